@@ -1,0 +1,1 @@
+"""ComfyUI-AvatarVideo: the host's door."""

@@ -1,0 +1,1 @@
+"""Reading, probing and writing media files."""

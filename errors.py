@@ -1,0 +1,47 @@
+"""Every error this package raises on purpose.
+
+    AvatarVideoError
+    ├── MediaError          a picture, video or sound that cannot be used as it is
+    │   └── NoFaceError     no face (or no lips) where one was asked for
+    ├── EncodeError         a video that could not be written
+    ├── CheckpointError     model files missing, damaged or of another model
+    ├── DeviceMemoryError   the work does not fit into the device's memory
+    ├── GraphError          a workflow that cannot be run; names the node
+    └── Cancelled           the user stopped the run
+
+A message says what was wanted, what was found and what to do, in one sentence where possible.
+"""
+
+from __future__ import annotations
+
+
+class AvatarVideoError(Exception):
+    """Base of all of them: catch this to catch everything we raise on purpose."""
+
+
+class MediaError(AvatarVideoError):
+    """A picture, video or sound that cannot be used as it is."""
+
+
+class NoFaceError(MediaError):
+    """No face, or no lips, where one was asked for."""
+
+
+class EncodeError(AvatarVideoError):
+    """A video that could not be written; nothing is left under the final name."""
+
+
+class CheckpointError(AvatarVideoError):
+    """Model files that are missing, damaged or belong to another model."""
+
+
+class DeviceMemoryError(AvatarVideoError):
+    """The work does not fit into the device's memory, even in its smallest form."""
+
+
+class GraphError(AvatarVideoError):
+    """A workflow that cannot be run. The message names the node."""
+
+
+class Cancelled(AvatarVideoError):
+    """The user stopped the run. A host's own interruption passes through unchanged instead."""

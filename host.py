@@ -1,0 +1,228 @@
+"""What we ask of whoever runs us: folders, device, memory, progress, cancel.
+
+ComfyUI answers in ``comfy_host``; a plain Python process is answered by ``StandaloneHost``.
+The current host is the only module-level state of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from .errors import Cancelled, MediaError
+
+POLL_SECONDS = 0.05  # how often a thread that waits for a worker asks whether the user cancelled
+MODELS_VARIABLE = "AVATAR_MODELS"  # folders searched first, separated like PATH
+
+
+class Progress(Protocol):
+    """One bar over a known number of steps."""
+
+    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
+        """Say how many steps are done; ``preview`` is uint8 RGB (H, W, 3).
+
+        May raise the host's interruption, so only the node's own thread calls it.
+        """
+        ...
+
+
+class Host(Protocol):
+    """Everything the package may ask of its surroundings."""
+
+    @property
+    def input_directory(self) -> Path: ...
+
+    @property
+    def output_directory(self) -> Path: ...
+
+    @property
+    def temp_directory(self) -> Path: ...
+
+    @property
+    def model_directories(self) -> list[Path]:
+        """Folders in which model files may lie, most preferred first; they may not exist."""
+        ...
+
+    def device(self) -> str:
+        """Return the torch device to compute on, such as "cpu" or "cuda:0"."""
+        ...
+
+    def free_memory(self, device: str) -> int:
+        """Return the bytes that can be taken on a device now."""
+        ...
+
+    def check_cancelled(self) -> None:
+        """Raise if the user asked to stop. Only the node's own thread calls it."""
+        ...
+
+    def progress(self, total: int, label: str) -> AbstractContextManager[Progress]:
+        """Open a bar over ``total`` steps; updates raise when the user asked to stop."""
+        ...
+
+
+class StandaloneHost:
+    """A plain Python process: folders of the caller's choice, torch's device, a bar on stderr.
+
+    input_directory, output_directory: default to the working directory and ``output`` in it.
+    show_progress: draw bars on stderr; None means only when stderr is a terminal.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_directory: Path | None = None,
+        output_directory: Path | None = None,
+        temp_directory: Path | None = None,
+        show_progress: bool | None = False,
+    ) -> None:
+        self.input_directory = (input_directory or Path.cwd()).resolve()
+        self.output_directory = (output_directory or Path.cwd() / "output").resolve()
+        self.temp_directory = temp_directory or Path(tempfile.gettempdir()) / "avatarvideo"
+        self._show_progress = show_progress
+        self._stop = threading.Event()
+
+    @property
+    def model_directories(self) -> list[Path]:
+        named = os.environ.get(MODELS_VARIABLE, "")
+        return [
+            *(Path(part).expanduser() for part in named.split(os.pathsep) if part),
+            Path.cwd() / "models",
+            Path.home() / ".cache" / "avatarvideo" / "models",
+        ]
+
+    def device(self) -> str:
+        import torch
+
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+    def free_memory(self, device: str) -> int:
+        if device.startswith("cuda"):
+            import torch
+
+            return torch.cuda.mem_get_info(device)[0]
+        return available_memory()
+
+    def cancel(self) -> None:
+        """Ask the run to stop; safe from any thread and from a signal handler."""
+        self._stop.set()
+
+    def check_cancelled(self) -> None:
+        if self._stop.is_set():
+            self._stop.clear()
+            raise Cancelled("The run was cancelled.")
+
+    @contextmanager
+    def progress(self, total: int, label: str) -> Iterator[Progress]:
+        from tqdm import tqdm
+
+        shown = sys.stderr.isatty() if self._show_progress is None else self._show_progress
+        with tqdm(total=total, desc=label, disable=not shown, leave=False) as bar:
+            yield _Bar(self, bar)
+
+
+class _Bar:
+    def __init__(self, host: StandaloneHost, bar: object) -> None:
+        self._host = host
+        self._bar = bar
+
+    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
+        self._host.check_cancelled()
+        self._bar.update(done - self._bar.n)  # type: ignore[attr-defined]
+
+
+def available_memory() -> int:
+    """Return the bytes of memory this process may still take, container limits respected."""
+    free = []
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            free.append(int(line.split()[1]) * 1024)
+    for limit, used in (
+        ("memory.max", "memory.current"),  # control groups v2, then v1
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        bounds = [*_lines(Path("/sys/fs/cgroup") / limit), *_lines(Path("/sys/fs/cgroup") / used)]
+        if len(bounds) == 2 and all(text.isdigit() for text in bounds):
+            free.append(int(bounds[0]) - int(bounds[1]))
+    if free:
+        return max(0, min(free))
+    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 4 << 30  # an unknown system: a cautious guess, the ladder corrects it
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().split("\n")[:-1]
+    except OSError:
+        return []
+
+
+_current: Host | None = None
+
+
+def set_host(host: Host | None) -> None:
+    """Choose who answers from now on; None goes back to the default."""
+    global _current
+    _current = host
+
+
+def current_host() -> Host:
+    """Return the host that runs us: ComfyUI when we were loaded by it, else a standalone one."""
+    global _current
+    if _current is None:
+        _current = _comfy_host() or StandaloneHost()
+    return _current
+
+
+def _comfy_host() -> Host | None:
+    # Inside ComfyUI its modules are already loaded; outside, a module of the same name may exist.
+    if "folder_paths" not in sys.modules or "comfy.model_management" not in sys.modules:
+        return None
+    from .comfy_host import ComfyHost
+
+    return ComfyHost()
+
+
+def find_input(host: Host, name: str, samples: Path) -> Path:
+    """Return the file a combo value or a path names.
+
+    Looks at: an existing path; ``name [output]`` annotations; the input folder; ``samples``
+    (our bundled ones, written ``samples/NAME``). Raises MediaError naming where it looked.
+    """
+    folders = {
+        "[input]": host.input_directory,
+        "[output]": host.output_directory,
+        "[temp]": host.temp_directory,
+    }
+    text, annotation = name.strip(), ""
+    for mark in folders:
+        if text.endswith(mark):
+            text, annotation = text[: -len(mark)].strip(), mark
+    if not text:
+        raise MediaError("Expected the name of a file, got an empty text: choose a file.")
+    folder = folders[annotation or "[input]"]
+    inside = (folder / text).resolve()
+    if annotation and not inside.is_relative_to(folder.resolve()):
+        raise MediaError(f"Expected a file inside {folder}, got {text!r}.")
+    sample = samples / Path(text).name
+    candidates = [inside]
+    if not annotation:
+        candidates.append(Path(text).expanduser().absolute())
+        if Path(text).parent.name == samples.name:
+            candidates.append(sample)
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise MediaError(
+        f"Expected a file named {text!r}, found none; looked at "
+        + ", ".join(str(candidate) for candidate in dict.fromkeys(candidates))
+        + ": check the name or upload the file."
+    )

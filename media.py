@@ -1,0 +1,264 @@
+"""The values that travel between stages: sound, frames, faces. Each checks itself when made.
+
+Pictures are uint8 RGB ``(H, W, 3)`` everywhere inside the package. Rates are ``Fraction``.
+Points are ``(x, y)`` in pixels, boxes ``(x0, y0, x1, y1)`` in pixels with the end exclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import MediaError
+
+DEFAULT_FRAME_RATE = Fraction(25)  # the rate MuseTalk was trained at
+MIN_SPEECH_SECONDS = Fraction(1, 50)  # under 20 ms there is not one frame's worth of speech
+MAX_FRAME_RATE = 240
+NTSC = Fraction(1001, 1000)
+LIP_CURVE_POINTS = 33
+
+
+def parse_frame_rate(value: float | int | str | Fraction) -> Fraction:
+    """Return an exact frame rate in 1/s.
+
+    Accepts ``25``, ``29.97`` (taken as 30000/1001, as are its NTSC relatives), ``"30000/1001"``.
+    Raises MediaError outside 0 < rate <= 240.
+    """
+    try:
+        rate = Fraction(value) if not isinstance(value, float) else _nearest_rate(value)
+        if isinstance(value, str) and "/" not in value:
+            rate = _nearest_rate(float(value))
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise MediaError(
+            f"Expected a frame rate such as 25, 29.97 or 30000/1001, got {value!r}."
+        ) from error
+    if not 0 < rate <= MAX_FRAME_RATE:
+        raise MediaError(
+            f"Expected a frame rate above 0 and at most {MAX_FRAME_RATE}, got {value!r}."
+        )
+    return rate
+
+
+def _nearest_rate(value: float) -> Fraction:
+    ntsc = Fraction(round(value * float(NTSC))) / NTSC
+    if value != round(value) and abs(float(ntsc) - value) < 0.002:
+        return ntsc
+    return Fraction(value).limit_denominator(1001)
+
+
+def frame_count_for(samples: int, sample_rate: int, frame_rate: Fraction) -> int:
+    """Return how many frames speech of ``samples`` needs: max(1, floor(seconds x rate + 1/2)).
+
+    Exact rational arithmetic, so no rate drifts. Raises MediaError under 20 ms of sound.
+    """
+    seconds = Fraction(samples, sample_rate)
+    if seconds < MIN_SPEECH_SECONDS:
+        raise MediaError(
+            f"Expected at least {float(MIN_SPEECH_SECONDS) * 1000:.0f} ms of speech, got "
+            f"{float(seconds) * 1000:.1f} ms: use a longer recording or a smaller start."
+        )
+    return max(1, math.floor(seconds * frame_rate + Fraction(1, 2)))
+
+
+@dataclass(frozen=True, eq=False)
+class AudioClip:
+    """Sound as decoded.
+
+    samples: float32 (channels, N), nominally -1..1.
+    sample_rate: Hz.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 2 or self.samples.dtype != np.float32:
+            raise MediaError(
+                "Expected audio as float32 (channels, samples), got "
+                f"{self.samples.dtype} {self.samples.shape}."
+            )
+        if not self.samples.shape[0]:
+            raise MediaError("Expected audio with at least one channel, got none.")
+        if self.sample_rate <= 0:
+            raise MediaError(f"Expected a sample rate above 0 Hz, got {self.sample_rate}.")
+
+    def __repr__(self) -> str:
+        channels, count = self.samples.shape
+        return f"AudioClip({channels} channels, {count} samples, {self.sample_rate} Hz)"
+
+    @property
+    def duration(self) -> Fraction:
+        """Length in seconds, exact."""
+        return Fraction(self.samples.shape[1], self.sample_rate)
+
+    def trimmed(self, start: Fraction, duration: Fraction) -> AudioClip:
+        """Return the part from ``start``; ``duration`` 0 means to the end. Both in seconds."""
+        first = round(start * self.sample_rate)
+        if first < 0 or (first and first >= self.samples.shape[1]):
+            raise MediaError(
+                f"Expected a start inside the {float(self.duration):.2f} s of audio, "
+                f"got {float(start):.2f} s."
+            )
+        last = first + round(duration * self.sample_rate) if duration else None
+        return replace(self, samples=self.samples[:, first:last])
+
+
+@dataclass(frozen=True, eq=False)
+class Mel:
+    """Speech prepared for lip-sync (the MEL socket).
+
+    log_mel: float32 (80, frames), Whisper's log-mel of ``speech``, 100 frames a second.
+    speech: float32 (N,), mono, 16 kHz.
+    clip: the original sound, rate and channels untouched, trimmed alike.
+    start: where in the source the clip begins, seconds.
+    source_hash: changes when the sound changes.
+    """
+
+    log_mel: np.ndarray
+    speech: np.ndarray
+    clip: AudioClip
+    start: Fraction
+    source_hash: str
+
+    def __post_init__(self) -> None:
+        if self.log_mel.ndim != 2 or self.log_mel.shape[0] != 80:
+            raise MediaError(f"Expected a log-mel of shape (80, frames), got {self.log_mel.shape}.")
+        if self.speech.ndim != 1:
+            raise MediaError(f"Expected mono speech of shape (N,), got {self.speech.shape}.")
+
+    def __repr__(self) -> str:
+        return f"Mel({self.log_mel.shape[1]} frames, {self.clip!r})"
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels, end exclusive."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        return self.y1 - self.y0
+
+    def clamped(self, width: int, height: int) -> Box:
+        """Return the part of the box inside a picture of that size."""
+        return Box(
+            min(max(self.x0, 0), width),
+            min(max(self.y0, 0), height),
+            min(max(self.x1, 0), width),
+            min(max(self.y1, 0), height),
+        )
+
+
+class LipCorners(NamedTuple):
+    """The two corners of the mouth as seen in the picture: the one further left first."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, eq=False)
+class LipShape:
+    """The outline of one mouth in one picture.
+
+    corners: pixels.
+    curves: float32 (4, 33): upper outer, upper inner, lower inner, lower outer border, sampled
+        evenly from the left corner to the right one; offsets at right angles to the line
+        between the corners, in mouth widths, positive towards the chin.
+    parted: the lips are visibly apart (teeth or cavity show).
+    """
+
+    corners: LipCorners
+    curves: np.ndarray
+    parted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.curves.shape != (4, LIP_CURVE_POINTS):
+            raise MediaError(
+                f"Expected lip curves of shape (4, {LIP_CURVE_POINTS}), got {self.curves.shape}."
+            )
+        if not self.width > 0:
+            raise MediaError(f"Expected two different lip corners, got {tuple(self.corners)}.")
+
+    @property
+    def width(self) -> float:
+        """Mouth width, corner to corner, in pixels."""
+        return math.hypot(
+            self.corners.x1 - self.corners.x0, self.corners.y1 - self.corners.y0
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FaceLocation:
+    """What was found of one face in one picture.
+
+    box: the face, or None.
+    lips: None when they were not found or not trusted.
+    confidence: 0..1, of the lips.
+    method: who found it: "user", "landmarks", "mediapipe", "template" or "none".
+    reason: one sentence for the report: why this, or why nothing.
+    """
+
+    box: Box | None
+    lips: LipShape | None
+    confidence: float
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Avatar:
+    """A picture or a video of somebody (the AVATAR socket).
+
+    open_frames: returns a new iterator over uint8 RGB (H, W, 3) frames; may be called any
+        number of times.
+    frame_rate: of the source; a still picture carries 25.
+    content_hash: changes when any pixel or the frame rate changes.
+    source: the file, or None when the frames came by a link.
+    face_index: which face, 0 being the largest.
+    corners: the lip corners the user gave, or None.
+    """
+
+    open_frames: Callable[[], Iterator[np.ndarray]] = field(repr=False)
+    frame_rate: Fraction
+    width: int
+    height: int
+    frame_count: int
+    content_hash: str
+    source: Path | None = None
+    face_index: int = 0
+    corners: LipCorners | None = None
+
+    def __post_init__(self) -> None:
+        if self.frame_count < 1:
+            raise MediaError("Expected an avatar with at least one frame, got none.")
+        if self.width < 2 or self.height < 2:
+            raise MediaError(
+                f"Expected an avatar of at least 2x2 pixels, got {self.width}x{self.height}."
+            )
+
+    @property
+    def is_still(self) -> bool:
+        return self.frame_count == 1
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Iterate over the frames from the start: uint8 RGB (H, W, 3)."""
+        return self.open_frames()
+
+    def first_frame(self) -> np.ndarray:
+        """Return the first frame: uint8 RGB (H, W, 3)."""
+        return next(iter(self.open_frames()))

@@ -1,0 +1,1 @@
+"""Lip-sync: MuseTalk itself, and what stands in for it without its files."""

@@ -1,0 +1,1 @@
+"""Faces: finding them, cutting them out, putting them back."""

@@ -1,0 +1,59 @@
+"""Make the clone importable as ``avatarvideo`` whatever its folder is called; shared fixtures."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+def _import_clone_as(name: str) -> None:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before exec: dataclasses look it up
+    spec.loader.exec_module(module)
+
+
+class RootIsNotATestPackage:
+    """Stop pytest importing the repository's ``__init__.py`` as a bare module."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(
+        self, path: Path, parent: pytest.Collector
+    ) -> pytest.Collector | None:
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A conftest's own hook is not asked about the folders above it, a plugin's is.
+    config.pluginmanager.register(RootIsNotATestPackage())
+
+
+_import_clone_as("avatarvideo")
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds() -> None:
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public-domain speech and portraits beside the clone; must be there in CI."""
+    if not REAL_DATA.is_dir():
+        message = f"the folder of real speech and portraits is not at {REAL_DATA}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return REAL_DATA
