@@ -197,9 +197,7 @@ class LipShape:
     @property
     def width(self) -> float:
         """Mouth width, corner to corner, in pixels."""
-        return math.hypot(
-            self.corners.x1 - self.corners.x0, self.corners.y1 - self.corners.y0
-        )
+        return math.hypot(self.corners.x1 - self.corners.x0, self.corners.y1 - self.corners.y0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,9 @@ class LipSyncConfig:
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices:
-                raise ValueError(f"Expected {name} to be one of {', '.join(choices)}, got {value!r}.")
+                raise ValueError(
+                    f"Expected {name} to be one of {', '.join(choices)}, got {value!r}."
+                )
         if self.fps != 0:
             parse_frame_rate(self.fps)
         for name, (low, high) in RANGES.items():

@@ -1,0 +1,244 @@
+"""Speech to features: 16 kHz mono, Whisper's log-mel, one window of features per video frame.
+
+Formulas: openai/whisper (MIT) and transformers' WhisperFeatureExtractor (Apache-2.0) for the mel,
+TMElyralab/MuseTalk (MIT) for the windows. Changed against MuseTalk: exact rational frame times, a
+window that does not move with the frame rate, zeros wherever a window passes the sound.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from ..errors import MediaError
+from ..media import AudioClip, Mel
+
+log = logging.getLogger("avatarvideo.musetalk.audio")
+
+SAMPLE_RATE = 16_000  # Hz, Whisper's
+N_FFT = 400  # samples: 25 ms
+HOP = 160  # samples: 10 ms, so 100 mel frames a second
+N_MELS = 80
+SEGMENT_SAMPLES = 30 * SAMPLE_RATE  # Whisper hears 30 s at a time
+SEGMENT_FRAMES = SEGMENT_SAMPLES // HOP
+FEATURES_PER_SECOND = 50  # the encoder halves the mel's 100
+SEGMENT_FEATURES = 30 * FEATURES_PER_SECOND
+WINDOW = 10  # features a video frame hears: 200 ms
+WINDOW_BEFORE = 4  # of them before the frame's own time: 80 ms
+UPSTREAM_PADDING = 2  # MuseTalk's audio_padding_length_left
+MEL_FLOOR = 1e-10
+DYNAMIC_RANGE = 8.0  # log10 units kept below the loudest cell
+SILENCE = -1.5  # the log-mel of a segment without any sound
+MAX_PHASES = 1_000  # torchaudio's kernel has this many rows; more would take gigabytes
+
+Resampler = Callable[[np.ndarray, int], np.ndarray]
+
+
+def prepare_mel(clip: AudioClip, *, start: Fraction = Fraction(0), source_hash: str = "") -> Mel:
+    """Return a clip prepared for lip-sync; ``start`` is where it begins in its source, seconds.
+
+    Raises MediaError for an empty clip or samples that are not finite.
+    """
+    speech = to_speech(clip)
+    return Mel(
+        log_mel=log_mel(speech), speech=speech, clip=clip, start=start, source_hash=source_hash
+    )
+
+
+def to_speech(clip: AudioClip, resampler: Resampler | None = None) -> np.ndarray:
+    """Return float32 (N,), mono at 16 kHz, N = ceil(samples x 16000 / rate).
+
+    Channels are averaged before resampling, as librosa does for upstream. ``resampler`` takes
+    (mono, rate); the default is torchaudio's where it imports, else PyAV's.
+    """
+    if not clip.samples.shape[1]:
+        raise MediaError("Expected speech, got an audio clip of 0 samples: choose another file.")
+    if not np.isfinite(clip.samples).all():
+        raise MediaError(
+            "Expected finite audio samples, got NaN or infinity: re-export the recording."
+        )
+    mono = np.ascontiguousarray(clip.samples.mean(axis=0, dtype=np.float32))
+    if clip.sample_rate == SAMPLE_RATE:
+        return mono
+    length = -(-mono.size * SAMPLE_RATE // clip.sample_rate)
+    chosen = resampler or _resampler_for(clip.sample_rate)
+    resampled = chosen(mono, clip.sample_rate)[:length]
+    return np.pad(resampled, (0, length - resampled.size))
+
+
+def _resampler_for(sample_rate: int) -> Resampler:
+    phases = SAMPLE_RATE // math.gcd(sample_rate, SAMPLE_RATE)
+    if phases <= MAX_PHASES and _torchaudio_imports():
+        return resample_with_torchaudio
+    return resample_with_pyav
+
+
+@functools.cache
+def _torchaudio_imports() -> bool:
+    try:
+        import torchaudio.functional  # noqa: F401
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        # A torchaudio built for another torch fails with any of these.
+        log.info("torchaudio does not import (%s); PyAV resamples instead", error)
+        return False
+    return True
+
+
+def resample_with_torchaudio(mono: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return float32 at 16 kHz from float32 (N,): windowed sinc, Kaiser window."""
+    import torchaudio.functional
+
+    return torchaudio.functional.resample(
+        torch.from_numpy(mono),
+        sample_rate,
+        SAMPLE_RATE,
+        # The values torchaudio documents for matching resampy's "kaiser_best".
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        resampling_method="sinc_interp_kaiser",
+        beta=14.769656459379492,
+    ).numpy()
+
+
+def resample_with_pyav(mono: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return float32 at 16 kHz from float32 (N,) by FFmpeg's resampler."""
+    import av
+
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    chunks = []
+    for first in range(0, mono.size, sample_rate):
+        frame = av.AudioFrame.from_ndarray(
+            mono[None, first : first + sample_rate], format="flt", layout="mono"
+        )
+        frame.sample_rate = sample_rate
+        frame.pts = first
+        frame.time_base = Fraction(1, sample_rate)
+        chunks += resampler.resample(frame)
+    chunks += resampler.resample(None)
+    return np.concatenate([chunk.to_ndarray().reshape(-1) for chunk in chunks] or [mono[:0]])
+
+
+@functools.cache
+def mel_filters() -> torch.Tensor:
+    """Return Whisper's mel filter bank, float32 (80, 201): Slaney scale and area norm, 0-8 kHz."""
+    edges_hz = _mel_to_hz(np.linspace(0.0, _hz_to_mel(SAMPLE_RATE / 2), N_MELS + 2))
+    bins_hz = np.linspace(0.0, SAMPLE_RATE / 2, N_FFT // 2 + 1)
+    slopes = edges_hz[:, None] - bins_hz[None, :]
+    widths = np.diff(edges_hz)
+    rising = -slopes[:-2] / widths[:-1, None]
+    falling = slopes[2:] / widths[1:, None]
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    area = 2.0 / (edges_hz[2:] - edges_hz[:-2])
+    return torch.from_numpy((triangles * area[:, None]).astype(np.float32))
+
+
+# Slaney's scale: linear to 1 kHz (3 mel per 200 Hz), then 27 mel per factor 6.4.
+_LINEAR_HZ = 200.0 / 3
+_KNEE_HZ = 1000.0
+_KNEE_MEL = _KNEE_HZ / _LINEAR_HZ
+_LOG_STEP = math.log(6.4) / 27
+
+
+def _hz_to_mel(hz: float) -> float:
+    if hz < _KNEE_HZ:
+        return hz / _LINEAR_HZ
+    return _KNEE_MEL + math.log(hz / _KNEE_HZ) / _LOG_STEP
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    above = _KNEE_HZ * np.exp(_LOG_STEP * (mel - _KNEE_MEL))
+    return np.where(mel < _KNEE_MEL, mel * _LINEAR_HZ, above)
+
+
+def log_mel(speech: np.ndarray) -> np.ndarray:
+    """Return Whisper's log-mel of float32 (N,): float32 (80, 3000 x number of 30 s segments).
+
+    Every segment is padded with silence to 30 s and keeps its own floor, as the feature extractor
+    of transformers does when it is called once a segment (MuseTalk 1.5).
+    """
+    segments = [
+        speech[first : first + SEGMENT_SAMPLES]
+        for first in range(0, max(1, speech.size), SEGMENT_SAMPLES)
+    ]
+    padded = (np.pad(part, (0, SEGMENT_SAMPLES - part.size)) for part in segments)
+    return np.concatenate([_normalised(_log_power(part)).numpy() for part in padded], axis=1)
+
+
+def log_mel_v1(speech: np.ndarray) -> np.ndarray:
+    """Return the log-mel of MuseTalk 1.0's own reader: float32 (80, frames padded to 3000s).
+
+    One floor for the whole recording; the last segment is filled with the value 0, not silence.
+    """
+    cells = _normalised(_log_power(speech))
+    fill = -cells.shape[1] % SEGMENT_FRAMES
+    return np.pad(cells.numpy(), ((0, 0), (0, fill)))
+
+
+def _log_power(speech: np.ndarray) -> torch.Tensor:
+    if speech.size <= N_FFT // 2:  # reflection needs more samples than it mirrors
+        speech = np.pad(speech, (0, N_FFT // 2 + 1 - speech.size))
+    spectrum = torch.stft(
+        torch.from_numpy(np.ascontiguousarray(speech)),
+        N_FFT,
+        HOP,
+        window=torch.hann_window(N_FFT),
+        center=True,
+        pad_mode="reflect",
+        return_complex=True,
+    )
+    power = spectrum[:, :-1].abs().square()  # Whisper drops the last frame
+    return (mel_filters() @ power).clamp(min=MEL_FLOOR).log10()
+
+
+def _normalised(cells: torch.Tensor) -> torch.Tensor:
+    return (torch.maximum(cells, cells.max() - DYNAMIC_RANGE) + 4.0) / 4.0
+
+
+def feature_count(samples: int) -> int:
+    """Return how many encoder features belong to 16 kHz speech of that many samples."""
+    return samples * FEATURES_PER_SECOND // SAMPLE_RATE
+
+
+def window_starts(
+    frame_count: int, frame_rate: Fraction, *, upstream_padding: bool = False
+) -> np.ndarray:
+    """Return int64 (T,): the feature at which the window of every frame starts (may be negative).
+
+    Exact: floor(i x 50 / rate) - 4 for any rate. ``upstream_padding`` gives MuseTalk's own
+    placement instead: the rate cut to an integer, a lead that grows as the rate falls below 25.
+    """
+    if upstream_padding:
+        rate = int(frame_rate)
+        if rate < 1:
+            raise MediaError(f"Expected at least 1 frame a second, got {frame_rate}.")
+        step = FEATURES_PER_SECOND / rate
+        lead = math.ceil(step) * UPSTREAM_PADDING
+        return np.array([math.floor(i * step) - lead for i in range(frame_count)], np.int64)
+    step_exact = Fraction(FEATURES_PER_SECOND) / frame_rate
+    times = (math.floor(i * step_exact) - WINDOW_BEFORE for i in range(frame_count))
+    return np.fromiter(times, np.int64, frame_count)
+
+
+def audio_windows(
+    features: torch.Tensor, starts: np.ndarray, *, repeat_edges: bool = False
+) -> torch.Tensor:
+    """Return what each frame hears: (B, 50, 384), token = time x 5 + layer.
+
+    features: (L, 5, 384), Whisper's five hidden states of the true length.
+    starts: int64 (B,), from ``window_starts``.
+    repeat_edges: outside the sound take the nearest feature (MuseTalk 1.0) instead of zeros.
+    """
+    length = features.shape[0]
+    wanted = torch.from_numpy(starts)[:, None] + torch.arange(WINDOW)[None, :]
+    inside = (wanted >= 0) & (wanted < length)
+    index = wanted.clamp(0, max(0, length - 1)).to(features.device)
+    windows = features[index]
+    if not repeat_edges:
+        windows = windows * inside.to(features.device)[:, :, None, None]
+    return windows.flatten(1, 2)
