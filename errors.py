@@ -43,5 +43,5 @@ class GraphError(AvatarVideoError):
     """A workflow that cannot be run. The message names the node."""
 
 
-class Cancelled(AvatarVideoError):
+class Cancelled(AvatarVideoError):  # noqa: N818 - a wish of the user, not a failure
     """The user stopped the run. A host's own interruption passes through unchanged instead."""

@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from .errors import Cancelled, MediaError
+from .system_memory import available_memory
 
 POLL_SECONDS = 0.05  # how often a thread that waits for a worker asks whether the user cancelled
 MODELS_VARIABLE = "AVATAR_MODELS"  # folders searched first, separated like PATH
@@ -136,33 +137,6 @@ class _Bar:
     def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
         self._host.check_cancelled()
         self._bar.update(done - self._bar.n)  # type: ignore[attr-defined]
-
-
-def available_memory() -> int:
-    """Return the bytes of memory this process may still take, container limits respected."""
-    free = []
-    for line in _lines(Path("/proc/meminfo")):
-        if line.startswith("MemAvailable:"):
-            free.append(int(line.split()[1]) * 1024)
-    for limit, used in (
-        ("memory.max", "memory.current"),  # control groups v2, then v1
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        bounds = [*_lines(Path("/sys/fs/cgroup") / limit), *_lines(Path("/sys/fs/cgroup") / used)]
-        if len(bounds) == 2 and all(text.isdigit() for text in bounds):
-            free.append(int(bounds[0]) - int(bounds[1]))
-    if free:
-        return max(0, min(free))
-    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 << 30  # an unknown system: a cautious guess, the ladder corrects it
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().split("\n")[:-1]
-    except OSError:
-        return []
 
 
 _current: Host | None = None

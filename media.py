@@ -222,8 +222,8 @@ class FaceLocation:
 class Avatar:
     """A picture or a video of somebody (the AVATAR socket).
 
-    open_frames: returns a new iterator over uint8 RGB (H, W, 3) frames; may be called any
-        number of times.
+    open_frames: takes the number of the first frame wanted; returns a new iterator over uint8 RGB
+        (H, W, 3) frames from there on; may be called any number of times.
     frame_rate: of the source; a still picture carries 25.
     content_hash: changes when any pixel or the frame rate changes.
     source: the file, or None when the frames came by a link.
@@ -231,7 +231,7 @@ class Avatar:
     corners: the lip corners the user gave, or None.
     """
 
-    open_frames: Callable[[], Iterator[np.ndarray]] = field(repr=False)
+    open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
     frame_rate: Fraction
     width: int
     height: int
@@ -253,10 +253,10 @@ class Avatar:
     def is_still(self) -> bool:
         return self.frame_count == 1
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Iterate over the frames from the start: uint8 RGB (H, W, 3)."""
-        return self.open_frames()
+    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Iterate over the frames from number ``start``: uint8 RGB (H, W, 3)."""
+        return self.open_frames(start)
 
     def first_frame(self) -> np.ndarray:
         """Return the first frame: uint8 RGB (H, W, 3)."""
-        return next(iter(self.open_frames()))
+        return next(iter(self.open_frames(0)))

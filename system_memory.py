@@ -1,0 +1,46 @@
+"""How much of this machine's memory the process may still take, and how much it took."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+UNKNOWN_FREE = 4 << 30  # bytes; a cautious guess where the system does not say
+
+
+def available_memory() -> int:
+    """Return the bytes of memory this process may still take, container limits respected."""
+    free = []
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            free.append(int(line.split()[1]) * 1024)
+    for limit, used in (
+        ("memory.max", "memory.current"),  # control groups v2, then v1
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        bounds = [*_lines(Path("/sys/fs/cgroup") / limit), *_lines(Path("/sys/fs/cgroup") / used)]
+        if len(bounds) == 2 and all(text.isdigit() for text in bounds):
+            free.append(int(bounds[0]) - int(bounds[1]))
+    if free:
+        return max(0, min(free))
+    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return UNKNOWN_FREE
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().split("\n")[:-1]
+    except OSError:
+        return []
+
+
+def peak_memory() -> int:
+    """Return the largest resident size of this process so far, bytes; 0 where unknown."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes elsewhere
