@@ -1,0 +1,220 @@
+"""From speech to mouth motion, without weights: how far open and how wide, frame by frame.
+
+Two ratios between frequency bands stand in for the sounds. Open vowels have their first formant
+between 0.45 and 1.3 kHz; hums (m, n), closed vowels and hisses (s, f) have their energy below or
+above, so the lips meet on them although the sound goes on. The second formant tells spread lips
+(i, e) from round ones (u, o). This is not recognition of sounds; it moves plausibly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from ...errors import MediaError
+
+SAMPLE_RATE = 16000  # Hz, of the speech
+HOP = 160  # samples between analysis windows: 10 ms
+WINDOW = 512  # samples: 32 ms, long enough to split the bands at a low voice's pitch
+CHUNK = 2048  # windows transformed at a time, so memory does not follow the length
+WINDOWS_PER_SECOND = SAMPLE_RATE / HOP
+FRAME_SECONDS = 0.04  # of a 25 fps video, the unit of the smoothing and of the step limit
+
+LEAD_FRAMES = 1.0  # lips are in place before the sound comes
+SMOOTHING_FRAMES = 0.9  # deviation of the Gaussian before the scaling
+LAST_SMOOTHING_FRAMES = 0.5  # and after the step limit
+MAX_STEP = 0.3  # of the full range per frame
+SPREAD_SMOOTHING_SECONDS = 0.055  # corners are slower than jaws
+SHUT_BELOW = 0.02  # taken off the opening: what smoothing leaves of a closure
+LEAST_RANGE = 0.05  # of the raw opening, between its low and high percentile
+SILENT_SHARE = 0.25  # a frame with no more of its windows spoken than this is silent
+
+VOICE_BAND = (80.0, 400.0)  # Hz: pitch, hums, closed vowels
+OPEN_BAND = (450.0, 1300.0)  # Hz: first formant of open vowels
+ROUND_BAND = (500.0, 1200.0)  # Hz: second formant of u and o
+WIDE_BAND = (1700.0, 3000.0)  # Hz: second formant of i and e
+HISS_BAND = (3800.0, 7600.0)  # Hz
+
+SILENT_PEAK_DB = -75.0  # a recording that never gets louder than this holds no speech
+HUM_PEAK_DB = -45.0  # steady sound below this is room noise, above it a held note
+STEADY_SPREAD_DB = 6.0
+PADDING_DB = 60.0  # digital silence further down than this says nothing of the room's noise
+SPEECH_RANGE_DB = 35.0  # below the loudest sounds by more than this is silence
+FLOOR_SHARE = 0.25  # of the way from the noise floor to the peak: where speech begins
+
+
+@dataclass(frozen=True, eq=False)
+class MouthMotion:
+    """What the mouth does, one value per video frame.
+
+    opening: float32 (T,), 0 shut .. 1 as far open as the puppet goes.
+    spread: float32 (T,), -1 round .. 1 wide; 0 at rest.
+    """
+
+    opening: np.ndarray
+    spread: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.opening.ndim != 1 or self.opening.shape != self.spread.shape:
+            raise MediaError(
+                "Expected opening and spread of one common length, got "
+                f"{self.opening.shape} and {self.spread.shape}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Bands:
+    """Energies (K,) of the bands in each 10 ms window; ``level`` is the whole in dBFS."""
+
+    level: np.ndarray
+    voice: np.ndarray
+    open: np.ndarray
+    round: np.ndarray
+    wide: np.ndarray
+    hiss: np.ndarray
+
+
+def mouth_motion(speech: np.ndarray, *, frame_rate: Fraction, frame_count: int) -> MouthMotion:
+    """Return the mouth's motion for mono speech, float32 (N,), 16 kHz.
+
+    Frame t shows the time from t / frame_rate on; frames past the end of the speech are at rest.
+    The loudness scale is the recording's own. Raises MediaError for another shape or for samples
+    that are not numbers.
+    """
+    if speech.ndim != 1 or not np.isfinite(speech).all():
+        raise MediaError(
+            f"Expected mono speech of shape (N,) with finite samples, got {speech.shape}"
+            " or samples that are not numbers."
+        )
+    bands = _measure(speech)
+    spoken = _spoken(bands.level)
+    times = (np.arange(frame_count) + 0.5) / float(frame_rate)
+    ceiling = _silence_ceiling(spoken, times, float(frame_rate))
+    opening = _opening(bands, spoken, times, float(frame_rate))
+    spread = _spread(bands, spoken, times, float(frame_rate))
+    return MouthMotion(
+        np.minimum(opening, ceiling).astype(np.float32),
+        np.clip(spread, -ceiling, ceiling).astype(np.float32),
+    )
+
+
+def _measure(speech: np.ndarray) -> _Bands:
+    frequencies = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
+    edges = [VOICE_BAND, OPEN_BAND, ROUND_BAND, WIDE_BAND, HISS_BAND, (VOICE_BAND[0], 7900.0)]
+    picks = np.array([(frequencies >= low) & (frequencies < high) for low, high in edges])
+    rows = [power @ picks.T.astype(np.float64) for power in _power(speech)]
+    voice, opened, rounded, wide, hiss, whole = np.concatenate(rows).T
+    return _Bands(10 * np.log10(whole + 1e-12), voice, opened, rounded, wide, hiss)
+
+
+def _power(speech: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield mean-square spectra (<= CHUNK, WINDOW / 2 + 1); window i is centred in hop i."""
+    hann = np.hanning(WINDOW)
+    scale = 2 / (WINDOW * (hann**2).sum())
+    count = max(1, math.ceil(len(speech) / HOP))
+    for first in range(0, count, CHUNK):
+        here = min(CHUNK, count - first)
+        start = first * HOP - (WINDOW - HOP) // 2
+        stop = start + (here - 1) * HOP + WINDOW
+        part = speech[max(start, 0) : max(stop, 0)].astype(np.float64)
+        part = np.pad(part, (max(-start, 0), 0))
+        part = np.pad(part, (0, stop - start - len(part)))
+        windows = np.lib.stride_tricks.sliding_window_view(part, WINDOW)[::HOP]
+        yield scale * np.abs(np.fft.rfft(windows * hann, axis=1)) ** 2
+
+
+def _spoken(level: np.ndarray) -> np.ndarray:
+    """Return which windows (K,) hold speech, by the recording's own floor and peak."""
+    peak = float(np.percentile(level, 95))
+    if peak < SILENT_PEAK_DB:
+        return np.zeros(len(level), bool)
+    heard = level[level > peak - PADDING_DB]
+    floor = float(np.percentile(heard, 10))
+    if peak - floor < STEADY_SPREAD_DB:
+        return np.full(len(level), peak > HUM_PEAK_DB)
+    begin = max(floor + FLOOR_SHARE * (peak - floor), peak - SPEECH_RANGE_DB)
+    return level > begin
+
+
+def _opening(bands: _Bands, spoken: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
+    """Return the opening (T,) at ``times``, not yet silenced."""
+    if not spoken.any():
+        return np.zeros(len(times))
+    floor = 1e-20 + 1e-4 * bands.open[spoken].mean()
+    ratio = np.log((bands.open + floor) / (bands.voice + bands.hiss + floor))
+    raw = np.where(spoken, _ranked(bands.level, spoken) * _ranked(ratio, spoken), 0.0)
+    curve = _sampled(_smoothed(raw, SMOOTHING_FRAMES * FRAME_SECONDS * WINDOWS_PER_SECOND), times)
+    heard = _sampled(spoken.astype(float), times) > 0.5
+    low = float(np.percentile(curve[heard], 5)) if heard.any() else 0.0
+    high = float(np.percentile(curve, 95))
+    if high - low < LEAST_RANGE:  # a held note, or one word in a long silence
+        low, high = 0.0, max(float(curve.max()), LEAST_RANGE)
+    scaled = np.clip((curve - low) / (high - low), 0, 1)
+    limited = _under_steps(scaled, _largest_step(rate))
+    return np.maximum(_smoothed(limited, LAST_SMOOTHING_FRAMES) - SHUT_BELOW, 0)
+
+
+def _spread(bands: _Bands, spoken: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
+    """Return the spread (T,) at ``times``, -1 round .. 1 wide, not yet silenced."""
+    if not spoken.any():
+        return np.zeros(len(times))
+    floor = 1e-20 + 1e-3 * bands.round[spoken].mean()
+    ratio = np.log((bands.wide + floor) / (bands.round + floor))
+    loud = np.minimum(3 * _ranked(bands.level, spoken), 1)  # faint sounds say little of the lips
+    raw = np.where(spoken, loud * (2 * _ranked(ratio, spoken) - 1), 0.0)
+    curve = _sampled(_smoothed(raw, SPREAD_SMOOTHING_SECONDS * WINDOWS_PER_SECOND), times)
+    step = _largest_step(rate)
+    between = (_under_steps(curve, step) - _under_steps(-curve, step)) / 2
+    return _smoothed(between, LAST_SMOOTHING_FRAMES)
+
+
+def _ranked(values: np.ndarray, spoken: np.ndarray) -> np.ndarray:
+    """Return values scaled so that the 5th and 95th percentile of the speech are 0 and 1."""
+    low, high = np.percentile(values[spoken], [5, 95])
+    if high - low < 1:  # all alike: nothing tells one sound from another
+        return np.ones(len(values))
+    return np.clip((values - low) / (high - low), 0, 1)
+
+
+def _smoothed(values: np.ndarray, deviation: float) -> np.ndarray:
+    """Return the values under a Gaussian; ``deviation`` in steps of the values."""
+    reach = max(1, math.ceil(3 * deviation))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
+    padded = np.pad(values, reach, mode="edge")
+    return np.convolve(padded, kernel / kernel.sum(), mode="valid")
+
+
+def _sampled(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return window values at ``times`` plus the lead; zero outside the recording."""
+    positions = (times + LEAD_FRAMES * FRAME_SECONDS) * WINDOWS_PER_SECOND
+    return np.interp(positions, np.arange(len(values)) + 0.5, values, left=0, right=0)
+
+
+def _largest_step(rate: float) -> float:
+    """Return the step limit per frame: the same speed at high rates, never more at low ones."""
+    return MAX_STEP * min(1.0, 1 / (FRAME_SECONDS * rate))
+
+
+def _under_steps(values: np.ndarray, step: float) -> np.ndarray:
+    """Return the largest curve under ``values`` whose neighbours differ by ``step`` at most.
+
+    Shut stays shut: peaks give way, closures do not.
+    """
+    ramp = step * np.arange(len(values))
+    forward = np.minimum.accumulate(values - ramp) + ramp
+    backward = np.minimum.accumulate((values + ramp)[::-1])[::-1] - ramp
+    return np.minimum(forward, backward)
+
+
+def _silence_ceiling(spoken: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
+    """Return the largest opening (T,) allowed: 0 on silent frames, rising by the step limit."""
+    edges = np.rint((times[:, None] + [-0.5 / rate, 0.5 / rate]) * WINDOWS_PER_SECOND)
+    first, last = np.clip(edges.astype(int), 0, len(spoken)).T
+    first = np.minimum(first, np.maximum(last - 1, 0))  # frames shorter than a window take one
+    count = np.concatenate([[0], np.cumsum(spoken)])
+    share = (count[last] - count[first]) / np.maximum(last - first, 1)
+    return _under_steps(np.where(share > SILENT_SHARE, 1.0, 0.0), _largest_step(rate))

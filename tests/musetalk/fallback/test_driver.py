@@ -1,0 +1,256 @@
+"""The mouth follows speech: shut in silence and on hums, never faster than a jaw."""
+
+from __future__ import annotations
+
+import tracemalloc
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avatarvideo.errors import MediaError
+from avatarvideo.musetalk.fallback.driver import MouthMotion, mouth_motion
+
+RATE = 16000
+FPS = Fraction(25)
+FRAME = RATE // 25
+
+
+def vowel(seconds: float, formants: tuple[float, ...], pitch: float = 120.0) -> np.ndarray:
+    """A pulse train through two-pole resonators, faded in and out over 20 ms."""
+    pulses = np.zeros(int(seconds * RATE))
+    pulses[:: int(RATE / pitch)] = 1.0
+    spectrum = np.fft.rfft(pulses)
+    frequencies = np.fft.rfftfreq(len(pulses), 1 / RATE)
+    gain = sum(1 / (1 + ((frequencies - f) / 60) ** 2) * (500 / f) for f in formants)
+    sound = np.fft.irfft(spectrum * gain / (1 + frequencies / 500), len(pulses))
+    ramp = np.minimum(1, np.minimum(np.arange(len(sound)), np.arange(len(sound))[::-1]) / 320)
+    return sound * ramp / np.abs(sound).max()
+
+
+def hum(seconds: float) -> np.ndarray:
+    return 0.4 * vowel(seconds, (130.0, 250.0))
+
+
+def hiss(seconds: float) -> np.ndarray:
+    noise = np.random.default_rng(1).standard_normal(int(seconds * RATE))
+    spectrum = np.fft.rfft(noise)
+    spectrum[: int(4500 * seconds)] = 0
+    return 0.1 * np.fft.irfft(spectrum, len(noise))
+
+
+def silence(seconds: float) -> np.ndarray:
+    return np.zeros(int(seconds * RATE))
+
+
+AH, EE, OO = (700.0, 1200.0), (300.0, 2300.0), (320.0, 800.0)
+
+
+def synthetic_speech(noise: float = 0.0005) -> np.ndarray:
+    """Three sentences of 'mah-see-moo-ah' with pauses between them, 7 s."""
+    sentence = [hum(0.12), vowel(0.22, AH), hiss(0.14), vowel(0.2, EE), hum(0.12)]
+    sentence += [vowel(0.18, OO), silence(0.06), vowel(0.25, AH), silence(0.8)]
+    sound = np.concatenate([silence(0.7), *(sentence * 3)])
+    sound += noise * np.random.default_rng(0).standard_normal(len(sound))
+    return (0.5 * sound).astype(np.float32)
+
+
+def jfk(folder: Path) -> np.ndarray:
+    with av.open(folder / "jfk.flac") as container:
+        resampler = av.AudioResampler(format="fltp", layout="mono", rate=RATE)
+        parts = [p for f in container.decode(audio=0) for p in resampler.resample(f)]
+        parts += resampler.resample(None)
+    return np.concatenate([p.to_ndarray()[0] for p in parts])
+
+
+def motion_of(speech: np.ndarray, frame_rate: Fraction = FPS) -> MouthMotion:
+    count = int(len(speech) * frame_rate / RATE + Fraction(1, 2))
+    return mouth_motion(speech, frame_rate=frame_rate, frame_count=max(1, count))
+
+
+def frame_levels(speech: np.ndarray, count: int) -> np.ndarray:
+    """Root mean square (T,) of the sound under each 25 fps frame."""
+    padded = np.pad(speech, (0, max(0, count * FRAME - len(speech))))
+    return np.sqrt((padded[: count * FRAME].reshape(count, FRAME) ** 2).mean(axis=1))
+
+
+def check_figures(name: str, speech: np.ndarray) -> None:
+    opening = motion_of(speech).opening
+    level = frame_levels(speech, len(opening))
+    speaks = level > 10 ** (-25 / 20) * np.percentile(level, 95)
+    envelope = np.convolve(level, [0.05, 0.25, 0.4, 0.25, 0.05], mode="same")
+    shut_in_silence = (opening[~speaks] == 0).mean()
+    shut_in_speech = (opening[speaks] < 0.15).mean()
+    step = np.abs(np.diff(opening)).max()
+    correlation = np.corrcoef(opening, envelope)[0, 1]
+    print(
+        f"{name}: shut in {shut_in_silence:.1%} of silent and {shut_in_speech:.1%} of speech "
+        f"frames, largest step {step:.3f}, correlation with the envelope {correlation:.2f}"
+    )
+    assert shut_in_silence >= 0.95
+    assert shut_in_speech >= 0.2
+    assert step <= 0.3 + 1e-6
+    assert correlation > 0.4
+    assert opening.max() > 0.8
+
+
+def test_synthetic_speech_meets_the_figures() -> None:
+    check_figures("synthetic", synthetic_speech())
+
+
+def test_real_speech_meets_the_figures(real_data: Path) -> None:
+    check_figures("real", jfk(real_data))
+
+
+def test_real_speech_in_a_noisy_room_meets_the_figures(real_data: Path) -> None:
+    speech = jfk(real_data)
+    noise = 0.01 * np.random.default_rng(3).standard_normal(len(speech))
+    check_figures("noisy", (speech + noise).astype(np.float32))
+
+
+@pytest.mark.parametrize("gain", [3e-3, 1e-2, 3.0, 100.0])
+def test_loudness_of_the_recording_does_not_matter(gain: float) -> None:
+    speech = synthetic_speech()
+    plain, scaled = motion_of(speech), motion_of((speech * gain).astype(np.float32))
+    np.testing.assert_allclose(scaled.opening, plain.opening, atol=0.05)
+    np.testing.assert_allclose(scaled.spread, plain.spread, atol=0.05)
+
+
+def test_constant_offset_does_not_matter() -> None:
+    speech = synthetic_speech()
+    np.testing.assert_allclose(motion_of(speech + 0.3).opening, motion_of(speech).opening, atol=0.1)
+
+
+def test_lips_close_on_a_hum_between_vowels() -> None:
+    parts = [silence(0.6), vowel(0.4, AH), hum(0.2), vowel(0.4, AH), silence(0.6)]
+    opening = motion_of(np.concatenate(parts).astype(np.float32)).opening
+    assert opening[15:25].max() > 0.8
+    assert opening[25:30].min() < 0.1
+    assert opening[30:40].max() > 0.8
+
+
+def test_open_vowel_opens_further_than_closed_vowels() -> None:
+    sounds = [AH, EE, AH, OO] * 3
+    parts = [silence(0.4)]
+    for formants in sounds:
+        parts += [vowel(0.3, formants), silence(0.1)]
+    opening = motion_of(np.concatenate(parts).astype(np.float32)).opening
+    peaks = [opening[10 + 10 * n : 17 + 10 * n].max() for n in range(len(sounds))]
+    assert min(peaks[0::2]) > 2 * max(peaks[1::2])
+
+
+def test_wide_and_round_vowels_spread_and_round_the_lips() -> None:
+    parts = [silence(0.4)]
+    for formants in (EE, OO, EE, OO):
+        parts += [vowel(0.4, formants), silence(0.2)]
+    spread = motion_of(np.concatenate(parts).astype(np.float32)).spread
+    middles = [spread[14 + 15 * n] for n in range(4)]
+    assert middles[0] > 0.4
+    assert middles[2] > 0.4
+    assert middles[1] < -0.4
+    assert middles[3] < -0.4
+
+
+def test_lips_move_before_the_sound() -> None:
+    speech = synthetic_speech()
+    opening = motion_of(speech).opening
+    level = frame_levels(speech, len(opening))
+    level = np.convolve(level, [0.25, 0.5, 0.25], mode="same")
+    lags = {lag: np.corrcoef(np.roll(opening, lag), level)[0, 1] for lag in range(-3, 4)}
+    assert max(lags, key=lambda lag: lags[lag]) in (0, 1)
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        np.zeros(RATE),
+        1e-4 * np.random.default_rng(0).standard_normal(RATE),
+        np.full(RATE, 0.7),
+        np.zeros(0),
+        np.zeros(320),
+    ],
+    ids=["silence", "dither", "offset", "nothing", "20 ms"],
+)
+def test_nothing_said_keeps_the_mouth_shut(sound: np.ndarray) -> None:
+    motion = mouth_motion(sound.astype(np.float32), frame_rate=FPS, frame_count=25)
+    assert not motion.opening.any()
+    assert not motion.spread.any()
+
+
+@pytest.mark.parametrize("frequency", [50, 440, 1000, 7900])
+def test_steady_tone_gives_steady_numbers(frequency: int) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * frequency * np.arange(2 * RATE) / RATE)
+    opening = motion_of(tone.astype(np.float32)).opening
+    assert np.abs(np.diff(opening[6:-6])).max() < 0.05
+
+
+def test_clicks_do_not_open_the_mouth_wide() -> None:
+    speech = synthetic_speech()
+    clicked = speech.copy()
+    clicked[4000::RATE] = 1.0
+    opening, plain = motion_of(clicked).opening, motion_of(speech).opening
+    assert np.abs(opening - plain).mean() < 0.05
+
+
+def test_frames_after_the_end_are_at_rest() -> None:
+    motion = mouth_motion(synthetic_speech(), frame_rate=FPS, frame_count=400)
+    assert not motion.opening[176:].any()
+
+
+@pytest.mark.parametrize("rate", [Fraction(10), Fraction(24000, 1001), Fraction(30), Fraction(60)])
+def test_motion_is_the_same_at_any_frame_rate(rate: Fraction) -> None:
+    speech = synthetic_speech()
+    reference, motion = motion_of(speech), motion_of(speech, rate)
+    assert np.abs(np.diff(motion.opening)).max() <= 0.3 * min(1, 25 / rate) + 1e-6
+    times = (np.arange(len(motion.opening)) + 0.5) / float(rate)
+    expected = np.interp(times * 25 - 0.5, np.arange(len(reference.opening)), reference.opening)
+    assert np.corrcoef(motion.opening, expected)[0, 1] > 0.85
+
+
+def test_chunked_analysis_leaves_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    speech = synthetic_speech()
+    whole = motion_of(speech)
+    monkeypatch.setattr("avatarvideo.musetalk.fallback.driver.CHUNK", 7)
+    np.testing.assert_allclose(motion_of(speech).opening, whole.opening, atol=1e-6)
+
+
+def test_memory_does_not_follow_the_length() -> None:
+    speech = np.tile(synthetic_speech(), 60)  # 7 minutes
+    tracemalloc.start()
+    motion_of(speech)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64e6
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    samples=st.integers(0, 9000),
+    rate=st.fractions(Fraction(1), Fraction(240), max_denominator=1001),
+    frames=st.integers(1, 300),
+    gain=st.sampled_from([0.0, 1e-6, 1e-2, 1.0, 1e6]),
+)
+def test_any_sound_gives_finite_motion_in_range(
+    seed: int, samples: int, rate: Fraction, frames: int, gain: float
+) -> None:
+    noise = np.random.default_rng(seed).standard_normal(samples)
+    sound = (gain * noise * (np.arange(samples) % 4000 < 2000)).astype(np.float32)
+    motion = mouth_motion(sound, frame_rate=rate, frame_count=frames)
+    assert motion.opening.dtype == motion.spread.dtype == np.float32
+    assert motion.opening.shape == motion.spread.shape == (frames,)
+    assert ((motion.opening >= 0) & (motion.opening <= 1)).all()
+    assert (np.abs(motion.spread) <= 1).all()
+    assert np.abs(np.diff(motion.opening)).max(initial=0) <= 0.3 + 1e-6
+    assert np.abs(np.diff(motion.spread)).max(initial=0) <= 0.3 + 1e-6
+
+
+def test_stereo_and_broken_samples_are_refused() -> None:
+    with pytest.raises(MediaError, match=r"mono speech of shape \(N,\)"):
+        mouth_motion(np.zeros((2, 100), np.float32), frame_rate=FPS, frame_count=1)
+    with pytest.raises(MediaError, match="not numbers"):
+        mouth_motion(np.full(100, np.nan, np.float32), frame_rate=FPS, frame_count=1)
