@@ -1,0 +1,248 @@
+"""What a ComfyUI prompt (API format) is made of: nodes, links, input definitions, and their rules.
+
+A prompt maps node ids to ``{"class_type", "inputs", "_meta": {"title"}}``; an input is a constant
+or a link ``["id", output index]``; a constant list is wrapped as ``{"__value__": [...]}``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import GraphError
+
+Prompt = Mapping[str, Any]
+NodeTable = Mapping[str, type]  # class_type -> V1 node class
+
+WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+ANY_TYPE = "*"
+SHOWN_CHOICES = 12
+
+
+@dataclass(frozen=True)
+class InputDefinition:
+    """One declared input. ``choices`` is the list of a combo, None where there is none."""
+
+    name: str
+    type: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    choices: tuple[Any, ...] | None = None
+    required: bool = True
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types a union socket such as "IMAGE,VIDEO" takes."""
+        return frozenset(part.strip() for part in self.type.split(","))
+
+
+@dataclass(frozen=True)
+class NodeDefinition:
+    """What a node class declares; ``inputs`` in order, the required ones first."""
+
+    class_type: str
+    inputs: Mapping[str, InputDefinition]
+    outputs: tuple[str, ...]
+    hidden: Mapping[str, str]
+    is_output: bool
+
+    @classmethod
+    def from_class(cls, class_type: str, node: type) -> NodeDefinition:
+        """Read a V1 node class."""
+        declared: Any = node
+        return cls(
+            class_type,
+            _inputs(declared.INPUT_TYPES()),
+            tuple(_type_name(name) for name in getattr(node, "RETURN_TYPES", ())),
+            dict(declared.INPUT_TYPES().get("hidden", {})),
+            getattr(node, "OUTPUT_NODE", False) is True,
+        )
+
+    @classmethod
+    def from_object_info(cls, class_type: str, info: Mapping[str, Any]) -> NodeDefinition:
+        """Read one entry of a server's ``/object_info``."""
+        return cls(
+            class_type,
+            _inputs(info.get("input", {}), info.get("input_order", {})),
+            tuple(_type_name(name) for name in info.get("output", ())),
+            dict(info.get("input", {}).get("hidden", {})),
+            info.get("output_node") is True,
+        )
+
+
+def _inputs(
+    declared: Mapping[str, Any], order: Mapping[str, list[str]] | None = None
+) -> dict[str, InputDefinition]:
+    found: dict[str, InputDefinition] = {}
+    for group in ("required", "optional"):
+        entries = declared.get(group, {})
+        for name in (order or {}).get(group) or entries:
+            if name in entries:
+                found[name] = _input(name, entries[name], required=group == "required")
+    return found
+
+
+def _input(name: str, entry: Any, *, required: bool) -> InputDefinition:
+    kind, *rest = entry if isinstance(entry, (list, tuple)) else (entry,)
+    options = rest[0] if rest and isinstance(rest[0], Mapping) else {}
+    choices = kind if isinstance(kind, (list, tuple)) else options.get("options")
+    is_list = isinstance(choices, (list, tuple))
+    return InputDefinition(
+        name, _type_name(kind), options, tuple(choices) if is_list else None, required
+    )
+
+
+def _type_name(kind: Any) -> str:
+    return "COMBO" if isinstance(kind, (list, tuple)) else str(kind)
+
+
+def definitions(nodes: NodeTable) -> dict[str, NodeDefinition]:
+    """Return what every class of a node table declares."""
+    return {name: NodeDefinition.from_class(name, node) for name, node in nodes.items()}
+
+
+def is_link(value: Any) -> bool:
+    """Say whether an input is a well-formed link."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+        and not isinstance(value[1], bool)
+    )
+
+
+def natural_order(node_id: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key for node ids: 2 before 10, and parts of sub-graph ids ("3:10") one by one."""
+    parts = [(int(p), "") if p.isdecimal() else (-1, p) for p in node_id.split(":")]
+    return parts, node_id
+
+
+def describe(prompt: Prompt, node_id: str) -> str:
+    """Name a node for an error: id, title where it has one, class."""
+    node = prompt.get(node_id)
+    node = node if isinstance(node, Mapping) else {}
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    class_type = node.get("class_type", "no class")
+    shown = f' "{title}"' if title and title != class_type else ""
+    return f"Node {node_id}{shown} ({class_type})"
+
+
+def suggestion(wanted: Any, known: Iterable[Any]) -> str:
+    """Return " (did you mean ...?)" when something known is spelled alike, else nothing."""
+    close = difflib.get_close_matches(str(wanted), [str(name) for name in known], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def constant(value: Any, definition: InputDefinition, *, check_range: bool = True) -> Any:
+    """Return a constant as the node gets it. Raises GraphError (without the node's name)."""
+    if isinstance(value, Mapping) and "__value__" in value:
+        value = value["__value__"]
+    if definition.type in _CONVERTERS:
+        try:
+            value = _CONVERTERS[definition.type](value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise GraphError(
+                f"input {definition.name!r}: expected {_KINDS[definition.type]}, got {value!r}"
+            ) from error
+    if check_range:
+        _check_range(value, definition)
+    return value
+
+
+def _integer(value: Any) -> int:
+    number = int(value)
+    if isinstance(value, float) and number != value:
+        raise ValueError("not whole")
+    return number
+
+
+def _number(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError("not finite")
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, (str, int, float)):
+        raise TypeError("not a text")
+    return str(value)
+
+
+def _flag(value: Any) -> bool:
+    # The host takes any text for true, "false" among them.
+    if value not in (0, 1):
+        raise ValueError("neither true nor false")
+    return bool(value)
+
+
+_CONVERTERS = {"INT": _integer, "FLOAT": _number, "STRING": _text, "BOOLEAN": _flag}
+_KINDS = {
+    "INT": "a whole number",
+    "FLOAT": "a finite number",
+    "STRING": "a text",
+    "BOOLEAN": "true or false",
+}
+
+
+def _check_range(value: Any, definition: InputDefinition) -> None:
+    name, options = definition.name, definition.options
+    if definition.type in ("INT", "FLOAT"):
+        low, high = options.get("min"), options.get("max")
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise GraphError(f"input {name!r}: expected {_bounds(low, high)}, got {value!r}")
+    if definition.choices is not None:
+        chosen = value if options.get("multiselect") and isinstance(value, list) else [value]
+        for one in chosen:
+            if one not in definition.choices:
+                raise GraphError(
+                    f"input {name!r}: expected {_one_of(definition.choices)}, got {one!r}"
+                    + suggestion(one, definition.choices)
+                )
+
+
+def _bounds(low: Any, high: Any) -> str:
+    if low is None:
+        return f"at most {high}"
+    return f"at least {low}" if high is None else f"a value from {low} to {high}"
+
+
+def _one_of(choices: tuple[Any, ...]) -> str:
+    if not choices:
+        return "a choice from a list that is empty"
+    listed = ", ".join(str(choice) for choice in choices[:SHOWN_CHOICES])
+    more = len(choices) - SHOWN_CHOICES
+    return f"one of {listed}" + (f" and {more} more" if more > 0 else "")
+
+
+def output_nodes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> list[str]:
+    """Return the ids of the nodes that everything is run for, in natural order."""
+    found = [n for n, node in prompt.items() if declared[node["class_type"]].is_output]
+    return sorted(found, key=natural_order)
+
+
+def links_of(
+    prompt: Prompt, declared: Mapping[str, NodeDefinition], node_id: str
+) -> dict[str, tuple[str, int]]:
+    """Return the declared inputs of a node that are linked, with source and output index."""
+    inputs = prompt[node_id].get("inputs", {})
+    names = declared[prompt[node_id]["class_type"]].inputs
+    return {n: (inputs[n][0], inputs[n][1]) for n in names if is_link(inputs.get(n))}
+
+
+def reachable(
+    prompt: Prompt, declared: Mapping[str, NodeDefinition], roots: Iterable[str]
+) -> list[str]:
+    """Return everything the roots need, themselves included, in natural order."""
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        node_id = waiting.pop()
+        if node_id in found or node_id not in prompt:
+            continue
+        found.add(node_id)
+        waiting += [source for source, _ in links_of(prompt, declared, node_id).values()]
+    return sorted(found, key=natural_order)

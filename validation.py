@@ -1,0 +1,230 @@
+"""What makes a prompt runnable, checked before anything runs; every problem names its node.
+
+The rules are the host's, a little stricter where the host lets nonsense through to the node.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .errors import AvatarVideoError, GraphError
+from .prompt import (
+    ANY_TYPE,
+    WIDGET_TYPES,
+    InputDefinition,
+    NodeDefinition,
+    NodeTable,
+    Prompt,
+    constant,
+    definitions,
+    describe,
+    is_link,
+    links_of,
+    natural_order,
+    output_nodes,
+    reachable,
+    suggestion,
+)
+
+logger = logging.getLogger("avatarvideo.validation")
+
+SHOWN_PROBLEMS = 3
+
+
+def validate(prompt: Prompt, nodes: NodeTable) -> None:
+    """Check that a prompt can run with these nodes.
+
+    Raises GraphError with the first problems, each naming its node; all of them are logged.
+    As in the host, only what the output nodes need is checked beyond its class.
+    """
+    _raise_all(_broken_structure(prompt))
+    declared = definitions(nodes)
+    _raise_all(_unknown_classes(prompt, declared))
+    outputs = output_nodes(prompt, declared)
+    if not outputs:
+        raise GraphError(
+            "Expected a node that writes or shows something (an output node), found none among "
+            f"{len(prompt)} nodes: add one, such as FFmpegEncode."
+        )
+    needed = reachable(prompt, declared, outputs)
+    _raise_all(_cycle(prompt, declared, needed))
+    problems: list[str] = []
+    sockets = frozenset(t for d in declared.values() for t in d.outputs) - WIDGET_TYPES
+    for node_id in needed:
+        check = _NodeCheck(prompt, node_id, declared, nodes[prompt[node_id]["class_type"]], sockets)
+        problems += [f"{describe(prompt, node_id)}: {problem}" for problem in check.problems()]
+    _raise_all(problems)
+
+
+def _raise_all(problems: Iterable[str]) -> None:
+    found = list(problems)
+    if not found:
+        return
+    if len(found) > SHOWN_PROBLEMS:
+        for problem in found:
+            logger.info("%s", problem)
+    more = len(found) - SHOWN_PROBLEMS
+    shown = "; ".join(found[:SHOWN_PROBLEMS])
+    raise GraphError(shown + (f"; and {more} more problems." if more > 0 else "."))
+
+
+def _broken_structure(prompt: Any) -> Iterator[str]:
+    if not isinstance(prompt, Mapping) or not prompt:
+        yield f"Expected a workflow that maps node ids to nodes, got {type(prompt).__name__}" + (
+            " without any node" if isinstance(prompt, Mapping) else ""
+        )
+        return
+    for node_id, node in prompt.items():
+        if not isinstance(node_id, str):
+            yield f"Node {node_id!r}: expected a text as the id"
+        elif not isinstance(node, Mapping):
+            yield f"Node {node_id}: expected an object with class_type and inputs, got {node!r:.60}"
+        elif not isinstance(node.get("class_type"), str):
+            yield f"Node {node_id}: expected a class_type, found none"
+        elif not isinstance(node.get("inputs", {}), Mapping):
+            yield f"{describe(prompt, node_id)}: expected inputs as an object"
+
+
+def _unknown_classes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> Iterator[str]:
+    for node_id in sorted(prompt, key=natural_order):
+        class_type = prompt[node_id]["class_type"]
+        if class_type not in declared:
+            yield (
+                f"{describe(prompt, node_id)}: there is no node class {class_type!r} here"
+                + suggestion(class_type, declared)
+            )
+
+
+def _cycle(
+    prompt: Prompt, declared: Mapping[str, NodeDefinition], needed: list[str]
+) -> Iterator[str]:
+    """Find one loop by taking away, again and again, every node that waits for nothing."""
+    waits = {
+        n: {s for s, _ in links_of(prompt, declared, n).values() if s in prompt} for n in needed
+    }
+    while free := [n for n, sources in waits.items() if not sources & waits.keys()]:
+        for node_id in free:
+            del waits[node_id]
+    if not waits:
+        return
+    path = [min(waits, key=natural_order)]
+    while path.count(path[-1]) < 2:
+        path.append(min(waits[path[-1]] & waits.keys(), key=natural_order))
+    loop = path[path.index(path[-1]) :][::-1]
+    yield f"{describe(prompt, loop[0])}: its links form a loop, {' -> '.join(loop)}: remove one"
+
+
+class _NodeCheck:
+    """The rules for the inputs of one node."""
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        node_id: str,
+        declared: Mapping[str, NodeDefinition],
+        node: type,
+        sockets: frozenset[str],
+    ) -> None:
+        self._prompt = prompt
+        self._inputs = prompt[node_id].get("inputs", {})
+        self._declared = declared
+        self._definition = declared[prompt[node_id]["class_type"]]
+        self._sockets = sockets
+        self._own_check = getattr(node, "VALIDATE_INPUTS", None)
+        self._named: list[str] = []
+        self._names_all = False
+        if self._own_check is not None:
+            spec = inspect.getfullargspec(self._own_check)
+            self._named = spec.args + spec.kwonlyargs
+            self._names_all = spec.varkw is not None
+        self._node_id = node_id
+        self._received: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+
+    def problems(self) -> list[str]:
+        """Return a sentence for everything that is wrong."""
+        found: list[str] = []
+        for name, definition in self._definition.inputs.items():
+            try:
+                self._check(name, definition)
+            except GraphError as problem:
+                found.append(str(problem))
+        for name in sorted(self._inputs.keys() - self._definition.inputs.keys()):
+            logger.warning(
+                "%s: there is no input %r%s; it is ignored",
+                describe(self._prompt, self._node_id),
+                name,
+                suggestion(name, self._definition.inputs),
+            )
+        return found or self._custom_problems()
+
+    def _check(self, name: str, definition: InputDefinition) -> None:
+        if name not in self._inputs:
+            if definition.required:
+                raise GraphError(f"input {name!r} ({definition.type}) is missing")
+            return
+        value = self._inputs[name]
+        if isinstance(value, list):
+            self._values[name] = None
+            self._check_link(name, definition, value)
+            return
+        if definition.types & self._sockets and not (value is None and not definition.required):
+            raise GraphError(
+                f"input {name!r}: expected a link that brings {definition.type}, got {value!r:.60}"
+            )
+        own = self._names_all or name in self._named
+        self._values[name] = constant(value, definition, check_range=not own)
+
+    def _check_link(self, name: str, definition: InputDefinition, value: list[Any]) -> None:
+        if not is_link(value):
+            raise GraphError(
+                f'input {name!r}: expected a link ["node id", output index], got {value!r:.60} '
+                '(a list as a value is written {"__value__": [...]})'
+            )
+        source, index = value
+        if source not in self._prompt:
+            raise GraphError(f"input {name!r} is linked to node {source}, which does not exist")
+        outputs = self._declared[self._prompt[source]["class_type"]].outputs
+        where = describe(self._prompt, source)
+        if not 0 <= index < len(outputs):
+            raise GraphError(
+                f"input {name!r} is linked to output {index} of {where}, "
+                f"which has {len(outputs)} outputs (counted from 0)"
+            )
+        self._received[name] = outputs[index]
+        if "input_types" not in self._named and not _fits(outputs[index], definition):
+            raise GraphError(
+                f"input {name!r}: expected {definition.type}, got {outputs[index]} "
+                f"from output {index} of {where}"
+            )
+
+    def _custom_problems(self) -> list[str]:
+        if self._own_check is None:
+            return []
+        wanted = {n: v for n, v in self._values.items() if self._names_all or n in self._named}
+        shown = ", ".join(repr(name) for name in wanted)
+        for name, kind in self._definition.hidden.items():
+            if name in self._named:
+                wanted[name] = self._node_id if kind == "UNIQUE_ID" else None
+        if "input_types" in self._named:
+            wanted["input_types"] = self._received
+        if not wanted:
+            return []
+        if getattr(self._own_check.__self__, "INPUT_IS_LIST", False):
+            wanted = {name: [value] for name, value in wanted.items()}
+        try:
+            answer = self._own_check(**wanted)
+        except AvatarVideoError as error:
+            answer = str(error)
+        if answer is True:
+            return []
+        sentence = str(answer).rstrip(".") if answer is not False else "the value is not accepted"
+        return [f"input {shown}: {sentence}" if shown else sentence]
+
+
+def _fits(received: str, definition: InputDefinition) -> bool:
+    types = {part.strip() for part in received.split(",")}
+    return bool(types & definition.types) or ANY_TYPE in types | definition.types
