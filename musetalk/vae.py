@@ -1,0 +1,271 @@
+"""The autoencoder between 256 x 256 face crops and the 32 x 32 latents the UNet works on.
+
+Architecture of Stable Diffusion's ``AutoencoderKL`` (Rombach et al. 2022), written for the
+published weights ``stabilityai/sd-vae-ft-mse``. State-dict keys are the renamed diffusers ones
+(``mid_block.attentions.0.to_q``, ``to_out.0``); the checkpoint loader renames the legacy
+(``query``, ``proj_attn``) and LDM (``first_stage_model.``) spellings to these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SCALING_FACTOR = 0.18215  # latents are the posterior times this; absent from the published config
+NORM_EPSILON = 1e-6  # of every GroupNorm in this network; the UNet's residual blocks use 1e-5
+LOG_VARIANCE_LIMITS = (-30.0, 20.0)
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Sizes of the autoencoder; the defaults are those of the published weights."""
+
+    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    layers_per_block: int = 2
+    latent_channels: int = 4
+    image_channels: int = 3
+    norm_num_groups: int = 32
+
+
+class AutoencoderKL(nn.Module):
+    """Picture to latents and back.
+
+    between_blocks: called before every residual block when set, on the calling thread; it may
+        raise to stop the pass. Leave it None when the network is to be compiled.
+    """
+
+    between_blocks: Callable[[], None] | None = None
+
+    def __init__(self, config: VAEConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or VAEConfig()
+        moments = 2 * config.latent_channels
+        self.encoder = Encoder(config)
+        self.quant_conv = nn.Conv2d(moments, moments, 1)
+        self.post_quant_conv = nn.Conv2d(config.latent_channels, config.latent_channels, 1)
+        self.decoder = Decoder(config)
+
+    def encode_moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of the posterior, each (B, 4, H/8, W/8), unscaled.
+
+        images (B, 3, H, W): RGB, -1..1, of the weights' dtype. The log-variance is clamped.
+        """
+        moments = self.quant_conv(self.encoder(images, self.between_blocks))
+        mean, log_variance = moments.chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_LIMITS)
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Return pictures (B, 3, 8 h, 8 w): RGB, about -1..1, not clamped.
+
+        values (B, 4, h, w): latents divided by ``SCALING_FACTOR``.
+        """
+        return self.decoder(self.post_quant_conv(values), self.between_blocks)
+
+
+def sample_posterior(
+    mean: Tensor, log_variance: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw from the posterior: mean + exp(log_variance / 2) * noise, unscaled.
+
+    The noise is drawn in the mean's dtype, on the generator's device (the mean's when None), so
+    one seed gives the draw that the reference makes on that device.
+    """
+    device = mean.device if generator is None else generator.device
+    noise = torch.randn(mean.shape, generator=generator, device=device, dtype=mean.dtype)
+    return mean + torch.exp(0.5 * log_variance) * noise.to(mean.device)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Return decoded pictures as uint8 RGB (B, H, W, 3), rounded half to even.
+
+    images (B, 3, H, W): about -1..1.
+    """
+    unit = (images / 2 + 0.5).clamp(0, 1)
+    return (unit.permute(0, 2, 3, 1).float() * 255).round().to(torch.uint8)
+
+
+class Encoder(nn.Module):
+    """Pictures to 2 x latent channels of moments, at an eighth of the size."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        widths = config.block_out_channels
+        groups = config.norm_num_groups
+        self.conv_in = nn.Conv2d(config.image_channels, widths[0], 3, padding=1)
+        self.down_blocks = nn.ModuleList(
+            DownBlock(
+                widths[max(level - 1, 0)],
+                width,
+                groups,
+                layers=config.layers_per_block,
+                downsample=level < len(widths) - 1,
+            )
+            for level, width in enumerate(widths)
+        )
+        self.mid_block = MidBlock(widths[-1], groups)
+        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=NORM_EPSILON)
+        self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
+
+    def forward(self, images: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
+        hidden = self.conv_in(images)
+        for block in self.down_blocks:
+            hidden = block(hidden, between_blocks)
+        hidden = self.mid_block(hidden, between_blocks)
+        return self.conv_out(functional.silu(self.conv_norm_out(hidden)))
+
+
+class Decoder(nn.Module):
+    """Unscaled latents to pictures, at eight times the size."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        widths = config.block_out_channels[::-1]
+        groups = config.norm_num_groups
+        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
+        self.mid_block = MidBlock(widths[0], groups)
+        self.up_blocks = nn.ModuleList(
+            UpBlock(
+                widths[max(level - 1, 0)],
+                width,
+                groups,
+                layers=config.layers_per_block + 1,
+                upsample=level < len(widths) - 1,
+            )
+            for level, width in enumerate(widths)
+        )
+        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=NORM_EPSILON)
+        self.conv_out = nn.Conv2d(widths[-1], config.image_channels, 3, padding=1)
+
+    def forward(self, values: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
+        hidden = self.mid_block(self.conv_in(values), between_blocks)
+        for block in self.up_blocks:
+            hidden = block(hidden, between_blocks)
+        if between_blocks:
+            between_blocks()
+        return self.conv_out(functional.silu(self.conv_norm_out(hidden)))
+
+
+class ResnetBlock(nn.Module):
+    """Two normalised convolutions beside a skip; no time embedding."""
+
+    def __init__(self, channels: int, out_channels: int, groups: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, channels, eps=NORM_EPSILON)
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.norm2 = nn.GroupNorm(groups, out_channels, eps=NORM_EPSILON)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv_shortcut = (
+            None if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.conv1(functional.silu(self.norm1(inputs)))
+        hidden = self.conv2(functional.silu(self.norm2(hidden)))
+        return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
+
+
+class Attention(nn.Module):
+    """One head over all pixels, beside a skip."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.group_norm = nn.GroupNorm(groups, channels, eps=NORM_EPSILON)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        pixels = self.group_norm(inputs).flatten(2).transpose(1, 2).unsqueeze(1)  # (B, 1, HW, C)
+        mixed = functional.scaled_dot_product_attention(
+            self.to_q(pixels), self.to_k(pixels), self.to_v(pixels)
+        )
+        out = self.to_out[0](mixed.squeeze(1))
+        return inputs + out.transpose(1, 2).reshape(inputs.shape)
+
+
+class MidBlock(nn.Module):
+    """Residual block, attention, residual block at the smallest size."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups) for _ in range(2))
+        self.attentions = nn.ModuleList([Attention(channels, groups)])
+
+    def forward(self, hidden: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
+        for step in (self.resnets[0], self.attentions[0], self.resnets[1]):
+            if between_blocks:
+                between_blocks()
+            hidden = step(hidden)
+        return hidden
+
+
+class DownBlock(nn.Module):
+    """Residual blocks of one size, then half the size."""
+
+    def __init__(
+        self, channels: int, out_channels: int, groups: int, *, layers: int, downsample: bool
+    ) -> None:
+        super().__init__()
+        self.resnets = _resnets(channels, out_channels, groups, layers)
+        self.downsamplers = nn.ModuleList([Downsample(out_channels)] if downsample else [])
+
+    def forward(self, hidden: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
+        for step in (*self.resnets, *self.downsamplers):
+            if between_blocks:
+                between_blocks()
+            hidden = step(hidden)
+        return hidden
+
+
+class UpBlock(nn.Module):
+    """Residual blocks of one size, then twice the size."""
+
+    def __init__(
+        self, channels: int, out_channels: int, groups: int, *, layers: int, upsample: bool
+    ) -> None:
+        super().__init__()
+        self.resnets = _resnets(channels, out_channels, groups, layers)
+        self.upsamplers = nn.ModuleList([Upsample(out_channels)] if upsample else [])
+
+    def forward(self, hidden: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
+        for step in (*self.resnets, *self.upsamplers):
+            if between_blocks:
+                between_blocks()
+            hidden = step(hidden)
+        return hidden
+
+
+class Downsample(nn.Module):
+    """Halve the size with a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        # The weights were trained with the border on the right and bottom only; the
+        # convolution's own padding would put it on all four sides and shift the picture.
+        return self.conv(functional.pad(inputs, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Double the size by repeating pixels, then convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.conv(functional.interpolate(inputs, scale_factor=2.0, mode="nearest"))
+
+
+def _resnets(channels: int, out_channels: int, groups: int, layers: int) -> nn.ModuleList:
+    return nn.ModuleList(
+        ResnetBlock(channels if layer == 0 else out_channels, out_channels, groups)
+        for layer in range(layers)
+    )

@@ -1,0 +1,53 @@
+"""Random weights and reference libraries for the networks' tests."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+RANDOM_WEIGHTS = Path(__file__).resolve().parents[2] / "benchmarks" / "random_weights.py"
+
+
+@pytest.fixture(scope="session")
+def fill_randomly() -> Callable[..., Any]:
+    """``fill_randomly(module, seed)`` of the benchmarks."""
+    spec = importlib.util.spec_from_file_location("random_weights", RANDOM_WEIGHTS)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.fill_randomly
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Callable[[str], ModuleType]:
+    """Import a module of a reference library: a skip where it is absent, a failure in CI."""
+
+    def load(name: str) -> ModuleType:
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            if os.environ.get("CI"):
+                pytest.fail(f"the reference {name} is needed in CI: {error}")
+            pytest.skip(f"the reference {name} is not installed: {error}")
+
+    return load
+
+
+@pytest.fixture
+def noise() -> Callable[..., torch.Tensor]:
+    """``noise(shape, seed=0, dtype=float64)``: standard normal values."""
+
+    def make(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    return make
