@@ -1,0 +1,389 @@
+"""MuseTalk's UNet: masked and reference face latents plus speech in, latents of the face out.
+
+Architecture of Stable Diffusion 1's ``UNet2DConditionModel`` with 8 input channels and audio
+features of width 384 as context, run once at time step 0: no noise, no schedule, no guidance.
+State-dict keys are those of the published ``unet.pth`` (1.5) and ``pytorch_model.bin`` (1.0).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+RESNET_EPSILON = 1e-5
+TRANSFORMER_EPSILON = 1e-6  # only of the GroupNorm that opens a transformer
+AUDIO_TOKENS = 50  # of one video frame: 10 moments x 5 hidden states
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Sizes of the UNet; the defaults are those of both published models.
+
+    The last level has no attention, on the way down as on the way up.
+    """
+
+    in_channels: int = 8
+    out_channels: int = 4
+    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    layers_per_block: int = 2
+    attention_heads: int = 8  # the published config calls this number "attention_head_dim"
+    cross_attention_dim: int = 384
+    norm_num_groups: int = 32
+
+
+def audio_positions(tokens: int = AUDIO_TOKENS, width: int = 384) -> Tensor:
+    """Return the table (tokens, width) that is added to audio features before the UNet.
+
+    float32, sine in even and cosine in odd columns (Vaswani et al. 2017). It is in no checkpoint.
+    In half precision the reference rounds the table first and then adds.
+    """
+    places = torch.arange(tokens, dtype=torch.float32).unsqueeze(1)
+    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000) / width))
+    return torch.stack([torch.sin(places * rates), torch.cos(places * rates)], dim=2).flatten(1)
+
+
+class UNet(nn.Module):
+    """One forward pass makes one batch of face latents.
+
+    between_blocks: called before every residual block when set, on the calling thread; it may
+        raise to stop the pass. Leave it None when the network is to be compiled.
+    """
+
+    between_blocks: Callable[[], None] | None = None
+
+    def __init__(self, config: UNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or UNetConfig()
+        widths = config.block_out_channels
+        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.time_embedding: TimeEmbedding | None = TimeEmbedding(widths[0])
+        self.down_blocks = nn.ModuleList(DownBlock(config, level) for level in range(len(widths)))
+        self.mid_block = MidBlock(config)
+        self.up_blocks = nn.ModuleList(UpBlock(config, level) for level in range(len(widths)))
+        self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=RESNET_EPSILON)
+        self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
+
+    def forward(self, latents: Tensor, audio_features: Tensor) -> Tensor:
+        """Return face latents (B, 4, 32, 32), scaled by 0.18215.
+
+        latents (B, 8, 32, 32): masked then reference latents, each scaled by 0.18215.
+        audio_features (B, 50, 384): one window a frame, positions added.
+        Both of the weights' dtype. ValueError when the shapes do not fit.
+        """
+        self._check(latents, audio_features)
+        time = None if self.time_embedding is None else self.time_embedding()
+        hidden = self.conv_in(latents)
+        skips = [hidden]
+        for block in self.down_blocks:
+            hidden = block(hidden, time, audio_features, skips, self.between_blocks)
+        hidden = self.mid_block(hidden, time, audio_features, self.between_blocks)
+        for block in self.up_blocks:
+            hidden = block(hidden, time, audio_features, skips, self.between_blocks)
+        return self.conv_out(functional.silu(self.conv_norm_out(hidden)))
+
+    @torch.no_grad()
+    def fold_time_path(self) -> None:
+        """Add the constant time path to the convolutions' biases and drop its weights.
+
+        Exact up to rounding; saves the time weights and one addition in every residual block.
+        Call it after loading; the keys ``time_embedding.*`` and ``*.time_emb_proj.*`` are gone
+        from then on.
+        """
+        if self.time_embedding is None:
+            return
+        # Half precision would round the sum of the two biases twice.
+        weight = self.time_embedding.linear_1.weight
+        time = self.time_embedding.to(torch.promote_types(weight.dtype, torch.float32))()
+        for module in self.modules():
+            if isinstance(module, ResnetBlock):
+                module.fold(time)
+        self.time_embedding = None
+
+    def _check(self, latents: Tensor, audio_features: Tensor) -> None:
+        config = self.config
+        multiple = 2 ** (len(config.block_out_channels) - 1)
+        if (
+            latents.ndim != 4
+            or latents.shape[1] != config.in_channels
+            or latents.shape[2] % multiple
+            or latents.shape[3] % multiple
+        ):
+            raise ValueError(
+                f"Expected latents of shape (B, {config.in_channels}, H, W) with H and W multiples "
+                f"of {multiple}, got {tuple(latents.shape)}."
+            )
+        if audio_features.ndim != 3 or audio_features.shape[::2] != (
+            latents.shape[0],
+            config.cross_attention_dim,
+        ):
+            raise ValueError(
+                f"Expected audio features of shape ({latents.shape[0]}, tokens, "
+                f"{config.cross_attention_dim}), got {tuple(audio_features.shape)}."
+            )
+
+
+class TimeEmbedding(nn.Module):
+    """The embedding of time step 0, the same for every sample and run."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(channels, 4 * channels)
+        self.linear_2 = nn.Linear(4 * channels, 4 * channels)
+
+    def forward(self) -> Tensor:
+        """Return (1, 4 C), after the SiLU with which every residual block begins to use it."""
+        weight = self.linear_1.weight
+        sinusoid = weight.new_zeros(1, weight.shape[1])
+        sinusoid[:, : weight.shape[1] // 2] = 1  # cosines of 0 come first, then its sines
+        return functional.silu(self.linear_2(functional.silu(self.linear_1(sinusoid))))
+
+
+class DownBlock(nn.Module):
+    """Residual blocks of one level, each with attention but in the last level, then half size."""
+
+    def __init__(self, config: UNetConfig, level: int) -> None:
+        super().__init__()
+        widths = config.block_out_channels
+        is_last = level == len(widths) - 1
+        self.resnets = nn.ModuleList()
+        self.attentions = nn.ModuleList()
+        channels = widths[max(level - 1, 0)]
+        for _ in range(config.layers_per_block):
+            self.resnets.append(ResnetBlock(config, channels, widths[level]))
+            if not is_last:
+                self.attentions.append(Transformer(config, widths[level]))
+            channels = widths[level]
+        self.downsamplers = nn.ModuleList([] if is_last else [Downsample(channels)])
+
+    def forward(
+        self,
+        hidden: Tensor,
+        time: Tensor | None,
+        audio_features: Tensor,
+        skips: list[Tensor],
+        between_blocks: Callable[[], None] | None,
+    ) -> Tensor:
+        """Return the next level's input; everything made on the way is appended to ``skips``."""
+        for index, resnet in enumerate(self.resnets):
+            if between_blocks:
+                between_blocks()
+            hidden = resnet(hidden, time)
+            if self.attentions:
+                hidden = self.attentions[index](hidden, audio_features)
+            skips.append(hidden)
+        for downsampler in self.downsamplers:
+            hidden = downsampler(hidden)
+            skips.append(hidden)
+        return hidden
+
+
+class MidBlock(nn.Module):
+    """Residual block, attention, residual block at the smallest size."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        channels = config.block_out_channels[-1]
+        self.resnets = nn.ModuleList(ResnetBlock(config, channels, channels) for _ in range(2))
+        self.attentions = nn.ModuleList([Transformer(config, channels)])
+
+    def forward(
+        self,
+        hidden: Tensor,
+        time: Tensor | None,
+        audio_features: Tensor,
+        between_blocks: Callable[[], None] | None,
+    ) -> Tensor:
+        if between_blocks:
+            between_blocks()
+        hidden = self.attentions[0](self.resnets[0](hidden, time), audio_features)
+        if between_blocks:
+            between_blocks()
+        return self.resnets[1](hidden, time)
+
+
+class UpBlock(nn.Module):
+    """Residual blocks that take one skip each, with attention but at the start, then twice size.
+
+    level counts from the smallest size up.
+    """
+
+    def __init__(self, config: UNetConfig, level: int) -> None:
+        super().__init__()
+        widths = config.block_out_channels[::-1]
+        layers = config.layers_per_block + 1
+        self.resnets = nn.ModuleList()
+        self.attentions = nn.ModuleList()
+        channels = widths[max(level - 1, 0)]
+        for layer in range(layers):
+            # The last skip taken by a level was made by the level below it on the way down.
+            is_deeper = layer < layers - 1
+            skip = widths[level] if is_deeper else widths[min(level + 1, len(widths) - 1)]
+            self.resnets.append(ResnetBlock(config, channels + skip, widths[level]))
+            if level:
+                self.attentions.append(Transformer(config, widths[level]))
+            channels = widths[level]
+        is_last = level == len(widths) - 1
+        self.upsamplers = nn.ModuleList([] if is_last else [Upsample(channels)])
+
+    def forward(
+        self,
+        hidden: Tensor,
+        time: Tensor | None,
+        audio_features: Tensor,
+        skips: list[Tensor],
+        between_blocks: Callable[[], None] | None,
+    ) -> Tensor:
+        """Return the next level's input; ``skips`` is used up from its end."""
+        for index, resnet in enumerate(self.resnets):
+            if between_blocks:
+                between_blocks()
+            hidden = resnet(torch.cat([hidden, skips.pop()], dim=1), time)
+            if self.attentions:
+                hidden = self.attentions[index](hidden, audio_features)
+        for upsampler in self.upsamplers:
+            hidden = upsampler(hidden)
+        return hidden
+
+
+class ResnetBlock(nn.Module):
+    """Two normalised convolutions beside a skip; the time path is added between them."""
+
+    def __init__(self, config: UNetConfig, channels: int, out_channels: int) -> None:
+        super().__init__()
+        groups = config.norm_num_groups
+        time_width = 4 * config.block_out_channels[0]
+        self.norm1 = nn.GroupNorm(groups, channels, eps=RESNET_EPSILON)
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.time_emb_proj: nn.Linear | None = nn.Linear(time_width, out_channels)
+        self.norm2 = nn.GroupNorm(groups, out_channels, eps=RESNET_EPSILON)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv_shortcut = (
+            None if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
+        )
+
+    def forward(self, inputs: Tensor, time: Tensor | None) -> Tensor:
+        hidden = self.conv1(functional.silu(self.norm1(inputs)))
+        if self.time_emb_proj is not None:
+            hidden = hidden + self.time_emb_proj(time)[:, :, None, None]
+        hidden = self.conv2(functional.silu(self.norm2(hidden)))
+        return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
+
+    def fold(self, time: Tensor) -> None:
+        """Move what the time path adds into the first convolution's bias."""
+        bias = self.conv1.bias
+        if self.time_emb_proj is None or bias is None:
+            return
+        added = self.time_emb_proj.to(time.dtype)(time).squeeze(0)
+        folded = (bias.to(time.dtype) + added).to(bias.dtype)
+        self.conv1.bias = nn.Parameter(folded, requires_grad=bias.requires_grad)
+        self.time_emb_proj = None
+
+
+class Transformer(nn.Module):
+    """One transformer block over the pixels of a feature map, beside a skip."""
+
+    def __init__(self, config: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(config.norm_num_groups, channels, eps=TRANSFORMER_EPSILON)
+        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.transformer_blocks = nn.ModuleList([TransformerBlock(config, channels)])
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, inputs: Tensor, audio_features: Tensor) -> Tensor:
+        projected = self.proj_in(self.norm(inputs))
+        pixels = projected.flatten(2).transpose(1, 2)  # (B, HW, C)
+        pixels = self.transformer_blocks[0](pixels, audio_features)
+        return inputs + self.proj_out(pixels.transpose(1, 2).reshape(inputs.shape))
+
+
+class TransformerBlock(nn.Module):
+    """Attention among pixels, attention to the audio, feed-forward; each normalised first."""
+
+    def __init__(self, config: UNetConfig, channels: int) -> None:
+        super().__init__()
+        heads = config.attention_heads
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn1 = Attention(channels, channels, heads)
+        self.norm2 = nn.LayerNorm(channels)
+        self.attn2 = Attention(channels, config.cross_attention_dim, heads)
+        self.norm3 = nn.LayerNorm(channels)
+        self.ff = FeedForward(channels)
+
+    def forward(self, pixels: Tensor, audio_features: Tensor) -> Tensor:
+        normalised = self.norm1(pixels)
+        pixels = pixels + self.attn1(normalised, normalised)
+        pixels = pixels + self.attn2(self.norm2(pixels), audio_features)
+        return pixels + self.ff(self.norm3(pixels))
+
+
+class Attention(nn.Module):
+    """Multi-head attention from pixels to a context of another width."""
+
+    def __init__(self, channels: int, context_channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(context_channels, channels, bias=False)
+        self.to_v = nn.Linear(context_channels, channels, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, pixels: Tensor, context: Tensor) -> Tensor:
+        query, key, value = (
+            tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for tokens in (self.to_q(pixels), self.to_k(context), self.to_v(context))
+        )
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return self.to_out[0](mixed.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """A gated layer of four times the width, and back."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # The empty place in the middle is the training code's dropout: it keeps the keys' numbers.
+        self.net = nn.ModuleList(
+            [GatedGELU(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)]
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.net[2](self.net[0](pixels))
+
+
+class GatedGELU(nn.Module):
+    """A linear layer whose second half gates the first through an exact GELU."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(channels, 2 * out_channels)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        hidden, gate = self.proj(pixels).chunk(2, dim=-1)
+        return hidden * functional.gelu(gate)
+
+
+class Downsample(nn.Module):
+    """Halve the size with a strided convolution, padded on all sides."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.conv(inputs)
+
+
+class Upsample(nn.Module):
+    """Double the size by repeating pixels, then convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.conv(functional.interpolate(inputs, scale_factor=2.0, mode="nearest"))
