@@ -1,0 +1,132 @@
+"""One output file that appears under its name only when it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import secrets
+import stat
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.error import FFmpegError
+
+from ..errors import EncodeError
+from .presets import CONTAINERS
+
+logger = logging.getLogger("avatarvideo.encoders.outputs")
+
+TEMPORARY_PREFIX = ".avatarvideo-"
+MAX_TIMESCALE = 2**31 - 1
+MIN_TIMESCALE = 1000
+MOV_FAMILY = ("mp4", "mov")
+
+
+class OutputFile:
+    """A container being written under a temporary name in the same folder.
+
+    ``finish`` gives it its name, ``abort`` removes it; until one of them is called the file
+    exists under the temporary name only. Raises EncodeError.
+    """
+
+    def __init__(
+        self, path: Path, container_name: str, metadata: dict[str, str], timescales: list[int]
+    ) -> None:
+        """timescales: ticks a second that the edit list should hit exactly."""
+        self.path = path
+        self._temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.part")
+        self._container: OutputContainer | None = None
+        options = _muxer_options(container_name, bool(metadata), timescales)
+        try:
+            container = av.open(
+                str(self._temporary),
+                "w",
+                format=CONTAINERS[container_name].muxer,
+                options=options,
+            )
+        except (FFmpegError, OSError, ValueError) as error:
+            raise self.explained(error) from error
+        container.metadata.update(metadata)
+        self._container = container
+
+    @property
+    def container(self) -> OutputContainer:
+        if self._container is None:
+            raise EncodeError(f"Expected an open output, {self.path.name!r} is closed.")
+        return self._container
+
+    def finish(self) -> None:
+        """Write the trailer and give the file its name."""
+        container, self._container = self.container, None
+        try:
+            container.close()
+            del container
+            self._temporary.replace(self.path)
+        except (FFmpegError, OSError, ValueError) as error:
+            self._remove()
+            raise self.explained(error) from error
+
+    def abort(self) -> None:
+        """Close without keeping anything; may be called more than once."""
+        container, self._container = self._container, None
+        if container is None:
+            return
+        with contextlib.suppress(OSError):
+            # The trailer is written at close whatever happens; for faststart that means moving
+            # everything already in the file, unless there is nothing.
+            os.truncate(self._temporary, 0)
+        with contextlib.suppress(FFmpegError, OSError, ValueError):
+            container.close()
+        self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._temporary.unlink()
+
+    def explained(self, error: BaseException) -> EncodeError:
+        """Return the error as a sentence with FFmpeg's or the system's reason in it."""
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return EncodeError(f"Could not write {self.path.name!r}: {reason}.")
+
+
+def _muxer_options(
+    container_name: str, has_metadata: bool, timescales: list[int]
+) -> dict[str, str]:
+    if container_name not in MOV_FAMILY:
+        return {}
+    # With the default unit of 1/1000 s the edit list would round the sound's end, and with it the
+    # decoded sample count, to a millisecond.
+    scale = math.lcm(*timescales) if timescales else MIN_TIMESCALE
+    if scale < MIN_TIMESCALE:
+        scale *= -(-MIN_TIMESCALE // scale)
+    if scale > MAX_TIMESCALE:
+        scale = max(MIN_TIMESCALE, timescales[-1])
+    return {
+        "movflags": "faststart+use_metadata_tags" if has_metadata else "faststart",
+        "movie_timescale": str(scale),
+    }
+
+
+def timescales_for(frame_rate: Fraction | None, sample_rate: int | None) -> list[int]:
+    """Return what the edit list should count in, the more important last."""
+    scales = [] if frame_rate is None else [frame_rate.numerator]
+    return scales if sample_rate is None else [*scales, sample_rate]
+
+
+def checked_output(path: str | Path) -> Path:
+    """Return the absolute path of a file that may be written. Raises EncodeError."""
+    try:
+        absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links stay as named
+        parent_is_folder = absolute.parent.is_dir()
+        mode = absolute.stat().st_mode if absolute.exists() else stat.S_IFREG
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EncodeError(f"Expected a file to write, got {str(path)[:200]!r}: {error}.") from error
+    if not parent_is_folder:
+        raise EncodeError(f"Expected an existing folder, {str(absolute.parent)!r} is none.")
+    if not stat.S_ISREG(mode):
+        raise EncodeError(f"Expected a file to write, {absolute.name!r} is a folder or device.")
+    return absolute

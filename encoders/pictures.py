@@ -1,0 +1,117 @@
+"""Read a still picture as RGB, whatever the camera or drawing program made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..errors import MediaError
+from .sources import check_frame_size, checked_input
+
+# Formats whose decoders read the file and nothing else: no EPS (runs Ghostscript), no WMF, no
+# fonts, no multi-page documents.
+PICTURE_FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "GIF",
+    "AVIF",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+)
+PICTURE_SUFFIXES = {
+    *(".png", ".apng", ".webp", ".gif", ".avif"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k"),
+    *(".bmp", ".dib", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
+}
+ANIMATED_SUFFIXES = {".gif", ".webp", ".apng", ".png", ".avif"}
+_HIGH_DEPTH = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
+# What Pillow's decoders raise on damaged files, struct and syntax errors included.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    ArithmeticError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in PICTURE_FORMATS if name in Image.OPEN]  # AVIF is not in every Pillow
+
+
+def is_image(path: str | Path) -> bool:
+    """Tell by the name whether a file is meant as a still picture (animations are videos)."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in PICTURE_SUFFIXES:
+        return False
+    if suffix in ANIMATED_SUFFIXES:
+        return not _is_animated(path)
+    return True
+
+
+def _is_animated(path: str | Path) -> bool:
+    try:
+        with Image.open(checked_input(path), formats=_formats()) as picture:
+            return getattr(picture, "n_frames", 1) > 1
+    except (MediaError, *_DAMAGED):
+        return False  # read_image says what is wrong with it
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Return a picture as uint8 RGB (H, W, 3), upright, transparency over white.
+
+    The size is checked in the header before anything is decoded. Raises MediaError.
+    """
+    absolute = checked_input(path)
+    try:
+        with Image.open(absolute, formats=_formats()) as picture:
+            check_frame_size(picture.width, picture.height, repr(absolute.name))
+            picture.load()
+            return _upright_rgb(picture)
+    except MediaError:
+        raise
+    except UnidentifiedImageError as error:
+        raise MediaError(
+            f"Expected a picture (PNG, JPEG, WebP, BMP, TIFF, GIF), {absolute.name!r} is something "
+            "else: open it in an image editor and save it as PNG."
+        ) from error
+    except _DAMAGED as error:
+        raise MediaError(
+            f"Expected a whole picture, {absolute.name!r} is damaged, cut short or too large "
+            f"({error}): copy or save it again."
+        ) from error
+
+
+def _upright_rgb(picture: Image.Image) -> np.ndarray:
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in _HIGH_DEPTH:
+        grey = _grey_from_high_depth(np.asarray(upright))
+        return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        upright = Image.alpha_composite(white, rgba)
+    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+
+
+def _grey_from_high_depth(values: np.ndarray) -> np.ndarray:
+    # Pillow's own conversion clips 16 bit at 255: nearly every picture would come out white.
+    full_scale = 1.0 if values.dtype.kind == "f" else 65535.0
+    scaled = np.nan_to_num(values.astype(np.float32)) * (255.0 / full_scale)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -1,0 +1,301 @@
+"""Find out what a media file is: everything VideoInfo shows, by header or, on request, exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from ..errors import MediaError
+from .color import RANGE_FULL, UNSPECIFIED, quarter_turns
+from .reader import (
+    count_packets,
+    header_duration,
+    indexed_frame_count,
+    picture_stream,
+    stream_rate,
+)
+from .sources import checked_input, open_media
+
+logger = logging.getLogger("avatarvideo.encoders.probe")
+
+RATE_SAMPLE_PACKETS = 600  # enough to see a varying rate without reading a long file through
+# FFmpeg's numbers of the colour tags (ITU-T H.273); others are shown as numbers.
+MATRICES = {0: "rgb", 1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
+PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020", 11: "dci-p3", 12: "display-p3"}
+TRANSFERS = {1: "bt709", 6: "smpte170m", 8: "linear", 13: "srgb", 16: "pq", 18: "hlg"}
+HDR_TRANSFERS = {"pq", "hlg"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioInfo:
+    """One audio stream. duration, offset: seconds; offset against the first picture."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+    layout: str
+    duration_seconds: float | None
+    offset_seconds: float
+    bit_rate: int | None
+    language: str | None = None
+    loudness_lufs: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What is known of a media file. Rates in 1/s, durations in seconds, bit rates in bit/s.
+
+    frame_rate: exact, as "30000/1001"; the average where ``is_variable_rate``.
+    frame_count: by the header, or counted when ``frame_count_exact``.
+    width, height: as shown; ``rotation`` degrees anticlockwise turn the coded size into it.
+    """
+
+    path: str
+    container: str
+    duration_seconds: float
+    file_size_bytes: int
+    width: int
+    height: int
+    coded_width: int
+    coded_height: int
+    fps: float
+    frame_rate: str
+    is_variable_rate: bool
+    frame_count: int
+    frame_count_exact: bool
+    video_codec: str
+    video_profile: str | None
+    pixel_format: str | None
+    sample_aspect_ratio: str
+    display_aspect_ratio: str
+    rotation: int
+    color_matrix: str | None
+    color_primaries: str | None
+    color_transfer: str | None
+    color_range: str | None
+    is_hdr: bool
+    bit_rate: int
+    video_bit_rate: int | None
+    audio: tuple[AudioInfo, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, the first audio stream's also at the top."""
+        first = self.audio[0] if self.audio else None
+        return asdict(self) | {
+            "audio": [asdict(stream) for stream in self.audio],
+            "audio_codec": first.codec if first else None,
+            "sample_rate": first.sample_rate if first else None,
+            "channels": first.channels if first else None,
+        }
+
+
+def probe(
+    path: str | Path, *, exact_count: bool = False, measure_loudness: bool = False
+) -> VideoInfo:
+    """Return what a video file is. Raises MediaError when it is none.
+
+    exact_count: count the frames by reading the file through. measure_loudness: decode the sound.
+    """
+    absolute = checked_input(path)
+    with open_media(absolute) as container:
+        stream = picture_stream(container, absolute.name)
+        duration = header_duration(container, stream)
+        rate = stream_rate(stream)
+        indexed = indexed_frame_count(container, stream)
+        fields = _video_fields(container, stream)
+        audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
+        times = _packet_times(container, stream)
+    count, exact = indexed, indexed is not None
+    if count is None and exact_count:
+        with open_media(absolute) as container:
+            stream = picture_stream(container, absolute.name)
+            count, exact = count_packets(container, stream, absolute), True
+    if count is None:
+        count = round(duration * rate) if duration else len(times)
+    rotation = _rotation(absolute)
+    turned = -1 if quarter_turns(rotation) % 2 else 1
+    width, height = (fields["coded_width"], fields["coded_height"])[::turned]
+    shape = Fraction(fields["coded_width"], fields["coded_height"])
+    display = (Fraction(fields["sample_aspect_ratio"].replace(":", "/")) * shape) ** turned
+    return VideoInfo(
+        path=str(absolute),
+        duration_seconds=float(duration if duration else Fraction(count) / rate),
+        file_size_bytes=absolute.stat().st_size,
+        fps=float(rate),
+        frame_rate=f"{rate.numerator}/{rate.denominator}",
+        is_variable_rate=varies(times),
+        frame_count=count,
+        frame_count_exact=exact,
+        rotation=rotation,
+        display_aspect_ratio=f"{display.numerator}:{display.denominator}",
+        width=width,
+        height=height,
+        audio=audio,
+        **fields,
+    )
+
+
+def _video_fields(container: InputContainer, stream: VideoStream) -> dict[str, Any]:
+    context = stream.codec_context
+    transfer = _tag(TRANSFERS, context.color_trc)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    full = context.color_range == RANGE_FULL
+    return {
+        "container": container.format.name,
+        "coded_width": context.width,
+        "coded_height": context.height,
+        "video_codec": context.name,
+        "video_profile": _text(stream.profile),
+        "pixel_format": context.pix_fmt,
+        "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}",
+        "color_matrix": _tag(MATRICES, context.colorspace),
+        "color_primaries": _tag(PRIMARIES, context.color_primaries),
+        "color_transfer": transfer,
+        "color_range": "full" if full else "limited" if context.color_range else None,
+        "is_hdr": transfer in HDR_TRANSFERS,
+        "bit_rate": container.bit_rate or 0,
+        "video_bit_rate": stream.bit_rate or None,
+        "metadata": dict(container.metadata),
+    }
+
+
+def _tag(names: dict[int, str], number: int) -> str | None:
+    return None if number == UNSPECIFIED else names.get(int(number), str(int(number)))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _audio_info(stream: AudioStream, video: VideoStream) -> AudioInfo:
+    context = stream.codec_context
+    begin = _seconds(stream.start_time, stream.time_base) or Fraction(0)
+    pictures = _seconds(video.start_time, video.time_base) or Fraction(0)
+    duration = _seconds(stream.duration, stream.time_base)
+    return AudioInfo(
+        codec=context.name if context else "unknown",
+        sample_rate=context.sample_rate if context else 0,
+        channels=context.channels if context else 0,
+        layout=context.layout.name if context and context.channels else "",
+        duration_seconds=None if duration is None else float(duration),
+        offset_seconds=float(begin - pictures),
+        bit_rate=context.bit_rate or None if context else None,
+        language=stream.language,
+    )
+
+
+def _seconds(ticks: int | None, time_base: Fraction | None) -> Fraction | None:
+    return None if ticks is None or time_base is None else ticks * time_base
+
+
+def _packet_times(container: InputContainer, stream: VideoStream) -> list[Fraction]:
+    times: list[Fraction] = []
+    with contextlib.suppress(FFmpegError, OSError):  # what is before the damage still tells
+        for packet in itertools.islice(container.demux(stream), RATE_SAMPLE_PACKETS):
+            if packet.pts is not None and packet.size and not packet.is_discard:
+                times.append(packet.pts * packet.time_base)
+    return sorted(times)
+
+
+def varies(times: Iterable[Fraction]) -> bool:
+    """Tell whether frames at these times (seconds, ascending) come at a varying rate."""
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    if len(steps) < 2:
+        return False
+    usual = sorted(steps)[len(steps) // 2]
+    # Containers that count in milliseconds make 33 and 34 of one rate; the last step counts too.
+    tolerance = max(Fraction(2, 1000), usual / 20)
+    return any(abs(step - usual) > tolerance for step in steps)
+
+
+def _rotation(path: Path) -> int:
+    # Written in the stream's side data, which is handed out with the first decoded frame only.
+    with open_media(path) as container:
+        stream = picture_stream(container, path.name)
+        try:
+            frame = next(container.decode(stream), None)
+        except (FFmpegError, OSError, ValueError):
+            return 0
+        return round(frame.rotation) % 360 if frame is not None else 0
+
+
+def table(info: VideoInfo) -> str:
+    """Return the same for people: one line a fact."""
+    rows = [
+        ("file", f"{Path(info.path).name} ({info.file_size_bytes / 1e6:.2f} MB)"),
+        ("container", info.container),
+        ("duration", f"{info.duration_seconds:.3f} s"),
+        ("video", " ".join(filter(None, [info.video_codec, info.video_profile]))),
+        ("pixels", f"{info.width}x{info.height} {info.pixel_format}, shown {_shown_as(info)}"),
+        ("frame rate", f"{info.fps:.6g} ({info.frame_rate})" + _variable(info)),
+        ("frames", f"{info.frame_count}" + ("" if info.frame_count_exact else " (estimated)")),
+        ("bit rate", f"{info.bit_rate / 1000:.0f} kbit/s"),
+        ("colour", _colour(info)),
+    ]
+    for number, stream in enumerate(info.audio, 1):
+        loud = "" if stream.loudness_lufs is None else f", {stream.loudness_lufs:.1f} LUFS"
+        rows.append(
+            (
+                f"audio {number}",
+                f"{stream.codec}, {stream.sample_rate} Hz, {stream.layout or stream.channels}"
+                f", starts at {stream.offset_seconds:+.3f} s{loud}",
+            )
+        )
+    if not info.audio:
+        rows.append(("audio", "none"))
+    rows += [(key, _shortened(value)) for key, value in info.metadata.items()]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _shown_as(info: VideoInfo) -> str:
+    turned = f", turned by {info.rotation} degrees" if info.rotation else ""
+    return info.display_aspect_ratio + turned
+
+
+def _variable(info: VideoInfo) -> str:
+    return ", varying" if info.is_variable_rate else ""
+
+
+def _colour(info: VideoInfo) -> str:
+    tags = (info.color_matrix, info.color_primaries, info.color_transfer, info.color_range)
+    return " / ".join(tag or "not tagged" for tag in tags) + (" (HDR)" if info.is_hdr else "")
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 120 else f"{line[:100]}... ({len(text)} characters)"
+
+
+def sound_only(path: str | Path) -> AudioInfo:
+    """Return what a file of sound is: its first audio stream. Raises MediaError."""
+    absolute = checked_input(path)
+    with open_media(absolute) as container:
+        for stream in container.streams.audio:
+            duration = _seconds(stream.duration, stream.time_base)
+            context = stream.codec_context
+            if context is None:
+                continue
+            return AudioInfo(
+                codec=context.name,
+                sample_rate=context.sample_rate,
+                channels=context.channels,
+                layout=context.layout.name,
+                duration_seconds=None if duration is None else float(duration),
+                offset_seconds=0.0,
+                bit_rate=context.bit_rate or None,
+                language=stream.language,
+            )
+    raise MediaError(f"Expected sound, {absolute.name!r} has none: choose another file.")

@@ -1,0 +1,250 @@
+"""Decode sound to float32 samples on the video's time line, without encoder padding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+
+from ..errors import MediaError
+from ..media import AudioClip
+from .sources import MAX_CHANNELS, SAMPLE_RATES, checked_input, open_media, unreadable
+
+logger = logging.getLogger("avatarvideo.encoders.sound")
+
+MAX_DECODED_BYTES = 2 << 30  # 2 GiB: three hours of 48 kHz stereo as float32
+# Containers count in milliseconds or worse, so smaller steps between packets are rounding.
+GAP_SECONDS = Fraction(1, 10)
+MAX_LATE_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class AudioTrack:
+    """Sound decoded while it is read: float32 blocks (channels, n), each at most a second or so.
+
+    exact_bits: 16 when every sample is a 16-bit one, else 24.
+    """
+
+    sample_rate: int
+    channels: int
+    blocks: Iterator[np.ndarray]
+    exact_bits: int = 24
+
+
+def read_audio(
+    path: str | Path, *, start: Fraction = Fraction(0), duration: Fraction = Fraction(0)
+) -> AudioClip:
+    """Return the sound of a file, or of a video file, at its own rate with all its channels.
+
+    start, duration: seconds; a duration of 0 means to the end. In a video file time 0 is the
+    first picture's, so sound that begins later starts with silence. What the encoder added
+    (AAC priming and padding) is gone. Raises MediaError.
+    """
+    name = Path(path).name
+    parts: list[np.ndarray] = []
+    total = 0
+    with open_media(path) as container:
+        track = decode_audio(container, name, start=start, duration=duration)
+        for block in track.blocks:
+            parts.append(block)
+            total += block.nbytes
+            if total > MAX_DECODED_BYTES:
+                raise MediaError(
+                    f"Expected at most {MAX_DECODED_BYTES >> 30} GiB of decoded sound, {name!r} "
+                    "has more: use start and duration to take a part of it."
+                )
+    if not total:
+        raise MediaError(
+            f"Expected sound after {float(start):.2f} s, {name!r} has no samples there: use a "
+            "smaller start or another file."
+        )
+    return AudioClip(np.concatenate(parts, axis=1), track.sample_rate)
+
+
+def has_sound(container: InputContainer) -> bool:
+    """Tell whether a file has an audio stream that can be decoded."""
+    return any(_decodable(stream) for stream in container.streams.audio)
+
+
+def _decodable(stream: AudioStream) -> bool:
+    context = stream.codec_context
+    return context is not None and bool(context.sample_rate)
+
+
+def decode_audio(
+    container: InputContainer,
+    name: str,
+    *,
+    start: Fraction = Fraction(0),
+    duration: Fraction = Fraction(0),
+) -> AudioTrack:
+    """Return the first audio stream as blocks, decoded as they are taken. Raises MediaError."""
+    if start < 0 or duration < 0:
+        raise MediaError(
+            f"Expected start and duration of 0 s or more, got {float(start)} and {float(duration)}."
+        )
+    stream = next((s for s in container.streams.audio if _decodable(s)), None)
+    if stream is None:
+        what = "a video without sound" if container.streams.video else "a file without sound"
+        raise MediaError(f"Expected sound, {name!r} is {what}: choose a file with an audio track.")
+    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    if rate not in SAMPLE_RATES or not 1 <= channels <= MAX_CHANNELS:
+        raise MediaError(
+            f"Expected 1 to {MAX_CHANNELS} channels at {SAMPLE_RATES.start} to "
+            f"{SAMPLE_RATES.stop - 1} Hz, {name!r} has {channels} at {rate} Hz: convert it first."
+        )
+    whole = _on_time_line(container, stream, name)
+    first = round(start * rate)
+    last = first + round(duration * rate) if duration else None
+    return AudioTrack(rate, channels, _between(whole, first, last), _exact_bits(stream))
+
+
+def _exact_bits(stream: AudioStream) -> int:
+    return 16 if stream.codec_context.format.name.rstrip("p") in {"u8", "s16"} else 24
+
+
+def _between(
+    blocks: Iterator[tuple[int, np.ndarray]], first: int, last: int | None
+) -> Iterator[np.ndarray]:
+    for position, block in blocks:
+        if last is not None and position >= last:
+            return
+        part = block[:, max(0, first - position) : None if last is None else last - position]
+        if part.shape[1]:
+            yield part
+
+
+def _on_time_line(
+    container: InputContainer, stream: AudioStream, name: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (position, block) without overlaps or holes, position in samples from time zero."""
+    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    zero = _zero_time(container)
+    end = _end_position(stream, zero, rate)
+    position = 0
+    for time, block in _decoded(container, stream, name):
+        target = position if time is None else round((time - (zero or 0)) * rate)
+        if zero is None and position == 0:
+            zero = time  # a sound file begins with its first sample, whatever its clock says
+            target = 0
+        drift = target - position
+        if position == 0 and drift < 0:
+            block = block[:, -drift:]  # sound before the first picture is never heard
+        elif drift > (0 if position == 0 else GAP_SECONDS * rate):
+            yield from _silence(position, target, channels, rate, name)
+            position = target
+        if end is not None:
+            block = block[:, : max(0, end - position)]
+        if block.shape[1]:
+            yield position, block
+            position += block.shape[1]
+
+
+def _silence(
+    position: int, target: int, channels: int, rate: int, name: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    if target - position > MAX_LATE_SECONDS * rate:
+        raise MediaError(
+            f"Expected sound without holes of a day, {name!r} has time stamps "
+            f"{(target - position) / rate:.0f} s apart: convert it again."
+        )
+    while position < target:
+        count = min(rate, target - position)
+        yield position, np.zeros((channels, count), np.float32)
+        position += count
+
+
+def _zero_time(container: InputContainer) -> Fraction | None:
+    """Return where the pictures begin; None for a file of sound (and perhaps a cover)."""
+    for stream in container.streams.video:
+        if stream.disposition & stream.disposition.attached_pic:
+            continue
+        if stream.start_time is not None and stream.time_base is not None:
+            return stream.start_time * stream.time_base
+        return Fraction(container.start_time or 0, av.time_base)
+    return None
+
+
+def _end_position(stream: AudioStream, zero: Fraction | None, rate: int) -> int | None:
+    # Only MP4 and MOV state where the sound ends: their edit list cuts the last AAC packet.
+    if "mp4" not in stream.container.format.name or not stream.duration or not stream.time_base:
+        return None
+    begin = (stream.start_time or 0) * stream.time_base
+    offset = Fraction(0) if zero is None else begin - zero
+    return max(0, round((offset + stream.duration * stream.time_base) * rate))
+
+
+def _decoded(
+    container: InputContainer, stream: AudioStream, name: str
+) -> Iterator[tuple[Fraction | None, np.ndarray]]:
+    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    resampler = None
+    failures = 0
+    frames = _frames_past_damage(container, stream)
+    for frame in frames:
+        if isinstance(frame, Exception):
+            failures += 1
+            continue
+        time = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
+        if frame.sample_rate != rate or len(frame.layout.channels) != channels:
+            # Streams may change in the middle; what follows is made like the beginning.
+            resampler = resampler or av.AudioResampler("fltp", stream.layout, rate)
+            blocks = [_float_block(f) for f in resampler.resample(frame)]
+        else:
+            blocks = [_float_block(frame)]
+        for block in blocks:
+            yield time, block
+            time = None
+    if failures:
+        logger.warning("%s: %d damaged parts of the sound were left out", name, failures)
+
+
+def _frames_past_damage(
+    container: InputContainer, stream: AudioStream
+) -> Iterator[av.AudioFrame | Exception]:
+    # One bad packet must not cost the rest, as players do; a file of bad packets ends empty.
+    path = Path(container.name)
+    try:
+        for packet in container.demux(stream):
+            try:
+                yield from packet.decode()
+            except FFmpegError as error:
+                yield error
+    except (FFmpegError, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+_FULL_SCALE = {"u1": 128.0, "i2": 32768.0, "i4": 2147483648.0}
+
+
+def _float_block(frame: av.AudioFrame) -> np.ndarray:
+    samples = frame.to_ndarray()
+    channels = len(frame.layout.channels)
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, channels).T
+    kind = samples.dtype.str[1:]
+    if kind in _FULL_SCALE:
+        offset = 128 if kind == "u1" else 0
+        samples = (samples.astype(np.float32 if kind != "i4" else np.float64) - offset) / (
+            _FULL_SCALE[kind]
+        )
+    samples = np.ascontiguousarray(samples, dtype=np.float32)
+    if kind[0] == "f" and not np.isfinite(samples).all():
+        samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    return samples
+
+
+def checked_sound(path: str | Path) -> Path:
+    """Return the absolute path of a file that has sound. Raises MediaError."""
+    absolute = checked_input(path)
+    with open_media(absolute) as container:
+        decode_audio(container, absolute.name)
+    return absolute

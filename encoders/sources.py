@@ -1,0 +1,123 @@
+"""Open media files that may lie: regular files only, no network, no playlists, no endless waits."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+
+from ..errors import MediaError
+
+logger = logging.getLogger("avatarvideo.encoders.sources")
+
+# Demuxers that read one file and nothing else. Playlists (hls, dash, concat, sdp), numbered
+# pictures (image2) and text formats stay off: they make FFmpeg open what the file names.
+MEDIA_FORMATS = (
+    "mov,mp4,matroska,webm,avi,flv,mpegts,mpeg,ogg,asf,nut,mxf,ivf,gif,apng,webp,webp_anim,dv,"
+    "wav,w64,aiff,flac,mp3,aac,ac3,eac3,amr,au,caf,wv,tta,ape,yuv4mpegpipe"
+)
+OPEN_TIMEOUT_SECONDS = 20.0
+READ_TIMEOUT_SECONDS = 20.0
+MAX_FRAME_PIXELS = 80_000_000  # 240 MB as RGB; 8K UHD has 33 million
+MAX_STREAMS = 64
+MAX_CHANNELS = 16
+SAMPLE_RATES = range(100, 768_001)
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def checked_input(path: str | Path) -> Path:
+    """Return the absolute path of an existing, regular, non-empty file.
+
+    Raises MediaError for anything else: folders, devices, pipes, URLs, empty files.
+    """
+    try:
+        absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links stay as named
+        status = absolute.stat()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(
+            f"Expected a media file, could not open {_shown(path)}: {reason}."
+        ) from error
+    for is_kind, kind in _KINDS:
+        if is_kind(status.st_mode):
+            raise MediaError(f"Expected a media file, {_shown(path)} is {kind}.")
+    if not status.st_size:
+        raise MediaError(
+            f"Expected a media file, {_shown(path)} is empty (0 bytes): copy or download it again."
+        )
+    return absolute
+
+
+def _shown(path: str | Path) -> str:
+    text = str(path)
+    return repr(text if len(text) <= 200 else f"{text[:120]}...{text[-60:]}")
+
+
+@contextmanager
+def open_media(path: str | Path) -> Iterator[InputContainer]:
+    """Open a sound or video file for reading; closed on every way out.
+
+    Raises MediaError when FFmpeg cannot read it or it is of a kind that refers to other files.
+    """
+    container = open_container(path)
+    try:
+        yield container
+    finally:
+        # A damaged file may fail once more here; what is wrong with it was said before.
+        with contextlib.suppress(FFmpegError, OSError):
+            container.close()
+
+
+def open_container(path: str | Path) -> InputContainer:
+    """Open a sound or video file for reading; the caller closes it. Raises MediaError."""
+    absolute = checked_input(path)
+    try:
+        container = av.open(
+            str(absolute),
+            mode="r",
+            container_options={
+                "protocol_whitelist": "file",
+                "format_whitelist": MEDIA_FORMATS,
+                "max_streams": str(MAX_STREAMS),
+            },
+            metadata_errors="replace",
+            timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+        )
+    except (FFmpegError, OSError, ValueError) as error:
+        raise unreadable(absolute, error) from error
+    return container
+
+
+def unreadable(path: Path, error: BaseException) -> MediaError:
+    """Return the sentence for a file FFmpeg failed on, whatever kind of exception it was."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return MediaError(
+        f"Expected a readable sound or video file, {path.name!r} is damaged or of a kind that is "
+        f"not accepted ({reason}): play it in a media player or convert it again."
+    )
+
+
+def check_frame_size(width: int, height: int, what: str) -> None:
+    """Refuse frames that are empty or too large, from the header, before anything is decoded."""
+    if width < 1 or height < 1:
+        raise MediaError(f"Expected a picture size above zero, {what} says {width}x{height}.")
+    if width * height > MAX_FRAME_PIXELS:
+        raise MediaError(
+            f"Expected at most {MAX_FRAME_PIXELS // 1_000_000} million pixels a frame, {what} has "
+            f"{width}x{height}: scale it down first."
+        )

@@ -1,0 +1,103 @@
+"""Small synthesised clips: moving gradients with a number of frames, a tone with a beginning."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.writer import VideoWriter
+from avatarvideo.media import AudioClip
+
+MakeVideo = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def tone() -> Callable[..., AudioClip]:
+    """Make (samples, rate, channels) -> a swelling tone with noise, on the 16-bit grid."""
+
+    def make(samples: int, rate: int = 16000, channels: int = 1) -> AudioClip:
+        random = np.random.default_rng(samples)
+        time = np.arange(samples) / rate
+        wave = 0.3 * np.sin(2 * np.pi * 440 * time) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))
+        noise = 0.02 * random.standard_normal((channels, samples))
+        grid = np.rint((wave + noise) * 32768) / 32768
+        return AudioClip(grid.astype(np.float32), rate)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Callable[..., list[np.ndarray]]:
+    """Make (count, width, height) -> uint8 RGB gradients that move and brighten."""
+
+    def make(count: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
+        x = np.linspace(0, 150, width)[None, :]
+        y = np.linspace(0, 90, height)[:, None]
+        frames = []
+        for index in range(count):
+            shift = 100 * index / max(1, count)
+            red, green = x + 0 * y + shift, y + 0 * x + shift
+            blue = (x + y) / 2 + 30
+            frames.append(np.stack([red, green, blue], -1).astype(np.uint8))
+        return frames
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_video(pictures: Callable[..., list[np.ndarray]]) -> MakeVideo:
+    """Write (path, count, rate, ...) -> a video file."""
+
+    def make(
+        path: Path,
+        count: int = 10,
+        rate: Fraction | int = 25,
+        *,
+        size: tuple[int, int] = (64, 48),
+        audio: AudioClip | None = None,
+        config: EncodingConfig | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Path:
+        with VideoWriter(
+            path,
+            width=size[0],
+            height=size[1],
+            frame_rate=Fraction(rate),
+            config=config or EncodingConfig(quality="fast"),
+            audio=audio,
+            metadata=metadata,
+        ) as writer:
+            for frame in pictures(count, *size):
+                writer.write(frame)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """The independent ffmpeg executable; must be there in CI."""
+    return _executable("ffmpeg")
+
+
+@pytest.fixture(scope="session")
+def ffprobe() -> str:
+    """The independent ffprobe executable; must be there in CI."""
+    return _executable("ffprobe")
+
+
+def _executable(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        message = f"no {name} executable on the PATH"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
