@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
@@ -95,26 +96,50 @@ class VideoReader:
         """Length in seconds: the file's own statement, else frames over rate."""
         return self._header_duration or Fraction(self.frame_count) / self.frame_rate
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Decode from the start: uint8 RGB (H, W, 3). The file closes on every way out.
+    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Decode from frame ``start``: uint8 RGB (H, W, 3). The file closes on every way out.
 
-        Logs a warning when the file ends before it should or some frames are damaged.
+        Decoding begins at the key frame before ``start`` where the time stamps allow it. Logs a
+        warning when the file ends before it should or some frames are damaged.
         """
+        target = self._frame_times[start] if 0 < start < len(self._frame_times) else None
         with open_media(self.path) as container:
             stream = picture_stream(container, self.path.name)
             claimed = claimed_frame_count(container, stream)
             to_rgb = RgbConverter(*self._coded_size)
             count = 0
-            for frame in _decoded(container, stream, self.path):
+            if target is None:
+                decoded = itertools.islice(_decoded(container, stream, self.path), start, None)
+            else:
+                container.seek(target, stream=stream)
+                decoded = _from_time(_decoded(container, stream, self.path), target)
+            for frame in decoded:
                 count += 1
                 yield to_rgb(frame)
-        if count < claimed:
+        if start + count < claimed:
             logger.warning(
                 "%s: the header promises %d frames, %d could be decoded; the file was cut short",
                 self.path.name,
                 claimed,
-                count,
+                start + count,
             )
+
+    @cached_property
+    def _frame_times(self) -> list[int]:
+        """Time stamps of all frames in the order shown; empty when they cannot tell frames apart."""
+        with open_media(self.path) as container, contextlib.suppress(FFmpegError, OSError):
+            stream = picture_stream(container, self.path.name)
+            packets = (p for p in container.demux(stream) if p.size and not p.is_discard)
+            times = [packet.pts for packet in packets]
+            known = [time for time in times if time is not None]
+            if len(known) == len(times) == len(set(known)):
+                return sorted(known)
+        return []
+
+
+def _from_time(frames: Iterator[av.VideoFrame], target: int) -> Iterator[av.VideoFrame]:
+    """Leave out the frames shown before ``target``, in units of the stream's time base."""
+    return itertools.dropwhile(lambda frame: frame.pts is None or frame.pts < target, frames)
 
 
 def picture_stream(container: InputContainer, name: str) -> VideoStream:

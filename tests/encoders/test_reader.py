@@ -210,3 +210,19 @@ def test_late_sound_keeps_its_place(tmp_path: Path, make_video: MakeVideo, ffmpe
 def _run(ffmpeg: str, *arguments: str | Path) -> bytes:
     command = [ffmpeg, "-v", "error", "-nostdin", "-y", *map(str, arguments)]
     return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_frames_from_a_number_are_those_of_the_whole(
+    tmp_path: Path, make_video: MakeVideo, suffix: str
+) -> None:
+    # Longer than one group of pictures, so that some starts lie behind a key frame.
+    reader = VideoReader(make_video(tmp_path / f"clip.{suffix}", 300))
+    whole = list(reader.frames())
+
+    for start in (1, 37, 249, 250, 251, 299):
+        part = list(reader.frames(start))
+        assert len(part) == 300 - start
+        assert (part[0] == whole[start]).all()
+        assert (part[-1] == whole[-1]).all()
+    assert list(reader.frames(300)) == []
