@@ -47,9 +47,10 @@ class NodeDefinition:
     outputs: tuple[str, ...]
     hidden: Mapping[str, str]
     is_output: bool
+    display_name: str = ""
 
     @classmethod
-    def from_class(cls, class_type: str, node: type) -> NodeDefinition:
+    def from_class(cls, class_type: str, node: type, display_name: str = "") -> NodeDefinition:
         """Read a V1 node class."""
         declared: Any = node
         return cls(
@@ -58,6 +59,7 @@ class NodeDefinition:
             tuple(_type_name(name) for name in getattr(node, "RETURN_TYPES", ())),
             dict(declared.INPUT_TYPES().get("hidden", {})),
             getattr(node, "OUTPUT_NODE", False) is True,
+            display_name or class_type,
         )
 
     @classmethod
@@ -69,6 +71,7 @@ class NodeDefinition:
             tuple(_type_name(name) for name in info.get("output", ())),
             dict(info.get("input", {}).get("hidden", {})),
             info.get("output_node") is True,
+            info.get("display_name") or class_type,
         )
 
 
@@ -98,9 +101,12 @@ def _type_name(kind: Any) -> str:
     return "COMBO" if isinstance(kind, (list, tuple)) else str(kind)
 
 
-def definitions(nodes: NodeTable) -> dict[str, NodeDefinition]:
+def definitions(
+    nodes: NodeTable, display_names: Mapping[str, str] | None = None
+) -> dict[str, NodeDefinition]:
     """Return what every class of a node table declares."""
-    return {name: NodeDefinition.from_class(name, node) for name, node in nodes.items()}
+    shown = display_names or {}
+    return {n: NodeDefinition.from_class(n, node, shown.get(n, "")) for n, node in nodes.items()}
 
 
 def is_link(value: Any) -> bool:

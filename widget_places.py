@@ -1,0 +1,147 @@
+"""Which place of an editor file's ``widgets_values`` belongs to which input.
+
+The list is by position: the widgets of the required inputs, then of the optional ones, with extra
+places for widgets that the page adds by itself (seed control, upload button, audio player).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from .prompt import WIDGET_TYPES, InputDefinition, NodeDefinition
+
+PLAYER_TYPE = "AUDIO_UI"
+PLAYER_NAME = "audioUI"
+# The page gives these core nodes a player that the server does not declare.
+PLAYER_NODES = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio"})
+# The page fills in marks such as %date:yyyy-MM-dd% for these core nodes only.
+MARKED_NODES = frozenset(
+    {"SaveImage", "SaveVideo", "SaveWEBM", "SaveAudio", "SaveAudioMP3", "SaveAudioOpus"}
+    | {"SaveAnimatedWEBP", "SaveAnimatedPNG", "SaveLatent"}
+)
+MARKED_INPUT = "filename_prefix"
+_SEED_NAMES = ("seed", "noise_seed")
+_UPLOADS = ("image_upload", "video_upload", "animated_image_upload")
+_EMPTY = {"INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False}
+
+
+def is_widget(definition: InputDefinition) -> bool:
+    """Say whether the page draws a widget for an input, rather than a socket alone."""
+    return definition.type in WIDGET_TYPES and not definition.options.get("forceInput")
+
+
+def places(node: NodeDefinition) -> list[str | None]:
+    """Return the input that each place belongs to; None for the page's own widgets."""
+    found: list[str | None] = []
+    for definition in node.inputs.values():
+        if definition.required:
+            found += _places_of(definition)
+    if node.class_type in PLAYER_NODES:
+        found.append(PLAYER_NAME)
+    if _has_upload_button(node):
+        found.append(None)
+    for definition in node.inputs.values():
+        if not definition.required:
+            found += _places_of(definition)
+    return found
+
+
+def _places_of(definition: InputDefinition) -> list[str | None]:
+    if definition.type == PLAYER_TYPE:
+        return [definition.name]
+    if not is_widget(definition):
+        return []
+    controlled = definition.options.get("control_after_generate")
+    if controlled is None:
+        controlled = definition.type == "INT" and definition.name in _SEED_NAMES
+    extra = (2 if definition.type == "COMBO" else 1) if controlled else 0  # a combo has a filter
+    return [definition.name, *[None] * extra]
+
+
+def _has_upload_button(node: NodeDefinition) -> bool:
+    required = [definition for definition in node.inputs.values() if definition.required]
+    return any(
+        any(definition.options.get(kind) for kind in _UPLOADS)
+        or (definition.name == "audio" and definition.options.get("audio_upload"))
+        for definition in required
+    )
+
+
+def widget_values(node: NodeDefinition, saved: Any) -> dict[str, Any]:
+    """Return the value of every widget of a node.
+
+    saved: its ``widgets_values``, a list by position or an object by name; what it lacks keeps
+    the widget's default, what it has too much is ignored, as in the page.
+    """
+    names = places(node)
+    values = {name: _default(node.inputs.get(name)) for name in names if name is not None}
+    if isinstance(saved, Mapping):
+        values |= {name: saved[name] for name in values if name in saved}
+    elif isinstance(saved, list):
+        values |= {
+            name: value for name, value in zip(names, saved, strict=False) if name is not None
+        }
+    if PLAYER_NAME in values:
+        values[PLAYER_NAME] = ""  # an address of the page that wrote the file
+    return values
+
+
+def _default(definition: InputDefinition | None) -> Any:
+    if definition is None or definition.type == PLAYER_TYPE:
+        return ""
+    if "default" in definition.options:
+        return definition.options["default"]
+    if definition.type == "COMBO":
+        return definition.choices[0] if definition.choices else ""
+    return _EMPTY[definition.type]
+
+
+def fill_marks(
+    text: str, value_of: Callable[[str, str], str | None], now: datetime | None = None
+) -> str:
+    """Fill in %date:FORMAT% and %Node.widget% as the page does; other marks stay.
+
+    value_of: returns a widget's value for a node's name and the widget's, None if there is none.
+    """
+    moment = now or datetime.now()
+
+    def replaced(match: re.Match[str]) -> str:
+        mark = match.group(1)
+        parts = mark.split(".")
+        if len(parts) != 2:
+            return _date(mark[5:], moment) if mark.startswith("date:") else match.group(0)
+        value = value_of(parts[0], parts[1])
+        return match.group(0) if value is None else re.sub(r'[/?<>\\:*|"\x00-\x1f\x7f]', "_", value)
+
+    return re.sub(r"%([^%]+)%", replaced, text)
+
+
+def _date(pattern: str, moment: datetime) -> str:
+    fields = {
+        "d": moment.day,
+        "M": moment.month,
+        "h": moment.hour,
+        "m": moment.minute,
+        "s": moment.second,
+    }
+
+    def replaced(match: re.Match[str]) -> str:
+        part = match.group(0)
+        if part == "yyyy":
+            return str(moment.year)
+        if part == "yy":
+            return str(moment.year)[2:]
+        return str(fields[part[0]]).zfill(len(part)) if part[0] in fields else part
+
+    return re.sub("dd?|MM?|hh?|mm?|ss?|yyy?y?", replaced, pattern)
+
+
+def inputs_of(definition: NodeDefinition) -> Iterator[tuple[str, str]]:
+    """Yield name and type of the input slots that the page gives a node: sockets, then widgets."""
+    for wanted in (False, True):
+        for name, one in definition.inputs.items():
+            if one.type != PLAYER_TYPE and is_widget(one) == wanted:
+                yield name, one.type
