@@ -10,14 +10,15 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import Cancelled, MediaError
+from .errors import Cancelled
 from .system_memory import available_memory
 
 POLL_SECONDS = 0.05  # how often a thread that waits for a worker asks whether the user cancelled
@@ -60,6 +61,14 @@ class Host(Protocol):
         """Return the bytes that can be taken on a device now."""
         ...
 
+    def video_class(self) -> Callable[[str], Any] | None:
+        """Return the host's own file-backed VIDEO class, or None where it has none."""
+        ...
+
+    def blocked(self, message: str) -> Any:
+        """Return what stands in an output that was not made; consumers get the message."""
+        ...
+
     def check_cancelled(self) -> None:
         """Raise if the user asked to stop. Only the node's own thread calls it."""
         ...
@@ -67,6 +76,13 @@ class Host(Protocol):
     def progress(self, total: int, label: str) -> AbstractContextManager[Progress]:
         """Open a bar over ``total`` steps; updates raise when the user asked to stop."""
         ...
+
+
+@dataclass(frozen=True)
+class ExecutionBlocker:
+    """An output that was not made: whatever takes it stops with this message."""
+
+    message: str
 
 
 class StandaloneHost:
@@ -110,6 +126,12 @@ class StandaloneHost:
 
             return torch.cuda.mem_get_info(device)[0]
         return available_memory()
+
+    def video_class(self) -> None:
+        return None
+
+    def blocked(self, message: str) -> ExecutionBlocker:
+        return ExecutionBlocker(message)
 
     def cancel(self) -> None:
         """Ask the run to stop; safe from any thread and from a signal handler."""
@@ -163,40 +185,3 @@ def _comfy_host() -> Host | None:
     from .comfy_host import ComfyHost
 
     return ComfyHost()
-
-
-def find_input(host: Host, name: str, samples: Path) -> Path:
-    """Return the file a combo value or a path names.
-
-    Looks at: an existing path; ``name [output]`` annotations; the input folder; ``samples``
-    (our bundled ones, written ``samples/NAME``). Raises MediaError naming where it looked.
-    """
-    folders = {
-        "[input]": host.input_directory,
-        "[output]": host.output_directory,
-        "[temp]": host.temp_directory,
-    }
-    text, annotation = name.strip(), ""
-    for mark in folders:
-        if text.endswith(mark):
-            text, annotation = text[: -len(mark)].strip(), mark
-    if not text:
-        raise MediaError("Expected the name of a file, got an empty text: choose a file.")
-    folder = folders[annotation or "[input]"]
-    inside = (folder / text).resolve()
-    if annotation and not inside.is_relative_to(folder.resolve()):
-        raise MediaError(f"Expected a file inside {folder}, got {text!r}.")
-    sample = samples / Path(text).name
-    candidates = [inside]
-    if not annotation:
-        candidates.append(Path(text).expanduser().absolute())
-        if Path(text).parent.name == samples.name:
-            candidates.append(sample)
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
-    raise MediaError(
-        f"Expected a file named {text!r}, found none; looked at "
-        + ", ".join(str(candidate) for candidate in dict.fromkeys(candidates))
-        + ": check the name or upload the file."
-    )

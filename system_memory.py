@@ -36,6 +36,13 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
+def total_memory() -> int:
+    """Return the bytes of memory this machine has; 0 where unknown."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
 def peak_memory() -> int:
     """Return the largest resident size of this process so far, bytes; 0 where unknown."""
     try:

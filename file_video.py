@@ -1,0 +1,112 @@
+"""What stands in for the host's own VIDEO objects outside of it: a file, or frames in memory."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from .encoders.ffmpeg import encode_frames
+from .encoders.interfaces import EncodingConfig
+from .encoders.probe import probe
+from .encoders.reader import VideoReader, read_audio
+from .errors import EncodeError
+from .wire import audio_clip, audio_dict, check_images, image_frames
+
+
+@dataclass
+class VideoComponents:
+    """A video taken apart: images float32 (T, H, W, 3) 0..1, audio an AUDIO or None."""
+
+    images: Any
+    frame_rate: Fraction
+    audio: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class FileVideo:
+    """A video file, with the methods that graphs call on the host's own file-backed video."""
+
+    def __init__(self, file: str | Path) -> None:
+        self._path = Path(file)
+
+    def __repr__(self) -> str:
+        return f"<video file {self._path.name}>"
+
+    def get_stream_source(self) -> str:
+        return str(self._path)
+
+    def get_dimensions(self) -> tuple[int, int]:
+        reader = VideoReader(self._path)
+        return reader.width, reader.height
+
+    def get_duration(self) -> float:
+        return float(VideoReader(self._path).duration)
+
+    def get_frame_count(self) -> int:
+        return VideoReader(self._path).frame_count
+
+    def get_frame_rate(self) -> Fraction:
+        return VideoReader(self._path).frame_rate
+
+    def get_container_format(self) -> str:
+        return probe(self._path).as_dict()["container"]
+
+    def get_components(self) -> VideoComponents:
+        """Decode everything: 12 bytes a pixel and frame."""
+        import torch
+
+        reader = VideoReader(self._path)
+        images = torch.empty((reader.frame_count, reader.height, reader.width, 3))
+        for index, frame in enumerate(reader.frames()):
+            images[index] = torch.from_numpy(frame).float().div_(255)
+        clip = read_audio(self._path) if reader.has_audio else None
+        return VideoComponents(images, reader.frame_rate, audio_dict(clip))
+
+    def save_to(self, path: str | BytesIO, **_options: Any) -> None:
+        """Copy the file; what the host's own object re-encodes is left as it is."""
+        if isinstance(path, BytesIO):
+            path.write(self._path.read_bytes())
+        else:
+            shutil.copyfile(self._path, path)
+
+
+class ComponentsVideo:
+    """A video held as tensors: images float32 (T, H, W, 3) 0..1."""
+
+    def __init__(
+        self, images: Any, audio: dict[str, Any] | None, frame_rate: Fraction | float
+    ) -> None:
+        check_images(images)
+        self._components = VideoComponents(images, Fraction(frame_rate), audio)
+
+    def __repr__(self) -> str:
+        count, height, width = self._components.images.shape[:3]
+        return f"<video {width}x{height}, {count} frames>"
+
+    def get_components(self) -> VideoComponents:
+        return self._components
+
+    def get_dimensions(self) -> tuple[int, int]:
+        height, width = self._components.images.shape[1:3]
+        return width, height
+
+    def get_duration(self) -> float:
+        return float(self._components.images.shape[0] / self._components.frame_rate)
+
+    def get_stream_source(self) -> BytesIO:
+        raise EncodeError("These frames are held in memory: read them with get_components.")
+
+    def save_to(self, path: str, **_options: Any) -> None:
+        """Write an mp4 of these frames."""
+        components = self._components
+        encode_frames(
+            image_frames(components.images),
+            Path(path),
+            frame_rate=components.frame_rate,
+            config=EncodingConfig(quality="high"),
+            audio=audio_clip(components.audio),
+        )

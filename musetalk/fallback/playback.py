@@ -1,0 +1,83 @@
+"""The puppet over a whole clip: one warped frame after the other, made when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...media import Avatar, LipShape
+from ..face.locate import FaceLocation, LipTracker
+from ..source_frames import read_frames
+from .driver import MouthMotion
+from .puppet import Puppet
+
+
+def track_lips(
+    avatar: Avatar,
+    first: FaceLocation,
+    count: int,
+    *,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> list[LipShape | None]:
+    """Return the lips in the avatar's first ``count`` frames; None where they were lost.
+
+    first: what was found in frame 0. Holds one frame at a time.
+    """
+    frames = avatar.frames()
+    shapes = [first.lips]
+    tracker = LipTracker(next(frames), first)
+    for frame in frames:
+        if len(shapes) >= count:
+            break
+        shapes.append(tracker.follow(frame).lips)
+        on_frame(len(shapes))
+    return shapes
+
+
+@dataclass(frozen=True, eq=False)
+class PuppetPlayback:
+    """What a puppet clip is made of. Nothing in it but the driver grows with length.
+
+    indices: int64 (T,), the avatar's frame shown in every output frame.
+    shapes: the lips of every avatar frame; None lets the frame pass through.
+    mask: float32 (H, W), 0..1, where the user lets the picture change; None is everywhere.
+    """
+
+    avatar: Avatar
+    indices: np.ndarray
+    motion: MouthMotion
+    shapes: list[LipShape | None]
+    mask: np.ndarray | None = field(default=None, repr=False)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Iterate from the start: uint8 RGB (H, W, 3)."""
+        puppet: Puppet | None = None
+        posed = -1
+        sources = read_frames(self.avatar, self.indices)
+        for number, frame in enumerate(sources):
+            index = int(self.indices[number])
+            if index != posed:
+                shape = self.shapes[index]
+                puppet = Puppet(frame, shape) if shape is not None else None
+                posed = index
+            if puppet is None:
+                yield frame
+                continue
+            spoken = puppet.render(
+                float(self.motion.opening[number]), float(self.motion.spread[number])
+            )
+            yield spoken if self.mask is None else blend(frame, spoken, self.mask)
+
+    def passed_through(self) -> np.ndarray:
+        """Return bool (T,): output frames whose lips were not found."""
+        lost = np.array([shape is None for shape in self.shapes])
+        return lost[self.indices]
+
+
+def blend(below: np.ndarray, above: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return ``above`` where the mask is 1 and ``below`` where it is 0: uint8 (H, W, 3)."""
+    weight = mask[:, :, None]
+    mixed = below * (1 - weight) + above * weight
+    return (mixed + 0.5).astype(np.uint8)

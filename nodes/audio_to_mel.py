@@ -1,0 +1,102 @@
+"""AudioToMel: speech from a file or a link, prepared for lip-sync."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from ..errors import MediaError
+from ..host import current_host
+from ..media import Mel
+from ..wire import audio_clip, audio_dict, one_image
+from .widgets import (
+    AUDIO_EXTENSIONS,
+    CATEGORY,
+    VIDEO_EXTENSIONS,
+    check_file,
+    file_names,
+    find_file,
+    fingerprint,
+)
+
+
+class AudioToMel:
+    """Turns speech into the features the lip-sync node listens to."""
+
+    CATEGORY = CATEGORY
+    FUNCTION = "convert"
+    RETURN_TYPES = ("MEL", "AUDIO", "IMAGE")
+    RETURN_NAMES = ("mel", "audio", "spectrogram")
+    OUTPUT_TOOLTIPS = (
+        "The prepared speech, for the lip-sync node.",
+        "The sound at its original rate and channels, trimmed.",
+        "The log-mel as a picture, low notes at the bottom.",
+    )
+    DESCRIPTION = "Reads speech from a file or a link and prepares it for lip-sync."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+        files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS)
+        seconds = {"default": 0.0, "min": 0.0, "max": 36000.0, "step": 0.01}
+        return {
+            "required": {
+                "audio": (
+                    files,
+                    {
+                        "audio_upload": True,
+                        "tooltip": "An audio file, or a video with sound, from the input folder.",
+                    },
+                ),
+                "start": ("FLOAT", {**seconds, "tooltip": "Where to begin, in seconds."}),
+                "duration": (
+                    "FLOAT",
+                    {**seconds, "tooltip": "How much to use, in seconds; 0 goes to the end."},
+                ),
+            },
+            "optional": {
+                # The host's page cannot build a node with an audio upload but no player.
+                "audioUI": ("AUDIO_UI", {}),
+                "speech": ("AUDIO", {"tooltip": "Linked speech; it is used instead of the file."}),
+            },
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(  # noqa: N802
+        cls, audio: str | None, speech: object = "not linked"
+    ) -> bool | str:
+        # The host passes None for an input that is linked.
+        return True if speech is None else check_file(current_host(), audio)
+
+    @classmethod
+    def IS_CHANGED(cls, audio: str, **_others: object) -> tuple[float, ...]:  # noqa: N802
+        try:
+            return fingerprint(current_host(), audio)
+        except MediaError:  # linked speech needs no file
+            return ()
+
+    def convert(
+        self,
+        audio: str,
+        start: float,
+        duration: float,
+        speech: dict[str, Any] | None = None,
+        audioUI: object = None,  # noqa: N803 - the host's name
+    ) -> tuple[Any, ...]:
+        from ..inputs import as_seconds, load_speech
+        from ..musetalk.audio import prepare_mel
+
+        linked = audio_clip(speech)
+        if linked is None:
+            mel = load_speech(find_file(current_host(), audio), start=start, duration=duration)
+        else:
+            begin = as_seconds("start", start)
+            clip = linked.trimmed(begin, as_seconds("duration", duration))
+            digest = hashlib.sha256(clip.samples.tobytes()).hexdigest()
+            mel = prepare_mel(clip, start=begin, source_hash=digest)
+        return mel, audio_dict(mel.clip), one_image(_picture(mel))
+
+
+def _picture(mel: Mel) -> Any:
+    from ..musetalk.spectrogram import draw_spectrogram
+
+    return draw_spectrogram(mel.log_mel[:, : max(1, mel.speech.size // 160)])

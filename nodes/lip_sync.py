@@ -1,0 +1,184 @@
+"""MuseTalkLipSync: an avatar and speech in, the avatar speaking out."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MediaError
+from ..host import current_host
+from ..media import Avatar, Mel
+from ..musetalk.interfaces import CHOICES, RANGES, LipSyncConfig
+from ..wire import audio_dict, image_tensor, mask_array, mask_tensor
+from .widgets import CATEGORY
+
+if TYPE_CHECKING:
+    from ..musetalk.engine import LipSyncRun
+    from ..streaming_video import StreamingVideo
+
+IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
+
+_TOOLTIPS = {
+    "mode": "musetalk needs the model files; puppet warps the mouth; static shows the picture. "
+    "auto takes the best of them that is possible.",
+    "quality": "high keeps the reference's numbers; medium computes in half precision; low also "
+    "takes the fastest decoder there is.",
+    "model": "The MuseTalk version.",
+    "fps": "Frames per second of the result; 0 takes the avatar's own.",
+    "max_duration": "The longest speech accepted, in seconds.",
+    "bbox_shift": "Moves the face box down, in pixels (MuseTalk 1.0): more opens the mouth wider.",
+    "extra_margin": "Pixels added below the chin (MuseTalk 1.5).",
+    "parsing_mode": "How much of the face is replaced: the jaw, the neck too, or as in 1.0 (raw).",
+    "left_cheek_width": "How far the replaced part reaches into the left cheek (jaw only).",
+    "right_cheek_width": "How far the replaced part reaches into the right cheek (jaw only).",
+    "landmarks_on": "Where the landmark network looks: the whole frame as the reference does, or "
+    "the detected face, which is steadier in wide shots.",
+    "loop": "What a video avatar does when the speech is longer: play back and forth, start again "
+    "or stop on its last frame.",
+    "residency": "After a run: unload the models, keep them, or decide by free memory.",
+    "images_output": "Whether to fill the images output: auto does up to 1 GiB.",
+    "posterior": "Encode the face by its most likely latent (mode) or draw one (sample).",
+    "sample_seed": "The seed of that draw.",
+}
+
+
+class MuseTalkLipSync:
+    """Makes the avatar speak."""
+
+    CATEGORY = CATEGORY
+    FUNCTION = "speak"
+    RETURN_TYPES = ("IMAGE", "VIDEO", "AUDIO", "STRING", "MASK")
+    RETURN_NAMES = ("images", "video", "audio", "report", "mask")
+    OUTPUT_TOOLTIPS = (
+        "All frames as one tensor: only for short clips.",
+        "The speaking avatar, made frame by frame when it is read: any length.",
+        "The speech, unchanged.",
+        "What was done, as JSON: the mode and why, frames, timings, memory.",
+        "Where the first frame may differ from the avatar.",
+    )
+    DESCRIPTION = "Moves the avatar's lips to the speech. Says which mode made the result."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+        defaults = LipSyncConfig()
+        widgets: dict[str, Any] = {}
+        for name, tooltip in _TOOLTIPS.items():
+            default = getattr(defaults, name)
+            if name in CHOICES:
+                kind: Any = list(CHOICES[name])
+                options = {"default": default, "tooltip": tooltip}
+            else:
+                low, high = RANGES.get(name, (0.0, 240.0))
+                floating = name in {"fps", "max_duration"}
+                kind = "FLOAT" if floating else "INT"
+                cast = float if floating else int
+                options = {"default": cast(default), "min": cast(low), "max": cast(high)}
+                options |= {"tooltip": tooltip} | ({"step": 0.001} if floating else {})
+            widgets[name] = (kind, options)
+        sockets = {
+            "avatar": ("AVATAR,IMAGE,VIDEO", {"tooltip": "Who speaks: an avatar, IMAGE or VIDEO."}),
+            "mel": ("MEL", {"tooltip": "The speech, from Audio to Mel."}),
+        }
+        mask = ("MASK", {"tooltip": "Where the picture may change; empty finds the mouth."})
+        return {
+            "required": {**sockets, **widgets},
+            "optional": {"mask": mask},
+            "hidden": {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"},
+        }
+
+    def speak(
+        self,
+        avatar: Any,
+        mel: Mel,
+        mask: Any = None,
+        prompt: dict[str, Any] | None = None,
+        unique_id: str | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        from ..musetalk.engine import MuseTalkLipSync as Engine
+
+        config = _config(options)
+        person = _as_avatar(avatar)
+        if not isinstance(mel, Mel):
+            raise MediaError(f"Expected a MEL, got {type(mel).__name__}: link Audio to Mel.")
+        engine = Engine()
+        count, _ = engine.length(person, mel, config)
+        reason = _why_no_images(person, count, config)
+        if reason and config.images_output == "auto" and _is_linked(prompt, unique_id, 0):
+            raise MediaError(reason)
+        shape = mask_array(mask, height=person.height, width=person.width)
+        run = engine.run(person, mel, config, mask=shape)
+        images = current_host().blocked(reason) if reason else _images(run)
+        report = json.dumps(run.report, indent=2)
+        result = (images, _video(run), audio_dict(run.clip), report, mask_tensor(run.mask))
+        return {"ui": {"text": [f"{run.mode}: {run.report['reason']}"]}, "result": result}
+
+
+def _config(options: dict[str, Any]) -> LipSyncConfig:
+    try:
+        return LipSyncConfig(**options)
+    except ValueError as error:
+        raise MediaError(str(error)) from error
+
+
+def _as_avatar(value: Any) -> Avatar:
+    from ..inputs import avatar_from_images, avatar_from_video
+    from ..video_input import open_video
+
+    if isinstance(value, Avatar):
+        return value
+    if hasattr(value, "shape"):
+        return avatar_from_images(value)
+    host = current_host()
+    return avatar_from_video(open_video(value, temp_directory=host.temp_directory))
+
+
+def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig) -> str:
+    size = count * avatar.width * avatar.height * 3 * 4
+    if config.images_output == "always" or (
+        config.images_output == "auto" and size <= IMAGES_LIMIT
+    ):
+        return ""
+    return (
+        f"The images output of {count} frames of {avatar.width}x{avatar.height} would take "
+        f"{size / (1 << 30):.1f} GiB and images_output is {config.images_output}: use the video "
+        "output (with Get Video Components where frames are needed) or set images_output to "
+        '"always".'
+    )
+
+
+def _is_linked(prompt: dict[str, Any] | None, node_id: str | None, output: int) -> bool:
+    links = [
+        value
+        for node in (prompt or {}).values()
+        for value in node.get("inputs", {}).values()
+        if isinstance(value, list) and len(value) == 2
+    ]
+    return any(str(link[0]) == str(node_id) and link[1] == output for link in links)
+
+
+def _images(run: LipSyncRun) -> Any:
+    return image_tensor(
+        run.open_frames(), count=run.frame_count, height=run.height, width=run.width
+    )
+
+
+def _video(run: LipSyncRun) -> StreamingVideo:
+    from ..file_video import FileVideo
+    from ..streaming_video import StreamingVideo
+
+    host = current_host()
+    return StreamingVideo(
+        run.open_frames,
+        width=run.width,
+        height=run.height,
+        frame_rate=Fraction(run.frame_rate),
+        frame_count=run.frame_count,
+        audio=run.clip,
+        file_class=host.video_class() or FileVideo,
+        temp_directory=host.temp_directory,
+        metadata=run.metadata(),
+        on_frame=lambda done: host.check_cancelled(),
+        release=run.release,
+    )

@@ -1,0 +1,81 @@
+"""LoadAvatar: a picture or a video of somebody, and where their lips are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..host import current_host
+from ..wire import one_image
+from .widgets import (
+    CATEGORY,
+    IMAGE_EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    check_file,
+    file_names,
+    find_file,
+    fingerprint,
+)
+
+
+class LoadAvatar:
+    """Loads a picture or a video and shows the face and lips found in its first frame."""
+
+    CATEGORY = CATEGORY
+    FUNCTION = "load"
+    RETURN_TYPES = ("AVATAR", "IMAGE", "IMAGE")
+    RETURN_NAMES = ("avatar", "image", "face")
+    OUTPUT_TOOLTIPS = (
+        "The avatar, for the lip-sync node.",
+        "The first frame.",
+        "The first frame with the face box and the lips that were found.",
+    )
+    DESCRIPTION = "Loads a picture or a video of a person as an avatar and finds the lips in it."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+        files = file_names(current_host(), IMAGE_EXTENSIONS | VIDEO_EXTENSIONS)
+        return {
+            "required": {
+                "avatar": (
+                    files,
+                    {"tooltip": "A picture or video file from the input folder, or a sample."},
+                ),
+                "mouth": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "The two lip corners in pixels of the first frame, as "
+                        '"x0,y0,x1,y1". Leave it empty to have them found.',
+                    },
+                ),
+                "face_index": (
+                    "INT",
+                    {
+                        "default": 0,
+                        "min": 0,
+                        "max": 99,
+                        "tooltip": "Which face speaks when there are several: 0 is the largest.",
+                    },
+                ),
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, avatar: str | None) -> bool | str:  # noqa: N802
+        return check_file(current_host(), avatar)
+
+    @classmethod
+    def IS_CHANGED(  # noqa: N802
+        cls, avatar: str, mouth: str = "", face_index: int = 0
+    ) -> tuple[float, ...]:
+        return fingerprint(current_host(), avatar)
+
+    def load(self, avatar: str, mouth: str, face_index: int) -> tuple[Any, ...]:
+        from ..inputs import load_avatar, parse_corners
+        from ..musetalk.face.locate import draw_overlay, locate_face
+
+        path = find_file(current_host(), avatar)
+        loaded = load_avatar(path, corners=parse_corners(mouth), face_index=face_index)
+        frame = loaded.first_frame()
+        location = locate_face(frame, face_index=face_index, corners=loaded.corners)
+        return loaded, one_image(frame), one_image(draw_overlay(frame, location))

@@ -1,0 +1,85 @@
+"""VideoInfo: what is in a video."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import MediaError
+from ..host import current_host
+from .widgets import CATEGORY, find_file
+
+
+class VideoInfo:
+    """Shows and hands out what is known of a video."""
+
+    CATEGORY = CATEGORY
+    FUNCTION = "inspect"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ("FLOAT", "INT", "FLOAT", "INT", "INT", "STRING")
+    RETURN_NAMES = ("fps", "frame_count", "duration", "width", "height", "info")
+    OUTPUT_TOOLTIPS = (
+        "Frames per second.",
+        "Number of frames.",
+        "Length in seconds.",
+        "Width in pixels.",
+        "Height in pixels.",
+        "Everything that is known, as JSON.",
+    )
+    DESCRIPTION = "Shows frame rate, size, length, codecs, colours, sound and more of a video."
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+        return {
+            "required": {
+                "path": (
+                    "STRING",
+                    {
+                        "default": "",
+                        "tooltip": "A video file of the input folder, or an absolute path; used "
+                        "when no video is linked.",
+                    },
+                ),
+                "exact_count": (
+                    "BOOLEAN",
+                    {"default": False, "tooltip": "Decode every frame to count them."},
+                ),
+                "measure_loudness": (
+                    "BOOLEAN",
+                    {"default": False, "tooltip": "Measure the loudness of the sound."},
+                ),
+            },
+            "optional": {"video": ("VIDEO", {"tooltip": "The video to look at."})},
+        }
+
+    def inspect(
+        self, path: str, exact_count: bool, measure_loudness: bool, video: Any = None
+    ) -> dict[str, Any]:
+        from ..encoders.probe import probe, table
+
+        file = _file_of(video, path)
+        found = probe(file, exact_count=exact_count, measure_loudness=measure_loudness)
+        values = found.as_dict()
+        order = ("fps", "frame_count", "duration_seconds", "width", "height")
+        result = (*(values[name] for name in order), json.dumps(values, indent=2))
+        return {"ui": {"text": [table(found)]}, "result": result}
+
+
+def _file_of(video: Any, path: str) -> Path:
+    from ..streaming_video import StreamingVideo
+    from ..video_input import open_video
+
+    host = current_host()
+    if video is None:
+        if not path.strip():
+            raise MediaError("Expected a video: link one, or write the path of a file.")
+        return find_file(host, path)
+    if isinstance(video, StreamingVideo):
+        return video.materialised()
+    taken = open_video(video, temp_directory=host.temp_directory)
+    if taken.path is None:
+        raise MediaError(
+            "Expected a video file to look at, got frames in memory: save the video first."
+        )
+    return taken.path

@@ -1,0 +1,80 @@
+"""What the nodes' inputs share: the menu path, file combos and how their values are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import MediaError
+from ..host import Host
+
+CATEGORY = "avatar video"
+SAMPLES_DIRECTORY = Path(__file__).parent.parent / "web" / "samples"
+SAMPLES_PREFIX = "samples/"  # combo values of the bundled files begin with it
+IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+VIDEO_EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+AUDIO_EXTENSIONS = frozenset({".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav"})
+
+
+def file_names(host: Host, extensions: frozenset[str]) -> list[str]:
+    """Return a combo's values: the bundled samples, then the files of the input folder."""
+    samples = [SAMPLES_PREFIX + name for name in _names(SAMPLES_DIRECTORY, extensions)]
+    return samples + _names(host.input_directory, extensions)
+
+
+def _names(folder: Path, extensions: frozenset[str]) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in extensions and entry.is_file()
+    )
+
+
+def find_file(host: Host, name: str) -> Path:
+    """Return the file that a combo value or a path names.
+
+    ``samples/NAME`` is a bundled one unless the input folder has it; ``NAME [output]``, ``[temp]``
+    and ``[input]`` name the host's folders. Raises MediaError naming where it looked.
+    """
+    folders = {
+        "[input]": host.input_directory,
+        "[output]": host.output_directory,
+        "[temp]": host.temp_directory,
+    }
+    text, mark = name.strip(), ""
+    for candidate in folders:
+        if text.endswith(candidate):
+            text, mark = text[: -len(candidate)].strip(), candidate
+    if not text:
+        raise MediaError("Expected the name of a file, got an empty text: choose a file.")
+    folder = folders[mark or "[input]"].resolve()
+    places = [(folder / text).resolve()]
+    if not Path(text).is_absolute() and not places[0].is_relative_to(folder):
+        raise MediaError(f"Expected a file inside {folder}, got {text!r}: use a name in it.")
+    if not mark and text.startswith(SAMPLES_PREFIX):
+        places.append(SAMPLES_DIRECTORY / Path(text).name)
+    for place in places:
+        if place.exists():
+            return place
+    looked = " and ".join(str(place) for place in places)
+    raise MediaError(
+        f"Expected a file named {text!r}, found none at {looked}: check the name or upload it."
+    )
+
+
+def check_file(host: Host, name: str | None) -> bool | str:
+    """Return True when a combo's file is there, else the sentence that says what is wrong."""
+    if name is None:  # linked: known only when the graph runs
+        return True
+    try:
+        find_file(host, name)
+    except MediaError as error:
+        return str(error)
+    return True
+
+
+def fingerprint(host: Host, name: str) -> tuple[float, ...]:
+    """Return what changes when a combo's file changes, without reading it."""
+    status = find_file(host, name).stat()
+    return (status.st_mtime, float(status.st_size))

@@ -1,0 +1,112 @@
+"""The VIDEO our nodes hand out: frames on demand, one finished file for everybody else.
+
+``StreamingVideo`` is duck-typed. Our encoder reads its frames directly. A call of any method that
+the host's file-backed video has makes one file in the temp folder and is passed on to the host's
+own object for that file, so methods that newer hosts add keep working.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .encoders.ffmpeg import encode_frames
+from .encoders.interfaces import EncodingConfig
+from .media import AudioClip
+
+log = logging.getLogger("avatarvideo.streaming_video")
+
+FrameFactory = Callable[[], Iterator[np.ndarray]]
+
+
+class StreamingVideo:
+    """Frames that are made when they are read.
+
+    open_frames: returns a new iterator over uint8 RGB (H, W, 3); may be called any number of times.
+    file_class: the host's file-backed video, made from a path; unknown calls go to it.
+    temp_directory: where the one finished file goes when somebody needs one.
+    on_frame: called with the number of frames written while that file is made.
+    metadata: tags for every file made of it.
+    release: called once when the object goes, to drop what the frames are made from.
+    """
+
+    def __init__(
+        self,
+        open_frames: FrameFactory,
+        *,
+        width: int,
+        height: int,
+        frame_rate: Fraction,
+        frame_count: int,
+        audio: AudioClip | None,
+        file_class: Callable[[str], Any],
+        temp_directory: Path,
+        metadata: dict[str, str] | None = None,
+        on_frame: Callable[[int], None] | None = None,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        self.width = width
+        self.height = height
+        self.frame_rate = frame_rate
+        self.frame_count = frame_count
+        self.audio = audio
+        self.metadata = metadata or {}
+        self._open_frames = open_frames
+        self._file_class = file_class
+        self._temp_directory = temp_directory
+        self._on_frame = on_frame
+        self._file: Path | None = None
+        self._lock = threading.Lock()
+        if release is not None:
+            weakref.finalize(self, release)
+
+    def __repr__(self) -> str:
+        return f"<video {self.width}x{self.height}, {self.frame_count} frames>"
+
+    def __getattr__(self, name: str) -> Any:
+        # Hosts probe objects for model attributes: only public methods of the host's own class
+        # may answer, and nothing is encoded before such a method is really called.
+        if name.startswith("_") or not callable(getattr(self._file_class, name, None)):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def call_on_file(*args: Any, **kwargs: Any) -> Any:
+            return getattr(self._file_class(str(self.materialised())), name)(*args, **kwargs)
+
+        return call_on_file
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Iterate over the frames from the start: uint8 RGB (H, W, 3)."""
+        return self._open_frames()
+
+    def materialised(self) -> Path:
+        """Return the path of a finished mp4 of these frames, made once, and again if it vanished.
+
+        It stays until the host empties its temp folder: objects derived from it hold its path.
+        Raises EncodeError.
+        """
+        with self._lock:
+            if self._file is None or not self._file.exists():
+                self._file = self._encode()
+            return self._file
+
+    def _encode(self) -> Path:
+        self._temp_directory.mkdir(parents=True, exist_ok=True)
+        path = self._temp_directory / f"avatar_{id(self):x}_{self.frame_count}.mp4"
+        log.info("writing %d frames for a reader that needs a file", self.frame_count)
+        encode_frames(
+            self.frames(),
+            path,
+            frame_rate=self.frame_rate,
+            config=EncodingConfig(quality="high"),
+            audio=self.audio,
+            metadata=self.metadata,
+            on_frame=self._on_frame,
+        )
+        return path

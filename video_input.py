@@ -1,0 +1,141 @@
+"""Any VIDEO a graph may hand us, as frames that can be read again and again.
+
+Ours are read directly. A host's file-backed video is read from its file. One held in memory gives
+its tensors. One that newer hosts trimmed or cropped without a new file is first written to one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .encoders.reader import VideoReader, read_audio
+from .errors import MediaError
+from .media import AudioClip
+from .streaming_video import StreamingVideo
+from .wire import audio_clip, image_frames, images_hash
+
+
+@dataclass(frozen=True, eq=False)
+class VideoInput:
+    """A VIDEO taken in.
+
+    open_frames: takes the number of the first frame; returns uint8 RGB (H, W, 3) frames.
+    read_sound: returns the sound as an AudioClip, or None when there is none.
+    path: the file it is read from, if it is one.
+    """
+
+    open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
+    read_sound: Callable[[], AudioClip | None] = field(repr=False)
+    width: int
+    height: int
+    frame_rate: Fraction
+    frame_count: int
+    content_hash: str
+    path: Path | None = None
+
+
+def open_video(video: Any, *, temp_directory: Path) -> VideoInput:
+    """Take a VIDEO in; files are made under ``temp_directory``. Raises MediaError."""
+    if isinstance(video, StreamingVideo):
+        return _from_stream(video)
+    if not hasattr(video, "get_components"):
+        raise MediaError(
+            f"Expected a VIDEO, got {type(video).__name__}: link the output of a video node."
+        )
+    if _has_edits(video):
+        return open_video_file(_saved(video, temp_directory))
+    if _is_in_memory(video):
+        return _from_components(video.get_components())
+    source = video.get_stream_source()
+    if isinstance(source, io.BytesIO):
+        return open_video_file(_stored(source.getvalue(), temp_directory))
+    return open_video_file(Path(source))
+
+
+def open_video_file(path: Path) -> VideoInput:
+    """Take a video file in. Raises MediaError."""
+    reader = VideoReader(path)
+    return VideoInput(
+        open_frames=lambda start: VideoReader(path).frames(start),
+        read_sound=lambda: read_audio(path) if reader.has_audio else None,
+        width=reader.width,
+        height=reader.height,
+        frame_rate=reader.frame_rate,
+        frame_count=reader.frame_count,
+        content_hash=file_hash(path),
+        path=path,
+    )
+
+
+def file_hash(path: Path) -> str:
+    """Return a digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _from_stream(video: StreamingVideo) -> VideoInput:
+    def open_frames(start: int) -> Iterator[np.ndarray]:
+        frames = video.frames()
+        for _ in range(start):
+            next(frames, None)
+        return frames
+
+    return VideoInput(
+        open_frames=open_frames,
+        read_sound=lambda: video.audio,
+        width=video.width,
+        height=video.height,
+        frame_rate=video.frame_rate,
+        frame_count=video.frame_count,
+        content_hash=f"stream {id(video):x}",
+    )
+
+
+def _has_edits(video: Any) -> bool:
+    window = getattr(video, "get_active_trim_window", None)
+    edits = getattr(video, "has_pending_frame_edits", None)
+    trimmed = window is not None and any(part for part in window() if part)
+    return trimmed or (edits is not None and bool(edits()))
+
+
+def _is_in_memory(video: Any) -> bool:
+    # Asking such a video for its stream would encode it first, with loss.
+    return type(video).__name__ in {"VideoFromComponents", "ComponentsVideo"}
+
+
+def _from_components(components: Any) -> VideoInput:
+    images = components.images
+    return VideoInput(
+        open_frames=lambda start: image_frames(images, start),
+        read_sound=lambda: audio_clip(components.audio),
+        width=int(images.shape[2]),
+        height=int(images.shape[1]),
+        frame_rate=Fraction(components.frame_rate),
+        frame_count=int(images.shape[0]),
+        content_hash=images_hash(images),
+    )
+
+
+def _saved(video: Any, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"avatar_edited_{id(video):x}.mp4"
+    video.save_to(str(path))
+    return path
+
+
+def _stored(content: bytes, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"avatar_stream_{hashlib.sha256(content).hexdigest()[:16]}.mp4"
+    path.write_bytes(content)
+    return path

@@ -1,0 +1,126 @@
+"""ComfyUI's wire formats, in and out: IMAGE, MASK and AUDIO against our own values.
+
+IMAGE is a torch tensor (B, H, W, C), 0..1, float32 or float16, C 3 or 4. MASK is (B, H, W) or
+(H, W), 1 being the masked part. AUDIO is a dictionary with a waveform (1, channels, N) and a rate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .errors import MediaError
+from .media import AudioClip
+
+
+def check_images(images: Any) -> None:
+    """Raise MediaError unless this is an IMAGE with at least one frame of 3 or 4 channels."""
+    shape = tuple(getattr(images, "shape", ()))
+    if len(shape) != 4 or shape[3] not in (3, 4) or 0 in shape:
+        raise MediaError(
+            "Expected an IMAGE of shape (frames, height, width, 3 or 4) with at least one frame, "
+            f"got {shape or type(images).__name__}: link an image output."
+        )
+
+
+def image_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
+    """Yield an IMAGE's frames from number ``start`` as uint8 RGB (H, W, 3).
+
+    A fourth channel is dropped. Raises MediaError at a frame that holds NaN or infinity.
+    """
+    check_images(images)
+    for number in range(start, images.shape[0]):
+        image = images[number, :, :, :3].detach().cpu().float().numpy()
+        # The sum is finite exactly when all are: values are 0..1, so it cannot overflow.
+        if not np.isfinite(image.sum(dtype=np.float64)):
+            raise MediaError(
+                f"Expected finite pixels, got NaN or infinity in frame {number} of the IMAGE: "
+                "check the node that made it."
+            )
+        yield (image * 255.0 + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width: int) -> Any:
+    """Return uint8 frames as an IMAGE: float32 (count, H, W, 3), 0..1."""
+    import torch
+
+    images = torch.empty((count, height, width, 3))
+    for number, frame in enumerate(frames):
+        images[number] = torch.from_numpy(frame)
+    return images.div_(255)
+
+
+def one_image(frame: np.ndarray) -> Any:
+    """Return one uint8 RGB (H, W, 3) picture as an IMAGE: float32 (1, H, W, 3), 0..1."""
+    height, width = frame.shape[:2]
+    return image_tensor(iter([frame]), count=1, height=height, width=width)
+
+
+def images_hash(images: Any) -> str:
+    """Return a digest of an IMAGE's pixels."""
+    check_images(images)
+    digest = hashlib.sha256(repr(tuple(images.shape)).encode())
+    for image in images:
+        digest.update(np.ascontiguousarray(image.detach().cpu().numpy()).data)
+    return digest.hexdigest()
+
+
+def mask_array(mask: Any, *, height: int, width: int) -> np.ndarray | None:
+    """Return the first picture of a MASK as float32 (H, W), 0..1, or None for None.
+
+    Raises MediaError when it is empty, of another size or not finite.
+    """
+    if mask is None:
+        return None
+    array = mask.detach().cpu().float().numpy()
+    while array.ndim > 2 and array.shape[0]:
+        array = array[0]
+    if array.shape != (height, width):
+        raise MediaError(
+            f"Expected a MASK of the avatar's size {width}x{height}, got "
+            f"{'x'.join(map(str, array.shape[::-1]))}: resize it to the avatar."
+        )
+    if not np.isfinite(array).all():
+        raise MediaError("Expected a MASK of finite values, got NaN or infinity.")
+    return array.clip(0, 1)
+
+
+def mask_tensor(mask: np.ndarray) -> Any:
+    """Return float32 (H, W) as a MASK (1, H, W)."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(mask, np.float32))[None]
+
+
+def audio_dict(clip: AudioClip | None) -> dict[str, Any] | None:
+    """Return a clip as ComfyUI's AUDIO: waveform float32 (1, channels, N), or None."""
+    if clip is None:
+        return None
+    import torch
+
+    waveform = torch.from_numpy(np.ascontiguousarray(clip.samples))[None]
+    return {"waveform": waveform, "sample_rate": clip.sample_rate}
+
+
+def audio_clip(audio: dict[str, Any] | None) -> AudioClip | None:
+    """Return ComfyUI's AUDIO as a clip, or None. Raises MediaError for anything else."""
+    if audio is None:
+        return None
+    try:
+        waveform, rate = audio["waveform"], int(audio["sample_rate"])
+        samples = waveform.detach().float().cpu().numpy()
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MediaError(
+            "Expected an AUDIO with a waveform tensor and a sample_rate, got "
+            f"{type(audio).__name__}: link an audio output."
+        ) from error
+    if samples.ndim == 3 and samples.shape[0] == 1:
+        samples = samples[0]
+    if samples.ndim != 2:
+        raise MediaError(
+            f"Expected one audio clip of shape (1, channels, samples), got {tuple(waveform.shape)}."
+        )
+    return AudioClip(np.ascontiguousarray(samples), rate)
