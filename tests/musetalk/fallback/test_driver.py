@@ -87,7 +87,7 @@ def check_figures(name: str, speech: np.ndarray) -> None:
     shut_in_speech = (opening[speaks] < 0.15).mean()
     step = np.abs(np.diff(opening)).max()
     correlation = np.corrcoef(opening, envelope)[0, 1]
-    print(
+    print(  # noqa: T201 - the figures are the point of this test
         f"{name}: shut in {shut_in_silence:.1%} of silent and {shut_in_speech:.1%} of speech "
         f"frames, largest step {step:.3f}, correlation with the envelope {correlation:.2f}"
     )
