@@ -35,7 +35,7 @@ class AudioToMel:
     DESCRIPTION = "Reads speech from a file or a link and prepares it for lip-sync."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+    def INPUT_TYPES(cls) -> dict[str, Any]:
         files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS)
         seconds = {"default": 0.0, "min": 0.0, "max": 36000.0, "step": 0.01}
         return {
@@ -61,14 +61,12 @@ class AudioToMel:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(  # noqa: N802
-        cls, audio: str | None, speech: object = "not linked"
-    ) -> bool | str:
+    def VALIDATE_INPUTS(cls, audio: str | None, speech: object = "not linked") -> bool | str:
         # The host passes None for an input that is linked.
         return True if speech is None else check_file(current_host(), audio)
 
     @classmethod
-    def IS_CHANGED(cls, audio: str, **_others: object) -> tuple[float, ...]:  # noqa: N802
+    def IS_CHANGED(cls, audio: str, **_others: object) -> tuple[float, ...]:
         try:
             return fingerprint(current_host(), audio)
         except MediaError:  # linked speech needs no file
@@ -80,7 +78,7 @@ class AudioToMel:
         start: float,
         duration: float,
         speech: dict[str, Any] | None = None,
-        audioUI: object = None,  # noqa: N803 - the host's name
+        audioUI: object = None,
     ) -> tuple[Any, ...]:
         from ..inputs import as_seconds, load_speech
         from ..musetalk.audio import prepare_mel

@@ -44,7 +44,7 @@ class FFmpegEncode:
     DESCRIPTION = "Writes one finished video file with sound, and shows it."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+    def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": dict(_WIDGETS),
             "optional": {

@@ -60,7 +60,7 @@ class MuseTalkLipSync:
     DESCRIPTION = "Moves the avatar's lips to the speech. Says which mode made the result."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+    def INPUT_TYPES(cls) -> dict[str, Any]:
         defaults = LipSyncConfig()
         widgets: dict[str, Any] = {}
         for name, tooltip in _TOOLTIPS.items():

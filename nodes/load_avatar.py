@@ -32,7 +32,7 @@ class LoadAvatar:
     DESCRIPTION = "Loads a picture or a video of a person as an avatar and finds the lips in it."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+    def INPUT_TYPES(cls) -> dict[str, Any]:
         files = file_names(current_host(), IMAGE_EXTENSIONS | VIDEO_EXTENSIONS)
         return {
             "required": {
@@ -61,13 +61,11 @@ class LoadAvatar:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, avatar: str | None) -> bool | str:  # noqa: N802
+    def VALIDATE_INPUTS(cls, avatar: str | None) -> bool | str:
         return check_file(current_host(), avatar)
 
     @classmethod
-    def IS_CHANGED(  # noqa: N802
-        cls, avatar: str, mouth: str = "", face_index: int = 0
-    ) -> tuple[float, ...]:
+    def IS_CHANGED(cls, avatar: str, mouth: str = "", face_index: int = 0) -> tuple[float, ...]:
         return fingerprint(current_host(), avatar)
 
     def load(self, avatar: str, mouth: str, face_index: int) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ class VideoInfo:
     DESCRIPTION = "Shows frame rate, size, length, codecs, colours, sound and more of a video."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802 - the host's name
+    def INPUT_TYPES(cls) -> dict[str, Any]:
         return {
             "required": {
                 "path": (

@@ -1,0 +1,160 @@
+"""Peak memory against length: every run in a process of its own, its largest resident size printed.
+
+    python benchmarks/memory.py --json
+
+Passes when 120 s take at most 5 % more than 30 s, at every picture size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZES = ((512, 512), (1280, 720), (1920, 1080))
+SECONDS = (5, 30, 120)
+ALLOWED_GROWTH = 1.05  # of the longest run against the one before it
+PORTRAIT = ROOT / "web" / "samples" / "portrait.png"
+PORTRAIT_LIPS = (345.0, 438.0, 438.0, 438.0)  # corners in pixels of the bundled portrait
+AVATAR_SECONDS = 4  # of a video avatar, so that longer speech plays it to and fro
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print JSON only")
+    parser.add_argument("--mode", choices=("puppet", "static"), default="puppet")
+    parser.add_argument("--avatar", choices=("still", "video"), default="still")
+    parser.add_argument("--seconds", type=int, nargs="+", default=SECONDS)
+    parser.add_argument("--sizes", nargs="+", default=[f"{w}x{h}" for w, h in SIZES])
+    parser.add_argument("--child", nargs=3, metavar=("SIZE", "SECONDS", "FOLDER"))
+    options = parser.parse_args()
+    if options.child:
+        size, seconds, folder = options.child
+        measured = run_one(parse(size), int(seconds), Path(folder), options)
+        print(json.dumps(measured))
+        return 0
+    rows = [
+        measure(size, seconds, options) for size in options.sizes for seconds in options.seconds
+    ]
+    growth = {size: growth_of(rows, size) for size in options.sizes}
+    passed = all(value <= ALLOWED_GROWTH for value in growth.values())
+    if options.json:
+        print(json.dumps({"rows": rows, "growth": growth, "passed": passed}, indent=2))
+    else:
+        for size, value in growth.items():
+            print(f"{size}: the longest run takes {value:.3f} of the one before it")
+    return 0 if passed else 1
+
+
+def parse(size: str) -> tuple[int, int]:
+    width, height = size.split("x")
+    return int(width), int(height)
+
+
+def measure(size: str, seconds: int, options: argparse.Namespace) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--mode", options.mode, "--avatar", options.avatar]
+        done = subprocess.run(
+            [*command, "--child", size, str(seconds), folder],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    row = json.loads(done.stdout.splitlines()[-1])
+    if not options.json:
+        print(
+            f"{size:>9} {seconds:>4} s: {row['peak_mib']:7.1f} MiB, {row['frames']} frames, "
+            f"{row['wall_seconds']:.1f} s",
+            flush=True,
+        )
+    return row
+
+
+def growth_of(rows: list[dict[str, object]], size: str) -> float:
+    peaks = [float(row["peak_mib"]) for row in rows if row["size"] == size]  # type: ignore[arg-type]
+    return peaks[-1] / peaks[-2] if len(peaks) > 1 else 1.0
+
+
+def run_one(
+    size: tuple[int, int], seconds: int, folder: Path, options: argparse.Namespace
+) -> dict[str, object]:
+    """Make one video in this process and return what it took."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import conftest  # noqa: F401 - makes the clone importable
+
+    from avatarvideo.musetalk.engine import MuseTalkLipSync
+    from avatarvideo.musetalk.interfaces import LipSyncConfig
+    from avatarvideo.system_memory import peak_memory
+
+    avatar, corners = write_avatar(size, folder, video=options.avatar == "video")
+    speech = write_speech(seconds, folder / "speech.wav")
+    config = LipSyncConfig(mode=options.mode, mouth=corners, quality="low")
+    began = time.perf_counter()
+    result = MuseTalkLipSync().generate(avatar, speech, folder / "out.mp4", config)
+    if not result.success:
+        raise SystemExit(result.error)
+    return {
+        "size": f"{size[0]}x{size[1]}",
+        "seconds": seconds,
+        "avatar": options.avatar,
+        "mode": result.mode,
+        "frames": result.frame_count,
+        "peak_mib": round(peak_memory() / (1 << 20), 1),
+        "wall_seconds": round(time.perf_counter() - began, 2),
+    }
+
+
+def write_avatar(size: tuple[int, int], folder: Path, *, video: bool) -> tuple[Path, object]:
+    """Write the bundled portrait at a size, as a picture or a swaying clip; return its lips too."""
+    from fractions import Fraction
+
+    from PIL import Image
+
+    from avatarvideo.encoders.ffmpeg import encode_frames
+    from avatarvideo.media import LipCorners
+
+    width, height = size
+    portrait = Image.open(PORTRAIT).convert("RGB").resize((height, height))
+    picture = Image.new("RGB", size, portrait.getpixel((2, 2)))
+    left = (width - height) // 2
+    picture.paste(portrait, (left, 0))
+    scale = height / Image.open(PORTRAIT).height
+    x0, y0, x1, y1 = (edge * scale for edge in PORTRAIT_LIPS)
+    corners = LipCorners(left + x0, y0, left + x1, y1)
+    if not video:
+        picture.save(folder / "avatar.png")
+        return folder / "avatar.png", corners
+    pixels = np.asarray(picture)
+    frames = (
+        np.roll(pixels, round(6 * np.sin(i / 12)), axis=1) for i in range(AVATAR_SECONDS * 25)
+    )
+    encode_frames(frames, folder / "avatar.mp4", frame_rate=Fraction(25))
+    return folder / "avatar.mp4", corners
+
+
+def write_speech(seconds: int, path: Path) -> Path:
+    """Write something that opens and shuts a mouth: bursts of a buzz with pauses."""
+    import wave
+
+    rate = 16000
+    time_axis = np.arange(seconds * rate) / rate
+    buzz = sum(np.sin(2 * np.pi * 120 * k * time_axis) / k for k in range(1, 12))
+    syllables = np.clip(np.sin(2 * np.pi * 3 * time_axis), 0, 1) * (time_axis % 4 < 3)
+    samples = (buzz * syllables * 6000).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
