@@ -1,0 +1,349 @@
+"""Stand-ins for the few core nodes that talking-head graphs use, for runs without ComfyUI.
+
+Names, inputs, types and output indices are core's, so that one workflow file runs in both places.
+They are not part of the pack: inside ComfyUI the real nodes are there.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ..errors import EncodeError
+from ..host import current_host
+from ..naming import output_file
+from ..wire import check_images, image_frames, image_tensor
+from .widgets import (
+    AUDIO_EXTENSIONS,
+    IMAGE_EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    check_file,
+    file_names,
+    find_file,
+    fingerprint,
+)
+
+NO_MASK_SIZE = 64  # what core returns as the mask of a picture without transparency
+_HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+
+
+class LoadImage:
+    """A picture of the input folder; of an animation the first frame only."""
+
+    CATEGORY = "image"
+    FUNCTION = "load"
+    RETURN_TYPES = ("IMAGE", "MASK")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        files = file_names(current_host(), IMAGE_EXTENSIONS)
+        return {"required": {"image": (files, {"image_upload": True})}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, image: str | None) -> bool | str:
+        return check_file(current_host(), image)
+
+    @classmethod
+    def IS_CHANGED(cls, image: str) -> tuple[float, ...]:
+        return fingerprint(current_host(), image)
+
+    def load(self, image: str) -> tuple[Any, Any]:
+        import torch
+
+        from ..encoders.pictures import read_image
+
+        path = find_file(current_host(), image)
+        frame = read_image(path)
+        rgba = _with_alpha(path)
+        if rgba is None:
+            mask = torch.zeros((1, NO_MASK_SIZE, NO_MASK_SIZE))
+        else:
+            frame = rgba[:, :, :3]
+            mask = 1 - torch.from_numpy(rgba[None, :, :, 3].copy()).float() / 255
+        height, width = frame.shape[:2]
+        return image_tensor(iter([frame.copy()]), count=1, height=height, width=width), mask
+
+
+def _with_alpha(path: Path) -> Any:
+    """Return a transparent picture as uint8 RGBA (H, W, 4), None for an opaque one."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as picture:
+        if not picture.has_transparency_data:
+            return None
+        return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
+
+
+class LoadAudio:
+    """A sound file of the input folder, or the sound of a video file."""
+
+    CATEGORY = "audio"
+    FUNCTION = "load"
+    RETURN_TYPES = ("AUDIO",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS)
+        return {
+            "required": {"audio": (files, {"audio_upload": True})},
+            "optional": {"audioUI": ("AUDIO_UI", {})},
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, audio: str | None) -> bool | str:
+        return check_file(current_host(), audio)
+
+    @classmethod
+    def IS_CHANGED(cls, audio: str, **_player: Any) -> tuple[float, ...]:
+        return fingerprint(current_host(), audio)
+
+    def load(self, audio: str, **_player: Any) -> tuple[dict[str, Any] | None]:
+        from ..encoders.sound import read_audio
+        from ..wire import audio_dict
+
+        return (audio_dict(read_audio(find_file(current_host(), audio))),)
+
+
+class LoadVideo:
+    """A video file of the input folder."""
+
+    CATEGORY = "video"
+    FUNCTION = "load"
+    RETURN_TYPES = ("VIDEO",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        files = file_names(current_host(), VIDEO_EXTENSIONS)
+        return {"required": {"file": (files, {"video_upload": True})}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, file: str | None) -> bool | str:
+        return check_file(current_host(), file)
+
+    @classmethod
+    def IS_CHANGED(cls, file: str) -> tuple[float, ...]:
+        return fingerprint(current_host(), file)
+
+    def load(self, file: str) -> tuple[Any]:
+        from ..encoders.reader import VideoReader
+        from ..file_video import FileVideo
+
+        path = find_file(current_host(), file)
+        VideoReader(path)  # a file that is no video is refused here, by name
+        return (FileVideo(path),)
+
+
+class GetVideoComponents:
+    """Frames, sound and rate of a video; the frames as one tensor."""
+
+    CATEGORY = "video"
+    FUNCTION = "take_apart"
+    RETURN_TYPES = ("IMAGE", "AUDIO", "FLOAT")
+    RETURN_NAMES = ("images", "audio", "fps")
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"video": ("VIDEO",)}}
+
+    def take_apart(self, video: Any) -> tuple[Any, Any, float]:
+        components = video.get_components()
+        return components.images, components.audio, float(components.frame_rate)
+
+
+class CreateVideo:
+    """A video of frames and sound; nothing is encoded yet."""
+
+    CATEGORY = "video"
+    FUNCTION = "create"
+    RETURN_TYPES = ("VIDEO",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "images": ("IMAGE",),
+                "fps": ("FLOAT", {"default": 30.0, "min": 1.0, "max": 120.0, "step": 1.0}),
+            },
+            "optional": {"audio": ("AUDIO",)},
+        }
+
+    def create(self, images: Any, fps: float, audio: Any = None) -> tuple[Any]:
+        from ..file_video import ComponentsVideo
+
+        return (ComponentsVideo(images, audio, Fraction(fps)),)
+
+
+class SaveVideo:
+    """Writes a video into the output folder, by copying it where container and codec allow."""
+
+    CATEGORY = "video"
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ("VIDEO",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        codecs = {"options": ["auto", "h264", "av1"], "default": "auto"}
+        newer = {"forceInput": True}  # not a widget here: it has no place in older files
+        return {
+            "required": {
+                "video": ("VIDEO",),
+                "filename_prefix": ("STRING", {"default": "video/ComfyUI"}),
+                "format": ("COMBO", {"options": ["auto", "mp4", "mkv", "webm"], "default": "auto"}),
+            },
+            "optional": {
+                "codec": ("COMBO", codecs),
+                "format.codec": ("COMBO", codecs | newer),
+                "format.codec.encoding": ("COMBO", {"options": ["auto", "re-encode"]} | newer),
+                "format.codec.encoding.crf": ("FLOAT", {"min": 0.0, "max": 63.0} | newer),
+            },
+        }
+
+    def save(
+        self, video: Any, filename_prefix: str, format: str, codec: str = "auto", **newer: Any
+    ) -> dict[str, Any]:
+        from ..encoders.interfaces import EncodingConfig
+        from ..encoders.operations import transcode
+
+        codec = newer.get("format.codec", codec)
+        crf = newer.get("format.codec.encoding.crf")
+        container = format if format != "auto" else "webm" if codec == "av1" else "mp4"
+        width, height = video.get_dimensions()
+        values = {"width": width, "height": height}
+        host = current_host()
+        path = output_file(host.output_directory, filename_prefix, container, values=values)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if container == "mp4" and codec in ("auto", "h264") and crf is None and _is_mp4(video):
+            video.save_to(str(path))
+        else:
+            config = EncodingConfig(codec=codec, crf=None if crf is None else round(crf))
+            with host.progress(_length(video), "Encoding") as bar, _AsFile(video) as file:
+                transcode(file, path, config, on_frame=bar.update)
+        shown = {"images": [_entry(path, host.output_directory, "output")], "animated": (True,)}
+        return {"ui": shown, "result": (video,)}
+
+
+def _is_mp4(video: Any) -> bool:
+    path = _file_of(video)
+    return path is None or path.suffix.lower() in (".mp4", ".m4v")
+
+
+def _file_of(video: Any) -> Path | None:
+    try:
+        return Path(video.get_stream_source())
+    except EncodeError:  # frames in memory
+        return None
+
+
+def _length(video: Any) -> int:
+    return video.get_frame_count() if hasattr(video, "get_frame_count") else 0
+
+
+class _AsFile:
+    """A video as a file for as long as it is read; frames in memory go to the temp folder."""
+
+    def __init__(self, video: Any) -> None:
+        self._video = video
+        self._made: Path | None = None
+
+    def __enter__(self) -> Path:
+        path = _file_of(self._video)
+        if path is not None:
+            return path
+        folder = current_host().temp_directory
+        folder.mkdir(parents=True, exist_ok=True)
+        self._made = folder / f"frames_{secrets.token_hex(6)}.mp4"
+        self._video.save_to(str(self._made))
+        return self._made
+
+    def __exit__(self, *_error: object) -> None:
+        if self._made is not None:
+            self._made.unlink(missing_ok=True)
+
+
+class SaveImage:
+    """Writes every frame of an IMAGE as a PNG into the output folder."""
+
+    CATEGORY = "image"
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+    RETURN_TYPES = ()
+    _KIND = "output"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {
+            "required": {
+                "images": ("IMAGE",),
+                "filename_prefix": ("STRING", {"default": "ComfyUI"}),
+            },
+            "hidden": dict(_HIDDEN),
+        }
+
+    def save(
+        self,
+        images: Any,
+        filename_prefix: str = "ComfyUI",
+        prompt: Any = None,
+        extra_pnginfo: Any = None,
+    ) -> dict[str, Any]:
+        from PIL import Image
+
+        check_images(images)
+        host = current_host()
+        folder = host.output_directory if self._KIND == "output" else host.temp_directory
+        values = {"width": images.shape[2], "height": images.shape[1]}
+        tags = _picture_tags(prompt, extra_pnginfo)
+        entries = []
+        for frame in image_frames(images):
+            path = output_file(folder, filename_prefix, "png", values=values)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame).save(path, pnginfo=tags, compress_level=4)
+            entries.append(_entry(path, folder, self._KIND))
+            host.check_cancelled()
+        return {"ui": {"images": entries}}
+
+
+class PreviewImage(SaveImage):
+    """The same into the temp folder."""
+
+    _KIND = "temp"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"images": ("IMAGE",)}, "hidden": dict(_HIDDEN)}
+
+
+def _picture_tags(prompt: Any, extra_pnginfo: Any) -> Any:
+    from PIL.PngImagePlugin import PngInfo
+
+    tags = PngInfo()
+    for name, value in {"prompt": prompt, **(extra_pnginfo or {})}.items():
+        if value is not None:
+            tags.add_text(name, json.dumps(value))
+    return tags
+
+
+def _entry(path: Path, folder: Path, kind: str) -> dict[str, str]:
+    subfolder = path.parent.relative_to(folder).as_posix()
+    return {
+        "filename": path.name,
+        "subfolder": "" if subfolder == "." else subfolder,
+        "type": kind,
+    }
+
+
+CORE_STAND_INS: dict[str, type] = {
+    "LoadImage": LoadImage,
+    "LoadAudio": LoadAudio,
+    "LoadVideo": LoadVideo,
+    "GetVideoComponents": GetVideoComponents,
+    "CreateVideo": CreateVideo,
+    "SaveVideo": SaveVideo,
+    "SaveImage": SaveImage,
+    "PreviewImage": PreviewImage,
+}

@@ -1,0 +1,236 @@
+"""The stand-ins take and give what core's nodes take and give, run by the runner itself."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.errors import AvatarVideoError, GraphError, MediaError
+from avatarvideo.graph import run
+from avatarvideo.host import StandaloneHost, set_host
+from avatarvideo.media import AudioClip
+from avatarvideo.nodes.core_stand_ins import CORE_STAND_INS
+
+# Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.3.64.
+CORE = {
+    "LoadImage": (["image"], ["IMAGE", "MASK"]),
+    "LoadAudio": (["audio"], ["AUDIO"]),
+    "LoadVideo": (["file"], ["VIDEO"]),
+    "GetVideoComponents": (["video"], ["IMAGE", "AUDIO", "FLOAT"]),
+    "CreateVideo": (["images", "fps", "audio"], ["VIDEO"]),
+    "SaveVideo": (["video", "filename_prefix", "format", "codec"], []),
+    "SaveImage": (["images", "filename_prefix"], []),
+    "PreviewImage": (["images"], []),
+}
+
+
+@pytest.fixture
+def host(tmp_path):
+    for name in ("input", "output"):
+        (tmp_path / name).mkdir()
+    host = StandaloneHost(
+        input_directory=tmp_path / "input",
+        output_directory=tmp_path / "output",
+        temp_directory=tmp_path / "temp",
+    )
+    set_host(host)
+    yield host
+    set_host(None)
+
+
+@pytest.fixture
+def clip(host) -> Path:
+    frames = [np.full((32, 48, 3), 20 * i, np.uint8) for i in range(10)]
+    tone = np.sin(np.arange(16000, dtype=np.float32) / 20)[None] * 0.5
+    path = host.input_directory / "clip.mp4"
+    sound = AudioClip(tone[:, :6400].astype(np.float32), 16000)
+    encode_frames(frames, path, frame_rate=Fraction(25), audio=sound)
+    return path
+
+
+def node(class_type, **inputs):
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def files(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_inputs_and_outputs_are_cores(host, name):
+    inputs, outputs = CORE[name]
+    declared = CORE_STAND_INS[name].INPUT_TYPES()
+    names = [n for group in ("required", "optional") for n in declared.get(group, {})]
+    assert [n for n in names if "." not in n and n != "audioUI"] == inputs
+    assert list(CORE_STAND_INS[name].RETURN_TYPES[: len(outputs)]) == outputs
+
+
+class Look:
+    """Keeps what arrives."""
+
+    OUTPUT_NODE = True
+    RETURN_TYPES = ("*", "*", "*")
+    FUNCTION = "look"
+    INPUT_TYPES = classmethod(lambda cls: {"optional": dict.fromkeys("abc", ("*",))})
+
+    def look(self, a=None, b=None, c=None):
+        return (a, b, c)
+
+
+def look(prompt, source, *outputs):
+    links = {name: [source, index] for name, index in zip("abc", outputs, strict=False)}
+    result = run(prompt | {"look": node("Look", **links)}, CORE_STAND_INS | {"Look": Look})
+    return [column[0] for column in result.outputs["look"]]
+
+
+def test_an_opaque_picture_gives_cores_small_empty_mask(host):
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    Image.fromarray(pixels).save(host.input_directory / "a.png")
+    image, mask, _ = look({"1": node("LoadImage", image="a.png")}, "1", 0, 1)
+    assert (image.dtype, image.shape) == (torch.float32, (1, 4, 6, 3))
+    assert np.array_equal((image[0] * 255).round().byte().numpy(), pixels)
+    assert mask.shape == (1, 64, 64)
+    assert not mask.any()
+
+
+def test_a_transparent_picture_keeps_its_colours_and_gives_the_inverse_of_alpha(host):
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[..., 0], pixels[..., 3] = 200, [[0, 255], [51, 255]]
+    Image.fromarray(pixels).save(host.input_directory / "a.png")
+    image, mask, _ = look({"1": node("LoadImage", image="a.png")}, "1", 0, 1)
+    assert torch.allclose(image[..., 0], torch.tensor(200 / 255))
+    assert torch.allclose(mask, torch.tensor([[[1.0, 0.0], [0.8, 0.0]]]))
+
+
+def test_a_video_is_taken_apart_and_put_together_again(host, clip):
+    prompt = {
+        "1": node("LoadVideo", file="clip.mp4"),
+        "2": node("GetVideoComponents", video=["1", 0]),
+        "3": node("CreateVideo", images=["2", 0], audio=["2", 1], fps=["2", 2]),
+        "4": node("SaveVideo", video=["3", 0], filename_prefix="made/again", format="auto"),
+    }
+    images, audio, fps = look(prompt, "2", 0, 1, 2)
+    assert (images.shape, fps) == ((10, 32, 48, 3), 25.0)
+    assert audio["waveform"].shape[:2] == (1, 1)
+    assert files(host.output_directory) == ["made/again_00001.mp4"]
+    written = probe(host.output_directory / "made/again_00001.mp4", exact_count=True)
+    assert (written.frame_count, written.frame_rate, written.width) == (10, "25/1", 48)
+    assert written.audio[0].sample_rate == 16000
+
+
+def test_an_audio_file_and_the_sound_of_a_video_load_alike(host, clip):
+    audio, _, _ = look({"1": node("LoadAudio", audio="clip.mp4", audioUI="")}, "1", 0)
+    assert audio["sample_rate"] == 16000
+    assert audio["waveform"].shape == (1, 1, 6400)
+
+
+def save(**options):
+    return {
+        "1": node("LoadVideo", file="clip.mp4"),
+        "2": node("SaveVideo", video=["1", 0], filename_prefix="v", **options),
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "codec"),
+    [
+        ({"format": "auto", "codec": "auto"}, "v_00001.mp4", "h264"),
+        ({"format": "mp4", "codec": "h264"}, "v_00001.mp4", "h264"),
+        ({"format": "auto", "format.codec": "auto", "codec": "auto"}, "v_00001.mp4", "h264"),
+        ({"format": "mkv"}, "v_00001.mkv", "h264"),
+        (
+            {
+                "format": "auto",
+                "format.codec": "av1",
+                "format.codec.encoding": "re-encode",
+                "format.codec.encoding.crf": 40.0,
+            },
+            "v_00001.webm",
+            "av1",
+        ),
+    ],
+)
+def test_a_video_is_saved_by_older_and_newer_options(host, clip, options, name, codec):
+    result = run(save(**options), CORE_STAND_INS)
+    assert result.ui["2"] == {
+        "images": [{"filename": name, "subfolder": "", "type": "output"}],
+        "animated": [True],
+    }
+    written = probe(host.output_directory / name)
+    assert codec in written.video_codec
+    assert written.frame_count == 10
+    assert files(host.temp_directory) == []
+
+
+def test_an_mp4_is_copied_as_it_is_and_counted_up(host, clip):
+    for _ in range(2):
+        run(save(format="auto", codec="auto"), CORE_STAND_INS)
+    assert files(host.output_directory) == ["v_00001.mp4", "v_00002.mp4"]
+    assert (host.output_directory / "v_00002.mp4").read_bytes() == clip.read_bytes()
+
+
+def test_a_file_of_another_container_is_not_just_renamed(host, clip):
+    run(save(format="mkv"), CORE_STAND_INS)
+    (host.output_directory / "v_00001.mkv").rename(host.input_directory / "clip.mkv")
+    prompt = save(format="auto")
+    prompt["1"]["inputs"]["file"] = "clip.mkv"
+    run(prompt, CORE_STAND_INS)
+    assert "mp4" in probe(host.output_directory / "v_00001.mp4").container
+
+
+def test_every_frame_is_saved_as_a_picture_with_the_workflow_in_it(host, clip):
+    prompt = {
+        "1": node("LoadVideo", file="clip.mp4"),
+        "2": node("GetVideoComponents", video=["1", 0]),
+        "3": node("SaveImage", images=["2", 0], filename_prefix="p/%width%"),
+        "4": node("PreviewImage", images=["2", 0]),
+    }
+    result = run(prompt, CORE_STAND_INS, extra_pnginfo={"workflow": {"id": "w"}})
+    assert files(host.output_directory) == [f"p/48_{i:05}.png" for i in range(1, 11)]
+    assert len(files(host.temp_directory)) == 10
+    assert result.ui["3"]["images"][1] == {
+        "filename": "48_00002.png",
+        "subfolder": "p",
+        "type": "output",
+    }
+    with Image.open(host.output_directory / "p" / "48_00003.png") as picture:
+        assert picture.text["workflow"] == '{"id": "w"}'
+        first = next(VideoReader(clip).frames(2))
+        assert np.array_equal(np.asarray(picture), first)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        ({"1": node("LoadImage", image="gone.png")}, "Node 1 .*'image': .*'gone.png'"),
+        ({"1": node("LoadAudio", audio="../x.wav")}, "Node 1 .*'audio': .*inside"),
+        ({"1": node("LoadVideo", file="gone.mp4")}, "Node 1 .*'file': .*gone.mp4"),
+    ],
+)
+def test_a_missing_file_is_refused_before_anything_runs(host, prompt, sentence):
+    with pytest.raises(GraphError, match=sentence):
+        look(prompt, "1", 0)
+
+
+@pytest.mark.parametrize(
+    ("class_type", "name"),
+    [("LoadImage", "text.png"), ("LoadAudio", "text.wav"), ("LoadVideo", "text.mp4")],
+)
+def test_a_file_that_is_something_else_names_node_and_file(host, class_type, name):
+    (host.input_directory / name).write_text("not what it says")
+    widget = {"LoadImage": "image", "LoadAudio": "audio", "LoadVideo": "file"}[class_type]
+    with pytest.raises(MediaError, match=rf"^Node 1 \({class_type}\): .*{name}"):
+        look({"1": node(class_type, **{widget: name})}, "1", 0)
+
+
+def test_an_empty_image_is_refused(host):
+    with pytest.raises(AvatarVideoError, match="at least one frame"):
+        CORE_STAND_INS["SaveImage"]().save(torch.zeros(0, 4, 4, 3))
