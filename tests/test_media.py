@@ -1,0 +1,89 @@
+"""The values that travel: rates, counts, clips, boxes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avatarvideo.errors import MediaError
+from avatarvideo.media import AudioClip, Box, frame_count_for, parse_frame_rate
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (25, Fraction(25)),
+        (25.0, Fraction(25)),
+        ("25", Fraction(25)),
+        (23.976, Fraction(24000, 1001)),
+        ("29.97", Fraction(30000, 1001)),
+        (59.94, Fraction(60000, 1001)),
+        ("30000/1001", Fraction(30000, 1001)),
+        (12.5, Fraction(25, 2)),
+        (Fraction(100, 7), Fraction(100, 7)),
+    ],
+)
+def test_rates_are_exact(value: float | str | Fraction, expected: Fraction) -> None:
+    assert parse_frame_rate(value) == expected
+
+
+@pytest.mark.parametrize("value", [0, -1, 241, "x", "1/0", float("nan"), float("inf")])
+def test_impossible_rates_are_refused(value: float | str) -> None:
+    with pytest.raises(MediaError, match="frame rate"):
+        parse_frame_rate(value)
+
+
+@given(
+    samples=st.integers(1600, 10_000_000),
+    rate=st.sampled_from([8000, 16000, 22050, 44100, 48000]),
+    fps=st.fractions(min_value=1, max_value=120, max_denominator=1001),
+)
+def test_the_video_is_within_half_a_frame_of_the_sound(
+    samples: int, rate: int, fps: Fraction
+) -> None:
+    count = frame_count_for(samples, rate, fps)
+    off = abs(count / fps - Fraction(samples, rate))
+    assert off <= 1 / (2 * fps) or count == 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"), [(16000, 25), (16319, 25), (16320, 26), (320, 1), (480, 1), (960, 2)]
+)
+def test_half_a_frame_rounds_up(samples: int, expected: int) -> None:
+    assert frame_count_for(samples, 16000, Fraction(25)) == expected
+
+
+def test_speech_under_20_ms_is_refused() -> None:
+    with pytest.raises(MediaError, match=r"at least 20 ms of speech, got 10\.0 ms"):
+        frame_count_for(160, 16000, Fraction(25))
+
+
+def test_a_clip_is_trimmed_to_the_sample() -> None:
+    clip = AudioClip(np.arange(100, dtype=np.float32)[None], 10)
+
+    part = clip.trimmed(Fraction(2), Fraction(3))
+
+    assert part.samples[0].tolist() == list(range(20, 50))
+    assert clip.trimmed(Fraction(9), Fraction(0)).samples.shape == (1, 10)
+
+
+def test_a_start_past_the_end_is_refused() -> None:
+    clip = AudioClip(np.zeros((1, 100), np.float32), 10)
+    with pytest.raises(MediaError, match=r"inside the 10\.00 s"):
+        clip.trimmed(Fraction(10), Fraction(0))
+
+
+@pytest.mark.parametrize(
+    "samples", [np.zeros(4, np.float32), np.zeros((1, 4)), np.zeros((0, 4), np.float32)]
+)
+def test_a_clip_of_another_shape_is_refused(samples: np.ndarray) -> None:
+    with pytest.raises(MediaError, match="Expected audio"):
+        AudioClip(samples, 16000)
+
+
+def test_a_box_is_clamped_to_the_picture() -> None:
+    assert Box(-5, 3, 20, 30).clamped(10, 10) == Box(0, 3, 10, 10)
