@@ -20,6 +20,7 @@ FULL_GAP = 0.12  # at opening 1; more looks torn
 PARTED_LESS = 0.35  # of the gap that is there already is taken off the full one
 LEAST_FULL_GAP = 0.06
 UPPER_SHARE = 0.12  # of the gap is made by the upper lip going up
+MIDDLE_FIRST = 0.35  # how much of the rounding of the lens is left at opening 1
 JAW_FADE = 0.85  # below the lower lip the motion has died out
 JAW_DEVIATION = 0.62  # of the Gaussian across the jaw
 JAW_BLEND = 0.5  # below the lip its lens shape has become the jaw's
@@ -176,7 +177,8 @@ class WarpGrid:
         x = self.x + along
         v = self.v - spread * FLATTEN * self.stretch_v
         seam, lens, jaw, upper, lower = self.table.at(x)
-        lens = lens * (opening + (1 - opening) * lens)  # small openings part the middle only
+        round_off = MIDDLE_FIRST + (1 - MIDDLE_FIRST) * (1 - opening)
+        lens = lens * (1 - round_off * (1 - lens))  # small openings part the middle only
         gap = self.table.full_gap * opening
         rise, drop = UPPER_SHARE * gap * lens, (1 - UPPER_SHARE) * gap
         depth = v - seam + rise
