@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .errors import AvatarVideoError, Cancelled, GraphError
+from .errors import AvatarVideoError, Cancelled
+from .node_calls import SilentBlocker, call, columns, read_answer
 from .prompt import (
     NodeDefinition,
     NodeTable,
@@ -42,6 +43,7 @@ class NodeEvent:
 
     kind: "start", "done", "cached" (an earlier result was used) or "blocked" (an input said no).
     finished, total: how many nodes are through, of how many.
+    ui: what a node that is through shows.
     """
 
     kind: Literal["start", "done", "cached", "blocked"]
@@ -49,6 +51,7 @@ class NodeEvent:
     class_type: str
     finished: int
     total: int
+    ui: Mapping[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -56,7 +59,7 @@ class RunResult:
     """What a run gave.
 
     outputs: of the output nodes, one list for each output with one value for each call.
-    ui: what the output nodes show: file entries, texts.
+    ui: what nodes show: file entries, texts.
     executed, cached: node ids in the order in which they were done.
     blocked: node id -> the message an input was blocked with.
     """
@@ -125,18 +128,6 @@ class _DynamicPrompt:
         return set(self._prompt)
 
 
-class _SilentBlocker:
-    """Stands in the outputs of a node that did not run because an input was blocked."""
-
-    message: str | None = None
-
-
-def _is_blocker(value: Any) -> bool:
-    # Known by name and attribute: ComfyUI's class and our host's have no common base.
-    named = type(value).__name__ in ("ExecutionBlocker", "_SilentBlocker")
-    return named and hasattr(value, "message")
-
-
 class _Run:
     """One run: the state between the nodes. Results are kept by signature, not by node."""
 
@@ -171,7 +162,6 @@ class _Run:
                 self._pull(node_id)
                 entry = self._entries[self._signatures[node_id]]
                 self._result.outputs[node_id] = entry.outputs
-                self._result.ui[node_id] = entry.ui
         finally:
             # A blocked result must not be used again: its message would be lost.
             stale = self._entries.keys() - (set(self._signatures.values()) - self._blocked)
@@ -290,12 +280,19 @@ class _Run:
             waiting.discard(signature)
             if not waiting and not self._keep:
                 self._entries.pop(self._signatures[source], None)
-        self._tell(kind, node_id)
+        if ui := self._entries[signature].ui:
+            self._result.ui[node_id] = ui
+        self._tell(kind, node_id, ui)
 
-    def _tell(self, kind: Literal["start", "done", "cached", "blocked"], node_id: str) -> None:
+    def _tell(
+        self,
+        kind: Literal["start", "done", "cached", "blocked"],
+        node_id: str,
+        ui: Mapping[str, list[Any]] | None = None,
+    ) -> None:
         class_type = self._prompt[node_id]["class_type"]
         total = len(self._needed)
-        self._on_event(NodeEvent(kind, node_id, class_type, len(self._done), total))
+        self._on_event(NodeEvent(kind, node_id, class_type, len(self._done), total, ui or {}))
 
     # One node.
 
@@ -305,15 +302,16 @@ class _Run:
         answers = self._call(node_id, node, node.FUNCTION, self._arguments(node_id))
         rows: list[tuple[Any, ...]] = []
         shown: dict[str, list[Any]] = {}
+        count = len(self._definition(node_id).outputs)
+        where = describe(self._prompt, node_id)
         for answer in answers:
-            row, ui = self._read_answer(node_id, answer)
+            row, ui = read_answer(answer, count, where)
             rows.append(row)
             for key, values in ui.items():
                 shown.setdefault(key, []).extend(values)
         signature = self._signatures[node_id]
-        count = len(self._definition(node_id).outputs)
-        self._entries[signature] = _Entry(_columns(rows, count, node), shown)
-        blocked = [isinstance(answer, _SilentBlocker) for answer in answers]
+        self._entries[signature] = _Entry(columns(rows, count, node), shown)
+        blocked = [isinstance(answer, SilentBlocker) for answer in answers]
         if any(blocked):
             self._blocked.add(signature)
         self._finish(node_id, "blocked" if blocked and all(blocked) else "done")
@@ -345,69 +343,11 @@ class _Run:
     def _call(
         self, node_id: str, node: Any, method: str, arguments: dict[str, list[Any]]
     ) -> list[Any]:
-        """Call a method once for each index of the longest list, or once with the lists."""
-        if getattr(node, "INPUT_IS_LIST", False):
-            return [self._call_once(node_id, node, method, arguments)]
-        lengths = [len(values) for values in arguments.values()] or [1]
-        answers = []
-        for i in range(max(lengths) if min(lengths) else 0):  # an empty list: nothing to do
-            row = {name: v[min(i, len(v) - 1)] for name, v in arguments.items()}
-            answers.append(self._call_once(node_id, node, method, row))
-        return answers
+        def blocked(message: str) -> None:
+            self._result.blocked[node_id] = message
 
-    def _call_once(self, node_id: str, node: Any, method: str, row: dict[str, Any]) -> Any:
-        for value in row.values():
-            for one in value if isinstance(value, list) else [value]:
-                if _is_blocker(one):
-                    if one.message is not None:
-                        self._result.blocked[node_id] = str(one.message)
-                    return _SilentBlocker()
         where = describe(self._prompt, node_id)
-        try:
-            return getattr(node, method)(**row)
-        except Cancelled:
-            raise
-        except AvatarVideoError as error:
-            raise type(error)(f"{where}: {error}") from error
-        except Exception as error:
-            name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            raise GraphError(f"{where}: {name}{error}") from error
-
-    def _read_answer(self, node_id: str, answer: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        count = len(self._definition(node_id).outputs)
-        ui: dict[str, Any] = {}
-        if isinstance(answer, dict):
-            if "expand" in answer:
-                raise GraphError(
-                    f"{describe(self._prompt, node_id)} grows the graph while it runs, which only "
-                    "ComfyUI can do: send the workflow to a server with --server."
-                )
-            ui = answer.get("ui") or {}
-            answer = answer.get("result", ())
-        if _is_blocker(answer):
-            return (answer,) * count, ui
-        row = () if answer is None else tuple(answer)
-        if not row and ui:
-            return (None,) * count, ui
-        if len(row) != count:
-            raise GraphError(
-                f"{describe(self._prompt, node_id)} returned {len(row)} results, "
-                f"expected {count} as declared."
-            )
-        return row, ui
-
-
-def _columns(rows: list[tuple[Any, ...]], count: int, node: Any) -> list[list[Any]]:
-    """Turn one row for each call into one list for each output."""
-    is_list = getattr(node, "OUTPUT_IS_LIST", ())
-    columns: list[list[Any]] = []
-    for index in range(count):
-        column: list[Any] = []
-        for row in rows:
-            spread = index < len(is_list) and is_list[index] and not _is_blocker(row[index])
-            column += row[index] if spread else [row[index]]
-        columns.append(column)
-    return columns
+        return call(node, method, arguments, where=where, on_blocked=blocked)
 
 
 def _never_equal() -> str:

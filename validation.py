@@ -101,13 +101,23 @@ def _unknown_classes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> 
 def _cycle(
     prompt: Prompt, declared: Mapping[str, NodeDefinition], needed: list[str]
 ) -> Iterator[str]:
-    """Find one loop by taking away, again and again, every node that waits for nothing."""
+    """Find one loop by taking away, one after the other, every node that waits for nothing."""
     waits = {
         n: {s for s, _ in links_of(prompt, declared, n).values() if s in prompt} for n in needed
     }
-    while free := [n for n, sources in waits.items() if not sources & waits.keys()]:
-        for node_id in free:
-            del waits[node_id]
+    consumers: dict[str, list[str]] = {n: [] for n in needed}
+    for node_id, sources in waits.items():
+        for source in sources:
+            consumers[source].append(node_id)
+    missing = {node_id: len(sources) for node_id, sources in waits.items()}
+    free = [node_id for node_id, count in missing.items() if not count]
+    while free:
+        done = free.pop()
+        del waits[done]
+        for node_id in consumers[done]:
+            missing[node_id] -= 1
+            if not missing[node_id]:
+                free.append(node_id)
     if not waits:
         return
     path = [min(waits, key=natural_order)]

@@ -1,0 +1,103 @@
+"""How a V1 node is called: once for each value of its inputs, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .errors import AvatarVideoError, Cancelled, GraphError
+
+
+class SilentBlocker:
+    """Stands in the outputs of a node that did not run because an input was blocked."""
+
+    message: str | None = None
+
+
+def is_blocker(value: Any) -> bool:
+    """Say whether a value stands for an output that was not made."""
+    # Known by name and attribute: ComfyUI's class and our host's have no common base.
+    named = type(value).__name__ in ("ExecutionBlocker", "SilentBlocker")
+    return named and hasattr(value, "message")
+
+
+def call(
+    node: Any,
+    method: str,
+    arguments: Mapping[str, list[Any]],
+    *,
+    where: str,
+    on_blocked: Callable[[str], None],
+) -> list[Any]:
+    """Call a method once for each index of the longest list, or once with the lists.
+
+    The shorter lists repeat their last value; where a list is empty there is nothing to call.
+    on_blocked: gets the message when a value is blocked; the answer is then a SilentBlocker.
+    Errors are raised again with ``where`` in front: ours as they are, foreign ones as GraphError.
+    """
+    if getattr(node, "INPUT_IS_LIST", False):
+        return [_call_once(node, method, arguments, where, on_blocked)]
+    lengths = [len(values) for values in arguments.values()] or [1]
+    answers = []
+    for i in range(max(lengths) if min(lengths) else 0):
+        row = {name: v[min(i, len(v) - 1)] for name, v in arguments.items()}
+        answers.append(_call_once(node, method, row, where, on_blocked))
+    return answers
+
+
+def _call_once(
+    node: Any,
+    method: str,
+    row: Mapping[str, Any],
+    where: str,
+    on_blocked: Callable[[str], None],
+) -> Any:
+    for value in row.values():
+        for one in value if isinstance(value, list) else [value]:
+            if is_blocker(one):
+                if one.message is not None:
+                    on_blocked(str(one.message))
+                return SilentBlocker()
+    try:
+        return getattr(node, method)(**row)
+    except Cancelled:
+        raise
+    except AvatarVideoError as error:
+        raise type(error)(f"{where}: {error}") from error
+    except Exception as error:
+        name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise GraphError(f"{where}: {name}{error}") from error
+
+
+def read_answer(answer: Any, count: int, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a node's outputs and what it shows. Raises GraphError for anything but ``count``."""
+    ui: dict[str, Any] = {}
+    if isinstance(answer, dict):
+        if "expand" in answer:
+            raise GraphError(
+                f"{where} grows the graph while it runs, which only ComfyUI can do: "
+                "send the workflow to a server with --server."
+            )
+        ui = answer.get("ui") or {}
+        answer = answer.get("result", ())
+    if is_blocker(answer):
+        return (answer,) * count, ui
+    row = () if answer is None else tuple(answer)
+    if not row and ui:
+        return (None,) * count, ui
+    if len(row) != count:
+        raise GraphError(f"{where} returned {len(row)} results, expected {count} as declared.")
+    return row, ui
+
+
+def columns(rows: list[tuple[Any, ...]], count: int, node: Any) -> list[list[Any]]:
+    """Turn one row for each call into one list for each output."""
+    is_list = getattr(node, "OUTPUT_IS_LIST", ())
+    found: list[list[Any]] = []
+    for index in range(count):
+        column: list[Any] = []
+        for row in rows:
+            spread = index < len(is_list) and is_list[index] and not is_blocker(row[index])
+            column += row[index] if spread else [row[index]]
+        found.append(column)
+    return found
