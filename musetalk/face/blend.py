@@ -1,0 +1,169 @@
+"""Put a generated face into its frame: which pixels change, how softly, and the mixing.
+
+Masks and mixing are those of TMElyralab/MuseTalk (MIT) with Pillow's and OpenCV's rounding.
+Changed against it: the mask and the frame's share are made once per source frame, and only the
+face box is computed. Outside of it the reference mixes a frame with itself, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ..interfaces import ParsingMode
+from .crop import FaceBox, stretch_face
+
+PARSING_SIZE = 512  # pixels on each side of the parsed picture; kernels and widths are meant in it
+SKIN, NOSE, NECK = 1, 10, 14  # classes of the face parser
+LIPS_AND_MOUTH = (11, 12, 13)
+AROUND = 1.5  # the parser sees this much more than the face box
+BLUR_RATIO = 0.05  # of the parsed square's side; MuseTalk's realtime script takes 0.1
+CHEEK_EROSIONS = 2
+CONE_ROWS, TAIL_ROWS = 21, 12  # of the kernel that grows the skin towards the mouth
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How the replaced part of a face is chosen.
+
+    mode: "jaw" is MuseTalk 1.5's, "raw" that of 1.0.
+    left_cheek_width, right_cheek_width: pixels from the middle of the parsed picture that keep
+        their full width; further out the replaced part shrinks.
+    blur_ratio: of the parsed square's side.
+    replicate_border: repeat the frame's border where the parsed square leaves the frame; False
+        shows the parser black there, as the reference does.
+    """
+
+    mode: ParsingMode = "jaw"
+    left_cheek_width: int = 90
+    right_cheek_width: int = 90
+    blur_ratio: float = BLUR_RATIO
+    replicate_border: bool = False
+
+
+def parsed_square(box: FaceBox) -> FaceBox:
+    """Return the square around a face box that the face parser sees; it may leave the frame."""
+    x, y = (box.x0 + box.x1) // 2, (box.y0 + box.y1) // 2
+    half = int(max(box.width, box.height) // 2 * AROUND)
+    return FaceBox(x - half, y - half, x + half, y + half)
+
+
+def cut_square(frame: np.ndarray, box: FaceBox, *, replicate_border: bool = False) -> np.ndarray:
+    """Return uint8 RGB (2 s, 2 s, 3): the frame inside ``parsed_square(box)``."""
+    square = parsed_square(box)
+    height, width = frame.shape[:2]
+    x0, y0 = max(square.x0, 0), max(square.y0, 0)
+    x1, y1 = min(square.x1, width), min(square.y1, height)
+    border = cv2.BORDER_REPLICATE if replicate_border else cv2.BORDER_CONSTANT
+    return cv2.copyMakeBorder(
+        frame[y0:y1, x0:x1],
+        y0 - square.y0,
+        square.y1 - y1,
+        x0 - square.x0,
+        square.x1 - x1,
+        border,
+    )
+
+
+def replaced_region(parts: np.ndarray, settings: MaskSettings) -> np.ndarray:
+    """Return uint8 (512, 512), 255 where the face is replaced.
+
+    parts: uint8 (512, 512), the face parser's class of every pixel.
+    """
+    if settings.mode == "jaw":
+        return _jaw_region(parts, settings)
+    kept = (SKIN, *LIPS_AND_MOUTH, NECK) if settings.mode == "neck" else (SKIN, *LIPS_AND_MOUTH)
+    return np.where(np.isin(parts, kept), np.uint8(255), np.uint8(0))
+
+
+def _jaw_region(parts: np.ndarray, settings: MaskSettings) -> np.ndarray:
+    skin = np.where(parts == SKIN, np.uint8(255), np.uint8(0))
+    grown = cv2.dilate(skin, _skin_kernel())
+    flat = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (35, 3))
+    shrunk = cv2.erode(grown, flat, iterations=CHEEK_EROSIONS)
+    middle = PARSING_SIZE // 2
+    columns = np.arange(PARSING_SIZE)
+    left = columns <= middle - settings.left_cheek_width
+    cheeks = left | (columns >= middle + settings.right_cheek_width)
+    region = np.where(cheeks[None, :], shrunk, grown)
+    region[parts == NOSE] = 0
+    region[np.isin(parts, LIPS_AND_MOUTH)] = 255
+    return region
+
+
+@functools.cache
+def _skin_kernel() -> np.ndarray:
+    """A cone over a bar, uint8 (33, 33): skin grows 16 pixels up, 10 sideways and 6 down."""
+    side = CONE_ROWS + TAIL_ROWS
+    kernel = np.zeros((side, side), np.uint8)
+    middle = side // 2
+    for row in range(CONE_ROWS // 2, side):
+        reach = min(row, CONE_ROWS - 1) - CONE_ROWS // 2
+        kernel[row, middle - reach : middle + reach + 1] = 1
+    kernel.flags.writeable = False
+    return kernel
+
+
+def face_mask(region: np.ndarray, box: FaceBox, *, blur_ratio: float = BLUR_RATIO) -> np.ndarray:
+    """Return uint8 (h, w) over the face box: how much of each pixel is replaced, 255 being all.
+
+    region: uint8 (512, 512) over the parsed square. Nothing above the square's middle is
+    replaced, but for the blur, which is the square's and reaches over that line.
+    """
+    square = parsed_square(box)
+    side = square.width
+    resized = Image.fromarray(region).resize((side, side), Image.Resampling.BICUBIC)
+    inside = FaceBox(box.x0 - square.x0, box.y0 - square.y0, box.x1 - square.x0, box.y1 - square.y0)
+    mask = np.zeros((side, side), np.uint8)
+    mask[inside.area] = np.asarray(resized)[inside.area]
+    mask[: side // 2] = 0
+    kernel = int(blur_ratio * side // 2 * 2) + 1
+    return cv2.GaussianBlur(mask, (kernel, kernel), 0)[inside.area].copy()
+
+
+def given_mask(mask: np.ndarray, box: FaceBox) -> np.ndarray:
+    """Return the user's mask, float32 (H, W) 0..1 over the frame, as uint8 (h, w) over the box."""
+    return np.rint(mask[box.area].clip(0, 1) * 255).astype(np.uint8)
+
+
+class Backdrop:
+    """One source frame, ready to receive any number of generated faces.
+
+    frame: uint8 RGB (H, W, 3). mask: uint8 (h, w) over the box.
+    """
+
+    def __init__(self, frame: np.ndarray, box: FaceBox, mask: np.ndarray) -> None:
+        self.frame = frame
+        self.box = box
+        rows = np.flatnonzero(mask.any(axis=1))
+        columns = np.flatnonzero(mask.any(axis=0))
+        # Half of the mask is empty by its nature: only its own rectangle is computed.
+        self._touched = (
+            FaceBox(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+            if rows.size
+            else None
+        )
+        if self._touched is None:
+            return
+        part = frame[box.area][self._touched.area].astype(np.uint16)
+        self._weight = mask[self._touched.area].astype(np.uint16)[:, :, None]
+        self._share = part * (255 - self._weight) + np.uint16(128)
+
+    def with_face(self, crop: np.ndarray) -> np.ndarray:
+        """Return a new frame with a generated crop, uint8 RGB (256, 256, 3), in its place."""
+        frame = self.frame.copy()
+        if self._touched is None:
+            return frame
+        face = stretch_face(crop, self.box)[self._touched.area]
+        # Pillow's division by 255, exact to the last bit; every sum fits 16 bits.
+        mixed = face.astype(np.uint16)
+        mixed *= self._weight
+        mixed += self._share
+        mixed += mixed >> 8
+        mixed >>= 8
+        frame[self.box.area][self._touched.area] = mixed
+        return frame

@@ -1,0 +1,86 @@
+"""Where MuseTalk cuts the face out of a frame, and the cutting and putting back.
+
+The rule is that of TMElyralab/MuseTalk (MIT). Changed against it: a box never leaves the frame,
+so that what is cut out and what is pasted are the same rectangle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+CROP_SIZE = 256  # pixels on each side of what the networks see
+SPLIT_LANDMARK = 29  # lower nose bridge: the middle of the box, so the border of the masked half
+EXTRA_MARGIN = 10  # pixels below the chin, MuseTalk 1.5's default
+SMALLEST_SIDE = 8  # pixels; below it there is no mouth to move
+
+
+class FaceBox(NamedTuple):
+    """A rectangle of whole pixels, end exclusive."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """The rows and columns of a picture that lie in the box."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+
+def face_box(
+    landmarks: np.ndarray, detected: Sequence[float], *, bbox_shift: int = 0
+) -> tuple[FaceBox, bool]:
+    """Return the box of one face, and whether its landmarks gave it.
+
+    landmarks: (68, 2) of the usual face scheme, pixels; cut to whole pixels here.
+    detected: the detector's box, taken where the landmarks give none.
+    bbox_shift: pixels the middle moves down; more of the face is then generated.
+    The box may reach beyond the frame: see ``fit_to_frame``.
+    """
+    points = landmarks.astype(np.int32)  # truncates towards zero, as the reference does
+    points[SPLIT_LANDMARK, 1] += bbox_shift
+    left, right = int(points[:, 0].min()), int(points[:, 0].max())
+    bottom = int(points[:, 1].max())  # of the shifted points too: also the reference's way
+    top = max(0, 2 * int(points[SPLIT_LANDMARK, 1]) - bottom)
+    if bottom <= top or right <= left or left < 0:
+        x0, y0, x1, y1 = (int(max(edge, 0)) for edge in detected)
+        return FaceBox(x0, y0, x1, y1), False
+    return FaceBox(left, top, right, bottom), True
+
+
+def fit_to_frame(box: FaceBox, width: int, height: int, *, extra_margin: int = 0) -> FaceBox | None:
+    """Return the part of the box inside a frame of that size, grown downwards by the margin.
+
+    extra_margin: pixels; 0 for MuseTalk 1.0. None when under 8 pixels of a side are left.
+    """
+    fitted = FaceBox(
+        min(max(box.x0, 0), width),
+        min(max(box.y0, 0), height),
+        min(max(box.x1, 0), width),
+        min(max(box.y1 + extra_margin, 0), height),
+    )
+    return fitted if min(fitted.width, fitted.height) >= SMALLEST_SIDE else None
+
+
+def cut_face(frame: np.ndarray, box: FaceBox) -> np.ndarray:
+    """Return the box of a frame stretched to uint8 RGB (256, 256, 3)."""
+    part = np.ascontiguousarray(frame[box.area])
+    return cv2.resize(part, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LANCZOS4)
+
+
+def stretch_face(crop: np.ndarray, box: FaceBox) -> np.ndarray:
+    """Return a generated crop, uint8 RGB (256, 256, 3), at the size of the box."""
+    return cv2.resize(crop, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
