@@ -9,6 +9,8 @@ and the published one of 1.0 is not known here, so a swapped pair is noticed by 
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -249,6 +251,7 @@ PACK_BASES = (
     "ComfyUI-MuseTalkUtils/models",
 )
 CONVERTED_FOLDER = f"{OUR_FOLDER}/converted"
+_HASHED_BYTES = 1 << 23  # at a time: some milliseconds
 _DTYPE_NAMES: dict[Precision, str] = {"half": "fp16", "full": "fp32"}
 
 
@@ -266,6 +269,16 @@ def converted_path(role: Role, model: Model, precision: Precision, root: Path) -
     """Return where `convert` writes below a folder of models."""
     stem = f"unet-{model}" if role == "unet" else role
     return root / CONVERTED_FOLDER / f"{stem}.{_DTYPE_NAMES[precision]}.safetensors"
+
+
+def file_sha256(path: Path, check_cancelled: Callable[[], None] = lambda: None) -> str:
+    """Return the SHA-256 of a file in hexadecimal; ``check_cancelled`` may raise to stop."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_HASHED_BYTES):
+            check_cancelled()
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def readable_size(size: int) -> str:

@@ -1,0 +1,379 @@
+"""Download published files, only when asked: resumed, checked, and never half under their name.
+
+For files of the Hugging Face hub its library answers where they are (endpoint, token, offline
+mode, size and hash). The bytes of every source come through one stream of our own, because the
+library throws a broken download away and these files are gigabytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import logging
+import os
+import re
+import shutil
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from ..errors import CheckpointError
+from .checkpoints import (
+    HubFile,
+    PublishedFile,
+    WebFile,
+    destination,
+    file_sha256,
+    readable_size,
+    size_problem,
+)
+
+log = logging.getLogger("avatarvideo.download")
+
+CHUNK_BYTES = 1 << 18
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 0.2  # for a reader that is told to stop; one that waits for bytes is left alone
+USER_AGENT = "avatarvideo"
+_RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG)
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+Report = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to put up with a bad connection.
+
+    timeout: seconds without a byte.
+    attempts: in a row that bring nothing new.
+    pause: seconds before another attempt; doubles with every one that brings nothing.
+    """
+
+    timeout: float = 30.0
+    attempts: int = 5
+    pause: float = 1.0
+
+
+def download(
+    published: PublishedFile,
+    root: Path,
+    *,
+    report: Report | None = None,
+    check_cancelled: Callable[[], None] | None = None,
+    patience: Patience | None = None,
+) -> Path:
+    """Get a published file and return where it lies now, below the folder of models ``root``.
+
+    A file of the right size that is there already stays. Its sources are tried in turn; an
+    interrupted download is resumed by the next call.
+
+    report: called with bytes done and in all (None when not known), on the calling thread.
+    check_cancelled: called on the calling thread every 50 ms; may raise to stop.
+    Raises CheckpointError, one sentence, when no source gives the file.
+    """
+    target = destination(published, root)
+    if target.is_file() and size_problem(published, target.stat().st_size) is None:
+        return target
+    job = _Job(
+        published,
+        target,
+        report or (lambda _done, _total: None),
+        check_cancelled or (lambda: None),
+        patience or Patience(),
+        _opener(),
+    )
+    reasons = []
+    for source in published.sources:
+        try:
+            return job.get_from(source)
+        except _SourceError as error:
+            log.warning("No %s from %s: %s", published.name, source, error)
+            reasons.append(f"{source}: {error}")
+    raise CheckpointError(
+        f"Expected to download {published.name}, but got none ("
+        f"{'; '.join(reasons) or 'nobody distributes it'}): get it by hand and put it at {target}."
+    )
+
+
+class _SourceError(Exception):
+    """This source will not give the file."""
+
+
+class _ConnectionError(Exception):
+    """This attempt failed; another may succeed."""
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """Where the bytes are now: hub addresses are signed and expire."""
+
+    url: str
+    authorization: str | None = field(default=None, repr=False)
+    size: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One file to get to one place."""
+
+    published: PublishedFile
+    target: Path
+    report: Report
+    check_cancelled: Callable[[], None]
+    patience: Patience
+    opener: urllib.request.OpenerDirector
+
+    def get_from(self, source: HubFile | WebFile) -> Path:
+        failures = 0
+        while True:
+            before = self._kept_bytes()
+            try:
+                return self._attempt(source)
+            except _ConnectionError as error:
+                failures = 0 if self._kept_bytes() > before else failures + 1
+                if failures >= self.patience.attempts:
+                    raise _SourceError(f"{error}, {failures} times in a row") from error
+                log.info("Download of %s interrupted (%s); going on", self.published.name, error)
+            self._wait(self.patience.pause * 2 ** max(failures - 1, 0))
+
+    def _attempt(self, source: HubFile | WebFile) -> Path:
+        self.check_cancelled()
+        remote = _locate(source)
+        size = self.published.size or remote.size
+        sha256 = self.published.sha256 or remote.sha256
+        if self.published.size and remote.size not in (None, self.published.size):
+            raise _other_size(remote.size or 0, self.published.size)
+        part = self._part(sha256)
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            self._check_space(part, size)
+            if size is None or _bytes_in(part) != size:
+                size = self._transfer(remote, part, size)
+            self._check(part, size, sha256)
+            os.replace(part, self.target)  # noqa: PTH105 (Path.replace returns a new path)
+        except OSError as error:
+            raise CheckpointError(
+                f"Expected to write {self.target}, but {error.strerror or error}: free some room "
+                "or choose another folder of models."
+            ) from error
+        return self.target
+
+    def _part(self, sha256: str | None) -> Path:
+        # Named after the content, so that a newer file is never joined to an older one's start.
+        return self.target.with_name(f".{self.target.name}.{(sha256 or 'unknown')[:12]}.part")
+
+    def _kept_bytes(self) -> int:
+        pattern = f".{self.target.name}.*.part"
+        return sum(_bytes_in(part) for part in self.target.parent.glob(pattern))
+
+    def _check_space(self, part: Path, size: int | None) -> None:
+        wanted = (size or 0) - _bytes_in(part)
+        free = shutil.disk_usage(part.parent).free
+        if wanted > free:
+            raise CheckpointError(
+                f"Expected {readable_size(wanted)} of free space in {part.parent} for "
+                f"{self.published.name}, found {readable_size(free)}: free some room or choose "
+                "another folder of models."
+            )
+
+    def _transfer(self, remote: _Remote, part: Path, size: int | None) -> int | None:
+        """Receive what is missing and return the size that the file must have then."""
+        if size is not None and _bytes_in(part) > size:
+            part.unlink()
+        reader = _Reader(self, remote, part, size)
+        reader.start()
+        try:
+            is_going_on = True
+            while is_going_on:
+                reader.join(POLL_SECONDS)
+                is_going_on = reader.is_alive()
+                self.check_cancelled()
+                self.report(reader.done, reader.total)
+        finally:
+            reader.stop.set()
+            reader.join(GRACE_SECONDS)
+        if reader.error is not None:
+            raise reader.error
+        return reader.total
+
+    def _check(self, part: Path, size: int | None, sha256: str | None) -> None:
+        found = _bytes_in(part)
+        if size is not None and found != size:
+            raise _ConnectionError(f"the connection ended after {found:,} of {size:,} bytes")
+        if sha256 is None:
+            return
+        digest = file_sha256(part, self.check_cancelled)
+        if digest != sha256:
+            part.unlink()
+            raise _SourceError(f"it sent another file (SHA-256 {digest} instead of {sha256})")
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.check_cancelled()
+            time.sleep(min(left, POLL_SECONDS))
+
+
+class _Reader(threading.Thread):
+    """Appends what the source sends to a file, from where the file ends."""
+
+    def __init__(self, job: _Job, remote: _Remote, part: Path, size: int | None) -> None:
+        super().__init__(name="avatarvideo download", daemon=True)
+        self.stop = threading.Event()
+        self.done = _bytes_in(part)
+        self.total = size
+        self.error: Exception | None = None
+        self._job = job
+        self._remote = remote
+        self._part = part
+
+    def run(self) -> None:
+        try:
+            self._copy()
+        except (_SourceError, _ConnectionError) as error:
+            self.error = error
+        except urllib.error.HTTPError as error:
+            error.close()
+            self.error = self._refusal(error.code)
+        except (OSError, http.client.HTTPException) as error:
+            is_local = isinstance(error, OSError) and error.errno in _DISK_ERRORS
+            self.error = error if is_local else _ConnectionError(_reason(error))
+
+    def _copy(self) -> None:
+        request = urllib.request.Request(self._remote.url, headers={"User-Agent": USER_AGENT})
+        if self._remote.authorization:
+            # Not for whomever the address redirects to.
+            request.add_unredirected_header("Authorization", self._remote.authorization)
+        if self.done:
+            request.add_header("Range", f"bytes={self.done}-")
+        with (
+            self._job.opener.open(request, timeout=self._job.patience.timeout) as response,
+            # Nothing may be left in a buffer: a reader that is told to stop closes late.
+            self._part.open("ab", buffering=0) as file,
+        ):
+            self._start_at(response)
+            file.truncate(self.done)
+            while not self.stop.is_set():
+                chunk = response.read1(CHUNK_BYTES)
+                if not chunk or self.stop.is_set():
+                    break
+                rest = memoryview(chunk)
+                while rest:
+                    written = file.write(rest) or 0
+                    self.done += written
+                    rest = rest[written:]
+
+    def _start_at(self, response: http.client.HTTPResponse) -> None:
+        if response.status != 206:
+            self.done = 0  # it ignores the range: all over again
+        elif not (response.headers.get("Content-Range") or "").startswith(f"bytes {self.done}-"):
+            raise _SourceError("it answers with another part of the file than was asked for")
+        length = response.headers.get("Content-Length")
+        if length is None:
+            return
+        offered = self.done + int(length)
+        if self.total is not None and offered != self.total:
+            raise _other_size(offered, self.total)
+        self.total = offered
+
+    def _refusal(self, status: int) -> Exception:
+        if status == 416 and self.done:
+            # What is kept is not the beginning of what is there now.
+            self._part.unlink(missing_ok=True)
+            return _ConnectionError("the kept part does not fit the file")
+        return _refusal(status)
+
+
+def _locate(source: HubFile | WebFile) -> _Remote:
+    if isinstance(source, WebFile):
+        if _is_offline():
+            raise _SourceError("HF_HUB_OFFLINE is set")
+        return _Remote(source.url)
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.utils import build_hf_headers
+
+    # The library's HTTP client has changed over time, and its connection errors with it; they
+    # share the base of the library's own error.
+    client_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
+    url = hf_hub_url(source.repository, source.path)
+    try:
+        metadata = get_hf_file_metadata(url)
+    except OfflineModeIsEnabled as error:
+        raise _SourceError("HF_HUB_OFFLINE is set") from error
+    except HfHubHTTPError as error:
+        raise _refusal(error.response.status_code if error.response is not None else 0) from error
+    except (OSError, client_error) as error:
+        raise _ConnectionError(_reason(error)) from error
+    location = metadata.location or url
+    same_host = urlsplit(location).netloc == urlsplit(url).netloc
+    headers = build_hf_headers(library_name=USER_AGENT)
+    # Only large files are named by their SHA-256; the tag of others is of another kind.
+    is_hash = metadata.etag is not None and _SHA256.fullmatch(metadata.etag)
+    return _Remote(
+        location,
+        headers.get("authorization") if same_host else None,
+        metadata.size,
+        metadata.etag if is_hash else None,
+    )
+
+
+def _other_size(offered: int, wanted: int) -> _SourceError:
+    return _SourceError(f"it offers {offered:,} bytes instead of {wanted:,}")
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _refusal(status: int) -> Exception:
+    if status in _RETRIED_STATUS:
+        return _ConnectionError(f"it answers HTTP {status}")
+    if status == 404:
+        return _SourceError("the file is not there (HTTP 404)")
+    if status in (401, 403):
+        return _SourceError(f"it refuses access (HTTP {status}); a hub token may be needed")
+    return _SourceError(f"it answers HTTP {status}")
+
+
+def _reason(error: BaseException) -> str:
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    text = str(inner).split("\n")[0].strip().rstrip(".")
+    return text or type(error).__name__
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    context = ssl.create_default_context()
+    with contextlib.suppress(ImportError):
+        # Some Python installations know no authorities of their own.
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    opener = urllib.request.OpenerDirector()  # a plain one would open file: and ftp: as well
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=context),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _bytes_in(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

@@ -1,0 +1,582 @@
+"""Downloads against a server on this machine that behaves as badly as servers do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from avatarvideo.errors import Cancelled, CheckpointError
+from avatarvideo.musetalk.checkpoints import HubFile, PublishedFile, WebFile, destination
+from avatarvideo.musetalk.download import Patience, download
+
+CONTENT = bytes(range(256)) * 4096  # 1 MiB
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+QUICK = Patience(timeout=5.0, attempts=3, pause=0.01)
+
+
+@dataclass
+class Behaviour:
+    """What the server does; requests are noted."""
+
+    content: bytes = CONTENT
+    statuses: list[int] = field(default_factory=list)
+    drop_after: list[int] = field(default_factory=list)
+    stall_after: int | None = None
+    ignores_range: bool = False
+    says_length: bool = True
+    moved_to: str | None = None
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def ranges(self) -> list[str | None]:
+        return [headers.get("Range") for method, _, headers in self.requests if method == "GET"]
+
+
+def handler_for(behaviour: Behaviour) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            behaviour.requests.append(("HEAD", self.path, dict(self.headers)))
+            if behaviour.statuses:
+                self.send_error(behaviour.statuses.pop(0))
+                return
+            self.send_response(200)
+            self.send_header("X-Repo-Commit", "a" * 40)
+            self.send_header("ETag", f'"{hashlib.sha256(behaviour.content).hexdigest()}"')
+            self.send_header("Content-Length", str(len(behaviour.content)))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            if self.path.startswith("/api/"):
+                self.send_error(404)  # the hub library's own questions
+                return
+            behaviour.requests.append(("GET", self.path, dict(self.headers)))
+            if behaviour.moved_to:
+                self.send_response(302)
+                self.send_header("Location", behaviour.moved_to)
+                self.end_headers()
+                return
+            if behaviour.statuses:
+                self.send_error(behaviour.statuses.pop(0))
+                return
+            self.send_content()
+
+        def send_content(self) -> None:
+            content = behaviour.content
+            start = 0
+            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            if asked and not behaviour.ignores_range:
+                start = int(asked[1])
+                if start >= len(content):
+                    self.send_error(416)
+                    return
+                self.send_response(206)
+                last = len(content) - 1
+                self.send_header("Content-Range", f"bytes {start}-{last}/{len(content)}")
+            else:
+                self.send_response(200)
+            if behaviour.says_length:
+                self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            end = len(content)
+            if behaviour.drop_after:
+                end = start + behaviour.drop_after.pop(0)
+            if behaviour.stall_after is not None:
+                self.wfile.write(content[start : behaviour.stall_after])
+                self.wfile.flush()
+                behaviour.released.wait(10)
+                start = behaviour.stall_after
+            self.wfile.write(content[start:end])
+
+    return Handler
+
+
+class QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # clients that go away are what these tests are about
+
+
+class Server:
+    """One server on this machine, for one test."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self._server = QuietServer(("127.0.0.1", 0), handler_for(behaviour))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self.behaviour.released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Server]]:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    opened: list[Server] = []
+    yield opened
+    for server in opened:
+        server.close()
+
+
+@pytest.fixture
+def behaviour() -> Behaviour:
+    return Behaviour()
+
+
+@pytest.fixture
+def server(behaviour: Behaviour, servers: list[Server]) -> Server:
+    servers.append(Server(behaviour))
+    return servers[-1]
+
+
+def published(
+    *sources: str | HubFile, size: int | None = len(CONTENT), sha256: str | None = SHA256
+) -> PublishedFile:
+    return PublishedFile(
+        role="whisper",
+        places=("whisper/tiny.pt",),
+        licence="none",
+        sources=tuple(WebFile(source) if isinstance(source, str) else source for source in sources),
+        size=size,
+        sha256=sha256,
+    )
+
+
+def parts(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.name.endswith(".part")]
+
+
+def all_files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_file_arrives_whole_under_its_name_and_nothing_else_is_left(
+    tmp_path: Path, server: Server
+) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+
+    path = download(wanted, tmp_path, patience=QUICK)
+
+    assert path == destination(wanted, tmp_path)
+    assert path.read_bytes() == CONTENT
+    assert all_files(tmp_path) == [path]
+
+
+def test_dropped_connections_are_resumed_where_they_broke(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.drop_after = [100_000, 0, 0, 300_000, 0]
+
+    path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert path.read_bytes() == CONTENT
+    resumed = ["bytes=100000-"] * 3 + ["bytes=400000-"] * 2
+    assert behaviour.ranges() == [None, *resumed]
+
+
+def test_a_connection_that_never_brings_anything_is_given_up(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.drop_after = [50_000] + [0] * 20
+
+    with pytest.raises(CheckpointError, match=r"ended after 50,000 of 1,048,576 bytes, 3 times"):
+        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert [path.name for path in all_files(tmp_path)] == [f".tiny.pt.{SHA256[:12]}.part"]
+
+
+def test_a_later_call_resumes_what_an_earlier_one_kept(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.drop_after = [70_000] + [0] * 3
+    wanted = published(f"{server.address}/tiny.pt")
+    with pytest.raises(CheckpointError):
+        download(wanted, tmp_path, patience=QUICK)
+    behaviour.requests.clear()
+
+    path = download(wanted, tmp_path, patience=QUICK)
+
+    assert path.read_bytes() == CONTENT
+    assert behaviour.ranges() == ["bytes=70000-"]
+    assert parts(tmp_path) == []
+
+
+def test_a_server_that_ignores_ranges_starts_over(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.drop_after = [100_000]
+    behaviour.ignores_range = True
+
+    path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert path.read_bytes() == CONTENT
+    assert behaviour.ranges() == [None, "bytes=100000-"]
+
+
+def test_a_server_that_does_not_say_the_length_is_checked_all_the_same(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.says_length = False
+    behaviour.drop_after = [100_000]
+
+    path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert path.read_bytes() == CONTENT
+
+
+def test_wrong_file_of_the_right_size_is_thrown_away(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.content = CONTENT[::-1]
+
+    with pytest.raises(CheckpointError, match=rf"another file \(SHA-256 \w+ instead of {SHA256}"):
+        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert all_files(tmp_path) == []
+
+
+def test_file_of_another_size_is_refused_before_it_is_loaded(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.content = CONTENT * 2
+
+    with pytest.raises(CheckpointError, match="it offers 2,097,152 bytes instead of 1,048,576"):
+        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert sum(path.stat().st_size for path in all_files(tmp_path)) == 0
+
+
+def test_a_kept_part_of_another_size_is_replaced(tmp_path: Path, server: Server) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+    part = destination(wanted, tmp_path).with_name(f".tiny.pt.{SHA256[:12]}.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(len(CONTENT) + 5))
+
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+
+
+def test_a_kept_part_longer_than_a_file_of_unknown_size_is_replaced(
+    tmp_path: Path, server: Server
+) -> None:
+    wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
+    part = destination(wanted, tmp_path).with_name(".tiny.pt.unknown.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(len(CONTENT) + 5))
+
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+
+
+def test_damaged_kept_part_is_noticed_and_thrown_away(tmp_path: Path, server: Server) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+    part = destination(wanted, tmp_path).with_name(f".tiny.pt.{SHA256[:12]}.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(1000))
+
+    with pytest.raises(CheckpointError, match="it sent another file"):
+        download(wanted, tmp_path, patience=QUICK)
+
+    assert all_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [404, 403, 410])
+def test_refusals_are_not_repeated(
+    tmp_path: Path, server: Server, behaviour: Behaviour, status: int
+) -> None:
+    behaviour.statuses = [status]
+
+    with pytest.raises(CheckpointError, match=rf"HTTP {status}"):
+        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert len(behaviour.requests) == 1
+    assert all_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_overloaded_servers_are_asked_again(
+    tmp_path: Path, server: Server, behaviour: Behaviour, status: int
+) -> None:
+    behaviour.statuses = [status, status]
+
+    path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert path.read_bytes() == CONTENT
+    assert len(behaviour.requests) == 3
+
+
+def test_the_next_source_is_tried(tmp_path: Path, servers: list[Server]) -> None:
+    servers += [Server(Behaviour(statuses=[404])), Server(Behaviour(content=b"another"))]
+    good = Server(Behaviour())
+    servers.append(good)
+    sources = [f"{server.address}/tiny.pt" for server in servers]
+
+    path = download(published(*sources), tmp_path, patience=QUICK)
+
+    assert path.read_bytes() == CONTENT
+    assert len(good.behaviour.requests) == 1
+
+
+def test_no_server_is_one_sentence_with_every_source_and_the_place(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.statuses = [404]
+    wanted = published(f"{server.address}/tiny.pt", "http://127.0.0.1:9/tiny.pt")
+
+    with pytest.raises(CheckpointError) as caught:
+        download(wanted, tmp_path, patience=QUICK)
+
+    message = str(caught.value)
+    assert re.fullmatch(
+        rf"Expected to download whisper/tiny\.pt, but got none \({server.address}/tiny\.pt: the "
+        r"file is not there \(HTTP 404\); http://127\.0\.0\.1:9/tiny\.pt: .*refused, 3 times in a "
+        rf"row\): get it by hand and put it at {destination(wanted, tmp_path)}\.",
+        message,
+    )
+
+
+def test_file_that_nobody_distributes_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nobody distributes it"):
+        download(published(), tmp_path)
+
+
+def test_file_that_is_there_already_is_kept(tmp_path: Path, server: Server) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+    first = download(wanted, tmp_path, patience=QUICK)
+    server.behaviour.requests.clear()
+
+    assert download(wanted, tmp_path, patience=QUICK) == first
+    assert server.behaviour.requests == []
+
+
+def test_damaged_file_is_replaced(tmp_path: Path, server: Server) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+    target = destination(wanted, tmp_path)
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"half")
+
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+
+
+def test_progress_reaches_the_whole_size(tmp_path: Path, server: Server) -> None:
+    seen: list[tuple[int, int | None]] = []
+    threads = set()
+
+    def report(done: int, total: int | None) -> None:
+        seen.append((done, total))
+        threads.add(threading.current_thread())
+
+    download(published(f"{server.address}/tiny.pt"), tmp_path, report=report, patience=QUICK)
+
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert threads == {threading.current_thread()}
+
+
+def test_cancelling_a_stalled_download_is_quick_and_leaves_only_a_hidden_part(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.stall_after = 200_000
+    wanted = published(f"{server.address}/tiny.pt")
+    asked_at = []
+
+    def report(done: int, _total: int | None) -> None:
+        if done == 200_000 and not asked_at:
+            asked_at.append(time.monotonic())
+
+    def check_cancelled() -> None:
+        if asked_at:
+            raise Cancelled("The run was cancelled.")
+
+    with pytest.raises(Cancelled):
+        download(wanted, tmp_path, report=report, check_cancelled=check_cancelled, patience=QUICK)
+
+    assert time.monotonic() - asked_at[0] < 1.0
+    (part,) = all_files(tmp_path)
+    assert part.name.startswith(".")
+    assert part.name.endswith(".part")
+
+    behaviour.stall_after = None
+    behaviour.requests.clear()
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert behaviour.ranges() == ["bytes=200000-"]
+
+
+def test_a_server_that_falls_silent_is_asked_again(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.stall_after = 200_000
+    patience = Patience(timeout=0.2, attempts=3, pause=0.01)
+
+    def check_cancelled() -> None:
+        if len(behaviour.requests) > 1:
+            behaviour.stall_after = None
+
+    path = download(
+        published(f"{server.address}/tiny.pt"),
+        tmp_path,
+        check_cancelled=check_cancelled,
+        patience=patience,
+    )
+
+    assert path.read_bytes() == CONTENT
+
+
+def test_full_disk_is_noticed_before_anything_is_loaded(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    wanted = published(f"{server.address}/tiny.pt", size=10**18)
+
+    with pytest.raises(CheckpointError, match=r"Expected 1000000000\.00 GB of free space in"):
+        download(wanted, tmp_path, patience=QUICK)
+
+    assert behaviour.requests == []
+
+
+def test_unwritable_folder_is_one_sentence(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "musetalk").write_text("a file where the folder should be")
+
+    with pytest.raises(CheckpointError, match=r"Expected to write .*tiny\.pt, but .*: free some"):
+        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+
+def test_other_kinds_of_address_are_not_opened(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(CONTENT)
+
+    with pytest.raises(CheckpointError, match="unknown url type"):
+        download(published(secret.as_uri()), tmp_path, patience=QUICK)
+
+
+# The hub library reads its settings when it is imported, so each setting gets its own process.
+HUB_SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import conftest
+from avatarvideo.errors import CheckpointError
+from avatarvideo.musetalk.checkpoints import HubFile, PublishedFile
+from avatarvideo.musetalk.download import Patience, download
+published = PublishedFile(
+    role="whisper",
+    places=("whisper/tiny.pt",),
+    licence="none",
+    sources=(HubFile("openai/whisper-tiny", "folder/tiny.pt"),),
+)
+try:
+    print(download(published, Path({root!r}), patience=Patience(5.0, 3, 0.01)))
+except CheckpointError as error:
+    print("error:", error)
+"""
+
+
+def download_from_hub(root: Path, **settings: str) -> str:
+    tests = Path(__file__).resolve().parents[1]
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("HF_", "HUGGING")) and "proxy" not in key.lower()
+    }
+    environment |= {"HF_HOME": str(root / "home"), **settings}
+    script = HUB_SCRIPT.format(tests=str(tests), root=str(root))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_hub_file_comes_from_the_endpoint_of_the_environment_with_its_token(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.drop_after = [100_000]
+
+    printed = download_from_hub(tmp_path, HF_ENDPOINT=server.address, HF_TOKEN="hf_secret")
+
+    assert Path(printed).read_bytes() == CONTENT
+    assert {path for _, path, _ in behaviour.requests} == {
+        "/openai/whisper-tiny/resolve/main/folder/tiny.pt"
+    }
+    assert behaviour.ranges() == [None, "bytes=100000-"]
+    for _, _, headers in behaviour.requests:
+        assert {key.lower(): value for key, value in headers.items()}["authorization"] == (
+            "Bearer hf_secret"
+        )
+
+
+def test_token_does_not_follow_to_another_host(
+    tmp_path: Path, server: Server, behaviour: Behaviour, servers: list[Server]
+) -> None:
+    store = Server(Behaviour())
+    servers.append(store)
+    behaviour.moved_to = f"{store.address}/blob"
+
+    printed = download_from_hub(tmp_path, HF_ENDPOINT=server.address, HF_TOKEN="hf_secret")
+
+    assert Path(printed).read_bytes() == CONTENT
+    (request,) = store.behaviour.requests
+    assert "authorization" not in {key.lower() for key in request[2]}
+
+
+def test_hub_hash_is_checked_where_the_table_has_none(
+    tmp_path: Path, server: Server, behaviour: Behaviour, servers: list[Server]
+) -> None:
+    store = Server(Behaviour(content=CONTENT[::-1]))
+    servers.append(store)
+    behaviour.moved_to = f"{store.address}/blob"
+
+    printed = download_from_hub(tmp_path, HF_ENDPOINT=server.address)
+
+    assert "it sent another file" in printed
+    assert [path for path in all_files(tmp_path) if "tiny" in path.name] == []
+
+
+def test_offline_mode_sends_nothing(tmp_path: Path, server: Server, behaviour: Behaviour) -> None:
+    printed = download_from_hub(tmp_path, HF_ENDPOINT=server.address, HF_HUB_OFFLINE="1")
+
+    assert "HF_HUB_OFFLINE is set" in printed
+    assert behaviour.requests == []
+
+
+def test_hub_refusals_are_told(tmp_path: Path, server: Server, behaviour: Behaviour) -> None:
+    behaviour.statuses = [401]
+
+    printed = download_from_hub(tmp_path, HF_ENDPOINT=server.address)
+
+    assert "openai/whisper-tiny on the Hugging Face hub (folder/tiny.pt)" in printed
+    assert "refuses access (HTTP 401); a hub token may be needed" in printed
+
+
+def test_hub_that_cannot_be_reached_is_one_sentence(tmp_path: Path) -> None:
+    printed = download_from_hub(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+
+    assert printed.startswith("error: Expected to download whisper/tiny.pt")
+    assert "3 times in a row" in printed
+    assert "\n" not in printed
