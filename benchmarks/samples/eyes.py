@@ -10,13 +10,14 @@ from .sculpture import Array
 from .skin import CARUNCLE, IRIS, IRIS_GLOW, IRIS_RIM, KEY, LASH, SCLERA, Surface, mix
 
 smooth = features.smooth
+Stroke = tuple[Array, float, float]  # head-space points (P, 2), width, opacity
 
 
 def ball(surface: Surface, gaze: tuple[float, float], rng: np.random.Generator) -> Array:
     """Colour of the eyeballs everywhere (H, W, 3), shaded, with the upper lid's shadow."""
     x, y = surface.x, surface.y
     left = x < 0
-    cx = np.where(left, -features.EYE_X + 0.004, features.EYE_X - 0.004) + gaze[0]
+    cx = np.where(left, -features.EYE_X, features.EYE_X) + gaze[0]
     dx, dy = x - cx, y - (gaze[1] - 0.010)
     r = np.hypot(dx, dy) / features.IRIS_RADIUS
     angle = np.arctan2(dy, dx)
@@ -69,7 +70,7 @@ def paint_eyes(
     opening = opening * (np.abs(eye.along) < 1) * smooth(eye.opened, 0.004, 0.02) * face
     # The ball is rounder than the face: light it by its own normal, from the left.
     nx = np.clip((x - np.where(x < 0, -features.EYE_X, features.EYE_X)) / 0.30, -0.9, 0.9)
-    lit = np.clip(0.62 - 0.26 * nx * (1 if KEY.direction[0] < 0 else -1) - 0.5 * y, 0.1, 1.2)
+    lit = np.clip(0.76 - 0.26 * nx * (1 if KEY.direction[0] < 0 else -1) - 0.5 * y, 0.1, 1.2)
     lid_shadow = 1 - 0.62 * np.exp(-np.clip(y - eye.upper, 0, 1) / 0.030)
     local = np.where(x < 0, 1.0, 0.86).astype(np.float32)
     white = ball(surface, gaze, rng) * (lit * lid_shadow * local)[..., None]
@@ -97,11 +98,11 @@ def paint_rims(
     line = np.exp(-(np.abs((y - eye.upper + 0.006) / thick) ** 2.5)) * ends
     picture = mix(picture, LASH, np.clip(0.96 * line, 0, 1))
     crease = (
-        np.exp(-(((y - eye.crease) / 0.014) ** 2)) * smooth(np.abs(eye.along), 1.15, 0.75) * valid
+        np.exp(-(((y - eye.crease) / 0.013) ** 2)) * smooth(np.abs(eye.along), 1.15, 0.75) * valid
     )
-    picture = mix(picture, LASH, 0.36 * crease)
-    for dx, dy, r, strength in ((-0.036, -0.040, 0.021, 0.95), (0.040, 0.034, 0.030, 0.05)):
-        cx = np.where(x < 0, -features.EYE_X + 0.004, features.EYE_X - 0.004) + gaze[0]
+    picture = mix(picture, LASH, 0.50 * crease)
+    for dx, dy, r, strength in ((-0.040, -0.046, 0.020, 0.95), (0.050, 0.046, 0.026, 0.02)):
+        cx = np.where(x < 0, -features.EYE_X, features.EYE_X) + gaze[0]
         spot = smooth(
             np.hypot((x - cx - dx) / 1.0, (y - gaze[1] + 0.010 - dy) / 1.15), r + 0.006, r - 0.008
         )
@@ -109,7 +110,7 @@ def paint_rims(
     return picture
 
 
-def lash_strokes(closed: float, rng: np.random.Generator) -> list[tuple[Array, float, float]]:
+def lash_strokes(closed: float, rng: np.random.Generator) -> list[Stroke]:
     """Upper lashes of both eyes: head-space polylines (P, 2), width and opacity."""
     strokes = []
     for sign in (-1, 1):
@@ -123,35 +124,38 @@ def lash_strokes(closed: float, rng: np.random.Generator) -> list[tuple[Array, f
             rise = -length * (0.25 * t + 0.55 * t * t) * (1 - 1.7 * closed)
             px = side[0] + length * lean * t
             py = root.upper[0] - 0.006 + rise
-            strokes.append((np.stack([sign * px, py], 1).astype(np.float32), 0.010, 0.75))
+            strokes.append((np.stack([sign * px, py], 1).astype(np.float32), 0.009, 0.55))
     return strokes
 
 
-def brow_strokes(rng: np.random.Generator) -> list[tuple[Array, float, float]]:
+def brow_curve(u: Array) -> tuple[Array, Array]:
+    """Centre line and half height of the brow at ``u`` (0 at the nose, 1 at the temple)."""
+    arch = -0.290 - 0.080 * np.sin(np.pi * np.minimum(u / 1.25, 1.0)) ** 1.2
+    arch = arch + 0.165 * np.maximum(u - 0.62, 0)
+    return arch, 0.054 * (1 - 0.74 * u) * (0.55 + 0.45 * np.minimum(u / 0.15, 1))
+
+
+def brow_shadow(surface: Surface) -> Array:
+    """Soft tone under the brow hairs, 0..1."""
+    side = np.abs(surface.x)
+    arch, half = brow_curve(np.clip((side - 0.215) / 0.66, 0, 1))
+    inside = smooth(side, 0.17, 0.30) * smooth(side, 0.90, 0.80)
+    return inside * smooth(np.abs(surface.y - arch - 0.005), half * 1.35, half * 0.2)
+
+
+def brow_strokes(rng: np.random.Generator) -> list[Stroke]:
     """Brow hairs of both sides: rising near the nose, lying flat towards the temple."""
     strokes = []
+    t = np.linspace(0, 1, 6)
     for sign in (-1, 1):
         for _ in range(420):
-            u = rng.beta(1.1, 1.15)
-            arch = (
-                -0.300
-                - 0.085 * np.sin(np.pi * min(u / 1.25, 1.0)) ** 1.2
-                + 0.075 * max(u - 0.62, 0) * 2.2
-            )
-            half = 0.050 * (1 - 0.72 * u) * (0.55 + 0.45 * min(u / 0.15, 1))
-            v = rng.uniform(-1, 1)
-            x0, y0 = 0.215 + 0.66 * u, arch + half * v
-            angle = (
-                np.interp(u, [0, 0.25, 0.7, 1], [-1.25, -0.55, 0.10, 0.50])
-                + v * 0.30
-                + rng.normal(0, 0.12)
-            )
+            u, v = rng.beta(1.1, 1.15), rng.uniform(-1, 1)
+            arch, half = brow_curve(np.float64(u))
+            angle = np.interp(u, [0, 0.25, 0.7, 1], [-1.25, -0.55, 0.10, 0.50])
+            bend = angle + v * 0.30 + rng.normal(0, 0.12) + 0.35 * t
             length = rng.uniform(0.05, 0.10) * (1 - 0.35 * u)
-            t = np.linspace(0, 1, 6)
-            bend = angle + 0.35 * t
-            px = x0 + np.cumsum(np.cos(bend)) * length / 6
-            py = y0 + np.cumsum(np.sin(bend)) * length / 6
-            strokes.append(
-                (np.stack([sign * px, py], 1).astype(np.float32), 0.008, rng.uniform(0.22, 0.5))
-            )
+            px = 0.215 + 0.66 * u + np.cumsum(np.cos(bend)) * length / 6
+            py = arch + half * v + np.cumsum(np.sin(bend)) * length / 6
+            opacity = rng.uniform(0.15, 0.42) * (0.5 + 0.5 * min(u / 0.2, 1))
+            strokes.append((np.stack([sign * px, py], 1).astype(np.float32), 0.008, opacity))
     return strokes

@@ -12,8 +12,8 @@ import numpy as np
 
 from .sculpture import Array, bell
 
-EYE_X, EYE_HALF_WIDTH = 0.50, 0.262
-IRIS_RADIUS, PUPIL_RADIUS = 0.104, 0.044
+EYE_X, EYE_HALF_WIDTH = 0.50, 0.268
+IRIS_RADIUS, PUPIL_RADIUS = 0.109, 0.044
 MOUTH_Y, MOUTH_HALF_WIDTH = 1.115, 0.40
 
 
@@ -43,11 +43,11 @@ def lids(side: Array, *, closed: float = 0.0) -> Lids:
     along = (side - EYE_X) / EYE_HALF_WIDTH
     inside = np.clip(1 - along * along, 0, 1)
     base = 0.012 - 0.017 * along
-    lower = base + 0.072 * inside**0.85 * (1 + 0.22 * along)
-    upper = base - 0.098 * inside**0.68 * (1 - 0.12 * along)
+    lower = base + 0.074 * inside**0.85 * (1 + 0.22 * along)
+    upper = base - 0.108 * inside**0.68 * (1 - 0.12 * along)
     upper = upper + closed * (lower - 0.010 * inside - upper)
     reach = np.clip(1 - (along / 1.18) ** 2, 0, 1)
-    crease = base - (0.150 - 0.055 * closed) * reach**0.55 * (1 + 0.02 * along) + 0.012
+    crease = base - (0.160 - 0.055 * closed) * reach**0.55 * (1 + 0.02 * along) + 0.012
     return Lids(along, upper, lower, crease)
 
 
@@ -65,7 +65,7 @@ def lips(x: Array) -> Lips:
     """Lip curves: a shallow cupid's bow, full lower lip, corners turned up a little."""
     along = x / MOUTH_HALF_WIDTH
     inside = np.clip(1 - along * along, 0, 1)
-    base = MOUTH_Y - 0.020 * along**4
+    base = MOUTH_Y + 0.006 - 0.036 * np.abs(along) ** 2.6
     seam = base + 0.012 * np.exp(-((along / 0.20) ** 2))
     seam = seam - 0.008 * np.exp(-(((np.abs(along) - 0.42) / 0.22) ** 2))
     bow = 0.022 * np.exp(-((along / 0.14) ** 2)) - 0.010 * np.exp(
@@ -102,7 +102,7 @@ def eye_relief(side: Array, y: Array, closed: float) -> Array:
     height = 0.020 * within * smooth(over, 0.004, -0.008) * smooth(over, -0.11, -0.02)
     height -= 0.024 * within * np.exp(-(((y - eye.crease) / 0.020) ** 2))
     under = y - eye.lower
-    height += 0.014 * within * smooth(under, -0.002, 0.012) * smooth(under, 0.09, 0.02)
+    height += 0.008 * within * smooth(under, -0.002, 0.012) * smooth(under, 0.09, 0.02)
     return height - 0.006 * within * np.exp(-(((under - 0.085) / 0.030) ** 2))
 
 
@@ -111,4 +111,8 @@ def relief(x: Array, y: Array, *, closed: float = 0.0) -> Array:
     side = np.abs(x)
     fold = np.abs((side - 0.30) - (y - 0.62) * 0.42)
     fold = np.exp(-((fold / 0.06) ** 2)) * bell(side, y, (0.38, 0.80), (0.25, 0.22))
-    return (mouth_relief(x, y) + eye_relief(side, y, closed) - 0.012 * fold).astype(np.float32)
+    # The crease that sets the wing of the nose off from the cheek.
+    wing = np.hypot((side - 0.150) / 0.112, (y - 0.595) / 0.105)
+    wing = np.exp(-(((wing - 1) / 0.16) ** 2)) * smooth(side, 0.16, 0.24) * smooth(y, 0.49, 0.58)
+    height = mouth_relief(x, y) + eye_relief(side, y, closed) - 0.012 * fold - 0.014 * wing
+    return height.astype(np.float32)

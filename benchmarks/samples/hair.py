@@ -2,136 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .sculpture import Array
 from .skin import srgb
 
-ROOT, BODY, SHEEN = srgb(22, 13, 10), srgb(66, 40, 27), srgb(196, 140, 92)
+ROOT, BODY, SHEEN = srgb(20, 12, 10), srgb(62, 37, 25), srgb(206, 150, 98)
 
-# Control points from the parting to the ends, inner (beside the face) to outer (outline).
+# Control points from the parting to the ends; columns run from the inner curve, beside the face, to
+# the outline. x is given for the sitter's left half (picture right) and for the other half apart,
+# because the parting is off centre.
+HEIGHTS = (
+    (-1.35, -1.56, -1.84, -2.06),
+    (-1.31, -1.56, -1.86, -2.06),
+    (-1.00, -1.15, -1.42, -1.64),
+    (-0.42, -0.48, -0.62, -0.84),
+    (0.26, 0.26, 0.22, 0.12),
+    (0.96, 1.00, 1.02, 1.00),
+    (1.60, 1.72, 1.80, 1.84),
+    (2.18, 2.32, 2.44, 2.52),
+    (2.72, 2.86, 2.98, 3.04),
+    (3.14, 3.30, 3.40, 3.42),
+)
 RIGHT = (
-    (
-        (-0.20, -1.36),
-        (0.22, -1.25),
-        (0.66, -0.92),
-        (0.93, -0.35),
-        (1.00, 0.30),
-        (0.99, 1.00),
-        (0.90, 1.70),
-        (0.76, 2.35),
-        (0.80, 3.00),
-        (0.92, 3.55),
-    ),
-    (
-        (-0.19, -1.52),
-        (0.30, -1.47),
-        (0.86, -1.06),
-        (1.11, -0.40),
-        (1.19, 0.30),
-        (1.20, 1.05),
-        (1.14, 1.80),
-        (1.02, 2.45),
-        (1.02, 3.05),
-        (1.10, 3.60),
-    ),
-    (
-        (-0.17, -1.76),
-        (0.38, -1.80),
-        (1.02, -1.34),
-        (1.32, -0.55),
-        (1.41, 0.25),
-        (1.43, 1.05),
-        (1.40, 1.85),
-        (1.30, 2.55),
-        (1.26, 3.15),
-        (1.30, 3.65),
-    ),
-    (
-        (-0.14, -1.93),
-        (0.40, -2.02),
-        (1.10, -1.60),
-        (1.45, -0.75),
-        (1.56, 0.15),
-        (1.60, 1.05),
-        (1.60, 1.95),
-        (1.54, 2.65),
-        (1.46, 3.20),
-        (1.44, 3.65),
-    ),
+    (-0.36, -0.36, -0.36, -0.36),
+    (0.14, 0.18, 0.26, 0.32),
+    (0.70, 0.86, 1.00, 1.10),
+    (0.95, 1.12, 1.32, 1.47),
+    (1.01, 1.20, 1.42, 1.58),
+    (1.00, 1.22, 1.48, 1.66),
+    (0.90, 1.18, 1.50, 1.72),
+    (0.80, 1.08, 1.42, 1.68),
+    (0.86, 1.08, 1.34, 1.54),
+    (1.02, 1.16, 1.32, 1.42),
 )
 LEFT = (
-    (
-        (-0.24, -1.36),
-        (-0.44, -1.25),
-        (-0.76, -0.90),
-        (-0.96, -0.35),
-        (-1.00, 0.30),
-        (-0.98, 1.00),
-        (-0.90, 1.70),
-        (-0.78, 2.35),
-        (-0.84, 3.00),
-        (-0.98, 3.55),
-    ),
-    (
-        (-0.24, -1.52),
-        (-0.52, -1.46),
-        (-0.92, -1.06),
-        (-1.13, -0.42),
-        (-1.19, 0.30),
-        (-1.19, 1.05),
-        (-1.14, 1.80),
-        (-1.05, 2.45),
-        (-1.08, 3.05),
-        (-1.18, 3.60),
-    ),
-    (
-        (-0.23, -1.76),
-        (-0.60, -1.76),
-        (-1.08, -1.34),
-        (-1.34, -0.58),
-        (-1.41, 0.25),
-        (-1.42, 1.05),
-        (-1.39, 1.85),
-        (-1.32, 2.55),
-        (-1.32, 3.15),
-        (-1.36, 3.65),
-    ),
-    (
-        (-0.20, -1.93),
-        (-0.66, -1.98),
-        (-1.18, -1.58),
-        (-1.47, -0.78),
-        (-1.56, 0.15),
-        (-1.59, 1.05),
-        (-1.58, 1.95),
-        (-1.55, 2.65),
-        (-1.52, 3.20),
-        (-1.50, 3.65),
-    ),
+    (-0.34, -0.34, -0.33, -0.30),
+    (-0.52, -0.58, -0.66, -0.70),
+    (-0.78, -0.92, -1.10, -1.20),
+    (-0.97, -1.13, -1.34, -1.48),
+    (-1.01, -1.20, -1.42, -1.58),
+    (-0.99, -1.20, -1.46, -1.64),
+    (-0.91, -1.17, -1.47, -1.68),
+    (-0.84, -1.10, -1.42, -1.64),
+    (-0.92, -1.14, -1.38, -1.55),
+    (-1.10, -1.24, -1.38, -1.47),
 )
-SAMPLES = 72
+SAMPLES = 96
+STRANDS = 90  # per lock
+FLYAWAYS = 150
+
+Placement = Callable[[Array], Array]
 
 
-def catmull_rom(points: Array, count: int) -> Array:
-    """Smooth curve through points (P, 2), sampled ``count`` times."""
+def spline(points: Array, count: int) -> Array:
+    """Cubic B-spline from the first to the last of points (P, 2), sampled ``count`` times."""
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     at = np.linspace(0, len(points) - 1 - 1e-6, count)
     i, t = at.astype(int), (at % 1)[:, None]
-    p0, p1, p2, p3 = (padded[i + k] for k in range(4))
-    return 0.5 * (
-        2 * p1
-        + (p2 - p0) * t
-        + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2
-        + (3 * p1 - p0 - 3 * p2 + p3) * t**3
-    )
+    weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (t + t**2 - t**3) + 1, t**3)
+    return sum(padded[i + k] * w for k, w in enumerate(weights)) / 6
 
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock: centre line across the guides, its tone and wave."""
+    """One lock: its place across the guides, its tone and wave."""
 
     side: int
     across: float
@@ -141,22 +81,17 @@ class Lock:
     phase: float
 
 
-def locks(rng: np.random.Generator, count: int = 34) -> list[Lock]:
+def locks(rng: np.random.Generator, count: int = 30) -> list[Lock]:
     """Locks of both sides, outer ones first so that inner ones lie on top."""
     out = []
     for i in range(count):
-        across = 1 - (i + 0.5) / count
         for side in (0, 1):
-            a = float(np.clip(across + rng.normal(0, 0.025), 0, 1))
+            across = float(np.clip(1 - (i + 0.5) / count + rng.normal(0, 0.04), 0.0, 1.0))
+            # Neighbouring locks swing together, a little out of step.
+            phase = 5.0 * across + 2.1 * side + rng.normal(0, 0.45)
+            wave = rng.uniform(0.045, 0.085)
             out.append(
-                Lock(
-                    side,
-                    a,
-                    rng.uniform(0.035, 0.075),
-                    rng.normal(0, 0.16),
-                    rng.uniform(0.018, 0.045),
-                    rng.uniform(0, 6.3),
-                )
+                Lock(side, across, rng.uniform(0.03, 0.085), rng.normal(0, 0.22), wave, phase)
             )
     return out
 
@@ -165,30 +100,46 @@ class Guides:
     """Interpolates a strand's path between the drawn guides."""
 
     def __init__(self) -> None:
-        self.curves = [
-            np.stack([catmull_rom(np.array(g, np.float64), SAMPLES) for g in side])
-            for side in (RIGHT, LEFT)
-        ]
+        self.curves = []
+        for side in (RIGHT, LEFT):
+            points = np.stack([np.array(side), np.array(HEIGHTS)], -1).transpose(1, 0, 2)
+            self.curves.append(np.stack([spline(guide, SAMPLES) for guide in points]))
 
     def path(self, side: int, across: Array) -> Array:
         """Path (SAMPLES, 2) whose place between the guides may change along it."""
-        at = np.clip(across, 0, 1) * (len(RIGHT) - 1 - 1e-6)
-        i, t = at.astype(int), (at % 1)[:, None]
-        rows = np.arange(SAMPLES)
-        return self.curves[side][i, rows] * (1 - t) + self.curves[side][i + 1, rows] * t
+        guides = self.curves[side]
+        at = np.clip(across, -0.12, 1.12) * (len(guides) - 1)
+        i = np.clip(at.astype(int), 0, len(guides) - 2)
+        t, rows = (at - i)[:, None], np.arange(SAMPLES)
+        return guides[i, rows] * (1 - t) + guides[i + 1, rows] * t
 
 
 def strand(guides: Guides, lock: Lock, offset: float, rng: np.random.Generator) -> Array:
-    """One strand at ``offset`` (-1..1) within its lock."""
+    """Path (P, 2) of one strand at ``offset`` (-1..1) within its lock."""
     t = np.linspace(0, 1, SAMPLES)
-    gather = 0.35 + 0.9 * np.clip(1 - np.abs(t - 0.35) / 0.55, 0, 1)
-    across = lock.across + lock.width * offset * gather + rng.normal(0, 0.006)
+    gather = np.interp(t, [0, 0.12, 0.45, 0.8, 1], [1.5, 1.3, 1.0, 0.75, 0.16])
+    across = lock.across + lock.width * offset * gather + rng.normal(0, 0.005)
     path = guides.path(lock.side, across)
-    sway = np.sin(t * 15 + lock.phase) * lock.wave * np.clip((t - 0.30) * 2.4, 0, 1.2)
-    path[:, 0] += sway * (1 if lock.side == 0 else -1) + rng.normal(0, 0.004)
-    path[:, 1] += rng.normal(0, 0.006)
-    stop = int(SAMPLES * rng.uniform(0.90, 1.0))
-    return path[:stop]
+    swing = np.clip((t - 0.22) * 1.9, 0, 1.25)
+    path[:, 0] += np.sin(t * 17 + lock.phase) * lock.wave * swing * (1 - 2 * lock.side)
+    path[:, 1] += np.cos(t * 17 + lock.phase) * lock.wave * 0.4 * swing
+    path += rng.normal(0, 0.005, 2)
+    start = int(rng.integers(0, 3))
+    stop = int(SAMPLES * (1 - 0.16 * abs(offset) ** 1.5 - rng.uniform(0, 0.07)))
+    return path[start:stop]
+
+
+def flyaway(guides: Guides, rng: np.random.Generator) -> tuple[Lock, Array]:
+    """A loose hair that leaves the outline or the hairline for a while."""
+    edge = rng.choice([-0.05, 1.03], p=[0.35, 0.65])
+    lock = Lock(
+        int(rng.integers(2)), edge + rng.normal(0, 0.02), 0.03, 0.3, 0.05, rng.uniform(0, 6.3)
+    )
+    path = strand(guides, lock, 0.0, rng)
+    t = np.linspace(0, 1, len(path))
+    path[:, 0] += (np.sin(t * rng.uniform(4, 9) + lock.phase) * 0.05 * t) * (1 - 2 * lock.side)
+    start = int(rng.uniform(0.0, 0.6) * len(path))
+    return lock, path[start : start + int(rng.uniform(0.2, 0.4) * SAMPLES)]
 
 
 def volume_normal(path: Array) -> Array:
@@ -214,19 +165,56 @@ def strand_colour(path: Array, lock: Lock, offset: float, tone: float, lamp: Arr
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
     half = lamp + np.array([0, 0, 1])
     half /= np.linalg.norm(half)
-    facing = np.clip(0.30 + 0.75 * (n @ lamp), 0, 1)
+    facing = np.clip(0.26 + 0.80 * (n @ lamp), 0.06, 1)
     along = np.sqrt(np.clip(1 - (tangent @ lamp) ** 2, 0, 1))
-    sheen = np.sqrt(np.clip(1 - (tangent @ half + 0.04 * tone) ** 2, 0, 1)) ** 42
-    round_lock = (
-        1 - 0.45 * abs(offset) ** 1.5 - 0.18 * offset * np.sign(lamp[0]) * (-1 if lock.side else 1)
+    grown = np.linspace(0, len(path) / SAMPLES, len(path))
+    sheen = (
+        np.clip(grown * 9 - 0.4, 0, 1)
+        * np.sqrt(np.clip(1 - (tangent @ half + 0.05 * tone + 0.05) ** 2, 0, 1)) ** 34
     )
-    lit = facing * along * round_lock * (1 + 0.55 * lock.tone + 0.16 * tone)
-    t = np.linspace(0, 1, len(path))
-    root = np.clip(0.55 + t * 5, 0, 1)
-    colour = ROOT + (BODY - ROOT) * np.clip(lit * 1.15, 0, 1.6)[:, None]
-    colour = (
-        colour
-        + SHEEN
-        * (0.30 * sheen * facing**1.5 * round_lock * (1 + 0.5 * lock.tone + 0.35 * tone))[:, None]
-    )
-    return np.clip(colour * root[:, None], 0, 1)
+    lean = offset * (1 if lock.side else -1)  # which flank of the lock turns to the lamp
+    rounded = 1 - 0.50 * abs(offset) ** 1.6 + 0.22 * lean
+    lit = facing * along * rounded * (1 + 0.9 * lock.tone + 0.16 * tone)
+    gloss = sheen * facing**1.5 * rounded * (1 + 0.6 * lock.tone + 0.4 * tone)
+    colour = ROOT + (BODY - ROOT) * np.clip(lit * 1.25, 0, 1.8)[:, None]
+    colour = colour + SHEEN * (0.55 * gloss)[:, None]
+    fade = np.clip(0.45 + grown * 6, 0, 1)  # dark at the parting
+    return np.clip(colour * fade[:, None], 0, 1)
+
+
+def draw(
+    canvas: NDArray[np.uint8], place: Placement, lamp: Array, rng: np.random.Generator
+) -> None:
+    """Draw all strands onto an 8-bit sRGB canvas; ``place`` turns head points into pixels."""
+    guides = Guides()
+    thick = max(1, round(canvas.shape[0] / 1000))
+    for lock in locks(rng):
+        for offset in rng.permutation(np.linspace(-1, 1, STRANDS)):
+            path = strand(guides, lock, float(offset), rng)
+            colour = strand_colour(path, lock, float(offset), float(rng.normal()), lamp)
+            draw_strand(canvas, place(path), colour, thick)
+    veil = canvas.copy()
+    for _ in range(FLYAWAYS):
+        lock, path = flyaway(guides, rng)
+        draw_strand(veil, place(path), strand_colour(path, lock, 0.0, 1.0, lamp), 1)
+    cv2.addWeighted(canvas, 0.55, veil, 0.45, 0, dst=canvas)
+
+
+def draw_strand(canvas: NDArray[np.uint8], pixels: Array, colour: Array, thick: int) -> None:
+    """One strand with its colour changing along it."""
+    fixed = (pixels * 16).round().astype(np.int32).tolist()
+    paint = (np.clip(colour, 0, 1) ** (1 / 2.2) * 255).round().tolist()
+    for a, b, c in zip(fixed[:-1], fixed[1:], paint, strict=False):
+        cv2.line(canvas, a, b, c, thick, cv2.LINE_AA, 4)
+
+
+def cover(side: int, place: Placement, rng: np.random.Generator) -> Array:
+    """Where hair will lie in a picture of ``side`` pixels, 0..1."""
+    mask = np.zeros((side, side), np.uint8)
+    guides = Guides()
+    for lock in locks(rng):
+        for offset in np.linspace(-1, 1, 14):
+            pixels = place(strand(guides, lock, float(offset), rng))
+            fixed = (pixels * 16).round().astype(np.int32)
+            cv2.polylines(mask, [fixed], False, 255, max(2, side // 150), cv2.LINE_AA, 4)
+    return mask.astype(np.float32) / 255

@@ -8,12 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import eyes, features, hair, skin
+from . import brush, eyes, features, hair, setting, skin
 from .sculpture import Array, Pose, Sculpture, normals, openness, sunlight, trace
 from .skin import Surface, mix, srgb
 
-POSE = Pose(yaw=0.05, roll=0.022)
+POSE = Pose(yaw=0.07, roll=0.040)
 EYE_DISTANCE, CENTRE = 0.1510, (0.5, 0.405)  # shares of the picture's side
+GAZE = (0.010, -0.002)  # irises against the turned head, eye distances
+EXPOSURE = 1.12
+SEED = 7
+BROW_TONE, BROW_HAIR = srgb(70, 46, 34), srgb(48, 30, 22)
 
 
 def scan(side: int, *, closed: float = 0.0) -> Surface:
@@ -41,6 +45,8 @@ def scan(side: int, *, closed: float = 0.0) -> Surface:
         picture["lit"].reshape(shape),
         hit.astype(np.float32).reshape(shape),
         scale,
+        x.reshape(shape),
+        y.reshape(shape),
     )
 
 
@@ -53,153 +59,99 @@ def to_pixels(points: Array, side: int, depth: float = 0.0) -> Array:
     return turned * (side * EYE_DISTANCE) + side * np.array(CENTRE)
 
 
-def draw_hair(
-    canvas: NDArray[np.uint8], mask: NDArray[np.uint8], rng: np.random.Generator, per_lock: int = 90
-) -> None:
-    """Draw all strands onto an 8-bit sRGB canvas and their cover onto ``mask``."""
-    side = canvas.shape[0]
-    guides = hair.Guides()
-    thick = max(1, round(side / 1100))
-    for lock in hair.locks(rng):
-        for offset in rng.permutation(np.linspace(-1, 1, per_lock)):
-            path = hair.strand(guides, lock, float(offset), rng)
-            colour = hair.strand_colour(
-                path, lock, float(offset), float(rng.normal()), skin.KEY.direction
-            )
-            colour = (np.clip(colour, 0, 1) ** (1 / 2.2) * 255).round()
-            pixels = (to_pixels(path, side) * 16).round().astype(np.int32)
-            cv2.polylines(mask, [pixels], False, 255, thick, cv2.LINE_AA, 4)
-            for a, b, c in zip(pixels[:-1], pixels[1:], colour, strict=False):
-                cv2.line(canvas, a.tolist(), b.tolist(), c.tolist(), thick, cv2.LINE_AA, 4)
-
-
-def hair_cover(side: int, seed: int) -> Array:
-    """Where hair will lie, 0..1, without colouring it."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros((side, side), np.uint8)
-    guides = hair.Guides()
-    for lock in hair.locks(rng):
-        for offset in np.linspace(-1, 1, 14):
-            path = hair.strand(guides, lock, float(offset), rng)
-            pixels = (to_pixels(path, side) * 16).round().astype(np.int32)
-            cv2.polylines(mask, [pixels], False, 255, max(2, side // 140), cv2.LINE_AA, 4)
-    return mask.astype(np.float32) / 255
-
-
-def backdrop(side: int, rng: np.random.Generator) -> Array:
-    """Loose grey-green wall, lighter behind the shaded cheek (linear RGB)."""
-    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32) / side
-    glow = np.exp(-(((columns - 0.78) / 0.5) ** 2) - ((rows - 0.38) / 0.55) ** 2)
-    wall = mix(srgb(58, 66, 66), srgb(150, 156, 142), np.clip(glow * 0.9, 0, 1))
-    cloud = (
-        skin.cloudy((side, side), side * 0.06, rng) * 0.6
-        + skin.cloudy((side, side), side * 0.02, rng) * 0.4
-    )
-    return wall * (1 + 0.10 * cloud)[..., None]
-
-
-def dress(surface: Surface, picture: Array, rng: np.random.Generator) -> Array:
-    """Clothe the shoulders below a shallow round neckline."""
-    side = picture.shape[0]
-    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
-    x = (columns - side * CENTRE[0]) / surface.scale
-    y = (rows - side * CENTRE[1]) / surface.scale
-    edge = 2.98 - 0.42 * np.clip(np.abs(x) / 1.1, 0, 1.4) ** 2.2
-    cloth = features.smooth(y, edge - 0.012, edge + 0.012) * surface.mask
-    n = surface.normal
-    key = np.clip((n @ skin.KEY.direction + 0.1) / 1.1, 0, 1) * surface.lit
-    room = 0.20 * surface.open_sky
-    folds = skin.cloudy((side, side), side * 0.035, rng)
-    tone = srgb(196, 176, 150) * (key * 0.95 + room + 0.05 * folds * (0.3 + key))[..., None]
-    hem = np.exp(-(((y - edge - 0.05) / 0.02) ** 2))
-    tone = tone * (1 - 0.25 * hem)[..., None]
-    shade = 1 - 0.5 * np.exp(-np.clip(edge - y, 0, 1) / 0.05) * (y < edge)
-    return mix(picture * shade[..., None], tone, cloth)
-
-
 def strokes_over(
-    picture: Array, strokes: list[tuple[Array, float, float]], colour: Array, depth: float
+    picture: Array, strokes: list[eyes.Stroke], colour: Array, *, depth: float
 ) -> Array:
-    """Fine hairs over a linear picture; each stroke is head-space points, width, opacity."""
+    """Fine hairs over a linear picture."""
     side = picture.shape[0]
     cover = np.zeros((side, side), np.float32)
     for points, width, opacity in strokes:
-        layer = np.zeros((side, side), np.uint8)
         pixels = to_pixels(points, side, depth)
-        box = np.s_[
-            int(pixels[:, 1].min()) - 4 : int(pixels[:, 1].max()) + 6,
-            int(pixels[:, 0].min()) - 4 : int(pixels[:, 0].max()) + 6,
-        ]
-        fixed = (pixels * 16).round().astype(np.int32)
+        corner = np.floor(pixels.min(0)).astype(int) - 4
+        size = np.ceil(pixels.max(0)).astype(int) + 6 - corner
+        layer = np.zeros((size[1], size[0]), np.uint8)
+        fixed = ((pixels - corner) * 16).round().astype(np.int32)
         thickness = max(1, round(width * side * EYE_DISTANCE))
         cv2.polylines(layer, [fixed[:4]], False, 255, thickness, cv2.LINE_AA, 4)
         cv2.polylines(layer, [fixed[3:]], False, 190, max(1, thickness - 1), cv2.LINE_AA, 4)
-        cover[box] = 1 - (1 - cover[box]) * (1 - opacity * layer[box] / 255)
+        box = np.s_[corner[1] : corner[1] + size[1], corner[0] : corner[0] + size[0]]
+        cover[box] = 1 - (1 - cover[box]) * (1 - opacity * layer / 255)
     return mix(picture, colour, cover)
 
 
 def to_srgb(picture: Array) -> NDArray[np.uint8]:
     """Linear RGB through a soft shoulder to 8-bit sRGB."""
-    bright = picture * 1.12
+    bright = picture * EXPOSURE
     bright = np.where(bright > 0.7, 0.7 + 0.3 * np.tanh((bright - 0.7) / 0.3), bright)
     return (np.clip(bright, 0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
 
 
-def render(side: int, *, closed: float = 0.0, seed: int = 7) -> NDArray[np.uint8]:
-    """The whole portrait (side, side, 3), before canvas and strokes."""
-    rng = np.random.default_rng(seed)
-    surface = scan(side, closed=closed)
+def face(surface: Surface, *, closed: float, rng: np.random.Generator) -> Array:
+    """Lit skin with lips, brows and eyes (linear RGB)."""
     albedo = skin.paint_lips(skin.complexion(surface, rng), surface, rng)
     picture = skin.illuminate(surface, albedo) + skin.gloss(surface, rng)
-    brow_base = brow_shadow(surface)
-    picture = mix(picture, srgb(70, 46, 34), 0.42 * brow_base)
-    picture = strokes_over(picture, eyes.brow_strokes(rng), srgb(48, 30, 22), 1.0)
-    picture = eyes.paint_eyes(picture, surface, closed=closed, gaze=(0.012, 0.0), rng=rng)
-    picture = strokes_over(picture, eyes.lash_strokes(closed, rng), skin.LASH, 0.97)
-    cover = hair_cover(side, seed)
-    e = surface.scale
-    shifted = cv2.warpAffine(cover, np.float32([[1, 0, 0.05 * e], [0, 1, 0.09 * e]]), (side, side))
-    shadow = (
-        cv2.GaussianBlur(shifted, (0, 0), 0.075 * e) * 0.55
-        + cv2.GaussianBlur(cover, (0, 0), 0.03 * e) * 0.25
+    picture = mix(picture, BROW_TONE, 0.45 * eyes.brow_shadow(surface))
+    picture = strokes_over(picture, eyes.brow_strokes(rng), BROW_HAIR, depth=1.0)
+    picture = eyes.paint_eyes(picture, surface, closed=closed, gaze=GAZE, rng=rng)
+    return strokes_over(picture, eyes.lash_strokes(closed, rng), skin.LASH, depth=0.97)
+
+
+def under_hair(picture: Array, cover: Array, surface: Surface) -> Array:
+    """Shadow that the hair throws on the skin, and the dark scalp below it."""
+    scale = surface.scale
+    push = np.array([[1, 0, 0.05 * scale], [0, 1, 0.09 * scale]], np.float32)
+    shifted = cv2.warpAffine(cover, push, cover.shape[::-1])
+    near = cv2.GaussianBlur(cover, (0, 0), 0.035 * scale)
+    shadow = 0.50 * cv2.GaussianBlur(shifted, (0, 0), 0.075 * scale) + 0.30 * near
+    tint = np.array([0.62, 0.76, 0.82], np.float32)
+    picture = picture * (1 - np.clip(shadow, 0, 1)[..., None] * tint)
+    scalp = cv2.GaussianBlur(cv2.dilate(cover, np.ones((5, 5))), (0, 0), 0.02 * scale)
+    scalp = features.smooth(scalp, 0.45, 1.0) * features.smooth(surface.picture_y, 1.6, 0.8)
+    return mix(picture, hair.ROOT, scalp)
+
+
+def behind_neck(side: int) -> Array:
+    """Cover of the hair that hangs behind the neck, 0..1."""
+    corners = to_pixels(np.float32([[-1.4, 0], [1.4, 0], [1.3, 2.9], [-1.3, 2.9]]), side)
+    mask = cv2.fillPoly(np.zeros((side, side), np.uint8), [corners.astype(np.int32)], 255)
+    return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 0.05 * side * EYE_DISTANCE)
+
+
+def render(side: int, *, closed: float = 0.0) -> NDArray[np.uint8]:
+    """The finished portrait (side, side, 3); ``closed`` 1 is a blink."""
+    surface = scan(side, closed=closed)
+    cover = hair.cover(side, partial(to_pixels, side=side), np.random.default_rng(SEED + 1))
+    drawing = draw(surface, cover, closed=closed)
+    detail = detail_map(surface, cover)
+    return brush.paint(drawing, detail, np.random.default_rng(SEED + 4))
+
+
+def detail_map(surface: Surface, cover: Array) -> Array:
+    """How closely the brush keeps to the drawing: 0 on the wall, 1 on eyes and lips."""
+    x, y, side = surface.x, surface.y, np.abs(surface.x)
+    below = surface.picture_y - setting.neckline(surface.picture_x)
+    detail = 0.75 - 0.20 * features.smooth(below, 0.15, 0.30)
+    locks = np.maximum(cv2.GaussianBlur(cover, (0, 0), 2.0), behind_neck(cover.shape[0]))
+    detail = np.maximum(detail * surface.mask, 0.62 * locks)
+    detail = np.maximum(
+        detail, 0.85 * features.smooth(np.hypot(x / 1.25, (y - 0.35) / 1.9), 1.1, 0.8)
     )
-    picture = picture * (
-        1 - np.clip(shadow, 0, 1)[..., None] * np.array([0.62, 0.75, 0.80], np.float32)
-    )
-    picture = dress(surface, picture, rng)
-    wall = backdrop(side, rng)
+    eye = features.smooth(np.hypot((side - 0.5) / 0.42, (y + 0.05) / 0.26), 1.15, 0.75)
+    lips = features.smooth(np.hypot(x / 0.52, (y - 1.12) / 0.26), 1.15, 0.8)
+    nose = features.smooth(np.hypot(x / 0.3, (y - 0.62) / 0.16), 1.2, 0.8)
+    close = np.maximum.reduce([eye, lips, 0.96 * nose])
+    return np.maximum(detail, close).astype(np.float32)
+
+
+def draw(surface: Surface, cover: Array, *, closed: float) -> NDArray[np.uint8]:
+    """The portrait as drawn, before brush and canvas."""
+    side = surface.x.shape[0]
+    picture = face(surface, closed=closed, rng=np.random.default_rng(SEED))
+    place = partial(to_pixels, side=side)
+    picture = setting.dress(surface, picture, np.random.default_rng(SEED + 2))
+    picture = under_hair(picture, cover, surface)
     mask = cv2.GaussianBlur(surface.mask, (0, 0), 0.7)
-    picture = mix(wall, picture, mask)
-    # Hair behind the neck.
-    behind = cv2.GaussianBlur(
-        cv2.fillPoly(
-            np.zeros((side, side), np.uint8),
-            [
-                to_pixels(
-                    np.float32([[-1.3, 0], [1.3, 0], [1.35, 3.3], [-1.35, 3.3]]), side
-                ).astype(np.int32)
-            ],
-            255,
-        ).astype(np.float32)
-        / 255,
-        (0, 0),
-        0.05 * e,
-    )
-    picture = mix(picture, srgb(24, 15, 12), behind * (1 - mask))
-    canvas = to_srgb(picture)
-    draw_hair(canvas, np.zeros((side, side), np.uint8), np.random.default_rng(seed))
+    back = mix(setting.wall(side, np.random.default_rng(SEED + 3)), hair.ROOT, behind_neck(side))
+    canvas = to_srgb(mix(back, picture, mask))
+    hair.draw(canvas, place, skin.KEY.direction, np.random.default_rng(SEED + 1))
     return canvas
-
-
-def brow_shadow(surface: Surface) -> Array:
-    """Soft tone under the brow hairs."""
-    side = np.abs(surface.x)
-    u = np.clip((side - 0.215) / 0.66, 0, 1)
-    arch = (
-        -0.300
-        - 0.085 * np.sin(np.pi * np.minimum(u / 1.25, 1.0)) ** 1.2
-        + 0.165 * np.maximum(u - 0.62, 0)
-    )
-    half = 0.058 * (1 - 0.72 * u) * (0.55 + 0.45 * np.minimum(u / 0.15, 1))
-    inside = features.smooth(side, 0.17, 0.27) * features.smooth(side, 0.90, 0.80)
-    return inside * features.smooth(np.abs(surface.y - arch - 0.02), half * 1.25, half * 0.3)

@@ -60,8 +60,8 @@ def skull_and_face(side: Array, y: Array, z: Array) -> Array:
     d = ellipsoid(side, y, z, (0, -0.66, -0.22), (1.13, 1.24, 1.42))
     d = join(d, ellipsoid(side, y, z, (0, 0.46, 0.16), (0.97, 1.34, 1.00)), 0.50)
     d = join(d, ellipsoid(side, y, z, (0.60, 0.42, 0.55), (0.38, 0.30, 0.40)), 0.50)
-    d = join(d, ellipsoid(side, y, z, (0.44, 0.84, 0.60), (0.36, 0.42, 0.42)), 0.50)
-    d = join(d, ellipsoid(side, y, z, (0.34, 1.20, 0.44), (0.34, 0.36, 0.42)), 0.50)
+    d = join(d, ellipsoid(side, y, z, (0.42, 0.82, 0.62), (0.36, 0.42, 0.42)), 0.50)
+    d = join(d, ellipsoid(side, y, z, (0.30, 1.20, 0.44), (0.34, 0.36, 0.42)), 0.50)
     d = join(d, ellipsoid(side, y, z, (0, 1.62, 0.78), (0.27, 0.24, 0.30)), 0.55)
     return join(d, ellipsoid(side, y, z, (0, 1.08, 0.74), (0.40, 0.46, 0.47)), 0.45)
 
@@ -77,8 +77,8 @@ def sockets_and_lids(d: Array, side: Array, y: Array, z: Array) -> Array:
 def nose(d: Array, side: Array, y: Array, z: Array) -> Array:
     """Bridge, tip, wings and nostrils."""
     d = join(d, capsule(side, y, z, (0, -0.16, 1.03), (0, 0.44, 1.34), (0.10, 0.115)), 0.28)
-    d = join(d, ellipsoid(side, y, z, (0, 0.53, 1.40), (0.145, 0.125, 0.15)), 0.14)
-    d = join(d, ellipsoid(side, y, z, (0.150, 0.595, 1.225), (0.098, 0.092, 0.14)), 0.12)
+    d = join(d, ellipsoid(side, y, z, (0, 0.53, 1.41), (0.140, 0.120, 0.15)), 0.14)
+    d = join(d, ellipsoid(side, y, z, (0.152, 0.592, 1.235), (0.098, 0.098, 0.15)), 0.12)
     d = join(d, capsule(side, y, z, (0, 0.58, 1.42), (0, 0.70, 1.22), (0.05, 0.05)), 0.08)
     return carve(d, ellipsoid(side, y, z, (0.088, 0.672, 1.36), (0.050, 0.030, 0.10)), 0.05)
 
@@ -86,11 +86,11 @@ def nose(d: Array, side: Array, y: Array, z: Array) -> Array:
 def throat_and_shoulders(x: Array, y: Array, z: Array) -> Array:
     """Neck with its two tendons, and torso."""
     side = np.abs(x)
-    d = capsule(side * 1.02, y, z * 0.95, (0, 1.0, -0.45), (0, 3.1, -0.55), (0.62, 0.68))
-    torso = ellipsoid(side, y, z, (0, 4.50, -0.72), (2.50, 1.75, 0.98))
-    torso = join(torso, ellipsoid(side, y, z, (1.70, 3.75, -0.75), (0.90, 0.80, 0.75)), 0.5)
-    d = join(d, torso, 0.85)
-    return join(d, capsule(side, y, z, (0.60, 1.2, -0.25), (0.12, 2.8, 0.0), (0.06, 0.05)), 0.28)
+    d = capsule(side * 1.04, y, z * 0.95, (0, 1.0, -0.45), (0, 2.9, -0.55), (0.60, 0.66))
+    torso = ellipsoid(side, y, z, (0, 4.45, -0.72), (2.75, 1.85, 0.98))
+    torso = join(torso, ellipsoid(side, y, z, (2.15, 3.85, -0.75), (0.90, 0.86, 0.75)), 0.5)
+    d = join(d, torso, 0.95)
+    return join(d, capsule(side, y, z, (0.60, 1.2, -0.25), (0.12, 2.65, 0.02), (0.06, 0.05)), 0.28)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def openness(field: Field, points: Array, normal: Array) -> Array:
     return np.clip(1 - closed, 0, 1)
 
 
-def sunlight(field: Field, points: Array, direction: Array, *, softness: float = 7.0) -> Array:
+def sunlight(field: Field, points: Array, direction: Array, *, softness: float = 9.0) -> Array:
     """Share of a large lamp seen from each point, 0..1 (penumbra from the nearest miss)."""
     lit = np.ones(points.shape[0], np.float32)
     travel = np.full(points.shape[0], 0.05, np.float32)

@@ -46,13 +46,13 @@ class Light:
         return cls(direction / np.linalg.norm(direction), np.array(colour, np.float32))
 
 
-KEY = Light.at(-0.52, -0.58, 0.70, (1.06, 0.98, 0.88))
+KEY = Light.at(-0.58, -0.60, 0.64, (1.06, 0.98, 0.88))
 FILL = Light.at(0.75, -0.05, 0.65, (0.15, 0.17, 0.20))
 RIM = Light.at(0.92, -0.25, -0.30, (0.30, 0.32, 0.34))
 SKY, GROUND = np.array([0.17, 0.185, 0.21], np.float32), np.array([0.13, 0.085, 0.07], np.float32)
 # Light scattered under skin reaches further round the form in red than in blue.
-WRAP = (0.34, 0.20, 0.13)
-SCATTER = (0.034, 0.018, 0.010)  # blur of the normals per channel, in eye distances
+WRAP = (0.26, 0.13, 0.07)
+SCATTER = (0.026, 0.013, 0.008)  # blur of the normals per channel, in eye distances
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ class Surface:
     lit: Array
     mask: Array
     scale: float  # pixels per eye distance
+    picture_x: Array
+    picture_y: Array
 
 
 def blurred(picture: Array, mask: Array, sigma: float) -> Array:
@@ -131,7 +133,7 @@ def paint_lips(colour: Array, surface: Surface, rng: np.random.Generator) -> Arr
     seam = np.exp(-(((y - mouth.seam) / thick) ** 2)) * features.smooth(
         np.abs(mouth.along), 1.06, 0.92
     )
-    corner = bell(np.abs(x), y, (0.395, features.MOUTH_Y - 0.016), (0.030, 0.020))
+    corner = bell(np.abs(x), y, (0.395, features.MOUTH_Y - 0.028), (0.034, 0.022))
     return mix(colour, LIP_DARK, np.clip(0.9 * seam + 0.45 * corner, 0, 0.93))
 
 
