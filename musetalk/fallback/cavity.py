@@ -24,20 +24,30 @@ TEETH_HALF_WIDTH = 0.36  # from the middle to where they are lost in shade
 TOOTH_WIDTH = 0.105
 TEETH_LUMA = 0.62  # of the skin's
 TEETH_TINT = 0.5  # of the skin's colour in them, the rest is grey
+DRIFT = 0.2  # share of a video frame's own look that is taken on
+CUT = 40  # levels by which the colours jump only at a cut
 SHARPEST = 1.0  # pixels that the blend at the lips' edges takes at least
 SOFTEST = 0.04  # and at most
 
 
 class CavityLook(NamedTuple):
-    """How a mouth looks inside: colours of its seam when shut, of the hollow under the upper
-    lip, of its floor and of the teeth; softness of the edges, to match the picture's own.
+    """How a mouth looks inside.
+
+    colours: float32 (4, 3), of the seam when shut, of the hollow under the upper lip, of its
+        floor and of the teeth.
+    softness: of the edges, to match the picture's own.
     """
 
-    seam: np.ndarray
-    dark: np.ndarray
-    floor: np.ndarray
-    teeth: np.ndarray
+    colours: np.ndarray
     softness: float
+
+    def drifted_from(self, before: CavityLook) -> CavityLook:
+        """Return a look between the one of the frame before and this; this after a cut."""
+        change = self.colours - before.colours
+        if float(np.abs(change).max()) > CUT:
+            return self
+        softness = before.softness + DRIFT * (self.softness - before.softness)
+        return CavityLook(before.colours + DRIFT * change, softness)
 
 
 def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityLook:
@@ -60,8 +70,8 @@ def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityL
     teeth = TEETH_LUMA * (TEETH_TINT * skin + (1 - TEETH_TINT) * bright)
     steps = np.arange(-0.2, 0.35, min(1 / mouth.width, 0.05))[:, None]
     profiles = _sampled(frame, mouth, x, inner_low + steps) @ LUMA
-    seam, dark, floor, teeth = np.array([seam, dark, floor, teeth], np.float32)
-    return CavityLook(seam, dark, floor, teeth, _softness(profiles, mouth.width))
+    colours = np.array([seam, dark, floor, teeth], np.float32)
+    return CavityLook(colours, _softness(profiles, mouth.width))
 
 
 def _softness(profiles: np.ndarray, width: float) -> float:
@@ -88,12 +98,13 @@ def paint_cavity(
     depth: np.ndarray,
     gap: np.ndarray,
     across: np.ndarray,
-    teeth: bool,
+    teeth: float,
 ) -> None:
     """Paint the hollow into ``picture`` uint8 (h, w, 3), in place.
 
     depth: float32 (h, w), how far under the upper edge of the opening; gap: its height;
-    across: x; all in mouth widths. teeth: hint at the upper ones.
+    across: x; all in mouth widths.
+    teeth: how much of the hint of teeth to show, 0..1.
     """
     inside = np.clip(depth / look.softness + 0.5, 0, 1)
     inside += np.clip((gap - depth) / look.softness + 0.5, 0, 1)
@@ -102,10 +113,11 @@ def paint_cavity(
     depth, gap, across = depth[seen], gap[seen], across[seen]
     share = np.clip(depth / np.maximum(gap, 1e-4), 0, 1)
     deep = np.clip(gap / DEEP_FROM, 0, 1)[:, None]
-    tint = look.seam + (look.dark - look.seam) * deep
-    tint += (look.floor - look.dark) * deep * (share * share)[:, None]
-    if teeth:
-        tint += (look.teeth - tint) * _teeth(depth, gap, across)[:, None]
+    shut, dark, floor, white = look.colours
+    tint = shut + (dark - shut) * deep
+    tint += (floor - dark) * deep * (share * share)[:, None]
+    if teeth > 0:
+        tint += (white - tint) * (teeth * _teeth(depth, gap, across))[:, None]
     under = picture[seen]
     picture[seen] = (under + (tint - under) * opacity + 0.5).astype(np.uint8)
 

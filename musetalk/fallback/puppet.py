@@ -13,17 +13,18 @@ from .cavity import SOFTEST, cavity_look, paint_cavity
 from .warp import FULL_GAP, Fields, LipTable, MouthFrame, WarpGrid, enlarged, grid_step
 
 KERNEL_REACH = 4  # pixels that the resampling may read beyond the furthest displacement
-CUBIC_WIDTH = 160  # pixels: in wider mouths only the lips are worth the slower kernel
+CUBIC_WIDTH = 64  # pixels: in wider mouths only the lips are worth the slower kernel
 
 
 class Puppet:
     """One picture, uint8 RGB (H, W, 3), with lips that can be opened.
 
+    after: the puppet of the frame before it in a video, so that colours drift instead of flicker.
     region: the only part of the picture that changes, in whole pixels.
     Raises MediaError for another kind of picture and for lips outside of it.
     """
 
-    def __init__(self, frame: np.ndarray, lips: LipShape) -> None:
+    def __init__(self, frame: np.ndarray, lips: LipShape, *, after: Puppet | None = None) -> None:
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise MediaError(
                 f"Expected a picture uint8 (H, W, 3), got {frame.dtype} {frame.shape}."
@@ -37,9 +38,11 @@ class Puppet:
             )
         self._frame = frame
         self._mouth = mouth
-        self._teeth = not lips.parted
+        self._teeth = 1 - table.parted
         self._step = grid_step(mouth)
         self._look = cavity_look(frame, mouth, lips)
+        if after is not None:
+            self._look = self._look.drifted_from(after._look)
         x0, y0, x1, y1 = _whole(table.outline(mouth), width, height)
         self.region = Box(x0, y0, x1, y1)
         nodes = (-(-(x1 - x0) // self._step), -(-(y1 - y0) // self._step))
@@ -66,7 +69,8 @@ class Puppet:
         if opening == 0 and spread == 0:
             return picture
         fields = self._grid.posed(opening, spread)
-        hollow = _nodes_where(np.abs(fields.depth - fields.gap / 2) < fields.gap / 2 + SOFTEST)
+        near = np.abs(fields.depth - fields.gap / 2) < fields.gap / 2 + SOFTEST
+        hollow = _nodes_where(near & (fields.gap > 0))
         warped = self._resampled(fields, hollow)
         if opening > 0:
             self._paint(warped, fields, hollow)

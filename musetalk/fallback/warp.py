@@ -19,6 +19,7 @@ from ...media import LipShape
 FULL_GAP = 0.12  # at opening 1; more looks torn
 PARTED_LESS = 0.35  # of the gap that is there already is taken off the full one
 LEAST_FULL_GAP = 0.06
+CLEARLY_PARTED = 0.08  # gap from which the lips' own teeth are enough
 UPPER_SHARE = 0.12  # of the gap is made by the upper lip going up
 MIDDLE_FIRST = 0.35  # how much of the rounding of the lens is left at opening 1
 JAW_FADE = 0.85  # below the lower lip the motion has died out
@@ -71,11 +72,13 @@ class LipTable:
     rows: float32 (5, TABLE_STEPS) over -REACH..REACH: the seam, where the mouth opens (the
         lower lip's inner border); the lens, outline of the opening, 0..1; the jaw's share of
         the motion, 0..1; height of what moves with the upper lip; height of the lower lip.
-    full_gap: at opening 1. Lips that are apart already open less.
+    full_gap: at opening 1; lips that are apart already open less.
+    parted: 0 for lips that touch .. 1 for lips clearly apart.
     """
 
     rows: np.ndarray
     full_gap: float
+    parted: float
 
     @classmethod
     def of(cls, lips: LipShape) -> LipTable:
@@ -84,13 +87,12 @@ class LipTable:
         outer_up, inner_up, seam, outer_low = (np.interp(x, own, curve) for curve in lips.curves)
         lens = 1 - np.minimum(np.abs(2 * x), 1) ** LENS_POWER
         jaw = np.exp(-0.5 * (x / JAW_DEVIATION) ** 2) * _eased(2 * (1 - np.abs(x) / REACH))
-        full_gap = FULL_GAP
-        if lips.parted:
-            lens *= lens
-            parted = float((seam - inner_up).max())
-            full_gap = max(FULL_GAP - PARTED_LESS * parted, LEAST_FULL_GAP)
+        own_gap = float((seam - inner_up).max()) if lips.parted else 0.0
+        parted = min(max(own_gap / CLEARLY_PARTED, 0.0), 1.0)
+        lens *= 1 - parted * (1 - lens)  # a smile's corners stay where they are
+        full_gap = max(FULL_GAP - PARTED_LESS * own_gap, LEAST_FULL_GAP)
         heights = np.maximum(seam - outer_up, 0), np.maximum(outer_low - seam, 0)
-        return cls(np.array([seam, lens, jaw, *heights], np.float32), full_gap)
+        return cls(np.array([seam, lens, jaw, *heights], np.float32), full_gap, parted)
 
     def at(self, x: np.ndarray) -> list[np.ndarray]:
         """Return the five rows at x, float32 in x's shape."""

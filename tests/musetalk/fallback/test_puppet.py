@@ -197,6 +197,20 @@ def test_opening_a_little_changes_the_picture_a_little() -> None:
     assert max(steps) < 2.5
 
 
+def test_colours_drift_through_a_video_and_jump_at_a_cut() -> None:
+    lips = lips_at(128, 120, 80)
+    source = face((256, 256), lips)
+    lit, dark = (source * 0.9).astype(np.uint8), (source * 0.1).astype(np.uint8)
+
+    def hollow(puppet: Puppet) -> float:
+        return float(puppet.render(1.0)[126, 100:156].mean())
+
+    first = Puppet(source, lips)
+    alone, following = hollow(Puppet(lit, lips)), hollow(Puppet(lit, lips, after=first))
+    assert alone < following < hollow(first)
+    assert hollow(Puppet(dark, lips, after=first)) < 0.5 * hollow(first)
+
+
 def test_tilted_picture_gives_the_tilted_result() -> None:
     upright = lips_at(255.5, 255.5, 120)
     source = cv2.GaussianBlur(face((512, 512), upright), (0, 0), 1.5)
