@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from .checkpoints import Role
+
 LDM_PREFIX = "first_stage_model."
 
 # Attention of the VAE before diffusers 0.18, which is how sd-vae-ft-mse is published.
@@ -50,20 +52,22 @@ _OPENAI_PARTS = (
     (r"\.mlp_ln\.", ".final_layer_norm."),
 )
 
-# One key that only this network has, in the order to ask.
-_MARKS = (
-    ("first_stage_model.encoder.conv_in.weight", "a Stable Diffusion checkpoint"),
-    ("post_quant_conv.weight", "a Stable Diffusion VAE"),
-    ("time_embedding.linear_1.weight", "a UNet"),
-    ("model.encoder.embed_positions.weight", "Whisper"),
-    ("encoder.positional_embedding", "Whisper"),
-    ("cp.resnet.conv1.weight", "the BiSeNet face parser"),
-    ("backbone.stem.0.conv.weight", "an RTMPose landmark network"),
-    ("conv3_3_norm.weight", "the S3FD face detector"),
+# One key that only this network has, in the order to ask; a whole checkpoint of Stable Diffusion
+# holds a VAE among others.
+_MARKS: tuple[tuple[str, Role, str], ...] = (
+    ("first_stage_model.encoder.conv_in.weight", "vae", "a Stable Diffusion checkpoint"),
+    ("post_quant_conv.weight", "vae", "a Stable Diffusion VAE"),
+    ("time_embedding.linear_1.weight", "unet", "a UNet"),
+    ("model.encoder.embed_positions.weight", "whisper", "Whisper"),
+    ("encoder.embed_positions.weight", "whisper", "Whisper"),
+    ("encoder.positional_embedding", "whisper", "Whisper"),
+    ("cp.resnet.conv1.weight", "bisenet", "the BiSeNet face parser"),
+    ("backbone.stem.0.conv.weight", "rtmpose", "an RTMPose landmark network"),
+    ("conv3_3_norm.weight", "s3fd", "the S3FD face detector"),
 )
 
 
-def native_keys(role: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def native_keys(role: Role, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors under the keys of our network for ``role``; unknown keys stay.
 
     Only keys are changed, but for the VAE's attention in Stable Diffusion's layout, whose 1x1
@@ -78,7 +82,12 @@ def native_keys(role: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def looks_like(state: Mapping[str, Tensor]) -> str | None:
     """Name the network whose weights these seem to be."""
-    return next((name for key, name in _MARKS if key in state), None)
+    return next((name for key, _, name in _MARKS if key in state), None)
+
+
+def guessed_role(state: Mapping[str, Tensor]) -> Role | None:
+    """Return the role that these weights seem to have, under the keys of any layout."""
+    return next((role for key, role, _ in _MARKS if key in state), None)
 
 
 def _native_vae(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

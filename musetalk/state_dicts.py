@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from .checkpoints import Role
 from .key_layouts import looks_like, native_keys
 from .safe_pickle import DAMAGE, ZIP_MAGIC, read_pickle
 
@@ -29,7 +30,7 @@ _TRAINING_HEADS = re.compile(r"conv_out(16|32)\.")
 
 
 def load_checkpoint(
-    module: nn.Module, role: str, path: Path, *, dtype: torch.dtype | None = None
+    module: nn.Module, role: Role, path: Path, *, dtype: torch.dtype | None = None
 ) -> None:
     """Fill ``module``, built on the meta device, with the file's weights; see ``load_into``."""
     load_into(module, native_keys(role, read_state_dict(path)), source=path, dtype=dtype)

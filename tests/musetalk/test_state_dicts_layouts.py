@@ -23,7 +23,9 @@ from avatarvideo.musetalk.whisper import WhisperConfig, WhisperEncoder
 
 KEYS = Path(__file__).parent / "keys"
 SMALL_VAE = VAEConfig(block_out_channels=(32, 32, 32, 32))
-SMALL_UNET = UNetConfig(block_out_channels=(32, 64, 128, 128))
+SMALL_UNET = UNetConfig(
+    block_out_channels=(8, 8, 8, 8), attention_heads=2, cross_attention_dim=8, norm_num_groups=4
+)
 SMALL_WHISPER = WhisperConfig(positions=20, width=24, heads=2, layers=2)
 ATTENTIONS = ("encoder.mid_block.attentions.0", "decoder.mid_block.attentions.0")
 PUBLISHED_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

@@ -1,0 +1,44 @@
+"""Build every network by its role, empty or filled from a file of any published layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .checkpoints import Role
+from .face.bisenet import BiSeNet
+from .face.rtmpose import RTMPose
+from .face.s3fd import S3FD
+from .state_dicts import load_checkpoint
+from .unet import UNet
+from .vae import AutoencoderKL
+from .whisper import WhisperEncoder
+
+NETWORKS: dict[Role, type[nn.Module]] = {
+    "unet": UNet,
+    "vae": AutoencoderKL,
+    "whisper": WhisperEncoder,
+    "bisenet": BiSeNet,
+    "s3fd": S3FD,
+    "rtmpose": RTMPose,
+}
+
+
+def empty_network(role: Role) -> nn.Module:
+    """Return the network at its published size on the meta device: it takes no memory."""
+    with torch.device("meta"):
+        return NETWORKS[role]()
+
+
+def load_network(role: Role, path: Path, *, dtype: torch.dtype | None = None) -> nn.Module:
+    """Return the network with the file's weights on the CPU, ready for inference.
+
+    Weights of mapped files are read from the disk when they are first used or moved.
+    dtype: of the weights; None keeps the file's.
+    Raises CheckpointError, one sentence naming the file, when it does not fit.
+    """
+    network = empty_network(role)
+    load_checkpoint(network, role, path, dtype=dtype)
+    return network

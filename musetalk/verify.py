@@ -1,0 +1,101 @@
+"""Say whether a model file is what it should be: its hash, and whether it fills the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from ..errors import CheckpointError
+from .checkpoints import PUBLISHED, PublishedFile, Role, file_sha256
+from .key_layouts import guessed_role, native_keys
+from .networks import empty_network
+from .state_dicts import load_into, read_state_dict
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What is known of one file.
+
+    role: what it was checked as; None when it is no file of ours at all.
+    recognised: the published file with this SHA-256, if any.
+    problem: one sentence; None when the file is good.
+    note: what could not be told of a file without a problem.
+    """
+
+    path: Path
+    role: Role | None
+    sha256: str
+    recognised: PublishedFile | None
+    problem: str | None = None
+    note: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.problem is None
+
+
+def verify(
+    path: Path,
+    *,
+    role: Role | None = None,
+    published: PublishedFile | None = None,
+    check_cancelled: Callable[[], None] = lambda: None,
+    network: nn.Module | None = None,
+) -> Verification:
+    """Hash a file and see whether it fills its network; the weights are not kept.
+
+    role: what it should be; None recognises it by its hash or its keys.
+    published: what it should be, byte for byte; None for a converted file.
+    network: on the meta device, to be filled; None takes the one of the role at its true size.
+    Raises CheckpointError when there is no file.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"Expected a model file to verify, found none at {path}.")
+    sha256 = file_sha256(path, check_cancelled)
+    known = (published, *PUBLISHED) if published else PUBLISHED
+    recognised = next((item for item in known if item.sha256 == sha256), None)
+    if role is None and recognised is not None:
+        role = recognised.role
+    note = None
+    problem = _other_file(path, sha256, published, recognised)
+    try:
+        state = read_state_dict(path)
+        role = role or guessed_role(state)
+        if role is None:
+            raise CheckpointError(f"Expected model weights of MuseTalk in {path}, found others.")
+        native = native_keys(role, state)
+        load_into(network or empty_network(role), native, source=path)
+    except CheckpointError as error:
+        problem = problem or str(error)
+    if problem is None and recognised is None:
+        note = _unrecognised(role, published)
+    return Verification(path, role, sha256, recognised, problem, note)
+
+
+def _other_file(
+    path: Path, sha256: str, published: PublishedFile | None, recognised: PublishedFile | None
+) -> str | None:
+    if published is None or recognised == published:
+        return None
+    if recognised is not None:
+        return f"Expected {published.name} in {path}, found {recognised.name} by its SHA-256."
+    if published.sha256 is None:
+        return None
+    return (
+        f"Expected {published.name} with SHA-256 {published.sha256} in {path}, found {sha256}: "
+        "the file is damaged, or somebody has changed it."
+    )
+
+
+def _unrecognised(role: Role | None, published: PublishedFile | None) -> str:
+    if published is None:
+        return "no published file, so there is no hash to compare with; its keys and shapes fit"
+    if role == "unet":
+        return (
+            f"no hash of {published.name} is known; its keys and shapes fit, but both versions of "
+            "MuseTalk have the same ones"
+        )
+    return f"no hash of {published.name} is known; its keys and shapes fit"
