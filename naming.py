@@ -48,6 +48,18 @@ def output_file(
     return stem.with_name(f"{stem.name}_{_next_counter(stem):0{COUNTER_DIGITS}}.{extension}")
 
 
+def make_folder(folder: Path) -> Path:
+    """Make an output folder and those above it. Raises EncodeError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EncodeError(
+            f"Expected to write into the folder {folder}, which cannot be made "
+            f"({error.strerror}): choose another folder."
+        ) from error
+    return folder
+
+
 def _fill(template: str, values: Mapping[str, str | int], now: datetime) -> str:
     def replaced(match: re.Match[str]) -> str:
         mark = match.group(1)

@@ -48,8 +48,9 @@ def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width
     import torch
 
     images = torch.empty((count, height, width, 3))
+    pixels = images.numpy()  # the same memory; numpy also takes pictures that must not be written
     for number, frame in enumerate(frames):
-        images[number] = torch.from_numpy(frame)
+        pixels[number] = frame
     return images.div_(255)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from .ffmpeg import FFmpegEncoder, encode_frames
-from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
-from .probe import VideoInfo, probe
-from .reader import VideoReader, is_image, read_audio, read_image
-from .writer import VideoWriter
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .ffmpeg import FFmpegEncoder, encode_frames
+    from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
+    from .probe import VideoInfo
 
 __all__ = [
     "EncodingConfig",
@@ -14,11 +16,21 @@ __all__ = [
     "FFmpegEncoder",
     "VideoEncoderInterface",
     "VideoInfo",
-    "VideoReader",
-    "VideoWriter",
     "encode_frames",
-    "is_image",
-    "probe",
-    "read_audio",
-    "read_image",
 ]
+
+_HOMES = {
+    "EncodingConfig": "interfaces",
+    "EncodingResult": "interfaces",
+    "FFmpegEncoder": "ffmpeg",
+    "VideoEncoderInterface": "interfaces",
+    "VideoInfo": "probe",
+    "encode_frames": "ffmpeg",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up when asked for: an option's name must not load FFmpeg's libraries.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import MediaError
-from .sources import check_frame_size, checked_input
+from .sources import MAX_FRAME_PIXELS, check_frame_size, checked_input
 
 # Formats whose decoders read the file and nothing else: no EPS (runs Ghostscript), no WMF, no
 # fonts, no multi-page documents.
@@ -90,6 +90,12 @@ def read_image(path: str | Path) -> np.ndarray:
         raise MediaError(
             f"Expected a picture (PNG, JPEG, WebP, BMP, TIFF, GIF), {absolute.name!r} is something "
             "else: open it in an image editor and save it as PNG."
+        ) from error
+    except Image.DecompressionBombError as error:
+        # Pillow's own guard speaks up before the size can be asked for.
+        raise MediaError(
+            f"Expected a picture of at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels, "
+            f"{absolute.name!r} claims far more ({error}): scale it down."
         ) from error
     except _DAMAGED as error:
         raise MediaError(

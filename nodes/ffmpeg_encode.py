@@ -15,7 +15,7 @@ from ..encoders.interfaces import QUALITIES, EncodingConfig
 from ..errors import EncodeError, MediaError
 from ..host import current_host
 from ..media import DEFAULT_FRAME_RATE, AudioClip, parse_frame_rate
-from ..naming import output_file
+from ..naming import make_folder, output_file
 from ..wire import audio_clip, check_images, image_frames
 from .widgets import CATEGORY
 
@@ -249,7 +249,7 @@ def _write(
 ) -> None:
     from ..encoders.ffmpeg import encode_frames
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with current_host().progress(source.frame_count, "Encoding") as bar:
         encode_frames(
             source.open_frames(),

@@ -1,0 +1,340 @@
+"""The five nodes, called as a graph calls them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatarvideo.encoders.probe import probe
+from avatarvideo.errors import EncodeError, MediaError
+from avatarvideo.host import StandaloneHost
+from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from avatarvideo.wire import image_frames
+
+WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN")
+LIPS = "345,438,438,438"
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The values of a node's widgets as they come up."""
+    values = {}
+    for key, (kind, *rest) in NODE_CLASS_MAPPINGS[name].INPUT_TYPES()["required"].items():
+        options = rest[0] if rest else {}
+        if isinstance(kind, list):
+            values[key] = options.get("default", kind[0] if kind else None)
+        elif kind in WIDGET_TYPES:
+            values[key] = options["default"]
+    return values
+
+
+def call(name: str, **given: Any) -> Any:
+    node = NODE_CLASS_MAPPINGS[name]
+    answer = getattr(node(), node.FUNCTION)(**{**defaults(name), **given})
+    return answer["result"] if isinstance(answer, dict) else answer
+
+
+def speak(portrait: str, speech: Any, **options: Any) -> Any:
+    avatar = call("LoadAvatar", avatar=portrait, mouth=options.pop("mouth", LIPS))[0]
+    mel = call("AudioToMel", speech=speech)[0]
+    return call("MuseTalkLipSync", avatar=avatar, mel=mel, **options)
+
+
+@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+def test_every_input_and_output_is_explained(host: StandaloneHost, name: str) -> None:
+    node = NODE_CLASS_MAPPINGS[name]
+    inputs = node.INPUT_TYPES()
+    for key, (_, *rest) in {**inputs["required"], **inputs.get("optional", {})}.items():
+        assert key == "audioUI" or rest[0]["tooltip"], key
+    assert len(node.RETURN_TYPES) == len(node.RETURN_NAMES) == len(node.OUTPUT_TOOLTIPS)
+    assert node.DESCRIPTION
+    assert NODE_DISPLAY_NAME_MAPPINGS[name]
+
+
+@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+def test_only_sockets_are_optional(host: StandaloneHost, name: str) -> None:
+    for key, (kind, *_) in NODE_CLASS_MAPPINGS[name].INPUT_TYPES().get("optional", {}).items():
+        assert kind not in WIDGET_TYPES, key
+        assert not isinstance(kind, list), key
+
+
+def test_combos_list_the_samples_and_the_input_folder(host: StandaloneHost, samples: Path) -> None:
+    shutil.copy(samples / "portrait.png", host.input_directory / "me.PNG")
+    (host.input_directory / "notes.txt").touch()
+
+    files = NODE_CLASS_MAPPINGS["LoadAvatar"].INPUT_TYPES()["required"]["avatar"][0]
+
+    assert "samples/portrait.png" in files
+    assert "me.PNG" in files
+    assert "notes.txt" not in files
+
+
+def test_an_avatar_comes_with_its_picture_and_what_was_found(
+    host: StandaloneHost, portrait: str
+) -> None:
+    avatar, image, face = call("LoadAvatar", avatar=portrait)
+    assert (avatar.width, avatar.height, avatar.is_still) == (768, 768, True)
+    assert image.shape == face.shape == (1, 768, 768, 3)
+    assert not torch.equal(image, face)
+
+
+@pytest.mark.parametrize("mouth", ["1,2,3", "a,b,c,d", "1,2,3,nan"])
+def test_corners_that_cannot_be_read_are_refused(
+    host: StandaloneHost, portrait: str, mouth: str
+) -> None:
+    with pytest.raises(MediaError, match="two lip corners"):
+        call("LoadAvatar", avatar=portrait, mouth=mouth)
+
+
+def test_a_missing_file_is_refused_before_the_run(host: StandaloneHost) -> None:
+    answer = NODE_CLASS_MAPPINGS["LoadAvatar"].VALIDATE_INPUTS(avatar="gone.png")
+    assert isinstance(answer, str)
+    assert "gone.png" in answer
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "a/../../b.png", "../x.png [output]"])
+def test_a_file_outside_the_input_folder_is_refused(host: StandaloneHost, name: str) -> None:
+    (host.input_directory.parent / "secret.png").touch()
+    answer = NODE_CLASS_MAPPINGS["LoadAvatar"].VALIDATE_INPUTS(avatar=name)
+    assert isinstance(answer, str)
+    assert "inside" in answer
+
+
+def test_linked_speech_wins_and_is_trimmed(host: StandaloneHost, speech: Any) -> None:
+    mel, audio, picture = call(
+        "AudioToMel", audio="gone.wav", speech=speech, start=0.25, duration=0.5
+    )
+    assert audio["sample_rate"] == 22050
+    assert audio["waveform"].shape == (1, 1, 11025)
+    assert mel.speech.shape == (8000,)
+    assert picture.shape[1] == 240
+
+
+def test_linked_speech_needs_no_file(host: StandaloneHost) -> None:
+    node = NODE_CLASS_MAPPINGS["AudioToMel"]
+    assert node.VALIDATE_INPUTS(audio="gone.wav", speech=None) is True
+    assert isinstance(node.VALIDATE_INPUTS(audio="gone.wav"), str)
+
+
+def test_the_bundled_speech_is_read(host: StandaloneHost) -> None:
+    mel, audio, _ = call("AudioToMel", audio="samples/speech.flac")
+    assert audio["waveform"].shape[-1] == mel.clip.samples.shape[1]
+    assert 3 < float(mel.clip.duration) < 6
+
+
+def test_a_puppet_speaks_and_says_so(host: StandaloneHost, portrait: str, speech: Any) -> None:
+    images, video, audio, report, mask = speak(portrait, speech)
+
+    told = json.loads(report)
+    assert told["mode"] == "puppet"
+    assert (told["frames"], told["frames_synced"], told["frames_passed_through"]) == (25, 25, 0)
+    assert images.shape == (25, 768, 768, 3)
+    assert torch.equal(audio["waveform"], speech["waveform"])
+    still = images == images[0]
+    assert not still.all()
+    outside = (mask[0] == 0)[None, :, :, None].expand_as(images)
+    assert still[outside].all()
+    assert video.frame_count == 25
+
+
+def test_the_video_holds_the_same_frames_as_the_images(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    images, video, *_ = speak(portrait, speech)
+    for one, other in zip(image_frames(images), video.frames(), strict=True):
+        assert (one == other).all()
+
+
+def test_static_shows_the_picture(host: StandaloneHost, portrait: str, speech: Any) -> None:
+    images, _, _, report, mask = speak(portrait, speech, mode="static")
+    assert (images == images[0]).all()
+    assert json.loads(report)["mode"] == "static"
+    assert not mask.any()
+
+
+def test_musetalk_without_files_names_each_and_where_it_was_looked_for(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    with pytest.raises(Exception, match="unet") as caught:
+        speak(portrait, speech, mode="musetalk")
+    assert "avatar models download" in str(caught.value)
+
+
+def test_the_users_mask_bounds_the_change(host: StandaloneHost, portrait: str, speech: Any) -> None:
+    mask = torch.zeros(1, 768, 768)
+    mask[:, :440, :] = 1
+
+    images, *_ = speak(portrait, speech, mask=mask)
+
+    still = images == images[0]
+    assert still[:, 440:].all()
+    assert not still[:, :440].all()
+
+
+def test_a_mask_of_another_size_is_refused(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    with pytest.raises(MediaError, match="size 768x768"):
+        speak(portrait, speech, mask=torch.zeros(1, 8, 8))
+
+
+def linked(output: int) -> dict[str, Any]:
+    return {
+        "prompt": {
+            "7": {"class_type": "MuseTalkLipSync", "inputs": {}},
+            "8": {"class_type": "SaveImage", "inputs": {"images": ["7", output]}},
+        },
+        "unique_id": "7",
+    }
+
+
+@pytest.fixture
+def large(speech: Any) -> dict[str, Any]:
+    """Inputs whose frames would take 1.3 GiB as a tensor."""
+    wave = speech["waveform"].repeat(1, 1, 9)
+    return {"mel": call("AudioToMel", speech={**speech, "waveform": wave}), "mode": "static"}
+
+
+def test_images_too_large_are_refused_when_linked(
+    host: StandaloneHost, portrait: str, large: dict[str, Any]
+) -> None:
+    avatar = call("LoadAvatar", avatar=portrait)[0]
+    with pytest.raises(MediaError, match=r"1\.\d GiB.*video output"):
+        call("MuseTalkLipSync", avatar=avatar, mel=large["mel"][0], mode="static", **linked(0))
+
+
+def test_images_too_large_are_blocked_when_not_linked(
+    host: StandaloneHost, portrait: str, large: dict[str, Any]
+) -> None:
+    avatar = call("LoadAvatar", avatar=portrait)[0]
+    images, video, *_ = call(
+        "MuseTalkLipSync", avatar=avatar, mel=large["mel"][0], mode="static", **linked(1)
+    )
+    assert "1.5 GiB" in images.message
+    assert video.frame_count == 225
+
+
+def test_images_can_be_switched_off(host: StandaloneHost, portrait: str, speech: Any) -> None:
+    images, *_ = speak(portrait, speech, images_output="never")
+    assert "never" in images.message
+
+
+def test_an_image_and_a_video_can_be_avatars(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    _, image, _ = call("LoadAvatar", avatar=portrait)
+    mel = call("AudioToMel", speech=speech)[0]
+    still = call("MuseTalkLipSync", avatar=image, mel=mel, mode="static")
+    again = call("MuseTalkLipSync", avatar=still[1], mel=mel, mode="static", fps=0.0)
+    assert json.loads(again[3])["frames"] == 25
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(0, 8, 8, 3), torch.full((1, 8, 8, 3), float("nan"))]
+)
+def test_broken_tensors_are_refused(
+    host: StandaloneHost, speech: Any, images: torch.Tensor
+) -> None:
+    mel = call("AudioToMel", speech=speech)[0]
+    with pytest.raises(MediaError, match="Expected"):
+        call("MuseTalkLipSync", avatar=images, mel=mel)
+
+
+def test_broken_sound_is_refused(host: StandaloneHost) -> None:
+    sound = {"waveform": torch.full((1, 1, 16000), float("nan")), "sample_rate": 16000}
+    with pytest.raises(MediaError, match="finite"):
+        call("AudioToMel", speech=sound)
+
+
+def test_speech_over_the_limit_names_the_limit(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    with pytest.raises(MediaError, match=r"at most 0\.5 s.*raise max_duration"):
+        speak(portrait, speech, max_duration=0.5)
+
+
+def test_a_video_is_encoded_with_its_sound_under_the_expected_name(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    video = speak(portrait, speech)[1]
+
+    _, path = call("FFmpegEncode", video=video, filename_prefix="day/clip")
+
+    assert Path(path) == host.output_directory / "day" / "clip_00001.mp4"
+    found = probe(path).as_dict()
+    assert (found["frame_count"], found["frame_rate"]) == (25, "25/1")
+    assert found["audio_codec"] == "aac"
+    assert "puppet" in json.dumps(found["metadata"])
+    assert [entry for entry in host.output_directory.rglob("*") if entry.is_file()] == [Path(path)]
+    assert not list(host.temp_directory.iterdir())
+
+
+def test_images_are_encoded_with_linked_sound(host: StandaloneHost, speech: Any) -> None:
+    images = torch.rand(5, 32, 48, 3)
+    _, path = call("FFmpegEncode", images=images, audio=speech, fps=10.0)
+    found = probe(path).as_dict()
+    assert (found["frame_count"], found["fps"], found["width"]) == (5, 10.0, 48)
+    assert found["audio_codec"] == "aac"
+
+
+def test_the_preview_names_the_file_as_the_page_asks_for_it(host: StandaloneHost) -> None:
+    node = NODE_CLASS_MAPPINGS["FFmpegEncode"]
+    options = defaults("FFmpegEncode") | {"filename_prefix": "a/b"}
+    answer = node().encode(images=torch.rand(2, 16, 16, 3), **options)
+    assert answer["ui"] == {
+        "images": [{"filename": "b_00001.mp4", "subfolder": "a", "type": "output"}],
+        "animated": (True,),
+    }
+
+
+def test_the_workflow_is_kept_in_the_file(host: StandaloneHost) -> None:
+    prompt = {"1": {"class_type": "FFmpegEncode", "inputs": {}}}
+    images = torch.rand(2, 16, 16, 3)
+    _, kept = call("FFmpegEncode", images=images, prompt=prompt)
+    _, bare = call("FFmpegEncode", images=images, prompt=prompt, save_metadata=False)
+    assert json.loads(probe(kept).as_dict()["metadata"]["prompt"]) == prompt
+    assert "prompt" not in probe(bare).as_dict()["metadata"]
+
+
+@pytest.mark.parametrize("given", [{}, {"images": torch.zeros(1, 8, 8, 3), "video": object()}])
+def test_exactly_one_picture_source_is_wanted(host: StandaloneHost, given: Any) -> None:
+    with pytest.raises(MediaError, match="exactly one"):
+        call("FFmpegEncode", **given)
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(host: StandaloneHost) -> None:
+    (host.output_directory / "taken").touch()
+    with pytest.raises(EncodeError, match="taken"):
+        call("FFmpegEncode", images=torch.zeros(1, 8, 8, 3), filename_prefix="taken/x")
+
+
+def test_video_info_hands_out_what_it_found(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    video = speak(portrait, speech)[1]
+    fps, count, duration, width, height, info = call("VideoInfo", video=video)
+    assert (fps, count, duration, width, height) == (25.0, 25, pytest.approx(1.0), 768, 768)
+    assert json.loads(info)["video_codec"] == "h264"
+
+
+def test_video_info_without_a_video_says_what_to_do(host: StandaloneHost) -> None:
+    with pytest.raises(MediaError, match="link one"):
+        call("VideoInfo")
+
+
+def test_the_lips_corners_of_a_mask_are_its_widest_ends(host: StandaloneHost, speech: Any) -> None:
+    grey = torch.full((1, 200, 200, 3), 0.5) + torch.rand(1, 200, 200, 3) * 0.02
+    mask = torch.zeros(1, 200, 200)
+    mask[:, 110:130, 70:131] = 1
+    mel = call("AudioToMel", speech=speech)[0]
+
+    report = json.loads(call("MuseTalkLipSync", avatar=grey, mel=mel, mask=mask)[3])
+
+    assert report["mode"] == "puppet"
+    assert report["face"]["lip_corners"] == pytest.approx([70, 119.5, 130, 119.5], abs=1)
+    assert np.isfinite(report["peak_memory_bytes"])
