@@ -30,6 +30,7 @@ from .fallback.driver import mouth_motion
 from .fallback.playback import PuppetPlayback, track_lips
 from .fallback.puppet import Puppet
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
+from .model_search import MissingFiles, find
 from .residency import VRAMManager
 from .source_frames import read_frames, source_indices
 
@@ -209,9 +210,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         wanted = plan.options.mode
         if wanted == "static":
             return "static", "a still picture was asked for"
-        missing = self._missing_files(plan.options)
         if wanted == "musetalk":
-            raise CheckpointError(missing)
+            raise CheckpointError(self._missing_files(plan.options))
+        missing = "MuseTalk's files are not installed"
         if location.lips is not None:
             why = "a puppet was asked for" if wanted == "puppet" else missing
             return "puppet", f"{why}; {location.reason}"
@@ -221,6 +222,10 @@ class MuseTalkLipSync(LipSyncEngineInterface):
                 '("mouth") or choose the mode static.'
             )
         return "static", f"{missing}; {location.reason}"
+
+    def _missing_files(self, options: LipSyncConfig) -> str:
+        found = find(options.model, self._host.model_directories)
+        return found.message if isinstance(found, MissingFiles) else ""
 
     def _puppet(self, plan: _Plan, location: FaceLocation) -> _Made:
         last = int(plan.indices.max()) + 1
