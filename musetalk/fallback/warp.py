@@ -26,6 +26,7 @@ JAW_FADE = 0.85  # below the lower lip the motion has died out
 JAW_DEVIATION = 0.62  # of the Gaussian across the jaw
 JAW_BLEND = 0.5  # below the lip its lens shape has become the jaw's
 UPPER_FADE = 0.3  # above the upper lip
+JAW_EDGE = 2.5  # how steeply the motion ends at the jaw's outline
 REACH = 1.1  # to either side; nothing moves further out
 LENS_POWER = 2.3  # of the opening's outline, flatter than a parabola
 WIDEN = 0.045  # each corner outwards at spread 1
@@ -86,7 +87,7 @@ class LipTable:
         own = np.linspace(-0.5, 0.5, lips.curves.shape[1])
         outer_up, inner_up, seam, outer_low = (np.interp(x, own, curve) for curve in lips.curves)
         lens = 1 - np.minimum(np.abs(2 * x), 1) ** LENS_POWER
-        jaw = np.exp(-0.5 * (x / JAW_DEVIATION) ** 2) * _eased(2 * (1 - np.abs(x) / REACH))
+        jaw = np.exp(-0.5 * (x / JAW_DEVIATION) ** 2)
         own_gap = float((seam - inner_up).max()) if lips.parted else 0.0
         parted = min(max(own_gap / CLEARLY_PARTED, 0.0), 1.0)
         lens *= 1 - parted * (1 - lens)  # a smile's corners stay where they are
@@ -149,8 +150,7 @@ class WarpGrid:
         py = origin[1] + step * np.arange(size[1], dtype=np.float32) + (step - 1) / 2
         x, v = mouth.to_mouth(px[None, :], py[:, None])
         seam = table.at(x)[0]
-        radius = np.where(v < seam, SPREAD_ABOVE, SPREAD_BELOW)
-        near = _eased(1 - np.abs(v - seam) / radius) * _eased((REACH - np.abs(x)) / (REACH - 0.5))
+        near = _eased(_nearness(x, v - seam))
         return cls(
             table,
             x.astype(np.float32),
@@ -160,11 +160,14 @@ class WarpGrid:
         )
 
     def support(self) -> np.ndarray:
-        """Return bool (h, w): where any pose may move something."""
+        """Return float32 (h, w): above 0 where any pose may move something."""
         seam, _, _, upper, lower = self.table.at(self.x)
-        above = seam - np.maximum(upper + UPPER_FADE, SPREAD_ABOVE) - FULL_GAP
-        below = seam + lower + FULL_GAP + max(JAW_FADE, SPREAD_BELOW)
-        return (np.abs(self.x) < REACH) & (self.v > above) & (self.v < below)
+        height = self.v - seam
+        beside = np.maximum(np.abs(self.x) - NARROW, 0)
+        jaw = np.minimum(_inside_jaw(beside, height - lower - FULL_GAP), height)
+        lip = np.minimum(0.5 - beside, height + upper + UPPER_FADE + FULL_GAP)
+        above = np.minimum(lip, -height)
+        return np.maximum(np.maximum(jaw, above), _nearness(beside, 0.95 * height))
 
     def lips(self) -> np.ndarray:
         """Return bool (h, w): the lips, in any pose, and what lies between them."""
@@ -189,6 +192,7 @@ class WarpGrid:
         under = v - seam - drop * lens - lower
         jaw_share = _eased(under / JAW_BLEND)
         moved = (lens + (jaw - lens) * jaw_share) * (1 - _eased(under / JAW_FADE))
+        moved *= _eased(JAW_EDGE * _inside_jaw(x, under))
         return Fields(along, above, rest - drop * moved, depth, gap * lens, x)
 
 
@@ -203,6 +207,19 @@ def enlarged(field: np.ndarray, step: int) -> np.ndarray:
         return field
     height, width = field.shape
     return cv2.resize(field, (width * step, height * step), interpolation=cv2.INTER_LINEAR)
+
+
+def _inside_jaw(x: np.ndarray, under: np.ndarray) -> np.ndarray:
+    """Return 1 in the middle of the jaw, 0 on its outline, an ellipse under the lower lip."""
+    down = np.maximum(under, 0) / JAW_FADE
+    return 1 - x * x / REACH**2 - down * down
+
+
+def _nearness(x: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Return 1 between the corners, falling to 0 where the spread has died out."""
+    beside = np.maximum(np.abs(x) - 0.5, 0) / (REACH - 0.5)
+    upright = height / np.where(height < 0, SPREAD_ABOVE, SPREAD_BELOW)
+    return 1 - np.hypot(beside, upright)
 
 
 def _eased(value: np.ndarray) -> np.ndarray:

@@ -188,6 +188,20 @@ def test_skin_is_stretched_but_never_folded(opening: float, spread: float, parte
     assert np.diff(grid.x + fields.along, axis=1).min() > 0.4 * spacing
 
 
+@pytest.mark.parametrize(("opening", "spread"), POSES)
+def test_motion_has_died_out_where_the_mask_ends(opening: float, spread: float) -> None:
+    lips = lips_at(200, 200, 100)
+    mouth, table = MouthFrame.of(lips), LipTable.of(lips)
+    grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(200, 200))
+    fields = grid.posed(opening, spread)
+    outside = grid.support() <= 0
+    for field in (
+        fields.along,
+        np.where(fields.depth > fields.gap / 2, fields.below, fields.above),
+    ):
+        assert np.abs(100 * field[outside]).max() < 1 / 32  # pixels; the resampling's own step
+
+
 def test_opening_a_little_changes_the_picture_a_little() -> None:
     lips = lips_at(256, 250, 100)
     puppet = Puppet(face((512, 512), lips), lips)
