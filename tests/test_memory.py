@@ -1,0 +1,30 @@
+"""Memory does not grow with length: the committed benchmark on short clips of a small picture."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARK = Path(__file__).resolve().parent.parent / "benchmarks" / "memory.py"
+
+
+@pytest.mark.parametrize("avatar", ["still", "video"])
+def test_20_seconds_take_no_more_memory_than_5(avatar: str) -> None:
+    command = [sys.executable, str(BENCHMARK), "--json", "--avatar", avatar]
+
+    done = subprocess.run(
+        [*command, "--seconds", "5", "20", "--sizes", "320x240"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout, done.stderr
+    measured = json.loads(done.stdout)
+    assert [row["frames"] for row in measured["rows"]] == [125, 500]
+    assert {row["mode"] for row in measured["rows"]} == {"puppet"}
+    assert measured["passed"], measured["growth"]
