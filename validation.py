@@ -40,7 +40,7 @@ def validate(prompt: Prompt, nodes: NodeTable) -> None:
     Raises GraphError with the first problems, each naming its node; all of them are logged.
     As in the host, only what the output nodes need is checked beyond its class.
     """
-    _raise_all(_broken_structure(prompt))
+    check_structure(prompt)
     declared = definitions(nodes)
     _raise_all(_unknown_classes(prompt, declared))
     outputs = output_nodes(prompt, declared)
@@ -57,6 +57,11 @@ def validate(prompt: Prompt, nodes: NodeTable) -> None:
         check = _NodeCheck(prompt, node_id, declared, nodes[prompt[node_id]["class_type"]], sockets)
         problems += [f"{describe(prompt, node_id)}: {problem}" for problem in check.problems()]
     _raise_all(problems)
+
+
+def check_structure(prompt: Any) -> None:
+    """Raise GraphError unless this maps ids to nodes that have a class and inputs."""
+    _raise_all(_broken_structure(prompt))
 
 
 def _raise_all(problems: Iterable[str]) -> None:

@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "graph": {"errors", "prompt", "validation", "node_calls"},
     "workflow_json": {"errors", "prompt", "widget_places"},
     "widget_places": {"errors", "prompt"},
+    "config_options": {"errors", "prompt"},
     "comfy_client": {"errors"},
     "host": {"errors", "system_memory", "comfy_host"},
     "comfy_host": {"host", "errors"},
@@ -65,7 +66,7 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": {"nodes"},
     "__main__": {"cli"},
 }
-EVERYTHING = {"cli", "cli_commands"}
+EVERYTHING = {"cli", "headless", "doctor"}
 
 
 def modules() -> list[str]:

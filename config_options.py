@@ -1,0 +1,128 @@
+"""Command-line options made from a configuration dataclass, and configuration files for it.
+
+Names and defaults come from the dataclass, explanations from the nodes' tooltips, so that the
+editor, the command line and Python say the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import AvatarVideoError
+from .prompt import suggestion
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class ConfigOptions:
+    """What turns a dataclass into options.
+
+    choices: field -> what it may be. helps: field -> one sentence.
+    readers: field -> what makes its value from a text; others follow their default's type.
+    """
+
+    config: type
+    choices: Mapping[str, tuple[str, ...]]
+    helps: Mapping[str, str]
+    readers: Mapping[str, Callable[[str], Any]]
+
+    def options(self) -> list[click.Option]:
+        """Return one option for each field; all are None unless given."""
+        return [self._option(field) for field in dataclasses.fields(self.config)]
+
+    def _option(self, field: dataclasses.Field[Any]) -> click.Option:
+        kind: Any = str
+        if field.name in self.choices:
+            kind = click.Choice(list(self.choices[field.name]))
+        elif field.name not in self.readers and isinstance(field.default, (int, float)):
+            kind = type(field.default)
+        shown = "" if field.default in (None, "") else f" [default: {field.default}]"
+        help_text = self.helps.get(field.name, "") + shown
+        return click.Option([_flag(field.name)], type=kind, default=None, help=help_text)
+
+    def make(self, given: Mapping[str, Any], file: Path | None) -> Any:
+        """Return the configuration: options, then the file, then the defaults.
+
+        given: option values by field, None where not given. Raises click.UsageError for a value
+        that is out of range, AvatarVideoError for a file that cannot be read.
+        """
+        values = read_config(file, self.config) if file is not None else {}
+        self._check_types(values)
+        values |= {name: value for name, value in given.items() if value is not None}
+        try:
+            for name, reader in self.readers.items():
+                if isinstance(values.get(name), str):
+                    values[name] = reader(values[name])
+            return self.config(**values)
+        except (ValueError, TypeError, AvatarVideoError) as error:
+            raise click.UsageError(str(error)) from error
+
+    def _check_types(self, values: Mapping[str, Any]) -> None:
+        for field in dataclasses.fields(self.config):
+            if field.name not in values or field.name in self.readers:
+                continue
+            value, kind = values[field.name], type(field.default)
+            fits = isinstance(value, (int, float) if kind is float else kind)
+            if kind in _KINDS and (not fits or isinstance(value, bool)):
+                raise click.UsageError(f"Expected {field.name} as {_KINDS[kind]}, got {value!r}.")
+
+
+_KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text"}
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def read_config(path: Path, config: type) -> dict[str, Any]:
+    """Return the values of a TOML or JSON file by field; dashes count as underscores."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+    except OSError as error:
+        raise AvatarVideoError(
+            f"Cannot read the configuration {path}: {error.strerror}."
+        ) from error
+    except ValueError as error:
+        kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
+        raise AvatarVideoError(f"Expected {kind} in {path}, it is broken: {error}.") from error
+    if not isinstance(values, dict):
+        raise AvatarVideoError(
+            f"Expected names and values in {path}, got a {type(values).__name__}."
+        )
+    found = {str(name).replace("-", "_"): value for name, value in values.items()}
+    known = [field.name for field in dataclasses.fields(config)]
+    for name in found:
+        if name not in known:
+            raise AvatarVideoError(
+                f"There is no option {name!r} in {path}{suggestion(name, known)}: "
+                f"there are {', '.join(known)}."
+            )
+    return found
+
+
+class ConfigCommand(click.Command):
+    """A command whose options are made from a dataclass when it is used, not at import."""
+
+    def __init__(self, *args: Any, configuration: Callable[[], ConfigOptions], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._configuration = configuration
+        self._is_complete = False
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if not self._is_complete:
+            self.params += self._configuration().options()
+            self._is_complete = True
+        return super().get_params(ctx)

@@ -1,0 +1,211 @@
+"""Runs a workflow file without ComfyUI: settings from the command line, our nodes and stand-ins."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import EncodeError, GraphError
+from .graph import NodeEvent, ResultCache, run, validate
+from .host import Host
+from .prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion
+from .validation import check_structure
+from .workflow_json import is_editor_format, read_workflow, to_prompt
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One ``NODE.INPUT=VALUE``: ``target`` is the part before the "="."""
+
+    target: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Setting:
+        """Read it. Raises ValueError when it is something else."""
+        target, equals, value = text.partition("=")
+        if not equals or "." not in target.strip("."):
+            raise ValueError(f"Expected NODE.INPUT=VALUE, got {text!r}.")
+        return cls(target, value)
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow ready to run; ``editor`` is the file's own object where it is the editor's."""
+
+    prompt: dict[str, Any]
+    editor: dict[str, Any] | None
+
+    @property
+    def extra_pnginfo(self) -> dict[str, Any] | None:
+        """What ComfyUI hands to nodes that keep the workflow in their files."""
+        return None if self.editor is None else {"workflow": self.editor}
+
+
+@dataclass
+class WorkflowResult:
+    """What a workflow left.
+
+    files: written into the output folder, in the order of their nodes.
+    texts: node id -> what an output node shows.
+    blocked: node id -> why an input was blocked.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    blocked: dict[str, str] = field(default_factory=dict)
+
+
+def load_workflow(
+    path: Path, declared: Mapping[str, NodeDefinition], settings: Iterable[Setting] = ()
+) -> Workflow:
+    """Read a workflow of either format and apply settings to it. Raises GraphError."""
+    document = read_workflow(path)
+    prompt = to_prompt(document, declared)
+    check_structure(prompt)
+    for setting in settings:
+        _apply(prompt, declared, setting)
+    return Workflow(prompt, document if is_editor_format(document) else None)
+
+
+def _apply(
+    prompt: dict[str, Any], declared: Mapping[str, NodeDefinition], setting: Setting
+) -> None:
+    node_id, name = _find(prompt, setting.target)
+    node = prompt[node_id]
+    definition = declared.get(node.get("class_type", ""))
+    if definition is None or name not in definition.inputs:
+        known = definition.inputs if definition is not None else node.get("inputs", {})
+        raise GraphError(
+            f"{describe(prompt, node_id)} has no input {name!r}{suggestion(name, known)}: "
+            f"it has {', '.join(known)}."
+        )
+    value = _value(setting.value, definition.inputs[name])
+    prompt[node_id] = node | {"inputs": node.get("inputs", {}) | {name: value}}
+
+
+def _find(prompt: Mapping[str, Any], target: str) -> tuple[str, str]:
+    """Split a target where its first part names a node: by id, else title, else class."""
+    dots = [i for i, letter in enumerate(target) if letter == "."]
+    for dot in reversed(dots):  # titles may hold dots, and so may inputs
+        name = target[:dot]
+        for found in _matches(prompt, name):
+            if len(found) > 1:
+                raise GraphError(
+                    f"Expected one node named {name!r}, found {len(found)}: use an id, "
+                    + " or ".join(f"{n}.{target[dot + 1 :]}" for n in found)
+                    + "."
+                )
+            if found:
+                return found[0], target[dot + 1 :]
+    wanted = target[: dots[-1]]
+    names = [node["class_type"] for node in prompt.values()]
+    raise GraphError(
+        f"Expected a node with the id, title or class {wanted!r}, found none"
+        f"{suggestion(wanted, names)}: the workflow has "
+        f"{', '.join(describe(prompt, n) for n in _ordered(prompt))}."
+    )
+
+
+def _matches(prompt: Mapping[str, Any], name: str) -> list[list[str]]:
+    nodes = [(n, prompt[n]) for n in _ordered(prompt)]
+    return [
+        [n for n, _ in nodes if n == name],
+        [n for n, node in nodes if (node.get("_meta") or {}).get("title") == name],
+        [n for n, node in nodes if node.get("class_type") == name],
+    ]
+
+
+def _ordered(prompt: Mapping[str, Any]) -> list[str]:
+    return sorted(prompt, key=natural_order)
+
+
+def _value(text: str, definition: InputDefinition) -> Any:
+    """Read a value as its input's type wants it; what does not fit is left to the validation."""
+    if definition.type == "STRING":
+        return text
+    if definition.choices is not None:
+        same = [choice for choice in definition.choices if str(choice) == text]
+        if same:
+            return same[0]
+        if Path(text).expanduser().is_file():
+            return str(Path(text).expanduser().absolute())
+    try:
+        value = json.loads(text.lower() if definition.type == "BOOLEAN" else text)
+    except ValueError:
+        return text
+    is_widget = definition.choices is not None or definition.type in ("INT", "FLOAT", "BOOLEAN")
+    return {"__value__": value} if is_widget and isinstance(value, list) else value
+
+
+def node_table() -> tuple[dict[str, type], dict[str, str]]:
+    """Return the node classes of a run without ComfyUI, and their display names."""
+    from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+    from .nodes.core_stand_ins import CORE_STAND_INS
+
+    return CORE_STAND_INS | NODE_CLASS_MAPPINGS, dict(NODE_DISPLAY_NAME_MAPPINGS)
+
+
+def run_workflow(
+    workflow: Workflow,
+    host: Host,
+    nodes: Mapping[str, type],
+    *,
+    on_event: Callable[[NodeEvent], None] = lambda event: None,
+    cache: ResultCache | None = None,
+) -> WorkflowResult:
+    """Run a workflow into the host's output folder; between nodes the host may cancel.
+
+    Validates before anything is run or made. Raises GraphError or what a node raises; EncodeError
+    when the folder cannot be written.
+    """
+    import torch
+
+    validate(workflow.prompt, nodes)
+    check_output_folder(host.output_directory)
+
+    def note(event: NodeEvent) -> None:
+        host.check_cancelled()
+        on_event(event)
+
+    with torch.inference_mode():
+        result = run(
+            workflow.prompt,
+            nodes,
+            on_event=note,
+            cache=cache,
+            extra_pnginfo=workflow.extra_pnginfo,
+        )
+    found = WorkflowResult(blocked=result.blocked)
+    for node_id in result.outputs:
+        ui = result.ui.get(node_id, {})
+        for entries in ui.values():
+            found.files += _files(entries, host.output_directory)
+        if "text" in ui:
+            found.texts[node_id] = [str(text) for text in ui["text"]]
+    return found
+
+
+def _files(entries: list[Any], folder: Path) -> list[Path]:
+    return [
+        folder / entry.get("subfolder", "") / entry["filename"]
+        for entry in entries
+        if isinstance(entry, Mapping) and entry.get("type") == "output" and "filename" in entry
+    ]
+
+
+def check_output_folder(folder: Path) -> None:
+    """Make a folder if it is not there and try whether it can be written. Raises EncodeError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EncodeError(
+            f"Expected an output folder that can be written, got {str(folder)!r}: "
+            f"{error.strerror}; choose another with --output-dir."
+        ) from error
