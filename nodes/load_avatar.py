@@ -68,7 +68,7 @@ class LoadAvatar:
     def IS_CHANGED(cls, avatar: str, mouth: str = "", face_index: int = 0) -> tuple[float, ...]:
         return fingerprint(current_host(), avatar)
 
-    def load(self, avatar: str, mouth: str, face_index: int) -> tuple[Any, ...]:
+    def load(self, avatar: str, mouth: str, face_index: int) -> dict[str, Any]:
         from ..inputs import load_avatar, parse_corners
         from ..musetalk.face.locate import draw_overlay, locate_face
 
@@ -76,4 +76,6 @@ class LoadAvatar:
         loaded = load_avatar(path, corners=parse_corners(mouth), face_index=face_index)
         frame = loaded.first_frame()
         location = locate_face(frame, face_index=face_index, corners=loaded.corners)
-        return loaded, one_image(frame), one_image(draw_overlay(frame, location))
+        lips = [list(location.lips.corners)] if location.lips is not None else []
+        result = (loaded, one_image(frame), one_image(draw_overlay(frame, location)))
+        return {"ui": {"avatar_lips": lips, "text": [location.reason]}, "result": result}
