@@ -28,6 +28,10 @@ LEAD_FRAMES = 1.0  # lips are in place before the sound comes
 SMOOTHING_FRAMES = 0.9  # deviation of the Gaussian before the scaling
 LAST_SMOOTHING_FRAMES = 0.5  # and after the step limit
 MAX_STEP = 0.3  # of the full range per frame
+LIVELINESS = 0.6  # power on the opening: below 1 lifts what lies between shut and wide open
+PHRASE_SECONDS = 0.6  # to either side: the stretch whose loudness makes a phrase loud or soft
+LIFT = 0.6  # share of its shortfall that a soft phrase is given back
+LIFT_UP_TO_DB = 12.0
 SPREAD_SMOOTHING_SECONDS = 0.055  # corners are slower than jaws
 SHUT_BELOW = 0.02  # taken off the opening: what smoothing leaves of a closure
 LEAST_RANGE = 0.05  # of the raw opening, between its low and high percentile
@@ -129,7 +133,7 @@ def _power(speech: np.ndarray) -> Iterator[np.ndarray]:
 
 def _spoken(level: np.ndarray) -> np.ndarray:
     """Return which windows (K,) hold speech, by the recording's own floor and peak."""
-    peak = float(np.percentile(level, 95))
+    peak = _peak(level)
     if peak < SILENT_PEAK_DB:
         return np.zeros(len(level), bool)
     heard = level[level > peak - PADDING_DB]
@@ -140,17 +144,35 @@ def _spoken(level: np.ndarray) -> np.ndarray:
     return level > begin
 
 
+def _peak(level: np.ndarray) -> float:
+    """Return the level that the loudest twentieth, or the loudest second if shorter, exceeds."""
+    loudest = max(1, min(len(level) // 20, round(WINDOWS_PER_SECOND)))
+    return float(np.partition(level, -loudest)[-loudest])
+
+
+def _evened(level: np.ndarray) -> np.ndarray:
+    """Return levels (K,) with softly spoken phrases lifted part of the way to the loud ones."""
+    reach = round(PHRASE_SECONDS * WINDOWS_PER_SECOND)
+    padded = np.pad(_smoothed(level, 5), reach, mode="edge")
+    phrase = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
+    shortfall = _peak(level) - _smoothed(phrase, reach / 2)
+    return level + LIFT * np.clip(shortfall, 0, LIFT_UP_TO_DB)
+
+
 def _opening(bands: _Bands, spoken: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
     """Return the opening (T,) at ``times``, not yet silenced."""
     if not spoken.any():
         return np.zeros(len(times))
     floor = 1e-20 + 1e-4 * bands.open[spoken].mean()
     ratio = np.log((bands.open + floor) / (bands.voice + bands.hiss + floor))
-    raw = np.where(spoken, _ranked(bands.level, spoken) * _ranked(ratio, spoken), 0.0)
+    openness = _ranked(_evened(bands.level), spoken) * _ranked(ratio, spoken)
+    raw = np.where(spoken, openness**LIVELINESS, 0.0)
     curve = _sampled(_smoothed(raw, SMOOTHING_FRAMES * FRAME_SECONDS * WINDOWS_PER_SECOND), times)
     heard = _sampled(spoken.astype(float), times) > 0.5
     low = float(np.percentile(curve[heard], 5)) if heard.any() else 0.0
     high = float(np.percentile(curve, 95))
+    if heard.any():  # where silence prevails, the overall percentile says nothing
+        high = max(high, float(np.percentile(curve[heard], 85)))
     if high - low < LEAST_RANGE:  # a held note, or one word in a long silence
         low, high = 0.0, max(float(curve.max()), LEAST_RANGE)
     scaled = np.clip((curve - low) / (high - low), 0, 1)

@@ -120,6 +120,26 @@ def test_loudness_of_the_recording_does_not_matter(gain: float) -> None:
     np.testing.assert_allclose(scaled.spread, plain.spread, atol=0.05)
 
 
+def test_one_phrase_in_a_long_silence_is_spoken() -> None:
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(90 * RATE)
+    phrase = synthetic_speech()[: 3 * RATE]
+    noise[40 * RATE : 43 * RATE] += phrase
+    opening = motion_of(noise.astype(np.float32)).opening
+    spoken = opening[1000:1075]
+    assert spoken.max() > 0.8
+    assert 0.2 < (spoken < 0.15).mean() < 0.8
+    assert not opening[:995].any()
+    assert not opening[1080:].any()
+
+
+def test_softly_spoken_phrase_opens_the_mouth_too() -> None:
+    speech = synthetic_speech()
+    softer = np.concatenate([speech, 0.25 * speech, speech]).astype(np.float32)
+    opening = motion_of(softer).opening
+    frames = len(opening) // 3
+    assert opening[frames : 2 * frames].max() > 0.5 * opening[:frames].max()
+
+
 def test_constant_offset_does_not_matter() -> None:
     speech = synthetic_speech()
     np.testing.assert_allclose(motion_of(speech + 0.3).opening, motion_of(speech).opening, atol=0.1)
