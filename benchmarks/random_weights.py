@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -21,22 +22,27 @@ def fill_randomly(module: nn.Module, seed: int = 0, *, gain: float = 1.0) -> nn.
     gain: standard deviation of a weight times the square root of its fan-in; 1.4 keeps the
         signal's size through ReLUs.
     """
-    generator = torch.Generator().manual_seed(seed)
+    source = np.random.default_rng(seed)
     for name, tensor in sorted(module.state_dict().items()):
-        fill_tensor(name, tensor, generator, gain)
+        tensor.copy_(random_tensor(name, tuple(tensor.shape), source, gain))
     return module.eval().requires_grad_(False)
 
 
-def fill_tensor(name: str, tensor: Tensor, generator: torch.Generator, gain: float = 1.0) -> None:
-    """Overwrite one tensor in place according to what its key says it is."""
+def random_tensor(
+    name: str, shape: tuple[int, ...], source: np.random.Generator, gain: float = 1.0
+) -> Tensor:
+    """Return float32 values (int64 for a counter) as what the key says the tensor is.
+
+    NumPy draws them, because torch's normal numbers differ between processors.
+    """
     if name.endswith("num_batches_tracked"):
-        tensor.fill_(1)
-    elif name.endswith("running_var"):
-        tensor.uniform_(0.5, 1.5, generator=generator)
-    elif name.endswith(("bias", "beta", "running_mean")):
-        tensor.normal_(0.0, 0.2, generator=generator)
-    elif tensor.ndim <= 1 or name.endswith("gamma"):
-        tensor.normal_(1.0, 0.2, generator=generator)
-    else:
-        fan_in = tensor.numel() // tensor.shape[0]
-        tensor.normal_(0.0, gain * fan_in**-0.5, generator=generator)
+        return torch.ones(shape, dtype=torch.int64)
+    if name.endswith("running_var"):
+        return torch.from_numpy(source.uniform(0.5, 1.5, shape).astype(np.float32))
+    values = torch.from_numpy(source.standard_normal(shape, dtype=np.float32))
+    if name.endswith(("bias", "beta", "running_mean")):
+        return values.mul_(0.2)
+    if len(shape) <= 1 or name.endswith("gamma"):
+        return values.mul_(0.2).add_(1.0)
+    fan_in = values.numel() // shape[0]
+    return values.mul_(gain * fan_in**-0.5)
