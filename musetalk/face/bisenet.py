@@ -1,0 +1,246 @@
+"""BiSeNet: which part of the face every pixel of a head-and-shoulders picture belongs to.
+
+ResNet-18 variant of Yu et al. 2018 for the published ``79999_iter.pth``, whose state-dict keys
+these are; the file holds the ResNet trunk as well, so no other file is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+PARSING_SIZE = 512  # pixels on each side; all mask widths are meant in this picture
+MEANS = (0.485, 0.456, 0.406)  # of R, G, B, 0..1
+DEVIATIONS = (0.229, 0.224, 0.225)
+
+
+class FacePart(IntEnum):
+    """The classes, numbered as in CelebAMask-HQ."""
+
+    BACKGROUND = 0
+    SKIN = 1
+    LEFT_BROW = 2
+    RIGHT_BROW = 3
+    LEFT_EYE = 4
+    RIGHT_EYE = 5
+    GLASSES = 6
+    LEFT_EAR = 7
+    RIGHT_EAR = 8
+    EARRING = 9
+    NOSE = 10
+    MOUTH = 11
+    UPPER_LIP = 12
+    LOWER_LIP = 13
+    NECK = 14
+    NECKLACE = 15
+    CLOTH = 16
+    HAIR = 17
+    HAT = 18
+
+
+@dataclass(frozen=True)
+class BiSeNetConfig:
+    """Channels of the network; the defaults are those of the published weights.
+
+    stages: of the four ResNet stages; context: of the coarse path; side: of the two heads that
+    only training used.
+    """
+
+    stages: tuple[int, int, int, int] = (64, 128, 256, 512)
+    context: int = 128
+    side: int = 64
+    classes: int = len(FacePart)
+
+
+@torch.no_grad()
+def parse_face(network: BiSeNet, crop: np.ndarray) -> np.ndarray:
+    """Return the class of every pixel, uint8 (512, 512), of a crop stretched to that size.
+
+    crop: uint8 RGB (h, w, 3). Pillow's bilinear filter is part of the result: unlike OpenCV's it
+    averages when it shrinks.
+    """
+    size = (PARSING_SIZE, PARSING_SIZE)
+    resized = np.array(Image.fromarray(crop).resize(size, Image.Resampling.BILINEAR))
+    weight = network.conv_out.conv_out.weight
+    image = torch.from_numpy(resized).to(weight.device).permute(2, 0, 1).float() / 255
+    means, deviations = (image.new_tensor(values)[:, None, None] for values in (MEANS, DEVIATIONS))
+    logits = network(((image - means) / deviations).unsqueeze(0).to(weight.dtype))
+    return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+class BiSeNet(nn.Module):
+    """Picture to class logits.
+
+    between_blocks: called before every block of the trunk and before the fusion when set, on the
+        calling thread; it may raise to stop the pass. Leave it None when the network is to be
+        compiled.
+    """
+
+    between_blocks: Callable[[], None] | None = None
+
+    def __init__(self, config: BiSeNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or BiSeNetConfig()
+        fused = config.stages[1] + config.context
+        self.cp = ContextPath(config)
+        self.ffm = FeatureFusion(fused)
+        self.conv_out = OutputHead(fused, fused, config.classes)
+        self.conv_out16 = OutputHead(config.context, config.side, config.classes)
+        self.conv_out32 = OutputHead(config.context, config.side, config.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, 19, H, W).
+
+        images (B, 3, H, W): RGB less the means, divided by the deviations; 512 x 512 was trained.
+        """
+        fine, context = self.cp(images, self.between_blocks)
+        if self.between_blocks:
+            self.between_blocks()
+        logits = self.conv_out(self.ffm(fine, context))
+        return functional.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)
+
+
+class ConvBNReLU(nn.Module):
+    """Convolution, batch norm, ReLU."""
+
+    def __init__(self, channels: int, out_channels: int, size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out_channels, size, padding=size // 2, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.relu(self.bn(self.conv(inputs)))
+
+
+class OutputHead(nn.Module):
+    """Features to class logits at the features' size."""
+
+    def __init__(self, channels: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.conv = ConvBNReLU(channels, width, 3)
+        self.conv_out = nn.Conv2d(width, classes, 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.conv_out(self.conv(features))
+
+
+class ResidualBlock(nn.Module):
+    """ResNet's basic block."""
+
+    def __init__(self, channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample = None
+        if stride != 1 or channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = functional.relu(self.bn1(self.conv1(inputs)))
+        hidden = self.bn2(self.conv2(hidden))
+        return functional.relu(
+            hidden + (inputs if self.downsample is None else self.downsample(inputs))
+        )
+
+
+class ResNet18(nn.Module):
+    """The trunk, without its classifier."""
+
+    def __init__(self, stages: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, stages[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stages[0])
+        channels = stages[0]
+        for index, width in enumerate(stages, start=1):
+            blocks = (
+                ResidualBlock(channels, width, stride=1 if index == 1 else 2),
+                ResidualBlock(width, width, stride=1),
+            )
+            self.add_module(f"layer{index}", nn.Sequential(*blocks))
+            channels = width
+
+    def forward(
+        self, images: Tensor, between_blocks: Callable[[], None] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features at an eighth, a sixteenth and a thirty-second of the size."""
+        hidden = functional.relu(self.bn1(self.conv1(images)))
+        hidden = functional.max_pool2d(hidden, 3, stride=2, padding=1)
+        features = []
+        for index in range(1, 5):
+            for block in self.get_submodule(f"layer{index}").children():
+                if between_blocks:
+                    between_blocks()
+                hidden = block(hidden)
+            features.append(hidden)
+        return features[1], features[2], features[3]
+
+
+class AttentionRefinement(nn.Module):
+    """Weigh each channel by a function of all channels' means."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = ConvBNReLU(channels, out_channels, 3)
+        self.conv_atten = nn.Conv2d(out_channels, out_channels, 1, bias=False)
+        self.bn_atten = nn.BatchNorm2d(out_channels)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        features = self.conv(inputs)
+        weights = self.bn_atten(self.conv_atten(_means(features)))
+        return features * torch.sigmoid(weights)
+
+
+class ContextPath(nn.Module):
+    """The trunk, and its coarse features brought back to an eighth of the size."""
+
+    def __init__(self, config: BiSeNetConfig) -> None:
+        super().__init__()
+        self.resnet = ResNet18(config.stages)
+        self.arm16 = AttentionRefinement(config.stages[2], config.context)
+        self.arm32 = AttentionRefinement(config.stages[3], config.context)
+        self.conv_head32 = ConvBNReLU(config.context, config.context, 3)
+        self.conv_head16 = ConvBNReLU(config.context, config.context, 3)
+        self.conv_avg = ConvBNReLU(config.stages[3], config.context, 1)
+
+    def forward(
+        self, images: Tensor, between_blocks: Callable[[], None] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the fine features and the context, both at an eighth of the size."""
+        eighth, sixteenth, last = self.resnet(images, between_blocks)
+        if between_blocks:
+            between_blocks()
+        context = self.arm32(last) + self.conv_avg(_means(last))
+        context = self.conv_head32(functional.interpolate(context, sixteenth.shape[2:]))
+        context = self.arm16(sixteenth) + context
+        return eighth, self.conv_head16(functional.interpolate(context, eighth.shape[2:]))
+
+
+class FeatureFusion(nn.Module):
+    """Join fine features and context, and strengthen the channels that matter."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convblk = ConvBNReLU(channels, channels, 1)
+        self.conv1 = nn.Conv2d(channels, channels // 4, 1, bias=False)
+        self.conv2 = nn.Conv2d(channels // 4, channels, 1, bias=False)
+
+    def forward(self, fine: Tensor, context: Tensor) -> Tensor:
+        features = self.convblk(torch.cat([fine, context], dim=1))
+        weights = torch.sigmoid(self.conv2(functional.relu(self.conv1(_means(features)))))
+        return features * weights + features
+
+
+def _means(features: Tensor) -> Tensor:
+    return features.mean(dim=(2, 3), keepdim=True)

@@ -1,0 +1,221 @@
+"""S3FD: find faces of any size in a whole frame.
+
+Network and decoding of Zhang et al. 2017 for the published ``s3fd-619a316812.pth``, whose
+state-dict keys these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+MEANS = (104.0, 117.0, 123.0)  # of blue, green, red in the training pictures, 0..255
+SCORE_THRESHOLD = 0.5
+OVERLAP_THRESHOLD = 0.3
+FIRST_STRIDE = 4  # pixels between the cells of the finest level; doubles with every level
+PRIOR_STRIDES = 4  # a cell's prior is a square of this many strides
+CENTER_VARIANCE = 0.1
+SIZE_VARIANCE = 0.2
+SMALLEST_SIDE = 32  # below, the fifth pooling leaves nothing
+NORM_EPSILON = 1e-10
+
+
+@dataclass(frozen=True)
+class S3FDConfig:
+    """Channels of the network; the defaults are those of the published weights."""
+
+    stages: tuple[int, int, int, int, int] = (64, 128, 256, 512, 512)
+    fc: int = 1024
+    conv6: tuple[int, int] = (256, 512)
+    conv7: tuple[int, int] = (128, 256)
+
+
+class ScoredBox(NamedTuple):
+    """A face in pixels of the frame, possibly beyond its borders; score 0.5..1."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float
+
+
+@torch.no_grad()
+def detect_faces(
+    network: S3FD, frame: np.ndarray, *, means_in_rgb_order: bool = True
+) -> list[ScoredBox]:
+    """Return the faces of one frame, the most certain first; none in a frame under 32 pixels.
+
+    frame: uint8 RGB (H, W, 3).
+    means_in_rgb_order: take the blue mean from the red channel and the other way round, as the
+        reference does with these weights; False takes each from its own channel.
+    """
+    if min(frame.shape[:2]) < SMALLEST_SIDE:
+        return []
+    weight = network.conv1_1.weight
+    means = MEANS if means_in_rgb_order else MEANS[::-1]
+    image = torch.from_numpy(np.ascontiguousarray(frame)).to(weight.device)
+    image = (
+        image.permute(2, 0, 1).float() - torch.tensor(means, device=weight.device)[:, None, None]
+    )
+    levels = network(image.unsqueeze(0).to(weight.dtype))
+    boxes, scores = decode_levels(levels)
+    kept = suppress_overlaps(boxes, scores)
+    return [
+        ScoredBox(x0, y0, x1, y1, score)
+        for (x0, y0, x1, y1), score in zip(boxes[kept].tolist(), scores[kept].tolist(), strict=True)
+    ]
+
+
+def decode_levels(levels: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes (N, 4) and scores (N,) of the cells above the threshold, float32.
+
+    levels: what the network returns for one frame. The reference also takes faint cells along
+    and drops them in the end; they never displace a stronger one, so dropping them here is equal.
+    """
+    boxes, scores = [], []
+    for level, (logits, offsets) in enumerate(levels):
+        stride = FIRST_STRIDE * 2**level
+        probabilities = functional.softmax(logits[0].float(), dim=0)[1].cpu()
+        rows, columns = torch.where(probabilities > SCORE_THRESHOLD)
+        offset = offsets[0].float().cpu()[:, rows, columns].T
+        side = float(PRIOR_STRIDES * stride)
+        centers = torch.stack([columns, rows], dim=1).float() * stride + stride / 2
+        centers = centers + offset[:, :2] * CENTER_VARIANCE * side
+        sizes = side * torch.exp(offset[:, 2:] * SIZE_VARIANCE)
+        corners = centers - sizes / 2
+        boxes.append(torch.cat([corners, corners + sizes], dim=1))
+        scores.append(probabilities[rows, columns])
+    return torch.cat(boxes).numpy(), torch.cat(scores).numpy()
+
+
+def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
+    """Return the indices of the boxes to keep, the most certain first.
+
+    Of two boxes whose intersection over union is above 0.3 the less certain goes. Sides count one
+    pixel more than the difference of their ends, as the weights' authors count.
+    """
+    x0, y0, x1, y1 = boxes.T
+    areas = (x1 - x0 + 1) * (y1 - y0 + 1)
+    order = scores.argsort(kind="stable")[::-1]
+    kept: list[int] = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        width = np.minimum(x1[best], x1[rest]) - np.maximum(x0[best], x0[rest]) + 1
+        height = np.minimum(y1[best], y1[rest]) - np.maximum(y0[best], y0[rest]) + 1
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        order = rest[shared / (areas[best] + areas[rest] - shared) <= OVERLAP_THRESHOLD]
+    return kept
+
+
+class S3FD(nn.Module):
+    """VGG-16 trunk with a score and a box head on six levels.
+
+    between_blocks: called before every convolution of the trunk when set, on the calling thread;
+        it may raise to stop the pass. Leave it None when the network is to be compiled.
+    """
+
+    between_blocks: Callable[[], None] | None = None
+
+    def __init__(self, config: S3FDConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or S3FDConfig()
+        one, two, three, four, five = config.stages
+        self.conv1_1 = _conv3(3, one)
+        self.conv1_2 = _conv3(one, one)
+        self.conv2_1 = _conv3(one, two)
+        self.conv2_2 = _conv3(two, two)
+        self.conv3_1 = _conv3(two, three)
+        self.conv3_2 = _conv3(three, three)
+        self.conv3_3 = _conv3(three, three)
+        self.conv4_1 = _conv3(three, four)
+        self.conv4_2 = _conv3(four, four)
+        self.conv4_3 = _conv3(four, four)
+        self.conv5_1 = _conv3(four, five)
+        self.conv5_2 = _conv3(five, five)
+        self.conv5_3 = _conv3(five, five)
+        # Padding 3 instead of 1 makes this and the coarser maps larger than the frame's share.
+        self.fc6 = nn.Conv2d(five, config.fc, 3, padding=3)
+        self.fc7 = nn.Conv2d(config.fc, config.fc, 1)
+        self.conv6_1 = nn.Conv2d(config.fc, config.conv6[0], 1)
+        self.conv6_2 = nn.Conv2d(*config.conv6, 3, stride=2, padding=1)
+        self.conv7_1 = nn.Conv2d(config.conv6[1], config.conv7[0], 1)
+        self.conv7_2 = nn.Conv2d(*config.conv7, 3, stride=2, padding=1)
+        self.conv3_3_norm = L2Norm(three)
+        self.conv4_3_norm = L2Norm(four)
+        self.conv5_3_norm = L2Norm(five)
+        # Four scores on the finest level: three kinds of background, one face.
+        self.conv3_3_norm_mbox_conf = _conv3(three, 4)
+        self.conv3_3_norm_mbox_loc = _conv3(three, 4)
+        self.conv4_3_norm_mbox_conf = _conv3(four, 2)
+        self.conv4_3_norm_mbox_loc = _conv3(four, 4)
+        self.conv5_3_norm_mbox_conf = _conv3(five, 2)
+        self.conv5_3_norm_mbox_loc = _conv3(five, 4)
+        self.fc7_mbox_conf = _conv3(config.fc, 2)
+        self.fc7_mbox_loc = _conv3(config.fc, 4)
+        self.conv6_2_mbox_conf = _conv3(config.conv6[1], 2)
+        self.conv6_2_mbox_loc = _conv3(config.conv6[1], 4)
+        self.conv7_2_mbox_conf = _conv3(config.conv7[1], 2)
+        self.conv7_2_mbox_loc = _conv3(config.conv7[1], 4)
+
+    def forward(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return, from the finest level on, logits (B, 2, h, w) and box offsets (B, 4, h, w).
+
+        images (B, 3, H, W): 0..255 less the means; H and W at least 32. Logits are of background
+        and face; offsets of center and logarithmic size, in variances.
+        """
+        hidden = self._run(images, self.conv1_1, self.conv1_2)
+        hidden = self._run(functional.max_pool2d(hidden, 2), self.conv2_1, self.conv2_2)
+        hidden = functional.max_pool2d(hidden, 2)
+        third = self._run(hidden, self.conv3_1, self.conv3_2, self.conv3_3)
+        hidden = functional.max_pool2d(third, 2)
+        fourth = self._run(hidden, self.conv4_1, self.conv4_2, self.conv4_3)
+        hidden = functional.max_pool2d(fourth, 2)
+        fifth = self._run(hidden, self.conv5_1, self.conv5_2, self.conv5_3)
+        fc7 = self._run(functional.max_pool2d(fifth, 2), self.fc6, self.fc7)
+        sixth = self._run(fc7, self.conv6_1, self.conv6_2)
+        seventh = self._run(sixth, self.conv7_1, self.conv7_2)
+
+        third = self.conv3_3_norm(third)
+        fourth = self.conv4_3_norm(fourth)
+        fifth = self.conv5_3_norm(fifth)
+        finest = self.conv3_3_norm_mbox_conf(third)
+        background = finest[:, :3].amax(dim=1, keepdim=True)
+        return [
+            (torch.cat([background, finest[:, 3:]], 1), self.conv3_3_norm_mbox_loc(third)),
+            (self.conv4_3_norm_mbox_conf(fourth), self.conv4_3_norm_mbox_loc(fourth)),
+            (self.conv5_3_norm_mbox_conf(fifth), self.conv5_3_norm_mbox_loc(fifth)),
+            (self.fc7_mbox_conf(fc7), self.fc7_mbox_loc(fc7)),
+            (self.conv6_2_mbox_conf(sixth), self.conv6_2_mbox_loc(sixth)),
+            (self.conv7_2_mbox_conf(seventh), self.conv7_2_mbox_loc(seventh)),
+        ]
+
+    def _run(self, hidden: Tensor, *convolutions: nn.Conv2d) -> Tensor:
+        for convolution in convolutions:
+            if self.between_blocks:
+                self.between_blocks()
+            hidden = functional.relu(convolution(hidden))
+        return hidden
+
+
+class L2Norm(nn.Module):
+    """Give every pixel's features length one, then scale each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(features, dim=1, keepdim=True) + NORM_EPSILON
+        return features / length * self.weight[:, None, None]
+
+
+def _conv3(channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, out_channels, 3, padding=1)
