@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from avatarvideo.musetalk.face.bisenet import BiSeNet
+from avatarvideo.musetalk.face.rtmpose import RTMPose
+from avatarvideo.musetalk.face.s3fd import S3FD
 from avatarvideo.musetalk.unet import UNet
 from avatarvideo.musetalk.vae import AutoencoderKL
 from avatarvideo.musetalk.whisper import WhisperEncoder
@@ -20,11 +23,17 @@ NETWORKS = {
     "unet": UNet,
     "vae": AutoencoderKL,
     "whisper": WhisperEncoder,
+    "s3fd": S3FD,
+    "rtmpose": RTMPose,
+    "bisenet": BiSeNet,
 }
 PARAMETERS = {
     "unet": 849_947_844,
     "vae": 83_653_863,
     "whisper": 8_208_384,
+    "s3fd": 22_459_110,
+    "rtmpose": 33_610_919,
+    "bisenet": 13_300_416,
 }
 
 
@@ -70,3 +79,20 @@ def test_the_autoencoder_is_split_as_published():
         "post_quant_conv": 20,
         "decoder": 49_490_179,
     }
+
+
+def test_the_landmark_network_has_the_published_number_of_values():
+    state = on_meta("rtmpose").state_dict().values()
+    assert sum(tensor.numel() for tensor in state if tensor.is_floating_point()) == 33_649_959
+
+
+@pytest.mark.parametrize("name", ["rtmpose", "bisenet"])
+def test_a_file_without_batch_counters_is_accepted(name):
+    network = on_meta(name)
+    state = {
+        key: torch.zeros((), dtype=tensor.dtype).expand(tensor.shape)
+        for key, tensor in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    network.load_state_dict(state, strict=True, assign=True)
+    assert {tensor.device.type for tensor in network.buffers()} == {"cpu"}
