@@ -28,7 +28,8 @@ LEAD_FRAMES = 1.0  # lips are in place before the sound comes
 SMOOTHING_FRAMES = 0.9  # deviation of the Gaussian before the scaling
 LAST_SMOOTHING_FRAMES = 0.5  # and after the step limit
 MAX_STEP = 0.3  # of the full range per frame
-LIVELINESS = 0.6  # power on the opening: below 1 lifts what lies between shut and wide open
+SHUT_PERCENT = 8  # of the frames with speech are as shut as silence
+LIVELINESS = 0.7  # power on the opening: below 1 lifts what lies between shut and wide open
 PHRASE_SECONDS = 0.6  # to either side: the stretch whose loudness makes a phrase loud or soft
 LIFT = 0.6  # share of its shortfall that a soft phrase is given back
 LIFT_UP_TO_DB = 12.0
@@ -169,7 +170,7 @@ def _opening(bands: _Bands, spoken: np.ndarray, times: np.ndarray, rate: float) 
     raw = np.where(spoken, openness**LIVELINESS, 0.0)
     curve = _sampled(_smoothed(raw, SMOOTHING_FRAMES * FRAME_SECONDS * WINDOWS_PER_SECOND), times)
     heard = _sampled(spoken.astype(float), times) > 0.5
-    low = float(np.percentile(curve[heard], 5)) if heard.any() else 0.0
+    low = float(np.percentile(curve[heard], SHUT_PERCENT)) if heard.any() else 0.0
     high = float(np.percentile(curve, 95))
     if heard.any():  # where silence prevails, the overall percentile says nothing
         high = max(high, float(np.percentile(curve[heard], 85)))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from avatarvideo.errors import MediaError
 from avatarvideo.musetalk.fallback.driver import MouthMotion, mouth_motion
 
+SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 RATE = 16000
 FPS = Fraction(25)
 FRAME = RATE // 25
@@ -59,8 +60,8 @@ def synthetic_speech(noise: float = 0.0005) -> np.ndarray:
     return (0.5 * sound).astype(np.float32)
 
 
-def jfk(folder: Path) -> np.ndarray:
-    with av.open(folder / "jfk.flac") as container:
+def recording(path: Path) -> np.ndarray:
+    with av.open(path) as container:
         resampler = av.AudioResampler(format="fltp", layout="mono", rate=RATE)
         parts = [p for f in container.decode(audio=0) for p in resampler.resample(f)]
         parts += resampler.resample(None)
@@ -103,11 +104,15 @@ def test_synthetic_speech_meets_the_figures() -> None:
 
 
 def test_real_speech_meets_the_figures(real_data: Path) -> None:
-    check_figures("real", jfk(real_data))
+    check_figures("real", recording(real_data / "jfk.flac"))
+
+
+def test_shipped_sample_meets_the_figures() -> None:
+    check_figures("sample", recording(SAMPLES / "speech.flac"))
 
 
 def test_real_speech_in_a_noisy_room_meets_the_figures(real_data: Path) -> None:
-    speech = jfk(real_data)
+    speech = recording(real_data / "jfk.flac")
     noise = 0.01 * np.random.default_rng(3).standard_normal(len(speech))
     check_figures("noisy", (speech + noise).astype(np.float32))
 
