@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "workflow_json": {"errors", "prompt", "widget_places"},
     "widget_places": {"errors", "prompt"},
     "config_options": {"errors", "prompt"},
+    "cli_session": {"errors", "host"},
     "comfy_client": {"errors"},
     "host": {"errors", "system_memory", "comfy_host"},
     "comfy_host": {"host", "errors"},
@@ -66,7 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "__init__": {"nodes"},
     "__main__": {"cli"},
 }
-EVERYTHING = {"cli", "headless", "doctor"}
+EVERYTHING = {"cli", "cli_models", "cli_run", "cli_video", "headless", "doctor"}
 
 
 def modules() -> list[str]:

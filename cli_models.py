@@ -1,0 +1,206 @@
+"""``avatar models``: list, get, check and convert MuseTalk's files; ``avatar doctor``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .cli_session import json_option, session, verbose_option
+from .errors import CheckpointError
+
+if TYPE_CHECKING:
+    from .host import Progress, StandaloneHost
+    from .musetalk.checkpoints import Precision
+    from .musetalk.interfaces import Model
+    from .musetalk.model_search import FileStatus
+
+MEBIBYTE = 1 << 20
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(path_type=Path)
+_model = click.option(
+    "--model",
+    type=click.Choice(["v1.5", "v1.0"]),
+    default="v1.5",
+    show_default=True,
+    help="The MuseTalk version.",
+)
+_to = click.option(
+    "--to",
+    "folder",
+    type=_FOLDER,
+    help="The folder of models to write into; else the first one that is there.",
+)
+
+
+@click.group()
+def models() -> None:
+    """Find, get, check and convert MuseTalk's model files."""
+
+
+@models.command("list")
+@json_option
+@verbose_option
+def list_models(as_json: bool) -> None:
+    """Show which files are there, which are missing, and their licences."""
+    from .musetalk.model_search import list_files
+
+    with session() as host:
+        rows = list_files(host.model_directories)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2, default=str))
+        return
+    for row in rows:
+        click.echo(_row(row))
+    if any(row.state != "present" for row in rows):
+        click.echo("`avatar models download` gets what is missing.", err=True)
+
+
+def _row(row: FileStatus) -> str:
+    from .musetalk.checkpoints import TITLES, readable_size
+
+    file = row.published or row.wanted
+    what = f"{TITLES[row.role]}{f' ({row.model})' if row.model else ''}"
+    size = row.found_size if row.found_size is not None else file.size
+    where = str(row.path) if row.path is not None else file.name
+    problem = f" - {row.problem}" if row.problem else ""
+    shown = readable_size(size) if size else "size unknown"
+    return f"{row.state:<8} {what:<22} {shown:>9}  {where}{problem}  [{file.licence}]"
+
+
+@models.command()
+@_model
+@_to
+@verbose_option
+def download(model: Model, folder: Path | None) -> None:
+    """Get the files that are missing; an interrupted download is taken up again."""
+    from .musetalk.checkpoints import readable_size
+    from .musetalk.download import download as download_file
+    from .musetalk.model_search import files_to_download
+
+    with session() as host:
+        root = folder or _folder_to_write(host)
+        roots = [root, *host.model_directories]
+        wanted = files_to_download(model, roots)
+        for file in wanted:
+            size = readable_size(file.size) if file.size else "size unknown"
+            click.echo(f"Getting {file.name} ({size}; licence: {file.licence})", err=True)
+            with host.progress((file.size or 0) // MEBIBYTE, file.name) as bar:
+                path = download_file(
+                    file,
+                    root,
+                    report=lambda done, _total, bar=bar: bar.update(done // MEBIBYTE),
+                    check_cancelled=host.check_cancelled,
+                )
+            click.echo(path)
+    if not wanted:
+        click.echo(f"Every file of MuseTalk {model} is already there.", err=True)
+
+
+def _folder_to_write(host: StandaloneHost) -> Path:
+    """Return the first folder of models that exists, else one the user named, else our own."""
+    from .host import MODELS_VARIABLE
+
+    folders = host.model_directories
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    return folders[0] if os.environ.get(MODELS_VARIABLE) else folders[-1]
+
+
+@models.command()
+@click.argument("files", nargs=-1, type=_FILE)
+@verbose_option
+def verify(files: tuple[Path, ...]) -> None:
+    """Check FILES, or every file that is found: its hash, and whether it fills its network."""
+    from .musetalk.verify import verify as verify_file
+
+    bad = 0
+    with session() as host:
+        for path, published in _files_to_verify(host, files):
+            found = verify_file(path, published=published, check_cancelled=host.check_cancelled)
+            bad += not found.ok
+            what = found.recognised.name if found.recognised else found.role or "unknown"
+            verdict = "ok" if found.ok else "BAD"
+            remark = found.problem or found.note
+            click.echo(f"{verdict:<4} {path} ({what})" + (f": {remark}" if remark else ""))
+    if bad:
+        raise CheckpointError(f"{bad} model file{'s are' if bad > 1 else ' is'} not usable.")
+
+
+def _files_to_verify(host: StandaloneHost, named: tuple[Path, ...]) -> Iterator:
+    from .musetalk.model_search import list_files
+
+    if named:
+        yield from ((path, None) for path in named)
+        return
+    rows = [row for row in list_files(host.model_directories) if row.path is not None]
+    if not rows:
+        raise CheckpointError(
+            "Expected model files to verify, found none: run `avatar models download` first."
+        )
+    yield from ((row.path, row.published) for row in rows)
+
+
+@models.command()
+@_model
+@click.option(
+    "--precision",
+    type=click.Choice(["half", "full"]),
+    default="half",
+    show_default=True,
+    help="half takes half the disk and is what a GPU computes in.",
+)
+@_to
+@verbose_option
+def convert(model: Model, precision: Precision, folder: Path | None) -> None:
+    """Write the files as safetensors that load faster and hold only what is used."""
+    from .musetalk.checkpoints import readable_size
+    from .musetalk.convert import convert_all
+    from .musetalk.model_search import MissingFiles, find
+
+    with session() as host:
+        found = find(model, host.model_directories, precision="full")
+        if isinstance(found, MissingFiles):
+            raise CheckpointError(found.message)
+        root = folder or _folder_to_write(host)
+        written = 0
+        with host.progress(0, "Converting") as bar:
+            for made in convert_all(
+                found.files,
+                model,
+                root,
+                precision,
+                report=_reporter(bar),
+                check_cancelled=host.check_cancelled,
+            ):
+                written += 1
+                click.echo(f"{made.path} ({made.precision}, {readable_size(made.size)})")
+    if not written:
+        click.echo("Every file is converted already.", err=True)
+
+
+def _reporter(bar: Progress):
+    return lambda done, _total: bar.update(done // MEBIBYTE)
+
+
+@click.command()
+@json_option
+@verbose_option
+def doctor(as_json: bool) -> None:
+    """Show what this machine offers: versions, device, memory, face locators, model files."""
+    from .doctor import facts
+
+    with session() as host:
+        found = facts(host)
+    if as_json:
+        click.echo(json.dumps(dict(found), indent=2))
+        return
+    width = max(len(name) for name, _ in found)
+    for name, value in found:
+        click.echo(f"{name:<{width}}  {value}")

@@ -1,0 +1,96 @@
+"""What every command shares: the log on stderr, the host of one run, its end by a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .errors import Cancelled
+
+if TYPE_CHECKING:
+    from .host import StandaloneHost
+
+FAILED, INTERRUPTED = 1, 130
+SIGNALLED = 128  # plus the signal's number: what a shell reports
+
+
+class _ToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"{record.name.removeprefix('avatarvideo.')}: {record.getMessage()}", err=True)
+
+
+def start_log(_context: click.Context, _parameter: click.Parameter, verbosity: int) -> int:
+    """Show the package's log on stderr: warnings, with 1 what happens, with 2 everything."""
+    end_log()
+    logger = logging.getLogger("avatarvideo")
+    handler = _ToStderr()
+    # An error is said once, by ``main``.
+    handler.addFilter(lambda record: record.levelno < logging.ERROR)
+    logger.addHandler(handler)
+    logger.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
+    return verbosity
+
+
+def end_log() -> None:
+    """Leave logging as it was found."""
+    logger = logging.getLogger("avatarvideo")
+    for handler in [h for h in logger.handlers if isinstance(h, _ToStderr)]:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    is_eager=True,
+    callback=start_log,
+    help="Say on stderr what happens; twice says more.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@contextlib.contextmanager
+def session(**folders: Path | None) -> Iterator[StandaloneHost]:
+    """Be the host of one command: its folders, a progress bar, a cancel by signal."""
+    from .host import StandaloneHost, set_host
+
+    with tempfile.TemporaryDirectory(prefix="avatarvideo-", ignore_cleanup_errors=True) as temp:
+        host = StandaloneHost(temp_directory=Path(temp), show_progress=None, **folders)
+        set_host(host)
+        received: list[int] = []
+        try:
+            with _signals(host, received):
+                yield host
+        except Cancelled:
+            click.echo("Stopped; nothing half-written was left.", err=True)
+            raise click.exceptions.Exit(SIGNALLED + received[0] if received else FAILED) from None
+        finally:
+            set_host(None)
+
+
+@contextlib.contextmanager
+def _signals(host: StandaloneHost, received: list[int]) -> Iterator[None]:
+    def stop(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        host.cancel()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,193 @@
+"""``avatar video``: make, encode and inspect single videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .cli_session import json_option, session, start_log, verbose_option
+from .config_options import ConfigCommand, ConfigOptions
+from .errors import AvatarVideoError
+
+if TYPE_CHECKING:
+    from .encoders.interfaces import EncodingResult
+    from .musetalk.interfaces import LipSyncResult
+
+_FILE = click.Path(path_type=Path)
+_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_config_file = click.option(
+    "--config",
+    "config_file",
+    type=_EXISTING_FILE,
+    help="A TOML or JSON file with these options; options given here win.",
+)
+
+
+@click.group()
+def video() -> None:
+    """Make, encode and inspect single videos."""
+
+
+def _lipsync_options() -> ConfigOptions:
+    from .musetalk.interfaces import CHOICES, LipSyncConfig
+    from .nodes import AudioToMel, LoadAvatar, MuseTalkLipSync
+
+    helps = _tooltips(LoadAvatar, AudioToMel, MuseTalkLipSync)
+    readers = {"mouth": _corners, "fps": _number_or_text}
+    return ConfigOptions(LipSyncConfig, CHOICES, helps, readers)
+
+
+def _encode_options() -> ConfigOptions:
+    from .encoders.interfaces import QUALITIES, EncodingConfig
+    from .nodes import FFmpegEncode
+
+    helps = _tooltips(FFmpegEncode) | {
+        "preset": "The codec's own preset, instead of the quality's.",
+        "crf": "The codec's own quality number, lower is better, instead of the quality's.",
+        "fps": "Frames per second of the result; the input's own unless given.",
+        "audio_bitrate": "Bits per second of the sound, such as 192k.",
+    }
+    readers = {"crf": int, "fps": _number_or_text, "audio_bitrate": _bits_per_second}
+    return ConfigOptions(EncodingConfig, {"quality": QUALITIES}, helps, readers)
+
+
+def _tooltips(*nodes: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for node in nodes:
+        for name, (_kind, options) in node.INPUT_TYPES()["required"].items():
+            found[name] = options.get("tooltip", "")
+    return found
+
+
+def _corners(text: str) -> Any:
+    from .inputs import parse_corners  # loads torch, which --help must not wait for
+
+    return parse_corners(text)
+
+
+def _number_or_text(text: str) -> int | float | str:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        return text
+
+
+def _bits_per_second(text: str) -> int:
+    factors = {"k": 1000, "m": 1_000_000}
+    factor = factors.get(text[-1:].lower())
+    return int(text) if factor is None else int(float(text[:-1]) * factor)
+
+
+@video.command(cls=ConfigCommand, configuration=_lipsync_options)
+@click.argument("image", type=_FILE)
+@click.argument("audio", type=_FILE)
+@click.option("-o", "--output", type=_FILE, required=True, help="The video file to write.")
+@_config_file
+@json_option
+@verbose_option
+def lipsync(
+    image: Path,
+    audio: Path,
+    output: Path,
+    config_file: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Let the person in IMAGE (a picture or a video) speak the sound of AUDIO."""
+    config = _lipsync_options().make(given, config_file)
+    from .encoders.outputs import checked_output
+
+    checked_output(output)
+    with session() as host:
+        from .musetalk.engine import MuseTalkLipSync
+
+        result = MuseTalkLipSync(host=host).generate(image, audio, output, config)
+    if not result.success:
+        raise AvatarVideoError(result.error or "The video was not made.")
+    click.echo(f"Mode {result.mode}: {result.report.get('reason', '')}", err=True)
+    click.echo(_as_json(result) if as_json else _made(result, result.mode))
+
+
+@video.command(cls=ConfigCommand, configuration=_encode_options)
+@click.argument("source", metavar="INPUT", type=_FILE)
+@click.option("-o", "--output", type=_FILE, required=True, help="The video file to write.")
+@click.option("--size", metavar="WIDTHxHEIGHT", help="Another size, in pixels.")
+@click.option(
+    "--audio",
+    type=_FILE,
+    help="Put this sound under the video; its pictures are copied, not encoded.",
+)
+@_config_file
+@json_option
+@verbose_option
+def encode(
+    source: Path,
+    output: Path,
+    size: str | None,
+    audio: Path | None,
+    config_file: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Encode a video again, or put other sound under it."""
+    config = _encode_options().make(given, config_file)
+    width, height = _size(size)
+    if size and audio:
+        raise click.UsageError("--audio copies the pictures: it cannot go with --size.")
+    from .encoders.ffmpeg import FFmpegEncoder
+    from .encoders.probe import probe
+
+    with session() as host, host.progress(probe(source).frame_count, "Encoding") as bar:
+        encoder = FFmpegEncoder(on_frame=bar.update)
+        if audio is not None:
+            result = encoder.add_audio(source, audio, output, config)
+        elif size:
+            result = encoder.resize(source, output, width, height, config)
+        else:
+            result = encoder.encode(source, output, config)
+    if not result.success:
+        raise AvatarVideoError(result.error or "The video was not written.")
+    click.echo(_as_json(result) if as_json else _made(result, result.codec))
+
+
+def _size(text: str | None) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in (text or "0x0").lower().split("x"))
+    except ValueError as error:
+        raise click.UsageError(f"Expected --size as WIDTHxHEIGHT, got {text!r}.") from error
+    return width, height
+
+
+def _as_json(result: LipSyncResult | EncodingResult) -> str:
+    return json.dumps(dataclasses.asdict(result), indent=2, default=str)
+
+
+def _made(result: LipSyncResult | EncodingResult, how: str) -> str:
+    width, height = result.resolution
+    return (
+        f"{result.output_path}: {how}, {result.frame_count} frames of {width}x{height} at "
+        f"{result.fps:g} fps, {result.duration_seconds:.2f} s, "
+        f"made in {result.processing_seconds:.1f} s"
+    )
+
+
+@video.command()
+@click.argument("file", type=_FILE)
+@json_option
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    callback=start_log,
+    help="Also count every frame and measure the loudness, which reads the whole file.",
+)
+def info(file: Path, as_json: bool, verbose: int) -> None:
+    """Show what is in a video FILE."""
+    from .encoders.probe import probe, table
+
+    found = probe(file, exact_count=verbose > 0, measure_loudness=verbose > 0)
+    click.echo(json.dumps(found.as_dict(), indent=2) if as_json else table(found))

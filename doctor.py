@@ -1,0 +1,98 @@
+"""What this machine offers to us, as facts for people and bug reports. Nothing is changed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import platform
+from pathlib import Path
+
+from . import __version__
+from .host import Host
+from .system_memory import available_memory, total_memory
+
+GIBIBYTE = 1 << 30
+LIBRARIES = ("numpy", "torch", "torchaudio", "cv2", "av", "PIL", "safetensors", "huggingface_hub")
+
+
+def facts(host: Host) -> list[tuple[str, str]]:
+    """Return names and values, in the order in which they help."""
+    found = [
+        ("avatarvideo", f"{__version__} in {Path(__file__).parent}"),
+        ("Python", f"{platform.python_version()} on {platform.platform()}"),
+    ]
+    found += [(name, _version(name)) for name in LIBRARIES]
+    found.append(("FFmpeg", _ffmpeg()))
+    found.append(("device", _device(host)))
+    found.append(("memory", f"{_gib(available_memory())} free of {_gib(total_memory())}"))
+    found += [(f"locator: {name}", value) for name, value in _locators(host)]
+    found += [(f"model folder {i}", _folder(f)) for i, f in enumerate(host.model_directories, 1)]
+    found += _model_files(host)
+    return found
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIBIBYTE:.1f} GiB"
+
+
+def _version(name: str) -> str:
+    try:
+        module = importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        # A library that is there but broken is just what this is for.
+        first_line = str(error).split("\n")[0]
+        return f"does not import: {first_line}" if importlib.util.find_spec(name) else "missing"
+    return str(getattr(module, "__version__", "unknown version"))
+
+
+def _ffmpeg() -> str:
+    try:
+        import av
+    except (ImportError, OSError) as error:
+        return f"not reachable: {error}"
+    names = ("libavcodec", "libavformat")
+    return ", ".join(f"{n} {'.'.join(map(str, av.library_versions[n]))}" for n in names)
+
+
+def _device(host: Host) -> str:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return f"torch does not import: {error}"
+    device = host.device()
+    if not device.startswith("cuda"):
+        return f"{device} ({torch.get_num_threads()} threads)"
+    free, total = torch.cuda.mem_get_info(device)
+    name = torch.cuda.get_device_name(device)
+    return f"{device}: {name}, {_gib(free)} free of {_gib(total)}"
+
+
+def _locators(host: Host) -> list[tuple[str, str]]:
+    from .musetalk.face.haar import cascade_file
+    from .musetalk.model_search import list_files
+
+    rows = {row.role: row for row in list_files(host.model_directories)}
+    networks = [role for role in ("s3fd", "rtmpose") if rows[role].state == "present"]
+    return [
+        ("face networks", "usable" if len(networks) == 2 else "model files missing"),
+        ("mediapipe", "installed" if importlib.util.find_spec("mediapipe") else "not installed"),
+        ("OpenCV cascade", "usable" if cascade_file() else "not in this OpenCV"),
+        ("own search", "usable"),
+    ]
+
+
+def _folder(folder: Path) -> str:
+    return str(folder) if folder.is_dir() else f"{folder} (not there)"
+
+
+def _model_files(host: Host) -> list[tuple[str, str]]:
+    from .musetalk.checkpoints import TITLES
+    from .musetalk.model_search import list_files
+
+    found = []
+    for row in list_files(host.model_directories):
+        name = f"{TITLES[row.role]} {row.model}" if row.model else TITLES[row.role]
+        problem = f", {row.problem}" if row.problem else ""
+        value = f"{row.path}{problem}" if row.path is not None else f"missing: {row.wanted.name}"
+        found.append((name, value))
+    return found

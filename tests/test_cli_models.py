@@ -1,0 +1,120 @@
+"""``avatar models`` and ``avatar doctor`` where no model file is installed, or a broken one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from avatarvideo.cli import main
+from avatarvideo.host import MODELS_VARIABLE
+from avatarvideo.musetalk.checkpoints import PUBLISHED, destination
+
+
+@pytest.fixture
+def avatar(tmp_path, monkeypatch, capsys):
+    """Run the command with no files but those under the folder ``models`` of an empty home."""
+    for name in ("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def cut_short(tmp_path):
+    """The face detector's file, cut short."""
+    published = next(file for file in PUBLISHED if file.role == "s3fd")
+    path = destination(published, tmp_path / "models")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\x80\x02" + bytes(1000))
+    return path
+
+
+def test_every_file_is_listed_with_state_size_and_licence(avatar):
+    code, out, err = avatar("models", "list")
+    assert code == 0
+    assert "missing  UNet (v1.5)" in out
+    assert "musetalkV15/unet.pth" in out
+    assert out.count("missing  ") == len(out.splitlines()) == 7
+    assert "MIT" in out
+    assert err == "`avatar models download` gets what is missing.\n"
+
+
+def test_the_list_is_json_on_request(avatar, cut_short):
+    code, out, _ = avatar("models", "list", "--json")
+    states = {row["role"]: row["state"] for row in json.loads(out)}
+    assert code == 0
+    assert states["s3fd"] == "wrong"
+    assert states["vae"] == "missing"
+
+
+def test_a_damaged_file_is_shown_with_what_is_wrong(avatar, cut_short):
+    _, out, _ = avatar("models", "list")
+    (row,) = [line for line in out.splitlines() if line.startswith("wrong")]
+    assert str(cut_short) in row
+    assert "it has 1,002 bytes instead of" in row
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_verifying_a_damaged_file_fails(avatar, cut_short, named):
+    code, out, err = avatar("models", "verify", *([cut_short] if named else []))
+    assert code == 1
+    assert out.startswith(f"BAD  {cut_short} (")
+    assert err == "Error: 1 model file is not usable.\n"
+
+
+def test_verifying_nothing_says_how_to_get_the_files(avatar):
+    code, _, err = avatar("models", "verify")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "run `avatar models download` first" in err
+
+
+def test_converting_without_files_lists_them(avatar):
+    code, _, err = avatar("models", "convert", "--model", "v1.0")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "musetalk/pytorch_model.bin" in err
+    assert "avatar models download --model v1.0" in err
+
+
+def test_lipsync_by_network_without_files_lists_them(avatar, tmp_path):
+    from pathlib import Path
+
+    samples = Path(__file__).parent.parent / "web" / "samples"
+    code, _, err = avatar(
+        *("video", "lipsync", samples / "portrait.png", samples / "speech.flac"),
+        *("-o", "out.mp4", "--mode", "musetalk"),
+    )
+    assert (code, err.count("\n")) == (1, 1)
+    assert "musetalkV15/unet.pth" in err
+    assert str(tmp_path / "models") in err
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_download_without_a_network_is_one_line_and_leaves_nothing(avatar, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code, out, err = avatar("models", "download", "--to", "here")
+    assert (code, out) == (1, "")
+    talk = err.splitlines()
+    assert talk[0].startswith("Getting musetalkV15/unet.pth (3.40 GB; licence: ")
+    assert talk[-1].startswith("Error: Expected to download musetalkV15/unet.pth")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_doctor_says_what_there_is(avatar, cut_short):
+    code, out, err = avatar("doctor")
+    assert (code, err) == (0, "")
+    facts = dict(line.split("  ", 1) for line in out.splitlines())
+    for name in ("avatarvideo", "Python", "torch", "cv2", "FFmpeg", "device", "memory"):
+        assert facts[name].strip()
+    assert "libavcodec" in facts["FFmpeg"]
+    assert "it has 1,002 bytes" in facts["face detector"]
+    assert dict(json.loads(avatar("doctor", "--json")[1]))["device"] == facts["device"].strip()
