@@ -51,6 +51,16 @@ ALLOWED: dict[str, set[str]] = {
     "cli_session": {"errors", "host"},
     "comfy_client": {"errors"},
     "host": {"errors", "system_memory", "comfy_host"},
+    "config_options": {"errors", "prompt"},
+    "headless": {
+        "errors",
+        "graph",
+        "host",
+        "nodes",
+        "prompt",
+        "validation",
+        "workflow_json",
+    },
     "comfy_host": {"host", "errors"},
     "nodes": {
         *WIRE,
