@@ -60,7 +60,8 @@ class PuppetPlayback:
             index = int(self.indices[number])
             if index != posed:
                 shape = self.shapes[index]
-                puppet = Puppet(frame, shape) if shape is not None else None
+                # The last pose carries the mouth's colours on; lost lips begin anew.
+                puppet = Puppet(frame, shape, after=puppet) if shape is not None else None
                 posed = index
             if puppet is None:
                 yield frame
