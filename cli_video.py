@@ -99,9 +99,7 @@ def lipsync(
 ) -> None:
     """Let the person in IMAGE (a picture or a video) speak the sound of AUDIO."""
     config = _lipsync_options().make(given, config_file)
-    from .encoders.outputs import checked_output
-
-    checked_output(output)
+    _check_output(output)
     with session() as host:
         from .musetalk.engine import MuseTalkLipSync
 
@@ -138,6 +136,7 @@ def encode(
     width, height = _size(size)
     if size and audio:
         raise click.UsageError("--audio copies the pictures: it cannot go with --size.")
+    _check_output(output)
     from .encoders.ffmpeg import FFmpegEncoder
     from .encoders.probe import probe
 
@@ -152,6 +151,16 @@ def encode(
     if not result.success:
         raise AvatarVideoError(result.error or "The video was not written.")
     click.echo(_as_json(result) if as_json else _made(result, result.codec))
+
+
+def _check_output(path: Path) -> None:
+    """Refuse a file that cannot be written before anything is computed for it."""
+    from .encoders.outputs import checked_output
+    from .encoders.presets import container_for
+    from .headless import check_writable
+
+    container_for(path.suffix, None)
+    check_writable(checked_output(path).parent)
 
 
 def _size(text: str | None) -> tuple[int, int]:

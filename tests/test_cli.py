@@ -283,7 +283,7 @@ def test_a_workflow_runs_and_prints_the_files_it_wrote(avatar, media):
     code, out, err = avatar("run", name, "--output-dir", "made")
     assert code == 0
     assert out == f"{media / 'made' / 'talk_00001.mp4'}\n"
-    assert err == "MuseTalk Lip Sync: static: a still picture was asked for\n"
+    assert err.splitlines()[-1] == "MuseTalk Lip Sync: static: a still picture was asked for"
     assert files(media / "made") == ["talk_00001.mp4"]
     assert probe(media / "made" / "talk_00001.mp4").frame_count == 13
 
@@ -438,8 +438,8 @@ def test_a_node_that_fails_is_named_and_leaves_no_file(avatar, media):
     write(media / "flow.json", workflow())
     code, out, err = avatar("run", "flow.json")
     assert (code, out) == (1, "")
-    assert err.startswith("Error: Node 2 (AudioToMel): ")
-    assert err.count("\n") == 1
+    assert err.splitlines()[-1].startswith("Error: Node 2 (AudioToMel): ")
+    assert err.count("Error") == 1
     assert files(media / "output") == []
 
 
