@@ -45,8 +45,6 @@ _DAMAGED = (
     MemoryError,
     RuntimeError,
     ArithmeticError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
 )
 
 
@@ -69,7 +67,12 @@ def _is_animated(path: str | Path) -> bool:
     try:
         with Image.open(checked_input(path), formats=_formats()) as picture:
             return getattr(picture, "n_frames", 1) > 1
-    except (MediaError, *_DAMAGED):
+    except (
+        MediaError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+        *_DAMAGED,
+    ):
         return False  # read_image says what is wrong with it
 
 
@@ -91,7 +94,7 @@ def read_image(path: str | Path) -> np.ndarray:
             f"Expected a picture (PNG, JPEG, WebP, BMP, TIFF, GIF), {absolute.name!r} is something "
             "else: open it in an image editor and save it as PNG."
         ) from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # Pillow's own guard speaks up before the size can be asked for.
         raise MediaError(
             f"Expected a picture of at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels, "

@@ -126,7 +126,7 @@ class VideoReader:
 
     @cached_property
     def _frame_times(self) -> list[int]:
-        """Time stamps of all frames in the order shown; empty when they cannot tell frames apart."""
+        """Time stamps of all frames as shown; empty when they cannot tell frames apart."""
         with open_media(self.path) as container, contextlib.suppress(FFmpegError, OSError):
             stream = picture_stream(container, self.path.name)
             packets = (p for p in container.demux(stream) if p.size and not p.is_discard)

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from ..errors import EncodeError
 from ..media import AudioClip
 from .audio_codecs import AudioFeed, audio_codec_for, encoded_rate, track_of
-from .color import BT709, RANGE_LIMITED, YuvConverter
+from .color import BT709, RANGE_LIMITED, YuvConverter, to_uint8
 from .interfaces import EncodingConfig
 from .outputs import MOV_FAMILY, OutputFile, checked_output, timescales_for
 from .presets import codec_for, container_for, encoder_options
@@ -65,7 +65,7 @@ class VideoWriter:
         self._audio: AudioFeed | None = None
         self._to_yuv = YuvConverter(self.width, self.height, self.pixel_format)
         self._padded = np.empty((self.height, self.width, 3), np.uint8)
-        self._float_buffers: tuple[np.ndarray, np.ndarray] | None = None
+        self._rounded: np.ndarray | None = None
 
     def __enter__(self) -> VideoWriter:
         rate = encoded_rate(self._track, self._audio_codec) if self._track else None
@@ -117,18 +117,10 @@ class VideoWriter:
 
     def write_float(self, frame: np.ndarray) -> None:
         """Add one frame, float32 RGB (H, W, 3), 0..1; rounded to 8 bits, NaN becomes black."""
-        if self._float_buffers is None or self._float_buffers[0].shape != frame.shape:
-            self._float_buffers = (
-                np.empty(frame.shape, np.float32),
-                np.empty(frame.shape, np.uint8),
-            )
-        scaled, rounded = self._float_buffers
-        np.multiply(frame, np.float32(255), out=scaled)
-        scaled += np.float32(0.5)
-        np.fmax(scaled, np.float32(0), out=scaled)  # fmax, unlike clip, turns NaN into 0
-        np.minimum(scaled, np.float32(255), out=scaled)
-        np.copyto(rounded, scaled, casting="unsafe")
-        self.write(rounded)
+        if self._rounded is None or self._rounded.shape != frame.shape:
+            self._rounded = np.empty(frame.shape, np.uint8)
+        to_uint8(frame, self._rounded)
+        self.write(self._rounded)
 
     def _even(self, frame: np.ndarray) -> np.ndarray:
         width, height = self._source_size

@@ -8,7 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from avatarvideo.encoders import EncodingConfig, FFmpegEncoder, VideoReader, read_audio
+from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
+from avatarvideo.encoders.reader import VideoReader, read_audio
 from avatarvideo.errors import Cancelled
 from avatarvideo.media import AudioClip
 

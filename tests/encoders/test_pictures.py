@@ -86,7 +86,7 @@ def _claimed_png(width: int, height: int) -> bytes:
 def test_size_is_refused_from_the_header(tmp_path: Path, size: tuple[int, int]) -> None:
     (tmp_path / "a.png").write_bytes(_claimed_png(*size))
 
-    with pytest.raises(MediaError, match=r"million pixels|too large"):
+    with pytest.raises(MediaError, match=r"million pixels|megapixels"):
         read_image(tmp_path / "a.png")
 
 

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from avatarvideo.encoders.color import RgbConverter, YuvConverter, plane_view, to_uint8
+
+
+def _every_third_colour() -> np.ndarray:
+    levels = np.arange(0, 256, 3)
+    cube = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1)
+    return cube.reshape(-1, levels.size, 3)[: cube.size // 3 // levels.size // 2 * 2].astype(
+        np.uint8
+    )
+
+
+def test_luma_is_bt709_to_within_rounding() -> None:
+    picture = np.ascontiguousarray(_every_third_colour()[:, :86])
+    height, width = picture.shape[:2]
+
+    frame = YuvConverter(width, height, "yuv420p")(picture)
+
+    exact = 16 + picture @ (np.array([0.2126, 0.7152, 0.0722]) * 219 / 255)
+    assert np.abs(plane_view(frame, 0) - exact).max() < 0.7
+
+
+def test_chroma_is_the_mean_of_four_pixels_to_within_rounding() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+
+    frame = YuvConverter(96, 64, "yuv420p")(picture)
+
+    mean = picture.reshape(32, 2, 48, 2, 3).mean((1, 3))
+    luma = mean @ np.array([0.2126, 0.7152, 0.0722])
+    blue = 128 + (mean[..., 2] - luma) / (2 * (1 - 0.0722)) * 224 / 255
+    red = 128 + (mean[..., 0] - luma) / (2 * (1 - 0.2126)) * 224 / 255
+    assert np.abs(plane_view(frame, 1) - blue).max() <= 1.2
+    assert np.abs(plane_view(frame, 2) - red).max() <= 1.2
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv422p10le", "bgr0"])
+def test_flat_colours_come_back_within_two_levels(pixel_format: str) -> None:
+    random = np.random.default_rng(0)
+    to_yuv, to_rgb = YuvConverter(16, 16, pixel_format), RgbConverter(16, 16)
+    for colour in random.integers(0, 256, (40, 3)):
+        flat = np.ascontiguousarray(np.broadcast_to(colour, (16, 16, 3)).astype(np.uint8))
+
+        back = to_rgb(to_yuv(flat))
+
+        assert np.abs(back.astype(int) - colour).max() <= 2
+
+
+def test_float_rounding_matches_arithmetic() -> None:
+    values = np.random.default_rng(0).random((64, 64, 3), np.float32) * 1.4 - 0.2
+    out = np.empty(values.shape, np.uint8)
+
+    to_uint8(values, out)
+
+    assert np.abs(out - np.clip(values * 255.0, 0, 255)).max() <= 0.501
