@@ -1,11 +1,13 @@
 """Draw and speak the files in ``web/samples``; nothing in them comes from anybody else.
 
 ``portrait.png`` (768x768) is an invented person: an implicit surface, traced, lit and then
-painted with curves and strands. ``speech.flac`` (mono, 22.05 kHz) is eSpeak NG's voice, softened.
-Needs numpy, opencv-python, Pillow, av and the program ``espeak-ng``. The same library versions
-give the same pixels; another eSpeak NG gives another voice.
+painted with curves, strands and brush strokes. ``speech.flac`` (mono, 22.05 kHz) is eSpeak NG's
+voice, softened. ``talking_head.mp4`` (512x512, 25 fps, 3 s, no sound) is the portrait moving a
+little; it is made from ``portrait.png`` as it lies there. Needs numpy, opencv-python, Pillow, av
+and the program ``espeak-ng``. The same library versions give the same pixels; another eSpeak NG
+gives another voice. Takes some two minutes on one core.
 
-    python benchmarks/make_samples.py [portrait] [speech]
+    python benchmarks/make_samples.py [portrait] [speech] [clip]
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from samples.clip import write_clip
 from samples.portrait import render
 from samples.speech import write_speech
 
@@ -34,7 +37,17 @@ def write_portrait(path: Path) -> None:
     Image.fromarray(coarse.clip(0, 255).astype(np.uint8)).save(path, "PNG", optimize=True)
 
 
-WRITERS = {"portrait": ("portrait.png", write_portrait), "speech": ("speech.flac", write_speech)}
+def write_talking_head(path: Path) -> None:
+    """Move the portrait that was drawn before and write the frames as a video."""
+    with Image.open(FOLDER / "portrait.png") as portrait:
+        write_clip(np.array(portrait.convert("RGB")), path)
+
+
+WRITERS = {
+    "portrait": ("portrait.png", write_portrait),
+    "speech": ("speech.flac", write_speech),
+    "clip": ("talking_head.mp4", write_talking_head),
+}
 
 
 def main() -> None:

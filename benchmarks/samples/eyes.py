@@ -94,7 +94,7 @@ def paint_rims(
     picture = mix(picture, np.array([0.62, 0.36, 0.30], np.float32) * 0.9, 0.40 * rim)
     under = np.exp(-(((y - eye.lower - 0.022) / 0.012) ** 2)) * ends
     picture = mix(picture, LASH, under * (0.10 + 0.30 * smooth(out, 0.3, 1.0)))
-    thick = 0.010 + 0.012 * smooth(out, 0.05, 0.8)
+    thick = 0.013 + 0.013 * smooth(out, 0.05, 0.8)
     line = np.exp(-(np.abs((y - eye.upper + 0.006) / thick) ** 2.5)) * ends
     picture = mix(picture, LASH, np.clip(0.96 * line, 0, 1))
     crease = (
@@ -114,17 +114,17 @@ def lash_strokes(closed: float, rng: np.random.Generator) -> list[Stroke]:
     """Upper lashes of both eyes: head-space polylines (P, 2), width and opacity."""
     strokes = []
     for sign in (-1, 1):
-        for s in np.linspace(-0.75, 1.0, 34):
-            s = s + rng.normal(0, 0.02)
+        for s in np.linspace(-0.75, 1.0, 62):
+            s = s + rng.normal(0, 0.03)
             side = np.array([features.EYE_X + features.EYE_HALF_WIDTH * min(s, 1.0)], np.float32)
             root = features.lids(side, closed=closed)
-            length = (0.026 + 0.050 * np.clip((s + 1) / 2, 0, 1) ** 1.5) * rng.uniform(0.75, 1.1)
-            lean = 0.15 + 0.75 * s
+            length = (0.018 + 0.052 * np.clip((s + 1) / 2, 0, 1) ** 1.5) * rng.uniform(0.5, 1.1)
+            lean = 0.20 + 0.85 * s + rng.normal(0, 0.12)
             t = np.linspace(0, 1, 7)
-            rise = -length * (0.25 * t + 0.55 * t * t) * (1 - 1.7 * closed)
+            rise = -length * (0.25 * t + 0.55 * t * t) * (1 - 1.55 * closed)
             px = side[0] + length * lean * t
             py = root.upper[0] - 0.006 + rise
-            strokes.append((np.stack([sign * px, py], 1).astype(np.float32), 0.009, 0.55))
+            strokes.append((np.stack([sign * px, py], 1).astype(np.float32), 0.006, 0.42))
     return strokes
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from .sculpture import Array, bell
 
-EYE_X, EYE_HALF_WIDTH = 0.50, 0.268
-IRIS_RADIUS, PUPIL_RADIUS = 0.109, 0.044
+EYE_X, EYE_HALF_WIDTH = 0.50, 0.275
+IRIS_RADIUS, PUPIL_RADIUS = 0.112, 0.044
 MOUTH_Y, MOUTH_HALF_WIDTH = 1.115, 0.40
 
 
@@ -44,10 +44,10 @@ def lids(side: Array, *, closed: float = 0.0) -> Lids:
     inside = np.clip(1 - along * along, 0, 1)
     base = 0.012 - 0.017 * along
     lower = base + 0.074 * inside**0.85 * (1 + 0.22 * along)
-    upper = base - 0.108 * inside**0.68 * (1 - 0.12 * along)
+    upper = base - 0.113 * inside**0.68 * (1 - 0.12 * along)
     upper = upper + closed * (lower - 0.010 * inside - upper)
     reach = np.clip(1 - (along / 1.18) ** 2, 0, 1)
-    crease = base - (0.160 - 0.055 * closed) * reach**0.55 * (1 + 0.02 * along) + 0.012
+    crease = base - (0.166 - 0.055 * closed) * reach**0.55 * (1 + 0.02 * along) + 0.012
     return Lids(along, upper, lower, crease)
 
 
@@ -114,5 +114,5 @@ def relief(x: Array, y: Array, *, closed: float = 0.0) -> Array:
     # The crease that sets the wing of the nose off from the cheek.
     wing = np.hypot((side - 0.150) / 0.112, (y - 0.595) / 0.105)
     wing = np.exp(-(((wing - 1) / 0.16) ** 2)) * smooth(side, 0.16, 0.24) * smooth(y, 0.49, 0.58)
-    height = mouth_relief(x, y) + eye_relief(side, y, closed) - 0.012 * fold - 0.014 * wing
+    height = mouth_relief(x, y) + eye_relief(side, y, closed) - 0.012 * fold - 0.010 * wing
     return height.astype(np.float32)

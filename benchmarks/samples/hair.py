@@ -18,9 +18,9 @@ ROOT, BODY, SHEEN = srgb(20, 12, 10), srgb(62, 37, 25), srgb(206, 150, 98)
 # the outline. x is given for the sitter's left half (picture right) and for the other half apart,
 # because the parting is off centre.
 HEIGHTS = (
-    (-1.35, -1.56, -1.84, -2.06),
-    (-1.31, -1.56, -1.86, -2.06),
-    (-1.00, -1.15, -1.42, -1.64),
+    (-1.28, -1.52, -1.82, -2.06),
+    (-1.24, -1.52, -1.84, -2.06),
+    (-0.95, -1.12, -1.42, -1.64),
     (-0.42, -0.48, -0.62, -0.84),
     (0.26, 0.26, 0.22, 0.12),
     (0.96, 1.00, 1.02, 1.00),
@@ -131,7 +131,7 @@ def strand(guides: Guides, lock: Lock, offset: float, rng: np.random.Generator) 
 
 def flyaway(guides: Guides, rng: np.random.Generator) -> tuple[Lock, Array]:
     """A loose hair that leaves the outline or the hairline for a while."""
-    edge = rng.choice([-0.05, 1.03], p=[0.35, 0.65])
+    edge = rng.choice([-0.05, 1.03], p=[0.15, 0.85])
     lock = Lock(
         int(rng.integers(2)), edge + rng.normal(0, 0.02), 0.03, 0.3, 0.05, rng.uniform(0, 6.3)
     )

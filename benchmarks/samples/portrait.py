@@ -110,20 +110,40 @@ def under_hair(picture: Array, cover: Array, surface: Surface) -> Array:
     return mix(picture, hair.ROOT, scalp)
 
 
-def behind_neck(side: int) -> Array:
-    """Cover of the hair that hangs behind the neck, 0..1."""
+def hair_backing(surface: Surface, cover: Array) -> Array:
+    """Cover of the hair behind the neck and between the locks, 0..1."""
+    side, scale = cover.shape[0], surface.scale
     corners = to_pixels(np.float32([[-1.4, 0], [1.4, 0], [1.3, 2.9], [-1.3, 2.9]]), side)
-    mask = cv2.fillPoly(np.zeros((side, side), np.uint8), [corners.astype(np.int32)], 255)
-    return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), 0.05 * side * EYE_DISTANCE)
+    neck = cv2.fillPoly(np.zeros((side, side), np.uint8), [corners.astype(np.int32)], 255)
+    neck = cv2.GaussianBlur(neck.astype(np.float32) / 255, (0, 0), 0.05 * scale)
+    gap = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (round(0.2 * scale) | 1,) * 2)
+    between = cv2.morphologyEx(cover, cv2.MORPH_CLOSE, gap)
+    between = cv2.erode(between, np.ones((9, 9)))  # the outline itself is drawn by strands
+    return np.maximum(neck, between * features.smooth(surface.picture_y, 2.6, 2.0))
 
 
-def render(side: int, *, closed: float = 0.0) -> NDArray[np.uint8]:
-    """The finished portrait (side, side, 3); ``closed`` 1 is a blink."""
-    surface = scan(side, closed=closed)
+def render(side: int) -> NDArray[np.uint8]:
+    """The finished portrait (side, side, 3)."""
+    surface = scan(side)
     cover = hair.cover(side, partial(to_pixels, side=side), np.random.default_rng(SEED + 1))
-    drawing = draw(surface, cover, closed=closed)
+    drawing = draw(surface, cover)
     detail = detail_map(surface, cover)
     return brush.paint(drawing, detail, np.random.default_rng(SEED + 4))
+
+
+def with_lids(portrait: NDArray[np.uint8], closed: tuple[float, ...]) -> list[NDArray[np.uint8]]:
+    """The finished portrait (H, H, 3) with its lids so far closed, one picture for each value."""
+    side = portrait.shape[0]
+    cover = hair.cover(side, partial(to_pixels, side=side), np.random.default_rng(SEED + 1))
+    awake = draw(scan(side), cover).astype(np.int16)
+    out = []
+    for amount in closed:
+        asleep = draw(scan(side, closed=amount), cover, closed=amount)
+        moved = (np.abs(asleep - awake).max(2) > 5).astype(np.float32)
+        moved = cv2.dilate(cv2.erode(moved, np.ones((2, 2))), np.ones((9, 9)))
+        moved = cv2.GaussianBlur(moved, (0, 0), side / 256)[..., None]
+        out.append((portrait + (asleep - portrait.astype(np.float32)) * moved).astype(np.uint8))
+    return out
 
 
 def detail_map(surface: Surface, cover: Array) -> Array:
@@ -131,7 +151,7 @@ def detail_map(surface: Surface, cover: Array) -> Array:
     x, y, side = surface.x, surface.y, np.abs(surface.x)
     below = surface.picture_y - setting.neckline(surface.picture_x)
     detail = 0.75 - 0.20 * features.smooth(below, 0.15, 0.30)
-    locks = np.maximum(cv2.GaussianBlur(cover, (0, 0), 2.0), behind_neck(cover.shape[0]))
+    locks = np.maximum(cv2.GaussianBlur(cover, (0, 0), 2.0), hair_backing(surface, cover))
     detail = np.maximum(detail * surface.mask, 0.62 * locks)
     detail = np.maximum(
         detail, 0.85 * features.smooth(np.hypot(x / 1.25, (y - 0.35) / 1.9), 1.1, 0.8)
@@ -143,15 +163,16 @@ def detail_map(surface: Surface, cover: Array) -> Array:
     return np.maximum(detail, close).astype(np.float32)
 
 
-def draw(surface: Surface, cover: Array, *, closed: float) -> NDArray[np.uint8]:
-    """The portrait as drawn, before brush and canvas."""
+def draw(surface: Surface, cover: Array, *, closed: float = 0.0) -> NDArray[np.uint8]:
+    """The portrait as drawn, before brush and canvas; ``closed`` 1 is a blink."""
     side = surface.x.shape[0]
     picture = face(surface, closed=closed, rng=np.random.default_rng(SEED))
     place = partial(to_pixels, side=side)
     picture = setting.dress(surface, picture, np.random.default_rng(SEED + 2))
     picture = under_hair(picture, cover, surface)
     mask = cv2.GaussianBlur(surface.mask, (0, 0), 0.7)
-    back = mix(setting.wall(side, np.random.default_rng(SEED + 3)), hair.ROOT, behind_neck(side))
+    wall = setting.wall(side, np.random.default_rng(SEED + 3))
+    back = mix(wall, hair.ROOT, hair_backing(surface, cover))
     canvas = to_srgb(mix(back, picture, mask))
     hair.draw(canvas, place, skin.KEY.direction, np.random.default_rng(SEED + 1))
     return canvas

@@ -101,9 +101,8 @@ def complexion(surface: Surface, rng: np.random.Generator) -> Array:
     )
     blush += 0.20 * bell(side, y, (0.5, -0.06), (0.30, 0.13))
     colour = mix(SKIN, BLUSH, np.clip(blush + 0.035 * mottle, 0, 1))
-    cool = 0.42 * bell(side, y, (0.46, 0.17), (0.24, 0.07)) + 0.30 * bell(
-        side, y, (0.26, -0.02), (0.09, 0.14)
-    )
+    cool = 0.32 * bell(side, y, (0.46, 0.17), (0.24, 0.07))
+    cool += 0.08 * bell(side, y, (0.26, -0.02), (0.09, 0.14))
     cool += 0.22 * bell(side, y, (0.55, 1.45), (0.40, 0.30))
     colour = mix(colour, SHADE, np.clip(cool, 0, 1))
     nostril = bell(side, y, (0.088, 0.682), (0.048, 0.026))
