@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_session import json_option, session, verbose_option
+from .cli_session import session, verbose_option
 from .errors import GraphError
 
 if TYPE_CHECKING:
-    from .headless import Setting, Workflow, WorkflowResult
+    from .headless import Setting
     from .host import StandaloneHost
+    from .prompt import NodeDefinition
 
 _FILE = click.Path(path_type=Path)
 _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -39,7 +39,7 @@ _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="URL",
     help="Run on this ComfyUI server instead; repeated, they share the workflows.",
 )
-@json_option
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each workflow.")
 @verbose_option
 def run(
     workflows: tuple[Path, ...],
@@ -58,8 +58,9 @@ def run(
         raise click.UsageError(str(error)) from error
     with session(input_directory=input_dir, output_directory=output_dir) as host:
         if servers:
-            raise GraphError("Sending workflows to a server is not there yet.")
-        _run_here(host, workflows, changes, as_json)
+            _run_on_servers(host, workflows, changes, servers, as_json)
+        else:
+            _run_here(host, workflows, changes, as_json)
 
 
 def _run_here(
@@ -67,7 +68,7 @@ def _run_here(
 ) -> None:
     from .graph import NodeEvent, ResultCache
     from .headless import load_workflow, node_table, run_workflow
-    from .prompt import definitions
+    from .prompt import definitions, describe
 
     nodes, display_names = node_table()
     declared = definitions(nodes, display_names)
@@ -81,20 +82,61 @@ def _run_here(
     for path in paths:
         workflow = load_workflow(path, declared, changes)
         result = run_workflow(workflow, host, nodes, on_event=announce, cache=cache)
-        _print_workflow_result(workflow, result, as_json)
+        _print_result(path, result.files, result.texts, as_json)
+        if result.blocked:
+            names = {n: describe(workflow.prompt, n) for n in result.blocked}
+            raise GraphError("; ".join(f"{names[n]}: {why}" for n, why in result.blocked.items()))
 
 
-def _print_workflow_result(workflow: Workflow, result: WorkflowResult, as_json: bool) -> None:
-    from .prompt import describe
+def _run_on_servers(
+    host: StandaloneHost,
+    paths: Sequence[Path],
+    changes: Sequence[Setting],
+    servers: Sequence[str],
+    as_json: bool,
+) -> None:
+    from .comfy_client import Job, run_jobs
+    from .headless import check_output_folder, load_workflow
+    from .workflow_json import read_workflow
 
-    if as_json:
-        click.echo(json.dumps(dataclasses.asdict(result), indent=2, default=str))
-    else:
-        for text in (text for texts in result.texts.values() for text in texts):
-            click.echo(text)
-        for file in result.files:
-            click.echo(file)
-    if result.blocked:
-        raise GraphError(
-            "; ".join(f"{describe(workflow.prompt, n)}: {why}" for n, why in result.blocked.items())
+    def job(path: Path) -> Job:
+        def build(declared: Mapping[str, NodeDefinition]) -> tuple[dict[str, Any], Any]:
+            workflow = load_workflow(path, declared, changes)
+            return workflow.prompt, workflow.extra_pnginfo
+
+        return Job(str(path), build)
+
+    for path in paths:
+        read_workflow(path)  # a broken file is told before any server is asked
+    check_output_folder(host.output_directory)
+    with host.progress(100, f"On {len(servers)} servers" if servers[1:] else servers[0]) as bar:
+        results = run_jobs(
+            [job(path) for path in paths],
+            servers,
+            input_directory=host.input_directory,
+            output_directory=host.output_directory,
+            check_cancelled=host.check_cancelled,
+            on_progress=lambda fraction: bar.update(round(100 * fraction)),
         )
+    for path, result in zip(paths, results, strict=True):
+        _print_result(path, result.files, result.texts, as_json)
+    failed = [result for result in results if result.error is not None]
+    for result in failed if len(paths) > 1 else ():
+        click.echo(f"{result.job.name}: {result.error}", err=True)
+    if failed and len(paths) > 1:
+        raise GraphError(f"{len(failed)} of {len(paths)} workflows failed.")
+    for result in failed:
+        raise result.error or GraphError(f"{result.job.name} failed.")
+
+
+def _print_result(
+    path: Path, files: Sequence[Path], texts: Mapping[str, Sequence[str]], as_json: bool
+) -> None:
+    if as_json:
+        found = {"workflow": str(path), "files": [str(file) for file in files], "texts": texts}
+        click.echo(json.dumps(found))
+        return
+    for text in (text for shown in texts.values() for text in shown):
+        click.echo(text)
+    for file in files:
+        click.echo(file)

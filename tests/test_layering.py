@@ -49,7 +49,9 @@ ALLOWED: dict[str, set[str]] = {
     "widget_places": {"errors", "prompt"},
     "config_options": {"errors", "prompt"},
     "cli_session": {"errors", "host"},
-    "comfy_client": {"errors"},
+    "websocket": {"errors"},
+    "comfy_server": {"errors", "prompt", "websocket"},
+    "comfy_client": {"errors", "prompt", "comfy_server"},
     "host": {"errors", "system_memory", "comfy_host"},
     "config_options": {"errors", "prompt"},
     "headless": {
