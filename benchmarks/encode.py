@@ -26,7 +26,7 @@ import av
 import cv2
 import numpy as np
 
-from avatarvideo.encoders.color import YuvConverter
+from avatarvideo.encoders.color import FrameConverter
 from avatarvideo.encoders.ffmpeg import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.presets import CODECS, encoder_options
@@ -122,7 +122,7 @@ def measure_encode(size: str, count: int, rounds: int, ffmpeg: str, folder: Path
     """Compare the three at one size."""
     width, height, goal = SIZES[size]
     frames, order = pictures(width, height), played(count)
-    to_yuv = YuvConverter(width, height, "yuv420p")
+    to_yuv = FrameConverter(width, height, "yuv420p")
     ready = [to_yuv((np.clip(f, 0, 1) * 255 + 0.5).astype(np.uint8)) for f in frames]
     costs = best_of(
         rounds,

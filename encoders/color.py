@@ -10,6 +10,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 # FFmpeg's numbers. swscale and AVFrame count matrices differently, hence the table.
+SPC_RGB = 0
 BT709 = 1
 UNSPECIFIED = 2
 RANGE_LIMITED, RANGE_FULL = 1, 2
@@ -21,7 +22,9 @@ ACCURATE = 4 | 0x40000 | 0x2000 | 0x4000
 
 # The encoder's threads have the processor; slicing the conversion as well only adds switches.
 # Older releases have no such argument and never slice.
-SERIAL = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+_MAJOR = int(av.__version__.split(".")[0])
+SERIAL = {"threads": 1} if _MAJOR >= 17 else {}
+HAS_FRAME_PRIMARIES = hasattr(av.VideoFrame, "color_primaries")
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,16 @@ def quarter_turns(rotation: float) -> int:
     return round(rotation / 90) % 4
 
 
-def to_uint8(picture: np.ndarray, out: np.ndarray) -> None:
-    """Round float32 0..1 (H, W, 3) to uint8 into ``out``; NaN and infinities become black.
+def to_integers(picture: np.ndarray, out: np.ndarray) -> None:
+    """Round float32 0..1 (H, W, C) into ``out``, uint8 or uint16; what is no number becomes 0.
 
     One pass that scales, rounds and clips; the five passes of NumPy cost four times as much, and
     torch's threads on a busy machine more than the encoder itself.
     """
+    scale, depth = (255.0, cv2.CV_8U) if out.dtype == np.uint8 else (65535.0, cv2.CV_16U)
     rows = picture.reshape(picture.shape[0], -1)
     flat = out.reshape(out.shape[0], -1)
-    cv2.addWeighted(rows, 255.0, rows, 0.0, 0.0, dst=flat, dtype=cv2.CV_8U)
+    cv2.addWeighted(rows, scale, rows, 0.0, 0.0, dst=flat, dtype=depth)
 
 
 def _bt709_limited() -> np.ndarray:
@@ -98,8 +102,16 @@ def _bt709_limited() -> np.ndarray:
     return np.column_stack([scaled, [16, 128, 128]])
 
 
-class YuvConverter:
-    """Uint8 RGB pictures to BT.709 limited-range frames of one pixel format and size."""
+_PACKED = {
+    (np.dtype(np.uint8), 3): "rgb24",
+    (np.dtype(np.uint8), 4): "rgba",
+    (np.dtype(np.uint16), 3): "rgb48le",
+    (np.dtype(np.uint16), 4): "rgba64le",
+}
+
+
+class FrameConverter:
+    """RGB pictures to tagged frames of one pixel format and size, BT.709 limited where YUV."""
 
     def __init__(self, width: int, height: int, pixel_format: str) -> None:
         self._size = (width, height)
@@ -110,10 +122,11 @@ class YuvConverter:
         self._chroma = np.empty((0, 0, 3), np.uint8)
 
     def __call__(self, picture: np.ndarray) -> av.VideoFrame:
-        """picture: uint8 RGB (H, W, 3), C-contiguous, at the converter's size."""
-        if self._format == "yuv420p":
+        """picture: uint8 or uint16 (H, W, 3 or 4), C-contiguous, at the converter's size."""
+        if self._format == "yuv420p" and picture.dtype == np.uint8 and picture.shape[2] == 3:
             return self._subsampled(picture)
-        frame = av.VideoFrame.from_numpy_buffer(picture, format="rgb24")  # no copy
+        packed = _PACKED[picture.dtype, picture.shape[2]]
+        frame = av.VideoFrame.from_ndarray(picture, format=packed)
         return self.convert(frame, ColorCoding(SWS_BT709, RANGE_FULL))
 
     def _subsampled(self, picture: np.ndarray) -> av.VideoFrame:
@@ -132,7 +145,7 @@ class YuvConverter:
             (2, self._chroma, 2),
         ):
             cv2.extractChannel(source, channel, dst=plane_view(frame, plane))
-        return _tagged(frame)
+        return tagged(frame)
 
     def convert(self, frame: av.VideoFrame, coding: ColorCoding) -> av.VideoFrame:
         """Return any frame, coded as ``coding`` says, in this converter's format and size."""
@@ -145,11 +158,16 @@ class YuvConverter:
             src_colorspace=coding.matrix,
             dst_colorspace=SWS_BT709,
             src_color_range=coding.color_range,
-            dst_color_range=RANGE_LIMITED,
+            dst_color_range=RANGE_FULL if is_rgb(self._format) else RANGE_LIMITED,
             interpolation=ACCURATE,
             **SERIAL,
         )
-        return _tagged(out)
+        return tagged(out)
+
+
+def is_rgb(pixel_format: str) -> bool:
+    """Tell whether a pixel format holds RGB rather than luma and chroma."""
+    return av.VideoFormat(pixel_format).is_rgb
 
 
 def plane_view(frame: av.VideoFrame, index: int) -> np.ndarray:
@@ -159,7 +177,12 @@ def plane_view(frame: av.VideoFrame, index: int) -> np.ndarray:
     return rows[: plane.height, : plane.width]
 
 
-def _tagged(frame: av.VideoFrame) -> av.VideoFrame:
-    frame.colorspace = BT709
-    frame.color_range = RANGE_LIMITED
+def tagged(frame: av.VideoFrame) -> av.VideoFrame:
+    """Mark a frame with the colours we write: BT.709, limited where it is YUV."""
+    rgb = frame.format.is_rgb
+    frame.colorspace = SPC_RGB if rgb else BT709
+    frame.color_range = RANGE_FULL if rgb else RANGE_LIMITED
+    if HAS_FRAME_PRIMARIES:
+        frame.color_primaries = BT709
+        frame.color_trc = BT709
     return frame

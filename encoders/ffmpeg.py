@@ -74,13 +74,14 @@ def encode_frames(
 
 
 def _picture_size(frame: np.ndarray) -> tuple[int, int]:
-    if frame.ndim != 3 or frame.shape[2] != 3:
+    if frame.ndim != 3 or frame.shape[2] not in (3, 4):
         raise EncodeError(f"Expected frames as RGB (H, W, 3), got {frame.dtype} {frame.shape}.")
     return frame.shape[0], frame.shape[1]
 
 
 def _result(writer: VideoWriter, started: float) -> EncodingResult:
     seconds = time.perf_counter() - started
+    plan = writer.plan
     logger.info(
         "%s: %d frames of %dx%d in %.1f s (%s, %s)",
         writer.path.name,
@@ -88,8 +89,8 @@ def _result(writer: VideoWriter, started: float) -> EncodingResult:
         writer.width,
         writer.height,
         seconds,
-        writer.spec.encoder,
-        writer.pixel_format,
+        plan.encoder,
+        plan.pixel_format,
     )
     return EncodingResult(
         success=True,
@@ -99,8 +100,10 @@ def _result(writer: VideoWriter, started: float) -> EncodingResult:
         resolution=(writer.width, writer.height),
         fps=float(writer.frame_rate),
         file_size_bytes=writer.path.stat().st_size,
-        codec=writer.spec.name,
+        codec=plan.spec.name,
         processing_seconds=seconds,
+        encoder=plan.encoder,
+        notes=plan.notes,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,24 @@ from typing import Any, Literal, get_args
 
 Quality = Literal["high", "medium", "low", "fast"]
 QUALITIES: tuple[str, ...] = get_args(Quality)
+Fit = Literal["contain", "cover", "stretch", "pad"]
+FITS: tuple[str, ...] = get_args(Fit)
+Length = Literal["keep", "video", "audio", "shortest", "freeze"]
+LENGTHS: tuple[str, ...] = get_args(Length)
+VariableRate = Literal["constant", "keep"]
+VARIABLE_RATES: tuple[str, ...] = get_args(VariableRate)
+Backend = Literal["built-in", "own ffmpeg"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "quality": QUALITIES,
+    "fit": FITS,
+    "length": LENGTHS,
+    "variable_rate": VARIABLE_RATES,
+    "backend": BACKENDS,
+}
+BIT_DEPTHS = (8, 10)
+MAX_SIDE = 16384  # pixels, the largest of any codec offered
+MAX_AUDIO_BITRATE = 1_000_000
 MAX_CRF = 63  # AV1 and VP9; H.264 and H.265 end at 51, which their preset table checks
 
 
@@ -19,9 +38,26 @@ class EncodingConfig:
 
     quality: our preset name; sets the codec's preset and crf.
     preset, crf: the codec's own, each overriding what the quality sets.
-    codec: "auto", our names ("h264") or FFmpeg's ("libx264").
+    codec: "auto", our names ("h264"), FFmpeg's ("libx264", "h264_nvenc", which falls back to
+        software where it does not open), or "copy" to keep the packets of a file as they are.
     fps: frame rate of the result; None keeps the source's.
+    audio_codec: "auto" keeps a file's sound as it is where the container holds it.
     audio_bitrate: bits per second; None leaves it to the codec.
+    container: "auto" takes the file's suffix.
+    bit_depth: at least so many bits a colour. alpha: keep transparency.
+    width, height: pixels of the result; 0 follows from the other, both 0 keep the source's.
+    fit: how the picture meets another size: "contain" makes it as large as fits (the result may
+        be smaller than asked), "cover" fills the size and cuts what is over, "stretch" distorts,
+        "pad" adds black bars.
+    length: when pictures and sound differ by a frame or more. "keep" leaves both; "video" cuts
+        longer sound; "audio" cuts the pictures or holds the last one until the sound ends;
+        "shortest" cuts the longer; "freeze" holds the last picture and never cuts.
+    variable_rate: a file whose frame rate varies becomes "constant" or may "keep" its timing.
+    channels: of the sound; 0 keeps them, 1 and 2 mix down (5.1 to stereo).
+    loop: how often a GIF or WebP plays; 0 is for ever.
+    overwrite: False refuses a name that is taken.
+    save_metadata: keep the tags of the source in the result.
+    backend, ffmpeg: "own ffmpeg" uses the user's executable, at ``ffmpeg`` or found.
     """
 
     quality: Quality = "medium"
@@ -31,19 +67,47 @@ class EncodingConfig:
     fps: float | int | str | Fraction | None = None
     audio_codec: str = "auto"
     audio_bitrate: int | None = None
+    container: str = "auto"
+    bit_depth: int = 8
+    alpha: bool = False
+    width: int = 0
+    height: int = 0
+    fit: Fit = "contain"
+    length: Length = "keep"
+    variable_rate: VariableRate = "constant"
+    channels: int = 0
+    loop: int = 0
+    overwrite: bool = True
+    save_metadata: bool = True
+    backend: Backend = "built-in"
+    ffmpeg: str | None = None
 
     def __post_init__(self) -> None:
-        if self.quality not in QUALITIES:
-            raise ValueError(
-                f"Expected quality to be one of {', '.join(QUALITIES)}, got {self.quality!r}."
-            )
-        if self.crf is not None and not 0 <= self.crf <= MAX_CRF:
-            raise ValueError(f"Expected crf between 0 and {MAX_CRF}, got {self.crf}.")
+        for name, allowed in (*CHOICES.items(), ("bit_depth", BIT_DEPTHS)):
+            value = getattr(self, name)
+            if value not in allowed:
+                known = ", ".join(map(str, allowed))
+                raise ValueError(f"Expected {name} to be one of {known}, got {value!r}.")
+        ranges = (
+            ("crf", self.crf, MAX_CRF),
+            ("width", self.width, MAX_SIDE),
+            ("height", self.height, MAX_SIDE),
+            ("audio_bitrate", self.audio_bitrate, MAX_AUDIO_BITRATE),
+            ("channels", self.channels, 2),
+            ("loop", self.loop, 65535),
+        )
+        for name, value, largest in ranges:
+            if value is not None and not 0 <= value <= largest:
+                raise ValueError(f"Expected {name} between 0 and {largest}, got {value}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodingResult:
-    """What one encode gave. ``error`` is a sentence when ``success`` is False."""
+    """What one encode gave. ``error`` is a sentence when ``success`` is False.
+
+    encoder: FFmpeg's name of the one that worked, "copy" where packets were kept.
+    notes: sentences on what was done otherwise than asked (a fallback, frames left out).
+    """
 
     success: bool
     output_path: Path | None = None
@@ -55,6 +119,8 @@ class EncodingResult:
     file_size_bytes: int = 0
     codec: str = ""
     processing_seconds: float = 0.0
+    encoder: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class VideoEncoderInterface(ABC):

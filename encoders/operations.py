@@ -17,10 +17,11 @@ from ..media import parse_frame_rate
 from .interfaces import EncodingConfig
 from .outputs import checked_output
 from .presets import container_for
-from .reader import VideoReader, picture_stream
+from .reader import VideoReader
 from .remux import copy_with_audio
 from .sound import AudioTrack, decode_audio, has_sound
 from .sources import checked_input, open_container, open_media
+from .streams import picture_stream
 from .writer import VideoWriter
 
 OnFrame = Callable[[int], None]

@@ -34,13 +34,24 @@ class OutputFile:
     """
 
     def __init__(
-        self, path: Path, container_name: str, metadata: dict[str, str], timescales: list[int]
+        self,
+        path: Path,
+        container_name: str,
+        metadata: dict[str, str],
+        *,
+        timescales: list[int] | None = None,
+        overwrite: bool = True,
+        options: dict[str, str] | None = None,
     ) -> None:
-        """timescales: ticks a second that the edit list should hit exactly."""
+        """timescales: ticks a second that the edit list should hit exactly.
+
+        options: the muxer's own.
+        """
         self.path = path
+        self._overwrite = overwrite
         self._temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.part")
         self._container: OutputContainer | None = None
-        options = _muxer_options(container_name, bool(metadata), timescales)
+        options = _muxer_options(container_name, bool(metadata), timescales or []) | (options or {})
         try:
             container = av.open(
                 str(self._temporary),
@@ -65,7 +76,7 @@ class OutputFile:
         try:
             container.close()
             del container
-            self._temporary.replace(self.path)
+            place(self._temporary, self.path, overwrite=self._overwrite)
         except (FFmpegError, OSError, ValueError) as error:
             self._remove()
             raise self.explained(error) from error
@@ -111,14 +122,34 @@ def _muxer_options(
     }
 
 
+def place(temporary: Path, final: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name in one step. Raises OSError when the name may not be taken."""
+    if overwrite:
+        temporary.replace(final)
+        return
+    try:
+        # Unlike a rename, a link fails when somebody took the name in the meantime.
+        os.link(temporary, final)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        os.close(os.open(final, os.O_CREAT | os.O_EXCL))
+        temporary.replace(final)
+    else:
+        temporary.unlink()
+
+
 def timescales_for(frame_rate: Fraction | None, sample_rate: int | None) -> list[int]:
     """Return what the edit list should count in, the more important last."""
     scales = [] if frame_rate is None else [frame_rate.numerator]
     return scales if sample_rate is None else [*scales, sample_rate]
 
 
-def checked_output(path: str | Path) -> Path:
-    """Return the absolute path of a file that may be written. Raises EncodeError."""
+def checked_output(path: str | Path, *, overwrite: bool = True) -> Path:
+    """Return the absolute path of a file that may be written. Raises EncodeError.
+
+    overwrite: whether a name that is taken may be.
+    """
     try:
         absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links stay as named
         parent_is_folder = absolute.parent.is_dir()
@@ -127,6 +158,11 @@ def checked_output(path: str | Path) -> Path:
         raise EncodeError(f"Expected a file to write, got {str(path)[:200]!r}: {error}.") from error
     if not parent_is_folder:
         raise EncodeError(f"Expected an existing folder, {str(absolute.parent)!r} is none.")
+    if not overwrite and os.path.lexists(absolute):
+        raise EncodeError(
+            f"Expected a name that is free, {absolute.name!r} is taken: choose another or allow "
+            "overwriting."
+        )
     if not stat.S_ISREG(mode):
         raise EncodeError(f"Expected a file to write, {absolute.name!r} is a folder or device.")
     return absolute

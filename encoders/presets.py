@@ -34,7 +34,8 @@ class CodecSpec:
     qualities: our quality -> (the codec's preset, crf); crf None where the codec has none.
     pixel_formats: (bit depth, alpha) -> FFmpeg's pixel format.
     preset_option, crf_option: the encoder's own names of the two.
-    options: always set, whatever the quality.
+    options: always set, whatever the quality; ``format_options`` for a (bit depth, alpha).
+    is_ffmpeg: False for those we write ourselves.
     tag: four-character code for mp4 and mov where the default one does not play everywhere.
     """
 
@@ -48,7 +49,9 @@ class CodecSpec:
     preset_option: str = "preset"
     crf_option: str = "crf"
     options: Mapping[str, str] = field(default_factory=dict)
+    format_options: Mapping[tuple[int, bool], Mapping[str, str]] = field(default_factory=dict)
     tag: str | None = None
+    is_ffmpeg: bool = True
 
 
 def _qualities(*settings: tuple[str, int | None]) -> dict[str, tuple[str, int | None]]:
@@ -99,6 +102,7 @@ CODECS: Mapping[str, CodecSpec] = {
             max_crf=63,
             preset_option="cpu-used",
             options={"deadline": "good", "row-mt": "1", "b": "0"},
+            format_options={(10, False): {"profile": "2"}},
         ),
         CodecSpec(
             name="prores",
@@ -109,6 +113,7 @@ CODECS: Mapping[str, CodecSpec] = {
             containers=("mov", "mkv"),
             preset_option="profile",
             options={"vendor": "apl0"},
+            format_options={(10, True): {"profile": "4444", "alpha_bits": "16"}},
         ),
         CodecSpec(
             name="ffv1",
@@ -119,6 +124,40 @@ CODECS: Mapping[str, CodecSpec] = {
             pixel_formats={(8, False): "bgr0", (8, True): "bgra", (10, False): "gbrp10le"},
             containers=("mkv",),
             options={"level": "3", "slices": "4", "slicecrc": "1", "g": "1"},
+        ),
+        CodecSpec(
+            name="gif",
+            encoder="gif",
+            # What differs is the dithering: error diffusion, ordered, none.
+            qualities=_qualities(
+                ("sierra2_4a", None), ("bayer", None), ("none", None), ("none", None)
+            ),
+            presets=("floyd_steinberg", "sierra2_4a", "bayer", "none"),
+            pixel_formats={(8, False): "pal8"},
+            containers=("gif",),
+            preset_option="dither",
+        ),
+        CodecSpec(
+            name="webp",
+            encoder="webp",
+            # The crf is turned round into WebP's own scale, where 100 is best.
+            qualities=_qualities(("6", 5), ("4", 20), ("3", 35), ("0", 20)),
+            presets=tuple(str(n) for n in range(7)),
+            pixel_formats={(8, False): "rgb24", (8, True): "rgba"},
+            containers=("webp",),
+            max_crf=63,
+            preset_option="method",
+            is_ffmpeg=False,
+        ),
+        CodecSpec(
+            name="png",
+            encoder="png",
+            qualities=_qualities(("6", None), ("4", None), ("1", None), ("1", None)),
+            presets=tuple(str(n) for n in range(10)),
+            pixel_formats={(8, False): "rgb24", (8, True): "rgba"},
+            containers=("png",),
+            preset_option="compress_level",
+            is_ffmpeg=False,
         ),
     )
 }
@@ -132,13 +171,23 @@ class ContainerSpec:
     audio_codec: str
     audio_codecs: tuple[str, ...]
     video_codec: str = "h264"
+    alpha_codec: str | None = None
 
 
 CONTAINERS: Mapping[str, ContainerSpec] = {
     "mp4": ContainerSpec("mp4", "aac", ("aac", "opus", "flac", "alac", "mp3")),
-    "mov": ContainerSpec("mov", "aac", ("aac", "pcm", "alac", "mp3")),
-    "mkv": ContainerSpec("matroska", "flac", ("aac", "opus", "flac", "alac", "pcm", "mp3")),
-    "webm": ContainerSpec("webm", "opus", ("opus",), video_codec="vp9"),
+    "mov": ContainerSpec("mov", "aac", ("aac", "pcm", "alac", "mp3"), alpha_codec="prores"),
+    "mkv": ContainerSpec(
+        "matroska",
+        "flac",
+        ("aac", "opus", "flac", "alac", "pcm", "mp3"),
+        alpha_codec="ffv1",
+    ),
+    "webm": ContainerSpec("webm", "opus", ("opus",), video_codec="vp9", alpha_codec="vp9"),
+    "gif": ContainerSpec("gif", "", (), video_codec="gif"),
+    "webp": ContainerSpec("", "", (), video_codec="webp", alpha_codec="webp"),
+    # A folder of pictures, with the sound beside them.
+    "png": ContainerSpec("", "flac", ("flac",), video_codec="png", alpha_codec="png"),
 }
 _FFMPEG_NAMES = {
     "libx264": "h264",
@@ -152,6 +201,14 @@ _FFMPEG_NAMES = {
     "prores_ks": "prores",
 }
 _SUFFIXES = {".m4v": "mp4", ".qt": "mov", ".matroska": "mkv"}
+DEFAULT_CONTAINERS = {"vp9": "webm", "prores": "mov", "ffv1": "mkv"}
+
+
+def default_container(codec: str) -> str:
+    """Return the container that suits a codec, for when the user names none."""
+    name = _FFMPEG_NAMES.get(codec, codec)
+    spec = CODECS.get(name)
+    return DEFAULT_CONTAINERS.get(name) or (spec.containers[0] if spec else "mp4")
 
 
 def container_for(suffix: str, container: str | None) -> str:
@@ -167,9 +224,11 @@ def container_for(suffix: str, container: str | None) -> str:
 
 def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
     """Return the codec asked for, checked against the container. Raises EncodeError."""
+    holder = CONTAINERS[container]
     name = config.codec.lower()
-    name = CONTAINERS[container].video_codec if name == "auto" else _FFMPEG_NAMES.get(name, name)
-    spec = CODECS.get(name)
+    if name == "auto":
+        name = (config.alpha and holder.alpha_codec) or holder.video_codec
+    spec = CODECS.get(_FFMPEG_NAMES.get(name, software_name(name)))
     if spec is None:
         raise EncodeError(
             f"Expected codec auto, {', '.join(CODECS)} or one of FFmpeg's names for them, "
@@ -183,8 +242,41 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
     return spec
 
 
-def encoder_options(spec: CodecSpec, config: EncodingConfig) -> dict[str, str]:
-    """Return the encoder's own options for a quality, with preset and crf overridden as asked."""
+HARDWARE_FAMILIES = ("nvenc", "qsv", "amf", "videotoolbox", "mf", "v4l2m2m")
+_HARDWARE_CODECS = {"h264": "h264", "hevc": "h265", "av1": "av1", "vp9": "vp9"}
+
+
+def software_name(encoder: str) -> str:
+    """Return our codec name for one of FFmpeg's hardware encoders, else the name itself."""
+    codec, _, family = encoder.partition("_")
+    return _HARDWARE_CODECS.get(codec, encoder) if family in HARDWARE_FAMILIES else encoder
+
+
+def pixel_format_for(spec: CodecSpec, config: EncodingConfig) -> tuple[int, bool]:
+    """Return the (bit depth, alpha) a codec has for what was asked, deeper where it must be."""
+    fitting = [key for key in spec.pixel_formats if key[1] == config.alpha]
+    deep_enough = [key for key in fitting if key[0] >= config.bit_depth]
+    if deep_enough:
+        return min(deep_enough)
+    wanted = "transparency" if config.alpha and not fitting else f"{config.bit_depth} bits"
+    able = [
+        other.name
+        for other in CODECS.values()
+        if any(depth >= config.bit_depth and a == config.alpha for depth, a in other.pixel_formats)
+    ]
+    raise EncodeError(
+        f"Expected a codec with {wanted} ({', '.join(able)}), got {spec.name}: choose one of "
+        "those and a container that holds it."
+    )
+
+
+def encoder_options(
+    spec: CodecSpec, config: EncodingConfig, form: tuple[int, bool] = (8, False)
+) -> dict[str, str]:
+    """Return the encoder's own options for a quality, with preset and crf overridden as asked.
+
+    form: the (bit depth, alpha) that will be written.
+    """
     preset, crf = spec.qualities[config.quality]
     options = dict(spec.options)
     if config.preset is not None:
@@ -201,4 +293,4 @@ def encoder_options(spec: CodecSpec, config: EncodingConfig) -> dict[str, str]:
         if crf > spec.max_crf:
             raise EncodeError(f"Expected crf 0 to {spec.max_crf} for {spec.name}, got {crf}.")
         options[spec.crf_option] = str(crf)
-    return options
+    return options | dict(spec.format_options.get(form, {}))

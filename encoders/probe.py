@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -18,14 +15,16 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 from .color import RANGE_FULL, UNSPECIFIED, quarter_turns
-from .reader import (
+from .sources import checked_input, open_media
+from .streams import (
     count_packets,
     header_duration,
     indexed_frame_count,
+    packet_times,
     picture_stream,
     stream_rate,
+    varies,
 )
-from .sources import checked_input, open_media
 
 logger = logging.getLogger("avatarvideo.encoders.probe")
 
@@ -116,7 +115,8 @@ def probe(
         indexed = indexed_frame_count(container, stream)
         fields = _video_fields(container, stream)
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
-        times = _packet_times(container, stream)
+        ticks = packet_times(container, stream, RATE_SAMPLE_PACKETS)
+        times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
     count, exact = indexed, indexed is not None
     if count is None and exact_count:
         with open_media(absolute) as container:
@@ -198,26 +198,6 @@ def _audio_info(stream: AudioStream, video: VideoStream) -> AudioInfo:
 
 def _seconds(ticks: int | None, time_base: Fraction | None) -> Fraction | None:
     return None if ticks is None or time_base is None else ticks * time_base
-
-
-def _packet_times(container: InputContainer, stream: VideoStream) -> list[Fraction]:
-    times: list[Fraction] = []
-    with contextlib.suppress(FFmpegError, OSError):  # what is before the damage still tells
-        for packet in itertools.islice(container.demux(stream), RATE_SAMPLE_PACKETS):
-            if packet.pts is not None and packet.size and not packet.is_discard:
-                times.append(packet.pts * packet.time_base)
-    return sorted(times)
-
-
-def varies(times: Iterable[Fraction]) -> bool:
-    """Tell whether frames at these times (seconds, ascending) come at a varying rate."""
-    steps = [b - a for a, b in itertools.pairwise(times)]
-    if len(steps) < 2:
-        return False
-    usual = sorted(steps)[len(steps) // 2]
-    # Containers that count in milliseconds make 33 and 34 of one rate; the last step counts too.
-    tolerance = max(Fraction(2, 1000), usual / 20)
-    return any(abs(step - usual) > tolerance for step in steps)
 
 
 def _rotation(path: Path) -> int:

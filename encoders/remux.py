@@ -9,7 +9,8 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..errors import EncodeError
-from .audio_codecs import AudioFeed, audio_codec_for, encoded_rate
+from .audio_codecs import audio_codec_for, encoded_rate
+from .audio_feed import AudioFeed
 from .interfaces import EncodingConfig
 from .outputs import OutputFile, timescales_for
 from .sound import AudioTrack
@@ -26,8 +27,8 @@ def copy_with_audio(
 ) -> int:
     """Write the pictures' packets and the track to ``output``; return the number of packets."""
     codec = audio_codec_for(config.audio_codec, container_name)
-    timescales = timescales_for(stream.average_rate, encoded_rate(track, codec))
-    file = OutputFile(output, container_name, dict(pictures.metadata), timescales)
+    timescales = timescales_for(stream.average_rate, encoded_rate(track.sample_rate, codec))
+    file = OutputFile(output, container_name, dict(pictures.metadata), timescales=timescales)
     try:
         count = _copy(pictures, stream, track, file.container, codec, config.audio_bitrate)
         file.finish()
@@ -56,7 +57,7 @@ def _copy(
             f"Expected a container that holds {stream.codec_context.name}, got "
             f"{container.format.name}: use .mkv, or encode the video instead."
         ) from error
-    feed = AudioFeed(container, track, codec, bitrate)
+    feed = AudioFeed(container, track, codec, bitrate=bitrate)
     begin = stream.start_time or 0
     count = 0
     for packet in pictures.demux(stream):

@@ -1,4 +1,4 @@
-"""Write frames and sound as one video file: exact rate and count, tagged colours, sound in step."""
+"""Write frames and sound as one finished file: the size, the timing and the lengths are settled."""
 
 from __future__ import annotations
 
@@ -6,23 +6,43 @@ import logging
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import av
 import numpy as np
-from av.container import OutputContainer
-from av.error import FFmpegError
-from av.video.stream import VideoStream
 
 from ..errors import EncodeError
 from ..media import AudioClip
-from .audio_codecs import AudioFeed, audio_codec_for, encoded_rate, track_of
-from .color import BT709, RANGE_LIMITED, YuvConverter, to_uint8
+from .audio_feed import AudioFeed
+from .color import to_integers
+from .fitting import Fitter
 from .interfaces import EncodingConfig
-from .outputs import MOV_FAMILY, OutputFile, checked_output, timescales_for
-from .presets import codec_for, container_for, encoder_options
+from .plan import EncodePlan, make_plan
+from .resampling import track_of
 from .sound import AudioTrack
+from .video_stream import StreamTarget
 
 logger = logging.getLogger("avatarvideo.encoders.writer")
+
+WHITE = 255
+
+
+class Target(Protocol):
+    """What pictures are written into: a container of FFmpeg's, a GIF, a folder of PNGs."""
+
+    sound: AudioFeed | None
+
+    def add(self, picture: np.ndarray, tick: int) -> None:
+        """Write a picture, shown from that tick of the plan's time base."""
+        ...
+
+    def finish(self, sound_end: Fraction | None) -> None:
+        """Complete the file and give it its name."""
+        ...
+
+    def abort(self) -> None:
+        """Leave nothing; may be called more than once."""
+        ...
 
 
 class VideoWriter:
@@ -30,8 +50,9 @@ class VideoWriter:
 
     Use it as a context manager. On an exception, cancel included, the encoder is closed without
     flushing and nothing is left. ``write`` takes uint8 RGB (H, W, 3), ``write_float`` float32 RGB
-    0..1. Odd sizes are padded by one pixel, repeating the edge, where the pixel format needs even
-    ones. All the sound is written, whatever the number of frames. Raises EncodeError.
+    0..1; with ``alpha`` in the configuration RGBA (H, W, 4), without it transparency is laid on
+    white. Odd sizes are padded by one pixel, repeating the edge, where the pixel format needs even
+    ones. Raises EncodeError.
     """
 
     def __init__(
@@ -45,45 +66,52 @@ class VideoWriter:
         audio: AudioClip | AudioTrack | None = None,
         metadata: dict[str, str] | None = None,
         container: str | None = None,
+        time_base: Fraction | None = None,
     ) -> None:
-        """width, height: pixels of the frames given. container: None takes the file's suffix."""
-        self.path = checked_output(path)
+        """width, height: pixels of the frames given. container: None takes the file's suffix.
+
+        time_base: what ``write``'s times are rounded to, seconds; None for a constant rate.
+        """
         self.config = config or EncodingConfig()
-        self.container_name = container_for(self.path.suffix, container)
-        self.spec = codec_for(self.config, self.container_name)
-        self.pixel_format = self.spec.pixel_formats[min(self.spec.pixel_formats)]
-        self.options = encoder_options(self.spec, self.config)
-        self.frame_rate = frame_rate
-        self.width, self.height = padded_size(width, height, self.pixel_format)
+        self.plan = make_plan(
+            path,
+            size=(width, height),
+            frame_rate=frame_rate,
+            config=self.config,
+            metadata=metadata,
+            container=container,
+            time_base=time_base,
+        )
         self.frame_count = 0
         self._source_size = (width, height)
         self._track = track_of(audio) if isinstance(audio, AudioClip) else audio
-        self._audio_codec = audio_codec_for(self.config.audio_codec, self.container_name)
-        self._metadata = dict(metadata or {})
-        self._output: OutputFile | None = None
-        self._video: VideoStream | None = None
-        self._audio: AudioFeed | None = None
-        self._to_yuv = YuvConverter(self.width, self.height, self.pixel_format)
-        self._padded = np.empty((self.height, self.width, 3), np.uint8)
-        self._rounded: np.ndarray | None = None
+        self._target: Target | None = None
+        self._tick = -1
+        self._fit = Fitter(self.plan.placement, self.plan.channels)
+        self._integers: np.ndarray | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file, absolute."""
+        return self.plan.path
+
+    @property
+    def width(self) -> int:
+        """Pixels written, padding included."""
+        return self.plan.size[0]
+
+    @property
+    def height(self) -> int:
+        """Pixels written, padding included."""
+        return self.plan.size[1]
+
+    @property
+    def frame_rate(self) -> Fraction:
+        """Frames a second."""
+        return self.plan.frame_rate
 
     def __enter__(self) -> VideoWriter:
-        rate = encoded_rate(self._track, self._audio_codec) if self._track else None
-        self._output = OutputFile(
-            self.path,
-            self.container_name,
-            self._metadata,
-            timescales_for(self.frame_rate, rate),
-        )
-        try:
-            self._open_streams(self._output)
-        except (FFmpegError, OSError, ValueError) as error:
-            explained = self._output.explained(error)
-            self._abort()
-            raise explained from error
-        except BaseException:
-            self._abort()
-            raise
+        self._target = open_target(self.plan, self._track)
         return self
 
     def __exit__(
@@ -92,104 +120,110 @@ class VideoWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None or self._output is None:
-            self._abort()
+        target, self._target = self._target, None
+        if target is None:
+            return
+        if error is not None:
+            target.abort()
             return
         try:
-            self._finish(self._output)
-        except (FFmpegError, OSError, ValueError) as failure:
-            explained = self._output.explained(failure)
-            self._abort()
-            raise explained from failure
+            if not self.frame_count:
+                raise EncodeError(f"Expected at least one frame for {self.path.name!r}, got none.")
+            target.finish(self._sound_end(target))
         except BaseException:
-            self._abort()
+            target.abort()
             raise
 
-    def write(self, frame: np.ndarray) -> None:
-        """Add one frame, uint8 RGB (H, W, 3)."""
-        width, height = self._source_size
-        if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
-            raise EncodeError(
-                f"Expected frame {self.frame_count} as uint8 {(height, width, 3)}, got "
-                f"{frame.dtype} {frame.shape}."
-            )
-        self._encode(self._to_yuv(self._even(frame)))
+    def write(self, frame: np.ndarray, time: Fraction | None = None) -> None:
+        """Add one frame, uint8 RGB (H, W, 3), or RGBA. time: seconds, where the rate varies."""
+        if frame.dtype != np.uint8:
+            raise EncodeError(f"Expected frame {self.frame_count} as uint8, got {frame.dtype}.")
+        self._add(self._prepared(frame), time)
 
-    def write_float(self, frame: np.ndarray) -> None:
-        """Add one frame, float32 RGB (H, W, 3), 0..1; rounded to 8 bits, NaN becomes black."""
-        if self._rounded is None or self._rounded.shape != frame.shape:
-            self._rounded = np.empty(frame.shape, np.uint8)
-        to_uint8(frame, self._rounded)
-        self.write(self._rounded)
+    def write_float(self, frame: np.ndarray, time: Fraction | None = None) -> None:
+        """Add one frame, float32 RGB (H, W, 3), 0..1, or RGBA; what is no number becomes 0."""
+        if frame.dtype != np.float32:
+            raise EncodeError(f"Expected frame {self.frame_count} as float32, got {frame.dtype}.")
+        # Deeper formats get what 8 bits would lose, unless the picture has to be scaled.
+        deep = "10" in self.plan.pixel_format and self.plan.placement.is_identity
+        depth = np.uint16 if deep and frame.shape[-1] == self.plan.channels else np.uint8
+        if self._integers is None or self._integers.shape != frame.shape:
+            self._integers = np.empty(frame.shape, depth)
+        to_integers(np.ascontiguousarray(frame), self._integers)
+        self._add(self._prepared(self._integers), time)
 
-    def _even(self, frame: np.ndarray) -> np.ndarray:
-        width, height = self._source_size
-        if (self.width, self.height) == (width, height):
-            return np.ascontiguousarray(frame)
-        padded = self._padded
-        padded[:height, :width] = frame
-        padded[height:, :width] = frame[-1:]
-        padded[:, width:] = padded[:, width - 1 : width]
-        return padded
-
-    def _encode(self, frame: av.VideoFrame) -> None:
-        if self._video is None or self._output is None:
-            raise EncodeError("Expected an open writer: use it in a with statement.")
-        frame.pts = self.frame_count
-        frame.time_base = 1 / self.frame_rate
-        try:
-            self._output.container.mux(self._video.encode(frame))
-            if self._audio is not None:
-                self._audio.advance((self.frame_count + 1) / self.frame_rate)
-        except (FFmpegError, OSError, ValueError) as error:
-            raise self._output.explained(error) from error
+    def write_frame(self, frame: av.VideoFrame, time: Fraction | None = None) -> None:
+        """Add a decoded frame that already has the plan's pixel format, size and colours."""
+        target = self._open_target()
+        if not isinstance(target, StreamTarget):
+            raise EncodeError(f"Expected pictures for {self.plan.container}, got a coded frame.")
+        target.add_frame(frame, self._next_tick(time))
         self.frame_count += 1
 
-    def _open_streams(self, output: OutputFile) -> None:
-        self._video = self._add_video(output.container)
-        if self._track is not None:
-            self._audio = AudioFeed(
-                output.container, self._track, self._audio_codec, self.config.audio_bitrate
+    def sound_is_over(self) -> bool:
+        """Tell whether the next frame would come after the sound, where that ends the pictures."""
+        cuts = self.config.length in ("audio", "shortest") and self.frame_count > 0
+        return cuts and self._sound() is not None and not self._sound_reaches_next_frame()
+
+    def sound_goes_on(self) -> bool:
+        """Tell whether the last frame has to be held, because there is still sound."""
+        holds = self.config.length in ("audio", "freeze")
+        return holds and self._sound() is not None and self._sound_reaches_next_frame()
+
+    def _sound(self) -> AudioFeed | None:
+        return self._target.sound if self._target is not None else None
+
+    def _sound_reaches_next_frame(self) -> bool:
+        sound = self._sound()
+        # A frame counts when the sound covers half of it, so that nothing is off by more.
+        middle = (self.frame_count + Fraction(1, 2)) / self.frame_rate
+        return sound is not None and sound.reaches(middle)
+
+    def _sound_end(self, target: Target) -> Fraction | None:
+        if self.config.length not in ("video", "shortest") or target.sound is None:
+            return None
+        end = (self._tick * self.plan.time_base) + 1 / self.frame_rate
+        # Less than a frame's difference is rounding of the frame count, and cutting would click.
+        return end if target.sound.reaches(end + 1 / self.frame_rate) else None
+
+    def _open_target(self) -> Target:
+        if self._target is None:
+            raise EncodeError("Expected an open writer: use it in a with statement.")
+        return self._target
+
+    def _prepared(self, frame: np.ndarray) -> np.ndarray:
+        width, height = self._source_size
+        if frame.shape[:2] != (height, width) or frame.ndim != 3 or frame.shape[2] not in (3, 4):
+            wanted = (height, width, self.plan.channels)
+            raise EncodeError(
+                f"Expected frame {self.frame_count} of shape {wanted}, got {frame.shape}."
             )
+        if frame.shape[2] != self.plan.channels:
+            frame = _on_white(frame) if frame.shape[2] == 4 else _opaque(frame)
+        return np.ascontiguousarray(frame) if frame.dtype == np.uint16 else self._fit(frame)
 
-    def _add_video(self, container: OutputContainer) -> VideoStream:
-        stream = container.add_stream(
-            self.spec.encoder, rate=self.frame_rate, options=dict(self.options)
-        )
-        if not isinstance(stream, VideoStream):
-            raise EncodeError(f"Expected a video encoder, {self.spec.encoder!r} is none.")
-        context = stream.codec_context
-        context.width, context.height = self.width, self.height
-        context.pix_fmt = self.pixel_format
-        context.time_base = 1 / self.frame_rate
-        context.colorspace = BT709
-        context.color_range = RANGE_LIMITED
-        context.color_primaries = BT709
-        context.color_trc = BT709
-        if self.spec.tag and self.container_name in MOV_FAMILY:
-            context.codec_tag = self.spec.tag
-        return stream
+    def _add(self, picture: np.ndarray, time: Fraction | None) -> None:
+        self._open_target().add(picture, self._next_tick(time))
+        self.frame_count += 1
 
-    def _finish(self, output: OutputFile) -> None:
-        if self._video is None or not self.frame_count:
-            raise EncodeError(f"Expected at least one frame for {self.path.name!r}, got none.")
-        output.container.mux(self._video.encode(None))
-        if self._audio is not None:
-            self._audio.finish()
-        self._video = self._audio = None
-        output.finish()
-
-    def _abort(self) -> None:
-        # Encoder threads end when the last reference to their stream goes, not at close.
-        self._video = self._audio = None
-        if self._output is not None:
-            self._output.abort()
+    def _next_tick(self, time: Fraction | None) -> int:
+        tick = self._tick + 1 if time is None else round(time / self.plan.time_base)
+        self._tick = max(tick, self._tick + 1)  # encoders refuse time that stands still
+        return self._tick
 
 
-def padded_size(width: int, height: int, pixel_format: str) -> tuple[int, int]:
-    """Return the coded size: odd sides grow by a pixel where chroma is subsampled that way."""
-    if width < 1 or height < 1:
-        raise EncodeError(f"Expected a picture size above zero, got {width}x{height}.")
-    across = 2 if "420" in pixel_format or "422" in pixel_format else 1
-    down = 2 if "420" in pixel_format else 1
-    return -(-width // across) * across, -(-height // down) * down
+def open_target(plan: EncodePlan, track: AudioTrack | None) -> Target:
+    """Return what the plan's pictures are written into, opened."""
+    return StreamTarget(plan, track)
+
+
+def _on_white(frame: np.ndarray) -> np.ndarray:
+    most = np.iinfo(frame.dtype).max
+    alpha = frame[..., 3:].astype(np.uint32)
+    mixed = frame[..., :3] * alpha + most * (most - alpha)
+    return ((mixed + most // 2) // most).astype(frame.dtype)
+
+
+def _opaque(frame: np.ndarray) -> np.ndarray:
+    full = np.full((*frame.shape[:2], 1), np.iinfo(frame.dtype).max, frame.dtype)
+    return np.concatenate([frame, full], axis=2)

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from avatarvideo.encoders.color import RgbConverter, YuvConverter, plane_view, to_uint8
+
+from avatarvideo.encoders.color import RgbConverter, FrameConverter, plane_view, to_integers
 
 
 def _every_third_colour() -> np.ndarray:
@@ -17,7 +18,7 @@ def test_luma_is_bt709_to_within_rounding() -> None:
     picture = np.ascontiguousarray(_every_third_colour()[:, :86])
     height, width = picture.shape[:2]
 
-    frame = YuvConverter(width, height, "yuv420p")(picture)
+    frame = FrameConverter(width, height, "yuv420p")(picture)
 
     exact = 16 + picture @ (np.array([0.2126, 0.7152, 0.0722]) * 219 / 255)
     assert np.abs(plane_view(frame, 0) - exact).max() < 0.7
@@ -26,7 +27,7 @@ def test_luma_is_bt709_to_within_rounding() -> None:
 def test_chroma_is_the_mean_of_four_pixels_to_within_rounding() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype(np.uint8)
 
-    frame = YuvConverter(96, 64, "yuv420p")(picture)
+    frame = FrameConverter(96, 64, "yuv420p")(picture)
 
     mean = picture.reshape(32, 2, 48, 2, 3).mean((1, 3))
     luma = mean @ np.array([0.2126, 0.7152, 0.0722])
@@ -39,7 +40,7 @@ def test_chroma_is_the_mean_of_four_pixels_to_within_rounding() -> None:
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv422p10le", "bgr0"])
 def test_flat_colours_come_back_within_two_levels(pixel_format: str) -> None:
     random = np.random.default_rng(0)
-    to_yuv, to_rgb = YuvConverter(16, 16, pixel_format), RgbConverter(16, 16)
+    to_yuv, to_rgb = FrameConverter(16, 16, pixel_format), RgbConverter(16, 16)
     for colour in random.integers(0, 256, (40, 3)):
         flat = np.ascontiguousarray(np.broadcast_to(colour, (16, 16, 3)).astype(np.uint8))
 
@@ -52,6 +53,6 @@ def test_float_rounding_matches_arithmetic() -> None:
     values = np.random.default_rng(0).random((64, 64, 3), np.float32) * 1.4 - 0.2
     out = np.empty(values.shape, np.uint8)
 
-    to_uint8(values, out)
+    to_integers(values, out)
 
     assert np.abs(out - np.clip(values * 255.0, 0, 255)).max() <= 0.501

@@ -155,7 +155,7 @@ def test_failing_frames_close_the_source_and_keep_the_older_file(
 def test_frame_of_another_size_is_named(tmp_path: Path, pictures: Pictures) -> None:
     frames = [*pictures(2), np.zeros((10, 10, 3), np.uint8)]
 
-    with pytest.raises(EncodeError, match=r"frame 2 as uint8 \(48, 64, 3\)"):
+    with pytest.raises(EncodeError, match=r"frame 2 of shape \(48, 64, 3\)"):
         encode_frames(frames, tmp_path / "a.mp4", frame_rate=Fraction(25))
 
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,107 @@
+"""Decide everything about an encode before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from ..errors import EncodeError
+from .fitting import Placement, place
+from .hardware import fallback_note, family_of, hardware_format, hardware_options, why_not
+from .interfaces import EncodingConfig
+from .outputs import checked_output
+from .presets import CodecSpec, codec_for, container_for, encoder_options, pixel_format_for
+
+
+@dataclass(frozen=True)
+class EncodePlan:
+    """One encode, decided.
+
+    path: absolute. container: a key of CONTAINERS. encoder, options, pixel_format: FFmpeg's.
+    channels: of the pictures, 3 or 4. placement: how they get to the size written.
+    time_base: seconds a tick of the time stamps. notes: what is done otherwise than asked.
+    """
+
+    path: Path
+    container: str
+    spec: CodecSpec
+    encoder: str
+    options: dict[str, str]
+    pixel_format: str
+    channels: int
+    placement: Placement
+    frame_rate: Fraction
+    time_base: Fraction
+    config: EncodingConfig
+    metadata: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the pictures written."""
+        return self.placement.canvas
+
+
+def make_plan(
+    path: str | Path,
+    *,
+    size: tuple[int, int],
+    frame_rate: Fraction,
+    config: EncodingConfig,
+    metadata: dict[str, str] | None = None,
+    container: str | None = None,
+    time_base: Fraction | None = None,
+) -> EncodePlan:
+    """Check and decide; raises EncodeError. size: (width, height) of the pictures given."""
+    absolute = checked_output(path, overwrite=config.overwrite)
+    named = container or (None if config.container == "auto" else config.container)
+    holder = container_for(absolute.suffix, named)
+    spec = codec_for(config, holder)
+    form = pixel_format_for(spec, config)
+    pixel_format = spec.pixel_formats[form]
+    if min(size) < 1:
+        raise EncodeError(f"Expected a picture size above zero, got {size[0]}x{size[1]}.")
+    target = (config.width, config.height)
+    plan = EncodePlan(
+        path=absolute,
+        container=holder,
+        spec=spec,
+        encoder=spec.encoder,
+        options=encoder_options(spec, config, form),
+        pixel_format=pixel_format,
+        channels=4 if config.alpha else 3,
+        placement=place(size, target, config.fit, step_of(pixel_format)),
+        frame_rate=frame_rate,
+        time_base=time_base or 1 / frame_rate,
+        config=config,
+        metadata=dict(metadata or {}),
+    )
+    return _with_hardware(plan, form[0]) if family_of(config.codec) else plan
+
+
+def step_of(pixel_format: str) -> tuple[int, int]:
+    """Return what width and height must be multiples of: the chroma's subsampling."""
+    across = 2 if "420" in pixel_format or "422" in pixel_format else 1
+    return across, 2 if "420" in pixel_format else 1
+
+
+def _with_hardware(plan: EncodePlan, bit_depth: int) -> EncodePlan:
+    encoder = plan.config.codec
+    chosen = replace(
+        plan,
+        encoder=encoder,
+        options=hardware_options(encoder, plan.spec, plan.config),
+        pixel_format=hardware_format(encoder, bit_depth),
+    )
+    reason = why_not(
+        encoder,
+        chosen.options,
+        width=plan.size[0],
+        height=plan.size[1],
+        pixel_format=chosen.pixel_format,
+        frame_rate=plan.frame_rate,
+    )
+    if reason is None:
+        return chosen
+    return replace(plan, notes=(*plan.notes, fallback_note(encoder, plan.spec, reason)))

@@ -1,0 +1,148 @@
+"""Sound on its way to an encoder: finite, resampled, mixed, and handed out to the sample."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from ..errors import EncodeError
+from ..media import AudioClip
+from .audio_codecs import LAYOUTS
+from .sound import AudioTrack
+
+AUDIO_BLOCK = 1 << 14  # samples handed over at a time
+
+
+def track_of(clip: AudioClip) -> AudioTrack:
+    """Return a clip as blocks."""
+    samples = clip.samples
+    starts = range(0, samples.shape[1], AUDIO_BLOCK)
+    blocks = (samples[:, start : start + AUDIO_BLOCK] for start in starts)
+    return AudioTrack(clip.sample_rate, samples.shape[0], blocks, exact_bits(samples))
+
+
+def exact_bits(samples: np.ndarray) -> int:
+    """Return 16 when every sample is a 16-bit one, else 24."""
+    for start in range(0, samples.shape[1], AUDIO_BLOCK):
+        scaled = samples[:, start : start + AUDIO_BLOCK] * np.float32(32768)
+        if not np.array_equal(np.rint(scaled), scaled) or (np.abs(scaled) > 32768).any():
+            return 24
+    return 16
+
+
+def converted(track: AudioTrack, rate: int, channels: int) -> AudioTrack:
+    """Return a track at another rate and with other channels; its length is kept to a sample."""
+    finite = AudioTrack(
+        track.sample_rate,
+        track.channels,
+        (_finite(block) for block in track.blocks),
+        track.exact_bits,
+    )
+    if (rate, channels) == (track.sample_rate, track.channels):
+        return finite
+    for count in (channels, track.channels):
+        if count not in LAYOUTS:
+            raise EncodeError(f"Expected 1 to 8 channels to mix, got {count}: convert them first.")
+    return AudioTrack(rate, channels, _resampled(finite, rate, channels), 24)
+
+
+def _finite(block: np.ndarray) -> np.ndarray:
+    # One NaN makes the AAC encoder fail and a FLAC file scream.
+    if np.isfinite(block).all():
+        return block
+    return np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
+
+
+def _resampled(track: AudioTrack, rate: int, channels: int) -> Iterator[np.ndarray]:
+    resampler = av.AudioResampler("fltp", LAYOUTS[channels], rate)
+    layout = LAYOUTS[track.channels]
+    taken = given = 0
+    for block in track.blocks:
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(block), format="fltp", layout=layout
+        )
+        frame.sample_rate = track.sample_rate
+        frame.pts = taken
+        frame.time_base = Fraction(1, track.sample_rate)
+        taken += block.shape[1]
+        for out in resampler.resample(frame):
+            given += out.samples
+            yield out.to_ndarray()
+    wanted = round(Fraction(taken * rate, track.sample_rate))
+    for out in resampler.resample(None) if taken else []:
+        tail = out.to_ndarray()[:, : max(0, wanted - given)]
+        given += tail.shape[1]
+        if tail.shape[1]:
+            yield tail
+    if given < wanted:
+        yield np.zeros((channels, wanted - given), np.float32)
+
+
+class SampleQueue:
+    """Blocks taken from a track in whatever numbers are wanted; holds about one block ahead."""
+
+    def __init__(self, track: AudioTrack) -> None:
+        self.sample_rate = track.sample_rate
+        self.channels = track.channels
+        self.taken = 0
+        self._blocks = iter(track.blocks)
+        self._ready: deque[np.ndarray] = deque()
+        self._held = 0
+
+    def reaches(self, position: int) -> bool:
+        """Tell whether the sound goes on beyond that many samples from its start."""
+        while self.taken + self._held <= position:
+            block = next(self._blocks, None)
+            if block is None:
+                return False
+            self._ready.append(block)
+            self._held += block.shape[1]
+        return True
+
+    def take(self, count: int) -> np.ndarray | None:
+        """Return up to ``count`` samples (channels, n), at most one block's; None at the end."""
+        if count < 1 or not self.reaches(self.taken):
+            return None
+        block = self._ready.popleft()
+        if block.shape[1] > count:
+            self._ready.appendleft(block[:, count:])
+            block = block[:, :count]
+        self._held -= block.shape[1]
+        self.taken += block.shape[1]
+        return block
+
+
+def mixed(first: AudioTrack, second: AudioTrack) -> AudioTrack:
+    """Return the sum of two tracks at the higher rate and channel number, as long as the longer.
+
+    The sum is limited to -1..1.
+    """
+    rate = max(first.sample_rate, second.sample_rate)
+    channels = max(first.channels, second.channels)
+    queues = [SampleQueue(converted(track, rate, channels)) for track in (first, second)]
+    return AudioTrack(rate, channels, _summed(queues, channels), 24)
+
+
+def _summed(queues: list[SampleQueue], channels: int) -> Iterator[np.ndarray]:
+    while True:
+        parts = [_exactly(queue, AUDIO_BLOCK, channels) for queue in queues]
+        longest = max(part.shape[1] for part in parts)
+        if not longest:
+            return
+        total = np.zeros((channels, longest), np.float32)
+        for part in parts:
+            total[:, : part.shape[1]] += part
+        yield np.clip(total, -1, 1)
+
+
+def _exactly(queue: SampleQueue, count: int, channels: int) -> np.ndarray:
+    """Return ``count`` samples, fewer only at the end."""
+    parts = [np.zeros((channels, 0), np.float32)]
+    while count > 0 and (part := queue.take(count)) is not None:
+        parts.append(part)
+        count -= part.shape[1]
+    return np.concatenate(parts, axis=1)

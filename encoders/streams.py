@@ -1,0 +1,159 @@
+"""What a file says about its pictures, and how far that can be believed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError, InvalidDataError
+from av.video.stream import VideoStream
+
+from ..errors import MediaError
+from .sources import MAX_FRAME_PIXELS, check_frame_size, unreadable
+
+logger = logging.getLogger("avatarvideo.encoders.streams")
+
+DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
+MAX_RATE = Fraction(1000)
+# Common rates that millisecond containers cannot state exactly.
+STANDARD_RATES = (
+    Fraction(24000, 1001),
+    Fraction(24),
+    Fraction(25),
+    Fraction(30000, 1001),
+    Fraction(30),
+    Fraction(50),
+    Fraction(60000, 1001),
+    Fraction(60),
+    Fraction(120000, 1001),
+    Fraction(120),
+)
+
+
+def picture_stream(container: InputContainer, name: str) -> VideoStream:
+    """Return the stream of moving pictures, its size checked; cover art does not count."""
+    streams = [s for s in container.streams.video if s.codec_context is not None]
+    moving = [s for s in streams if not s.disposition & s.disposition.attached_pic]
+    if not moving:
+        what = "sound with a cover picture" if streams else "no video track"
+        raise MediaError(f"Expected a video, {name!r} has {what}: choose a video file.")
+    stream = next((s for s in moving if s.disposition & s.disposition.default), moving[0])
+    check_frame_size(stream.codec_context.width, stream.codec_context.height, repr(name))
+    stream.thread_type = "AUTO"
+    # The size may also grow in the middle of a stream, where no header says so.
+    stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+    return stream
+
+
+def decoded_frames(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> Iterator[av.VideoFrame]:
+    """Yield every frame that can be decoded; damaged packets are left out with a warning."""
+    failures = 0
+    decoded = 0
+    try:
+        for packet in container.demux(stream):
+            try:
+                for frame in packet.decode():
+                    decoded += 1
+                    yield frame
+            except InvalidDataError:
+                failures += 1
+    except (FFmpegError, OSError, ValueError) as error:
+        if not decoded:
+            raise unreadable(path, error) from error
+        failures += 1
+    if failures and decoded:
+        logger.warning("%s: %d damaged frames were left out", path.name, failures)
+
+
+def stream_rate(stream: VideoStream) -> Fraction:
+    """Return the frame rate in 1/s, snapped to a standard one within the container's rounding."""
+    average, guessed = stream.average_rate, stream.guessed_rate
+    rate = average or guessed or DEFAULT_RATE
+    if guessed and abs(guessed / rate - 1) < Fraction(1, 100):
+        rate = guessed
+    if not 0 < rate <= MAX_RATE:
+        rate = DEFAULT_RATE
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    return nearest if abs(nearest / rate - 1) < Fraction(1, 4000) else rate
+
+
+def header_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Return the length in seconds the file states, the stream's before the container's."""
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    if container.duration and container.duration > 0:
+        return Fraction(container.duration, av.time_base)
+    return None
+
+
+def indexed_frame_count(container: InputContainer, stream: VideoStream) -> int | None:
+    """Return the frame count by the index of an MP4 or MOV, None unless the index is whole.
+
+    Frames that the edit list hides are not counted.
+    """
+    entries = getattr(stream, "index_entries", None)
+    if entries is None or "mp4" not in container.format.name or not stream.frames:
+        return None
+    if len(entries) < stream.frames:
+        return None
+    file_size = container.size
+    count = 0
+    for entry in entries:
+        if entry.size < 1 or entry.pos + entry.size > file_size:
+            return None
+        count += not entry.is_discard
+    return count
+
+
+def claimed_frame_count(container: InputContainer, stream: VideoStream) -> int:
+    """Return how many frames the header promises, 0 when it makes no believable promise."""
+    entries = getattr(stream, "index_entries", None)
+    if "mp4" not in container.format.name or entries is None:
+        return 0
+    return sum(not entry.is_discard for entry in entries)
+
+
+def count_packets(container: InputContainer, stream: VideoStream, path: Path) -> int:
+    """Return the frame count by reading the file through, without decoding."""
+    count = 0
+    with contextlib.suppress(FFmpegError, OSError):  # what is before the damage counts
+        for packet in container.demux(stream):
+            count += bool(packet.size) and not packet.is_discard
+    if not count:
+        raise MediaError(f"Expected a video, {path.name!r} has no frames: choose another file.")
+    return count
+
+
+def packet_times(
+    container: InputContainer, stream: VideoStream, most: int | None = None
+) -> list[int]:
+    """Return the time stamps of (the first ``most``) frames in the order shown.
+
+    In units of the stream's time base; empty when they cannot tell the frames apart.
+    """
+    times: list[int | None] = []
+    with contextlib.suppress(FFmpegError, OSError):  # what is before the damage still tells
+        for packet in itertools.islice(container.demux(stream), most):
+            if packet.size and not packet.is_discard:
+                times.append(packet.pts)
+    known = [time for time in times if time is not None]
+    return sorted(known) if len(known) == len(times) == len(set(known)) else []
+
+
+def varies(times: Iterable[Fraction]) -> bool:
+    """Tell whether frames at these times (seconds, ascending) come at a varying rate."""
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    if len(steps) < 2:
+        return False
+    usual = sorted(steps)[len(steps) // 2]
+    # Containers that count in milliseconds make 33 and 34 of one rate.
+    tolerance = max(Fraction(2, 1000), usual / 20)
+    return any(abs(step - usual) > tolerance for step in steps)

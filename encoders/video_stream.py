@@ -1,0 +1,130 @@
+"""One FFmpeg container being written: a video stream, and a sound stream beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from ..errors import EncodeError
+from .audio_codecs import audio_codec_for, encoded_rate
+from .audio_feed import AudioFeed
+from .color import BT709, RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, is_rgb
+from .outputs import MOV_FAMILY, OutputFile, timescales_for
+from .plan import EncodePlan
+from .sound import AudioTrack
+
+
+class StreamTarget:
+    """Encodes pictures and sound into a container of FFmpeg's. Raises EncodeError."""
+
+    def __init__(self, plan: EncodePlan, track: AudioTrack | None) -> None:
+        self._plan = plan
+        self.sound: AudioFeed | None = None
+        self._video: VideoStream | None = None
+        self._convert = FrameConverter(*plan.size, plan.pixel_format)
+        codec = audio_codec_for(plan.config.audio_codec, plan.container) if track else ""
+        rate = encoded_rate(track.sample_rate, codec) if track else None
+        self._output = OutputFile(
+            plan.path,
+            plan.container,
+            plan.metadata,
+            timescales=timescales_for(plan.frame_rate, rate),
+            overwrite=plan.config.overwrite,
+        )
+        with self._explained():
+            self._video = self._add_video(self._output.container)
+            if track is not None:
+                self.sound = AudioFeed(
+                    self._output.container,
+                    track,
+                    codec,
+                    bitrate=plan.config.audio_bitrate,
+                    channels=plan.config.channels,
+                )
+            with quiet_encoder(plan.encoder):
+                self._output.container.start_encoding()
+
+    def add(self, picture: np.ndarray, tick: int) -> None:
+        """Encode a picture, uint8 or uint16 (H, W, C), shown from that tick of the time base."""
+        self.add_frame(self._convert(picture), tick)
+
+    def add_frame(self, frame: av.VideoFrame, tick: int) -> None:
+        """Encode a frame that already has the plan's format, size and colours."""
+        if self._video is None:
+            raise EncodeError("Expected an open writer: use it in a with statement.")
+        frame.pts = tick
+        frame.time_base = self._plan.time_base
+        with self._explained():
+            self._output.container.mux(self._video.encode(frame))
+            if self.sound is not None:
+                self.sound.advance(tick * self._plan.time_base)
+
+    def finish(self, sound_end: Fraction | None) -> None:
+        """Flush, close, and give the file its name. sound_end: seconds, None for all of it."""
+        if self._video is None:
+            raise EncodeError("Expected an open writer: use it in a with statement.")
+        with self._explained():
+            self._output.container.mux(self._video.encode(None))
+            if self.sound is not None:
+                self.sound.finish(sound_end)
+            self._video = self.sound = None
+            self._output.finish()
+
+    def abort(self) -> None:
+        """Close without flushing and leave nothing."""
+        # Encoder threads end when the last reference to their stream goes, not at close.
+        self._video = self.sound = None
+        self._output.abort()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (FFmpegError, OSError, ValueError) as error:
+            explained = self._output.explained(error)
+            self.abort()
+            raise explained from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def _add_video(self, container: OutputContainer) -> VideoStream:
+        plan = self._plan
+        stream = container.add_stream(
+            plan.encoder, rate=plan.frame_rate, options=dict(plan.options)
+        )
+        if not isinstance(stream, VideoStream):
+            raise EncodeError(f"Expected a video encoder, {plan.encoder!r} is none.")
+        context = stream.codec_context
+        context.width, context.height = plan.size
+        context.pix_fmt = plan.pixel_format
+        context.time_base = plan.time_base
+        rgb = is_rgb(plan.pixel_format)
+        context.colorspace = SPC_RGB if rgb else BT709
+        context.color_range = RANGE_FULL if rgb else RANGE_LIMITED
+        context.color_primaries = BT709
+        context.color_trc = BT709
+        if plan.spec.tag and plan.container in MOV_FAMILY:
+            context.codec_tag = plan.spec.tag
+        return stream
+
+
+@contextlib.contextmanager
+def quiet_encoder(encoder: str) -> Iterator[None]:
+    """Keep SVT-AV1 from printing its settings: it reads its log level when it opens."""
+    if encoder != "libsvtav1" or "SVT_LOG" in os.environ:
+        yield
+        return
+    os.environ["SVT_LOG"] = "1"  # errors only
+    try:
+        yield
+    finally:
+        os.environ.pop("SVT_LOG", None)
