@@ -1,0 +1,223 @@
+"""Which face speaks, where its box lies, and that it stays the same person."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatarvideo.media import Box, FaceLocation, LipCorners, LipShape
+from avatarvideo.musetalk.face.crop import FaceBox
+from avatarvideo.musetalk.face.detect import (
+    FaceChoice,
+    FaceFollower,
+    FoundFace,
+    LandmarkFinder,
+    WeightlessFinder,
+    box_around_lips,
+    find_faces,
+)
+from avatarvideo.musetalk.face.s3fd import ScoredBox, detect_faces
+
+TINY_MODELS = Path(__file__).resolve().parents[3] / "benchmarks" / "tiny_models.py"
+WHITE, RED = (255, 255, 255), (255, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tiny_models", TINY_MODELS)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def dark() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 100, (181, 243, 3), np.uint8)
+
+
+@pytest.fixture
+def finder(tiny: ModuleType) -> Any:
+    def make(choice: FaceChoice | None = None, **options: Any) -> LandmarkFinder:
+        return LandmarkFinder(
+            tiny.planted_s3fd(), tiny.planted_rtmpose(), choice or FaceChoice(), **options
+        )
+
+    return make
+
+
+def face(x: float, y: float = 100, side: float = 40, score: float = 0.9) -> ScoredBox:
+    return ScoredBox(x - side / 2, y - side / 2, x + side / 2, y + side / 2, score)
+
+
+def test_the_planted_detector_sees_what_was_drawn(tiny, dark):
+    network = tiny.planted_s3fd()
+    assert detect_faces(network, dark) == []
+    frame = dark.copy()
+    tiny.plant_face(frame, 6, 5)
+    tiny.plant_face(frame, 12, 4, RED)
+    red, white = detect_faces(network, frame)
+    assert np.allclose(red[:4], (168, 40, 232, 104))  # surer, but smaller
+    assert np.allclose(white[:4], (61.5, 45.5, 146.5, 130.5), atol=0.01)
+
+
+def test_the_box_comes_from_landmarks_of_the_whole_frame(tiny, dark, finder):
+    frame = dark.copy()
+    tiny.plant_face(frame, 6, 5)
+    found = finder().find(frame)
+    # RTMPose is shown 303.75 x 405 pixels: left 0.15625, right 0.4375, bridge 0.40625, chin 0.5.
+    assert found == FoundFace(FaceBox(17, 14, 102, 90), True, (0, 0))
+
+
+def test_the_box_can_come_from_landmarks_of_the_detected_face(tiny, dark, finder):
+    frame = dark.copy()
+    tiny.plant_face(frame, 12, 4, RED)
+    found = finder(landmarks_on="detected box").find(frame)
+    # It is shown 80 x 106.67 pixels around (200, 72).
+    x0, x1 = 160 + 80 * 0.15625, 160 + 80 * 0.4375
+    y0, y1 = 72 - 53.333 + 106.667 * 0.40625, 72
+    assert found.box == FaceBox(int(x0), 2 * int(y0) - int(y1), int(x1), int(y1))
+
+
+def test_a_frame_without_a_face_gives_none(dark, finder):
+    assert finder().find(dark) is None
+
+
+def test_landmarks_on_somebody_else_are_looked_for_again(tiny, dark, finder):
+    frame = dark.copy()
+    tiny.plant_face(frame, 12, 8)  # the landmarks of the whole frame lie further left
+    tiny.plant_face(frame, 12, 2, RED)
+    alone = frame.copy()
+    alone[:64] = 0
+    assert finder().find(alone).box == FaceBox(17, 14, 102, 90)
+    assert finder().find(frame).box.x0 > 140
+
+
+def test_the_largest_face_is_the_first_choice_not_the_surest():
+    faces = [face(50, side=40, score=0.99), face(150, side=60, score=0.7)]
+    assert FaceFollower(FaceChoice()).choose(faces) == faces[1]
+    assert FaceFollower(FaceChoice(index=1)).choose(faces) == faces[0]
+    assert FaceFollower(FaceChoice(index=2)).choose(faces) is None
+
+
+def test_a_point_chooses_the_face_it_lies_in():
+    faces = [face(50, side=40), face(150, side=60)]
+    assert FaceFollower(FaceChoice(point=(55.0, 112.0))).choose(faces) == faces[0]
+    assert FaceFollower(FaceChoice(point=(300.0, 20.0))).choose(faces) is None
+    assert FaceFollower(FaceChoice(point=(300.0, 20.0))).choose([]) is None
+
+
+def test_two_people_who_change_size_are_not_mixed_up():
+    follower = FaceFollower(FaceChoice())
+    for step in range(10):
+        left, right = face(60 + step, side=60 - 4 * step), face(160 - step, side=30 + 4 * step)
+        assert follower.choose([right, left]) == left
+
+
+def test_the_chosen_person_is_waited_for():
+    follower = FaceFollower(FaceChoice(index=1))
+    large, small = face(50, side=80), face(200, side=40)
+    assert follower.choose([large, small]) == small
+    assert follower.choose([large]) is None
+    assert follower.choose([]) is None
+    assert follower.choose([large, face(195, side=44)]) == face(195, side=44)
+
+
+def test_without_a_choice_a_cut_to_another_place_goes_on_with_the_largest():
+    follower = FaceFollower(FaceChoice())
+    follower.choose([face(50)])
+    assert follower.choose([face(300), face(400, side=60)]) == face(400, side=60)
+
+
+def test_a_track_holds_one_record_per_frame(tiny, dark, finder):
+    with_face = dark.copy()
+    tiny.plant_face(with_face, 6, 5)
+    counted: list[int] = []
+    track = find_faces(
+        [with_face, dark, with_face], finder(), extra_margin=10, on_frame=counted.append
+    )
+    assert track.boxes.tolist() == [[17, 14, 102, 100], [0, 0, 0, 0], [17, 14, 102, 100]]
+    assert track.found.tolist() == [True, False, True]
+    assert track.box(0) == FaceBox(17, 14, 102, 100)
+    assert track.box(1) is None
+    assert track.method == "landmarks"
+    assert counted == [1, 2, 3]
+
+
+def test_a_shift_moves_the_box_up_by_two_pixels_for_one(tiny, dark, finder):
+    frame = dark.copy()
+    tiny.plant_face(frame, 6, 5)
+    assert finder(bbox_shift=5).find(frame).box == FaceBox(17, 24, 102, 90)
+
+
+class ScriptedFinder:
+    """Gives the faces it was made with."""
+
+    method = "landmarks"
+
+    def __init__(self, *faces: FoundFace | None) -> None:
+        self._faces = iter(faces)
+
+    def find(self, frame: np.ndarray) -> FoundFace | None:
+        return next(self._faces)
+
+
+def test_the_range_of_shifts_is_the_mean_over_faces_with_landmarks(dark):
+    box = FaceBox(10, 10, 90, 90)
+    faces = (
+        FoundFace(box, True, (4, 6)),
+        FoundFace(box, True, (6, 10)),
+        FoundFace(box, False, (90, 90)),
+        None,
+    )
+    track = find_faces([dark] * 4, ScriptedFinder(*faces))
+    assert track.shift_range() == (-8, 5)
+    assert find_faces([dark], ScriptedFinder(None)).shift_range() is None
+
+
+def test_a_box_beyond_the_frame_is_cut_and_one_outside_is_no_face(dark):
+    faces = (FoundFace(FaceBox(-20, -5, 400, 300)), FoundFace(FaceBox(300, 10, 400, 90)))
+    track = find_faces([dark] * 2, ScriptedFinder(*faces), extra_margin=10)
+    assert track.boxes.tolist() == [[0, 0, 243, 181], [0, 0, 0, 0]]
+
+
+def lips(x: float = 100, y: float = 120, width: float = 38) -> LipShape:
+    corners = LipCorners(x - width / 2, y, x + width / 2, y)
+    return LipShape(corners, np.zeros((4, 33), np.float32))
+
+
+def test_a_box_from_lips_spans_forehead_chin_and_cheeks():
+    location = FaceLocation(None, lips(), 1.0, "user", "")
+    # A mouth of 38 pixels belongs to eyes 50 apart.
+    assert box_around_lips(location) == FaceBox(46, 14, 153, 157)
+    assert box_around_lips(location, bbox_shift=4) == FaceBox(46, 22, 153, 157)
+
+
+def test_the_face_box_says_the_size_where_there_is_one():
+    side = 100 / 0.378
+    location = FaceLocation(Box(0, 0, side, side), lips(), 1.0, "template", "")
+    box = box_around_lips(location)
+    assert box.width == pytest.approx(214, abs=1)
+
+
+def test_no_lips_give_no_box():
+    location = FaceLocation(Box(0, 0, 100, 100), None, 0.0, "none", "")
+    assert box_around_lips(location) is None
+
+
+def test_without_networks_the_users_corners_are_the_face(dark):
+    finder = WeightlessFinder(corners=LipCorners(101, 120, 139, 120))
+    track = find_faces([dark, dark], finder)
+    assert track.found.tolist() == [True, True]
+    assert track.box(0) == FaceBox(66, 14, 173, 157)
+    assert track.method == "user"
+
+
+def test_without_networks_a_picture_of_noise_has_no_face(dark):
+    assert not find_faces([dark], WeightlessFinder()).found.any()
