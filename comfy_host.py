@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import comfy.model_management
+import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import numpy as np
+import torch
 from PIL import Image
+
+from .system_memory import available_memory
 
 MODEL_TYPE = "musetalk"  # our folder under ComfyUI's models
 PREVIEW_SECONDS = 0.5  # previews are encoded and sent: two a second are enough
 PREVIEW_SIZE = 512  # pixels of the longer side
+EVERYTHING = 1e30  # bytes to ask for so that whole models go, as ComfyUI itself asks
 # Where other packs keep the same files, under ComfyUI's models folder.
 OTHER_PACKS_FOLDERS = ("diffusers/TMElyralab/MuseTalk",)
 
@@ -25,6 +31,7 @@ class ComfyHost:
     """ComfyUI as our host."""
 
     def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
         # Appends, so that the user's extra model paths survive.
         folder_paths.add_model_folder_path(
             MODEL_TYPE, str(Path(folder_paths.models_dir) / MODEL_TYPE), is_default=True
@@ -52,9 +59,39 @@ class ComfyHost:
         return str(comfy.model_management.get_torch_device())
 
     def free_memory(self, device: str) -> int:
-        import torch
+        place = torch.device(device)
+        if place.type == "cpu":
+            return available_memory()
+        # What lies there makes way when ours are loaded.
+        evictable = sum(
+            entry.model_loaded_memory()
+            for entry in comfy.model_management.current_loaded_models
+            if entry.device == place and entry.model is not None
+        )
+        return int(comfy.model_management.get_free_memory(place)) + evictable
 
-        return int(comfy.model_management.get_free_memory(torch.device(device)))
+    @contextmanager
+    def models_on_device(
+        self, modules: Sequence[torch.nn.Module], *, activation_bytes: int
+    ) -> Iterator[None]:
+        patchers = [_patcher_of(module) for module in modules]
+        del modules
+        # Layers of ours know nothing of the host's partial loading: all of each network or none.
+        comfy.model_management.load_models_gpu(
+            patchers, memory_required=activation_bytes, force_full_load=True
+        )
+        for patcher in patchers:
+            patcher.model.to(patcher.load_device)  # the host's --novram leaves layers behind
+        try:
+            yield
+        except BaseException:
+            _unload(patchers)  # whatever comes next needs the room, or another device
+            raise
+
+    def register_video(self, kind: type) -> None:
+        from comfy_api.latest import Input
+
+        Input.Video.register(kind)
 
     def video_class(self) -> Callable[[str], Any]:
         from comfy_api.latest import InputImpl
@@ -72,6 +109,45 @@ class ComfyHost:
     @contextmanager
     def progress(self, total: int, label: str) -> Iterator[_Bar]:
         yield _Bar(comfy.utils.ProgressBar(total), total)
+
+
+class _Patcher(comfy.model_patcher.ModelPatcher):
+    """How ComfyUI moves and evicts one network.
+
+    It lives as long as its network and does not hold it, so that letting go of a network frees
+    its memory at once, on every device.
+    """
+
+    @property
+    def model(self) -> Any:
+        return self._network()
+
+    @model.setter
+    def model(self, network: torch.nn.Module) -> None:
+        self._network = weakref.ref(network)
+
+
+def _patcher_of(network: Any) -> _Patcher:
+    """Return the network's patcher, which is made once: a second one would lose track of it."""
+    if not hasattr(network, "comfy_patcher"):
+        network.comfy_patcher = _Patcher(
+            network,
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+    network.comfy_patcher.size = 0  # measured anew: a kept network may have changed its precision
+    return network.comfy_patcher
+
+
+def _unload(patchers: Sequence[_Patcher]) -> None:
+    management = comfy.model_management
+    others = [
+        entry
+        for entry in management.current_loaded_models
+        if not any(entry.model is patcher for patcher in patchers)
+    ]
+    for device in {patcher.load_device for patcher in patchers}:
+        management.free_memory(EVERYTHING, device, keep_loaded=others)
 
 
 class _Bar:

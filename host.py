@@ -10,16 +10,20 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from .errors import Cancelled
 from .system_memory import available_memory
+
+if TYPE_CHECKING:
+    from torch import nn
 
 POLL_SECONDS = 0.05  # how often a thread that waits for a worker asks whether the user cancelled
 MODELS_VARIABLE = "AVATAR_MODELS"  # folders searched first, separated like PATH
@@ -59,6 +63,22 @@ class Host(Protocol):
 
     def free_memory(self, device: str) -> int:
         """Return the bytes that can be taken on a device now."""
+        ...
+
+    @property
+    def kept(self) -> MutableMapping[str, Any]:
+        """What outlives a run, by name: loaded networks, prepared avatars. May be emptied."""
+        ...
+
+    def models_on_device(
+        self, modules: Sequence[nn.Module], *, activation_bytes: int
+    ) -> AbstractContextManager[None]:
+        """Have whole torch modules on ``device()`` while the block lasts, then give them back.
+
+        activation_bytes: the room that computing with them takes besides.
+        A module that nobody else holds any more when the block ends is dropped where it is. Only
+        the node's own thread enters and leaves; what does not fit raises torch's own error.
+        """
         ...
 
     def video_class(self) -> Callable[[str], Any] | None:
@@ -105,6 +125,7 @@ class StandaloneHost:
         self.temp_directory = temp_directory or Path(tempfile.gettempdir()) / "avatarvideo"
         self._show_progress = show_progress
         self._stop = threading.Event()
+        self.kept: dict[str, Any] = {}
 
     @property
     def model_directories(self) -> list[Path]:
@@ -126,6 +147,24 @@ class StandaloneHost:
 
             return torch.cuda.mem_get_info(device)[0]
         return available_memory()
+
+    @contextmanager
+    def models_on_device(
+        self, modules: Sequence[nn.Module], *, activation_bytes: int
+    ) -> Iterator[None]:
+        device = self.device()
+        # Held weakly: a network that is not needed again need not be copied back first.
+        borrowed = [weakref.ref(module) for module in modules]
+        try:
+            _move(modules, device)
+            del modules
+            yield
+        finally:
+            _move([module for module in (lent() for lent in borrowed) if module], "cpu")
+            if device.startswith("cuda"):
+                import torch
+
+                torch.cuda.empty_cache()
 
     def video_class(self) -> None:
         return None
@@ -149,6 +188,11 @@ class StandaloneHost:
         shown = sys.stderr.isatty() if self._show_progress is None else self._show_progress
         with tqdm(total=total, desc=label, disable=not shown, leave=False) as bar:
             yield _Bar(self, bar)
+
+
+def _move(modules: Sequence[nn.Module], device: str) -> None:
+    for module in modules:
+        module.to(device)
 
 
 class _Bar:

@@ -51,3 +51,21 @@ def noise() -> Callable[..., torch.Tensor]:
         return torch.randn(*shape, generator=generator, dtype=dtype)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_clips() -> ModuleType:
+    """The module that makes small clips for the pipeline."""
+    path = Path(__file__).with_name("small_clips.py")
+    spec = importlib.util.spec_from_file_location("small_clips", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def clips(small_clips: ModuleType, tmp_path: Path) -> Any:
+    """Small clips whose temporary files go below ``tmp_path``."""
+    return small_clips.Clips(tmp_path)

@@ -1,0 +1,151 @@
+"""The networks' arithmetic: face crops to latents, latents and speech to new face crops.
+
+The steps are those of TMElyralab/MuseTalk (MIT). Changed against it: the posterior's mode by
+default, and numbers that left half precision's range are computed again in full precision.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .face.crop import CROP_SIZE
+from .interfaces import Posterior
+from .unet import UNet, audio_positions
+from .vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
+
+log = logging.getLogger("avatarvideo.musetalk.generation")
+
+FIRST_MASKED_ROW = CROP_SIZE // 2
+LATENT_SHAPE = (8, CROP_SIZE // 8, CROP_SIZE // 8)
+
+
+class PosteriorDraws:
+    """Seeded noise for the posterior, the same for the same face however the work is cut up.
+
+    The order is the reference's: face by face, the masked picture before the whole one.
+    """
+
+    def __init__(self, kind: Posterior, seed: int) -> None:
+        self._seed = seed if kind == "sample" else None
+        self._generator = torch.Generator()
+        self._next_face = -1
+
+    def latents(self, mean: Tensor, log_variance: Tensor, face: int) -> Tensor:
+        """Return one value of each posterior (2, 4, 32, 32) of face number ``face``."""
+        if self._seed is None:
+            return mean
+        if face != self._next_face:
+            self._generator.manual_seed(self._seed)
+            for _ in range(2 * face):
+                torch.randn(mean[:1].shape, generator=self._generator, dtype=mean.dtype)
+        self._next_face = face + 1
+        pairs = zip(mean.split(1), log_variance.split(1), strict=True)
+        return torch.cat([sample_posterior(*pair, self._generator) for pair in pairs])
+
+
+class FaceEncoder:
+    """Turns face crops into what the UNet starts from.
+
+    on_full_precision: called once when half precision was not enough and was given up.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        draws: PosteriorDraws,
+        *,
+        on_full_precision: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._vae = vae
+        self._draws = draws
+        self._on_full_precision = on_full_precision
+
+    def encode(self, crop: np.ndarray, face: int) -> Tensor:
+        """Return float32 (8, 32, 32) on the CPU: masked latents, then the reference's.
+
+        crop: uint8 RGB (256, 256, 3). face: its number among the faces of the run.
+        """
+        latents = self._encode(crop, face)
+        if not torch.isfinite(latents).all() and dtype_of_network(self._vae) != torch.float32:
+            make_float32(self._vae)
+            self._on_full_precision()
+            latents = self._encode(crop, face)
+        return latents
+
+    def _encode(self, crop: np.ndarray, face: int) -> Tensor:
+        weight = self._vae.quant_conv.weight
+        images = masked_and_whole(crop).to(weight.device, weight.dtype)
+        mean, log_variance = self._vae.encode_moments(images)
+        latents = SCALING_FACTOR * self._draws.latents(mean, log_variance, face)
+        return latents.flatten(0, 1).float().cpu()
+
+
+def masked_and_whole(crop: np.ndarray) -> Tensor:
+    """Return float32 (2, 3, 256, 256), -1..1: the crop with its lower half black, and as it is."""
+    unit = torch.from_numpy((crop / 255.0).astype(np.float32)).permute(2, 0, 1)
+    masked = unit.clone()
+    masked[:, FIRST_MASKED_ROW:] = 0  # black before the range is shifted, so -1 and not 0 after it
+    return (torch.stack([masked, unit]) - 0.5) / 0.5
+
+
+class FaceGenerator:
+    """Makes face crops that say what is heard; takes any batch.
+
+    on_full_precision: called once when half precision was not enough and was given up.
+    """
+
+    def __init__(
+        self,
+        unet: UNet,
+        vae: AutoencoderKL,
+        *,
+        on_full_precision: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._unet = unet
+        self._vae = vae
+        self._on_full_precision = on_full_precision
+        self._positions = audio_positions(width=unet.config.cross_attention_dim)
+
+    def generate(self, latents: Tensor, windows: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return uint8 RGB (B, 256, 256, 3), and bool (B,): which of them can be used.
+
+        latents: float32 (B, 8, 32, 32). windows: float32 (B, 50, width), what each frame hears.
+        A crop is unusable when its numbers are not finite even in full precision.
+        """
+        crops, usable = self._generate(latents, windows)
+        if not usable.all() and dtype_of_network(self._unet) != torch.float32:
+            make_float32(self._unet, self._vae)
+            self._on_full_precision()
+            redone = np.flatnonzero(~usable)
+            crops[redone], usable[redone] = self._generate(latents[redone], windows[redone])
+        return crops, usable
+
+    def _generate(self, latents: Tensor, windows: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        weight = self._unet.conv_in.weight
+        place = {"device": weight.device, "dtype": weight.dtype}
+        # Rounded first and then added, as the reference does in half precision.
+        heard = windows.to(**place) + self._positions.to(**place)
+        values = self._unet(latents.to(**place), heard) * (1 / SCALING_FACTOR)
+        images = self._vae.decode(values)
+        usable = torch.isfinite(images).flatten(1).all(dim=1)
+        pixels = to_pixels(torch.nan_to_num(images))
+        return pixels.cpu().numpy(), usable.cpu().numpy()
+
+
+def dtype_of_network(network: nn.Module) -> torch.dtype:
+    """Return the precision of a network's weights."""
+    return next(network.parameters()).dtype
+
+
+def make_float32(*networks: nn.Module) -> None:
+    """Widen weights in place: from half precision that is exact, and so is the way back."""
+    log.warning("numbers left the range of half precision: going on in float32")
+    # Weights made in inference mode could never be moved or narrowed again outside of it.
+    with torch.inference_mode(False):
+        for network in networks:
+            network.float()

@@ -1,0 +1,68 @@
+"""One clip to make, and what its options mean for every stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from ..media import Avatar, LipCorners, Mel
+from .face.blend import MaskSettings
+from .face.detect import FaceChoice
+from .interfaces import LipSyncConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One clip to make.
+
+    indices: int64 (T,), the avatar's frame shown in every output frame.
+    mask: float32 (H, W), 0..1, where the user lets the picture change; None asks the face parser.
+    """
+
+    avatar: Avatar
+    mel: Mel
+    options: LipSyncConfig
+    frame_rate: Fraction
+    indices: np.ndarray
+    mask: np.ndarray | None = None
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """The distinct frames of the avatar that are shown, int64 (N,), ascending."""
+        return np.unique(self.indices)
+
+    @cached_property
+    def slots(self) -> np.ndarray:
+        """The place of every output frame's source among ``numbers``, int64 (T,)."""
+        return np.searchsorted(self.numbers, self.indices)
+
+    @property
+    def extra_margin(self) -> int:
+        """Pixels below the chin; MuseTalk 1.0 was trained without them."""
+        return self.options.extra_margin if self.options.model == "v1.5" else 0
+
+    @property
+    def mask_settings(self) -> MaskSettings:
+        """How the replaced part is chosen; MuseTalk 1.0 knew only one way."""
+        options = self.options
+        mode = options.parsing_mode if options.model == "v1.5" else "raw"
+        return MaskSettings(mode, options.left_cheek_width, options.right_cheek_width)
+
+    @property
+    def corners(self) -> LipCorners | None:
+        """The lip corners that the user gave, in pixels of the first frame."""
+        return self.avatar.corners or self.options.mouth
+
+    @property
+    def face_choice(self) -> FaceChoice:
+        """Which face speaks: the one at the user's points, else in the mask, else by size."""
+        if (lips := self.corners) is not None:
+            return FaceChoice(point=((lips.x0 + lips.x1) / 2, (lips.y0 + lips.y1) / 2))
+        if self.mask is not None and self.avatar.face_index == 0:
+            rows, columns = np.nonzero(self.mask > 0.5)
+            if rows.size:
+                return FaceChoice(point=(float(columns.mean()), float(rows.mean())))
+        return FaceChoice(self.avatar.face_index)

@@ -1,0 +1,193 @@
+"""The networks of one run: what each is, where it comes from, in which precision it computes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, MutableMapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from ..system_memory import available_memory
+from .checkpoints import ROLES, Role
+from .face.bisenet import BiSeNet
+from .face.rtmpose import RTMPose
+from .face.s3fd import S3FD
+from .interfaces import Residency
+from .model_search import FoundFiles
+from .networks import empty_network, load_network
+from .unet import UNet
+from .vae import AutoencoderKL
+from .whisper import WhisperEncoder
+
+KEPT = "musetalk networks"  # our entry among what the host keeps between runs
+KEEP_FACTOR = 2  # "auto" keeps networks where so many times their size would still be free
+# Nearly all the work is in these two. The others decide where things are, or feed everything that
+# follows, for a hundredth of the time: they keep full precision.
+HALVED: tuple[Role, ...] = ("unet", "vae")
+
+
+def dtype_of(role: Role, dtype: torch.dtype) -> torch.dtype:
+    """Return the precision of one network in a run of that precision."""
+    return dtype if role in HALVED else torch.float32
+
+
+class ModelSource(Protocol):
+    """Gives the networks one by one, each when its stage begins."""
+
+    def has(self, role: Role) -> bool:
+        """Say whether the network can be loaded; only the two that find faces may be missing."""
+        ...
+
+    def identity(self, role: Role) -> str:
+        """Return a text that changes when the network's weights change."""
+        ...
+
+    def skeleton(self, role: Role) -> Any:
+        """Return the network without weights: its shapes and its ``config``."""
+        ...
+
+    def load(self, role: Role, dtype: torch.dtype) -> Any:
+        """Return a new copy on the CPU, for inference. Raises CheckpointError."""
+        ...
+
+
+class ModelFiles:
+    """The networks in the files that were found."""
+
+    def __init__(self, found: FoundFiles) -> None:
+        self._found = found
+
+    def has(self, role: Role) -> bool:
+        """Say whether the network's file was found."""
+        return role in self._found.files
+
+    def identity(self, role: Role) -> str:
+        """Return the file's path, size and time of change: hashing 3.4 GB takes too long."""
+        path = self._found.files[role].path
+        status = path.stat()
+        return f"{path}:{status.st_size}:{status.st_mtime_ns}"
+
+    def skeleton(self, role: Role) -> Any:
+        """Return the network on the meta device."""
+        return empty_network(role)
+
+    def load(self, role: Role, dtype: torch.dtype) -> Any:
+        """Return the network, read from its file. Raises CheckpointError."""
+        network = load_network(role, self._found.files[role].path, dtype=dtype)
+        if isinstance(network, UNet):
+            network.fold_time_path()
+        return network
+
+
+@dataclass(eq=False)
+class MuseTalkModels:
+    """Networks that are there already, of any size: for tests, benchmarks and other loaders.
+
+    identities: changes when any weight changes; empty takes a hash of the weights.
+    """
+
+    unet: UNet
+    vae: AutoencoderKL
+    whisper: WhisperEncoder
+    bisenet: BiSeNet
+    s3fd: S3FD | None = None
+    rtmpose: RTMPose | None = None
+    identities: str = ""
+
+    def has(self, role: Role) -> bool:
+        """Say whether the network was given."""
+        return getattr(self, role) is not None
+
+    def identity(self, role: Role) -> str:
+        """Return the given text, or a hash of the weights."""
+        return self.identities or _weights_hash(getattr(self, role))
+
+    def skeleton(self, role: Role) -> Any:
+        """Return the given network."""
+        return getattr(self, role)
+
+    def load(self, role: Role, dtype: torch.dtype) -> Any:
+        """Return a copy, so that what was given stays as it is."""
+        return deepcopy(getattr(self, role)).to(dtype).eval().requires_grad_(False)
+
+
+def _weights_hash(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, tensor in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().double().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def weight_bytes(network: nn.Module, dtype: torch.dtype) -> int:
+    """Return the bytes a network's tensors take in that precision."""
+    return sum(
+        tensor.numel() * (dtype.itemsize if tensor.is_floating_point() else tensor.itemsize)
+        for tensor in network.state_dict().values()
+    )
+
+
+class ModelSession:
+    """The networks of one run: each is loaded when asked for, once.
+
+    kept: what the host keeps between runs; networks that lie there are taken out while in use.
+    """
+
+    def __init__(
+        self, source: ModelSource, kept: MutableMapping[str, Any], residency: Residency
+    ) -> None:
+        self.source = source
+        self._store: dict[Role, tuple[str, torch.dtype, Any]] = kept.setdefault(KEPT, {})
+        self._held: dict[Role, tuple[str, torch.dtype, Any]] = {}
+        self.keeps = residency == "keep" or (residency == "auto" and self._fits_twice())
+        if not self.keeps:
+            self._store.clear()
+
+    def _fits_twice(self) -> bool:
+        networks = [self.source.skeleton(role) for role in ROLES if self.source.has(role)]
+        size = sum(weight_bytes(network, torch.float32) for network in networks)
+        return size * KEEP_FACTOR <= available_memory()
+
+    def load(self, role: Role, dtype: torch.dtype) -> Any:
+        """Return a network on the CPU in that precision. Raises CheckpointError."""
+        wanted = (self.source.identity(role), dtype)
+        for store in (self._held, self._store):
+            if role in store and store[role][:2] == wanted:
+                network = store.pop(role)[2]
+                break
+        else:
+            self._held.pop(role, None)  # before its successor takes memory too
+            network = self.source.load(role, dtype)
+        self._held[role] = (*wanted, network)
+        return network
+
+    def held_bytes(self, dtype: torch.dtype, roles: Iterable[Role]) -> int:
+        """Return what those of the networks take that are in memory for a run of that precision."""
+        size = 0
+        for role in roles:
+            precision = dtype_of(role, dtype)
+            if self.source.has(role) and self._holds(role, precision):
+                size += weight_bytes(self.source.skeleton(role), precision)
+        return size
+
+    def done(self, *roles: Role) -> None:
+        """Let go of networks that no later stage needs, unless they are to be kept."""
+        if not self.keeps:
+            for role in roles:
+                self._held.pop(role, None)
+
+    def close(self) -> None:
+        """End the run: keep the networks for the next one, or let go of all of them."""
+        if self.keeps:
+            self._store.update(self._held)
+        self._held.clear()
+
+    def _holds(self, role: Role, dtype: torch.dtype) -> bool:
+        wanted = (self.source.identity(role), dtype)
+        return any(
+            role in store and store[role][:2] == wanted for store in (self._held, self._store)
+        )

@@ -1,0 +1,282 @@
+"""MuseTalk over a whole clip: faces, latents and masks, speech, new faces, each stage bounded.
+
+Every stage loads its own networks and gives them up before the next one. What grows with the clip
+goes to one temporary file. The work is done by one worker thread, which only counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from .audio import window_starts
+from .checkpoints import Role
+from .face.detect import FaceTrack
+from .generation import LATENT_SHAPE, FaceGenerator
+from .job import Job
+from .models import ModelSession, ModelSource
+from .playback import CROP_SHAPE, NOWHERE, SpeakingPlayback
+from .prepare import FacePreparation, FaceSearch, prepared_bytes
+from .prepared import PreparedCache
+from .residency import Ladder, Placement, VRAMManager, dtype_name
+from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
+from .spool import Spool, SpoolReader
+from .stages import StageRunner, Surroundings
+from .worker import Work, Worker
+
+log = logging.getLogger("avatarvideo.musetalk.pipeline")
+
+CROP_BYTES = int(np.prod(CROP_SHAPE))
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """A finished clip.
+
+    report: device, dtype, batch, ladder, seconds by stage, and what was found; ready for JSON.
+    """
+
+    playback: SpeakingPlayback
+    track: FaceTrack
+    report: dict[str, Any]
+
+
+def total_steps(job: Job) -> int:
+    """Return how far ``Work.done`` counts: source frames twice, 30 s of speech, output frames."""
+    return 2 * job.numbers.size + segment_count(job.mel) + job.indices.size
+
+
+def speak(
+    job: Job,
+    source: ModelSource,
+    surroundings: Surroundings,
+    vram: VRAMManager,
+    *,
+    cache: PreparedCache,
+    poll: Callable[[Work], None],
+    poll_seconds: float,
+) -> Spoken:
+    """Do all work of a clip that needs a network.
+
+    poll: called by this thread while the worker works, at least every ``poll_seconds``; what it
+        raises ends the run.
+    Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are let
+    go of (or kept, as the residency says) and nothing is left in the temporary folder.
+    """
+    session = ModelSession(source, surroundings.kept, job.options.residency)
+    try:
+        with Worker(poll, poll_seconds=poll_seconds) as worker:
+            ladder = Ladder(vram, job.options.quality)
+            stages = StageRunner(worker, session, ladder, surroundings)
+            return _Run(job, source, stages, cache).spoken(surroundings)
+    finally:
+        session.close()
+
+
+@dataclass(eq=False)
+class _Run:
+    job: Job
+    source: ModelSource
+    stages: StageRunner
+    cache: PreparedCache
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def spoken(self, surroundings: Surroundings) -> Spoken:
+        job = self.job
+        track = self._faces()
+        # Frames without a face need none of the later steps.
+        self.stages.work.done = job.numbers.size + int((~track.found).sum())
+        if not track.found.any():
+            log.warning("no face was found in any of %d frames: they pass through", len(job.slots))
+            nothing = np.full(job.indices.size, NOWHERE, np.int64)
+            places = np.full(job.numbers.size, NOWHERE, np.int64)
+            playback = SpeakingPlayback(
+                job.avatar, job.indices, job.slots, track, places, nothing, None
+            )
+            return Spoken(playback, track, self._report(track, None))
+        expected = job.indices.size * CROP_BYTES + prepared_bytes(track)
+        spool = Spool(surroundings.temp_directory, expected_bytes=expected)
+        try:
+            prepared = self._prepare(track, spool)
+            features = self._hear(spool)
+            crop_places, placement = self._generate(track, prepared, features, spool)
+        except BaseException:
+            spool.release()
+            raise
+        playback = SpeakingPlayback(
+            job.avatar, job.indices, job.slots, track, prepared.mask_places, crop_places, spool
+        )
+        return Spoken(playback, track, self._report(track, placement))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def _faces(self) -> FaceTrack:
+        search = FaceSearch(self.job, self.source, self.cache)
+        track = search.cached()
+        if track is not None:
+            log.info("the faces of this avatar are known")
+            return track
+
+        def task(networks: dict[Role, Any], placement: Placement) -> FaceTrack:
+            def on_frame(done: int) -> None:
+                self.stages.work.check()
+                self.stages.work.done = done
+
+            return search.find(networks, on_frame)
+
+        with self._timed("faces"):
+            size = (self.job.avatar.width, self.job.avatar.height)
+            track, _ = self.stages.run(
+                "faces", search.roles, task, frame_size=size, last_use=search.roles
+            )
+        return track
+
+    def _prepare(self, track: FaceTrack, spool: Spool) -> FacePreparation:
+        prepared = FacePreparation(self.job, self.source, track, self.cache, spool)
+        work = self.stages.work
+
+        def on_faces(count: int) -> None:
+            work.check()
+            work.done += count
+
+        def on_face(crop: np.ndarray) -> None:
+            work.preview = crop
+            on_faces(1)
+
+        def task(networks: dict[Role, Any], placement: Placement) -> None:
+            prepared.compute(
+                networks,
+                placement,
+                on_face=on_face,
+                on_full_precision=lambda: self.stages.widened("prepare", placement),
+            )
+
+        with self._timed("prepare"):
+            placement = self.stages.place("prepare")
+            self.stages.worker.run(lambda: prepared.take_cached(placement, on_faces))
+            if prepared.roles():
+                self.stages.run(
+                    "prepare", prepared.roles(), task, placement=placement, last_use=("bisenet",)
+                )
+        return prepared
+
+    def _hear(self, spool: Spool) -> FeatureStore:
+        mel, model = self.job.mel, self.job.options.model
+
+        def task(networks: dict[Role, Any], placement: Placement) -> FeatureStore:
+            whisper = networks["whisper"]
+            place, length = NOWHERE, 0
+            with spool.writer() as writer:
+                for cells, kept in speech_segments(mel, model):
+                    states = hidden_states(whisper, cells, kept, model)
+                    start = writer.append(states.numpy())
+                    place = start if place == NOWHERE else place
+                    length += kept
+                    self.stages.work.done += 1
+            return FeatureStore(place, length, whisper.config.width, model == "v1.0")
+
+        with self._timed("audio"):
+            before = self.stages.work.done
+            features, _ = self.stages.run("audio", ("whisper",), task, last_use=("whisper",))
+            self.stages.work.done = before + segment_count(mel)
+        return features
+
+    def _generate(
+        self, track: FaceTrack, prepared: FacePreparation, features: FeatureStore, spool: Spool
+    ) -> tuple[np.ndarray, Placement]:
+        faces = GeneratedFaces(self.job, track, prepared.latent_places, features, spool)
+        work = self.stages.work
+        work.done += int((~track.found[self.job.slots]).sum())
+
+        def task(networks: dict[Role, Any], placement: Placement) -> None:
+            generator = FaceGenerator(
+                networks["unet"],
+                networks["vae"],
+                on_full_precision=lambda: self.stages.widened("generate", placement),
+            )
+            faces.make(generator, placement.batch, work)
+
+        with self._timed("generate"):
+            roles: tuple[Role, ...] = ("unet", "vae")
+            _, placement = self.stages.run("generate", roles, task, last_use=roles)
+        if faces.unusable:
+            log.warning("%d faces were not finite and pass through", faces.unusable)
+        return faces.places, placement
+
+    def _report(self, track: FaceTrack, placement: Placement | None) -> dict[str, Any]:
+        shift = track.shift_range()
+        return {
+            "model": self.job.options.model,
+            "device": placement.device if placement else self.stages.ladder.device,
+            "dtype": dtype_name(placement.dtype) if placement else None,
+            "batch": placement.batch if placement else None,
+            "decoder": "full" if placement else None,
+            "ladder": self.stages.ladder.steps,
+            "peak_device_bytes": self.stages.peak_device_bytes(),
+            "source_frames": int(self.job.numbers.size),
+            "source_frames_with_face": int(track.found.sum()),
+            "face_method": track.method,
+            "bbox_shift_range": list(shift) if shift else None,
+            "seconds": self.seconds,
+        }
+
+
+class GeneratedFaces:
+    """The new faces of a clip, made batch by batch into the spool; an interrupted pass goes on.
+
+    places: int64 (T,), where each lies; NOWHERE where a frame has none.
+    unusable: faces that were given up because their numbers are not finite.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        track: FaceTrack,
+        latent_places: np.ndarray,
+        features: FeatureStore,
+        spool: Spool,
+    ) -> None:
+        self._slots = job.slots
+        self._latent_places = latent_places
+        self._features = features
+        self._spool = spool
+        self._starts = window_starts(job.indices.size, job.frame_rate)
+        self._todo = np.flatnonzero(track.found[job.slots])
+        self.places = np.full(job.indices.size, NOWHERE, np.int64)
+        self.unusable = 0
+
+    def make(self, generator: FaceGenerator, batch: int, work: Work) -> None:
+        """Make what is still to be made, ``batch`` at a time."""
+        with self._spool.writer() as writer, self._spool.reader() as reader:
+            while self._todo.size:
+                work.check()
+                frames = self._todo[:batch]
+                latents = self._latents(reader, self._slots[frames])
+                windows = self._features.windows(reader, self._starts[frames])
+                crops, usable = generator.generate(latents, windows)
+                for frame, crop, good in zip(frames, crops, usable, strict=True):
+                    if good:
+                        self.places[frame] = writer.append(crop)
+                        work.preview = crop
+                self.unusable += int((~usable).sum())
+                self._todo = self._todo[batch:]
+                work.done += frames.size
+
+    def _latents(self, reader: SpoolReader, slots: np.ndarray) -> torch.Tensor:
+        distinct, rows = np.unique(slots, return_inverse=True)
+        places = self._latent_places[distinct].tolist()
+        read = [reader.read(place, LATENT_SHAPE, np.float32) for place in places]
+        return torch.from_numpy(np.stack(read)[rows])

@@ -1,0 +1,86 @@
+"""Generated faces put into their frames, when the frames are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..media import Avatar
+from .face.blend import Backdrop
+from .face.crop import CROP_SIZE
+from .face.detect import FaceTrack
+from .source_frames import read_frames
+from .spool import Spool, SpoolReader
+
+NOWHERE = -1  # the place of what is not in the spool
+CROP_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class SpeakingPlayback:
+    """What a speaking clip is made of. In memory are a few numbers per frame.
+
+    indices: int64 (T,), the avatar's frame shown in every output frame.
+    slots: int64 (T,), that frame's number among the distinct ones, of which there are N.
+    track: of the N frames.
+    mask_places: int64 (N,), where each frame's mask lies in the spool.
+    crop_places: int64 (T,), where each output frame's face lies; NOWHERE lets it pass through.
+    """
+
+    avatar: Avatar
+    indices: np.ndarray
+    slots: np.ndarray
+    track: FaceTrack
+    mask_places: np.ndarray
+    crop_places: np.ndarray
+    spool: Spool | None = field(repr=False)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Iterate from the start, any number of times, also at once: uint8 RGB (H, W, 3)."""
+        sources = read_frames(self.avatar, self.indices)
+        if self.spool is None:
+            yield from sources
+            return
+        backdrop: Backdrop | None = None
+        shown = NOWHERE
+        with self.spool.reader() as reader:
+            for number, frame in enumerate(sources):
+                if self.crop_places[number] == NOWHERE:
+                    yield frame
+                    continue
+                slot = int(self.slots[number])
+                if backdrop is None or slot != shown:
+                    backdrop, shown = self._backdrop(reader, frame, slot), slot
+                place = int(self.crop_places[number])
+                yield backdrop.with_face(reader.read(place, CROP_SHAPE, np.uint8))
+
+    def _backdrop(self, reader: SpoolReader, frame: np.ndarray, slot: int) -> Backdrop:
+        box = self.track.box(slot)
+        assert box is not None
+        return Backdrop(frame, box, self._box_mask(reader, slot))
+
+    def _box_mask(self, reader: SpoolReader, slot: int) -> np.ndarray:
+        box = self.track.box(slot)
+        assert box is not None
+        return reader.read(int(self.mask_places[slot]), (box.height, box.width), np.uint8)
+
+    def mask(self) -> np.ndarray:
+        """Return float32 (H, W), 0..1: where the first frame may differ from the source."""
+        whole = np.zeros((self.avatar.height, self.avatar.width), np.float32)
+        box = self.track.box(int(self.slots[0]))
+        if self.spool is None or box is None or self.crop_places[0] == NOWHERE:
+            return whole
+        with self.spool.reader() as reader:
+            whole[box.area] = self._box_mask(reader, int(self.slots[0])) / np.float32(255)
+        return whole
+
+    def passed_through(self) -> np.ndarray:
+        """Return bool (T,): output frames that are the source's, unchanged."""
+        return self.crop_places == NOWHERE
+
+    def release(self) -> None:
+        """Remove the temporary file; nothing can be read afterwards."""
+        if self.spool is not None:
+            self.spool.release()

@@ -1,0 +1,250 @@
+"""An avatar made ready to speak: per distinct source frame its face, its latents and its mask.
+
+Everything here is done once, whatever the number of output frames, and kept for the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .checkpoints import Role
+from .face.bisenet import BiSeNet, parse_face
+from .face.blend import cut_square, face_mask, given_mask, replaced_region
+from .face.crop import FaceBox, cut_face
+from .face.detect import (
+    FaceFinder,
+    FaceTrack,
+    LandmarkFinder,
+    WeightlessFinder,
+    find_faces,
+)
+from .generation import LATENT_SHAPE, FaceEncoder, PosteriorDraws
+from .job import Job
+from .models import ModelSource
+from .playback import NOWHERE
+from .prepared import Entry, PreparedCache, content_key, tensor_text, text_tensor
+from .residency import Placement
+from .source_frames import read_frames
+from .spool import Spool, SpoolWriter
+
+CHUNK = 16  # faces that are computed, kept and found again together
+LATENT_BYTES = int(np.prod(LATENT_SHAPE)) * 4
+
+
+class FaceSearch:
+    """The faces of a job, found once."""
+
+    def __init__(self, job: Job, source: ModelSource, cache: PreparedCache) -> None:
+        self._job = job
+        self._cache = cache
+        self.roles: tuple[Role, ...] = ()
+        if source.has("s3fd") and source.has("rtmpose"):
+            self.roles = ("s3fd", "rtmpose")
+        options = job.options
+        self._key = content_key(
+            "faces",
+            job.avatar.content_hash,
+            job.numbers.tobytes(),
+            job.face_choice,
+            job.corners,
+            options.landmarks_on,
+            options.bbox_shift,
+            job.extra_margin,
+            [source.identity(role) for role in self.roles],
+        )
+
+    def cached(self) -> FaceTrack | None:
+        """Return the faces if they are known."""
+        entry = self._cache.get(self._key)
+        if entry is None:
+            return None
+        return FaceTrack(
+            entry["boxes"].numpy(),
+            entry["by_landmarks"].numpy().astype(bool),
+            entry["bridges"].numpy(),
+            tensor_text(entry["method"]),
+        )
+
+    def find(self, networks: dict[Role, Any], on_frame: Callable[[int], None]) -> FaceTrack:
+        """Look for them. networks: none where the weightless locator has to do."""
+        job = self._job
+        track = None
+        if networks:
+            finder: FaceFinder = LandmarkFinder(
+                networks["s3fd"],
+                networks["rtmpose"],
+                job.face_choice,
+                landmarks_on=job.options.landmarks_on,
+                bbox_shift=job.options.bbox_shift,
+            )
+            track = self._look(finder, on_frame)
+        # Where the user points at lips there is a face, even if the detector sees none.
+        if track is None or (job.corners is not None and not track.found.any()):
+            weightless = WeightlessFinder(
+                face_index=job.avatar.face_index,
+                corners=job.corners,
+                bbox_shift=job.options.bbox_shift,
+            )
+            track = self._look(weightless, on_frame)
+        self._cache.put(self._key, _track_entry(track))
+        return track
+
+    def _look(self, finder: FaceFinder, on_frame: Callable[[int], None]) -> FaceTrack:
+        frames = read_frames(self._job.avatar, self._job.numbers)
+        return find_faces(frames, finder, extra_margin=self._job.extra_margin, on_frame=on_frame)
+
+
+def _track_entry(track: FaceTrack) -> Entry:
+    return {
+        "boxes": torch.from_numpy(track.boxes.copy()),
+        "by_landmarks": torch.from_numpy(track.by_landmarks.astype(np.uint8)),
+        "bridges": torch.from_numpy(track.bridges.copy()),
+        "method": text_tensor(track.method),
+    }
+
+
+class FacePreparation:
+    """Latents and masks of a job's faces, computed chunk by chunk or found again.
+
+    latent_places, mask_places: int64 (N,), where they lie in the spool; NOWHERE without a face.
+    """
+
+    def __init__(
+        self, job: Job, source: ModelSource, track: FaceTrack, cache: PreparedCache, spool: Spool
+    ) -> None:
+        self._job = job
+        self._source = source
+        self._track = track
+        self._cache = cache
+        self._spool = spool
+        count = job.numbers.size
+        self.latent_places = np.full(count, NOWHERE, np.int64)
+        self.mask_places = np.full(count, NOWHERE, np.int64)
+        faces = np.flatnonzero(track.found)
+        self._chunks = [faces[first : first + CHUNK] for first in range(0, faces.size, CHUNK)]
+        self._missing = list(range(len(self._chunks)))
+        self._in_memory = cache.fits(prepared_bytes(track))
+
+    def roles(self) -> tuple[Role, ...]:
+        """Return the networks needed for what is missing."""
+        if not self._missing:
+            return ()
+        return ("vae",) if self._job.mask is not None else ("vae", "bisenet")
+
+    def take_cached(self, placement: Placement, on_faces: Callable[[int], None]) -> None:
+        """Move everything that is known into the spool. on_faces: called with how many more."""
+        keys = self._chunk_keys(placement)
+        missing = []
+        with self._spool.writer() as writer:
+            for number in self._missing:
+                entry = self._cache.get(keys[number])
+                if entry is None:
+                    missing.append(number)
+                    continue
+                self._spool_entry(writer, number, entry)
+                on_faces(self._chunks[number].size)
+        self._missing = missing
+
+    def _chunk_keys(self, placement: Placement) -> list[str]:
+        job, source = self._job, self._source
+        mask = None if job.mask is None else hashlib.sha256(job.mask.tobytes()).hexdigest()
+        parser = None if job.mask is not None else source.identity("bisenet")
+        common = (
+            "latents",
+            job.avatar.content_hash,
+            job.mask_settings,
+            mask,
+            parser,
+            source.identity("vae"),
+            placement.dtype,
+            placement.device.split(":")[0],
+        )
+        sampled = job.options.posterior == "sample"
+        return [
+            content_key(
+                *common,
+                job.numbers[chunk].tobytes(),
+                self._track.boxes[chunk].tobytes(),
+                (job.options.sample_seed, number * CHUNK) if sampled else None,
+            )
+            for number, chunk in enumerate(self._chunks)
+        ]
+
+    def compute(
+        self,
+        networks: dict[Role, Any],
+        placement: Placement,
+        *,
+        on_face: Callable[[np.ndarray], None],
+        on_full_precision: Callable[[], None],
+    ) -> None:
+        """Compute what is missing; what is done stays done when it is called again.
+
+        on_face: called with every crop, uint8 RGB (256, 256, 3).
+        """
+        options, keys = self._job.options, self._chunk_keys(placement)
+        draws = PosteriorDraws(options.posterior, options.sample_seed)
+        encoder = FaceEncoder(networks["vae"], draws, on_full_precision=on_full_precision)
+        slots = np.concatenate([self._chunks[number] for number in self._missing])
+        frames = read_frames(self._job.avatar, self._job.numbers[slots])
+        with self._spool.writer() as writer:
+            for number in tuple(self._missing):
+                entry = self._chunk_entry(number, frames, encoder, networks, on_face)
+                self._cache.put(keys[number], entry, in_memory=self._in_memory)
+                self._spool_entry(writer, number, entry)
+                self._missing.remove(number)
+
+    def _chunk_entry(
+        self,
+        number: int,
+        frames: Iterator[np.ndarray],
+        encoder: FaceEncoder,
+        networks: dict[Role, Any],
+        on_face: Callable[[np.ndarray], None],
+    ) -> Entry:
+        latents: list[Tensor] = []
+        masks: list[np.ndarray] = []
+        for face, slot in enumerate(self._chunks[number], start=number * CHUNK):
+            frame = next(frames)
+            box = self._track.box(int(slot))
+            assert box is not None
+            crop = cut_face(frame, box)
+            latents.append(encoder.encode(crop, face))
+            masks.append(self._mask(frame, box, networks.get("bisenet")).reshape(-1))
+            on_face(crop)
+        return {
+            "latents": torch.stack(latents),
+            "masks": torch.from_numpy(np.concatenate(masks)),
+        }
+
+    def _mask(self, frame: np.ndarray, box: FaceBox, bisenet: BiSeNet | None) -> np.ndarray:
+        if self._job.mask is not None:
+            return given_mask(self._job.mask, box)
+        assert bisenet is not None
+        settings = self._job.mask_settings
+        seen = cut_square(frame, box, replicate_border=settings.replicate_border)
+        region = replaced_region(parse_face(bisenet, seen), settings)
+        return face_mask(region, box, blur_ratio=settings.blur_ratio)
+
+    def _spool_entry(self, writer: SpoolWriter, number: int, entry: Entry) -> None:
+        masks = entry["masks"].numpy()
+        for row, slot in enumerate(self._chunks[number]):
+            box = self._track.box(int(slot))
+            assert box is not None
+            self.latent_places[slot] = writer.append(entry["latents"][row].numpy())
+            size = box.width * box.height
+            self.mask_places[slot] = writer.append(masks[:size])
+            masks = masks[size:]
+
+
+def prepared_bytes(track: FaceTrack) -> int:
+    """Return the bytes of all latents and masks of a track."""
+    sides = track.boxes.astype(np.int64)
+    areas = (sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1])
+    return int(areas.sum()) + int(track.found.sum()) * LATENT_BYTES

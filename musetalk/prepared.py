@@ -1,0 +1,123 @@
+"""An avatar made ready, kept for the next run: in memory up to a bound, on disk if wanted.
+
+Every entry is a few plain tensors under a hash of all they depend on, so a changed source, option
+or network never meets an old entry. Files are safetensors: nothing in them can run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+log = logging.getLogger("avatarvideo.musetalk.prepared")
+
+MEMORY_BYTES = 64 << 20  # a still, or about twenty seconds of a video avatar
+FORMAT = 1  # part of every key: raise it when the meaning of an entry changes
+
+Entry = dict[str, Tensor]
+
+
+def content_key(*parts: object) -> str:
+    """Return a hash of everything an entry depends on; ``parts`` must have a telling ``repr``."""
+    digest = hashlib.sha256(repr(FORMAT).encode())
+    for part in parts:
+        data = part if isinstance(part, bytes) else repr(part).encode()
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+class PreparedCache:
+    """Entries by key, the ones used longest ago given up first; safe from several threads.
+
+    directory: where entries are kept between processes too; None keeps them in memory only.
+    """
+
+    def __init__(self, directory: Path | None = None, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._directory = directory
+        self._limit = memory_bytes
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Entry | None:
+        """Return the entry, or None where there is none that can be read."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+                return entry
+        entry = self._read(key)
+        return entry
+
+    def put(self, key: str, entry: Entry, *, in_memory: bool = True) -> None:
+        """Keep an entry. A full disk is logged and no more.
+
+        in_memory: False for entries of which the others of the same avatar will not fit: read in
+            turn they would only push each other out.
+        """
+        self._write(key, entry)
+        size = _size(entry)
+        if not in_memory or size > self._limit:
+            return
+        with self._lock:
+            if key in self._entries:
+                self._size -= _size(self._entries.pop(key))
+            self._entries[key] = entry
+            self._size += size
+            while self._size > self._limit:
+                self._size -= _size(self._entries.popitem(last=False)[1])
+
+    def fits(self, size: int) -> bool:
+        """Say whether entries of so many bytes in all can be kept in memory together."""
+        return size <= self._limit
+
+    def _read(self, key: str) -> Entry | None:
+        path = self._path(key)
+        if path is None or not path.is_file():
+            return None
+        try:
+            # Copied, because tensors mapped from a file go bad when somebody replaces it.
+            return {name: tensor.clone() for name, tensor in load_file(path).items()}
+        except (SafetensorError, OSError) as error:
+            log.warning("%s cannot be read (%s): it is made again", path, error)
+            return None
+
+    def _write(self, key: str, entry: Entry) -> None:
+        path = self._path(key)
+        if path is None:
+            return
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({name: tensor.contiguous() for name, tensor in entry.items()}, unfinished)
+            unfinished.replace(path)
+        except (SafetensorError, OSError) as error:
+            log.warning("%s cannot be written (%s): it is made again next time", path, error)
+            unfinished.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path | None:
+        return self._directory / f"{key}.safetensors" if self._directory else None
+
+
+def _size(entry: Entry) -> int:
+    return sum(tensor.numel() * tensor.itemsize for tensor in entry.values())
+
+
+def text_tensor(text: str) -> Tensor:
+    """Return a text as uint8 (N,), so that it fits into an entry."""
+    return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+
+def tensor_text(tensor: Tensor) -> str:
+    """Return the text that ``text_tensor`` made a tensor of."""
+    return bytes(tensor.tolist()).decode()

@@ -1,0 +1,80 @@
+"""Speech to Whisper's hidden states, 30 s at a time, and what each video frame hears of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..media import Mel
+from .audio import (
+    HOP,
+    SEGMENT_FEATURES,
+    SEGMENT_FRAMES,
+    WINDOW,
+    audio_windows,
+    feature_count,
+    log_mel_v1,
+)
+from .interfaces import Model
+from .spool import SpoolReader
+from .whisper import WhisperEncoder
+
+STATES = 5  # of Whisper's encoder: its input and what its four blocks make
+
+
+def segment_count(mel: Mel) -> int:
+    """Return how many times 30 s the encoder has to hear."""
+    return max(1, -(-mel.speech.size // (SEGMENT_FRAMES * HOP)))
+
+
+def speech_segments(mel: Mel, model: Model) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield the log-mel (80, 3000) of every 30 s and how many of its features are of the speech.
+
+    MuseTalk 1.0 was trained with another reader: one floor for the whole recording, a last
+    segment filled with zeros, an odd last mel frame dropped.
+    """
+    if model == "v1.0":
+        cells = log_mel_v1(mel.speech)
+        frames = max(2, mel.speech.size // HOP)
+        for first in range(0, frames, SEGMENT_FRAMES):
+            kept = min(SEGMENT_FRAMES, frames - first) // 2
+            yield cells[:, first : first + SEGMENT_FRAMES], kept
+        return
+    length = max(1, feature_count(mel.speech.size))
+    for index, first in enumerate(range(0, length, SEGMENT_FEATURES)):
+        cells = mel.log_mel[:, index * SEGMENT_FRAMES : (index + 1) * SEGMENT_FRAMES]
+        yield cells, min(SEGMENT_FEATURES, length - first)
+
+
+def hidden_states(whisper: WhisperEncoder, cells: np.ndarray, kept: int, model: Model) -> Tensor:
+    """Return float32 (kept, 5, width) on the CPU for one segment's log-mel (80, 3000)."""
+    weight = next(whisper.parameters())
+    segment = torch.from_numpy(np.ascontiguousarray(cells)).unsqueeze(0)
+    states = whisper(segment.to(weight.device, weight.dtype), normalise_last=model != "v1.0")
+    return states[0, :kept].float().cpu()
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Where the features of the whole speech lie in the spool: float32 (length, 5, width)."""
+
+    place: int
+    length: int
+    width: int
+    repeat_edges: bool
+
+    def windows(self, reader: SpoolReader, starts: np.ndarray) -> Tensor:
+        """Return what frames with those window starts, int64 (B,), hear: (B, 50, width).
+
+        Only the features that these frames hear are read.
+        """
+        first = min(max(int(starts.min()), 0), self.length - 1)
+        last = min(max(int(starts.max()) + WINDOW, first + 1), self.length)
+        row = STATES * self.width * 4
+        shape = (last - first, STATES, self.width)
+        part = reader.read(self.place + first * row, shape, np.float32)
+        return audio_windows(torch.from_numpy(part), starts - first, repeat_edges=self.repeat_edges)

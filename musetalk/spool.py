@@ -1,0 +1,119 @@
+"""One temporary file for everything of a run that grows with its length."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ..errors import MediaError
+
+log = logging.getLogger("avatarvideo.musetalk.spool")
+
+
+class Spool:
+    """A file of arrays: written by one thread, then read by any number of readers.
+
+    It is read plainly, not mapped, so that its pages never count as this process's memory. The
+    file goes with the object, or when ``release`` is called.
+    """
+
+    def __init__(self, folder: Path, *, expected_bytes: int = 0) -> None:
+        """expected_bytes: refused at once, with a MediaError, where the disk has no room for it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        if expected_bytes > free:
+            raise MediaError(
+                f"Expected {expected_bytes / 1e6:.0f} MB of room for intermediate pictures in "
+                f"{folder}, found {free / 1e6:.0f} MB: make room or shorten the speech."
+            )
+        with tempfile.NamedTemporaryFile(
+            dir=folder, prefix="musetalk_", suffix=".spool", delete=False
+        ) as file:
+            self.path = Path(file.name)
+        self._size = 0
+        self._finalizer = weakref.finalize(self, _remove, self.path)
+
+    def __repr__(self) -> str:
+        return f"Spool({self._size} bytes)"
+
+    @contextmanager
+    def writer(self) -> Iterator[SpoolWriter]:
+        """Append for a while; what was written before stays where it is."""
+        try:
+            with self.path.open("r+b") as file:
+                file.seek(self._size)
+                yield SpoolWriter(self, file)
+        except OSError as error:
+            raise MediaError(
+                f"Expected to write intermediate pictures to {self.path}, but {error}: make room."
+            ) from error
+
+    @contextmanager
+    def reader(self) -> Iterator[SpoolReader]:
+        """Read with a place in the file of one's own."""
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise MediaError(
+                f"Expected the generated faces in {self.path}, but {error}: run the lip-sync again."
+            ) from error
+        with file:
+            yield SpoolReader(file)
+
+    def release(self) -> None:
+        """Remove the file now."""
+        self._finalizer()
+
+    def _grown(self, size: int) -> int:
+        start = self._size
+        self._size += size
+        return start
+
+
+class SpoolWriter:
+    """Appends arrays."""
+
+    def __init__(self, spool: Spool, file: BinaryIO) -> None:
+        self._spool = spool
+        self._file = file
+
+    def append(self, array: np.ndarray) -> int:
+        """Return the place at which the array's bytes now lie."""
+        data = np.ascontiguousarray(array)
+        self._file.write(data.data)
+        return self._spool._grown(data.nbytes)
+
+
+class SpoolReader:
+    """Reads arrays back."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, place: int, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+        """Return a new array from a place. MediaError when the file was cut."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        self._file.seek(place)
+        data = self._file.read(size)
+        if len(data) < size:
+            raise MediaError(
+                "Expected more generated faces than the temporary file holds: it was cut while it "
+                "was in use; run the lip-sync again."
+            )
+        return np.frombuffer(bytearray(data), dtype).reshape(shape)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:  # a reader on Windows still has it open; the temp folder is emptied
+        log.debug("%s stays for now: %s", path, error)

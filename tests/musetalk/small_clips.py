@@ -1,0 +1,204 @@
+"""Small clips for the pipeline's tests: drawn frames, planted faces, tiny networks."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import weakref
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from avatarvideo.host import StandaloneHost
+from avatarvideo.media import AudioClip, Avatar, LipCorners, frame_count_for
+from avatarvideo.musetalk.audio import prepare_mel
+from avatarvideo.musetalk.interfaces import LipSyncConfig
+from avatarvideo.musetalk.job import Job
+from avatarvideo.musetalk.pipeline import Spoken, speak
+from avatarvideo.musetalk.prepared import PreparedCache
+from avatarvideo.musetalk.residency import VRAMManager
+from avatarvideo.musetalk.source_frames import source_indices
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+WIDTH, HEIGHT = 243, 181
+# The planted landmarks in a frame of that size: RTMPose is shown 303.75 x 405 pixels around the
+# middle; left 0.15625, right 0.4375, bridge 0.40625, chin 0.5 of them; the margin is 10 pixels.
+BOX = (17, 14, 102, 100)
+
+
+def module_at(path: Path) -> ModuleType:
+    """Import a file by its path."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tiny = module_at(BENCHMARKS / "tiny_models.py")
+
+
+class CountingModels:
+    """The tiny networks; knows which were loaded, and which of them are still alive."""
+
+    def __init__(self, models: Any = None, model_of: dict[str, Any] | None = None) -> None:
+        self.models = models or tiny.tiny_models()
+        self.loaded: list[str] = []
+        self._replaced = model_of or {}
+        self._made: list[tuple[str, weakref.ref]] = []
+
+    def has(self, role: str) -> bool:
+        return self.models.has(role)
+
+    def identity(self, role: str) -> str:
+        return self.models.identity(role)
+
+    def skeleton(self, role: str) -> Any:
+        return self.models.skeleton(role)
+
+    def load(self, role: str, dtype: torch.dtype) -> Any:
+        self.loaded.append(role)
+        network = self.models.load(role, dtype)
+        if role in self._replaced:
+            network.__class__ = self._replaced[role]
+        self._made.append((role, weakref.ref(network)))
+        return network
+
+    def alive(self) -> list[str]:
+        """Return the roles of networks that somebody still holds."""
+        gc.collect()
+        return [role for role, made in self._made if made() is not None]
+
+
+class FreeMemory(VRAMManager):
+    """A device with a stated amount of free memory, MiB."""
+
+    def __init__(self, free: float, device: str = "cpu") -> None:
+        super().__init__(device)
+        self.free = free
+
+    def free_mb(self) -> float:
+        return self.free
+
+
+class Clips:
+    """Makes frames, jobs and finished clips; everything temporary goes below ``folder``."""
+
+    tiny = tiny
+    box = BOX
+    size = (WIDTH, HEIGHT)
+    CountingModels = CountingModels
+    FreeMemory = FreeMemory
+
+    def __init__(self, folder: Path) -> None:
+        self.temp = folder / "temp"
+        self.host = StandaloneHost(temp_directory=self.temp)
+
+    def frames(
+        self, faces: str = "f.f", width: int = WIDTH, height: int = HEIGHT
+    ) -> list[np.ndarray]:
+        """Return a frame per letter: "f" has a face, "." has none."""
+        source = np.random.default_rng(5)
+        drawn = []
+        for place, kind in enumerate(faces):
+            rough = source.integers(0, 100, (height // 4, width // 4, 3), np.uint8)
+            frame = cv2.resize(rough, (width, height))
+            if kind == "f":
+                tiny.plant_face(frame, 3 + place % 3, 3)
+            drawn.append(frame)
+        return drawn
+
+    def avatar(
+        self,
+        frames: list[np.ndarray],
+        *,
+        name: str = "avatar",
+        rate: Fraction = Fraction(25),
+        corners: LipCorners | None = None,
+        face_index: int = 0,
+    ) -> Avatar:
+        """Return drawn frames as an avatar; ``name`` stands for their content."""
+
+        def open_frames(start: int) -> Iterator[np.ndarray]:
+            return iter(frames[start:])
+
+        height, width = frames[0].shape[:2]
+        return Avatar(
+            open_frames,
+            rate,
+            width,
+            height,
+            len(frames),
+            name,
+            corners=corners,
+            face_index=face_index,
+        )
+
+    def speech(self, seconds: float) -> np.ndarray:
+        """Return float32 (N,) at 16 kHz: a tone that comes and goes, and some noise."""
+        times = np.arange(round(seconds * 16000)) / 16000
+        tone = np.sin(2 * np.pi * 180 * times) * np.sin(2 * np.pi * 3 * times)
+        noise = np.random.default_rng(6).normal(0, 0.02, times.size)
+        return (0.4 * tone + noise).astype(np.float32)
+
+    def job(
+        self,
+        avatar: Avatar | str = "f.f",
+        *,
+        seconds: float = 0.12,
+        mask: np.ndarray | None = None,
+        **options: Any,
+    ) -> Job:
+        """Return a job; ``avatar`` may be the letters of its frames."""
+        person = self.avatar(self.frames(avatar)) if isinstance(avatar, str) else avatar
+        config = LipSyncConfig(**{"quality": "high", **options})
+        rate = config.frame_rate(person.frame_rate)
+        speech = self.speech(seconds)
+        indices = source_indices(
+            frame_count_for(speech.size, 16000, rate),
+            rate,
+            source_count=person.frame_count,
+            source_rate=person.frame_rate,
+            loop=config.loop,
+        )
+        mel = prepare_mel(AudioClip(speech[None], 16000))
+        return Job(person, mel, config, rate, indices, mask)
+
+    def speak(
+        self,
+        job: Job,
+        models: Any = None,
+        *,
+        vram: VRAMManager | None = None,
+        cache: PreparedCache | None = None,
+        poll: Callable[[Any], None] = lambda work: None,
+        poll_seconds: float = 0.01,
+    ) -> Spoken:
+        """Run the pipeline."""
+        return speak(
+            job,
+            models or tiny.tiny_models(),
+            self.host,
+            vram or VRAMManager("cpu"),
+            cache=cache or PreparedCache(),
+            poll=poll,
+            poll_seconds=poll_seconds,
+        )
+
+    def shown(self, job: Job, models: Any = None, **options: Any) -> np.ndarray:
+        """Run the pipeline and return all frames, uint8 (T, H, W, 3)."""
+        clip = self.speak(job, models, **options)
+        frames = np.stack(list(clip.playback.frames()))
+        clip.playback.release()
+        return frames
+
+    def left_over(self) -> list[Path]:
+        """Return what lies in the temporary folder."""
+        return list(self.temp.glob("*")) if self.temp.exists() else []
