@@ -1,0 +1,198 @@
+"""How far a fitted mouth can be trusted: the smallest of many ramps, so that one doubt suffices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .face_frame import FaceFrame
+from .lip_maps import LipMaps, make_lip_maps
+from .lip_template import (
+    ALONG,
+    AT_REST,
+    BOW,
+    CX,
+    CY,
+    FAR_PAST,
+    GAP,
+    INSIDE,
+    LOWER,
+    SMILING,
+    TILT,
+    UPPER,
+    WEIGHTS,
+    Grid,
+    LipFit,
+    corner_points,
+    curve_offsets,
+    fit_lips,
+    weight_vector,
+)
+
+ACCEPT = 0.2
+# Two further judges with other habits: one is blind to colour, one trusts the seam first.
+LIGHT_ONLY = {term: weight for term, weight in WEIGHTS.items() if "red" not in term}
+LIGHT_ONLY |= {"upper_lip": 0.0, "lower_lip": 0.0}
+SEAM_FIRST = {
+    "seam": 2.9,
+    "corner_valley": 0.8,
+    "corner_red": 0.4,
+    "past_red": 0.4,
+    "lower_red": 0.8,
+    "prior": 0.06,
+    "upper_dark": 0.44,
+    "upper_red": 0.27,
+    "hole": 0.22,
+    "upper_lip": 0.07,
+}
+MOVES = ((0.05, 0.07, 1.07), (-0.05, -0.07, 0.93))  # e, e, scale of the face frame
+# measure: value at which the confidence is 0, value at which it is 1.
+RAMPS: dict[str, tuple[float, float]] = {
+    "score": (1.2, 2.3),
+    "red": (0.3, 1.2),
+    "upper_dark": (0.2, 1.2),
+    "corners": (0.9, 1.8),
+    "separation": (0.8, 2.5),
+    "seam": (0.2, 0.8),
+    "moustache": (1.0, 0.7),
+    "past": (0.6, 0.2),
+    "above": (0.5, 0.1),
+    "size": (75, 90),
+    "disagreement": (0.16, 0.06),
+    "worst_disagreement": (0.35, 0.10),
+}
+DOUBTS: dict[str, str] = {
+    "score": "no mouth stands out",
+    "red": "the lips are hardly redder than the skin",
+    "upper_dark": "the upper lip has no clear border",
+    "corners": "the corners of the mouth are not clear",
+    "separation": "the lips hardly differ from the skin",
+    "seam": "there is no clear line between the lips",
+    "moustache": "a beard or shadow hides the lips",
+    "past": "the line between the lips runs on past their corners",
+    "above": "what was found may be the lower lip alone",
+    "size": "the face is too small",
+    "disagreement": "repeated searches found different mouths",
+    "worst_disagreement": "repeated searches found different mouths",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedLips:
+    """A mouth and what speaks for and against it.
+
+    confidence: 0..1, the smallest ramp; doubt: a clause saying which ramp that was.
+    measures: every value the ramps were asked about.
+    """
+
+    frame: FaceFrame
+    maps: LipMaps
+    fit: LipFit
+    confidence: float
+    doubt: str
+    measures: dict[str, float]
+
+
+def judge_lips(picture: np.ndarray, frame: FaceFrame) -> JudgedLips:
+    """Find the mouth of a face in a uint8 RGB picture and say how far to trust it."""
+    maps = make_lip_maps(picture, frame)
+    start, fit = _best_start(maps)
+    measures = _measures(maps, fit) | {"size": frame.box.width}
+    worst = _weakest(measures)
+    if worst[1] > 0:  # four more searches are only worth it where nothing else spoke against
+        found = _refits(picture, frame, maps, start)
+        apart = sorted(_disagreement(fit, other) for other in found)
+        measures |= {"disagreement": apart[-2], "worst_disagreement": apart[-1]}
+        worst = _weakest(measures)
+    return JudgedLips(frame, maps, fit, worst[1], DOUBTS[worst[0]], measures)
+
+
+def _best_start(maps: LipMaps) -> tuple[np.ndarray, LipFit]:
+    """Return the better of a search from a mouth at rest and one from a smile."""
+    tries = [(start, fit_lips(maps, start=start)) for start in (AT_REST, SMILING)]
+    return max(tries, key=lambda one: one[1].score)
+
+
+def _weakest(measures: dict[str, float]) -> tuple[str, float]:
+    ramps = {
+        name: float(np.clip((measures[name] - zero) / (one - zero), 0, 1))
+        for name, (zero, one) in RAMPS.items()
+        if name in measures
+    }
+    name = min(ramps, key=lambda key: ramps[key])
+    return name, ramps[name]
+
+
+def _refits(
+    picture: np.ndarray, frame: FaceFrame, maps: LipMaps, start: np.ndarray
+) -> list[LipFit]:
+    found = [
+        fit_lips(maps, start=start, weights=weight_vector(weights))
+        for weights in (LIGHT_ONLY, SEAM_FIRST)
+    ]
+    for dx, dy, scale in MOVES:
+        moved = frame.moved(dx, dy, scale)
+        again = fit_lips(make_lip_maps(picture, moved), start=start)
+        found.append(_seen_from(again, moved, frame))
+    return found
+
+
+def _seen_from(fit: LipFit, frame: FaceFrame, home: FaceFrame) -> LipFit:
+    """Express a mouth found in one frame in the coordinates of another."""
+    candidate = fit.candidate * (frame.eye_distance / home.eye_distance)
+    candidate[TILT] = fit.candidate[TILT] + frame.tilt - home.tilt
+    candidate[[CX, CY]] = home.to_face(frame.to_picture(fit.candidate[[CX, CY]]))
+    return LipFit(candidate, fit.terms, fit.score)
+
+
+def _disagreement(one: LipFit, other: LipFit) -> float:
+    """Return the largest distance of corners and outer borders, in widths of the first mouth."""
+    corners = corner_points(one.candidate) - corner_points(other.candidate)
+    heights = outer_heights(one.candidate) - outer_heights(other.candidate)
+    return float(max(np.hypot(*corners.T).max(), np.abs(heights).max())) / one.width
+
+
+def outer_heights(candidate: np.ndarray) -> np.ndarray:
+    """Return the heights of upper and lower outer border in the middle of the mouth, e."""
+    seam = candidate[CY] + candidate[BOW]
+    return np.array([seam - candidate[UPPER], seam + candidate[GAP] + candidate[LOWER]])
+
+
+def _measures(maps: LipMaps, fit: LipFit) -> dict[str, float]:
+    candidate = fit.candidate[None]
+    grid = Grid(maps.light.shape, candidate)
+    valley, red, light = maps.valley.ravel(), maps.red.ravel(), maps.light.ravel()
+    middle, whole = curve_offsets(candidate, INSIDE), curve_offsets(candidate, ALONG)
+    lips = np.concatenate(
+        [
+            grid.at(INSIDE, middle[:, i] * (1 - k) + middle[:, i + 1] * k).ravel()
+            for i in (0, 2)
+            for k in (0.3, 0.5, 0.7)
+        ]
+    )
+    above, higher = (grid.at(INSIDE, middle[:, 0] - d).ravel() for d in (0.07, 0.14))
+    ring = np.concatenate([above, grid.at(INSIDE, middle[:, 3] + 0.08).ravel()])
+    seam = max(float(valley[grid.at(ALONG, whole[:, i])].mean()) for i in (1, 2))
+    past = float(valley[grid.at(FAR_PAST, np.zeros((1, 2)))].max())
+    edges = fit.term("corner_red") + fit.term("past_red")
+    return {
+        "score": fit.score,
+        "red": float(red[lips].mean() - red[ring].mean()),
+        "upper_dark": fit.term("upper_dark"),
+        "corners": fit.term("corner_valley") + 0.5 * edges,
+        "separation": _separation(maps.colours.reshape(-1, 3), lips, ring),
+        "seam": seam,
+        "moustache": float(-light[lips].mean() * maps.light_spread),
+        "past": past / max(seam, 0.02),
+        "above": float(red[higher].mean() - red[above].mean()),
+    }
+
+
+def _separation(colours: np.ndarray, lips: np.ndarray, ring: np.ndarray) -> float:
+    """Return how many deviations lips and their surroundings differ in light, R/G and B/G."""
+    red, green, blue = colours.T
+    looks = np.stack([colours.mean(1), red - green, blue - green], axis=1)
+    one, other = looks[lips], looks[ring]
+    spread = np.sqrt((one.var(0) + other.var(0)) / 2) + 0.01
+    return float(np.linalg.norm((one.mean(0) - other.mean(0)) / spread))

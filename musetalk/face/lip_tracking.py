@@ -1,0 +1,163 @@
+"""Lips followed through a video: the head by points on it, the mouth by a search near the last."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...media import FaceLocation, LipShape
+from .face_frame import FaceFrame
+from .face_motion import KeyView
+from .face_search import find_face
+from .held_corners import frame_of_mouth
+from .lip_maps import make_lip_maps
+from .lip_shape import U, lip_shape
+from .lip_template import (
+    AT_REST,
+    BOW,
+    CX,
+    GAP,
+    HALF,
+    LEAST,
+    LOWER,
+    MOST,
+    TILT,
+    UPPER,
+    WEIGHTS,
+    LipFit,
+    Search,
+    fit_lips,
+    score_terms,
+    weight_vector,
+)
+
+STEP_SPREAD = np.array([0.012, 0.02, 0.015, 0.01, 0.012, 0.01, 0.015, 0.03])  # e, between frames
+NEAR_LAST = Search(STEP_SPREAD, first=160, rounds=2, per_round=90)
+KEPT_CORNERS = replace(NEAR_LAST, spread=np.where(np.arange(8) < BOW, 0.0, STEP_SPREAD))
+LEAST_SCORE_LEFT = 0.55  # of the first frame's score, below it the mouth is hidden
+LONGEST_WAIT = 5  # frames between two full searches while the face is lost
+NEW_KEY_TURN = 0.12  # change of log size, radians or e after which the key view is taken anew
+STILL = 0.01  # mouth widths: smaller changes are mostly noise and are smoothed hardest
+STEADY_FRAMES = 3  # that must agree before closed turns into open or back
+
+
+@dataclass(frozen=True, eq=False)
+class _Sighting:
+    """The face of the last frame with lips and its mouth in the face's coordinates."""
+
+    face: FaceFrame
+    candidate: np.ndarray
+    curves: np.ndarray
+    parted: bool
+
+
+class LipTracker:
+    """Follows one mouth from frame to frame of a video.
+
+    frame: uint8 RGB (H, W, 3), the first one; location: what was found in it.
+    """
+
+    def __init__(self, frame: np.ndarray, location: FaceLocation) -> None:
+        self._last = location
+        self._sighting: _Sighting | None = None
+        self._lost_for = 0
+        if location.lips is not None:
+            self._start(frame, location, location.lips)
+
+    def follow(self, frame: np.ndarray) -> FaceLocation:
+        """Return the face in the next frame; its ``lips`` are None while they are lost."""
+        found = self._follow_face(frame) if self._sighting is not None else None
+        if found is None:
+            found = self._search_again(frame)
+        self._last = found
+        return found
+
+    def _start(self, frame: np.ndarray, location: FaceLocation, lips: LipShape) -> None:
+        face = frame_of_mouth(lips.corners)
+        candidate = _candidate_of(lips)
+        self._given = location.method == "user"
+        self._method, self._confidence = location.method, location.confidence
+        self._key = KeyView.of(frame, face)
+        self._key_score = self._score(frame, face, candidate)
+        self._sighting = _Sighting(face, candidate, lips.curves.astype(float), lips.parted)
+        self._lost_for = 0
+        self._disagreeing = 0
+
+    def _score(self, frame: np.ndarray, face: FaceFrame, candidate: np.ndarray) -> float:
+        terms = score_terms(make_lip_maps(frame, face), candidate[None])[0]
+        return float(terms @ weight_vector(WEIGHTS))
+
+    def _follow_face(self, frame: np.ndarray) -> FaceLocation | None:
+        last = self._sighting
+        assert last is not None
+        face = self._key.find_again(frame, last.face)
+        if face is None:
+            return None
+        maps = make_lip_maps(frame, face)
+        search = KEPT_CORNERS if self._given else NEAR_LAST
+        fit = fit_lips(maps, start=last.candidate, search=search)
+        if fit.score < LEAST_SCORE_LEFT * self._key_score:
+            return None
+        candidate = _smoothed(last.candidate, fit.candidate, STILL * fit.width)
+        steady = LipFit(candidate, fit.terms, fit.score)
+        lips = lip_shape(maps, face, steady)
+        curves = _smoothed(last.curves, lips.curves.astype(float), STILL)
+        parted = self._steady_parted(lips.parted, last.parted)
+        self._sighting = _Sighting(face, candidate, curves, parted)
+        if _far_apart(face, self._key.face):
+            self._key = KeyView.of(frame, face)
+        lips = LipShape(lips.corners, curves.astype(np.float32), parted)
+        reason = "lips followed from the frame before"
+        return FaceLocation(face.box, lips, self._confidence, self._method, reason)
+
+    def _steady_parted(self, now: bool, before: bool) -> bool:
+        self._disagreeing = self._disagreeing + 1 if now != before else 0
+        if self._disagreeing < STEADY_FRAMES:
+            return before
+        self._disagreeing = 0
+        return now
+
+    def _search_again(self, frame: np.ndarray) -> FaceLocation:
+        self._sighting = None
+        due = self._lost_for % LONGEST_WAIT == 0
+        self._lost_for += 1
+        if due:
+            found = find_face(frame, 0, near=self._last.box)
+            if found.lips is not None:
+                self._start(frame, found, found.lips)
+                return found
+        return FaceLocation(self._last.box, None, 0.0, "none", "the lips were lost in this frame")
+
+
+def _candidate_of(lips: LipShape) -> np.ndarray:
+    """Return the template's numbers for an outline, in the frame of ``frame_of_mouth``."""
+    width = 2 * AT_REST[HALF]
+    upper, inner, lower_inner, lower = lips.curves.astype(float) * width
+    arch = 1 - U**2
+
+    def height(values: np.ndarray, power: float) -> float:
+        return float((values * arch**power).sum() / (arch ** (2 * power)).sum())
+
+    candidate = AT_REST.copy()
+    candidate[[CX, TILT]] = 0
+    candidate[BOW] = height(inner, 1.0)
+    candidate[UPPER] = height(inner - upper, 0.8)
+    candidate[GAP] = height(lower_inner - inner, 0.8)
+    candidate[LOWER] = height(lower - lower_inner, 0.65)
+    free = np.arange(len(candidate)) >= BOW
+    return np.where(free, np.clip(candidate, LEAST, MOST), candidate)
+
+
+def _smoothed(before: np.ndarray, now: np.ndarray, still: float) -> np.ndarray:
+    """Take over large changes at once and small ones slowly, each number by itself."""
+    change = np.abs(now - before)
+    share = np.clip(change / (4 * still), 0.2, 1.0)
+    return before + share * (now - before)
+
+
+def _far_apart(one: FaceFrame, other: FaceFrame) -> bool:
+    shift = math.hypot(one.x - other.x, one.y - other.y) / other.eye_distance
+    growth = abs(math.log(one.eye_distance / other.eye_distance))
+    return max(shift, growth, abs(one.tilt - other.tilt)) > NEW_KEY_TURN
