@@ -1,0 +1,43 @@
+"""The bundled samples are what the documentation and the example workflows promise."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
+
+
+def test_portrait_is_a_square_opaque_picture_of_moderate_size():
+    path = SAMPLES / "portrait.png"
+    with Image.open(path) as portrait:
+        assert (portrait.format, portrait.mode, portrait.size) == ("PNG", "RGB", (768, 768))
+    assert path.stat().st_size < 420 * 1024
+
+
+def test_speech_is_mono_level_and_framed_by_silence():
+    with av.open(str(SAMPLES / "speech.flac")) as container:
+        stream = container.streams.audio[0]
+        assert (stream.codec_context.name, stream.rate) == ("flac", 22050)
+        assert stream.codec_context.channels == 1
+        decoded = [frame.to_ndarray() for frame in container.decode(stream)]
+    samples = np.concatenate(decoded, axis=1)[0] / 32768
+    assert 3.5 < len(samples) / 22050 < 4.6
+    assert 0.6 < np.abs(samples).max() < 0.72  # -3 dBFS
+    edge = int(0.15 * 22050)
+    assert np.abs(samples[:edge]).max() < 0.01
+    assert np.abs(samples[-edge:]).max() < 0.01
+
+
+def test_video_lasts_three_seconds_without_sound():
+    path = SAMPLES / "talking_head.mp4"
+    with av.open(str(path)) as container:
+        assert not container.streams.audio
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.average_rate) == ("h264", Fraction(25))
+        assert sum(1 for _ in container.decode(stream)) == 75
+    assert path.stat().st_size < 300 * 1024
