@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import struct
 import threading
 import time
@@ -192,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.shutdown()
             self.server.server_close()
             for connection in self.server.listeners[client]:
-                connection.close()
+                connection.shutdown(socket.SHUT_RDWR)
             return
         self.server.run(prompt_id, prompt, client)
 
