@@ -63,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
         "validation",
         "workflow_json",
     },
-    "comfy_host": {"host", "errors"},
+    "comfy_host": {"host", "errors", "system_memory"},
     "nodes": {
         *WIRE,
         "nodes",

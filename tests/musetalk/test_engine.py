@@ -25,7 +25,7 @@ from avatarvideo.musetalk.engine import ranges
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTRAIT = ROOT / "web" / "samples" / "portrait.png"
-PORTRAIT_LIPS = LipCorners(345 / 3, 438 / 3, 438 / 3, 438 / 3)  # of the small portrait below
+PORTRAIT_LIPS = LipCorners(352 / 3, 437 / 3, 441 / 3, 440 / 3)  # of the small portrait below
 SPEECH = ROOT / "web" / "samples" / "speech.flac"
 
 

@@ -12,7 +12,7 @@ import torch
 from avatarvideo.host import StandaloneHost, set_host
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 
-PORTRAIT_LIPS = "345,438,438,438"  # corners in pixels of the bundled portrait
+PORTRAIT_LIPS = "352,437,441,440"  # corners in pixels of the bundled portrait
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from avatarvideo.wire import image_frames
 
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN")
-LIPS = "345,438,438,438"
+LIPS = "352,437,441,440"
 
 
 def defaults(name: str) -> dict[str, Any]:
