@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatarvideo.musetalk.face.bisenet import FacePart, parse_face
+from avatarvideo.musetalk.face.rtmpose import find_landmarks
+from avatarvideo.musetalk.face.s3fd import detect_faces
+
+SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "planted_faces.py"
+
+
+@pytest.fixture(scope="module")
+def planting():
+    spec = importlib.util.spec_from_file_location("planted_faces", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("size", [(270, 481), (640, 360), (33, 50)])
+def test_the_planted_box_is_the_only_face_in_any_picture(planting, golden_script, size):
+    network = golden_script.small_s3fd()
+    planting.plant_box(network)
+    faces = detect_faces(network, golden_script.picture(*size))
+    assert len(faces) == 1
+    np.testing.assert_allclose(faces[0][:4], planting.FACE_BOX, atol=1e-3)
+    assert faces[0].score > 0.99
+
+
+@pytest.mark.parametrize("size", [(270, 480), (512, 512)])
+def test_the_planted_landmarks_span_the_same_share_of_any_frame(planting, golden_script, size):
+    network = golden_script.small_rtmpose()
+    planting.plant_landmarks(network)
+    height, width = size
+    points, scores = find_landmarks(network, golden_script.picture(*size))
+    face = points[23:91]
+    step = 1.25 * width / 192  # one bin
+    assert (scores > 0).all()
+    assert face[:, 0].min() == pytest.approx(0.3 * width, abs=step)
+    assert face[:, 0].max() == pytest.approx(0.7 * width, abs=step)
+    assert face[:, 1].max() == pytest.approx(height / 2 + 0.25 * width, abs=step)
+    assert face[29, 1] == pytest.approx(height / 2 + 0.05 * width, abs=step)
+
+
+def test_the_planted_parser_sees_skin_everywhere(planting, golden_script):
+    network = golden_script.small_bisenet()
+    planting.plant_skin(network)
+    assert (parse_face(network, golden_script.picture()) == FacePart.SKIN).all()
