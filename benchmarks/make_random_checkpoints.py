@@ -2,7 +2,8 @@
 
 Names, folders, keys, formats and sizes are those of the published files (about 4.5 GB with one
 UNet), so whatever finds, loads and converts those finds, loads and converts these. The face
-networks are planted: one face in every picture (see ``planted_faces.py``). Takes a minute and 4 GB of memory.
+networks are planted: one face in every picture (see ``planted_faces.py``). Takes a minute and
+4 GB of memory.
 """
 
 from __future__ import annotations
