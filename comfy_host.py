@@ -1,5 +1,7 @@
 """ComfyUI's answers to what ``host`` asks. The only module that imports anything of ComfyUI."""
 
+# pyright: reportMissingImports=false
+# ComfyUI is on no package index, so it is never there where types are checked.
 from __future__ import annotations
 
 import time
@@ -76,13 +78,13 @@ class ComfyHost:
     ) -> Iterator[None]:
         patchers = [_patcher_of(module) for module in modules]
         del modules
-        # Layers of ours know nothing of the host's partial loading: all of each network or none.
-        comfy.model_management.load_models_gpu(
-            patchers, memory_required=activation_bytes, force_full_load=True
-        )
-        for patcher in patchers:
-            patcher.model.to(patcher.load_device)  # the host's --novram leaves layers behind
         try:
+            # Layers of ours know nothing of the host's partial loading: whole networks or none.
+            comfy.model_management.load_models_gpu(
+                patchers, memory_required=activation_bytes, force_full_load=True
+            )
+            for patcher in patchers:
+                patcher.model.to(patcher.load_device)  # the host's --novram leaves layers behind
             yield
         except BaseException:
             _unload(patchers)  # whatever comes next needs the room, or another device
@@ -146,7 +148,7 @@ def _unload(patchers: Sequence[_Patcher]) -> None:
         for entry in management.current_loaded_models
         if not any(entry.model is patcher for patcher in patchers)
     ]
-    for device in {patcher.load_device for patcher in patchers}:
+    for device in {patcher.load_device for patcher in patchers if patcher.model is not None}:
         management.free_memory(EVERYTHING, device, keep_loaded=others)
 
 

@@ -85,6 +85,10 @@ class Host(Protocol):
         """Return the host's own file-backed VIDEO class, or None where it has none."""
         ...
 
+    def register_video(self, kind: type) -> None:
+        """Let objects of a class pass where the host checks for its own VIDEO."""
+        ...
+
     def blocked(self, message: str) -> Any:
         """Return what stands in an output that was not made; consumers get the message."""
         ...
@@ -168,6 +172,9 @@ class StandaloneHost:
 
     def video_class(self) -> None:
         return None
+
+    def register_video(self, kind: type) -> None:
+        pass
 
     def blocked(self, message: str) -> ExecutionBlocker:
         return ExecutionBlocker(message)

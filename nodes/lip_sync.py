@@ -169,6 +169,7 @@ def _video(run: LipSyncRun) -> StreamingVideo:
     from ..streaming_video import StreamingVideo
 
     host = current_host()
+    host.register_video(StreamingVideo)
     return StreamingVideo(
         run.open_frames,
         width=run.width,
