@@ -17,7 +17,7 @@ from ..host import current_host
 from ..media import DEFAULT_FRAME_RATE, AudioClip, parse_frame_rate
 from ..naming import make_folder, output_file
 from ..wire import audio_clip, check_images, image_frames
-from .widgets import CATEGORY
+from .widgets import CATEGORY, find_file
 
 DEFAULT_CONTAINER = "mp4"
 # Choices whose machinery is not there yet: what each must be left at.
@@ -65,7 +65,7 @@ class FFmpegEncode:
         **options: Any,
     ) -> dict[str, Any]:
         _refuse_what_is_not_there(options)
-        source = _source(images, video, options["fps"])
+        source = _source(images, _video_or_file(video, images, options["path"]), options["fps"])
         sound = audio_clip(audio) if audio is not None else source.read_sound()
         path = _path(source, options)
         tags = _tags(source, options, prompt, extra_pnginfo)
@@ -145,6 +145,14 @@ _WIDGETS: dict[str, Any] = {
         "BOOLEAN",
         {"default": True, "tooltip": "Note in the file that it is AI-generated."},
     ),
+    "path": (
+        "STRING",
+        {
+            "default": "",
+            "tooltip": "A video file of the input folder, or an absolute path; used when neither "
+            "images nor a video is linked.",
+        },
+    ),
 }
 
 
@@ -168,12 +176,23 @@ def _refuse_what_is_not_there(options: dict[str, Any]) -> None:
             )
 
 
+def _video_or_file(video: Any, images: Any, path: str) -> Any:
+    if video is not None or images is not None or not path.strip():
+        return video
+    from ..file_video import FileVideo
+
+    return FileVideo(find_file(current_host(), path))
+
+
 def _source(images: Any, video: Any, fps: float) -> _Source:
     from ..streaming_video import StreamingVideo
     from ..video_input import open_video
 
     if (images is None) == (video is None):
-        raise MediaError("Expected either images or a video: link exactly one of them.")
+        raise MediaError(
+            "Expected either images or a video: link exactly one of them, or write the path of a "
+            "video file."
+        )
     if images is not None:
         check_images(images)
         return _Source(

@@ -301,6 +301,13 @@ def test_the_workflow_is_kept_in_the_file(host: StandaloneHost) -> None:
     assert "prompt" not in probe(bare).as_dict()["metadata"]
 
 
+def test_an_existing_file_is_encoded_and_inspected(host: StandaloneHost) -> None:
+    video, path = call("FFmpegEncode", path="samples/talking_head.mp4", quality="low")
+    fps, count, *_ = call("VideoInfo", video=video)
+    assert (fps, count) == (25.0, 75)
+    assert probe(path).as_dict()["frame_count"] == 75
+
+
 @pytest.mark.parametrize("given", [{}, {"images": torch.zeros(1, 8, 8, 3), "video": object()}])
 def test_exactly_one_picture_source_is_wanted(host: StandaloneHost, given: Any) -> None:
     with pytest.raises(MediaError, match="exactly one"):
