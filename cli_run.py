@@ -119,6 +119,8 @@ def _run_on_servers(
             on_progress=lambda fraction: bar.update(round(100 * fraction)),
         )
     for path, result in zip(paths, results, strict=True):
+        for remark in result.remarks:
+            click.echo(remark, err=True)
         _print_result(path, result.files, result.texts, as_json)
     failed = [result for result in results if result.error is not None]
     for result in failed if len(paths) > 1 else ():

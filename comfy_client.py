@@ -16,7 +16,7 @@ from typing import Any
 
 from .comfy_server import ComfyServer, RunProgress, ServerError, ServerRun
 from .errors import AvatarVideoError, Cancelled, GraphError
-from .prompt import NodeDefinition, Prompt, describe, is_link, output_nodes
+from .prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
 
 logger = logging.getLogger("avatarvideo.comfy_client")
 
@@ -40,13 +40,15 @@ class Job:
 class JobResult:
     """What became of a job: ``error`` is None when all of it is there.
 
-    files: downloaded, in the order of their nodes. texts: node id -> what it shows.
+    files: downloaded, in the order of their nodes. texts: node id -> what an output node shows.
+    remarks: what the other nodes show, with their names.
     """
 
     job: Job
     server: str = ""
     files: list[Path] = field(default_factory=list)
     texts: dict[str, list[str]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     error: AvatarVideoError | None = None
 
 
@@ -66,6 +68,7 @@ def run_jobs(
     """
     share = _Share(jobs, input_directory, output_directory)
     connected = [ComfyServer(url, share.check) for url in dict.fromkeys(servers)]
+    share.alive = len(connected)
     with ThreadPoolExecutor(len(connected)) as pool:
         workers = [pool.submit(share.work, server) for server in connected]
         try:
@@ -93,6 +96,7 @@ class _Share:
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._gone: list[ServerError] = []
+        self.alive = 0  # servers that still take jobs
 
     def check(self) -> None:
         if self._stop.is_set():
@@ -129,8 +133,11 @@ class _Share:
         except Cancelled:
             return
         except ServerError as error:
-            logger.warning("%s", error)
-            self._gone.append(error)
+            with self._changed:
+                self.alive -= 1
+                self._gone.append(error)
+            if self.alive:  # the last one's error is the result
+                logger.warning("%s", error)
 
     def _take(self) -> tuple[int, Job] | None:
         """Return the next job, None when there will be no more."""
@@ -169,7 +176,7 @@ class _Share:
             prompt = with_uploads(prompt, declared, server, self._inputs)
             logger.info("%s: sent to %s", job.name, server.url)
             run = server.run(prompt, extra_pnginfo=extra, on_progress=note)
-            self._collect(result, server, run)
+            self._collect(result, server, run, prompt, declared)
             _check_complete(prompt, declared, run, server.url)
         except (Cancelled, ServerError):
             raise
@@ -177,14 +184,27 @@ class _Share:
             result.error = error
         return result
 
-    def _collect(self, result: JobResult, server: ComfyServer, run: ServerRun) -> None:
-        for node_id, shown in run.outputs.items():
+    def _collect(
+        self,
+        result: JobResult,
+        server: ComfyServer,
+        run: ServerRun,
+        prompt: Prompt,
+        declared: Mapping[str, NodeDefinition],
+    ) -> None:
+        for node_id in sorted(run.outputs, key=natural_order):
+            shown = run.outputs[node_id]
             for entries in shown.values():
                 for entry in entries if isinstance(entries, list) else ():
                     if isinstance(entry, Mapping) and entry.get("type") == "output":
                         result.files.append(server.download(entry, self._outputs))
-            if shown.get("text"):
-                result.texts[node_id] = [str(text) for text in shown["text"]]
+            texts = [str(text) for text in shown.get("text") or ()]
+            # A node that the run itself grew is not in the prompt.
+            definition = declared.get(prompt.get(node_id, {}).get("class_type", ""))
+            if definition is None or definition.is_output:
+                result.texts |= {node_id: texts} if texts else {}
+            else:
+                result.remarks += [f"{definition.display_name}: {text}" for text in texts]
 
 
 def with_uploads(
