@@ -86,7 +86,7 @@ def locks(rng: np.random.Generator, count: int = 30) -> list[Lock]:
     out = []
     for i in range(count):
         for side in (0, 1):
-            across = float(np.clip(1 - (i + 0.5) / count + rng.normal(0, 0.04), 0.0, 1.0))
+            across = float(np.clip(1 - (i + 0.5) / count + rng.normal(0, 0.04), 0.03, 1.0))
             # Neighbouring locks swing together, a little out of step.
             phase = 5.0 * across + 2.1 * side + rng.normal(0, 0.45)
             wave = rng.uniform(0.045, 0.085)
@@ -130,11 +130,8 @@ def strand(guides: Guides, lock: Lock, offset: float, rng: np.random.Generator) 
 
 
 def flyaway(guides: Guides, rng: np.random.Generator) -> tuple[Lock, Array]:
-    """A loose hair that leaves the outline or the hairline for a while."""
-    edge = rng.choice([-0.05, 1.03], p=[0.15, 0.85])
-    lock = Lock(
-        int(rng.integers(2)), edge + rng.normal(0, 0.02), 0.03, 0.3, 0.05, rng.uniform(0, 6.3)
-    )
+    """A loose hair that leaves the outline for a while."""
+    lock = Lock(int(rng.integers(2)), rng.normal(1.03, 0.02), 0.03, 0.3, 0.05, rng.uniform(0, 6.3))
     path = strand(guides, lock, 0.0, rng)
     t = np.linspace(0, 1, len(path))
     path[:, 0] += (np.sin(t * rng.uniform(4, 9) + lock.phase) * 0.05 * t) * (1 - 2 * lock.side)
