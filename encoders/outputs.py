@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import secrets
+import shutil
 import stat
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,6 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 
 from ..errors import EncodeError
-from .presets import CONTAINERS
 
 logger = logging.getLogger("avatarvideo.encoders.outputs")
 
@@ -24,6 +24,35 @@ TEMPORARY_PREFIX = ".avatarvideo-"
 MAX_TIMESCALE = 2**31 - 1
 MIN_TIMESCALE = 1000
 MOV_FAMILY = ("mp4", "mov")
+
+
+class PendingFile:
+    """A file or folder under a temporary name beside its final one.
+
+    ``place`` gives it its name, ``remove`` deletes it.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool = True) -> None:
+        self.path = path
+        self.temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.part")
+        self._overwrite = overwrite
+
+    def place(self) -> None:
+        """Give it its name in one step. Raises OSError when the name may not be taken."""
+        place(self.temporary, self.path, overwrite=self._overwrite)
+
+    def remove(self) -> None:
+        """Delete what was written; may be called more than once."""
+        with contextlib.suppress(OSError):
+            if self.temporary.is_dir():
+                shutil.rmtree(self.temporary)
+            else:
+                self.temporary.unlink()
+
+    def explained(self, error: BaseException) -> EncodeError:
+        """Return the error as a sentence with FFmpeg's or the system's reason in it."""
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return EncodeError(f"Could not write {self.path.name!r}: {reason}.")
 
 
 class OutputFile:
@@ -36,29 +65,18 @@ class OutputFile:
     def __init__(
         self,
         path: Path,
-        container_name: str,
+        muxer: str,
         metadata: dict[str, str],
         *,
         timescales: list[int] | None = None,
         overwrite: bool = True,
-        options: dict[str, str] | None = None,
     ) -> None:
-        """timescales: ticks a second that the edit list should hit exactly.
-
-        options: the muxer's own.
-        """
-        self.path = path
-        self._overwrite = overwrite
-        self._temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.part")
+        """timescales: ticks a second that the edit list should hit exactly."""
+        self._pending = PendingFile(path, overwrite=overwrite)
         self._container: OutputContainer | None = None
-        options = _muxer_options(container_name, bool(metadata), timescales or []) | (options or {})
+        options = _muxer_options(muxer, bool(metadata), timescales or [])
         try:
-            container = av.open(
-                str(self._temporary),
-                "w",
-                format=CONTAINERS[container_name].muxer,
-                options=options,
-            )
+            container = av.open(str(self._pending.temporary), "w", format=muxer, options=options)
         except (FFmpegError, OSError, ValueError) as error:
             raise self.explained(error) from error
         container.metadata.update(metadata)
@@ -66,8 +84,9 @@ class OutputFile:
 
     @property
     def container(self) -> OutputContainer:
+        """The open container."""
         if self._container is None:
-            raise EncodeError(f"Expected an open output, {self.path.name!r} is closed.")
+            raise EncodeError(f"Expected an open output, {self._pending.path.name!r} is closed.")
         return self._container
 
     def finish(self) -> None:
@@ -76,9 +95,9 @@ class OutputFile:
         try:
             container.close()
             del container
-            place(self._temporary, self.path, overwrite=self._overwrite)
+            self._pending.place()
         except (FFmpegError, OSError, ValueError) as error:
-            self._remove()
+            self._pending.remove()
             raise self.explained(error) from error
 
     def abort(self) -> None:
@@ -89,25 +108,18 @@ class OutputFile:
         with contextlib.suppress(OSError):
             # The trailer is written at close whatever happens; for faststart that means moving
             # everything already in the file, unless there is nothing.
-            os.truncate(self._temporary, 0)
+            os.truncate(self._pending.temporary, 0)
         with contextlib.suppress(FFmpegError, OSError, ValueError):
             container.close()
-        self._remove()
-
-    def _remove(self) -> None:
-        with contextlib.suppress(OSError):
-            self._temporary.unlink()
+        self._pending.remove()
 
     def explained(self, error: BaseException) -> EncodeError:
         """Return the error as a sentence with FFmpeg's or the system's reason in it."""
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return EncodeError(f"Could not write {self.path.name!r}: {reason}.")
+        return self._pending.explained(error)
 
 
-def _muxer_options(
-    container_name: str, has_metadata: bool, timescales: list[int]
-) -> dict[str, str]:
-    if container_name not in MOV_FAMILY:
+def _muxer_options(muxer: str, has_metadata: bool, timescales: list[int]) -> dict[str, str]:
+    if muxer not in MOV_FAMILY:
         return {}
     # With the default unit of 1/1000 s the edit list would round the sound's end, and with it the
     # decoded sample count, to a millisecond.
@@ -145,7 +157,7 @@ def timescales_for(frame_rate: Fraction | None, sample_rate: int | None) -> list
     return scales if sample_rate is None else [*scales, sample_rate]
 
 
-def checked_output(path: str | Path, *, overwrite: bool = True) -> Path:
+def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool = False) -> Path:
     """Return the absolute path of a file that may be written. Raises EncodeError.
 
     overwrite: whether a name that is taken may be.
@@ -163,6 +175,6 @@ def checked_output(path: str | Path, *, overwrite: bool = True) -> Path:
             f"Expected a name that is free, {absolute.name!r} is taken: choose another or allow "
             "overwriting."
         )
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(mode) and not (is_folder and stat.S_ISDIR(mode)):
         raise EncodeError(f"Expected a file to write, {absolute.name!r} is a folder or device.")
     return absolute

@@ -33,7 +33,7 @@ PICTURE_SUFFIXES = {
 ANIMATED_SUFFIXES = {".gif", ".webp", ".apng", ".png", ".avif"}
 _HIGH_DEPTH = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 # What Pillow's decoders raise on damaged files, struct and syntax errors included.
-_DAMAGED = (
+DAMAGED = (
     OSError,
     ValueError,
     TypeError,
@@ -71,7 +71,7 @@ def _is_animated(path: str | Path) -> bool:
         MediaError,
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
-        *_DAMAGED,
+        *DAMAGED,
     ):
         return False  # read_image says what is wrong with it
 
@@ -100,7 +100,7 @@ def read_image(path: str | Path) -> np.ndarray:
             f"Expected a picture of at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels, "
             f"{absolute.name!r} claims far more ({error}): scale it down."
         ) from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise MediaError(
             f"Expected a whole picture, {absolute.name!r} is damaged, cut short or too large "
             f"({error}): copy or save it again."
@@ -112,11 +112,16 @@ def _upright_rgb(picture: Image.Image) -> np.ndarray:
     if upright.mode in _HIGH_DEPTH:
         grey = _grey_from_high_depth(np.asarray(upright))
         return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
+    return np.ascontiguousarray(np.asarray(laid_on_white(upright)))
+
+
+def laid_on_white(picture: Image.Image) -> Image.Image:
+    """Return a picture as RGB, what is transparent mixed with white."""
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
-        upright = Image.alpha_composite(white, rgba)
-    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+        picture = Image.alpha_composite(white, rgba)
+    return picture.convert("RGB")
 
 
 def _grey_from_high_depth(values: np.ndarray) -> np.ndarray:

@@ -54,12 +54,17 @@ def make_plan(
     time_base: Fraction | None = None,
 ) -> EncodePlan:
     """Check and decide; raises EncodeError. size: (width, height) of the pictures given."""
-    absolute = checked_output(path, overwrite=config.overwrite)
     named = container or (None if config.container == "auto" else config.container)
-    holder = container_for(absolute.suffix, named)
+    holder = container_for(Path(path).suffix, named)
+    absolute = checked_output(
+        _folder_name(Path(path)) if holder == "png" else path,
+        overwrite=config.overwrite,
+        is_folder=holder == "png",
+    )
     spec = codec_for(config, holder)
     form = pixel_format_for(spec, config)
     pixel_format = spec.pixel_formats[form]
+    hardware = family_of(config.codec) is not None
     if min(size) < 1:
         raise EncodeError(f"Expected a picture size above zero, got {size[0]}x{size[1]}.")
     target = (config.width, config.height)
@@ -68,7 +73,7 @@ def make_plan(
         container=holder,
         spec=spec,
         encoder=spec.encoder,
-        options=encoder_options(spec, config, form),
+        options={} if hardware else encoder_options(spec, config, form),
         pixel_format=pixel_format,
         channels=4 if config.alpha else 3,
         placement=place(size, target, config.fit, step_of(pixel_format)),
@@ -77,7 +82,11 @@ def make_plan(
         config=config,
         metadata=dict(metadata or {}),
     )
-    return _with_hardware(plan, form[0]) if family_of(config.codec) else plan
+    return _with_hardware(plan, form) if hardware else plan
+
+
+def _folder_name(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix.lower() == ".png" else path
 
 
 def step_of(pixel_format: str) -> tuple[int, int]:
@@ -86,13 +95,13 @@ def step_of(pixel_format: str) -> tuple[int, int]:
     return across, 2 if "420" in pixel_format else 1
 
 
-def _with_hardware(plan: EncodePlan, bit_depth: int) -> EncodePlan:
+def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
     encoder = plan.config.codec
     chosen = replace(
         plan,
         encoder=encoder,
         options=hardware_options(encoder, plan.spec, plan.config),
-        pixel_format=hardware_format(encoder, bit_depth),
+        pixel_format=hardware_format(encoder, form[0]),
     )
     reason = why_not(
         encoder,
@@ -104,4 +113,9 @@ def _with_hardware(plan: EncodePlan, bit_depth: int) -> EncodePlan:
     )
     if reason is None:
         return chosen
-    return replace(plan, notes=(*plan.notes, fallback_note(encoder, plan.spec, reason)))
+    software = replace(plan.config, preset=None)  # the preset was meant for the hardware
+    return replace(
+        plan,
+        options=encoder_options(plan.spec, software, form),
+        notes=(*plan.notes, fallback_note(encoder, plan.spec, reason)),
+    )

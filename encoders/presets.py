@@ -97,12 +97,12 @@ CODECS: Mapping[str, CodecSpec] = {
             encoder="libvpx-vp9",
             qualities=_qualities(("1", 24), ("2", 31), ("4", 40), ("5", 31)),
             presets=tuple(str(n) for n in range(9)),
-            pixel_formats={**_YUV420, (8, True): "yuva420p"},
+            # PyAV's libvpx is built for 8 bits only.
+            pixel_formats={(8, False): "yuv420p", (8, True): "yuva420p"},
             containers=("webm", "mkv", "mp4"),
             max_crf=63,
             preset_option="cpu-used",
             options={"deadline": "good", "row-mt": "1", "b": "0"},
-            format_options={(10, False): {"profile": "2"}},
         ),
         CodecSpec(
             name="prores",
@@ -128,14 +128,13 @@ CODECS: Mapping[str, CodecSpec] = {
         CodecSpec(
             name="gif",
             encoder="gif",
-            # What differs is the dithering: error diffusion, ordered, none.
             qualities=_qualities(
-                ("sierra2_4a", None), ("bayer", None), ("none", None), ("none", None)
+                ("dithered", None), ("dithered", None), ("plain", None), ("plain", None)
             ),
-            presets=("floyd_steinberg", "sierra2_4a", "bayer", "none"),
+            presets=("dithered", "plain"),
             pixel_formats={(8, False): "pal8"},
             containers=("gif",),
-            preset_option="dither",
+            is_ffmpeg=False,
         ),
         CodecSpec(
             name="webp",

@@ -14,12 +14,16 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
 from .color import RANGE_FULL, UNSPECIFIED, quarter_turns
+from .metadata import read_tags
 from .sources import checked_input, open_media
 from .streams import (
+    TIMED_BY_PACKETS,
     count_packets,
     header_duration,
     indexed_frame_count,
+    packet_rate,
     packet_times,
     picture_stream,
     stream_rate,
@@ -108,12 +112,17 @@ def probe(
     exact_count: count the frames by reading the file through. measure_loudness: decode the sound.
     """
     absolute = checked_input(path)
+    if is_animated_webp(absolute):
+        return _animation_info(AnimatedPicture(absolute))
     with open_media(absolute) as container:
         stream = picture_stream(container, absolute.name)
         duration = header_duration(container, stream)
         rate = stream_rate(stream)
         indexed = indexed_frame_count(container, stream)
         fields = _video_fields(container, stream)
+        if container.format.name in TIMED_BY_PACKETS:
+            rate = packet_rate(container, stream) or rate
+            container.seek(0)
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
         ticks = packet_times(container, stream, RATE_SAMPLE_PACKETS)
         times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
@@ -147,6 +156,42 @@ def probe(
     )
 
 
+def _animation_info(animation: AnimatedPicture) -> VideoInfo:
+    width, height = animation.size
+    rate = animation.frame_count / animation.duration
+    shape = Fraction(width, height)
+    size = animation.path.stat().st_size
+    return VideoInfo(
+        path=str(animation.path),
+        container="webp",
+        duration_seconds=float(animation.duration),
+        file_size_bytes=size,
+        width=width,
+        height=height,
+        coded_width=width,
+        coded_height=height,
+        fps=float(rate),
+        frame_rate=f"{rate.numerator}/{rate.denominator}",
+        is_variable_rate=varies([start * TICK for start in animation.starts]),
+        frame_count=animation.frame_count,
+        frame_count_exact=True,
+        video_codec="webp",
+        video_profile=None,
+        pixel_format="rgba" if animation.has_alpha else "rgb24",
+        sample_aspect_ratio="1:1",
+        display_aspect_ratio=f"{shape.numerator}:{shape.denominator}",
+        rotation=0,
+        color_matrix="rgb",
+        color_primaries=None,
+        color_transfer=None,
+        color_range="full",
+        is_hdr=False,
+        bit_rate=round(size * 8 / animation.duration),
+        video_bit_rate=None,
+        metadata=animation.metadata,
+    )
+
+
 def _video_fields(container: InputContainer, stream: VideoStream) -> dict[str, Any]:
     context = stream.codec_context
     transfer = _tag(TRANSFERS, context.color_trc)
@@ -167,7 +212,7 @@ def _video_fields(container: InputContainer, stream: VideoStream) -> dict[str, A
         "is_hdr": transfer in HDR_TRANSFERS,
         "bit_rate": container.bit_rate or 0,
         "video_bit_rate": stream.bit_rate or None,
-        "metadata": dict(container.metadata),
+        "metadata": read_tags(container.metadata, container.format.name),
     }
 
 

@@ -15,16 +15,19 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
 from .color import RgbConverter, quarter_turns
 from .pictures import is_image, read_image
 from .sound import has_sound, read_audio
 from .sources import check_frame_size, checked_input, open_media
 from .streams import (
+    TIMED_BY_PACKETS,
     claimed_frame_count,
     count_packets,
     decoded_frames,
     header_duration,
     indexed_frame_count,
+    packet_rate,
     packet_times,
     picture_stream,
     stream_rate,
@@ -48,6 +51,10 @@ class VideoReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = checked_input(path)
+        self._animation = AnimatedPicture(self.path) if is_animated_webp(self.path) else None
+        if self._animation is not None:
+            self._take_animation(self._animation)
+            return
         with open_media(self.path) as container:
             stream = picture_stream(container, self.path.name)
             first = self._first_frame(container, stream)
@@ -56,10 +63,21 @@ class VideoReader:
             turned = quarter_turns(first.rotation) % 2
             self.width, self.height = self.coded_size[:: -1 if turned else 1]
             self.frame_rate = stream_rate(stream)
+            if container.format.name in TIMED_BY_PACKETS:
+                self.frame_rate = packet_rate(container, stream) or self.frame_rate
             self.time_base = stream.time_base or Fraction(1, av.time_base)
             self.has_audio = has_sound(container)
             self._header_duration = header_duration(container, stream)
             self._indexed_count = indexed_frame_count(container, stream)
+
+    def _take_animation(self, animation: AnimatedPicture) -> None:
+        self.coded_size = (self.width, self.height) = animation.size
+        self.rotation = 0
+        self.frame_rate = animation.frame_count / animation.duration
+        self.time_base = TICK
+        self.has_audio = False
+        self._header_duration = animation.duration
+        self._indexed_count = animation.frame_count
 
     def _first_frame(self, container: InputContainer, stream: VideoStream) -> av.VideoFrame:
         for frame in decoded_frames(container, stream, self.path):
@@ -100,6 +118,9 @@ class VideoReader:
 
     def decoded(self, start: int = 0) -> Iterator[av.VideoFrame]:
         """Decode from frame ``start`` as FFmpeg's frames, neither upright nor converted."""
+        if self._animation is not None:
+            yield from self._animation.pictures(start)
+            return
         target = self._frame_ticks[start] if 0 < start < len(self._frame_ticks) else None
         count = 0
         with open_media(self.path) as container:
@@ -123,6 +144,8 @@ class VideoReader:
 
     @cached_property
     def _frame_ticks(self) -> list[int]:
+        if self._animation is not None:
+            return self._animation.starts
         with open_media(self.path) as container:
             return packet_times(container, picture_stream(container, self.path.name))
 

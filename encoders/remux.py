@@ -13,6 +13,7 @@ from .audio_codecs import audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed
 from .interfaces import EncodingConfig
 from .outputs import OutputFile, timescales_for
+from .presets import CONTAINERS
 from .sound import AudioTrack
 
 
@@ -28,7 +29,9 @@ def copy_with_audio(
     """Write the pictures' packets and the track to ``output``; return the number of packets."""
     codec = audio_codec_for(config.audio_codec, container_name)
     timescales = timescales_for(stream.average_rate, encoded_rate(track.sample_rate, codec))
-    file = OutputFile(output, container_name, dict(pictures.metadata), timescales=timescales)
+    file = OutputFile(
+        output, CONTAINERS[container_name].muxer, dict(pictures.metadata), timescales=timescales
+    )
     try:
         count = _copy(pictures, stream, track, file.container, codec, config.audio_bitrate)
         file.finish()

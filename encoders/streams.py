@@ -148,6 +148,22 @@ def packet_times(
     return sorted(known) if len(known) == len(times) == len(set(known)) else []
 
 
+# Their headers state no rate, only each picture how long it stays.
+TIMED_BY_PACKETS = ("gif", "apng")
+
+
+def packet_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Return frames over seconds, by the packets' own durations; None where they have none."""
+    count, ticks = 0, 0
+    with contextlib.suppress(FFmpegError, OSError):
+        container.seek(0)
+        for packet in container.demux(stream):
+            if packet.size:
+                count += 1
+                ticks += packet.duration or 0
+    return Fraction(count) / (ticks * stream.time_base) if ticks and stream.time_base else None
+
+
 def varies(times: Iterable[Fraction]) -> bool:
     """Tell whether frames at these times (seconds, ascending) come at a varying rate."""
     steps = [b - a for a, b in itertools.pairwise(times)]

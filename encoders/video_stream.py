@@ -19,6 +19,7 @@ from .audio_feed import AudioFeed
 from .color import BT709, RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, is_rgb
 from .outputs import MOV_FAMILY, OutputFile, timescales_for
 from .plan import EncodePlan
+from .presets import CONTAINERS
 from .sound import AudioTrack
 
 
@@ -34,7 +35,7 @@ class StreamTarget:
         rate = encoded_rate(track.sample_rate, codec) if track else None
         self._output = OutputFile(
             plan.path,
-            plan.container,
+            CONTAINERS[plan.container].muxer,
             plan.metadata,
             timescales=timescales_for(plan.frame_rate, rate),
             overwrite=plan.config.overwrite,

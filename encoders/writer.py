@@ -13,11 +13,13 @@ import numpy as np
 
 from ..errors import EncodeError
 from ..media import AudioClip
+from .animation import GifTarget, WebpTarget
 from .audio_feed import AudioFeed
 from .color import to_integers
 from .fitting import Fitter
 from .interfaces import EncodingConfig
 from .plan import EncodePlan, make_plan
+from .png_sequence import PngTarget
 from .resampling import track_of
 from .sound import AudioTrack
 from .video_stream import StreamTarget
@@ -214,7 +216,16 @@ class VideoWriter:
 
 def open_target(plan: EncodePlan, track: AudioTrack | None) -> Target:
     """Return what the plan's pictures are written into, opened."""
+    if plan.container == "png":
+        return PngTarget(plan, track)
+    if plan.container in _ANIMATIONS:
+        if track is not None:
+            logger.warning("%s: a %s has no sound", plan.path.name, plan.container)
+        return _ANIMATIONS[plan.container](plan)
     return StreamTarget(plan, track)
+
+
+_ANIMATIONS = {"gif": GifTarget, "webp": WebpTarget}
 
 
 def _on_white(frame: np.ndarray) -> np.ndarray:

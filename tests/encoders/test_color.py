@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.color import RgbConverter, FrameConverter, plane_view, to_integers
+from avatarvideo.encoders.color import FrameConverter, RgbConverter, plane_view, to_integers
 
 
 def _every_third_colour() -> np.ndarray:

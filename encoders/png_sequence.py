@@ -1,0 +1,102 @@
+"""A folder of numbered PNGs, with the sound beside them as FLAC."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from av.error import FFmpegError
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ..errors import EncodeError
+from .audio_feed import AudioFeed
+from .outputs import OutputFile, PendingFile
+from .plan import EncodePlan
+from .sound import AudioTrack
+
+NUMBER_DIGITS = 5
+
+
+class PngTarget:
+    """Writes ``name/name_00001.png`` and so on. Raises EncodeError."""
+
+    def __init__(self, plan: EncodePlan, track: AudioTrack | None) -> None:
+        self._plan = plan
+        self._stem = plan.path.name
+        self._count = 0
+        self.sound: AudioFeed | None = None
+        self._sound_file: OutputFile | None = None
+        check_replaceable(plan.path)
+        self._pending = PendingFile(plan.path, overwrite=plan.config.overwrite)
+        with self._explained():
+            self._pending.temporary.mkdir()
+            if track is not None:
+                file = OutputFile(self._pending.temporary / f"{self._stem}.flac", "flac", {})
+                self._sound_file = file
+                self.sound = AudioFeed(file.container, track, "flac", channels=plan.config.channels)
+
+    def add(self, picture: np.ndarray, tick: int) -> None:
+        """Write a picture, uint8 (H, W, C)."""
+        self._count += 1
+        name = f"{self._stem}_{self._count:0{NUMBER_DIGITS}}.png"
+        with self._explained():
+            info = PngInfo()
+            if self._count == 1:
+                for key, value in self._plan.metadata.items():
+                    info.add_text(key, value)
+            level = int(self._plan.options["compress_level"])
+            Image.fromarray(picture).save(
+                self._pending.temporary / name, "PNG", compress_level=level, pnginfo=info
+            )
+            if self.sound is not None:
+                self.sound.advance(tick * self._plan.time_base)
+
+    def finish(self, sound_end: Fraction | None) -> None:
+        """Complete the folder and give it its name."""
+        with self._explained():
+            if self.sound is not None and self._sound_file is not None:
+                self.sound.finish(sound_end)
+                self.sound = None
+                self._sound_file.finish()
+                self._sound_file = None
+            check_replaceable(self._plan.path)
+            if self._plan.path.is_dir():
+                shutil.rmtree(self._plan.path)
+            self._pending.temporary.rename(self._plan.path)
+
+    def abort(self) -> None:
+        """Leave nothing."""
+        self.sound = None
+        if self._sound_file is not None:
+            self._sound_file.abort()
+            self._sound_file = None
+        self._pending.remove()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (FFmpegError, OSError, ValueError) as error:
+            self.abort()
+            raise self._pending.explained(error) from error
+        except BaseException:
+            self.abort()
+            raise
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder that holds anything but an older sequence of the same name."""
+    if not folder.exists():
+        return
+    ours = re.compile(re.escape(folder.name) + r"(_\d{5,}\.png|\.flac)")
+    if not folder.is_dir() or not all(ours.fullmatch(entry.name) for entry in folder.iterdir()):
+        raise EncodeError(
+            f"Expected a free name or an older sequence, {folder.name!r} holds other files: choose "
+            "another name."
+        )
