@@ -48,6 +48,19 @@ class FaceView:
         small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         return cls(small, scale, np.array([x0, y0], float))
 
+    def fitted(self, shape: tuple[int, ...]) -> FaceView:
+        """Return the view cut or continued at its right and bottom edge to a (height, width).
+
+        Rounding and the picture's edge make views differ by some pixels; following points needs
+        two pictures of one size.
+        """
+        height, width = shape
+        grey = self.grey[:height, :width]
+        down, right = height - grey.shape[0], width - grey.shape[1]
+        if down or right:
+            grey = cv2.copyMakeBorder(grey, 0, down, 0, right, cv2.BORDER_REPLICATE)
+        return FaceView(np.ascontiguousarray(grey), self.scale, self.origin)
+
     def points(self, picture_points: np.ndarray) -> np.ndarray:
         """Return picture points (N, 2) as points of this view."""
         return ((picture_points - self.origin) * self.scale).astype(np.float32)
@@ -80,7 +93,7 @@ class KeyView:
         """
         if len(self.points) < LEAST_POINTS:
             return None
-        view = FaceView.of(picture, expected, self.view.scale)
+        view = FaceView.of(picture, expected, self.view.scale).fitted(self.view.grey.shape)
         guess = view.points(expected.to_picture(self.face.to_face(self._in_picture())))
         moved = _follow(self.view.grey, view.grey, self.points, guess)
         back = _follow(view.grey, self.view.grey, moved, self.points)
