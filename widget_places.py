@@ -14,7 +14,6 @@ from typing import Any
 from .prompt import WIDGET_TYPES, InputDefinition, NodeDefinition
 
 PLAYER_TYPE = "AUDIO_UI"
-PLAYER_NAME = "audioUI"
 # The page gives these core nodes a player that the server does not declare.
 PLAYER_NODES = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio"})
 # The page fills in marks such as %date:yyyy-MM-dd% for these core nodes only.
@@ -40,7 +39,7 @@ def places(node: NodeDefinition) -> list[str | None]:
         if definition.required:
             found += _places_of(definition)
     if node.class_type in PLAYER_NODES:
-        found.append(PLAYER_NAME)
+        found.append(None)
     if _has_upload_button(node):
         found.append(None)
     for definition in node.inputs.values():
@@ -51,7 +50,7 @@ def places(node: NodeDefinition) -> list[str | None]:
 
 def _places_of(definition: InputDefinition) -> list[str | None]:
     if definition.type == PLAYER_TYPE:
-        return [definition.name]
+        return [None]
     if not is_widget(definition):
         return []
     controlled = definition.options.get("control_after_generate")
@@ -77,21 +76,17 @@ def widget_values(node: NodeDefinition, saved: Any) -> dict[str, Any]:
     the widget's default, what it has too much is ignored, as in the page.
     """
     names = places(node)
-    values = {name: _default(node.inputs.get(name)) for name in names if name is not None}
+    values = {name: _default(node.inputs[name]) for name in names if name is not None}
     if isinstance(saved, Mapping):
         values |= {name: saved[name] for name in values if name in saved}
     elif isinstance(saved, list):
         values |= {
             name: value for name, value in zip(names, saved, strict=False) if name is not None
         }
-    if PLAYER_NAME in values:
-        values[PLAYER_NAME] = ""  # an address of the page that wrote the file
     return values
 
 
-def _default(definition: InputDefinition | None) -> Any:
-    if definition is None or definition.type == PLAYER_TYPE:
-        return ""
+def _default(definition: InputDefinition) -> Any:
     if "default" in definition.options:
         return definition.options["default"]
     if definition.type == "COMBO":

@@ -293,11 +293,9 @@ class _Conversion:
         name = declared[slot].get("name")
         saved = level.instance.get("inputs") or ()
         index = next((i for i, one in enumerate(saved) if one.get("name") == name), None)
-        if index is None:
-            return _NOTHING
-        if level.parent.links.get(saved[index].get("link")) is not None:
+        if index is not None and level.parent.links.get(saved[index].get("link")) is not None:
             return self._input(level.parent, level.instance, index, wanted, seen)
-        values = _promoted_values(level.instance)
+        values = _promoted_values(level)
         return _wrapped(values[name]) if name in values else _NOTHING
 
     def _output(
@@ -359,18 +357,29 @@ def _boundary(level: _Level, name: str, usual: int) -> Any:
     return node.get("id", usual) if isinstance(node, Mapping) else usual
 
 
-def _promoted_values(instance: Mapping[str, Any]) -> dict[str, Any]:
+def _promoted_values(level: _Level) -> dict[str, Any]:
     """Return the values of the widgets that a sub-graph shows on its outside, by input."""
-    saved = instance.get("widgets_values")
-    shown = (instance.get("properties") or {}).get("proxyWidgets")
+    saved = level.instance.get("widgets_values")
     if isinstance(saved, Mapping):
         return dict(saved)
+    shown = (level.instance.get("properties") or {}).get("proxyWidgets")
     if shown:  # rows of inner node and widget; -1 stands for an input of the sub-graph
         names = [row[1] if str(row[0]) == "-1" else None for row in shown]
     else:
-        names = [one.get("name") for one in instance.get("inputs") or () if one.get("widget")]
+        declared = level.graph.get("inputs") or ()
+        names = [one.get("name") for i, one in enumerate(declared) if _feeds_a_widget(level, i)]
     pairs = zip(names, saved if isinstance(saved, list) else (), strict=False)
     return {name: value for name, value in pairs if name is not None}
+
+
+def _feeds_a_widget(level: _Level, slot: int) -> bool:
+    """Say whether an input of a sub-graph leads to an input that is a widget inside."""
+    start = _boundary(level, "inputNode", SUBGRAPH_INPUT)
+    for link in level.links.values():
+        if link.source == start and link.source_slot == slot:
+            inputs = (level.nodes.get(link.target) or {}).get("inputs") or ()
+            return link.target_slot < len(inputs) and bool(inputs[link.target_slot].get("widget"))
+    return False
 
 
 def _connects(one: str, other: str) -> bool:

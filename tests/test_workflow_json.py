@@ -122,10 +122,10 @@ def image_chain(*middle):
             {"image": "b.png", "channel": "red", "scale": 3},
         ),
         ("LoadVideo", ["b.mp4", "image"], {"file": "b.mp4"}),
-        ("LoadAudio", ["b.wav", None, ""], {"audio": "b.wav", "audioUI": ""}),
-        ("LoadAudio", ["b.wav", ""], {"audio": "b.wav", "audioUI": ""}),
-        ("Speech", ["b.wav", 2.5, None, ""], {"audio": "b.wav", "start": 2.5, "audioUI": ""}),
-        ("Speech", ["b.wav", 2.5, ""], {"audio": "b.wav", "start": 2.5, "audioUI": ""}),
+        ("LoadAudio", ["b.wav", None, ""], {"audio": "b.wav"}),
+        ("LoadAudio", ["b.wav", ""], {"audio": "b.wav"}),
+        ("Speech", ["b.wav", 2.5, None, ""], {"audio": "b.wav", "start": 2.5}),
+        ("Speech", ["b.wav", 2.5, ""], {"audio": "b.wav", "start": 2.5}),
         (
             "KSampler",
             [5, "randomize", 30, 7.5, "lms"],
@@ -345,6 +345,12 @@ def subgraph_document(inner_values=(0.5,), outer_values=(), outer_link=False):
     if outer_link:
         editor.link(6, 0, 5, "by")
     return editor.document(definitions={"subgraphs": [inner]})
+
+
+def test_a_widget_on_the_outside_keeps_its_value_when_its_slot_is_left_out():
+    document = subgraph_document(outer_values=(4.0,))
+    del document["nodes"][1]["inputs"][1]  # as the page saves what is not linked
+    assert to_prompt(document, DECLARED)["5:1"]["inputs"]["by"] == 4.0
 
 
 @pytest.mark.parametrize(
