@@ -24,7 +24,11 @@ from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.whisper import WhisperConfig, WhisperEncoder
 
 UNET = UNetConfig(
-    block_out_channels=(16, 32), attention_heads=2, cross_attention_dim=24, norm_num_groups=8
+    block_out_channels=(8, 16),
+    layers_per_block=1,
+    attention_heads=2,
+    cross_attention_dim=24,
+    norm_num_groups=4,
 )
 VAE = VAEConfig(block_out_channels=(4, 4, 8, 8), layers_per_block=1, norm_num_groups=2)
 WHISPER = WhisperConfig(width=24, heads=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -64,5 +65,7 @@ class Job:
         if self.mask is not None and self.avatar.face_index == 0:
             rows, columns = np.nonzero(self.mask > 0.5)
             if rows.size:
-                return FaceChoice(point=(float(columns.mean()), float(rows.mean())))
+                # A mask is often drawn generously: it points at the nearest face, however far.
+                center = (float(columns.mean()), float(rows.mean()))
+                return FaceChoice(point=center, reach=math.inf)
         return FaceChoice(self.avatar.face_index)

@@ -56,10 +56,14 @@ class FaceFinder(Protocol):
 
 @dataclass(frozen=True)
 class FaceChoice:
-    """Which of several faces: the one at ``point``, else number ``index`` by size from 0."""
+    """Which of several faces: the one nearest to ``point``, else number ``index`` by size from 0.
+
+    reach: how far the point may lie from the face's center, in sides of the face.
+    """
 
     index: int = 0
     point: tuple[float, float] | None = None
+    reach: float = 0.5
 
 
 class FaceFollower:
@@ -77,7 +81,7 @@ class FaceFollower:
 
     def _first(self, faces: list[ScoredBox]) -> ScoredBox | None:
         if self._choice.point is not None:
-            return _nearest(faces, self._choice.point, within=0.5)
+            return _nearest(faces, self._choice.point, within=self._choice.reach)
         by_size = sorted(faces, key=_area, reverse=True)
         return by_size[self._choice.index] if self._choice.index < len(by_size) else None
 

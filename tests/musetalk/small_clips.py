@@ -158,7 +158,7 @@ class Clips:
     ) -> Job:
         """Return a job; ``avatar`` may be the letters of its frames."""
         person = self.avatar(self.frames(avatar)) if isinstance(avatar, str) else avatar
-        config = LipSyncConfig(**{"quality": "high", **options})
+        config = LipSyncConfig(**{"quality": "high", "residency": "unload", **options})
         rate = config.frame_rate(person.frame_rate)
         speech = self.speech(seconds)
         indices = source_indices(

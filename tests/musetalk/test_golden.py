@@ -54,7 +54,8 @@ class Reference:
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
             cross_attention_dim=24,
             attention_head_dim=2,
-            norm_num_groups=8,
+            layers_per_block=1,
+            norm_num_groups=4,
         ).eval()
         self.unet.load_state_dict(models.unet.state_dict())
         self.vae = diffusers.AutoencoderKL(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -111,6 +112,8 @@ def test_a_point_chooses_the_face_it_lies_in():
     assert FaceFollower(FaceChoice(point=(55.0, 112.0))).choose(faces) == faces[0]
     assert FaceFollower(FaceChoice(point=(300.0, 20.0))).choose(faces) is None
     assert FaceFollower(FaceChoice(point=(300.0, 20.0))).choose([]) is None
+    far = FaceChoice(point=(300.0, 20.0), reach=math.inf)
+    assert FaceFollower(far).choose(faces) == faces[1]
 
 
 def test_two_people_who_change_size_are_not_mixed_up():

@@ -1,0 +1,471 @@
+"""Exactly the frames asked for, the same however the work is cut up, nothing left behind."""
+
+from __future__ import annotations
+
+import math
+import threading
+from fractions import Fraction
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatarvideo.errors import Cancelled, MediaError
+from avatarvideo.media import LipCorners
+from avatarvideo.musetalk import prepare, residency
+from avatarvideo.musetalk.audio import audio_windows, log_mel_v1, window_starts
+from avatarvideo.musetalk.generation import FaceGenerator, PosteriorDraws, masked_and_whole
+from avatarvideo.musetalk.prepared import PreparedCache
+from avatarvideo.musetalk.speech_features import FeatureStore, hidden_states, speech_segments
+from avatarvideo.musetalk.spool import Spool
+
+FRAME_RATES = ["10", "12", "23.976", "24", "25", "29.97", "30", "50", "60"]
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return bool (H, W): pixels that differ."""
+    return (before != after).any(axis=2)
+
+
+def assert_equal_pictures(got: np.ndarray, expected: np.ndarray) -> None:
+    difference = np.abs(got.astype(int) - expected.astype(int))
+    assert difference.max() <= 1
+    assert (difference == 0).mean() > 0.999
+
+
+# --- how many frames, and which
+
+
+@pytest.mark.parametrize("rate", FRAME_RATES)
+def test_any_frame_rate_gives_exactly_its_frames(clips: Any, rate: str) -> None:
+    job = clips.job("ff", seconds=0.1, fps=rate)
+    shown = clips.shown(job)
+    assert len(shown) == len(job.indices) == math.floor(job.frame_rate / 10 + Fraction(1, 2))
+
+
+@pytest.mark.parametrize(("milliseconds", "frames"), [(40, 1), (79, 2), (80, 2), (20, 1)])
+def test_very_short_speech_is_spoken(clips: Any, milliseconds: int, frames: int) -> None:
+    job = clips.job("f", seconds=milliseconds / 1000)
+    clip = clips.speak(job)
+    assert len(list(clip.playback.frames())) == frames
+    assert not clip.playback.passed_through().any()
+
+
+@pytest.mark.parametrize(
+    ("faces", "loop"), [("ff", "pingpong"), ("fffff", "loop"), ("ff", "loop"), ("ff", "hold")]
+)
+def test_every_frame_is_made_from_the_source_frame_it_shows(
+    clips: Any, faces: str, loop: str
+) -> None:
+    frames = clips.frames(faces)
+    job = clips.job(clips.avatar(frames), seconds=0.16, loop=loop)
+    x0, y0, x1, y1 = clips.box
+    for index, shown in zip(job.indices, clips.shown(job), strict=True):
+        outside = np.ones(shown.shape[:2], bool)
+        outside[y0:y1, x0:x1] = False
+        assert np.array_equal(shown[outside], frames[index][outside])
+        assert changed(shown, frames[index]).any()
+
+
+def test_an_avatar_of_another_rate_keeps_its_speed(clips: Any) -> None:
+    avatar = clips.avatar(clips.frames("f.f.f."), rate=Fraction(50))
+    clip = clips.speak(clips.job(avatar, seconds=0.12))
+    assert not clip.playback.passed_through().any()  # frames 0, 2 and 4
+    assert clip.report["source_frames"] == 3
+
+
+def test_frames_can_be_read_again_and_by_several_readers_at_once(clips: Any) -> None:
+    clip = clips.speak(clips.job("f.f"))
+    first, second = clip.playback.frames(), clip.playback.frames()
+    for one, other in zip(first, second, strict=True):
+        assert np.array_equal(one, other)
+    assert len(list(clip.playback.frames())) == 3
+
+
+def test_releasing_removes_the_temporary_file(clips: Any) -> None:
+    clip = clips.speak(clips.job("f"))
+    assert len(clips.left_over()) == 1
+    clip.playback.release()
+    assert clips.left_over() == []
+    with pytest.raises(MediaError, match="run the lip-sync again"):
+        list(clip.playback.frames())
+
+
+def test_the_temporary_file_goes_with_the_object(clips: Any) -> None:
+    clip = clips.speak(clips.job("f"))
+    reader = clip.playback.frames()
+    next(reader)
+    del clip, reader
+    assert clips.left_over() == []
+
+
+# --- faces
+
+
+def test_no_face_anywhere_passes_every_frame_through(
+    clips: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = clips.frames("..")
+    models = clips.CountingModels()
+    clip = clips.speak(clips.job(clips.avatar(frames)), models)
+    shown = list(clip.playback.frames())
+    assert all(np.array_equal(shown[n], frames[n]) for n in range(2))
+    assert clip.playback.passed_through().all()
+    assert not clip.playback.mask().any()
+    assert clip.report["source_frames_with_face"] == 0
+    assert "no face was found in any of 3 frames" in caplog.text
+    assert models.loaded == ["s3fd", "rtmpose"]  # nothing else had to be
+    assert clips.left_over() == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(97, 151), (243, 66), (64, 64), (129, 243)])
+def test_boxes_are_cut_at_frames_of_any_size(clips: Any, width: int, height: int) -> None:
+    frames = clips.frames("f", width=width, height=height)
+    clip = clips.speak(clips.job(clips.avatar(frames), seconds=0.04, extra_margin=200))
+    box = clip.track.box(0)
+    assert (box.y1, clip.report["source_frames_with_face"]) == (height, 1)
+    outside = np.ones((height, width), bool)
+    outside[box.area] = False
+    for shown in clip.playback.frames():
+        assert shown.shape == (height, width, 3)
+        assert np.array_equal(shown[outside], frames[0][outside])
+
+
+def test_without_the_face_networks_the_users_lips_are_taken(clips: Any) -> None:
+    models = clips.tiny.tiny_models()
+    models.s3fd = models.rtmpose = None
+    corners = LipCorners(101, 100, 139, 100)
+    clip = clips.speak(clips.job(clips.avatar(clips.frames("."), corners=corners)), models)
+    assert (clip.report["face_method"], clip.report["source_frames_with_face"]) == ("user", 1)
+    assert not clip.playback.passed_through().any()
+
+
+def test_lips_the_user_points_at_are_a_face_even_where_none_is_detected(clips: Any) -> None:
+    corners = LipCorners(101, 100, 139, 100)
+    clip = clips.speak(clips.job(clips.avatar(clips.frames("."), corners=corners)))
+    assert clip.report["face_method"] == "user"
+    assert not clip.playback.passed_through().any()
+
+
+def test_the_users_mask_replaces_the_parsers(clips: Any) -> None:
+    frames = clips.frames("f")
+    mask = np.zeros(frames[0].shape[:2], np.float32)
+    mask[20:30, 40:60] = 1.0  # in the upper half, which no parser's mask reaches
+    mask[150:160, 100:110] = 1.0  # beyond the box
+    models = clips.CountingModels()
+    clip = clips.speak(clips.job(clips.avatar(frames), mask=mask), models)
+    touched = changed(frames[0], next(clip.playback.frames()))
+    assert touched[20:30, 40:60].mean() > 0.9
+    touched[20:30, 40:60] = False
+    assert not touched.any()
+    mask[150:160] = 0
+    assert np.array_equal(clip.playback.mask(), mask)
+    assert "bisenet" not in models.loaded
+
+
+def test_the_mask_of_the_first_frame_covers_every_change(clips: Any) -> None:
+    frames = clips.frames("f")
+    clip = clips.speak(clips.job(clips.avatar(frames)))
+    mask = clip.playback.mask()
+    assert mask.dtype == np.float32
+    assert 0 < mask.max() <= 1
+    for shown in clip.playback.frames():
+        assert not changed(frames[0], shown)[mask == 0].any()
+
+
+# --- the same result however the work is cut up
+
+
+def test_a_batch_of_many_equals_batches_of_one(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = clips.job("f.f", seconds=0.28)
+    many = clips.speak(job)
+    monkeypatch.setattr(residency, "LARGEST_BATCH", {"cpu": 1})
+    one = clips.speak(job)
+    assert (many.report["batch"], one.report["batch"]) == (4, 1)
+    got, expected = (np.stack(list(clip.playback.frames())) for clip in (many, one))
+    assert_equal_pictures(got, expected)
+
+
+def test_chunks_of_one_face_equal_the_whole(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = clips.job("ff.ff", seconds=0.2, posterior="sample", sample_seed=3)
+    whole = clips.shown(job)
+    monkeypatch.setattr(prepare, "CHUNK", 1)
+    assert np.array_equal(clips.shown(job), whole)
+
+
+def test_windows_read_from_the_file_equal_those_of_the_whole_speech(tmp_path: Any) -> None:
+    features = torch.randn(40, 5, 3)
+    spool = Spool(tmp_path)
+    with spool.writer() as writer:
+        writer.append(np.zeros(7, np.uint8))
+        place = writer.append(features.numpy())
+    starts = window_starts(30, Fraction(25))
+    for repeat in (False, True):
+        expected = audio_windows(features, starts, repeat_edges=repeat)
+        store = FeatureStore(place, 40, 3, repeat)
+        with spool.reader() as reader:
+            for first in range(0, 30, 4):
+                part = store.windows(reader, starts[first : first + 4])
+                assert torch.equal(part, expected[first : first + 4])
+
+
+def test_the_next_run_finds_the_avatar_prepared(clips: Any) -> None:
+    cache, job = PreparedCache(), clips.job("f.f")
+    fresh = clips.shown(job, cache=cache)
+    models = clips.CountingModels()
+    assert np.array_equal(clips.shown(job, models, cache=cache), fresh)
+    assert models.loaded == ["whisper", "unet", "vae"]
+
+
+def test_the_next_process_finds_it_on_disk(clips: Any, tmp_path: Any) -> None:
+    job = clips.job("f.f")
+    fresh = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
+    models = clips.CountingModels()
+    again = clips.shown(job, models, cache=PreparedCache(tmp_path / "kept"))
+    assert np.array_equal(again, fresh)
+    assert models.loaded == ["whisper", "unet", "vae"]
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".safetensors"}
+
+
+def test_a_damaged_file_is_made_again(
+    clips: Any, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = clips.job("f")
+    fresh = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
+    for path in (tmp_path / "kept").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    again = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
+    assert np.array_equal(again, fresh)
+    assert "is made again" in caplog.text
+
+
+def test_what_was_prepared_before_a_cancel_is_found_again(
+    clips: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "CHUNK", 1)
+    cache, job = PreparedCache(), clips.job("ffff", seconds=0.16)
+
+    def stop_after_two_faces(work: Any) -> None:
+        if work.done >= 4 + 2:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        clips.speak(job, cache=cache, poll=stop_after_two_faces, poll_seconds=0.001)
+    counted: list[np.ndarray] = []
+    original = prepare.cut_face
+    monkeypatch.setattr(
+        prepare, "cut_face", lambda frame, box: counted.append(frame) or original(frame, box)
+    )
+    clips.speak(job, cache=cache)
+    assert len(counted) <= 2
+
+
+@pytest.fixture(scope="module")
+def known(small_clips: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> PreparedCache:
+    """A cache that knows one avatar, by its mode and by one sample."""
+    clips, cache = small_clips.Clips(tmp_path_factory.mktemp("known")), PreparedCache()
+    clips.shown(clips.job("f", seconds=0.04), cache=cache)
+    clips.shown(clips.job("f", seconds=0.04, posterior="sample", sample_seed=2), cache=cache)
+    return cache
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bbox_shift": 3},
+        {"extra_margin": 4},
+        {"parsing_mode": "raw"},
+        {"left_cheek_width": 40},
+        {"right_cheek_width": 40},
+        {"landmarks_on": "detected box"},
+        {"model": "v1.0"},
+        {"posterior": "sample"},
+        {"posterior": "sample", "sample_seed": 5},
+    ],
+)
+def test_a_changed_option_is_prepared_anew(
+    clips: Any, known: PreparedCache, change: dict[str, Any]
+) -> None:
+    models = clips.CountingModels()
+    clips.speak(clips.job("f", seconds=0.04, **change), models, cache=known)
+    assert "bisenet" in models.loaded
+
+
+def test_a_changed_source_mask_or_network_is_prepared_anew(clips: Any) -> None:
+    cache, frames = PreparedCache(), clips.frames("f")
+    same, other = clips.avatar(frames), clips.avatar(frames, name="another")
+    everywhere = np.ones(frames[0].shape[:2], np.float32)
+    clips.shown(clips.job(same, seconds=0.04), cache=cache)
+    for job, seed in (
+        (clips.job(other, seconds=0.04), 0),
+        (clips.job(same, seconds=0.04, mask=everywhere), 0),
+        (clips.job(same, seconds=0.04), 1),
+    ):
+        models = clips.CountingModels(clips.tiny.tiny_models(seed))
+        clips.shown(job, models, cache=cache)
+        assert models.loaded.index("vae") < models.loaded.index("whisper")
+
+
+def test_the_cache_forgets_what_was_used_longest_ago() -> None:
+    cache = PreparedCache(memory_bytes=100)
+    for name in "abc":
+        cache.put(name, {"values": torch.zeros(40, dtype=torch.uint8)})
+        assert cache.get("a") is not None or name == "c"
+    assert [cache.get(name) is not None for name in "abc"] == [True, False, True]
+    cache.put("large", {"values": torch.zeros(101, dtype=torch.uint8)})
+    assert cache.get("large") is None
+    assert cache.get("a") is not None
+
+
+# --- options
+
+
+def test_samples_are_repeated_by_their_seed_and_differ_from_the_mode(clips: Any) -> None:
+    first, again, other, mode = (
+        clips.shown(clips.job("f", seconds=0.04, **options))
+        for options in (
+            {"posterior": "sample", "sample_seed": 1},
+            {"posterior": "sample", "sample_seed": 1},
+            {"posterior": "sample", "sample_seed": 2},
+            {},
+        )
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, mode)
+
+
+def test_draws_follow_one_seeded_row_of_numbers_face_by_face() -> None:
+    mean, log_variance = torch.zeros(2, 4, 32, 32), torch.zeros(2, 4, 32, 32)
+    torch.manual_seed(11)
+    row = torch.cat([torch.randn(1, 4, 32, 32) for _ in range(6)])
+    draws = PosteriorDraws("sample", 11)
+    drawn = [draws.latents(mean, log_variance, face) for face in (0, 1, 2)]
+    assert torch.equal(torch.cat(drawn), row)
+    assert torch.equal(PosteriorDraws("sample", 11).latents(mean, log_variance, 2), row[4:])
+
+
+def test_the_lower_half_is_black_and_not_grey() -> None:
+    crop = np.full((256, 256, 3), 255, np.uint8)
+    masked, whole = masked_and_whole(crop)
+    assert torch.equal(whole, torch.ones(3, 256, 256))
+    assert torch.equal(masked[:, :128], torch.ones(3, 128, 256))
+    assert torch.equal(masked[:, 128:], torch.full((3, 128, 256), -1.0))
+
+
+def test_version_one_has_neither_margin_nor_jaw_mask(clips: Any) -> None:
+    job = clips.job("f", model="v1.0")
+    clip = clips.speak(job)
+    x0, y0, x1, y1 = clips.box
+    assert clip.track.box(0) == (x0, y0, x1, y1 - 10)
+    assert job.mask_settings.mode == "raw"
+    assert clip.report["model"] == "v1.0"
+
+
+def test_version_one_hears_the_last_state_raw_and_one_floor(clips: Any) -> None:
+    job = clips.job("f", seconds=0.31, model="v1.0")
+    ((cells, kept),) = speech_segments(job.mel, "v1.0")
+    assert kept == 15  # of 31 mel frames
+    assert np.array_equal(cells, log_mel_v1(job.mel.speech))
+    whisper = clips.tiny.tiny_models().whisper
+    raw, normalised = (hidden_states(whisper, cells, kept, model) for model in ("v1.0", "v1.5"))
+    assert torch.equal(raw[:, :4], normalised[:, :4])
+    assert not torch.allclose(raw[:, 4], normalised[:, 4])
+
+
+def test_speech_beyond_30_s_is_heard_in_segments_of_its_own(clips: Any) -> None:
+    mel = clips.job("f", seconds=61.0).mel
+    newer = [(cells.shape, kept) for cells, kept in speech_segments(mel, "v1.5")]
+    assert newer == [((80, 3000), 1500), ((80, 3000), 1500), ((80, 3000), 50)]
+    older = list(speech_segments(mel, "v1.0"))
+    assert [(cells.shape, kept) for cells, kept in older] == newer
+    assert not older[2][0][:, 100:].any()  # filled with zeros, not with silence
+
+
+# --- numbers out of range
+
+
+def overflowing(clips: Any) -> Any:
+    """Networks whose pixels leave the range of float16, but not that of float32."""
+    models = clips.tiny.tiny_models()
+    models.vae.decoder.conv_out.weight *= 5e4
+    return models
+
+
+def test_crops_beyond_half_precision_are_redone_in_full(clips: Any) -> None:
+    models, noted = overflowing(clips), []
+    latents, windows = torch.randn(2, 8, 32, 32), torch.randn(2, 50, 24)
+    rounded = [models.load(role, torch.float16).float() for role in ("unet", "vae")]
+    half = [models.load(role, torch.float16) for role in ("unet", "vae")]
+    with torch.inference_mode():
+        expected, _ = FaceGenerator(*rounded).generate(latents, windows)
+        generator = FaceGenerator(*half, on_full_precision=lambda: noted.append(1))
+        got, usable = generator.generate(latents, windows)
+        generator.generate(latents, windows)
+    assert usable.all()
+    assert np.array_equal(got, expected)
+    assert noted == [1]
+    half[0].to(torch.float16)  # outside of inference mode: the weights stayed ordinary tensors
+
+
+def test_a_face_that_cannot_be_computed_passes_through(
+    clips: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = clips.tiny.tiny_models()
+    models.vae.decoder.conv_out.bias.fill_(float("nan"))
+    frames = clips.frames("f")
+    clip = clips.speak(clips.job(clips.avatar(frames)), models)
+    assert clip.playback.passed_through().all()
+    assert all(np.array_equal(frame, frames[0]) for frame in clip.playback.frames())
+    assert "3 faces were not finite" in caplog.text
+
+
+# --- stopping
+
+
+class HostInterruption(BaseException):
+    """A host's own interruption, of a kind we know nothing of."""
+
+
+@pytest.mark.parametrize("steps", [0, 2, 5, 7, 9])
+def test_cancel_ends_every_stage_and_leaves_nothing(clips: Any, steps: int) -> None:
+    asking: list[int] = []
+
+    def stop(work: Any) -> None:
+        asking.append(threading.get_ident())
+        if work.done >= steps:
+            raise HostInterruption
+
+    models = clips.CountingModels()
+    before = threading.active_count()
+    with pytest.raises(HostInterruption):
+        clips.speak(clips.job("ffff", seconds=0.3), models, poll=stop, poll_seconds=0.001)
+    assert clips.left_over() == []
+    assert models.alive() == []
+    assert threading.active_count() == before
+    assert set(asking) == {threading.get_ident()}  # a worker never asks the host
+
+
+def test_the_host_is_asked_often(clips: Any) -> None:
+    asked: list[int] = []
+    clips.speak(clips.job("f"), poll=lambda work: asked.append(work.done), poll_seconds=0.001)
+    assert len(asked) > 20
+    assert asked == sorted(asked)
+    assert asked[-1] == 2 + 1 + 3  # source frames twice, a segment, output frames
+
+
+def test_progress_counts_to_the_total_with_faces_missing(clips: Any) -> None:
+    from avatarvideo.musetalk.pipeline import total_steps
+
+    job, seen = clips.job("f..f", seconds=0.3), []
+    clips.speak(job, poll=lambda work: seen.append((work.done, work.preview)))
+    assert seen[-1][0] == total_steps(job)
+    assert seen[-1][1].shape == (256, 256, 3)
+
+
+def test_a_full_disk_is_refused_before_any_work(tmp_path: Any) -> None:
+    with pytest.raises(MediaError, match=r"Expected .* MB of room .* make room or shorten"):
+        Spool(tmp_path / "temp", expected_bytes=1 << 60)
+    assert list((tmp_path / "temp").iterdir()) == []
