@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -434,3 +435,22 @@ def test_a_byte_order_mark_is_no_obstacle(tmp_path):
 def test_a_broken_editor_file_is_a_sentence(document, sentence):
     with pytest.raises(GraphError, match=sentence):
         to_prompt(document, DECLARED)
+
+
+# Workflows that were opened in ComfyUI's page, and what its own conversion made of them there
+# (without what it only adds for itself: titles, the audio player, a script's button).
+PAGE_DUMPS = json.loads((Path(__file__).parent / "page_dumps.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "case", PAGE_DUMPS["cases"], ids=lambda case: f"{case['name']} in {case['front_end']}"
+)
+def test_the_result_equals_what_the_page_submits(case):
+    declared = {
+        name: NodeDefinition.from_object_info(name, info)
+        for name, info in PAGE_DUMPS["definitions"].items()
+    }
+    prompt = to_prompt(case["document"], declared, now=datetime(2026, 11, 22))
+    for node in prompt.values():
+        del node["_meta"]
+    assert prompt == case["submitted"]
