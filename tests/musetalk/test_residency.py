@@ -1,0 +1,435 @@
+"""Plans that hold, steps down that work, networks that are let go of on every way out."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from avatarvideo.errors import CheckpointError, DeviceMemoryError
+from avatarvideo.host import StandaloneHost
+from avatarvideo.musetalk import residency
+from avatarvideo.musetalk.models import KEPT, MuseTalkModels, weight_bytes
+from avatarvideo.musetalk.networks import empty_network
+from avatarvideo.musetalk.residency import (
+    Ladder,
+    MemoryPlan,
+    Placement,
+    VRAMManager,
+    dtype_for,
+    is_out_of_memory,
+    plan_stage,
+)
+from avatarvideo.musetalk.unet import UNet
+from avatarvideo.musetalk.vae import AutoencoderKL
+
+META = torch.device("meta")
+GB = 1_000_000_000
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the tensors that a network's operations hold at once, its weights left out."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        tensors = (*network.parameters(), *network.buffers())
+        self._weights = {tensor.untyped_storage()._cdata for tensor in tensors}
+        self._live: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self._count(leaf.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._weights or key in self._live:
+            return
+        self._live[key] = storage.nbytes()
+        self.peak = max(self.peak, sum(self._live.values()))
+        weakref.finalize(storage, self._live.pop, key, None)
+
+
+@torch.no_grad()
+def live_bytes(network: nn.Module, *inputs: torch.Tensor, method: str = "forward") -> int:
+    """Return the peak of one pass on the meta device, where nothing is computed."""
+    with LiveBytes(network.eval()) as counted:
+        getattr(network, method)(*inputs)
+    return counted.peak
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_left() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+@pytest.fixture(scope="module")
+def full_size() -> MuseTalkModels:
+    roles = ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose")
+    networks: dict[str, Any] = {role: empty_network(role) for role in roles}
+    return MuseTalkModels(**networks, identities="empty")
+
+
+def planned(stage: Any, source: Any, dtype: torch.dtype, batch: int = 1, **options: Any) -> Any:
+    return plan_stage(stage, source, Placement("cuda:0", dtype, batch), **options)
+
+
+# --- plans
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_the_plan_covers_what_making_faces_holds(full_size: Any, dtype: Any, batch: int) -> None:
+    unet, vae = (empty_network(role).to(dtype) for role in ("unet", "vae"))
+    latents = torch.empty(batch, 8, 32, 32, device=META, dtype=dtype)
+    heard = torch.empty(batch, 50, 384, device=META, dtype=dtype)
+    counted = max(
+        live_bytes(unet, latents, heard), live_bytes(vae, latents[:, :4], method="decode")
+    )
+    activations = planned("generate", full_size, dtype, batch).activations
+    assert counted <= activations - residency.WORKSPACE <= 1.4 * counted
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_the_plan_covers_what_preparing_a_face_holds(full_size: Any, dtype: Any) -> None:
+    vae = empty_network("vae").to(dtype)
+    pair = torch.empty(2, 3, 256, 256, device=META, dtype=dtype)
+    parsed = torch.empty(1, 3, 512, 512, device=META)
+    counted = max(
+        live_bytes(vae, pair, method="encode_moments"),
+        live_bytes(empty_network("bisenet"), parsed),
+    )
+    activations = planned("prepare", full_size, dtype).activations
+    assert counted <= activations - residency.WORKSPACE <= 2.2 * counted
+
+
+def test_the_plan_covers_what_hearing_holds(full_size: Any) -> None:
+    counted = live_bytes(empty_network("whisper"), torch.empty(1, 80, 3000, device=META))
+    assert counted <= planned("audio", full_size, torch.float16).activations - residency.WORKSPACE
+
+
+@pytest.mark.parametrize("size", [(512, 512), (1280, 720), (1920, 1080)])
+def test_the_plan_covers_what_looking_for_faces_holds(
+    full_size: Any, size: tuple[int, int]
+) -> None:
+    frame = torch.empty(1, 3, size[1], size[0], device=META)
+    counted = live_bytes(empty_network("s3fd"), frame)
+    activations = planned("faces", full_size, torch.float16, frame_size=size).activations
+    assert counted <= activations - residency.WORKSPACE <= 1.5 * counted
+
+
+def test_musetalk_in_half_precision_at_batch_8_plans_under_5_gb(full_size: Any) -> None:
+    for stage in ("faces", "prepare", "audio", "generate"):
+        plan = planned(stage, full_size, torch.float16, 8, frame_size=(1920, 1080))
+        assert plan.total < 5 * GB
+    plan = planned("generate", full_size, torch.float16, 8)
+    assert 1.8 * GB < plan.weights < 1.9 * GB
+    assert plan.total < 3.5 * GB
+
+
+def test_weights_are_counted_by_their_precision(full_size: Any) -> None:
+    assert weight_bytes(full_size.unet, torch.float32) == 849_947_844 * 4
+    assert weight_bytes(full_size.unet, torch.float16) == 849_947_844 * 2
+    assert planned("audio", full_size, torch.float16).weights == 8_208_384 * 4
+
+
+def test_without_the_face_networks_nothing_of_them_is_planned(clips: Any) -> None:
+    models = clips.tiny.tiny_models()
+    models.s3fd = models.rtmpose = None
+    assert planned("faces", models, torch.float32, frame_size=(999, 999)).weights == 0
+
+
+# --- what fits
+
+
+def test_memory_of_the_processor_is_available_memory() -> None:
+    manager = VRAMManager("cpu")
+    assert 0 < manager.free_mb() <= manager.total_mb()
+    assert manager.can_load(1)
+    assert not manager.can_load(manager.total_mb() + 1)
+
+
+def test_half_precision_is_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(residency, "processor_has_bfloat16", lambda native=native: native)
+        assert dtype_for("medium", "cpu") == dtype_for("low", "cpu") == expected
+    assert dtype_for("low", "cuda:0") == torch.float16
+    assert dtype_for("high", "cuda:0") == dtype_for("high", "cpu") == torch.float32
+
+
+def scaled_plan(placement: Placement) -> MemoryPlan:
+    """100 MiB of weights and 100 a face, twice that in full precision."""
+    size = (100 << 20) * (2 if placement.dtype == torch.float32 else 1)
+    return MemoryPlan(size, size * placement.batch)
+
+
+@pytest.mark.parametrize(
+    ("quality", "free", "batch"),
+    [("high", 10_000, 16), ("medium", 10_000, 16), ("medium", 700, 4), ("low", 600, 4)],
+)
+def test_the_batch_is_planned_from_free_memory(
+    clips: Any, quality: Any, free: int, batch: int
+) -> None:
+    ladder = Ladder(clips.FreeMemory(free, "cuda:0"), quality)
+    placement = ladder.place("generate", scaled_plan)
+    assert placement == Placement("cuda:0", dtype_for(quality, "cuda:0"), batch)
+    assert ladder.steps == []
+
+
+def test_a_processor_starts_with_a_small_batch(clips: Any) -> None:
+    ladder = Ladder(clips.FreeMemory(10_000, "cpu"), "high")
+    assert ladder.place("generate", scaled_plan).batch == 4
+
+
+def test_the_presets_batch_is_halved_where_it_does_not_fit(clips: Any) -> None:
+    ladder = Ladder(clips.FreeMemory(250, "cuda:0"), "low")
+    assert ladder.place("generate", scaled_plan).batch == 1
+    assert [step["to"] for step in ladder.steps] == [
+        "cuda:0 float16 batch 2",
+        "cuda:0 float16 batch 1",
+    ]
+    assert ladder.steps[0]["reason"] == "500 MiB are needed and 250 MiB are free"
+
+
+def test_the_processor_takes_over_where_not_even_one_face_fits(
+    clips: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ladder = Ladder(clips.FreeMemory(150, "cuda:0"), "high")
+    placement = ladder.place("generate", scaled_plan)
+    assert placement == Placement("cpu", torch.float32, 1)
+    assert ladder.steps[-1]["to"] == "cpu float32 batch 1"
+    assert "going on with cpu float32 batch 1" in caplog.text
+    assert ladder.place("audio", scaled_plan).device == "cpu"  # the later stages stay there
+
+
+def test_large_frames_on_the_processor_leave_the_rest_on_the_gpu(clips: Any) -> None:
+    ladder = Ladder(clips.FreeMemory(1_000, "cuda:0"), "medium")
+    large = ladder.place("faces", lambda at: MemoryPlan(0, (at.device != "cpu") * (2_000 << 20)))
+    assert large.device == "cpu"
+    assert ladder.place("generate", scaled_plan).device == "cuda:0"
+
+
+def test_where_nothing_fits_the_sentence_says_what_to_do(clips: Any) -> None:
+    ladder = Ladder(clips.FreeMemory(10, "cpu"), "high")
+    with pytest.raises(DeviceMemoryError, match=r"400 MiB are needed and 10 MiB are free: close"):
+        ladder.place("generate", scaled_plan)
+
+
+def test_failed_allocations_are_told_from_other_errors() -> None:
+    with pytest.raises(RuntimeError) as failed:
+        torch.empty(1 << 50)
+    assert is_out_of_memory(failed.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+# --- running out while at work
+
+
+class AtMostOneFace(UNet):
+    """Fits a batch of one."""
+
+    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+        if latents.shape[0] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
+        return super().forward(latents, audio_features)
+
+
+class ThirdPassFails(AtMostOneFace):
+    """Loses its memory to somebody else while it works."""
+
+    passes = 0
+
+    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+        type(self).passes += 1
+        if type(self).passes == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
+        return super().forward(latents, audio_features)
+
+
+class NothingFits(UNet):
+    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
+
+
+class Broken(AutoencoderKL):
+    def encode_moments(self, images: torch.Tensor) -> Any:
+        raise RuntimeError("shapes cannot be multiplied")
+
+
+def test_the_batch_is_halved_until_it_fits_and_the_result_is_the_same(clips: Any) -> None:
+    job = clips.job("f", seconds=0.2)
+    models = clips.CountingModels(None, {"unet": AtMostOneFace})
+    clip = clips.speak(job, models)
+    assert clip.report["batch"] == 1
+    assert [step["to"] for step in clip.report["ladder"]] == [
+        "cpu float32 batch 2",
+        "cpu float32 batch 1",
+    ]
+    assert clip.report["ladder"][0]["reason"] == "CUDA out of memory"
+    got = np.stack(list(clip.playback.frames())).astype(int)
+    assert np.abs(got - clips.shown(job)).max() <= 1
+
+
+class SecondDevice(StandaloneHost):
+    """Has a device that torch takes for the processor; knows what was moved to it."""
+
+    moved = 0
+
+    def device(self) -> str:
+        return "cpu:0"
+
+    def models_on_device(self, modules: Any, *, activation_bytes: int) -> Any:
+        self.moved += len(modules)
+        return super().models_on_device(modules, activation_bytes=activation_bytes)
+
+
+def test_the_processor_takes_over_and_nothing_is_made_twice(clips: Any) -> None:
+    clips.host = SecondDevice(temp_directory=clips.temp)
+    ThirdPassFails.passes = 0
+    models = clips.CountingModels(None, {"unet": ThirdPassFails})
+    vram = clips.FreeMemory(420, "cpu:0")
+    seen: list[int] = []
+    clip = clips.speak(
+        clips.job("f", seconds=0.2), models, vram=vram, poll=lambda work: seen.append(work.done)
+    )
+    assert clip.report["device"] == "cpu"
+    assert clip.report["ladder"][-1]["from"] == "cpu:0 float32 batch 1"
+    assert clip.report["ladder"][-1]["to"] == "cpu float32 batch 1"
+    assert clips.host.moved == 2 + 2 + 1 + 3 * 2  # batches of 4, 2 and 1 were tried
+    assert seen[-1] == 2 + 1 + 5
+    assert not clip.playback.passed_through().any()
+
+
+def test_where_nothing_helps_it_is_a_memory_error_and_nothing_is_left(clips: Any) -> None:
+    models = clips.CountingModels(None, {"unet": NothingFits})
+    with pytest.raises(DeviceMemoryError, match="stage generate on cpu, but CUDA out of memory"):
+        clips.speak(clips.job("f"), models)
+    assert models.alive() == []
+    assert clips.left_over() == []
+
+
+# --- who holds the networks
+
+
+def test_after_a_run_nobody_holds_the_networks(clips: Any) -> None:
+    models = clips.CountingModels()
+    clip = clips.speak(clips.job("f"), models)
+    assert models.alive() == []
+    assert sorted(models.loaded) == ["bisenet", "rtmpose", "s3fd", "unet", "vae", "whisper"]
+    assert len(list(clip.playback.frames())) == 3
+
+
+def test_after_an_error_nobody_holds_them_and_it_is_the_caller_s(clips: Any) -> None:
+    models = clips.CountingModels(None, {"vae": Broken})
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        clips.speak(clips.job("f", residency="unload"), models)
+    assert models.alive() == []
+    assert clips.left_over() == []
+
+
+def test_a_damaged_file_is_met_at_its_stage_and_nothing_is_left(clips: Any) -> None:
+    class Damaged(type(clips.tiny.tiny_models())):  # type: ignore[misc]
+        def load(self, role: Any, dtype: torch.dtype) -> Any:
+            if role == "unet":
+                raise CheckpointError("Expected the weights of UNet, found something else.")
+            return super().load(role, dtype)
+
+    whole = clips.tiny.tiny_models()
+    names = ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose")
+    models = Damaged(**{name: getattr(whole, name) for name in names})
+    with pytest.raises(CheckpointError, match="found something else"):
+        clips.speak(clips.job("f"), models)
+    assert clips.left_over() == []
+
+
+def test_each_stage_gives_its_networks_up_before_the_next_loads(clips: Any) -> None:
+    held: list[list[str]] = []
+
+    class Watching(clips.CountingModels):
+        def load(self, role: str, dtype: torch.dtype) -> Any:
+            held.append(self.alive())
+            return super().load(role, dtype)
+
+    clips.speak(clips.job("f"), Watching())
+    assert held == [[], ["s3fd"], [], ["vae"], ["vae"], ["vae"]]
+
+
+def test_kept_networks_are_not_loaded_again(clips: Any) -> None:
+    models, job = clips.CountingModels(), clips.job("f", residency="keep")
+    first = clips.shown(job, models)
+    assert sorted(models.alive()) == sorted(models.loaded)
+    loaded = list(models.loaded)
+    assert np.array_equal(clips.shown(job, models), first)
+    assert models.loaded == loaded
+
+
+def test_another_precision_or_other_weights_are_loaded_again(
+    clips: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residency, "processor_has_bfloat16", lambda: True)
+    models = clips.CountingModels()
+    clips.speak(clips.job("f", residency="keep"), models)
+    models.loaded.clear()
+    clips.speak(clips.job("f", residency="keep", quality="low"), models)
+    assert models.loaded == ["vae", "unet"]
+    other = clips.CountingModels(clips.tiny.tiny_models(seed=4))
+    clips.speak(clips.job("f", residency="keep", quality="low"), other)
+    assert {"vae", "unet", "whisper", "bisenet"} <= set(other.loaded)
+    assert len(clips.host.kept[KEPT]) == 6  # one of each
+
+
+def test_unloading_empties_what_earlier_runs_kept(clips: Any) -> None:
+    models = clips.CountingModels()
+    clips.speak(clips.job("f", residency="keep"), models)
+    clips.speak(clips.job("f", residency="unload"), models)
+    assert models.alive() == []
+
+
+@pytest.mark.parametrize(("free", "kept"), [(1 << 20, False), (1 << 33, True)])
+def test_auto_keeps_what_leaves_room(
+    clips: Any, monkeypatch: pytest.MonkeyPatch, free: int, kept: bool
+) -> None:
+    monkeypatch.setattr("avatarvideo.musetalk.models.available_memory", lambda: free)
+    models = clips.CountingModels()
+    clips.speak(clips.job("f", residency="auto"), models)
+    assert bool(models.alive()) == kept
+
+
+def test_kept_networks_hold_on_to_nothing_of_the_run(clips: Any) -> None:
+    clips.speak(clips.job("f", residency="keep"))
+    assert all(network.between_blocks is None for *_, network in clips.host.kept[KEPT].values())
+
+
+# --- the host's side
+
+
+def test_modules_are_given_back_and_dropped_ones_are_not_copied(tmp_path: Any) -> None:
+    moved: list[str] = []
+
+    class Noticing(nn.Linear):
+        def to(self, device: Any) -> Any:  # type: ignore[override]
+            moved.append(f"{self.out_features} {device}")
+            return super().to(device)
+
+    host = StandaloneHost(temp_directory=tmp_path)
+    networks = [Noticing(1, 1), Noticing(1, 2)]
+    with host.models_on_device(list(networks), activation_bytes=1):
+        assert moved == ["1 cpu", "2 cpu"]
+        networks.pop()
+    assert moved == ["1 cpu", "2 cpu", "1 cpu"]
