@@ -163,5 +163,6 @@ class _Bar:
         picture = None
         if preview is not None and time.monotonic() - self._shown >= PREVIEW_SECONDS:
             self._shown = time.monotonic()
-            picture = ("JPEG", Image.fromarray(preview), PREVIEW_SIZE)
+            # The host writes a JPEG, which knows no transparency.
+            picture = ("JPEG", Image.fromarray(preview[..., :3]), PREVIEW_SIZE)
         self._bar.update_absolute(done, self._total, picture)

@@ -11,6 +11,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from .encoders.ffmpeg import encode_frames
 from .encoders.interfaces import EncodingConfig
-from .media import AudioClip
+from .media import AudioClip, PassingFrames
 
 log = logging.getLogger("avatarvideo.streaming_video")
 
@@ -32,7 +33,8 @@ class StreamingVideo:
     open_frames: returns a new iterator over uint8 RGB (H, W, 3); may be called any number of times.
     file_class: the host's file-backed video, made from a path; unknown calls go to it.
     temp_directory: where the one finished file goes when somebody needs one.
-    on_frame: called with the number of frames written while that file is made.
+    progress: opens the host's bar over so many frames while that file is made; its updates may
+        raise what ends the encode.
     metadata: tags for every file made of it.
     release: called once when the object goes, to drop what the frames are made from.
     """
@@ -49,7 +51,7 @@ class StreamingVideo:
         file_class: Callable[[str], Any],
         temp_directory: Path,
         metadata: dict[str, str] | None = None,
-        on_frame: Callable[[int], None] | None = None,
+        progress: Callable[[int, str], AbstractContextManager[Any]] | None = None,
         release: Callable[[], None] | None = None,
     ) -> None:
         self.width = width
@@ -61,7 +63,7 @@ class StreamingVideo:
         self._open_frames = open_frames
         self._file_class = file_class
         self._temp_directory = temp_directory
-        self._on_frame = on_frame
+        self._progress = progress or _unseen
         self._file: Path | None = None
         self._lock = threading.Lock()
         if release is not None:
@@ -100,13 +102,25 @@ class StreamingVideo:
         self._temp_directory.mkdir(parents=True, exist_ok=True)
         path = self._temp_directory / f"avatar_{id(self):x}_{self.frame_count}.mp4"
         log.info("writing %d frames for a reader that needs a file", self.frame_count)
-        encode_frames(
-            self.frames(),
-            path,
-            frame_rate=self.frame_rate,
-            config=EncodingConfig(quality="high"),
-            audio=self.audio,
-            metadata=self.metadata,
-            on_frame=self._on_frame,
-        )
+        frames = PassingFrames(self.frames())
+        with self._progress(self.frame_count, "Encoding") as bar:
+            encode_frames(
+                iter(frames),
+                path,
+                frame_rate=self.frame_rate,
+                config=EncodingConfig(quality="high"),
+                audio=self.audio,
+                metadata=self.metadata,
+                on_frame=lambda done: bar.update(done, preview=frames.newest),
+            )
         return path
+
+
+class _NoBar:
+    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
+        pass
+
+
+@contextmanager
+def _unseen(total: int, label: str) -> Iterator[_NoBar]:
+    yield _NoBar()

@@ -14,7 +14,7 @@ import numpy as np
 from ..encoders.interfaces import QUALITIES, EncodingConfig
 from ..errors import EncodeError, MediaError
 from ..host import current_host
-from ..media import DEFAULT_FRAME_RATE, AudioClip, parse_frame_rate
+from ..media import DEFAULT_FRAME_RATE, AudioClip, PassingFrames, parse_frame_rate
 from ..naming import make_folder, output_file
 from ..wire import audio_clip, check_images, image_frames
 from .widgets import CATEGORY, find_file
@@ -269,15 +269,16 @@ def _write(
     from ..encoders.ffmpeg import encode_frames
 
     make_folder(path.parent)
+    frames = PassingFrames(source.open_frames())
     with current_host().progress(source.frame_count, "Encoding") as bar:
         encode_frames(
-            source.open_frames(),
+            iter(frames),
             path,
             frame_rate=source.frame_rate,
             config=config,
             audio=sound,
             metadata=tags,
-            on_frame=bar.update,
+            on_frame=lambda done: bar.update(done, preview=frames.newest),
         )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import MediaError
-from ..host import current_host
+from ..host import Progress, current_host
 from ..media import Avatar, Mel
 from ..musetalk.interfaces import CHOICES, RANGES, LipSyncConfig
 from ..wire import audio_dict, image_tensor, mask_array, mask_tensor
@@ -109,9 +112,10 @@ class MuseTalkLipSync:
             raise MediaError(reason)
         shape = mask_array(mask, height=person.height, width=person.width)
         run = engine.run(person, mel, config, mask=shape)
+        video = _video(run)  # first: it drops what the frames are made from, also on a cancel
         images = current_host().blocked(reason) if reason else _images(run)
         report = json.dumps(run.report, indent=2)
-        result = (images, _video(run), audio_dict(run.clip), report, mask_tensor(run.mask))
+        result = (images, video, audio_dict(run.clip), report, mask_tensor(run.mask))
         return {"ui": {"text": [f"{run.mode}: {run.report['reason']}"]}, "result": result}
 
 
@@ -159,9 +163,15 @@ def _is_linked(prompt: dict[str, Any] | None, node_id: str | None, output: int) 
 
 
 def _images(run: LipSyncRun) -> Any:
-    return image_tensor(
-        run.open_frames(), count=run.frame_count, height=run.height, width=run.width
-    )
+    """Fill the images output; composing frames takes time, so it shows and can be cancelled."""
+
+    def frames(bar: Progress) -> Iterator[np.ndarray]:
+        for done, frame in enumerate(run.open_frames(), start=1):
+            bar.update(done, preview=frame)
+            yield frame
+
+    with current_host().progress(run.frame_count, "Filling the images output") as bar:
+        return image_tensor(frames(bar), count=run.frame_count, height=run.height, width=run.width)
 
 
 def _video(run: LipSyncRun) -> StreamingVideo:
@@ -180,6 +190,6 @@ def _video(run: LipSyncRun) -> StreamingVideo:
         file_class=host.video_class() or FileVideo,
         temp_directory=host.temp_directory,
         metadata=run.metadata(),
-        on_frame=lambda done: host.check_cancelled(),
+        progress=host.progress,
         release=run.release,
     )

@@ -144,6 +144,44 @@ def test_progress_is_absolute_and_sends_two_previews_a_second(
     assert (kind, image.size, longest) == ("JPEG", (8, 8), 512)
 
 
+def test_a_preview_of_a_clear_picture_is_one_that_a_jpeg_can_hold(
+    comfy: SimpleNamespace, host: Host
+) -> None:
+    comfy.utils.sent.clear()
+    with host.progress(1, "Encoding") as bar:
+        bar.update(1, preview=np.zeros((8, 8, 4), np.uint8))
+    assert comfy.utils.sent[0][2][1].mode == "RGB"
+
+
+def test_frames_are_shown_while_they_are_made_encoded_and_saved_by_core(
+    comfy: SimpleNamespace, tmp_path: Path
+) -> None:
+    def previews() -> list[tuple[int, int]]:
+        found = [preview[1].size for *_, preview in comfy.utils.sent if preview]
+        comfy.utils.sent.clear()
+        return found
+
+    previews()
+    video = lip_sync()[1]
+    assert (256, 256) in previews()
+    call("FFmpegEncode", video=video, quality="fast")
+    assert (256, 256) in previews()
+    video.save_to(str(tmp_path / "saved.mp4"))
+    assert (256, 256) in previews()
+
+
+def test_an_interruption_while_core_saves_leaves_no_file(
+    comfy: SimpleNamespace, tmp_path: Path
+) -> None:
+    video = lip_sync()[1]
+    comfy.management.interrupt_after(3)
+    with pytest.raises(comfy.management.InterruptProcessingException):
+        video.save_to(str(tmp_path / "saved.mp4"))
+    assert not list((tmp_path / "temp").iterdir())
+    video.save_to(str(tmp_path / "saved.mp4"))
+    assert (tmp_path / "saved.mp4").exists()
+
+
 def test_progress_raises_the_hosts_interruption(comfy: SimpleNamespace, host: Host) -> None:
     comfy.management.interrupt_after(0)
     with (
