@@ -12,6 +12,7 @@ from .host import Host
 from .system_memory import available_memory, total_memory
 
 GIBIBYTE = 1 << 30
+_BROKEN = (ImportError, AttributeError, RuntimeError, OSError, TypeError, ValueError)
 LIBRARIES = ("numpy", "torch", "torchaudio", "cv2", "av", "PIL", "safetensors", "huggingface_hub")
 
 
@@ -38,8 +39,7 @@ def _gib(size: int) -> str:
 def _version(name: str) -> str:
     try:
         module = importlib.import_module(name)
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        # A library that is there but broken is just what this is for.
+    except _BROKEN as error:  # a library that is there but broken is just what this is for
         first_line = str(error).split("\n")[0]
         return f"does not import: {first_line}" if importlib.util.find_spec(name) else "missing"
     return str(getattr(module, "__version__", "unknown version"))
@@ -75,10 +75,20 @@ def _locators(host: Host) -> list[tuple[str, str]]:
     networks = [role for role in ("s3fd", "rtmpose") if rows[role].state == "present"]
     return [
         ("face networks", "usable" if len(networks) == 2 else "model files missing"),
-        ("mediapipe", "installed" if importlib.util.find_spec("mediapipe") else "not installed"),
+        ("mediapipe", _mediapipe()),
         ("OpenCV cascade", "usable" if cascade_file() else "not in this OpenCV"),
         ("own search", "usable"),
     ]
+
+
+def _mediapipe() -> str:
+    if importlib.util.find_spec("mediapipe") is None:
+        return "not installed"
+    try:
+        importlib.import_module("mediapipe").solutions.face_mesh  # noqa: B018 - newer ones lack it
+    except _BROKEN:
+        return "installed, but its face mesh is not in it"
+    return "usable"
 
 
 def _folder(folder: Path) -> str:
