@@ -6,6 +6,7 @@ is a bundle of bristles with its own tone and thickness; the thickness is lit at
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -103,19 +104,24 @@ def paint_layer(
     for whole, end in zip(paths, ends, strict=True):
         if end < 2:
             continue
-        path = whole[: end + 1]
-        start = np.clip(path[0].round().astype(int), 0, side - 1)
-        base = smooth[start[1], start[0]].astype(np.float32) * (1 + rng.normal(0, layer.jitter))
-        normal = np.gradient(path, axis=0)[:, ::-1] * (1, -1)
-        normal = normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-6)
-        for offset in offsets:
-            tone = base * (1 + rng.normal(0, layer.jitter * 0.6)) + rng.normal(0, 1.2, 3)
-            first, last = rng.integers(0, 2), end + 1 - rng.integers(0, min(3, end))
-            line = ((path + normal * offset)[first:last] * 16).round().astype(np.int32)
-            colour = np.clip(tone, 0, 255).tolist()
+        start = np.clip(whole[0].round().astype(int), 0, side - 1)
+        tone = smooth[start[1], start[0]].astype(np.float32) * (1 + rng.normal(0, layer.jitter))
+        for line in bristle_lines(whole[: end + 1], offsets, rng):
+            colour = tone * (1 + rng.normal(0, layer.jitter * 0.6)) + rng.normal(0, 1.2, 3)
+            colour = np.clip(colour, 0, 255).tolist()
             cv2.polylines(canvas, [line], False, colour, width, cv2.LINE_AA, 4)
             body = int(np.clip(rng.normal(128, 46), 0, 255))
             cv2.polylines(thickness, [line], False, body, width, cv2.LINE_AA, 4)
+
+
+def bristle_lines(path: Array, offsets: Array, rng: np.random.Generator) -> Iterator[Array]:
+    """The bristles' lines beside a stroke's path, in sixteenths of a pixel, with ragged ends."""
+    normal = np.gradient(path, axis=0)[:, ::-1] * (1, -1)
+    normal = normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-6)
+    count = len(path)
+    for offset in offsets:
+        first, last = rng.integers(0, 2), count - rng.integers(0, min(3, count - 1))
+        yield ((path + normal * offset)[first:last] * 16).round().astype(np.int32)
 
 
 def paint(picture: NDArray[np.uint8], detail: Array, rng: np.random.Generator) -> NDArray[np.uint8]:

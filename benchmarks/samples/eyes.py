@@ -7,57 +7,44 @@ from numpy.typing import NDArray
 
 from . import features
 from .sculpture import Array
-from .skin import CARUNCLE, IRIS, IRIS_GLOW, IRIS_RIM, KEY, LASH, SCLERA, Surface, mix
+from .skin import CARUNCLE, IRIS, IRIS_GLOW, IRIS_RIM, LASH, SCLERA, Surface, mix
 
 smooth = features.smooth
+PUPIL = np.full(3, 0.004, np.float32)
 Stroke = tuple[Array, float, float]  # head-space points (P, 2), width, opacity
 
 
-def ball(surface: Surface, gaze: tuple[float, float], rng: np.random.Generator) -> Array:
-    """Colour of the eyeballs everywhere (H, W, 3), shaded, with the upper lid's shadow."""
-    x, y = surface.x, surface.y
-    left = x < 0
-    cx = np.where(left, -features.EYE_X, features.EYE_X) + gaze[0]
-    dx, dy = x - cx, y - (gaze[1] - 0.010)
-    r = np.hypot(dx, dy) / features.IRIS_RADIUS
+def iris_colour(dx: Array, dy: Array, r: Array) -> Array:
+    """Colour of the irises by offset from their centre and radius (1 at the rim)."""
     angle = np.arctan2(dy, dx)
     fibres = sum(np.sin(angle * k + p) for k, p in ((17, 0.3), (29, 1.9), (43, 4.0), (61, 2.2))) / 4
-    iris = mix(
-        IRIS,
-        IRIS_GLOW,
-        np.clip(
-            0.42 * smooth(dx * 0.45 + dy, -0.06, 0.09) * smooth(r, 1.0, 0.6)
-            + 0.16 * fibres * smooth(r, 0.3, 0.7),
-            0,
-            1,
-        ),
-    )
-    iris = mix(
-        iris, IRIS_GLOW * 0.9, 0.35 * np.exp(-(((r - 0.55) / 0.14) ** 2)) * (0.6 + 0.4 * fibres)
-    )
+    # Light that enters from above gathers in the lower half of the iris.
+    glow = 0.42 * smooth(dx * 0.45 + dy, -0.06, 0.09) * smooth(r, 1.0, 0.6)
+    glow = glow + 0.16 * fibres * smooth(r, 0.3, 0.7)
+    iris = mix(IRIS, IRIS_GLOW, np.clip(glow, 0, 1))
+    ring = 0.35 * np.exp(-(((r - 0.55) / 0.14) ** 2)) * (0.6 + 0.4 * fibres)
+    iris = mix(iris, IRIS_GLOW * 0.9, ring)
     iris = mix(iris, IRIS_RIM, smooth(r, 0.72, 1.0))
-    iris = mix(
-        iris,
-        np.full(3, 0.004, np.float32),
-        smooth(
-            r * features.IRIS_RADIUS, features.PUPIL_RADIUS + 0.008, features.PUPIL_RADIUS - 0.006
-        ),
-    )
+    edge = r * features.IRIS_RADIUS - features.PUPIL_RADIUS
+    return mix(iris, PUPIL, smooth(edge, 0.008, -0.006))
+
+
+def ball(surface: Surface, gaze: tuple[float, float]) -> Array:
+    """Colour of the eyeballs everywhere (H, W, 3), before light falls on them."""
+    x, y = surface.x, surface.y
+    dx = x - np.where(x < 0, -features.EYE_X, features.EYE_X) - gaze[0]
+    dy = y - (gaze[1] - 0.010)
+    r = np.hypot(dx, dy) / features.IRIS_RADIUS
     off = np.abs(np.abs(x) - features.EYE_X) / features.EYE_HALF_WIDTH
     white = SCLERA * (1.0 - 0.42 * np.clip(off, 0, 1.2) ** 2)[..., None]
     inner = smooth(features.EYE_X - np.abs(x), 0.165, 0.225)
     white = mix(white, CARUNCLE, 0.85 * inner)
     white = mix(white, CARUNCLE, 0.16 * np.clip(off, 0, 1) ** 2)
-    return mix(white, iris, smooth(r, 1.07, 0.95))
+    return mix(white, iris_colour(dx, dy, r), smooth(r, 1.07, 0.95))
 
 
 def paint_eyes(
-    picture: Array,
-    surface: Surface,
-    *,
-    closed: float,
-    gaze: tuple[float, float],
-    rng: np.random.Generator,
+    picture: Array, surface: Surface, *, closed: float, gaze: tuple[float, float]
 ) -> Array:
     """Put eyes into the lit picture (linear RGB)."""
     x, y, side = surface.x, surface.y, np.abs(surface.x)
@@ -70,10 +57,10 @@ def paint_eyes(
     opening = opening * (np.abs(eye.along) < 1) * smooth(eye.opened, 0.004, 0.02) * face
     # The ball is rounder than the face: light it by its own normal, from the left.
     nx = np.clip((x - np.where(x < 0, -features.EYE_X, features.EYE_X)) / 0.30, -0.9, 0.9)
-    lit = np.clip(0.76 - 0.26 * nx * (1 if KEY.direction[0] < 0 else -1) - 0.5 * y, 0.1, 1.2)
+    lit = np.clip(0.76 - 0.26 * nx - 0.5 * y, 0.1, 1.2)
     lid_shadow = 1 - 0.62 * np.exp(-np.clip(y - eye.upper, 0, 1) / 0.030)
     local = np.where(x < 0, 1.0, 0.86).astype(np.float32)
-    white = ball(surface, gaze, rng) * (lit * lid_shadow * local)[..., None]
+    white = ball(surface, gaze) * (lit * lid_shadow * local)[..., None]
     picture = mix(picture, white, opening)
     return paint_rims(picture, surface, eye, valid, gaze, opening)
 

@@ -92,7 +92,7 @@ def face(surface: Surface, *, closed: float, rng: np.random.Generator) -> Array:
     picture = skin.illuminate(surface, albedo) + skin.gloss(surface, rng)
     picture = mix(picture, BROW_TONE, 0.45 * eyes.brow_shadow(surface))
     picture = strokes_over(picture, eyes.brow_strokes(rng), BROW_HAIR, depth=1.0)
-    picture = eyes.paint_eyes(picture, surface, closed=closed, gaze=GAZE, rng=rng)
+    picture = eyes.paint_eyes(picture, surface, closed=closed, gaze=GAZE)
     return strokes_over(picture, eyes.lash_strokes(closed, rng), skin.LASH, depth=0.97)
 
 
