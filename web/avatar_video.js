@@ -1,13 +1,16 @@
-// Comfort for the editor: upload and preview of an avatar, lip corners that can be dragged, and
-// texts shown in the nodes. Every node works without it.
+// Comfort for the editor: upload and preview of an avatar, lip corners that can be dragged, bundled
+// samples that can be heard, and texts shown in the nodes. Every node works without it.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 const VIDEO = /\.(avi|m4v|mkv|mov|mp4|webm)$/i;
 const SAMPLES = "samples/";
-const HANDLE_RADIUS = 7; // pixels on the page
+const ACCEPTED = "image/*,video/*,.mkv,.avi";
+const HANDLE_RADIUS = 5; // pixels on the page
 const GRAB_RADIUS = 18;
 const PREVIEW_HEIGHT = 240;
+const FOUND = "#ff4d6d"; // lip corners that were found or given
+const GUESSED = "#ffe066"; // where they might be, to be dragged
 
 function fileUrl(name) {
   if (name.startsWith(SAMPLES)) return new URL(name, import.meta.url).href;
@@ -25,7 +28,11 @@ async function upload(file) {
   const body = new FormData();
   body.append("image", file);
   const answer = await api.fetchApi("/upload/image", { method: "POST", body });
-  if (answer.status !== 200) throw new Error(`The upload failed: ${answer.status} ${answer.statusText}`);
+  if (answer.status !== 200) {
+    const detail = `${file.name}: ${answer.status} ${answer.statusText}`;
+    app.extensionManager.toast.add({ severity: "error", summary: "The upload failed", detail, life: 9000 });
+    return null;
+  }
   const { name, subfolder } = await answer.json();
   return subfolder ? `${subfolder}/${name}` : name;
 }
@@ -33,7 +40,7 @@ async function upload(file) {
 function chooseFile() {
   return new Promise((resolve) => {
     const input = document.createElement("input");
-    Object.assign(input, { type: "file", accept: "image/*,video/*" });
+    Object.assign(input, { type: "file", accept: ACCEPTED });
     input.onchange = () => resolve(input.files[0]);
     input.click();
   });
@@ -44,6 +51,7 @@ class AvatarPreview {
   constructor(onCorners) {
     this.onCorners = onCorners;
     this.corners = null; // [x0, y0, x1, y1] in pixels of the file
+    this.sure = true;
     this.element = document.createElement("div");
     this.element.style.cssText = "position:relative;width:100%;height:100%;overflow:hidden";
     this.canvas = document.createElement("canvas");
@@ -59,7 +67,7 @@ class AvatarPreview {
     const isVideo = VIDEO.test(name.replace(/\s*\[\w+\]$/, ""));
     this.media = document.createElement(isVideo ? "video" : "img");
     this.media.style.cssText = "width:100%;height:100%;object-fit:contain";
-    if (isVideo) Object.assign(this.media, { muted: true, loop: true, preload: "metadata" });
+    if (isVideo) Object.assign(this.media, { muted: true, preload: "auto" });
     this.media.onload = this.media.onloadeddata = () => this.draw();
     this.media.src = fileUrl(name);
     this.element.replaceChildren(this.media, this.canvas);
@@ -76,6 +84,15 @@ class AvatarPreview {
     return { left, top: (clientHeight - height * scale) / 2, scale, width, height };
   }
 
+  /** Put the corners where they were found, or where they might be when they were not. */
+  place(corners) {
+    const frame = this.frame();
+    this.sure = corners !== null;
+    const guess = ({ width, height }) => [0.42 * width, 0.6 * height, 0.58 * width, 0.6 * height];
+    this.corners = corners ?? (frame && guess(frame));
+    this.draw();
+  }
+
   draw() {
     this.canvas.width = this.element.clientWidth;
     this.canvas.height = this.element.clientHeight;
@@ -83,15 +100,16 @@ class AvatarPreview {
     if (!frame || !this.corners) return;
     const pen = this.canvas.getContext("2d");
     const [a, b] = this.handles(frame);
-    pen.strokeStyle = pen.fillStyle = "#ff4d6d";
-    pen.lineWidth = 2;
-    pen.beginPath();
-    pen.moveTo(...a);
-    pen.lineTo(...b);
-    pen.stroke();
-    for (const [x, y] of [a, b]) {
+    const strokes = [["#000000a0", 3.5], [this.sure ? FOUND : GUESSED, 1.5]]; // readable on any skin
+    for (const [color, width] of strokes) {
+      Object.assign(pen, { strokeStyle: color, lineWidth: width });
       pen.beginPath();
-      pen.arc(x, y, HANDLE_RADIUS, 0, 2 * Math.PI);
+      pen.moveTo(...a);
+      pen.lineTo(...b);
+      for (const [x, y] of [a, b]) {
+        pen.moveTo(x + HANDLE_RADIUS, y);
+        pen.arc(x, y, HANDLE_RADIUS, 0, 2 * Math.PI);
+      }
       pen.stroke();
     }
   }
@@ -114,8 +132,7 @@ class AvatarPreview {
   grab(event) {
     const frame = this.frame();
     if (!frame) return;
-    const { width, height } = frame;
-    this.corners ??= [0.42 * width, 0.6 * height, 0.58 * width, 0.6 * height];
+    if (!this.corners) this.place(null);
     const [x, y] = this.point(event);
     const far = this.handles(frame).map(([hx, hy]) => Math.hypot(hx - x, hy - y));
     const nearest = far[0] <= far[1] ? 0 : 1;
@@ -137,6 +154,7 @@ class AvatarPreview {
   drop() {
     if (this.held == null) return;
     this.held = null;
+    this.sure = true;
     this.onCorners(this.corners.map((value) => value.toFixed(1)).join(","));
   }
 }
@@ -156,63 +174,95 @@ function after(target, name, ours) {
   };
 }
 
+/** Where the page's file and text widgets, our preview and our button meet. */
 function dressLoadAvatar(node) {
   const file = node.widgets.find((widget) => widget.name === "avatar");
   const mouth = node.widgets.find((widget) => widget.name === "mouth");
-  const preview = new AvatarPreview((text) => {
-    mouth.value = text;
-    mouth.callback?.(text);
-  });
-  const refresh = () => {
-    preview.corners = readCorners(mouth.value);
-    preview.show(file.value ?? "");
+  const set = (widget, value) => {
+    widget.value = value;
+    widget.callback?.(value);
+    node.setDirtyCanvas(true, true);
   };
-  after(file, "callback", refresh);
+  const preview = new AvatarPreview((text) => set(mouth, text));
+  let shown = null;
+  const refresh = () => {
+    shown = file.value ?? "";
+    preview.corners = readCorners(mouth.value);
+    preview.sure = true;
+    preview.show(shown);
+  };
+  const take = async (chosen) => {
+    const name = chosen && (await upload(chosen));
+    if (!name) return;
+    if (!file.options.values.includes(name)) file.options.values.push(name);
+    set(file, name);
+  };
+  after(file, "callback", () => {
+    if (shown !== null && shown !== file.value) mouth.value = ""; // corners of another picture
+    refresh();
+  });
   after(mouth, "callback", () => {
     preview.corners = readCorners(mouth.value);
+    preview.sure = true;
     preview.draw();
   });
-  const button = node.addWidget("button", "choose file to upload", null, async () => {
-    const chosen = await chooseFile();
-    if (!chosen) return;
-    const name = await upload(chosen);
-    if (!file.options.values.includes(name)) file.options.values.push(name);
-    file.value = name;
-    file.callback?.(name);
-  });
-  button.serialize = false;
-  const shown = node.addDOMWidget("avatar_preview", "avatar_preview", preview.element, {
-    serialize: false,
-    getMinHeight: () => PREVIEW_HEIGHT,
-  });
-  shown.serialize = false;
+  const choose = async () => take(await chooseFile());
+  unsaved(node.addWidget("button", "choose file to upload", null, choose, { serialize: false }));
+  addElement(node, "avatar_preview", preview.element, PREVIEW_HEIGHT);
+  node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
+  node.onDragDrop = (event) => {
+    const dropped = [...event.dataTransfer.files].find((one) => /^(image|video)\//.test(one.type));
+    if (dropped) take(dropped);
+    return Boolean(dropped);
+  };
   after(node, "onConfigure", refresh);
   after(node, "onExecuted", (message) => {
-    if (mouth.value.trim()) return;
-    preview.corners = message.avatar_lips?.[0] ?? null;
-    preview.draw();
+    if (!mouth.value.trim()) preview.place(message.avatar_lips?.[0] ?? null);
   });
   refresh();
 }
 
-function showTexts(node) {
+/** The page looks for every sound in the input folder; the bundled samples are not there. */
+function dressAudioToMel(node) {
+  const file = node.widgets.find((widget) => widget.name === "audio");
+  const player = node.widgets.find((widget) => widget.name === "audioUI")?.element;
+  const listen = () => {
+    if (!player || !file.value?.startsWith(SAMPLES)) return;
+    player.src = fileUrl(file.value);
+    player.classList.remove("empty-audio-widget");
+  };
+  after(file, "callback", listen);
+  after(node, "onGraphConfigured", listen);
+  listen();
+}
+
+function showTexts(node, wrap) {
   const box = document.createElement("textarea");
   box.readOnly = true;
-  box.style.cssText = "width:100%;height:100%;resize:none;font:11px monospace;white-space:pre";
-  const shown = node.addDOMWidget("shown_text", "shown_text", box, {
-    serialize: false,
-    getMinHeight: () => 60,
-  });
-  shown.serialize = false;
+  box.style.cssText = `width:100%;height:100%;resize:none;font:11px monospace;white-space:${wrap}`;
+  addElement(node, "shown_text", box, 60);
   after(node, "onExecuted", (message) => {
     box.value = (message.text ?? []).join("\n");
   });
 }
 
+function addElement(node, name, element, height) {
+  unsaved(node.addDOMWidget(name, name, element, { serialize: false, getMinHeight: () => height }));
+}
+
+/** Leave a widget out of saved files: their values are those of the inputs, by position. */
+function unsaved(widget) {
+  widget.serialize = false;
+}
+
+const DRESS = {
+  LoadAvatar: dressLoadAvatar,
+  AudioToMel: dressAudioToMel,
+  MuseTalkLipSync: (node) => showTexts(node, "pre-wrap"),
+  VideoInfo: (node) => showTexts(node, "pre"),
+};
+
 app.registerExtension({
   name: "AvatarVideo.Comfort",
-  nodeCreated(node) {
-    if (node.comfyClass === "LoadAvatar") dressLoadAvatar(node);
-    if (node.comfyClass === "MuseTalkLipSync" || node.comfyClass === "VideoInfo") showTexts(node);
-  },
+  nodeCreated: (node) => DRESS[node.comfyClass]?.(node),
 });
