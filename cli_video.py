@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def _lipsync_options() -> ConfigOptions:
 
 
 def _encode_options() -> ConfigOptions:
-    from .encoders.interfaces import QUALITIES, EncodingConfig
+    from .encoders.interfaces import CHOICES, EncodingConfig
     from .nodes import FFmpegEncode
 
     helps = _tooltips(FFmpegEncode) | {
@@ -50,9 +51,16 @@ def _encode_options() -> ConfigOptions:
         "crf": "The codec's own quality number, lower is better, instead of the quality's.",
         "fps": "Frames per second of the result; the input's own unless given.",
         "audio_bitrate": "Bits per second of the sound, such as 192k.",
+        "alpha": "Keep transparency where codec and container can.",
+        "channels": "Channels of the sound; 0 keeps them, 1 and 2 mix down.",
+        "loop": "How often a GIF or WebP plays; 0 is for ever.",
+        "overwrite": "Replace a file of that name.",
+        "save_metadata": "Keep the tags of the source.",
+        "backend": "Who encodes: the built-in libraries or your own ffmpeg.",
+        "ffmpeg": "Your own ffmpeg, where it is not found by itself.",
     }
     readers = {"crf": int, "fps": _number_or_text, "audio_bitrate": _bits_per_second}
-    return ConfigOptions(EncodingConfig, {"quality": QUALITIES}, helps, readers)
+    return ConfigOptions(EncodingConfig, CHOICES, helps, readers)
 
 
 def _tooltips(*nodes: Any) -> dict[str, str]:
@@ -113,7 +121,8 @@ def lipsync(
 @video.command(cls=ConfigCommand, configuration=_encode_options)
 @click.argument("source", metavar="INPUT", type=_FILE)
 @click.option("-o", "--output", type=_FILE, required=True, help="The video file to write.")
-@click.option("--size", metavar="WIDTHxHEIGHT", help="Another size, in pixels.")
+@click.option("--start", default="0", metavar="SECONDS", help="Where to begin.")
+@click.option("--duration", default="0", metavar="SECONDS", help="How much; 0 goes to the end.")
 @click.option(
     "--audio",
     type=_FILE,
@@ -125,18 +134,18 @@ def lipsync(
 def encode(
     source: Path,
     output: Path,
-    size: str | None,
+    start: str,
+    duration: str,
     audio: Path | None,
     config_file: Path | None,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Encode a video again, or put other sound under it."""
+    """Encode a video again or a part of it, or put other sound under it."""
     config = _encode_options().make(given, config_file)
-    width, height = _size(size)
-    if size and audio:
-        raise click.UsageError("--audio copies the pictures: it cannot go with --size.")
-    _check_output(output)
+    begin, length = _seconds("--start", start), _seconds("--duration", duration)
+    if audio is not None and (begin or length):
+        raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
     from .encoders.ffmpeg import FFmpegEncoder
     from .encoders.probe import probe
 
@@ -144,13 +153,23 @@ def encode(
         encoder = FFmpegEncoder(on_frame=bar.update)
         if audio is not None:
             result = encoder.add_audio(source, audio, output, config)
-        elif size:
-            result = encoder.resize(source, output, width, height, config)
         else:
-            result = encoder.encode(source, output, config)
+            result = encoder.trim(source, output, begin, length, config)
     if not result.success:
         raise AvatarVideoError(result.error or "The video was not written.")
+    for note in result.notes:
+        click.echo(note, err=True)
     click.echo(_as_json(result) if as_json else _made(result, result.codec))
+
+
+def _seconds(option: str, text: str) -> Fraction:
+    try:
+        seconds = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise click.UsageError(f"Expected {option} in seconds, got {text!r}.") from error
+    if seconds < 0:
+        raise click.UsageError(f"Expected {option} of 0 or more seconds, got {text!r}.")
+    return seconds
 
 
 def _check_output(path: Path) -> None:
@@ -161,14 +180,6 @@ def _check_output(path: Path) -> None:
 
     container_for(path.suffix, None)
     check_writable(checked_output(path).parent)
-
-
-def _size(text: str | None) -> tuple[int, int]:
-    try:
-        width, height = (int(part) for part in (text or "0x0").lower().split("x"))
-    except ValueError as error:
-        raise click.UsageError(f"Expected --size as WIDTHxHEIGHT, got {text!r}.") from error
-    return width, height
 
 
 def _as_json(result: LipSyncResult | EncodingResult) -> str:

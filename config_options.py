@@ -48,9 +48,14 @@ class ConfigOptions:
             kind = click.Choice(list(self.choices[field.name]))
         elif field.name not in self.readers and isinstance(field.default, (int, float)):
             kind = type(field.default)
-        shown = "" if field.default in (None, "") else f" [default: {field.default}]"
+        flag = _flag(field.name)
+        default = field.default
+        if kind is bool:
+            flag, kind = f"{flag}/--no-{flag[2:]}", None
+            default = "yes" if default else "no"
+        shown = "" if default in (None, "") else f" [default: {default}]"
         help_text = self.helps.get(field.name, "") + shown
-        return click.Option([_flag(field.name)], type=kind, default=None, help=help_text)
+        return click.Option([flag], type=kind, default=None, help=help_text)
 
     def make(self, given: Mapping[str, Any], file: Path | None) -> Any:
         """Return the configuration: options, then the file, then the defaults.
@@ -75,11 +80,16 @@ class ConfigOptions:
                 continue
             value, kind = values[field.name], type(field.default)
             fits = isinstance(value, (int, float) if kind is float else kind)
-            if kind in _KINDS and (not fits or isinstance(value, bool)):
+            if kind in _KINDS and (not fits or isinstance(value, bool) != (kind is bool)):
                 raise click.UsageError(f"Expected {field.name} as {_KINDS[kind]}, got {value!r}.")
 
 
-_KINDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text"}
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
 
 
 def _flag(name: str) -> str:

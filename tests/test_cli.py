@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.sound import read_audio
 from avatarvideo.host import set_host
 from avatarvideo.media import AudioClip
+from avatarvideo.musetalk.interfaces import LipSyncConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -115,7 +117,7 @@ def test_version_and_help(avatar):
     ("command", "options"),
     [
         (("video", "lipsync"), ["--quality", "--fps", "--config", "--mode", "--mouth", "--start"]),
-        (("video", "encode"), ["--quality", "--crf", "--codec", "--preset", "--size", "--audio"]),
+        (("video", "encode"), ["--quality", "--crf", "--codec", "--preset", "--width", "--audio"]),
         (("video", "info"), ["--json", "-v"]),
         (("run",), ["--set", "--input-dir", "--output-dir", "--server"]),
     ],
@@ -127,15 +129,15 @@ def test_every_command_explains_its_options(avatar, command, options):
         assert option in out
 
 
-def test_every_field_of_the_configuration_is_an_explained_option(avatar):
-    import dataclasses
-
-    from avatarvideo.musetalk.interfaces import LipSyncConfig
-
-    _, out, _ = avatar("video", "lipsync", "--help")
-    for field in dataclasses.fields(LipSyncConfig):
+@pytest.mark.parametrize(
+    ("command", "config"), [("lipsync", LipSyncConfig), ("encode", EncodingConfig)]
+)
+def test_every_field_of_the_configuration_is_an_explained_option(avatar, command, config):
+    _, out, _ = avatar("video", command, "--help")
+    starts = [text.split()[:1] for text in out.replace(",", " ").splitlines()]
+    for field in dataclasses.fields(config):
         flag = "--" + field.name.replace("_", "-")
-        (line,) = [i for i, text in enumerate(out.splitlines()) if text.split()[:1] == [flag]]
+        line = next(i for i, start in enumerate(starts) if start in ([flag], [f"{flag} /"]))
         block = " ".join(out.splitlines()[line : line + 2])
         assert len(block.split()) > 4, flag
 
@@ -167,7 +169,8 @@ def test_the_package_runs_as_a_module():
         ["video", "lipsync", "face.png", "speech.wav", "-o", "x.mp4", "--bbox-shift", "9999"],
         ["video", "lipsync", "face.png", "speech.wav", "-o", "x.mp4", "--mouth", "1,2"],
         ["video", "encode", "talk.mkv", "-o", "x.mp4", "--crf", "100"],
-        ["video", "encode", "talk.mkv", "-o", "x.mp4", "--size", "big"],
+        ["video", "encode", "talk.mkv", "-o", "x.mp4", "--start", "soon"],
+        ["video", "encode", "talk.mkv", "-o", "x.mp4", "--start", "1", "--audio", "speech.wav"],
         ["run"],
         ["run", "flow.json", "--set", "nonsense"],
     ],
@@ -250,12 +253,39 @@ def test_a_wrong_configuration_file_is_explained(avatar, media, text, code, sent
 def test_encode_takes_quality_codec_crf_and_size(avatar, media):
     code, out, err = avatar(
         *("video", "encode", "talk.mkv", "--output", "out.mp4", "--quality", "fast"),
-        *("--crf", "30", "--codec", "libx264", "--preset", "ultrafast", "--size", "32x24"),
+        *(
+            "--crf",
+            "30",
+            "--codec",
+            "libx264",
+            "--preset",
+            "ultrafast",
+            "--width",
+            "32",
+            "--height",
+            "24",
+        ),
     )
     assert (code, err) == (0, "")
     assert "out.mp4: h264, 8 frames of 32x24 at 25 fps" in out
     found = probe(media / "out.mp4")
     assert (found.width, found.height, found.audio[0].sample_rate) == (32, 24, 16000)
+
+
+def test_encode_takes_a_part(avatar, media):
+    code, out, _ = avatar(
+        *("video", "encode", "talk.mkv", "-o", "out.mp4", "--start", "0.08", "--duration", "0.16")
+    )
+    assert code == 0
+    assert "out.mp4: h264, 4 frames of 64x48" in out
+
+
+def test_a_switch_can_be_turned_off(avatar, media):
+    command = ["video", "encode", "mute.mp4", "-o", "out.mp4", "--no-overwrite"]
+    assert avatar(*command)[0] == 0
+    code, _, err = avatar(*command)
+    assert code == 1
+    assert "'out.mp4' is taken" in err
 
 
 def test_encode_puts_other_sound_under_a_video(avatar, media):
