@@ -153,8 +153,10 @@ def encode(
         encoder = FFmpegEncoder(on_frame=bar.update)
         if audio is not None:
             result = encoder.add_audio(source, audio, output, config)
-        else:
+        elif begin or length:
             result = encoder.trim(source, output, begin, length, config)
+        else:
+            result = encoder.encode(source, output, config)
     if not result.success:
         raise AvatarVideoError(result.error or "The video was not written.")
     for note in result.notes:
