@@ -21,14 +21,13 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from .audio_feed import AudioFeed
+from .audio_feed import SoundFeed
 from .metadata import exif_of
 from .outputs import PendingFile
 from .plan import EncodePlan
 
 logger = logging.getLogger("avatarvideo.encoders.animation")
 
-PALETTE_SAMPLE = 128  # pixels a side; enough to choose 256 colours from
 MAX_WEBP_QUALITY = 100
 WEBP_CRF_SCALE = 63
 
@@ -51,7 +50,7 @@ class AnimationTarget(ABC):
 
     def __init__(self, plan: EncodePlan) -> None:
         self._plan = plan
-        self.sound: AudioFeed | None = None
+        self.sound: SoundFeed | None = None
         self._pending = PendingFile(plan.path, overwrite=plan.config.overwrite)
         self._before: np.ndarray | None = None
         self._held: _Held | None = None
@@ -165,14 +164,10 @@ class GifTarget(AnimationTarget):
 
     def _coded(self, part: np.ndarray) -> bytes:
         picture = Image.fromarray(part)
-        sample = picture.resize(
-            (min(picture.width, PALETTE_SAMPLE), min(picture.height, PALETTE_SAMPLE)),
-            Image.Resampling.NEAREST,
-        )
-        dither = Image.Dither.FLOYDSTEINBERG
-        if self._plan.options["preset"] == "plain":
-            dither = Image.Dither.NONE
-        indexed = picture.quantize(palette=sample.quantize(256), dither=dither)
+        # Median cut drops small areas of their own colour, such as lips.
+        indexed = picture.quantize(256, method=Image.Quantize.FASTOCTREE)
+        if self._plan.options["preset"] == "dithered":
+            indexed = picture.quantize(palette=indexed, dither=Image.Dither.FLOYDSTEINBERG)
         buffer = io.BytesIO()
         indexed.save(buffer, "GIF", optimize=False, interlace=0)
         return buffer.getvalue()

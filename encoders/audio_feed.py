@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Protocol
 
 import av
 import numpy as np
@@ -14,6 +15,22 @@ from ..errors import EncodeError
 from .audio_codecs import AUDIO_CODECS, default_bitrate, encoded_rate, layout_for
 from .resampling import AUDIO_BLOCK, SampleQueue, converted
 from .sound import AudioTrack
+
+
+class SoundFeed(Protocol):
+    """Sound being written beside pictures."""
+
+    def reaches(self, seconds: Fraction) -> bool:
+        """Tell whether there is sound after that time."""
+        ...
+
+    def advance(self, seconds: Fraction) -> None:
+        """Write what is heard up to that time."""
+        ...
+
+    def finish(self, end: Fraction | None = None) -> None:
+        """Write the rest, or what there is up to ``end`` in seconds, and flush."""
+        ...
 
 
 class AudioFeed:

@@ -14,6 +14,7 @@ SPC_RGB = 0
 BT709 = 1
 UNSPECIFIED = 2
 RANGE_LIMITED, RANGE_FULL = 1, 2
+HDR_TRANSFERS = (16, 18)  # PQ and HLG
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 SWS_BT709, SWS_BT601 = 1, 5
 # bicubic | accurate rounding | full chroma in both directions; as an integer because older
@@ -35,6 +36,19 @@ class ColorCoding:
     color_range: int
 
 
+@dataclass(frozen=True)
+class Colors:
+    """What YUV pictures are tagged with, in FFmpeg's numbers."""
+
+    matrix: int = BT709
+    primaries: int = BT709
+    transfer: int = BT709
+
+    @property
+    def is_hdr(self) -> bool:
+        return self.transfer in HDR_TRANSFERS
+
+
 def coding_of(frame: av.VideoFrame) -> ColorCoding:
     """Return the matrix and range of a decoded frame; players' habits where it does not say."""
     matrix = _SWS_MATRIX.get(int(frame.colorspace))
@@ -42,7 +56,8 @@ def coding_of(frame: av.VideoFrame) -> ColorCoding:
         # The rule of mpv and browsers: untagged HD is BT.709, untagged SD is BT.601.
         is_hd = frame.width >= 1280 or frame.height > 576
         matrix = SWS_BT709 if is_hd else SWS_BT601
-    full = int(frame.color_range) == RANGE_FULL or frame.format.name.startswith("yuvj")
+    full = frame.format.name.startswith("yuvj") or frame.format.is_rgb
+    full = full or int(frame.color_range) == RANGE_FULL
     return ColorCoding(matrix, RANGE_FULL if full else RANGE_LIMITED)
 
 
@@ -66,7 +81,7 @@ class RgbConverter:
                 format="rgb24",
                 src_colorspace=coding.matrix,
                 dst_colorspace=coding.matrix,
-                src_color_range=RANGE_FULL if frame.format.is_rgb else coding.color_range,
+                src_color_range=coding.color_range,
                 dst_color_range=RANGE_FULL,
                 interpolation=ACCURATE,
             )
@@ -113,9 +128,12 @@ _PACKED = {
 class FrameConverter:
     """RGB pictures to tagged frames of one pixel format and size, BT.709 limited where YUV."""
 
-    def __init__(self, width: int, height: int, pixel_format: str) -> None:
+    def __init__(
+        self, width: int, height: int, pixel_format: str, colors: Colors | None = None
+    ) -> None:
         self._size = (width, height)
         self._format = pixel_format
+        self._colors = colors or Colors()
         self._reformatter = VideoReformatter()
         self._matrix = _bt709_limited()
         self._yuv = np.empty((0, 0, 3), np.uint8)
@@ -156,13 +174,13 @@ class FrameConverter:
             height=height,
             format=self._format,
             src_colorspace=coding.matrix,
-            dst_colorspace=SWS_BT709,
+            dst_colorspace=_SWS_MATRIX.get(self._colors.matrix, SWS_BT709),
             src_color_range=coding.color_range,
             dst_color_range=RANGE_FULL if is_rgb(self._format) else RANGE_LIMITED,
             interpolation=ACCURATE,
             **SERIAL,
         )
-        return tagged(out)
+        return tagged(out, self._colors)
 
 
 def is_rgb(pixel_format: str) -> bool:
@@ -177,12 +195,13 @@ def plane_view(frame: av.VideoFrame, index: int) -> np.ndarray:
     return rows[: plane.height, : plane.width]
 
 
-def tagged(frame: av.VideoFrame) -> av.VideoFrame:
-    """Mark a frame with the colours we write: BT.709, limited where it is YUV."""
+def tagged(frame: av.VideoFrame, colors: Colors | None = None) -> av.VideoFrame:
+    """Mark a frame with the colours we write: BT.709 unless told, limited where it is YUV."""
+    colors = colors or Colors()
     rgb = frame.format.is_rgb
-    frame.colorspace = SPC_RGB if rgb else BT709
+    frame.colorspace = SPC_RGB if rgb else colors.matrix
     frame.color_range = RANGE_FULL if rgb else RANGE_LIMITED
     if HAS_FRAME_PRIMARIES:
-        frame.color_primaries = BT709
-        frame.color_trc = BT709
+        frame.color_primaries = colors.primaries
+        frame.color_trc = colors.transfer
     return frame

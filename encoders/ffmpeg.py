@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from ..errors import AvatarVideoError, Cancelled, EncodeError
 from ..media import AudioClip
 from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
 from .operations import OnFrame, replace_audio, transcode
-from .probe import VideoInfo, probe
+from .probe import probe
+from .reader import VideoReader
 from .sound import AudioTrack
+from .timing import WHOLE, Section
 from .writer import VideoWriter
 
 __all__ = ["FFmpegEncoder", "VideoWriter", "encode_frames"]
@@ -63,14 +67,24 @@ def encode_frames(
             container=container,
         )
         with writer:
-            frame: np.ndarray | None = first
-            while frame is not None:
-                add = writer.write if frame.dtype == np.uint8 else writer.write_float
-                add(frame)
-                if on_frame is not None:
-                    on_frame(writer.frame_count)
-                frame = next(iterator, None)
+            _write_all(writer, itertools.chain([first], iterator), on_frame)
     return _result(writer, started)
+
+
+def _write_all(writer: VideoWriter, frames: Iterable[np.ndarray], on_frame: OnFrame | None) -> None:
+    def write(frame: np.ndarray) -> None:
+        (writer.write if frame.dtype == np.uint8 else writer.write_float)(frame)
+        if on_frame is not None:
+            on_frame(writer.frame_count)
+
+    last = None
+    for frame in frames:
+        if writer.sound_is_over():
+            break
+        write(frame)
+        last = frame
+    while last is not None and writer.sound_goes_on():
+        write(last)
 
 
 def _picture_size(frame: np.ndarray) -> tuple[int, int]:
@@ -95,16 +109,22 @@ def _result(writer: VideoWriter, started: float) -> EncodingResult:
     return EncodingResult(
         success=True,
         output_path=writer.path,
-        duration_seconds=float(writer.frame_count / writer.frame_rate),
+        duration_seconds=float(writer.duration),
         frame_count=writer.frame_count,
         resolution=(writer.width, writer.height),
         fps=float(writer.frame_rate),
-        file_size_bytes=writer.path.stat().st_size,
+        file_size_bytes=_size_of(writer.path),
         codec=plan.spec.name,
         processing_seconds=seconds,
         encoder=plan.encoder,
         notes=plan.notes,
     )
+
+
+def _size_of(path: Path) -> int:
+    if path.is_dir():
+        return sum(entry.stat().st_size for entry in path.iterdir())
+    return path.stat().st_size
 
 
 class FFmpegEncoder(VideoEncoderInterface):
@@ -124,8 +144,8 @@ class FFmpegEncoder(VideoEncoderInterface):
         output_path: str | Path,
         config: EncodingConfig | None = None,
     ) -> EncodingResult:
-        """Encode a video again, sound included."""
-        return self._transcoded(input_video, output_path, config, None)
+        """Encode a video again, sound included; codec "copy" keeps the packets instead."""
+        return self.trim(input_video, output_path, config=config)
 
     def resize(
         self,
@@ -135,19 +155,43 @@ class FFmpegEncoder(VideoEncoderInterface):
         height: int,
         config: EncodingConfig | None = None,
     ) -> EncodingResult:
-        """Encode a video at another size in pixels."""
-        return self._transcoded(input_video, output_path, config, (width, height))
+        """Encode a video at another size in pixels; nothing is encoded where it has that size.
 
-    def _transcoded(
-        self,
-        source: str | Path,
-        output: str | Path,
-        config: EncodingConfig | None,
-        size: tuple[int, int] | None,
-    ) -> EncodingResult:
+        ``config.fit`` says how the picture meets it. A side of 0 follows from the other.
+        """
+
         def work(started: float) -> EncodingResult:
-            used = config or EncodingConfig()
-            writer = transcode(source, output, used, size=size, on_frame=self._on_frame)
+            reader = VideoReader(input_video)
+            wanted = (width or reader.width, height or reader.height)
+            if config is None and wanted == (reader.width, reader.height):
+                return self._copied(input_video, None, output_path, EncodingConfig(), started)
+            sized = replace(config or EncodingConfig(), width=width, height=height)
+            writer = transcode(input_video, output_path, sized, on_frame=self._on_frame)
+            return _result(writer, started)
+
+        return _reported(work)
+
+    def trim(
+        self,
+        input_video: str | Path,
+        output_path: str | Path,
+        start: Fraction = Fraction(0),
+        duration: Fraction = Fraction(0),
+        config: EncodingConfig | None = None,
+    ) -> EncodingResult:
+        """Encode a part of a video; seconds, a duration of 0 goes to the end.
+
+        With codec "copy" nothing is encoded and the part begins at the key frame before its start.
+        """
+        used = config or EncodingConfig()
+
+        def work(started: float) -> EncodingResult:
+            section = Section(Fraction(start), Fraction(duration))
+            if used.codec == "copy":
+                return self._copied(input_video, None, output_path, used, started, section=section)
+            writer = transcode(
+                input_video, output_path, used, section=section, on_frame=self._on_frame
+            )
             return _result(writer, started)
 
         return _reported(work)
@@ -158,14 +202,41 @@ class FFmpegEncoder(VideoEncoderInterface):
         audio_file: str | Path,
         output_path: str | Path,
         config: EncodingConfig | None = None,
+        mix: bool = False,
     ) -> EncodingResult:
-        """Replace the sound; the pictures are copied, not encoded again."""
+        """Replace the sound, or add to it; the pictures are copied, not encoded again."""
 
         def work(started: float) -> EncodingResult:
-            replace_audio(input_video, audio_file, output_path, config or EncodingConfig())
-            return _copied(probe(output_path), started)
+            used = config or EncodingConfig()
+            return self._copied(input_video, audio_file, output_path, used, started, mix=mix)
 
         return _reported(work)
+
+    def _copied(
+        self,
+        video: str | Path,
+        audio: str | Path | None,
+        output: str | Path,
+        config: EncodingConfig,
+        started: float,
+        *,
+        mix: bool = False,
+        section: Section = WHOLE,
+    ) -> EncodingResult:
+        count = replace_audio(video, audio, output, config, mix=mix, section=section)
+        info = probe(output)
+        return EncodingResult(
+            success=True,
+            output_path=Path(info.path),
+            duration_seconds=info.duration_seconds,
+            frame_count=count,
+            resolution=(info.width, info.height),
+            fps=info.fps,
+            file_size_bytes=info.file_size_bytes,
+            codec=info.video_codec,
+            processing_seconds=time.perf_counter() - started,
+            encoder="copy",
+        )
 
     def get_video_info(self, path: str | Path) -> dict[str, Any]:
         """Return what is known of a video file. Raises MediaError when it is none."""
@@ -182,17 +253,3 @@ def _reported(work: Callable[[float], EncodingResult]) -> EncodingResult:
         return EncodingResult(
             success=False, error=str(error), processing_seconds=time.perf_counter() - started
         )
-
-
-def _copied(info: VideoInfo, started: float) -> EncodingResult:
-    return EncodingResult(
-        success=True,
-        output_path=Path(info.path),
-        duration_seconds=info.duration_seconds,
-        frame_count=info.frame_count,
-        resolution=(info.width, info.height),
-        fps=info.fps,
-        file_size_bytes=info.file_size_bytes,
-        codec=info.video_codec,
-        processing_seconds=time.perf_counter() - started,
-    )

@@ -46,9 +46,9 @@ class EncodingConfig:
     container: "auto" takes the file's suffix.
     bit_depth: at least so many bits a colour. alpha: keep transparency.
     width, height: pixels of the result; 0 follows from the other, both 0 keep the source's.
-    fit: how the picture meets another size: "contain" makes it as large as fits (the result may
-        be smaller than asked), "cover" fills the size and cuts what is over, "stretch" distorts,
-        "pad" adds black bars.
+    fit: how the picture meets another size: "pad" adds black bars, "contain" leaves them out (the
+        result is as large as fits, a side smaller than asked), "cover" fills the size and cuts
+        what is over, "stretch" distorts.
     length: when pictures and sound differ by a frame or more. "keep" leaves both; "video" cuts
         longer sound; "audio" cuts the pictures or holds the last one until the sound ends;
         "shortest" cuts the longer; "freeze" holds the last picture and never cuts.
@@ -72,7 +72,7 @@ class EncodingConfig:
     alpha: bool = False
     width: int = 0
     height: int = 0
-    fit: Fit = "contain"
+    fit: Fit = "pad"
     length: Length = "keep"
     variable_rate: VariableRate = "constant"
     channels: int = 0

@@ -1,39 +1,40 @@
-"""Work on files without holding them: encode again, resize, put other sound under the pictures."""
+"""Work on files without holding them: encode again, resize, trim, other sound, stream copy."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 
 from ..errors import EncodeError
-from ..media import parse_frame_rate
+from ..media import AudioClip, parse_frame_rate
+from .color import RgbConverter
 from .interfaces import EncodingConfig
+from .metadata import kept_tags
 from .outputs import checked_output
 from .presets import container_for
 from .reader import VideoReader
-from .remux import copy_with_audio
+from .remux import copy_pictures
+from .resampling import mixed, track_of
 from .sound import AudioTrack, decode_audio, has_sound
-from .sources import checked_input, open_container, open_media
-from .streams import picture_stream
+from .sound_packets import SoundPackets, copyable_sound
+from .sources import checked_input, open_container
+from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
 
+logger = logging.getLogger("avatarvideo.encoders.operations")
+
 OnFrame = Callable[[int], None]
-
-
-def refuse_same_file(source: Path, output: Path) -> None:
-    """Raise EncodeError when the result would replace the file it is made from."""
-    if output.exists() and os.path.samefile(source, output):  # noqa: PTH121 - also hard links
-        raise EncodeError(
-            f"Expected an output other than the input, both are {output.name!r}: choose another "
-            "name, so that the original is not lost."
-        )
+Sound = AudioTrack | SoundPackets | None
+NewSound = str | Path | AudioClip | None
 
 
 def transcode(
@@ -41,74 +42,189 @@ def transcode(
     output: str | Path,
     config: EncodingConfig,
     *,
-    size: tuple[int, int] | None = None,
+    audio: NewSound = None,
+    mix: bool = False,
+    section: Section = WHOLE,
+    metadata: dict[str, str] | None = None,
     on_frame: OnFrame | None = None,
 ) -> VideoWriter:
-    """Encode a video again, sound included; size: (width, height) in pixels, None keeps it.
+    """Encode a video again, sound included. Returns the finished writer.
 
-    Returns the finished writer. Raises MediaError and EncodeError.
+    audio: a file or clip that takes the place of the sound, or with ``mix`` is added to it.
+    section: the part to take. metadata: added to the source's tags. on_frame: gets the count.
+    Raises MediaError and EncodeError.
     """
-    source, output = checked_input(source), checked_output(output)
-    refuse_same_file(source, output)
+    source, output = checked_input(source), checked_output(output, overwrite=config.overwrite)
+    refuse_same_file(output, source, audio)
     reader = VideoReader(source)
-    width, height = size or (reader.width, reader.height)
-    rate = parse_frame_rate(config.fps) if config.fps else reader.frame_rate
-    with sound_of(source) as track:
+    keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
+    own_rate = reader.steady_rate if reader.is_variable_rate else reader.frame_rate
+    if keeps_timing:
+        own_rate = reader.frame_rate
+    rate = parse_frame_rate(config.fps) if config.fps else own_rate
+    with contextlib.ExitStack() as stack:
+        silent = audio is None and not reader.has_audio
+        sound = None
+        if not silent:
+            sound = _sound(stack, source, output, audio, config, mix=mix, section=section)
         writer = VideoWriter(
-            output, width=width, height=height, frame_rate=rate, config=config, audio=track
+            output,
+            width=reader.width,
+            height=reader.height,
+            frame_rate=rate,
+            config=config,
+            audio=sound,
+            metadata=_tags(reader.metadata, config) | (metadata or {}),
+            time_base=reader.time_base if keeps_timing else None,
+            source_colors=reader.colors,
         )
-        with writer, contextlib.closing(_at_rate(reader, rate)) as frames:
-            for count, frame in enumerate(frames, 1):
-                writer.write(_resized(frame, width, height))
-                if on_frame is not None:
-                    on_frame(count)
+        stack.enter_context(writer)
+        frames = timed_frames(reader, section)
+        stack.callback(frames.close)
+        changes_rate = rate != reader.frame_rate or reader.is_variable_rate
+        if changes_rate and not keeps_timing:
+            steady = at_constant_rate(frames, rate, section_end(reader, section))
+            _write_all(writer, reader, ((None, frame) for frame in steady), on_frame)
+        else:
+            timed = ((time if keeps_timing else None, frame) for time, frame in frames)
+            _write_all(writer, reader, timed, on_frame)
     return writer
 
 
+def _write_all(
+    writer: VideoWriter,
+    reader: VideoReader,
+    frames: Iterator[tuple[Fraction | None, av.VideoFrame]],
+    on_frame: OnFrame | None,
+) -> None:
+    to_rgb = RgbConverter(*reader.coded_size)
+    direct = writer.takes_decoded() and not reader.rotation
+
+    def write(frame: av.VideoFrame, time: Fraction | None) -> None:
+        if direct:
+            writer.write_decoded(frame, time)
+        else:
+            writer.write(to_rgb(frame), time)
+        if on_frame is not None:
+            on_frame(writer.frame_count)
+
+    last = None
+    for time, frame in frames:
+        if writer.sound_is_over():
+            break
+        write(frame, time)
+        last = frame
+    while last is not None and writer.sound_goes_on():
+        write(last, None)
+
+
+def replace_audio(
+    video: str | Path,
+    audio: NewSound,
+    output: str | Path,
+    config: EncodingConfig,
+    *,
+    mix: bool = False,
+    section: Section = WHOLE,
+    metadata: dict[str, str] | None = None,
+) -> int:
+    """Put other sound under a video whose packets are copied as they are; return their number.
+
+    audio: None keeps the sound. mix: add it to the video's own. section: begins at the key frame
+    before its start. Raises MediaError and EncodeError.
+    """
+    video, output = checked_input(video), checked_output(output, overwrite=config.overwrite)
+    refuse_same_file(output, video, audio)
+    if config.length in ("audio", "freeze"):
+        raise EncodeError(
+            f"Expected length keep, video or shortest where pictures are copied, got "
+            f"{config.length!r}: only encoding again can hold a picture."
+        )
+    with contextlib.ExitStack() as stack:
+        pictures = stack.enter_context(_opened(video))
+        sound = _sound(stack, video, output, audio, config, mix=mix, section=section)
+        return copy_pictures(
+            pictures,
+            sound,
+            output=output,
+            config=config,
+            section=section,
+            metadata=_tags(pictures.metadata, config) | (metadata or {}),
+        )
+
+
+def _sound(
+    stack: contextlib.ExitStack,
+    video: Path,
+    output: Path,
+    audio: NewSound,
+    config: EncodingConfig,
+    *,
+    mix: bool,
+    section: Section,
+) -> Sound:
+    """Open the sound of the result; the stack closes what it is read from."""
+    if audio is not None and not mix:
+        return _given(stack, audio, output, config)
+    own = stack.enter_context(_opened(video))
+    if audio is None:
+        return _own(own, video, output, config, section)
+    added = _given(stack, audio, output, replace(config, channels=0, audio_bitrate=1))
+    if not isinstance(added, AudioTrack) or not has_sound(own):
+        return added
+    return mixed(_decoded(own, video, section), added)
+
+
+def _given(
+    stack: contextlib.ExitStack, audio: str | Path | AudioClip, output: Path, config: EncodingConfig
+) -> Sound:
+    if isinstance(audio, AudioClip):
+        return track_of(audio)
+    path = checked_input(audio)
+    container = stack.enter_context(_opened(path))
+    holder = container_for(output.suffix, _named(config))
+    return copyable_sound(container, config, holder) or decode_audio(container, path.name)
+
+
+def _own(
+    container: InputContainer, video: Path, output: Path, config: EncodingConfig, section: Section
+) -> Sound:
+    if not has_sound(container):
+        return None
+    holder = container_for(output.suffix, _named(config))
+    copied = copyable_sound(container, config, holder) if section.is_whole else None
+    return copied or _decoded(container, video, section)
+
+
+def _decoded(container: InputContainer, path: Path, section: Section) -> AudioTrack:
+    return decode_audio(container, path.name, start=section.start, duration=section.duration)
+
+
+def _named(config: EncodingConfig) -> str | None:
+    return None if config.container == "auto" else config.container
+
+
 @contextlib.contextmanager
-def sound_of(source: Path) -> Iterator[AudioTrack | None]:
-    """Open a file's sound, decoded while it is read; None when it has none."""
-    container = open_container(source)
+def _opened(path: Path) -> Iterator[InputContainer]:
+    container = open_container(path)
     try:
-        yield decode_audio(container, source.name) if has_sound(container) else None
+        yield container
     finally:
         with contextlib.suppress(FFmpegError, OSError):
             container.close()
 
 
-def _at_rate(reader: VideoReader, rate: Fraction) -> Generator[np.ndarray, None, None]:
-    """Yield frames at another rate: each moment shows the picture the source shows then."""
-    written = 0
-    for shown, frame in enumerate(reader.frames(), 1):
-        end = shown / reader.frame_rate
-        while written / rate < end:
-            yield frame
-            written += 1
+def _tags(metadata: Mapping[str, str], config: EncodingConfig) -> dict[str, str]:
+    return kept_tags(metadata) if config.save_metadata else {}
 
 
-def _resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
-    if frame.shape[:2] == (height, width):
-        return frame
-    picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-    return picture.reformat(width=width, height=height, interpolation=4).to_ndarray()
-
-
-def replace_audio(
-    video: str | Path, audio: str | Path, output: str | Path, config: EncodingConfig
-) -> int:
-    """Put other sound under a video whose packets are copied as they are. Returns the packets."""
-    video, audio, output = checked_input(video), checked_input(audio), checked_output(output)
-    refuse_same_file(video, output)
-    refuse_same_file(audio, output)
-    container_name = container_for(output.suffix, None)
-    with open_media(video) as pictures, open_media(audio) as sound:
-        stream = picture_stream(pictures, video.name)
-        track = decode_audio(sound, audio.name)
-        return copy_with_audio(
-            pictures,
-            stream,
-            track,
-            output=output,
-            container_name=container_name,
-            config=config,
-        )
+def refuse_same_file(output: Path, *sources: str | Path | AudioClip | None) -> None:
+    """Raise EncodeError when the result would replace a file it is made from."""
+    for source in sources:
+        if isinstance(source, AudioClip) or source is None or not output.exists():
+            continue
+        if Path(source).exists() and os.path.samefile(source, output):  # noqa: PTH121 - hard links too
+            raise EncodeError(
+                f"Expected an output other than the input, both are {output.name!r}: choose "
+                "another name, so that the original is not lost."
+            )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 from ..errors import EncodeError
+from .color import Colors
 from .fitting import Placement, place
 from .hardware import fallback_note, family_of, hardware_format, hardware_options, why_not
 from .interfaces import EncodingConfig
@@ -21,6 +22,7 @@ class EncodePlan:
     path: absolute. container: a key of CONTAINERS. encoder, options, pixel_format: FFmpeg's.
     channels: of the pictures, 3 or 4. placement: how they get to the size written.
     time_base: seconds a tick of the time stamps. notes: what is done otherwise than asked.
+    colors: what YUV pictures are tagged with.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class EncodePlan:
     config: EncodingConfig
     metadata: dict[str, str]
     notes: tuple[str, ...] = ()
+    colors: Colors = field(default_factory=Colors)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -52,8 +55,12 @@ def make_plan(
     metadata: dict[str, str] | None = None,
     container: str | None = None,
     time_base: Fraction | None = None,
+    source_colors: Colors | None = None,
 ) -> EncodePlan:
-    """Check and decide; raises EncodeError. size: (width, height) of the pictures given."""
+    """Check and decide; raises EncodeError. size: (width, height) of the pictures given.
+
+    source_colors: of a file that is encoded again; HDR is kept where there are 10 bits for it.
+    """
     named = container or (None if config.container == "auto" else config.container)
     holder = container_for(Path(path).suffix, named)
     absolute = checked_output(
@@ -82,6 +89,8 @@ def make_plan(
         config=config,
         metadata=dict(metadata or {}),
     )
+    if source_colors is not None and source_colors.is_hdr:
+        plan = _with_hdr(plan, source_colors)
     return _with_hardware(plan, form) if hardware else plan
 
 
@@ -93,6 +102,16 @@ def step_of(pixel_format: str) -> tuple[int, int]:
     """Return what width and height must be multiples of: the chroma's subsampling."""
     across = 2 if "420" in pixel_format or "422" in pixel_format else 1
     return across, 2 if "420" in pixel_format else 1
+
+
+def _with_hdr(plan: EncodePlan, colors: Colors) -> EncodePlan:
+    if "p10" in plan.pixel_format:
+        return replace(plan, colors=colors)
+    note = (
+        f"The HDR picture is stored with 8 bits as {plan.spec.name} and will look pale: choose "
+        "h265, av1 or prores and 10 bits to keep it."
+    )
+    return replace(plan, notes=(*plan.notes, note))
 
 
 def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import EncodeError
-from .audio_feed import AudioFeed
+from .audio_feed import AudioFeed, SoundFeed
 from .outputs import OutputFile, PendingFile
 from .plan import EncodePlan
 from .sound import AudioTrack
@@ -30,7 +30,7 @@ class PngTarget:
         self._plan = plan
         self._stem = plan.path.name
         self._count = 0
-        self.sound: AudioFeed | None = None
+        self.sound: SoundFeed | None = None
         self._sound_file: OutputFile | None = None
         check_replaceable(plan.path)
         self._pending = PendingFile(plan.path, overwrite=plan.config.overwrite)

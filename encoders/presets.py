@@ -171,18 +171,28 @@ class ContainerSpec:
     audio_codecs: tuple[str, ...]
     video_codec: str = "h264"
     alpha_codec: str | None = None
+    copies: tuple[str, ...] = ()  # audio codecs that a file may bring along
 
 
 CONTAINERS: Mapping[str, ContainerSpec] = {
-    "mp4": ContainerSpec("mp4", "aac", ("aac", "opus", "flac", "alac", "mp3")),
-    "mov": ContainerSpec("mov", "aac", ("aac", "pcm", "alac", "mp3"), alpha_codec="prores"),
+    "mp4": ContainerSpec("mp4", "aac", ("aac", "opus", "flac", "alac", "mp3"), copies=("aac",)),
+    "mov": ContainerSpec(
+        "mov",
+        "aac",
+        ("aac", "pcm", "alac", "mp3"),
+        alpha_codec="prores",
+        copies=("aac", "pcm", "alac"),
+    ),
     "mkv": ContainerSpec(
         "matroska",
         "flac",
         ("aac", "opus", "flac", "alac", "pcm", "mp3"),
         alpha_codec="ffv1",
+        copies=("aac", "opus", "flac", "mp3", "pcm"),
     ),
-    "webm": ContainerSpec("webm", "opus", ("opus",), video_codec="vp9", alpha_codec="vp9"),
+    "webm": ContainerSpec(
+        "webm", "opus", ("opus",), video_codec="vp9", alpha_codec="vp9", copies=("opus",)
+    ),
     "gif": ContainerSpec("gif", "", (), video_codec="gif"),
     "webp": ContainerSpec("", "", (), video_codec="webp", alpha_codec="webp"),
     # A folder of pictures, with the sound beside them.

@@ -32,6 +32,7 @@ from .streams import (
 
 logger = logging.getLogger("avatarvideo.encoders.probe")
 
+CHEAP_BYTES = 32 << 20  # read through in a moment, so the count is exact unasked
 RATE_SAMPLE_PACKETS = 600  # enough to see a varying rate without reading a long file through
 # FFmpeg's numbers of the colour tags (ITU-T H.273); others are shown as numbers.
 MATRICES = {0: "rgb", 1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
@@ -127,7 +128,7 @@ def probe(
         ticks = packet_times(container, stream, RATE_SAMPLE_PACKETS)
         times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
     count, exact = indexed, indexed is not None
-    if count is None and exact_count:
+    if count is None and (exact_count or absolute.stat().st_size <= CHEAP_BYTES):
         with open_media(absolute) as container:
             stream = picture_stream(container, absolute.name)
             count, exact = count_packets(container, stream, absolute), True

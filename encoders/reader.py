@@ -16,7 +16,8 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
-from .color import RgbConverter, quarter_turns
+from .color import Colors, RgbConverter, quarter_turns
+from .metadata import read_tags
 from .pictures import is_image, read_image
 from .sound import has_sound, read_audio
 from .sources import check_frame_size, checked_input, open_media
@@ -31,6 +32,7 @@ from .streams import (
     packet_times,
     picture_stream,
     stream_rate,
+    usual_rate,
     varies,
 )
 
@@ -67,6 +69,11 @@ class VideoReader:
                 self.frame_rate = packet_rate(container, stream) or self.frame_rate
             self.time_base = stream.time_base or Fraction(1, av.time_base)
             self.has_audio = has_sound(container)
+            context = stream.codec_context
+            self.colors = Colors(
+                int(context.colorspace), int(context.color_primaries), int(context.color_trc)
+            )
+            self.metadata = read_tags(container.metadata, container.format.name)
             self._header_duration = header_duration(container, stream)
             self._indexed_count = indexed_frame_count(container, stream)
 
@@ -76,6 +83,8 @@ class VideoReader:
         self.frame_rate = animation.frame_count / animation.duration
         self.time_base = TICK
         self.has_audio = False
+        self.colors = Colors()
+        self.metadata = animation.metadata
         self._header_duration = animation.duration
         self._indexed_count = animation.frame_count
 
@@ -100,6 +109,11 @@ class VideoReader:
     def duration(self) -> Fraction:
         """Length in seconds: the file's own statement, else frames over rate."""
         return self._header_duration or Fraction(self.frame_count) / self.frame_rate
+
+    @property
+    def steady_rate(self) -> Fraction:
+        """The rate for a constant one: of most of the frames, where the rate varies."""
+        return usual_rate(self.frame_times, self.frame_rate) or self.frame_rate
 
     @cached_property
     def is_variable_rate(self) -> bool:
@@ -141,6 +155,12 @@ class VideoReader:
                 claimed,
                 start + count,
             )
+
+    @cached_property
+    def frame_times(self) -> list[Fraction]:
+        """When each frame is shown, seconds from the first; empty when the file does not say."""
+        ticks = self._frame_ticks
+        return [(tick - ticks[0]) * self.time_base for tick in ticks]
 
     @cached_property
     def _frame_ticks(self) -> list[int]:

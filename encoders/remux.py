@@ -1,39 +1,61 @@
-"""Put other sound under a video without touching its pictures: packets are copied as they are."""
+"""Copy a video's packets as they are, with other sound beside them."""
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from pathlib import Path
 
+import av
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..errors import EncodeError
 from .audio_codecs import audio_codec_for, encoded_rate
-from .audio_feed import AudioFeed
+from .audio_feed import AudioFeed, SoundFeed
 from .interfaces import EncodingConfig
 from .outputs import OutputFile, timescales_for
-from .presets import CONTAINERS
+from .presets import CONTAINERS, container_for
 from .sound import AudioTrack
+from .sound_packets import PacketFeed, SoundPackets
+from .streams import picture_stream
+from .timing import Section
 
 
-def copy_with_audio(
+def copy_pictures(
     pictures: InputContainer,
-    stream: VideoStream,
-    track: AudioTrack,
+    sound: AudioTrack | SoundPackets | None,
     *,
     output: Path,
-    container_name: str,
     config: EncodingConfig,
+    section: Section,
+    metadata: dict[str, str],
 ) -> int:
-    """Write the pictures' packets and the track to ``output``; return the number of packets."""
-    codec = audio_codec_for(config.audio_codec, container_name)
-    timescales = timescales_for(stream.average_rate, encoded_rate(track.sample_rate, codec))
+    """Write the pictures' packets and the sound to ``output``; return the number of packets."""
+    named = None if config.container == "auto" else config.container
+    holder = container_for(output.suffix, named)
+    muxer = CONTAINERS[holder].muxer
+    if not muxer or holder == "gif":
+        raise EncodeError(
+            f"Expected a container for copied pictures (mp4, mov, mkv, webm), got {holder}."
+        )
+    stream = picture_stream(pictures, Path(pictures.name).name)
+    codec = audio_codec_for(config.audio_codec, holder) if isinstance(sound, AudioTrack) else ""
+    rate = sound.sample_rate if sound is not None else None
+    if rate is not None and codec:
+        rate = encoded_rate(rate, codec)
     file = OutputFile(
-        output, CONTAINERS[container_name].muxer, dict(pictures.metadata), timescales=timescales
+        output,
+        muxer,
+        metadata,
+        timescales=timescales_for(stream.average_rate, rate),
+        overwrite=config.overwrite,
     )
     try:
-        count = _copy(pictures, stream, track, file.container, codec, config.audio_bitrate)
+        copied = _copied_stream(file.container, stream)
+        feed = _feed(file.container, sound, codec, config)
+        count = _copy(pictures, stream, copied, file.container, feed, config, section)
         file.finish()
     except (FFmpegError, OSError, ValueError) as error:
         explained = file.explained(error)
@@ -45,39 +67,73 @@ def copy_with_audio(
     return count
 
 
-def _copy(
-    pictures: InputContainer,
-    stream: VideoStream,
-    track: AudioTrack,
-    container: OutputContainer,
-    codec: str,
-    bitrate: int | None,
-) -> int:
+def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStream:
     try:
-        copied = container.add_stream_from_template(stream, opaque=True)
+        return container.add_stream_from_template(stream, opaque=True)
     except ValueError as error:
         raise EncodeError(
             f"Expected a container that holds {stream.codec_context.name}, got "
             f"{container.format.name}: use .mkv, or encode the video instead."
         ) from error
-    feed = AudioFeed(container, track, codec, bitrate=bitrate)
+
+
+def _feed(
+    container: OutputContainer,
+    sound: AudioTrack | SoundPackets | None,
+    codec: str,
+    config: EncodingConfig,
+) -> SoundFeed | None:
+    if sound is None:
+        return None
+    if isinstance(sound, SoundPackets):
+        return PacketFeed(container, sound)
+    return AudioFeed(
+        container, sound, codec, bitrate=config.audio_bitrate, channels=config.channels
+    )
+
+
+def _copy(
+    pictures: InputContainer,
+    stream: VideoStream,
+    copied: VideoStream,
+    container: OutputContainer,
+    feed: SoundFeed | None,
+    config: EncodingConfig,
+    section: Section,
+) -> int:
+    base = stream.time_base or Fraction(1, av.time_base)
     begin = stream.start_time or 0
-    count = 0
+    if section.start:
+        pictures.seek(begin + math.floor(section.start / base), stream=stream)
+    end = math.ceil(section.duration / base) if section.duration else None
+    step = 1 / (stream.average_rate or Fraction(25))
+    shift: int | None = None if section.start else begin
+    count, shown_until = 0, Fraction(0)
     for packet in pictures.demux(stream):
         if not packet.size:
             continue
-        # The copy starts at 0, where the new sound starts too.
         if packet.pts is None:
             packet.pts = packet.dts
-        packet.pts = None if packet.pts is None else packet.pts - begin
-        packet.dts = None if packet.dts is None else packet.dts - begin
-        time = packet.dts if packet.dts is not None else packet.pts
+        # The copy starts at 0, where the sound starts too.
+        if shift is None:
+            shift = packet.pts or 0
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        time = (packet.pts or 0) * base
+        if end is not None and packet.pts is not None and packet.pts >= end:
+            continue
+        if config.length == "shortest" and feed is not None and not feed.reaches(time + step / 2):
+            continue
         packet.stream = copied
+        decoded_at = (packet.dts if packet.dts is not None else packet.pts or 0) * base
         container.mux(packet)
         count += 1
-        if time is not None and time > 0 and stream.time_base is not None:
-            feed.advance(time * stream.time_base)
-    feed.finish()
+        shown_until = max(shown_until, time + step)
+        if feed is not None and decoded_at > 0:
+            feed.advance(decoded_at)
     if not count:
         raise EncodeError("Expected a video with at least one frame, found none.")
+    if feed is not None:
+        cuts = config.length in ("video", "shortest") and feed.reaches(shown_until + step)
+        feed.finish(shown_until if cuts else None)
     return count

@@ -71,12 +71,15 @@ def read_audio(
 
 def has_sound(container: InputContainer) -> bool:
     """Tell whether a file has an audio stream that can be decoded."""
-    return any(_decodable(stream) for stream in container.streams.audio)
+    return first_sound(container) is not None
 
 
-def _decodable(stream: AudioStream) -> bool:
-    context = stream.codec_context
-    return context is not None and bool(context.sample_rate)
+def first_sound(container: InputContainer) -> AudioStream | None:
+    """Return the first audio stream that can be decoded."""
+    for stream in container.streams.audio:
+        if stream.codec_context is not None and stream.codec_context.sample_rate:
+            return stream
+    return None
 
 
 def decode_audio(
@@ -91,7 +94,7 @@ def decode_audio(
         raise MediaError(
             f"Expected start and duration of 0 s or more, got {float(start)} and {float(duration)}."
         )
-    stream = next((s for s in container.streams.audio if _decodable(s)), None)
+    stream = first_sound(container)
     if stream is None:
         what = "a video without sound" if container.streams.video else "a file without sound"
         raise MediaError(f"Expected sound, {name!r} is {what}: choose a file with an audio track.")
@@ -127,7 +130,7 @@ def _on_time_line(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (position, block) without overlaps or holes, position in samples from time zero."""
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-    zero = _zero_time(container)
+    zero = zero_time(container)
     end = _end_position(stream, zero, rate)
     position = 0
     for time, block in _decoded(container, stream, name):
@@ -162,8 +165,8 @@ def _silence(
         position += count
 
 
-def _zero_time(container: InputContainer) -> Fraction | None:
-    """Return where the pictures begin; None for a file of sound (and perhaps a cover)."""
+def zero_time(container: InputContainer) -> Fraction | None:
+    """Return where the pictures begin, seconds; None for a file of sound, with a cover or not."""
     for stream in container.streams.video:
         if stream.disposition & stream.disposition.attached_pic:
             continue

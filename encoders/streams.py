@@ -164,6 +164,17 @@ def packet_rate(container: InputContainer, stream: VideoStream) -> Fraction | No
     return Fraction(count) / (ticks * stream.time_base) if ticks and stream.time_base else None
 
 
+def usual_rate(times: list[Fraction], average: Fraction) -> Fraction | None:
+    """Return the rate of the usual step, where it is a standard one above the average."""
+    steps = sorted(b - a for a, b in itertools.pairwise(times))
+    usual = steps[len(steps) // 2] if steps else Fraction(0)
+    if usual <= 0:
+        return None
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - 1 / usual))
+    close = abs(nearest * usual - 1) < Fraction(2, 100)
+    return nearest if close and nearest > average else None
+
+
 def varies(times: Iterable[Fraction]) -> bool:
     """Tell whether frames at these times (seconds, ascending) come at a varying rate."""
     steps = [b - a for a, b in itertools.pairwise(times)]

@@ -15,24 +15,28 @@ from av.video.stream import VideoStream
 
 from ..errors import EncodeError
 from .audio_codecs import audio_codec_for, encoded_rate
-from .audio_feed import AudioFeed
-from .color import BT709, RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, is_rgb
+from .audio_feed import AudioFeed, SoundFeed
+from .color import RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, coding_of, is_rgb
 from .outputs import MOV_FAMILY, OutputFile, timescales_for
 from .plan import EncodePlan
 from .presets import CONTAINERS
 from .sound import AudioTrack
+from .sound_packets import PacketFeed, SoundPackets
 
 
 class StreamTarget:
     """Encodes pictures and sound into a container of FFmpeg's. Raises EncodeError."""
 
-    def __init__(self, plan: EncodePlan, track: AudioTrack | None) -> None:
+    def __init__(self, plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> None:
         self._plan = plan
-        self.sound: AudioFeed | None = None
+        self.sound: SoundFeed | None = None
         self._video: VideoStream | None = None
-        self._convert = FrameConverter(*plan.size, plan.pixel_format)
-        codec = audio_codec_for(plan.config.audio_codec, plan.container) if track else ""
-        rate = encoded_rate(track.sample_rate, codec) if track else None
+        self._convert = FrameConverter(*plan.size, plan.pixel_format, plan.colors)
+        encoded = isinstance(track, AudioTrack)
+        codec = audio_codec_for(plan.config.audio_codec, plan.container) if encoded else ""
+        rate = track.sample_rate if track is not None else None
+        if rate is not None and encoded:
+            rate = encoded_rate(rate, codec)
         self._output = OutputFile(
             plan.path,
             CONTAINERS[plan.container].muxer,
@@ -42,7 +46,9 @@ class StreamTarget:
         )
         with self._explained():
             self._video = self._add_video(self._output.container)
-            if track is not None:
+            if isinstance(track, SoundPackets):
+                self.sound = PacketFeed(self._output.container, track)
+            elif track is not None:
                 self.sound = AudioFeed(
                     self._output.container,
                     track,
@@ -56,6 +62,10 @@ class StreamTarget:
     def add(self, picture: np.ndarray, tick: int) -> None:
         """Encode a picture, uint8 or uint16 (H, W, C), shown from that tick of the time base."""
         self.add_frame(self._convert(picture), tick)
+
+    def add_decoded(self, frame: av.VideoFrame, tick: int) -> None:
+        """Encode a decoded frame, scaled to the plan's size; it stays luma and chroma."""
+        self.add_frame(self._convert.convert(frame, coding_of(frame)), tick)
 
     def add_frame(self, frame: av.VideoFrame, tick: int) -> None:
         """Encode a frame that already has the plan's format, size and colours."""
@@ -109,10 +119,10 @@ class StreamTarget:
         context.pix_fmt = plan.pixel_format
         context.time_base = plan.time_base
         rgb = is_rgb(plan.pixel_format)
-        context.colorspace = SPC_RGB if rgb else BT709
+        context.colorspace = SPC_RGB if rgb else plan.colors.matrix
         context.color_range = RANGE_FULL if rgb else RANGE_LIMITED
-        context.color_primaries = BT709
-        context.color_trc = BT709
+        context.color_primaries = plan.colors.primaries
+        context.color_trc = plan.colors.transfer
         if plan.spec.tag and plan.container in MOV_FAMILY:
             context.codec_tag = plan.spec.tag
         return stream

@@ -14,14 +14,15 @@ import numpy as np
 from ..errors import EncodeError
 from ..media import AudioClip
 from .animation import GifTarget, WebpTarget
-from .audio_feed import AudioFeed
-from .color import to_integers
+from .audio_feed import SoundFeed
+from .color import Colors, to_integers
 from .fitting import Fitter
 from .interfaces import EncodingConfig
 from .plan import EncodePlan, make_plan
 from .png_sequence import PngTarget
 from .resampling import track_of
 from .sound import AudioTrack
+from .sound_packets import SoundPackets
 from .video_stream import StreamTarget
 
 logger = logging.getLogger("avatarvideo.encoders.writer")
@@ -32,7 +33,7 @@ WHITE = 255
 class Target(Protocol):
     """What pictures are written into: a container of FFmpeg's, a GIF, a folder of PNGs."""
 
-    sound: AudioFeed | None
+    sound: SoundFeed | None
 
     def add(self, picture: np.ndarray, tick: int) -> None:
         """Write a picture, shown from that tick of the plan's time base."""
@@ -65,14 +66,16 @@ class VideoWriter:
         height: int,
         frame_rate: Fraction,
         config: EncodingConfig | None = None,
-        audio: AudioClip | AudioTrack | None = None,
+        audio: AudioClip | AudioTrack | SoundPackets | None = None,
         metadata: dict[str, str] | None = None,
         container: str | None = None,
         time_base: Fraction | None = None,
+        source_colors: Colors | None = None,
     ) -> None:
         """width, height: pixels of the frames given. container: None takes the file's suffix.
 
         time_base: what ``write``'s times are rounded to, seconds; None for a constant rate.
+        source_colors: see ``make_plan``.
         """
         self.config = config or EncodingConfig()
         self.plan = make_plan(
@@ -83,6 +86,7 @@ class VideoWriter:
             metadata=metadata,
             container=container,
             time_base=time_base,
+            source_colors=source_colors,
         )
         self.frame_count = 0
         self._source_size = (width, height)
@@ -111,6 +115,13 @@ class VideoWriter:
     def frame_rate(self) -> Fraction:
         """Frames a second."""
         return self.plan.frame_rate
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds of pictures written so far."""
+        if not self.frame_count:
+            return Fraction(0)
+        return self._tick * self.plan.time_base + 1 / self.frame_rate
 
     def __enter__(self) -> VideoWriter:
         self._target = open_target(self.plan, self._track)
@@ -154,12 +165,17 @@ class VideoWriter:
         to_integers(np.ascontiguousarray(frame), self._integers)
         self._add(self._prepared(self._integers), time)
 
-    def write_frame(self, frame: av.VideoFrame, time: Fraction | None = None) -> None:
-        """Add a decoded frame that already has the plan's pixel format, size and colours."""
+    def takes_decoded(self) -> bool:
+        """Tell whether ``write_decoded`` can be used: without a way through RGB."""
+        fitted = self.plan.placement.scaled == self.plan.placement.canvas
+        return fitted and self.plan.channels == 3 and isinstance(self._target, StreamTarget)
+
+    def write_decoded(self, frame: av.VideoFrame, time: Fraction | None = None) -> None:
+        """Add a decoded, upright frame of the source's size."""
         target = self._open_target()
         if not isinstance(target, StreamTarget):
             raise EncodeError(f"Expected pictures for {self.plan.container}, got a coded frame.")
-        target.add_frame(frame, self._next_tick(time))
+        target.add_decoded(frame, self._next_tick(time))
         self.frame_count += 1
 
     def sound_is_over(self) -> bool:
@@ -172,7 +188,7 @@ class VideoWriter:
         holds = self.config.length in ("audio", "freeze")
         return holds and self._sound() is not None and self._sound_reaches_next_frame()
 
-    def _sound(self) -> AudioFeed | None:
+    def _sound(self) -> SoundFeed | None:
         return self._target.sound if self._target is not None else None
 
     def _sound_reaches_next_frame(self) -> bool:
@@ -184,7 +200,7 @@ class VideoWriter:
     def _sound_end(self, target: Target) -> Fraction | None:
         if self.config.length not in ("video", "shortest") or target.sound is None:
             return None
-        end = (self._tick * self.plan.time_base) + 1 / self.frame_rate
+        end = self.duration
         # Less than a frame's difference is rounding of the frame count, and cutting would click.
         return end if target.sound.reaches(end + 1 / self.frame_rate) else None
 
@@ -214,10 +230,10 @@ class VideoWriter:
         return self._tick
 
 
-def open_target(plan: EncodePlan, track: AudioTrack | None) -> Target:
+def open_target(plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> Target:
     """Return what the plan's pictures are written into, opened."""
     if plan.container == "png":
-        return PngTarget(plan, track)
+        return PngTarget(plan, None if isinstance(track, SoundPackets) else track)
     if plan.container in _ANIMATIONS:
         if track is not None:
             logger.warning("%s: a %s has no sound", plan.path.name, plan.container)

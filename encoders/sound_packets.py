@@ -1,0 +1,107 @@
+"""Sound copied from one file into another as it is, packet by packet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+
+from .audio_codecs import AUDIO_CODECS, audio_codec_for
+from .interfaces import EncodingConfig
+from .outputs import MOV_FAMILY
+from .presets import CONTAINERS
+from .sound import first_sound, zero_time
+
+
+@dataclass(frozen=True, eq=False)
+class SoundPackets:
+    """The sound of an open file, to be copied. zero: seconds, what becomes time 0."""
+
+    container: InputContainer
+    stream: AudioStream
+    zero: Fraction
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.stream.codec_context.sample_rate
+
+
+def copyable_sound(
+    container: InputContainer, config: EncodingConfig, container_name: str
+) -> SoundPackets | None:
+    """Return a file's sound for copying, None where it has to be encoded again.
+
+    It is copied when the target plays that codec anyway, nothing about the sound is to change and
+    its exact end survives: within one family of containers, or where every packet is whole.
+    Codec "copy" asks for it even so; up to a packet of silence may then follow the end.
+    """
+    stream = first_sound(container)
+    asks_for_change = config.audio_bitrate or config.channels or config.length != "keep"
+    if stream is None or asks_for_change or CONTAINERS[container_name].copies == ():
+        return None
+    name = stream.codec_context.name
+    codec = next((c for c, spec in AUDIO_CODECS.items() if name in spec.decoders), None)
+    wanted = config.audio_codec
+    if codec not in CONTAINERS[container_name].copies:
+        return None
+    if wanted != "auto" and audio_codec_for(wanted, container_name) != codec:
+        return None
+    in_mov, to_mov = "mp4" in container.format.name, container_name in MOV_FAMILY
+    if AUDIO_CODECS[codec].lossy and in_mov != to_mov and config.codec != "copy":
+        return None
+    zero = zero_time(container)
+    if zero is None:
+        zero = (stream.start_time or 0) * (stream.time_base or Fraction(0))
+    return SoundPackets(container, stream, zero)
+
+
+class PacketFeed:
+    """Copies sound beside the pictures, as far as they have come; see AudioFeed."""
+
+    def __init__(self, container: OutputContainer, source: SoundPackets) -> None:
+        self._container = container
+        self._copied = container.add_stream_from_template(source.stream, opaque=True)
+        base = source.stream.time_base or Fraction(1, source.sample_rate)
+        self._base = base
+        self._shift = math.floor(source.zero / base)
+        self._packets = source.container.demux(source.stream)
+        self._next: av.Packet | None = None
+        self._done = False
+
+    def reaches(self, seconds: Fraction) -> bool:
+        """Tell whether there is sound after that time."""
+        packet = self._peek()
+        return packet is not None and (packet.pts or 0) * self._base > seconds
+
+    def advance(self, seconds: Fraction) -> None:
+        """Copy what is heard up to that time."""
+        while (packet := self._peek()) is not None:
+            if (packet.pts or 0) * self._base >= seconds:
+                return
+            self._write(packet)
+
+    def finish(self, end: Fraction | None = None) -> None:
+        """Copy the rest."""
+        while (packet := self._peek()) is not None:
+            self._write(packet)
+
+    def _peek(self) -> av.Packet | None:
+        while self._next is None and not self._done:
+            packet = next(self._packets, None)
+            if packet is None:
+                self._done = True
+            elif packet.size and packet.pts is not None:
+                packet.pts -= self._shift
+                packet.dts = packet.pts
+                self._next = packet
+        return self._next
+
+    def _write(self, packet: av.Packet) -> None:
+        self._next = None
+        packet.stream = self._copied
+        self._container.mux(packet)

@@ -1,0 +1,106 @@
+"""Which picture is shown when: sections of a file, and constant from varying rates."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeVar
+
+import av
+
+from ..errors import MediaError
+from .reader import VideoReader
+
+# Containers that count in milliseconds put a frame a little before or after its time.
+ROUNDING = Fraction(2, 1000)
+
+Picture = TypeVar("Picture")
+Timed = tuple[Fraction, Picture]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a file, in seconds from its first picture; a duration of 0 means to the end."""
+
+    start: Fraction = Fraction(0)
+    duration: Fraction = Fraction(0)
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.duration < 0:
+            raise MediaError(
+                f"Expected start and duration of 0 s or more, got {float(self.start)} and "
+                f"{float(self.duration)}."
+            )
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.start and not self.duration
+
+
+WHOLE = Section()
+
+
+def timed_frames(
+    reader: VideoReader, section: Section = WHOLE
+) -> Generator[Timed[av.VideoFrame], None, None]:
+    """Yield (seconds from the section's start, decoded frame).
+
+    The frame that is shown when the section begins comes first, at time 0.
+    """
+    times = reader.frame_times if reader.is_variable_rate else []
+    first = _frame_at(section.start, times, reader)
+    end = section.start + section.duration if section.duration else None
+    shown = 0
+    for index, frame in enumerate(reader.decoded(first), first):
+        time = times[index] if index < len(times) else index / reader.frame_rate
+        if end is not None and time >= end - ROUNDING:
+            break
+        shown += 1
+        yield max(Fraction(0), time - section.start), frame
+    if not shown:
+        raise MediaError(
+            f"Expected pictures after {float(section.start):.2f} s, {reader.path.name!r} ends "
+            f"before, at {float(reader.duration):.2f} s."
+        )
+
+
+def _frame_at(time: Fraction, times: list[Fraction], reader: VideoReader) -> int:
+    if times:
+        return max(0, bisect.bisect_right(times, time + ROUNDING) - 1)
+    return max(0, math.floor((time + ROUNDING) * reader.frame_rate))
+
+
+def section_end(reader: VideoReader, section: Section) -> Fraction:
+    """Return how long a section lasts, seconds, as far as the file reaches."""
+    end = reader.duration
+    if reader.is_variable_rate and reader.frame_times:
+        # Some files with a varying rate state less than their last frame's time.
+        end = max(end, reader.frame_times[-1] + 1 / reader.steady_rate)
+    left = max(Fraction(0), end - section.start)
+    return min(left, section.duration) if section.duration else left
+
+
+def at_constant_rate(
+    frames: Iterable[Timed[Picture]], rate: Fraction, end: Fraction
+) -> Iterator[Picture]:
+    """Yield pictures at a constant rate: each moment shows what the source shows then.
+
+    end: when the last picture's time is over, seconds. Pictures are repeated or left out, never
+    blended.
+    """
+    count = 0
+    held: Picture | None = None
+    for time, picture in frames:
+        while held is not None and count / rate < time - ROUNDING:
+            yield held
+            count += 1
+        held = picture
+    if held is None:
+        return
+    wanted = max(count + 1 if count == 0 else count, round(end * rate))
+    while count < wanted:
+        yield held
+        count += 1

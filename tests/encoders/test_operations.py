@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
+from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.operations import replace_audio, transcode
+from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.timing import Section, at_constant_rate
+from avatarvideo.errors import EncodeError, MediaError
+from avatarvideo.media import AudioClip
+
+MakeVideo = Callable[..., Path]
+Pictures = Callable[..., list[np.ndarray]]
+Tone = Callable[..., AudioClip]
+FAST = EncodingConfig(quality="fast")
+
+
+def _fast(**options: object) -> EncodingConfig:
+    return EncodingConfig(quality="fast", **options)  # pyright: ignore[reportArgumentType]
+
+
+def _hashes(path: Path, kind: str = "video") -> list[str]:
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        return [hashlib.sha256(bytes(p)).hexdigest() for p in container.demux(stream) if p.size]
+
+
+def _numbered(count: int) -> list[np.ndarray]:
+    """Frames with their number in black and white stripes, eight bits."""
+    bits = [[255 * (index >> bit & 1) for bit in range(8)] for index in range(count)]
+    rows = [np.repeat(np.array(row, np.uint8), 8) for row in bits]
+    return [np.ascontiguousarray(np.broadcast_to(r[None, :, None], (48, 64, 3))) for r in rows]
+
+
+def _numbers(path: Path) -> list[int]:
+    stripes = (frame.reshape(48, 8, 8, 3).mean((0, 2, 3)) for frame in VideoReader(path).frames())
+    return [sum(int(mean > 128) << bit for bit, mean in enumerate(row)) for row in stripes]
+
+
+def test_trim_takes_exactly_those_frames(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    encode_frames(_numbered(100), source, frame_rate=Fraction(25), config=FAST)
+
+    result = FFmpegEncoder().trim(
+        source, tmp_path / "out.mp4", Fraction(2), Fraction(1, 2), config=_fast(crf=10)
+    )
+
+    assert result.success, result.error
+    assert _numbers(tmp_path / "out.mp4") == list(range(50, 62)) + [62][: result.frame_count - 12]
+    assert result.frame_count in (12, 13)
+
+
+def test_trim_takes_the_same_part_of_the_sound(
+    tmp_path: Path, make_video: MakeVideo, tone: Tone
+) -> None:
+    source = make_video(tmp_path / "in.mkv", 50, audio=tone(96000, 48000))
+
+    FFmpegEncoder().trim(source, tmp_path / "out.mkv", Fraction(1, 2), Fraction(1))
+
+    whole, part = read_audio(source).samples, read_audio(tmp_path / "out.mkv").samples
+    assert np.array_equal(part, whole[:, 24000:72000])
+
+
+def test_trim_past_the_end_says_where_the_end_is(tmp_path: Path, make_video: MakeVideo) -> None:
+    source = make_video(tmp_path / "in.mp4", 25)
+
+    result = FFmpegEncoder().trim(source, tmp_path / "out.mp4", Fraction(5))
+
+    assert "ends before, at 1.00 s" in (result.error or "")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_copy_keeps_every_packet(tmp_path: Path, make_video: MakeVideo, tone: Tone) -> None:
+    source = make_video(tmp_path / "in.mp4", 30, audio=tone(19200))
+
+    for suffix in ("mp4", "mov", "mkv"):
+        output = tmp_path / f"out.{suffix}"
+        result = FFmpegEncoder().encode(source, output, EncodingConfig(codec="copy"))
+
+        assert result.success, result.error
+        assert (result.encoder, result.frame_count) == ("copy", 30)
+        assert _hashes(output) == _hashes(source)
+        assert _hashes(output, "audio") == _hashes(source, "audio")
+
+
+def test_resize_to_its_own_size_copies(tmp_path: Path, make_video: MakeVideo) -> None:
+    source = make_video(tmp_path / "in.mp4")
+
+    result = FFmpegEncoder().resize(source, tmp_path / "out.mp4", 64, 48)
+
+    assert result.encoder == "copy"
+    assert _hashes(tmp_path / "out.mp4") == _hashes(source)
+
+
+@pytest.mark.parametrize(
+    ("fit", "size"),
+    [("contain", (100, 76)), ("pad", (100, 100)), ("cover", (100, 100)), ("stretch", (100, 100))],
+)
+def test_every_fit_gives_its_size_and_shape(
+    tmp_path: Path, fit: str, size: tuple[int, int]
+) -> None:
+    frame = np.full((48, 64, 3), 40, np.uint8)
+    cv2.circle(frame, (32, 24), 12, (250, 250, 250), -1)
+    source = tmp_path / "in.mkv"
+    encode_frames([frame] * 2, source, frame_rate=Fraction(25), config=_fast(crf=5))
+
+    result = FFmpegEncoder().resize(source, tmp_path / "o.mkv", 100, 100, _fast(fit=fit, crf=5))
+
+    assert result.resolution == size
+    shown = next(VideoReader(tmp_path / "o.mkv").frames())
+    ys, xs = np.nonzero(shown[..., 0] > 145)
+    width, height = np.ptp(xs) + 1, np.ptp(ys) + 1
+    expected = {"contain": (39, 39), "pad": (39, 39), "cover": (52, 52), "stretch": (39, 52)}[fit]
+    assert abs(width - expected[0]) <= 2
+    assert abs(height - expected[1]) <= 2
+    assert abs((xs.min() + xs.max()) / 2 - (size[0] - 1) / 2) <= 1.5
+    assert abs((ys.min() + ys.max()) / 2 - (size[1] - 1) / 2) <= 1.5
+    assert (shown[0, 0].max() < 10) == (fit == "pad")
+
+
+def test_one_side_follows_from_the_other(tmp_path: Path, make_video: MakeVideo) -> None:
+    source = make_video(tmp_path / "in.mp4")
+
+    assert FFmpegEncoder().resize(source, tmp_path / "o.mp4", 32, 0).resolution == (32, 24)
+    assert FFmpegEncoder().resize(source, tmp_path / "o.mp4", 0, 96).resolution == (128, 96)
+
+
+def test_pictures_do_not_go_through_rgb_needlessly(tmp_path: Path, make_video: MakeVideo) -> None:
+    source = make_video(tmp_path / "in.mkv", 5, config=_fast(crf=0))
+    lossless = _fast(crf=0)
+
+    transcode(source, tmp_path / "out.mkv", lossless)
+
+    for a, b in zip(
+        VideoReader(source).decoded(), VideoReader(tmp_path / "out.mkv").decoded(), strict=True
+    ):
+        assert np.array_equal(a.to_ndarray(), b.to_ndarray())
+
+
+@pytest.mark.parametrize("length", ["keep", "video", "audio", "shortest", "freeze"])
+@pytest.mark.parametrize("seconds", [1, 3])
+def test_length_policies(tmp_path: Path, tone: Tone, length: str, seconds: int) -> None:
+    sound = tone(16000 * seconds)
+    source = tmp_path / "in.mp4"
+    encode_frames(_numbered(50), source, frame_rate=Fraction(25), config=FAST)
+    expected = {
+        ("keep", 1): (50, 16000),
+        ("keep", 3): (50, 48000),
+        ("video", 1): (50, 16000),
+        ("video", 3): (50, 32000),
+        ("audio", 1): (25, 16000),
+        ("audio", 3): (75, 48000),
+        ("shortest", 1): (25, 16000),
+        ("shortest", 3): (50, 32000),
+        ("freeze", 1): (50, 16000),
+        ("freeze", 3): (75, 48000),
+    }[length, seconds]
+    config = _fast(length=length, crf=10)
+
+    encode_frames(
+        _numbered(50), tmp_path / "a.mkv", frame_rate=Fraction(25), config=config, audio=sound
+    )
+    transcode(source, tmp_path / "b.mkv", config, audio=sound)
+
+    for name in ("a.mkv", "b.mkv"):
+        numbers = _numbers(tmp_path / name)
+        assert len(numbers) == expected[0]
+        assert numbers == [min(n, 49) for n in range(expected[0])]
+        assert read_audio(tmp_path / name).samples.shape[1] == expected[1]
+
+
+@pytest.mark.parametrize(
+    ("length", "samples", "count"), [("video", 32000, 50), ("shortest", 16000, 25)]
+)
+def test_lengths_where_pictures_are_copied(
+    tmp_path: Path, make_video: MakeVideo, tone: Tone, length: str, samples: int, count: int
+) -> None:
+    source = make_video(tmp_path / "in.mp4", 50)
+    seconds = 3 if length == "video" else 1
+
+    replace_audio(source, tone(16000 * seconds), tmp_path / "o.mp4", _fast(length=length))
+
+    assert read_audio(tmp_path / "o.mp4").samples.shape[1] == samples
+    assert VideoReader(tmp_path / "o.mp4").frame_count == count
+
+
+def test_holding_a_picture_needs_encoding(
+    tmp_path: Path, make_video: MakeVideo, tone: Tone
+) -> None:
+    source = make_video(tmp_path / "in.mp4")
+
+    with pytest.raises(EncodeError, match="only encoding again can hold a picture"):
+        replace_audio(source, tone(16000), tmp_path / "o.mp4", _fast(length="freeze"))
+
+
+def test_mixing_adds_the_waves(tmp_path: Path, make_video: MakeVideo, tone: Tone) -> None:
+    own, added = tone(32000, 16000), tone(48000, 16000)
+    source = make_video(tmp_path / "in.mkv", 50, audio=own)
+
+    replace_audio(source, added, tmp_path / "o.mkv", FAST, mix=True)
+
+    expected = added.samples.copy()
+    expected[:, :32000] += own.samples
+    mixed = read_audio(tmp_path / "o.mkv").samples
+    assert mixed.shape == expected.shape
+    assert np.abs(mixed - np.clip(expected, -1, 1)).max() < 1e-6
+
+
+def test_mixing_different_rates_keeps_both_in_place(
+    tmp_path: Path, make_video: MakeVideo, tone: Tone
+) -> None:
+    source = make_video(tmp_path / "in.mkv", 50, audio=tone(32000, 16000))
+
+    replace_audio(source, tone(96000, 48000, 2), tmp_path / "o.mkv", FAST, mix=True)
+
+    mixed = read_audio(tmp_path / "o.mkv")
+    assert (mixed.sample_rate, mixed.samples.shape) == (48000, (2, 96000))
+
+
+def test_sound_of_the_same_kind_is_copied(
+    tmp_path: Path, make_video: MakeVideo, tone: Tone
+) -> None:
+    source = make_video(tmp_path / "in.mp4", 50)
+    sound = make_video(tmp_path / "sound.mp4", 2, audio=tone(32000))
+
+    FFmpegEncoder().add_audio(source, sound, tmp_path / "o.mp4")
+    FFmpegEncoder().encode(tmp_path / "o.mp4", tmp_path / "again.mp4", FAST)
+
+    assert _hashes(tmp_path / "o.mp4", "audio") == _hashes(sound, "audio")
+    assert _hashes(tmp_path / "again.mp4", "audio") == _hashes(sound, "audio")
+    assert read_audio(tmp_path / "again.mp4").samples.shape[1] == 32000
+
+
+def _with_varying_rate(ffmpeg: str, source: Path, output: Path) -> None:
+    # Two seconds at 25, then every third frame only.
+    pick = "select=not(mod(n\\,3))+lt(n\\,50)"
+    command = [ffmpeg, "-v", "error", "-i", source, "-vf", pick, "-vsync", "vfr", output]
+    subprocess.run(list(map(str, command)), check=True)
+
+
+def test_varying_rate_is_kept_or_made_steady(tmp_path: Path, ffmpeg: str) -> None:
+    steady, varying = tmp_path / "in.mp4", tmp_path / "vfr.mp4"
+    encode_frames(_numbered(110), steady, frame_rate=Fraction(25), config=_fast(crf=5))
+    _with_varying_rate(ffmpeg, steady, varying)
+    shown = [*range(50), *range(51, 110, 3)]
+
+    kept = transcode(varying, tmp_path / "keep.mp4", _fast(variable_rate="keep", crf=5))
+    made = transcode(varying, tmp_path / "cfr.mp4", _fast(crf=5))
+
+    assert kept.frame_count == len(shown)
+    assert VideoReader(tmp_path / "keep.mp4").frame_times == VideoReader(varying).frame_times
+    assert probe(tmp_path / "keep.mp4").is_variable_rate
+    assert not probe(tmp_path / "cfr.mp4").is_variable_rate
+    assert made.frame_rate == 25
+    held = [max(n for n in shown if n <= moment) for moment in range(made.frame_count)]
+    assert _numbers(tmp_path / "cfr.mp4") == held
+    assert abs(made.frame_count - 110) <= 2
+
+
+def test_another_rate_shows_what_the_source_shows_then(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    encode_frames(_numbered(50), source, frame_rate=Fraction(25), config=_fast(crf=5))
+
+    transcode(source, tmp_path / "o.mp4", _fast(fps=10, crf=5))
+
+    assert _numbers(tmp_path / "o.mp4") == [int(n * 2.5) for n in range(20)]
+
+
+def test_constant_rate_repeats_and_leaves_out() -> None:
+    frames = [(Fraction(0), "a"), (Fraction(1, 10), "b"), (Fraction(5, 10), "c")]
+
+    assert "".join(at_constant_rate(frames, Fraction(10), Fraction(8, 10))) == "abbbbccc"
+    assert "".join(at_constant_rate(frames, Fraction(5), Fraction(8, 10))) == "abbc"
+    assert "".join(at_constant_rate(frames[:1], Fraction(25), Fraction(0))) == "a"
+
+
+def test_metadata_survives_and_can_be_dropped(
+    tmp_path: Path, make_video: MakeVideo, tone: Tone
+) -> None:
+    tags = {"workflow": '{"a": 1}', "comment": "AI-generated video"}
+    source = make_video(tmp_path / "in.mp4", metadata=tags)
+
+    FFmpegEncoder().add_audio(
+        source, make_video(tmp_path / "s.mkv", audio=tone(9000)), tmp_path / "o.mkv"
+    )
+    FFmpegEncoder().encode(tmp_path / "o.mkv", tmp_path / "p.mp4", FAST)
+    FFmpegEncoder().encode(source, tmp_path / "q.mp4", _fast(save_metadata=False))
+
+    assert tags.items() <= probe(tmp_path / "p.mp4").metadata.items()
+    assert not tags.keys() & probe(tmp_path / "q.mp4").metadata.keys()
+
+
+def test_hdr_stays_hdr_where_it_can(tmp_path: Path, ffmpeg: str) -> None:
+    source = tmp_path / "hdr.mkv"
+    params = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:range=limited:log-level=none"
+    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x64:d=0.2", "-c:v"]
+    command += ["libx265", "-pix_fmt", "yuv420p10le", "-x265-params", params, str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+
+    kept = transcode(source, tmp_path / "a.mkv", _fast(codec="h265", bit_depth=10))
+    lost = transcode(source, tmp_path / "b.mp4", FAST)
+
+    info = probe(tmp_path / "a.mkv")
+    assert info.is_hdr
+    assert (info.color_matrix, info.color_primaries, info.color_transfer) == (
+        "bt2020nc",
+        "bt2020",
+        "pq",
+    )
+    assert kept.plan.notes == ()
+    assert "will look pale" in lost.plan.notes[0]
+
+
+def test_a_name_that_is_taken_may_be_refused(tmp_path: Path, make_video: MakeVideo) -> None:
+    source = make_video(tmp_path / "in.mp4")
+    (tmp_path / "out.mp4").write_bytes(b"older")
+
+    result = FFmpegEncoder().encode(source, tmp_path / "out.mp4", _fast(overwrite=False))
+
+    assert "'out.mp4' is taken" in (result.error or "")
+    assert (tmp_path / "out.mp4").read_bytes() == b"older"
+
+
+def test_sections_may_not_be_negative() -> None:
+    with pytest.raises(MediaError, match="0 s or more"):
+        Section(Fraction(-1))
