@@ -10,7 +10,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -20,22 +19,37 @@ import numpy as np
 
 from ..encoders.ffmpeg import encode_frames
 from ..encoders.interfaces import EncodingConfig
-from ..errors import AvatarVideoError, Cancelled, CheckpointError, MediaError, NoFaceError
-from ..host import Host, current_host
+from ..errors import (
+    AvatarVideoError,
+    Cancelled,
+    CheckpointError,
+    DeviceMemoryError,
+    MediaError,
+    NoFaceError,
+)
+from ..host import POLL_SECONDS, Host, current_host
 from ..inputs import load_avatar, load_speech
-from ..media import AudioClip, Avatar, FaceLocation, LipCorners, Mel, frame_count_for
-from ..system_memory import peak_memory
+from ..media import AudioClip, Avatar, Box, FaceLocation, LipCorners, Mel, frame_count_for
 from .face.locate import locate_face
 from .fallback.driver import mouth_motion
 from .fallback.playback import PuppetPlayback, track_lips
 from .fallback.puppet import Puppet
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
+from .job import Job
 from .model_search import MissingFiles, find
-from .residency import VRAMManager
+from .models import ModelFiles, ModelSource
+from .pipeline import Spoken, speak, total_steps
+from .prepared import PreparedCache
+from .report import Made, ranges, report_of
+from .residency import Ladder, VRAMManager, dtype_for
 from .source_frames import read_frames, source_indices
+from .worker import Work
 
 log = logging.getLogger("avatarvideo.musetalk.engine")
 
+__all__ = ["LipSyncRun", "MuseTalkLipSync", "ranges"]
+
+PREPARED = "musetalk avatars"  # our entry among what the host keeps between runs
 REPORT_TAG = "avatarvideo"  # the tag of a video file that says which mode made it
 
 
@@ -72,6 +86,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
     config: options that every run starts from, by the names of LipSyncConfig.
     vram_manager: answers what fits on the device; None makes one for the host's device.
     host: folders, progress and cancel; None takes the current one.
+    models: networks to use instead of the files that are found.
+    cache_directory: where prepared avatars are kept between processes; None keeps them in memory.
     """
 
     def __init__(
@@ -79,10 +95,17 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         config: Mapping[str, Any] | None = None,
         vram_manager: VRAMManager | None = None,
         host: Host | None = None,
+        *,
+        models: ModelSource | None = None,
+        cache_directory: Path | None = None,
     ) -> None:
         self._defaults = LipSyncConfig(**(config or {}))
         self._host = host or current_host()
-        self._vram = vram_manager or VRAMManager(self._host.device())
+        self._models = models
+        self._cache_directory = cache_directory
+        self._vram = vram_manager or VRAMManager(
+            self._host.device(), free_bytes=self._host.free_memory
+        )
 
     def get_supported_formats(self) -> dict[str, list[str]]:
         """Return the file extensions accepted: keys "image", "video", "audio" and "output"."""
@@ -187,13 +210,10 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             source_rate=avatar.frame_rate,
             loop=options.loop,
         )
-        plan = _Plan(avatar, mel, options, mask, frame_rate, indices)
-        with plan.timed("locate"):
-            location = _locate(plan)
-        self._host.check_cancelled()
-        mode, reason = self._choose_mode(plan, location)
+        job = Job(avatar, mel, options, frame_rate, indices, mask)
+        ladder = Ladder(self._vram, options.quality)
+        mode, reason, location, made = self._made(job, ladder)
         log.info("mode %s: %s", mode, reason)
-        made = self._puppet(plan, location) if mode == "puppet" else _static(plan)
         return LipSyncRun(
             open_frames=made.open_frames,
             frame_count=count,
@@ -203,79 +223,120 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             mode=mode,
             clip=mel.clip,
             mask=made.mask,
-            report=_report(plan, location, mode, reason, made),
+            report=report_of(job, location, mode, reason, made, ladder.steps),
+            release=made.release,
         )
 
-    def _choose_mode(self, plan: _Plan, location: FaceLocation) -> tuple[str, str]:
-        wanted = plan.options.mode
+    def _made(self, job: Job, ladder: Ladder) -> tuple[str, str, FaceLocation, Made]:
+        """Return the best possible mode, why it was taken, where the face is, and what it made."""
+        wanted = job.options.mode
+        why_not = "a puppet was asked for"
+        if wanted in ("auto", "musetalk"):
+            spoken, why_not = self._spoken(job, ladder)
+            if spoken is not None:
+                return "musetalk", why_not, _location_of(spoken), _made_of(spoken)
+        with job.timed("locate"):
+            location = _locate(job)
+        self._host.check_cancelled()
         if wanted == "static":
-            return "static", "a still picture was asked for"
-        if wanted == "musetalk":
-            raise CheckpointError(self._missing_files(plan.options))
-        missing = "MuseTalk's files are not installed"
+            return "static", "a still picture was asked for", location, _static(job)
+        reason = f"{why_not}; {location.reason}"
         if location.lips is not None:
-            why = "a puppet was asked for" if wanted == "puppet" else missing
-            return "puppet", f"{why}; {location.reason}"
+            return "puppet", reason, location, self._puppet(job, location)
         if wanted == "puppet":
             raise NoFaceError(
                 f"Expected lips to move, but {location.reason}: give the two lip corners "
                 '("mouth") or choose the mode static.'
             )
-        return "static", f"{missing}; {location.reason}"
+        return "static", reason, location, _static(job)
 
-    def _missing_files(self, options: LipSyncConfig) -> str:
-        found = find(options.model, self._host.model_directories)
-        return found.message if isinstance(found, MissingFiles) else ""
-
-    def _puppet(self, plan: _Plan, location: FaceLocation) -> _Made:
-        last = int(plan.indices.max()) + 1
-        with plan.timed("track"), self._host.progress(last, "Following the lips") as bar:
-            shapes = track_lips(plan.avatar, location, last, on_frame=bar.update)
-        with plan.timed("driver"):
-            motion = mouth_motion(
-                plan.mel.speech, frame_rate=plan.frame_rate, frame_count=plan.indices.size
-            )
-        playback = PuppetPlayback(plan.avatar, plan.indices, motion, shapes, plan.mask)
-        assert location.lips is not None
-        reach = Puppet(plan.avatar.first_frame(), location.lips).mask()
-        mask = reach if plan.mask is None else reach * plan.mask
-        return _Made(playback.frames, mask, playback.passed_through())
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What one run works on, and how long its stages took."""
-
-    avatar: Avatar
-    mel: Mel
-    options: LipSyncConfig
-    mask: np.ndarray | None
-    frame_rate: Fraction
-    indices: np.ndarray
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
+    def _spoken(self, job: Job, ladder: Ladder) -> tuple[Spoken | None, str]:
+        """Return what MuseTalk made, or None where auto goes on without it; and why."""
+        only = job.options.mode == "musetalk"
+        source = self._source(job.options)
+        if isinstance(source, MissingFiles):
+            if only:
+                raise CheckpointError(source.message)
+            return None, "MuseTalk's files are not installed"
         try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+            spoken = self._speak(job, source, ladder)
+        except (CheckpointError, DeviceMemoryError) as error:
+            if only:
+                raise
+            log.warning("going on without MuseTalk: %s", error)
+            ladder.steps.append(
+                {"stage": "all", "reason": str(error), "from": "musetalk", "to": "another mode"}
+            )
+            return None, f"MuseTalk could not be used ({error})"
+        found = spoken.track.found.any()
+        if not found and not only:
+            return None, "MuseTalk found no face"
+        why = "was asked for" if only else "is installed"
+        nothing = "" if found else "; no face was found, so every frame passes through"
+        return spoken, f"MuseTalk {job.options.model.removeprefix('v')} {why}{nothing}"
+
+    def _source(self, options: LipSyncConfig) -> ModelSource | MissingFiles:
+        if self._models is not None:
+            return self._models
+        exact = dtype_for(options.quality, self._vram.device).itemsize == 4
+        found = find(
+            options.model, self._host.model_directories, precision="full" if exact else "half"
+        )
+        return found if isinstance(found, MissingFiles) else ModelFiles(found)
+
+    def _speak(self, job: Job, source: ModelSource, ladder: Ladder) -> Spoken:
+        key = f"{PREPARED} {self._cache_directory or ''}"
+        cache = self._host.kept.setdefault(key, PreparedCache(self._cache_directory))
+        with self._host.progress(total_steps(job), "Speaking") as bar:
+
+            def poll(work: Work) -> None:
+                self._host.check_cancelled()
+                bar.update(work.done, preview=work.preview)
+
+            return speak(
+                job, source, self._host, ladder, cache=cache, poll=poll, poll_seconds=POLL_SECONDS
+            )
+
+    def _puppet(self, job: Job, location: FaceLocation) -> Made:
+        last = int(job.indices.max()) + 1
+        with job.timed("track"), self._host.progress(last, "Following the lips") as bar:
+            shapes = track_lips(job.avatar, location, last, on_frame=bar.update)
+        with job.timed("driver"):
+            motion = mouth_motion(
+                job.mel.speech, frame_rate=job.frame_rate, frame_count=job.indices.size
+            )
+        playback = PuppetPlayback(job.avatar, job.indices, motion, shapes, job.mask)
+        assert location.lips is not None
+        reach = Puppet(job.avatar.first_frame(), location.lips).mask()
+        mask = reach if job.mask is None else reach * job.mask
+        return Made(playback.frames, mask, playback.passed_through())
 
 
-@dataclass(frozen=True, eq=False)
-class _Made:
-    open_frames: Callable[[], Iterator[np.ndarray]]
-    mask: np.ndarray
-    passed_through: np.ndarray
+def _location_of(spoken: Spoken) -> FaceLocation:
+    faces = np.flatnonzero(spoken.track.found)
+    if not faces.size:
+        return FaceLocation(None, None, 0.0, spoken.track.method, "no face was found")
+    box = Box(*map(float, spoken.track.boxes[faces[0]]))
+    return FaceLocation(box, None, 1.0, spoken.track.method, "MuseTalk's own face box")
 
 
-def _locate(plan: _Plan) -> FaceLocation:
-    frame = plan.avatar.first_frame()
-    corners = plan.avatar.corners or plan.options.mouth
-    location = locate_face(frame, face_index=plan.avatar.face_index, corners=corners)
-    if location.lips is None and corners is None and plan.mask is not None and plan.mask.any():
-        return locate_face(frame, corners=_corners_of(plan.mask))
+def _made_of(spoken: Spoken) -> Made:
+    playback = spoken.playback
+    return Made(
+        playback.frames,
+        playback.mask(),
+        playback.passed_through(),
+        details=spoken.report,
+        release=playback.release,
+    )
+
+
+def _locate(job: Job) -> FaceLocation:
+    frame = job.avatar.first_frame()
+    corners = job.avatar.corners or job.options.mouth
+    location = locate_face(frame, face_index=job.avatar.face_index, corners=corners)
+    if location.lips is None and corners is None and job.mask is not None and job.mask.any():
+        return locate_face(frame, corners=_corners_of(job.mask))
     return location
 
 
@@ -293,44 +354,10 @@ def _corners_of(mask: np.ndarray) -> LipCorners:
     )
 
 
-def _static(plan: _Plan) -> _Made:
-    empty = np.zeros((plan.avatar.height, plan.avatar.width), np.float32)
-    return _Made(
-        open_frames=lambda: read_frames(plan.avatar, plan.indices),
+def _static(job: Job) -> Made:
+    empty = np.zeros((job.avatar.height, job.avatar.width), np.float32)
+    return Made(
+        open_frames=lambda: read_frames(job.avatar, job.indices),
         mask=empty,
-        passed_through=np.ones(plan.indices.size, bool),
+        passed_through=np.ones(job.indices.size, bool),
     )
-
-
-def _report(
-    plan: _Plan, location: FaceLocation, mode: str, reason: str, made: _Made
-) -> dict[str, Any]:
-    passed = made.passed_through
-    return {
-        "mode": mode,
-        "requested_mode": plan.options.mode,
-        "reason": reason,
-        "frames": int(passed.size),
-        "frame_rate": str(plan.frame_rate),
-        "width": plan.avatar.width,
-        "height": plan.avatar.height,
-        "frames_synced": int((~passed).sum()),
-        "frames_passed_through": int(passed.sum()),
-        "passed_through_ranges": ranges(passed),
-        "face": {
-            "method": location.method,
-            "confidence": round(location.confidence, 3),
-            "box": [round(edge, 1) for edge in location.box] if location.box else None,
-            "lip_corners": (
-                [round(edge, 1) for edge in location.lips.corners] if location.lips else None
-            ),
-        },
-        "seconds": {stage: round(value, 3) for stage, value in plan.seconds.items()},
-        "peak_memory_bytes": peak_memory(),
-    }
-
-
-def ranges(flags: np.ndarray) -> list[list[int]]:
-    """Return the runs of True as [first, last] pairs, both included."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [[int(first), int(end) - 1] for first, end in edges.reshape(-1, 2)]

@@ -1,9 +1,12 @@
-"""One clip to make, and what its options mean for every stage."""
+"""One clip to make, what its options mean for every stage, and how long the stages took."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
@@ -20,7 +23,8 @@ class Job:
     """One clip to make.
 
     indices: int64 (T,), the avatar's frame shown in every output frame.
-    mask: float32 (H, W), 0..1, where the user lets the picture change; None asks the face parser.
+    mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
+    seconds: spent in each stage so far.
     """
 
     avatar: Avatar
@@ -29,6 +33,16 @@ class Job:
     frame_rate: Fraction
     indices: np.ndarray
     mask: np.ndarray | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Count the time of the block to a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
     @cached_property
     def numbers(self) -> np.ndarray:

@@ -7,10 +7,8 @@ goes to one temporary file. The work is done by one worker thread, which only co
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from .models import ModelSession, ModelSource
 from .playback import CROP_SHAPE, NOWHERE, SpeakingPlayback
 from .prepare import FacePreparation, FaceSearch, prepared_bytes
 from .prepared import PreparedCache
-from .residency import Ladder, Placement, VRAMManager, dtype_name
+from .residency import Ladder, Placement, dtype_name
 from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
 from .spool import Spool, SpoolReader
 from .stages import StageRunner, Surroundings
@@ -40,7 +38,7 @@ CROP_BYTES = int(np.prod(CROP_SHAPE))
 class Spoken:
     """A finished clip.
 
-    report: device, dtype, batch, ladder, seconds by stage, and what was found; ready for JSON.
+    report: model, device, dtype, batch and what was found; ready for JSON.
     """
 
     playback: SpeakingPlayback
@@ -57,7 +55,7 @@ def speak(
     job: Job,
     source: ModelSource,
     surroundings: Surroundings,
-    vram: VRAMManager,
+    ladder: Ladder,
     *,
     cache: PreparedCache,
     poll: Callable[[Work], None],
@@ -65,6 +63,7 @@ def speak(
 ) -> Spoken:
     """Do all work of a clip that needs a network.
 
+    ladder: says where to compute; its ``steps`` tell afterwards what was given up.
     poll: called by this thread while the worker works, at least every ``poll_seconds``; what it
         raises ends the run.
     Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are let
@@ -73,7 +72,6 @@ def speak(
     session = ModelSession(source, surroundings.kept, job.options.residency)
     try:
         with Worker(poll, poll_seconds=poll_seconds) as worker:
-            ladder = Ladder(vram, job.options.quality)
             stages = StageRunner(worker, session, ladder, surroundings)
             return _Run(job, source, stages, cache).spoken(surroundings)
     finally:
@@ -86,7 +84,6 @@ class _Run:
     source: ModelSource
     stages: StageRunner
     cache: PreparedCache
-    seconds: dict[str, float] = field(default_factory=dict)
 
     def spoken(self, surroundings: Surroundings) -> Spoken:
         job = self.job
@@ -115,14 +112,6 @@ class _Run:
         )
         return Spoken(playback, track, self._report(track, placement))
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
-
     def _faces(self) -> FaceTrack:
         search = FaceSearch(self.job, self.source, self.cache)
         track = search.cached()
@@ -137,7 +126,7 @@ class _Run:
 
             return search.find(networks, on_frame)
 
-        with self._timed("faces"):
+        with self.job.timed("faces"):
             size = (self.job.avatar.width, self.job.avatar.height)
             track, _ = self.stages.run(
                 "faces", search.roles, task, frame_size=size, last_use=search.roles
@@ -164,7 +153,7 @@ class _Run:
                 on_full_precision=lambda: self.stages.widened("prepare", placement),
             )
 
-        with self._timed("prepare"):
+        with self.job.timed("prepare"):
             placement = self.stages.place("prepare")
             self.stages.worker.run(lambda: prepared.take_cached(placement, on_faces))
             if prepared.roles():
@@ -188,7 +177,7 @@ class _Run:
                     self.stages.work.done += 1
             return FeatureStore(place, length, whisper.config.width, model == "v1.0")
 
-        with self._timed("audio"):
+        with self.job.timed("audio"):
             before = self.stages.work.done
             features, _ = self.stages.run("audio", ("whisper",), task, last_use=("whisper",))
             self.stages.work.done = before + segment_count(mel)
@@ -209,7 +198,7 @@ class _Run:
             )
             faces.make(generator, placement.batch, work)
 
-        with self._timed("generate"):
+        with self.job.timed("generate"):
             roles: tuple[Role, ...] = ("unet", "vae")
             _, placement = self.stages.run("generate", roles, task, last_use=roles)
         if faces.unusable:
@@ -224,13 +213,11 @@ class _Run:
             "dtype": dtype_name(placement.dtype) if placement else None,
             "batch": placement.batch if placement else None,
             "decoder": "full" if placement else None,
-            "ladder": self.stages.ladder.steps,
             "peak_device_bytes": self.stages.peak_device_bytes(),
             "source_frames": int(self.job.numbers.size),
             "source_frames_with_face": int(track.found.sum()),
             "face_method": track.method,
             "bbox_shift_range": list(shift) if shift else None,
-            "seconds": self.seconds,
         }
 
 

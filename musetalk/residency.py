@@ -42,13 +42,20 @@ class VRAMManager:
     """Answers what fits on a device. Without a GPU it answers from available memory.
 
     device: a torch device such as "cuda:0" or "cpu"; None takes the first GPU if there is one.
+    free_bytes: asked for a device's free memory; None asks the system. A host that can make room
+        by unloading its own models knows more than the system does.
     """
 
-    def __init__(self, device: str | None = None) -> None:
+    def __init__(
+        self, device: str | None = None, *, free_bytes: Callable[[str], int] | None = None
+    ) -> None:
         self.device = device or ("cuda:0" if torch.cuda.is_available() else "cpu")
+        self._free_bytes = free_bytes
 
     def free_mb(self) -> float:
         """Return the MiB that can be taken now; container limits are respected."""
+        if self._free_bytes is not None:
+            return self._free_bytes(self.device) / MIB
         if self.device.startswith("cuda"):
             return torch.cuda.mem_get_info(self.device)[0] / MIB
         return available_memory() / MIB

@@ -146,7 +146,8 @@ class LandmarkFinder:
 
     def find(self, frame: np.ndarray) -> FoundFace | None:
         """Return the face in a frame, uint8 RGB (H, W, 3), or None."""
-        faces = detect_faces(self._s3fd, frame)
+        # A picture's frame is read-only, and torch warns of tensors that are.
+        faces = detect_faces(self._s3fd, frame if frame.flags.writeable else frame.copy())
         face = self._follower.choose(faces)
         if face is None:
             return None

@@ -22,7 +22,7 @@ from avatarvideo.musetalk.interfaces import LipSyncConfig
 from avatarvideo.musetalk.job import Job
 from avatarvideo.musetalk.pipeline import Spoken, speak
 from avatarvideo.musetalk.prepared import PreparedCache
-from avatarvideo.musetalk.residency import VRAMManager
+from avatarvideo.musetalk.residency import Ladder, VRAMManager
 from avatarvideo.musetalk.source_frames import source_indices
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -182,11 +182,12 @@ class Clips:
         poll_seconds: float = 0.01,
     ) -> Spoken:
         """Run the pipeline."""
+        self.ladder = Ladder(vram or VRAMManager("cpu"), job.options.quality)
         return speak(
             job,
             models or tiny.tiny_models(),
             self.host,
-            vram or VRAMManager("cpu"),
+            self.ladder,
             cache=cache or PreparedCache(),
             poll=poll,
             poll_seconds=poll_seconds,

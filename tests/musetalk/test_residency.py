@@ -277,11 +277,11 @@ def test_the_batch_is_halved_until_it_fits_and_the_result_is_the_same(clips: Any
     models = clips.CountingModels(None, {"unet": AtMostOneFace})
     clip = clips.speak(job, models)
     assert clip.report["batch"] == 1
-    assert [step["to"] for step in clip.report["ladder"]] == [
+    assert [step["to"] for step in clips.ladder.steps] == [
         "cpu float32 batch 2",
         "cpu float32 batch 1",
     ]
-    assert clip.report["ladder"][0]["reason"] == "CUDA out of memory"
+    assert clips.ladder.steps[0]["reason"] == "CUDA out of memory"
     got = np.stack(list(clip.playback.frames())).astype(int)
     assert np.abs(got - clips.shown(job)).max() <= 1
 
@@ -309,8 +309,8 @@ def test_the_processor_takes_over_and_nothing_is_made_twice(clips: Any) -> None:
         clips.job("f", seconds=0.2), models, vram=vram, poll=lambda work: seen.append(work.done)
     )
     assert clip.report["device"] == "cpu"
-    assert clip.report["ladder"][-1]["from"] == "cpu:0 float32 batch 1"
-    assert clip.report["ladder"][-1]["to"] == "cpu float32 batch 1"
+    assert clips.ladder.steps[-1]["from"] == "cpu:0 float32 batch 1"
+    assert clips.ladder.steps[-1]["to"] == "cpu float32 batch 1"
     assert clips.host.moved == 2 + 2 + 1 + 3 * 2  # batches of 4, 2 and 1 were tried
     assert seen[-1] == 2 + 1 + 5
     assert not clip.playback.passed_through().any()

@@ -1,0 +1,75 @@
+"""What a run says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..media import FaceLocation
+from ..system_memory import peak_memory
+from .job import Job
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The frames that one mode made of a job.
+
+    mask: float32 (H, W), where the first frame may differ from the source.
+    passed_through: bool (T,), frames that are the source's.
+    details: what only this mode has to say, for the report.
+    release: drops what the frames are made from.
+    """
+
+    open_frames: Callable[[], Iterator[np.ndarray]]
+    mask: np.ndarray
+    passed_through: np.ndarray
+    details: dict[str, Any] = field(default_factory=dict)
+    release: Callable[[], None] | None = None
+
+
+def report_of(
+    job: Job,
+    location: FaceLocation,
+    mode: str,
+    reason: str,
+    made: Made,
+    ladder: list[dict[str, str]],
+) -> dict[str, Any]:
+    """Return the report of a run, ready for JSON.
+
+    ladder: what was given up for lack of memory, step by step.
+    """
+    passed = made.passed_through
+    return {
+        "mode": mode,
+        "requested_mode": job.options.mode,
+        "reason": reason,
+        "frames": int(passed.size),
+        "frame_rate": str(job.frame_rate),
+        "width": job.avatar.width,
+        "height": job.avatar.height,
+        "frames_synced": int((~passed).sum()),
+        "frames_passed_through": int(passed.sum()),
+        "passed_through_ranges": ranges(passed),
+        "face": {
+            "method": location.method,
+            "confidence": round(location.confidence, 3),
+            "box": [round(edge, 1) for edge in location.box] if location.box else None,
+            "lip_corners": (
+                [round(edge, 1) for edge in location.lips.corners] if location.lips else None
+            ),
+        },
+        **made.details,
+        "ladder": ladder,
+        "seconds": {stage: round(value, 3) for stage, value in job.seconds.items()},
+        "peak_memory_bytes": peak_memory(),
+    }
+
+
+def ranges(flags: np.ndarray) -> list[list[int]]:
+    """Return the runs of True as [first, last] pairs, both included."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [[int(first), int(end) - 1] for first, end in edges.reshape(-1, 2)]

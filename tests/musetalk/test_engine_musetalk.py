@@ -1,0 +1,251 @@
+"""The engine with MuseTalk's networks: the report, the file, and the ladder of modes."""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.errors import Cancelled, CheckpointError
+from avatarvideo.host import StandaloneHost
+from avatarvideo.media import LipCorners
+from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
+from avatarvideo.musetalk.unet import UNet
+
+LIPS = LipCorners(345, 438, 438, 438)  # in pixels of the bundled portrait
+PORTRAIT = Path(__file__).resolve().parents[2] / "web" / "samples" / "portrait.png"
+OPTIONS = {"mode": "musetalk", "quality": "high", "residency": "unload"}
+
+
+class NothingFits(UNet):
+    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
+
+
+@pytest.fixture
+def engine(clips: Any) -> Any:
+    """Make an engine over tiny networks; ``clips.models`` are the last one's."""
+
+    def make(replaced: dict[str, Any] | None = None, **options: Any) -> MuseTalkLipSync:
+        clips.models = clips.CountingModels(None, replaced)
+        return MuseTalkLipSync(host=clips.host, models=clips.models, **options)
+
+    return make
+
+
+def run(engine: MuseTalkLipSync, job: Any, **options: Any) -> Any:
+    config = LipSyncConfig(**{**OPTIONS, **options})
+    return engine.run(job.avatar, job.mel, config, mask=job.mask)
+
+
+@pytest.fixture
+def picture(clips: Any, tmp_path: Path) -> Path:
+    Image.fromarray(clips.frames("f", width=240, height=180)[0]).save(tmp_path / "face.png")
+    return tmp_path / "face.png"
+
+
+@pytest.fixture
+def tone(clips: Any, tmp_path: Path) -> Path:
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes((clips.speech(0.2) * 32000).astype("<i2").tobytes())
+    return tmp_path / "tone.wav"
+
+
+def test_a_file_is_written_and_says_what_made_it(
+    engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
+) -> None:
+    made = engine().generate(picture, tone, tmp_path / "out.mp4", LipSyncConfig(**OPTIONS))
+    assert made.success, made.error
+    assert (made.mode, made.frame_count, made.resolution, made.fps) == (
+        "musetalk",
+        5,
+        (240, 180),
+        25,
+    )
+    tag = json.loads(probe(tmp_path / "out.mp4").as_dict()["metadata"]["avatarvideo"])
+    assert (tag["mode"], tag["frames_synced"]) == ("musetalk", 5)
+    source = np.asarray(Image.open(picture)).astype(int)
+    first = next(VideoReader(tmp_path / "out.mp4").frames()).astype(int)
+    assert np.abs(first[60:90, 30:80] - source[60:90, 30:80]).mean() > 10
+    assert clips.left_over() == []
+    assert clips.models.alive() == []
+
+
+def test_the_report_says_everything_worth_knowing(engine: Any, clips: Any) -> None:
+    made = run(engine(), clips.job("f..f", seconds=0.2))
+    report = made.report
+    assert {key: report[key] for key in ("mode", "model", "device", "dtype", "batch")} == {
+        "mode": "musetalk",
+        "model": "v1.5",
+        "device": "cpu",
+        "dtype": "float32",
+        "batch": 4,
+    }
+    assert report["reason"] == "MuseTalk 1.5 was asked for"
+    assert (report["frames"], report["frames_synced"], report["frames_passed_through"]) == (5, 3, 2)
+    assert report["passed_through_ranges"] == [[1, 2]]
+    assert report["face"]["box"] == [17, 14, 102, 100]
+    assert report["face"]["method"] == "landmarks"
+    assert (report["source_frames"], report["source_frames_with_face"]) == (4, 2)
+    assert set(report["seconds"]) == {"faces", "prepare", "audio", "generate"}
+    assert min(report["seconds"].values()) > 0
+    assert report["peak_memory_bytes"] > 1 << 20
+    assert report["ladder"] == []
+    json.dumps(report)
+    made.release()
+
+
+def test_auto_takes_musetalk_where_it_can(engine: Any, clips: Any) -> None:
+    made = run(engine(), clips.job("f"), mode="auto")
+    assert (made.mode, made.report["reason"]) == ("musetalk", "MuseTalk 1.5 is installed")
+    made.release()
+
+
+def test_the_first_frames_mask_and_all_frames_come_out(engine: Any, clips: Any) -> None:
+    made = run(engine(), clips.job("f"))
+    frames = list(made.open_frames())
+    assert len(frames) == made.frame_count == 3
+    assert made.mask.shape == frames[0].shape[:2]
+    assert made.mask.any()
+    made.release()
+    assert clips.left_over() == []
+
+
+def test_no_face_is_a_video_with_a_warning_and_not_a_failure(
+    engine: Any, clips: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = clips.frames("..")
+    made = run(engine(), clips.job(clips.avatar(frames)))
+    assert made.mode == "musetalk"
+    assert "no face was found, so every frame passes through" in made.report["reason"]
+    assert made.report["passed_through_ranges"] == [[0, 2]]
+    assert "no face was found in any of 3 frames" in caplog.text
+    assert np.array_equal(next(made.open_frames()), frames[0])
+
+
+def test_auto_goes_on_to_the_still_picture_where_musetalk_sees_nobody(
+    engine: Any, clips: Any
+) -> None:
+    made = run(engine(), clips.job("."), mode="auto")
+    assert made.mode == "static"
+    assert made.report["reason"].startswith("MuseTalk found no face; ")
+
+
+def portrait_job(clips: Any) -> Any:
+    picture = np.asarray(Image.open(PORTRAIT).convert("RGB"))
+    frame = cv2.convertScaleAbs(picture, alpha=0.35)  # dark, as the planted detector wants it
+    clips.tiny.plant_face(frame, 3, 3)
+    return clips.job(clips.avatar([frame], corners=LIPS))
+
+
+def test_auto_falls_back_to_the_puppet_when_memory_runs_out(
+    engine: Any, clips: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = run(engine({"unet": NothingFits}), portrait_job(clips), mode="auto")
+    assert made.mode == "puppet"
+    assert "MuseTalk could not be used" in made.report["reason"]
+    assert [step["to"] for step in made.report["ladder"]] == [
+        "cpu float32 batch 2",
+        "cpu float32 batch 1",
+        "another mode",
+    ]
+    assert "going on without MuseTalk" in caplog.text
+    assert clips.models.alive() == []
+    assert clips.left_over() == []
+    assert len(list(made.open_frames())) == 3
+
+
+def test_where_musetalk_alone_is_wanted_lack_of_memory_is_a_sentence(
+    engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
+) -> None:
+    made = engine({"unet": NothingFits}).generate(
+        picture, tone, tmp_path / "out.mp4", LipSyncConfig(**OPTIONS)
+    )
+    assert not made.success
+    assert "Expected room for MuseTalk's stage generate on cpu" in str(made.error)
+    assert not (tmp_path / "out.mp4").exists()
+    assert clips.models.alive() == []
+
+
+@pytest.mark.parametrize("model", ["v1.5", "v1.0"])
+def test_missing_files_are_named_with_the_command_that_gets_them(
+    clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Any
+) -> None:
+    monkeypatch.setenv("AVATAR_MODELS", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    job = clips.job("f")
+    with pytest.raises(CheckpointError, match=r"needs files that were not found.*avatar models"):
+        run(MuseTalkLipSync(host=StandaloneHost()), job, model=model)
+
+
+def test_a_file_that_is_something_else_is_named_or_stepped_over(
+    clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "musetalk"
+    for name in (
+        "musetalkV15/unet.pth",
+        "sd-vae/diffusion_pytorch_model.bin",
+        "whisper/pytorch_model.bin",
+        "face-parse-bisent/79999_iter.pth",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"<!doctype html><html>not found</html>")
+    monkeypatch.setenv("AVATAR_MODELS", str(tmp_path))
+    engine = MuseTalkLipSync(host=StandaloneHost(temp_directory=clips.temp))
+    with pytest.raises(CheckpointError, match=r"sd-vae.*found a web page"):
+        run(engine, portrait_job(clips))
+    made = run(engine, portrait_job(clips), mode="auto")
+    assert made.mode == "puppet"
+    assert "MuseTalk could not be used" in made.report["reason"]
+
+
+def test_a_cancelled_run_is_the_hosts_and_the_next_one_works(engine: Any, clips: Any) -> None:
+    speaker, job = engine(), clips.job("f")
+    clips.host.cancel()
+    with pytest.raises(Cancelled):
+        run(speaker, job)
+    assert clips.models.alive() == []
+    assert clips.left_over() == []
+    assert run(speaker, job).mode == "musetalk"
+
+
+def test_the_next_engine_of_the_same_host_knows_the_avatar(engine: Any, clips: Any) -> None:
+    first = run(engine(), clips.job("f"))
+    again = run(engine(), clips.job("f"))
+    assert clips.models.loaded == ["whisper", "unet", "vae"]
+    for one, other in zip(first.open_frames(), again.open_frames(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_folder_keeps_avatars_for_other_processes(
+    engine: Any, clips: Any, tmp_path: Path
+) -> None:
+    run(engine(cache_directory=tmp_path / "kept"), clips.job("f"))
+    clips.host.kept.clear()
+    run(engine(cache_directory=tmp_path / "kept"), clips.job("f"))
+    assert clips.models.loaded == ["whisper", "unet", "vae"]
+
+
+def test_low_quality_is_half_precision_where_the_processor_has_it(
+    engine: Any, clips: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avatarvideo.musetalk.residency.processor_has_bfloat16", lambda: True)
+    exact, low = (run(engine(), clips.job("f"), quality=name) for name in ("high", "low"))
+    assert (low.report["dtype"], low.report["batch"]) == ("bfloat16", 4)
+    assert low.report["decoder"] == "full"
+    pairs = zip(exact.open_frames(), low.open_frames(), strict=True)
+    differences = [np.abs(one.astype(int) - other) for one, other in pairs]
+    assert 0 < max(difference.mean() for difference in differences) < 4
