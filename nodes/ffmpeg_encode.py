@@ -11,25 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from ..encoders.interfaces import QUALITIES, EncodingConfig
+from ..encoders.audio_codecs import AUDIO_CODECS
+from ..encoders.interfaces import (
+    BACKENDS,
+    FITS,
+    LENGTHS,
+    MAX_SIDE,
+    QUALITIES,
+    VARIABLE_RATES,
+    EncodingConfig,
+)
+from ..encoders.presets import CODECS, CONTAINERS, default_container
 from ..errors import EncodeError, MediaError
 from ..host import current_host
+from ..libraries import naming_missing_libraries
 from ..media import DEFAULT_FRAME_RATE, AudioClip, PassingFrames, parse_frame_rate
 from ..naming import make_folder, output_file
 from ..wire import audio_clip, check_images, image_frames
 from .widgets import CATEGORY, find_file
 
-DEFAULT_CONTAINER = "mp4"
 # Choices whose machinery is not there yet: what each must be left at.
-_NOT_YET = {
-    "bit_depth": 8,
-    "fit": "contain",
-    "width": 0,
-    "height": 0,
-    "length": "video",
-    "variable_rate": "constant",
-    "backend": "built-in",
-}
+_NOT_YET = {"backend": "built-in"}
 
 
 class FFmpegEncode:
@@ -55,6 +57,7 @@ class FFmpegEncode:
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }
 
+    @naming_missing_libraries
     def encode(
         self,
         images: Any = None,
@@ -64,17 +67,16 @@ class FFmpegEncode:
         extra_pnginfo: Any = None,
         **options: Any,
     ) -> dict[str, Any]:
-        _refuse_what_is_not_there(options)
-        source = _source(images, _video_or_file(video, images, options["path"]), options["fps"])
-        sound = audio_clip(audio) if audio is not None else source.read_sound()
-        path = _path(source, options)
-        tags = _tags(source, options, prompt, extra_pnginfo)
-        _write(source, path, _config(options), sound, tags)
         from ..file_video import FileVideo
 
+        _refuse_what_is_not_there(options)
+        source = _source(images, _video_or_file(video, images, options["path"]))
+        tags = _tags(source, options, prompt, extra_pnginfo)
+        config = _config(options)
+        made = _write(source, _path(source, options), config, audio_clip(audio), tags)
         host = current_host()
-        result = ((host.video_class() or FileVideo)(str(path)), str(path))
-        return {"ui": _preview(path, host.output_directory), "result": result}
+        result = ((host.video_class() or FileVideo)(str(made)), str(made))
+        return {"ui": _preview(made, host.output_directory), "result": result}
 
 
 _WIDGETS: dict[str, Any] = {
@@ -96,33 +98,56 @@ _WIDGETS: dict[str, Any] = {
         "INT",
         {"default": -1, "min": -1, "max": 63, "tooltip": "Lower is better; -1 is the quality's."},
     ),
-    "codec": (["auto", "h264"], {"default": "auto", "tooltip": "The video codec."}),
-    "container": (["auto", "mp4", "mkv", "mov"], {"default": "auto", "tooltip": "The file type."}),
+    "codec": (
+        ["auto", *CODECS],
+        {"default": "auto", "tooltip": "The video codec; auto takes the container's usual one."},
+    ),
+    "container": (
+        ["auto", *CONTAINERS],
+        {"default": "auto", "tooltip": "The file type; png is a folder of pictures."},
+    ),
     "bit_depth": (
         "INT",
-        {"default": 8, "min": 8, "max": 10, "step": 2, "tooltip": "Bits a colour."},
+        {"default": 8, "min": 8, "max": 10, "step": 2, "tooltip": "Bits a colour, 8 or 10."},
     ),
-    "audio_codec": (["auto"], {"default": "auto", "tooltip": "The audio codec."}),
+    "audio_codec": (
+        ["auto", *AUDIO_CODECS],
+        {"default": "auto", "tooltip": "The audio codec; auto takes the container's usual one."},
+    ),
     "audio_bitrate": (
         "INT",
         {"default": 0, "min": 0, "max": 640, "tooltip": "Kilobits per second; 0 is the codec's."},
     ),
-    "width": ("INT", {"default": 0, "min": 0, "max": 16384, "tooltip": "Pixels; 0 keeps it."}),
-    "height": ("INT", {"default": 0, "min": 0, "max": 16384, "tooltip": "Pixels; 0 keeps it."}),
+    "width": (
+        "INT",
+        {"default": 0, "min": 0, "max": MAX_SIDE, "tooltip": "Pixels; 0 follows the height."},
+    ),
+    "height": (
+        "INT",
+        {"default": 0, "min": 0, "max": MAX_SIDE, "tooltip": "Pixels; 0 follows the width."},
+    ),
     "fit": (
-        ["contain", "cover", "stretch", "pad"],
-        {"default": "contain", "tooltip": "How the picture meets another size."},
+        list(FITS),
+        {
+            "default": "contain",
+            "tooltip": "How the picture meets another size: contain shrinks the frame to it, cover "
+            "cuts what is over, stretch distorts, pad adds black bars.",
+        },
     ),
     "length": (
-        ["video", "audio", "shortest", "freeze"],
-        {"default": "video", "tooltip": "Whose length counts when they differ."},
+        list(LENGTHS),
+        {
+            "default": "keep",
+            "tooltip": "When pictures and sound differ: keep both; cut the sound (video); cut or "
+            "hold the pictures (audio); cut the longer (shortest); hold the last picture (freeze).",
+        },
     ),
     "variable_rate": (
-        ["constant", "keep"],
-        {"default": "constant", "tooltip": "What becomes of a varying frame rate."},
+        list(VARIABLE_RATES),
+        {"default": "constant", "tooltip": "What becomes of a file whose frame rate varies."},
     ),
     "backend": (
-        ["built-in", "own ffmpeg"],
+        list(BACKENDS),
         {"default": "built-in", "tooltip": "Who encodes."},
     ),
     "filename_prefix": (
@@ -158,13 +183,16 @@ _WIDGETS: dict[str, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class _Source:
+    """What is encoded. ``path`` is its file, if it is one; ``frame_rate`` None leaves it to fps."""
+
     open_frames: Callable[[], Iterator[np.ndarray]]
     read_sound: Callable[[], AudioClip | None]
     width: int
     height: int
-    frame_rate: Fraction
+    frame_rate: Fraction | None
     frame_count: int
     tags: dict[str, str]
+    path: Path | None = None
 
 
 def _refuse_what_is_not_there(options: dict[str, Any]) -> None:
@@ -184,7 +212,7 @@ def _video_or_file(video: Any, images: Any, path: str) -> Any:
     return FileVideo(find_file(current_host(), path))
 
 
-def _source(images: Any, video: Any, fps: float) -> _Source:
+def _source(images: Any, video: Any) -> _Source:
     from ..streaming_video import StreamingVideo
     from ..video_input import open_video
 
@@ -200,16 +228,11 @@ def _source(images: Any, video: Any, fps: float) -> _Source:
             read_sound=lambda: None,
             width=int(images.shape[2]),
             height=int(images.shape[1]),
-            frame_rate=parse_frame_rate(fps) if fps else DEFAULT_FRAME_RATE,
+            frame_rate=None,
             frame_count=int(images.shape[0]),
             tags={},
         )
     taken = open_video(video, temp_directory=current_host().temp_directory)
-    if fps and parse_frame_rate(fps) != taken.frame_rate:
-        raise EncodeError(
-            f"Expected fps 0 or the video's own {taken.frame_rate}, got {fps:g}: this version "
-            "cannot convert the rate of a video yet."
-        )
     return _Source(
         open_frames=lambda: taken.open_frames(0),
         read_sound=taken.read_sound,
@@ -218,6 +241,7 @@ def _source(images: Any, video: Any, fps: float) -> _Source:
         frame_rate=taken.frame_rate,
         frame_count=taken.frame_count,
         tags=video.metadata if isinstance(video, StreamingVideo) else {},
+        path=taken.path,
     )
 
 
@@ -226,19 +250,31 @@ def _path(source: _Source, options: dict[str, Any]) -> Path:
     return output_file(
         current_host().output_directory,
         options["filename_prefix"],
-        DEFAULT_CONTAINER if container == "auto" else container,
+        default_container(options["codec"]) if container == "auto" else container,
         values={"width": source.width, "height": source.height},
         overwrite=options["overwrite"],
     )
 
 
 def _config(options: dict[str, Any]) -> EncodingConfig:
+    same = (
+        "quality",
+        "codec",
+        "container",
+        "bit_depth",
+        "audio_codec",
+        "width",
+        "height",
+        "fit",
+        "length",
+        "variable_rate",
+        "save_metadata",
+    )
     try:
         return EncodingConfig(
-            quality=options["quality"],
+            **{name: options[name] for name in same},
+            fps=parse_frame_rate(options["fps"]) if options["fps"] else None,
             crf=options["crf"] if options["crf"] >= 0 else None,
-            codec=options["codec"],
-            audio_codec=options["audio_codec"],
             audio_bitrate=options["audio_bitrate"] * 1000 or None,
         )
     except ValueError as error:
@@ -265,24 +301,46 @@ def _write(
     config: EncodingConfig,
     sound: AudioClip | None,
     tags: dict[str, str],
-) -> None:
+) -> Path:
+    """Encode and return what was written: a file, or for a sequence its folder."""
     from ..encoders.ffmpeg import encode_frames
+    from ..encoders.operations import transcode
 
     make_folder(path.parent)
     frames = PassingFrames(source.open_frames())
     with current_host().progress(source.frame_count, "Encoding") as bar:
-        encode_frames(
+        if source.path is not None:
+            written = transcode(
+                source.path, path, config, audio=sound, metadata=tags, on_frame=bar.update
+            )
+            return written.path
+        result = encode_frames(
             iter(frames),
             path,
-            frame_rate=source.frame_rate,
+            frame_rate=_rate_of_frames(source, config),
             config=config,
-            audio=sound,
+            audio=sound or source.read_sound(),
             metadata=tags,
             on_frame=lambda done: bar.update(done, preview=frames.newest),
         )
+    return result.output_path or path
+
+
+def _rate_of_frames(source: _Source, config: EncodingConfig) -> Fraction:
+    wanted = None if config.fps is None else parse_frame_rate(config.fps)
+    if source.frame_rate is None:
+        return wanted or DEFAULT_FRAME_RATE
+    if wanted not in (None, source.frame_rate):
+        raise EncodeError(
+            f"Expected fps 0 or the video's own {source.frame_rate}, got {wanted}: choose the rate "
+            "where the video is made (fps of MuseTalk Lip Sync)."
+        )
+    return source.frame_rate
 
 
 def _preview(path: Path, output_directory: Path) -> dict[str, Any]:
+    if path.is_dir():
+        return {"text": [str(path)]}
     subfolder = path.parent.relative_to(output_directory.resolve()).as_posix()
     entry = {
         "filename": path.name,

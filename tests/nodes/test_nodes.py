@@ -282,6 +282,49 @@ def test_images_are_encoded_with_linked_sound(host: StandaloneHost, speech: Any)
     assert found["audio_codec"] == "aac"
 
 
+@pytest.mark.parametrize(
+    ("codec", "container", "suffix", "probed"),
+    [
+        ("h265", "auto", "mp4", "hevc"),
+        ("vp9", "auto", "webm", "vp9"),
+        ("prores", "auto", "mov", "prores"),
+        ("auto", "gif", "gif", "gif"),
+        ("libx264", "mkv", "mkv", "h264"),
+    ],
+)
+def test_other_codecs_and_containers_are_written(
+    host: StandaloneHost, codec: str, container: str, suffix: str, probed: str
+) -> None:
+    images = torch.rand(4, 32, 48, 3)
+    _, path = call("FFmpegEncode", images=images, codec=codec, container=container, quality="fast")
+    assert path.endswith("." + suffix)
+    assert probe(path).as_dict()["video_codec"] == probed
+
+
+def test_the_picture_is_fitted_to_another_size(host: StandaloneHost) -> None:
+    images = torch.rand(2, 32, 64, 3)
+    _, path = call("FFmpegEncode", images=images, width=32, height=32, fit="pad")
+    found = probe(path).as_dict()
+    assert (found["width"], found["height"]) == (32, 32)
+
+
+def test_a_file_gets_another_rate(host: StandaloneHost) -> None:
+    _, path = call("FFmpegEncode", path="samples/talking_head.mp4", fps=12.5, quality="fast")
+    found = probe(path).as_dict()
+    assert (found["frame_rate"], found["frame_count"]) == ("25/2", 38)
+
+
+def test_a_streamed_video_keeps_its_rate(host: StandaloneHost, portrait: str, speech: Any) -> None:
+    video = speak(portrait, speech, mode="static")[1]
+    with pytest.raises(EncodeError, match="choose the rate where the video is made"):
+        call("FFmpegEncode", video=video, fps=30.0)
+
+
+def test_an_option_without_its_machinery_is_refused(host: StandaloneHost) -> None:
+    with pytest.raises(EncodeError, match="cannot do yet"):
+        call("FFmpegEncode", images=torch.rand(1, 16, 16, 3), backend="own ffmpeg")
+
+
 def test_the_preview_names_the_file_as_the_page_asks_for_it(host: StandaloneHost) -> None:
     node = NODE_CLASS_MAPPINGS["FFmpegEncode"]
     options = defaults("FFmpegEncode") | {"filename_prefix": "a/b"}
