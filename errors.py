@@ -7,6 +7,7 @@
     ├── CheckpointError     model files missing, damaged or of another model
     ├── DeviceMemoryError   the work does not fit into the device's memory
     ├── GraphError          a workflow that cannot be run; names the node
+    ├── MissingLibraryError a library that is not installed, or broken
     └── Cancelled           the user stopped the run
 
 A message says what was wanted, what was found and what to do, in one sentence where possible.
@@ -41,6 +42,10 @@ class DeviceMemoryError(AvatarVideoError):
 
 class GraphError(AvatarVideoError):
     """A workflow that cannot be run. The message names the node."""
+
+
+class MissingLibraryError(AvatarVideoError):
+    """A library that is not installed, or that does not import."""
 
 
 class Cancelled(AvatarVideoError):  # noqa: N818 - a wish of the user, not a failure

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import MediaError
 from ..host import current_host
+from ..libraries import naming_missing_libraries
 from ..media import Mel
 from ..wire import audio_clip, audio_dict, one_image
 from .widgets import (
@@ -72,6 +73,7 @@ class AudioToMel:
         except MediaError:  # linked speech needs no file
             return ()
 
+    @naming_missing_libraries
     def convert(
         self,
         audio: str,

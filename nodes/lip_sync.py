@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import MediaError
 from ..host import Progress, current_host
+from ..libraries import naming_missing_libraries
 from ..media import Avatar, Mel
 from ..musetalk.interfaces import CHOICES, RANGES, LipSyncConfig
 from ..wire import audio_dict, image_tensor, mask_array, mask_tensor
@@ -90,6 +91,7 @@ class MuseTalkLipSync:
             "hidden": {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"},
         }
 
+    @naming_missing_libraries
     def speak(
         self,
         avatar: Any,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..host import current_host
+from ..libraries import naming_missing_libraries
 from ..wire import one_image
 from .widgets import (
     CATEGORY,
@@ -68,6 +69,7 @@ class LoadAvatar:
     def IS_CHANGED(cls, avatar: str, mouth: str = "", face_index: int = 0) -> tuple[float, ...]:
         return fingerprint(current_host(), avatar)
 
+    @naming_missing_libraries
     def load(self, avatar: str, mouth: str, face_index: int) -> dict[str, Any]:
         from ..inputs import load_avatar, parse_corners
         from ..musetalk.face.locate import draw_overlay, locate_face

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import MediaError
 from ..host import current_host
+from ..libraries import naming_missing_libraries
 from .widgets import CATEGORY, find_file
 
 
@@ -53,6 +54,7 @@ class VideoInfo:
             "optional": {"video": ("VIDEO", {"tooltip": "The video to look at."})},
         }
 
+    @naming_missing_libraries
     def inspect(
         self, path: str, exact_count: bool, measure_loudness: bool, video: Any = None
     ) -> dict[str, Any]:

@@ -23,6 +23,7 @@ WIRE = {"wire", "media", "errors"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "system_memory": set(),
+    "libraries": {"errors"},
     "media": {"errors"},
     "naming": {"errors"},
     "wire": {"media", "errors"},
@@ -71,6 +72,7 @@ ALLOWED: dict[str, set[str]] = {
         "encoders",
         "host",
         "naming",
+        "libraries",
         "inputs",
         "file_video",
         "streaming_video",
