@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 UNKNOWN_FREE = 4 << 30  # bytes; a cautious guess where the system does not say
 
 
@@ -15,18 +16,36 @@ def available_memory() -> int:
     for line in _lines(Path("/proc/meminfo")):
         if line.startswith("MemAvailable:"):
             free.append(int(line.split()[1]) * 1024)
-    for limit, used in (
-        ("memory.max", "memory.current"),  # control groups v2, then v1
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        bounds = [*_lines(Path("/sys/fs/cgroup") / limit), *_lines(Path("/sys/fs/cgroup") / used)]
-        if len(bounds) == 2 and all(text.isdigit() for text in bounds):
-            free.append(int(bounds[0]) - int(bounds[1]))
+    free += _left_in_container(CONTROL_GROUPS)
     if free:
         return max(0, min(free))
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return UNKNOWN_FREE
+
+
+def _left_in_container(folder: Path) -> list[int]:
+    """Return what the control groups leave, bytes; nothing where they set no limit."""
+    left = []
+    for limit, used, statistics, reclaimable in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    ):
+        bounds = [*_lines(folder / limit), *_lines(folder / used)]
+        if len(bounds) == 2 and all(text.isdigit() for text in bounds):
+            # Files that were read count as used, such as the weights, but give way when asked.
+            cached = [
+                line.split()[1]
+                for line in _lines(folder / statistics)
+                if line.startswith(f"{reclaimable} ")
+            ]
+            left.append(int(bounds[0]) - int(bounds[1]) + sum(map(int, cached)))
+    return left
 
 
 def _lines(path: Path) -> list[str]:
