@@ -89,6 +89,11 @@ def make_plan(
         config=config,
         metadata=dict(metadata or {}),
     )
+    if min(plan.size) < spec.least_side and not hardware:
+        raise EncodeError(
+            f"Expected pictures of at least {spec.least_side}x{spec.least_side} for {spec.name}, "
+            f"got {plan.size[0]}x{plan.size[1]}: choose h264 or a larger size."
+        )
     if source_colors is not None and source_colors.is_hdr:
         plan = _with_hdr(plan, source_colors)
     return _with_hardware(plan, form) if hardware else plan

@@ -36,6 +36,7 @@ class CodecSpec:
     preset_option, crf_option: the encoder's own names of the two.
     options: always set, whatever the quality; ``format_options`` for a (bit depth, alpha).
     is_ffmpeg: False for those we write ourselves.
+    least_side: pixels under which the encoder fails.
     tag: four-character code for mp4 and mov where the default one does not play everywhere.
     """
 
@@ -52,6 +53,7 @@ class CodecSpec:
     format_options: Mapping[tuple[int, bool], Mapping[str, str]] = field(default_factory=dict)
     tag: str | None = None
     is_ffmpeg: bool = True
+    least_side: int = 1
 
 
 def _qualities(*settings: tuple[str, int | None]) -> dict[str, tuple[str, int | None]]:
@@ -81,6 +83,8 @@ CODECS: Mapping[str, CodecSpec] = {
             containers=("mp4", "mov", "mkv"),
             options={"x265-params": "log-level=error"},
             tag="hvc1",  # Apple's players show nothing with FFmpeg's default hev1
+            # Below one of its coding blocks x265 writes past its memory and ends the process.
+            least_side=64,
         ),
         CodecSpec(
             name="av1",

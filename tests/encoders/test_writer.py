@@ -194,3 +194,12 @@ def test_writer_needs_its_with_statement(tmp_path: Path, pictures: Pictures) -> 
 
     with pytest.raises(EncodeError, match="with statement"):
         writer.write(pictures(1)[0])
+
+
+@pytest.mark.parametrize("size", [(40, 40), (128, 62)])
+def test_pictures_too_small_for_h265_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    frame = np.zeros((size[1], size[0], 3), np.uint8)
+    config = EncodingConfig(codec="h265")
+    with pytest.raises(EncodeError, match="at least 64x64 for h265"):
+        encode_frames([frame], tmp_path / "small.mp4", frame_rate=Fraction(25), config=config)
+    assert list(tmp_path.iterdir()) == []

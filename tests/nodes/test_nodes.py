@@ -295,7 +295,7 @@ def test_images_are_encoded_with_linked_sound(host: StandaloneHost, speech: Any)
 def test_other_codecs_and_containers_are_written(
     host: StandaloneHost, codec: str, container: str, suffix: str, probed: str
 ) -> None:
-    images = torch.rand(4, 32, 48, 3)
+    images = torch.rand(4, 64, 96, 3)
     _, path = call("FFmpegEncode", images=images, codec=codec, container=container, quality="fast")
     assert path.endswith("." + suffix)
     assert probe(path).as_dict()["video_codec"] == probed
