@@ -1,0 +1,128 @@
+"""Draw the pictures that the template browser shows: ``python benchmarks/make_thumbnails.py``.
+
+Each is made of what its workflow makes of the bundled samples, and lies beside it in ``workflows``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+import conftest  # noqa: E402, F401 - makes the clone importable
+
+from avatarvideo.encoders.probe import probe, table  # noqa: E402
+from avatarvideo.inputs import load_avatar, load_speech  # noqa: E402
+from avatarvideo.media import Avatar, Mel  # noqa: E402
+from avatarvideo.musetalk.engine import MuseTalkLipSync  # noqa: E402
+from avatarvideo.musetalk.face.locate import draw_overlay, locate_face  # noqa: E402
+from avatarvideo.musetalk.interfaces import LipSyncConfig  # noqa: E402
+from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY  # noqa: E402
+
+SIZE = 400  # pixels; the browser shows squares
+QUALITY = 82
+DARK, LIGHT, RED = (24, 26, 32), (226, 230, 238), (255, 77, 109)
+STRIP = 76  # height of the sound under a picture
+FACE = (0.28, 0.14, 0.72, 0.68)  # part of the portrait's frame that its face fills
+
+
+def main() -> int:
+    still = load_avatar(SAMPLES_DIRECTORY / "portrait.png")
+    clip = load_avatar(SAMPLES_DIRECTORY / "talking_head.mp4")
+    speech = load_speech(SAMPLES_DIRECTORY / "speech.flac")
+    spoken, dubbed = frames_of(still, speech), frames_of(clip, speech)
+    widest = max(range(len(spoken)), key=lambda i: differs(spoken[i], spoken[0]))
+    pictures = {
+        "talking_avatar": with_sound(spoken[widest], speech),
+        "dub_a_video": with_sound(row([dubbed[i] for i in (4, 40, 76)]), speech),
+        "check_face_and_speech": with_sound(
+            draw_overlay(still.first_frame(), locate_face(still.first_frame())), speech
+        ),
+        "frames_for_other_nodes": film([part(f, FACE) for f in spoken[8:88:8]][:9]),
+        "compare_modes": row([part(spoken[0], FACE), part(spoken[widest], FACE)]),
+        "encode_and_inspect": card(table(probe(SAMPLES_DIRECTORY / "talking_head.mp4"))),
+    }
+    for name, picture in pictures.items():
+        path = ROOT / "workflows" / f"{name}.jpg"
+        Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.LANCZOS).save(
+            path, quality=QUALITY, optimize=True
+        )
+    return 0
+
+
+def frames_of(avatar: Avatar, speech: Mel) -> list[np.ndarray]:
+    run = MuseTalkLipSync().run(avatar, speech, LipSyncConfig(mode="puppet"))
+    return [np.asarray(Image.fromarray(frame).resize((SIZE, SIZE))) for frame in run.open_frames()]
+
+
+def differs(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+def part(picture: np.ndarray, share: tuple[float, float, float, float]) -> np.ndarray:
+    height, width = picture.shape[:2]
+    x0, y0, x1, y1 = share
+    return picture[int(y0 * height) : int(y1 * height), int(x0 * width) : int(x1 * width)]
+
+
+def with_sound(picture: np.ndarray, speech: Mel) -> np.ndarray:
+    """Put the sound's outline under a picture."""
+    canvas = Image.new("RGB", (SIZE, SIZE), DARK)
+    height = SIZE - STRIP
+    canvas.paste(covering(picture, SIZE, height), (0, 0))
+    pen = ImageDraw.Draw(canvas)
+    bars = np.array_split(np.abs(speech.speech), SIZE // 6)
+    for number, bar in enumerate(bars):
+        reach = min(1.0, 3 * float(np.sqrt((bar**2).mean()))) * (STRIP / 2 - 10) + 1
+        x, middle = 6 * number + 3, height + STRIP / 2
+        pen.line([(x, middle - reach), (x, middle + reach)], fill=RED, width=3)
+    return np.asarray(canvas)
+
+
+def row(pictures: list[np.ndarray]) -> np.ndarray:
+    """Set pictures side by side, each cut to its share of the width."""
+    canvas = Image.new("RGB", (SIZE, SIZE), DARK)
+    width = SIZE // len(pictures)
+    for number, picture in enumerate(pictures):
+        canvas.paste(covering(picture, width - 4, SIZE), (number * width + 2, 0))
+    return np.asarray(canvas)
+
+
+def film(pictures: list[np.ndarray]) -> np.ndarray:
+    canvas = Image.new("RGB", (SIZE, SIZE), DARK)
+    cell = SIZE // 3
+    for number, picture in enumerate(pictures):
+        down, across = divmod(number, 3)
+        canvas.paste(covering(picture, cell - 6, cell - 6), (across * cell + 4, down * cell + 4))
+    return np.asarray(canvas)
+
+
+def card(text: str) -> np.ndarray:
+    """Draw a table of two columns that are parted by more than one space."""
+    canvas = Image.new("RGB", (SIZE, SIZE), DARK)
+    pen = ImageDraw.Draw(canvas)
+    for number, line in enumerate(text.splitlines()[:10]):
+        name, value = line.split("  ", 1)
+        top = 20 + 37 * number
+        pen.text((20, top), name, fill=RED, font_size=19)
+        pen.text((150, top), value.strip()[:24], fill=LIGHT, font_size=19)
+    return np.asarray(canvas)
+
+
+def covering(picture: np.ndarray, width: int, height: int) -> Image.Image:
+    """Return the middle of a picture, as large as covers the given size."""
+    image = Image.fromarray(picture)
+    scale = max(width / image.width, height / image.height)
+    grown = image.resize(
+        (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+    )
+    left, top = (grown.width - width) // 2, (grown.height - height) // 4
+    return grown.crop((left, top, left + width, top + height))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
