@@ -23,7 +23,7 @@ DISTANCE = (1 / BOX_PER_EYE, 0.035, 1.0)
 SLOPE = (0.0, 0.045, 1.0)
 MEAN_Y = (0.385, 0.03, 0.3)
 MEAN_X = (0.50, 0.03, 0.3)
-RADII = (2, 3, 4, 5, 6)  # of iris and pupil at BOX_PIXELS
+RADII = (3, 4, 5)  # of iris and pupil at BOX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -58,43 +58,54 @@ def vote_for_centres(grey: np.ndarray, radii: tuple[int, ...]) -> np.ndarray:
         flat = y[inside] * width + x[inside]
         votes += np.bincount(flat, weight[inside] / radius, height * width)
     gathered = cv2.GaussianBlur(votes.reshape(height, width).astype(np.float32), (0, 0), 1.5)
-    return gathered * (255 - cv2.GaussianBlur(grey, (0, 0), 2.0))
+    dim = cv2.GaussianBlur(grey, (0, 0), 2.0)
+    darkness = (dim.max() - dim) / (np.ptp(dim) + 1.0) + 0.05
+    return gathered * darkness**2
 
 
-def frame_from_box(picture: np.ndarray, box: Box) -> FaceFrame:
-    """Return the face frame of a face box in a uint8 RGB picture.
-
-    The box is as good a ruler as the eyes, so lengths come half from each.
-    """
-    pair = find_eye_pair(picture, box)
-    side = box.width
-    left, right = np.array(pair.left), np.array(pair.right)
-    middle = (left + right) / 2
-    distance = float(np.hypot(*(right - left)))
+def rough_frame(box: Box) -> FaceFrame:
+    """Return where a square face box has its eyes on average."""
     return FaceFrame(
-        x=box.x0 + side * float(0.8 * middle[0] + 0.2 * 0.5),
-        y=box.y0 + side * float(0.5 * middle[1] + 0.5 * BOX_EYE_LINE),
-        eye_distance=side * (0.5 * distance + 0.5 / BOX_PER_EYE),
-        tilt=math.atan2(right[1] - left[1], right[0] - left[0]),
+        x=(box.x0 + box.x1) / 2,
+        y=box.y0 + BOX_EYE_LINE * box.height,
+        eye_distance=box.width / BOX_PER_EYE,
     )
 
 
-def find_eye_pair(picture: np.ndarray, box: Box) -> EyePair:
-    """Return the best pair of eye centres inside a square face box."""
-    grey = _boxed_grey(picture, box)
+def refined_frame(picture: np.ndarray, rough: FaceFrame) -> FaceFrame:
+    """Place a face more exactly by its eyes in a uint8 RGB picture.
+
+    The rough frame is as good a ruler as the eyes, so lengths come half from each.
+    """
+    pair = find_eye_pair(picture, rough)
+    left, right = np.array(pair.left), np.array(pair.right)
+    middle, across = (left + right) / 2, right - left
+    side = BOX_PER_EYE * rough.eye_distance
+    average = np.array([0.5, BOX_EYE_LINE])
+    share = np.array([0.8, 0.5])
+    shift = share * (middle - average) * BOX_PER_EYE
+    x, y = rough.to_picture(shift)
+    return FaceFrame(
+        x=float(x),
+        y=float(y),
+        eye_distance=(side * float(np.hypot(*across)) + rough.eye_distance) / 2,
+        tilt=rough.tilt + math.atan2(across[1], across[0]),
+    )
+
+
+def find_eye_pair(picture: np.ndarray, rough: FaceFrame) -> EyePair:
+    """Return the best pair of eye centres in the upright face box of a rough frame."""
+    left, top = -BOX_PER_EYE / 2, -BOX_EYE_LINE * BOX_PER_EYE
+    region = Box(left, top, left + BOX_PER_EYE, top + BOX_PER_EYE)
+    patch = upright_patch(picture, rough, region=region, pixels_per_eye=BOX_PIXELS / BOX_PER_EYE)
+    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
     sides = [_peaks(grey, centre) for centre in WINDOW_CENTRES]
     best = EyePair((0.31, 0.385), (0.69, 0.385), -math.inf)
-    for (left, left_votes), (right, right_votes) in product(*sides):
-        score = math.log(left_votes) + math.log(right_votes) - _penalty(left, right)
+    for (one, one_votes), (other, other_votes) in product(*sides):
+        score = math.log(one_votes) + math.log(other_votes) - _penalty(one, other)
         if score > best.score:
-            best = EyePair(left, right, score)
+            best = EyePair(one, other, score)
     return best
-
-
-def _boxed_grey(picture: np.ndarray, box: Box) -> np.ndarray:
-    frame = FaceFrame(box.x0, box.y0, box.width)
-    patch = upright_patch(picture, frame, region=Box(0, 0, 1, 1), pixels_per_eye=BOX_PIXELS)
-    return cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
 def _peaks(grey: np.ndarray, centre: float) -> list[tuple[tuple[float, float], float]]:

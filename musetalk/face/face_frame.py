@@ -59,6 +59,15 @@ class FaceFrame:
         x, y = self.to_picture(np.array([dx, dy]))
         return FaceFrame(float(x), float(y), self.eye_distance * scale, self.tilt)
 
+    def scaled(self, scale: float) -> FaceFrame:
+        """Return the frame in a picture enlarged by ``scale``."""
+        return FaceFrame(self.x * scale, self.y * scale, self.eye_distance * scale, self.tilt)
+
+    def distance_to(self, other: FaceFrame) -> float:
+        """Return how far two faces are apart, in eye distances of the larger one."""
+        apart = math.hypot(self.x - other.x, self.y - other.y)
+        return apart / max(self.eye_distance, other.eye_distance)
+
 
 def upright_patch(
     picture: np.ndarray, frame: FaceFrame, *, region: Box, pixels_per_eye: float

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
 from ...media import Box, FaceLocation
 from . import haar, mediapipe_mesh
-from .eyes import frame_from_box
+from .eyes import refined_frame, rough_frame
 from .face_frame import FaceFrame
-from .lip_confidence import ACCEPT, JudgedLips, judge_lips
+from .lip_confidence import ACCEPT, JudgedLips, judge_lips, quick_score
 from .lip_shape import lip_shape
+from .proposals import face_likeness, propose_faces
 
 SEARCH_PIXELS = 450_000  # larger pictures are searched reduced; the lips are fitted at full size
-MOST_JUDGED = 6  # candidates that get the full search for lips
+MOST_BOXES = 5  # of the cascade that are judged
+MOST_PROPOSALS = 10  # that get a look at the mouth
+MOST_JUDGED = 3  # of those that get the full search for lips
+LIKENESS_WORTH = 4.0  # of one unit of likeness in units of the template's score
+FACE_LIKENESS = 0.32  # above it a place is called a face although its lips are not clear
+SAME_FACE = 0.7  # e between two candidates for one face
 
 
 def find_face(frame: np.ndarray, face_index: int, *, near: Box | None = None) -> FaceLocation:
     """Return the face asked for in a uint8 RGB picture; lips are None where they are not clear.
 
-    face_index: by size, 0 is the largest. near: prefer the face closest to this box instead.
+    face_index: by size, 0 is the largest. near: take the face closest to this box instead.
     """
     meshes = mediapipe_mesh.find_faces(frame)
     if face_index < len(meshes):
         return meshes[face_index]
-    reduced, scale = _reduced(frame)
-    grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
-    boxes = [Box(*(edge / scale for edge in box)) for box in haar.find_boxes(grey)]
-    return _confirmed(frame, [frame_from_box(frame, box) for box in boxes], face_index)
+    judged: list[JudgedLips] = []
+    for candidates in _candidates(frame):
+        judged += [judge_lips(frame, face) for face in candidates if _is_new(face, judged)]
+        clear = [one for one in judged if one.confidence >= ACCEPT]
+        if face_index < len(clear):
+            return _answer(_chosen(clear, face_index, near))
+    return _refusal(frame, judged, face_index)
 
 
 def judge_square(frame: np.ndarray, box: Box) -> FaceLocation:
@@ -35,8 +46,26 @@ def judge_square(frame: np.ndarray, box: Box) -> FaceLocation:
     side = min(box.width, box.height)
     middle_x, middle_y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
     square = Box(middle_x - side / 2, middle_y - side / 2, middle_x + side / 2, middle_y + side / 2)
-    judged = judge_lips(frame, frame_from_box(frame, square))
-    return _answer(judged) if judged.confidence >= ACCEPT else _refusal(judged)
+    judged = judge_lips(frame, refined_frame(frame, rough_frame(square)))
+    if judged.confidence >= ACCEPT:
+        return _answer(judged)
+    reason = f"no clear lips in the face box given by the user: {judged.doubt}"
+    return FaceLocation(box, None, judged.confidence, "none", reason)
+
+
+def _candidates(frame: np.ndarray) -> Iterator[list[FaceFrame]]:
+    """Yield the cascade's faces, then, if they are not enough, those of our own search."""
+    reduced, scale = _reduced(frame)
+    grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
+    boxes = [Box(*(edge / scale for edge in box)) for box in haar.find_boxes(grey)]
+    yield [refined_frame(frame, rough_frame(box)) for box in boxes[:MOST_BOXES]]
+    scored = []
+    for proposal in propose_faces(grey, most=MOST_PROPOSALS):
+        face = refined_frame(frame, proposal.frame.scaled(1 / scale))
+        worth = quick_score(frame, face) + LIKENESS_WORTH * face_likeness(frame, face)
+        scored.append((worth, face))
+    scored.sort(key=lambda one: -one[0])
+    yield [face for _, face in scored[:MOST_JUDGED]]
 
 
 def _reduced(frame: np.ndarray) -> tuple[np.ndarray, float]:
@@ -48,18 +77,15 @@ def _reduced(frame: np.ndarray) -> tuple[np.ndarray, float]:
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
 
 
-def _confirmed(frame: np.ndarray, faces: list[FaceFrame], face_index: int) -> FaceLocation:
-    """Return the asked one of the candidates if the lip template agrees with it."""
-    judged = [judge_lips(frame, face) for face in faces[:MOST_JUDGED]]
-    good = [one for one in judged if one.confidence >= ACCEPT]
-    if face_index < len(good):
-        return _answer(good[face_index])
-    if good:
-        return _nothing(f"only {len(good)} face(s) with clear lips were found")
-    if judged:
-        best = max(judged, key=lambda one: one.confidence)
-        return _refusal(best)
-    return _nothing("no face was found in the picture")
+def _is_new(face: FaceFrame, judged: list[JudgedLips]) -> bool:
+    return all(face.distance_to(one.frame) > SAME_FACE for one in judged if one.confidence > 0)
+
+
+def _chosen(clear: list[JudgedLips], face_index: int, near: Box | None) -> JudgedLips:
+    if near is None:
+        return sorted(clear, key=lambda one: -one.frame.eye_distance)[face_index]
+    x, y = (near.x0 + near.x1) / 2, (near.y0 + near.y1) / 2
+    return min(clear, key=lambda one: np.hypot(one.frame.x - x, one.frame.y - y))
 
 
 def _answer(judged: JudgedLips) -> FaceLocation:
@@ -68,10 +94,14 @@ def _answer(judged: JudgedLips) -> FaceLocation:
     return FaceLocation(judged.frame.box, lips, judged.confidence, "template", reason)
 
 
-def _refusal(judged: JudgedLips) -> FaceLocation:
-    reason = f"a face may be there, but {judged.doubt}"
-    return FaceLocation(judged.frame.box, None, judged.confidence, "none", reason)
-
-
-def _nothing(reason: str) -> FaceLocation:
-    return FaceLocation(None, None, 0.0, "none", reason)
+def _refusal(frame: np.ndarray, judged: list[JudgedLips], face_index: int) -> FaceLocation:
+    clear = sum(one.confidence >= ACCEPT for one in judged)
+    if face_index and clear:
+        reason = f"face {face_index} was asked for, but only {clear} with clear lips found"
+        return FaceLocation(None, None, 0.0, "none", reason)
+    likeness = [face_likeness(frame, one.frame) for one in judged]
+    if not judged or max(likeness) < FACE_LIKENESS:
+        return FaceLocation(None, None, 0.0, "none", "no face was found in the picture")
+    best = judged[int(np.argmax(likeness))]
+    reason = f"there may be a face, but {best.doubt}"
+    return FaceLocation(best.frame.box, None, best.confidence, "none", reason)

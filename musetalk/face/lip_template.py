@@ -47,8 +47,8 @@ RED_TERMS = ("corner_red", "past_red", "lower_red", "upper_red", "upper_lip", "l
 TERMS = tuple(WEIGHTS)
 PRIOR = TERMS.index("prior")
 
-ALONG = np.linspace(-0.95, 0.95, 17)
-INSIDE = np.linspace(-0.7, 0.7, 9)
+ALONG = np.linspace(-0.95, 0.95, 13)
+INSIDE = np.linspace(-0.7, 0.7, 7)
 CORNER = np.array([-0.88, 0.88])
 PAST = np.array([-1.14, 1.14])
 FAR_PAST = np.array([-1.25, 1.25])
@@ -105,18 +105,19 @@ class Grid:
 
     def __init__(self, shape: tuple[int, int], candidates: np.ndarray) -> None:
         self._height, self._width = shape
-        self._cos = np.cos(candidates[:, TILT])[:, None]
-        self._sin = np.sin(candidates[:, TILT])[:, None]
-        self._x, self._y = candidates[:, CX, None], candidates[:, CY, None]
-        self._half = candidates[:, HALF, None]
+        tilt, per_eye = candidates[:, TILT, None], PIXELS_PER_EYE
+        self._cos = (per_eye * np.cos(tilt)).astype(np.float32)
+        self._sin = (per_eye * np.sin(tilt)).astype(np.float32)
+        self._x = (per_eye * (candidates[:, CX, None] - REGION.x0)).astype(np.float32)
+        self._y = (per_eye * (candidates[:, CY, None] - REGION.y0)).astype(np.float32)
+        self._half = candidates[:, HALF, None].astype(np.float32)
 
     def at(self, u: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Return indices (N, len(u)) of the points u (-1..1) lying ``offsets`` e below."""
-        along = self._half * u
-        x = self._x + self._cos * along - self._sin * offsets
-        y = self._y + self._sin * along + self._cos * offsets
-        column = ((x - REGION.x0) * PIXELS_PER_EYE).astype(np.int32)
-        row = ((y - REGION.y0) * PIXELS_PER_EYE).astype(np.int32)
+        along = self._half * u.astype(np.float32)
+        down = offsets.astype(np.float32)
+        column = (self._x + self._cos * along - self._sin * down).astype(np.int32)
+        row = (self._y + self._sin * along + self._cos * down).astype(np.int32)
         np.clip(column, 0, self._width - 1, out=column)
         np.clip(row, 0, self._height - 1, out=row)
         return row * self._width + column

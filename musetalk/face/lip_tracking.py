@@ -37,8 +37,8 @@ STEP_SPREAD = np.array([0.012, 0.02, 0.015, 0.01, 0.012, 0.01, 0.015, 0.03])  # 
 NEAR_LAST = Search(STEP_SPREAD, first=160, rounds=2, per_round=90)
 KEPT_CORNERS = replace(NEAR_LAST, spread=np.where(np.arange(8) < BOW, 0.0, STEP_SPREAD))
 LEAST_SCORE_LEFT = 0.55  # of the first frame's score, below it the mouth is hidden
-LONGEST_WAIT = 5  # frames between two full searches while the face is lost
-NEW_KEY_TURN = 0.12  # change of log size, radians or e after which the key view is taken anew
+LONGEST_WAIT = 25  # frames between two full searches while the face is lost
+STILL_HEAD = 0.002  # e, radians and log size: the same for the head
 STILL = 0.01  # mouth widths: smaller changes are mostly noise and are smoothed hardest
 STEADY_FRAMES = 3  # that must agree before closed turns into open or back
 
@@ -62,7 +62,7 @@ class LipTracker:
     def __init__(self, frame: np.ndarray, location: FaceLocation) -> None:
         self._last = location
         self._sighting: _Sighting | None = None
-        self._lost_for = 0
+        self._lost_for, self._search_at = 0, 1
         if location.lips is not None:
             self._start(frame, location, location.lips)
 
@@ -79,10 +79,11 @@ class LipTracker:
         candidate = _candidate_of(lips)
         self._given = location.method == "user"
         self._method, self._confidence = location.method, location.confidence
-        self._key = KeyView.of(frame, face)
+        self._first_key = self._recent = KeyView.of(frame, face)
+        self._on_first_key = True
         self._key_score = self._score(frame, face, candidate)
         self._sighting = _Sighting(face, candidate, lips.curves.astype(float), lips.parted)
-        self._lost_for = 0
+        self._lost_for, self._search_at = 0, 1
         self._disagreeing = 0
 
     def _score(self, frame: np.ndarray, face: FaceFrame, candidate: np.ndarray) -> float:
@@ -92,7 +93,7 @@ class LipTracker:
     def _follow_face(self, frame: np.ndarray) -> FaceLocation | None:
         last = self._sighting
         assert last is not None
-        face = self._key.find_again(frame, last.face)
+        face = self._find_face_again(frame, last.face)
         if face is None:
             return None
         maps = make_lip_maps(frame, face)
@@ -106,11 +107,20 @@ class LipTracker:
         curves = _smoothed(last.curves, lips.curves.astype(float), STILL)
         parted = self._steady_parted(lips.parted, last.parted)
         self._sighting = _Sighting(face, candidate, curves, parted)
-        if _far_apart(face, self._key.face):
-            self._key = KeyView.of(frame, face)
+        if not self._on_first_key:
+            self._recent = KeyView.of(frame, face)
         lips = LipShape(lips.corners, curves.astype(np.float32), parted)
+        self._lost_for, self._search_at = 0, 1
         reason = "lips followed from the frame before"
         return FaceLocation(face.box, lips, self._confidence, self._method, reason)
+
+    def _find_face_again(self, frame: np.ndarray, last: FaceFrame) -> FaceFrame | None:
+        """Compare with the first view, which never drifts; where that fails, with the last one."""
+        face = self._first_key.find_again(frame, last)
+        self._on_first_key = face is not None
+        if face is None:
+            face = self._recent.find_again(frame, last)
+        return _smoothed_face(last, face) if face is not None else None
 
     def _steady_parted(self, now: bool, before: bool) -> bool:
         self._disagreeing = self._disagreeing + 1 if now != before else 0
@@ -120,10 +130,9 @@ class LipTracker:
         return now
 
     def _search_again(self, frame: np.ndarray) -> FaceLocation:
-        self._sighting = None
-        due = self._lost_for % LONGEST_WAIT == 0
         self._lost_for += 1
-        if due:
+        if self._lost_for >= self._search_at:
+            self._search_at = self._lost_for + min(self._lost_for, LONGEST_WAIT)
             found = find_face(frame, 0, near=self._last.box)
             if found.lips is not None:
                 self._start(frame, found, found.lips)
@@ -157,7 +166,9 @@ def _smoothed(before: np.ndarray, now: np.ndarray, still: float) -> np.ndarray:
     return before + share * (now - before)
 
 
-def _far_apart(one: FaceFrame, other: FaceFrame) -> bool:
-    shift = math.hypot(one.x - other.x, one.y - other.y) / other.eye_distance
-    growth = abs(math.log(one.eye_distance / other.eye_distance))
-    return max(shift, growth, abs(one.tilt - other.tilt)) > NEW_KEY_TURN
+def _smoothed_face(before: FaceFrame, now: FaceFrame) -> FaceFrame:
+    unit = before.eye_distance
+    one = np.array([before.x / unit, before.y / unit, math.log(unit), before.tilt])
+    other = np.array([now.x / unit, now.y / unit, math.log(now.eye_distance), now.tilt])
+    x, y, size, tilt = (float(value) for value in _smoothed(one, other, STILL_HEAD))
+    return FaceFrame(x * unit, y * unit, math.exp(size), tilt)

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
 from avatarvideo.errors import MediaError
-from avatarvideo.media import LipCorners
+from avatarvideo.media import FaceLocation, LipCorners
 from avatarvideo.musetalk.face.locate import draw_overlay, locate_face
 
+SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 # Lip corners read off enlarged crops by eye: x0, y0, x1, y1 in pixels.
 MARKED = {
     "portrait_bouguereau.jpg": LipCorners(334.0, 307.5, 374.0, 308.5),
     "portrait_sargent_chanler_1893.jpg": LipCorners(265.0, 217.0, 295.5, 220.5),
 }
+
+
+def skimage_picture(name: str) -> np.ndarray:
+    """A photograph that ships inside scikit-image; in CI its absence is a failure."""
+    if os.environ.get("CI"):
+        data = importlib.import_module("skimage.data")
+    else:
+        data = pytest.importorskip("skimage.data")
+    return getattr(data, name)()
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -29,11 +42,58 @@ def corner_error(found: LipCorners, marked: LipCorners) -> float:
     return float(max(np.hypot(*apart[:2]), np.hypot(*apart[2:])) / width)
 
 
+@pytest.fixture(params=["cascade", "own search"])
+def _search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with OpenCV's cascade where it has one, once as under OpenCV 5, which has none."""
+    if request.param == "own search":
+        monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)
+
+
+def right_or_refused(location: FaceLocation, marked: LipCorners) -> bool:
+    return location.lips is None or corner_error(location.lips.corners, marked) < 0.15
+
+
+@pytest.mark.usefixtures("_search")
 @pytest.mark.parametrize("name", sorted(MARKED))
 def test_painted_portrait_is_located_right(real_data: Path, name: str) -> None:
     location = locate_face(read_rgb(real_data / name))
     assert location.lips is not None, location.reason
     assert corner_error(location.lips.corners, MARKED[name]) < 0.15
+
+
+@pytest.mark.usefixtures("_search")
+def test_bundled_portrait_is_located_right() -> None:
+    location = locate_face(read_rgb(SAMPLES / "portrait.png"))
+    assert location.lips is not None, location.reason
+    assert corner_error(location.lips.corners, LipCorners(352, 437, 441, 440)) < 0.1
+
+
+@pytest.mark.usefixtures("_search")
+def test_harder_faces_are_right_or_refused(real_data: Path) -> None:
+    painted = locate_face(read_rgb(real_data / "portrait_sargent_agnew_1892.jpg"))
+    assert right_or_refused(painted, LipCorners(305.5, 160.5, 332.0, 161.0))
+    smiling = locate_face(skimage_picture("astronaut"))
+    assert right_or_refused(smiling, LipCorners(203.5, 140.3, 242.6, 142.4))
+
+
+@pytest.mark.usefixtures("_search")
+@pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])
+def test_pictures_without_a_human_face_are_refused(name: str) -> None:
+    assert locate_face(skimage_picture(name)).lips is None
+
+
+@pytest.mark.usefixtures("_search")
+@pytest.mark.parametrize("name", sorted(MARKED))
+def test_changed_portraits_are_right_or_refused(real_data: Path, name: str) -> None:
+    picture, marked = read_rgb(real_data / name), MARKED[name]
+    width = picture.shape[1]
+    larger = cv2.resize(picture, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+    darker = (picture * 0.6).astype(np.uint8)
+    mirrored = LipCorners(width - marked.x1, marked.y1, width - marked.x0, marked.y0)
+
+    assert right_or_refused(locate_face(larger), LipCorners(*(1.5 * edge for edge in marked)))
+    assert right_or_refused(locate_face(darker), marked)
+    assert right_or_refused(locate_face(np.ascontiguousarray(picture[:, ::-1])), mirrored)
 
 
 def test_picture_of_one_colour_has_no_face() -> None:
