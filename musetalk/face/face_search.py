@@ -20,7 +20,7 @@ MOST_BOXES = 5  # of the cascade that are judged
 MOST_PROPOSALS = 10  # that get a look at the mouth
 MOST_JUDGED = 3  # of those that get the full search for lips
 LIKENESS_WORTH = 4.0  # of one unit of likeness in units of the template's score
-FACE_LIKENESS = 0.32  # above it a place is called a face although its lips are not clear
+FACE_LIKENESS = 0.40  # above it a place is called a face although its lips are not clear
 SAME_FACE = 0.7  # e between two candidates for one face
 
 

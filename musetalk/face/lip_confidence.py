@@ -51,6 +51,7 @@ SEAM_FIRST = {
     "upper_lip": 0.07,
 }
 QUICK_SEARCH = Search(DEVIATION, first=400, rounds=3, per_round=120)
+BEYOND = (0.03, 0.06, 0.09, 0.12, 0.15, 0.18, 0.21, 0.24)  # e outside the outer borders
 MOVES = ((0.05, 0.07, 1.07), (-0.05, -0.07, 0.93))  # e, e, scale of the face frame
 # How strongly each measure tells true mouths from others: lowest and highest value that counts,
 # weight. Logistic regression over some 1,100 places on 290 pictures (faces by mediapipe's mesh).
@@ -200,7 +201,7 @@ def _measures(maps: LipMaps, fit: LipFit) -> dict[str, float]:
             for k in (0.3, 0.5, 0.7)
         ]
     )
-    above, higher = (grid.at(INSIDE, middle[:, 0] - d).ravel() for d in (0.07, 0.14))
+    above = grid.at(INSIDE, middle[:, 0] - 0.07).ravel()
     ring = np.concatenate([above, grid.at(INSIDE, middle[:, 3] + 0.08).ravel()])
     seam = max(float(valley[grid.at(ALONG, whole[:, i])].mean()) for i in (1, 2))
     past = float(valley[grid.at(FAR_PAST, np.zeros((1, 2)))].max())
@@ -217,8 +218,15 @@ def _measures(maps: LipMaps, fit: LipFit) -> dict[str, float]:
         "seam": seam,
         "moustache": float(-light[lips].mean() * maps.light_spread),
         "past": past / max(seam, 0.02),
-        "above": float(red[higher].mean() - red[above].mean()),
+        "above": _rise([float(red[grid.at(INSIDE, middle[:, 0] - d)].mean()) for d in BEYOND]),
+        "below": _rise([float(red[grid.at(INSIDE, middle[:, 3] + d)].mean()) for d in BEYOND]),
     }
+
+
+def _rise(profile: list[float]) -> float:
+    """Return how far the values climb again after their lowest so far."""
+    lowest = np.minimum.accumulate(profile)
+    return float((np.array(profile) - lowest).max())
 
 
 def _separation(colours: np.ndarray, lips: np.ndarray, ring: np.ndarray) -> float:

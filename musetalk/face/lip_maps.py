@@ -38,8 +38,8 @@ class LipMaps:
     red: redness against the skin in its own scale, -2.5..2.5.
     light_step, red_step: change towards the chin per 0.05 e.
     colours: log R, G, B (H, W, 3), plain.
-    skin: log luminance of cheeks and chin.
-    light_spread, red_spread: the scales that were divided by.
+    light_spread: the scale that was divided by.
+    skin_red, skin_yellow: log R/G and log G/B of cheeks and chin.
     """
 
     valley: np.ndarray
@@ -48,9 +48,9 @@ class LipMaps:
     light_step: np.ndarray
     red_step: np.ndarray
     colours: np.ndarray
-    skin: float
     light_spread: float
-    red_spread: float
+    skin_red: float
+    skin_yellow: float
 
 
 def make_lip_maps(picture: np.ndarray, frame: FaceFrame) -> LipMaps:
@@ -60,18 +60,14 @@ def make_lip_maps(picture: np.ndarray, frame: FaceFrame) -> LipMaps:
     colours = np.log(patch + FLOOR)
     luminance = np.log(patch @ np.array([0.299, 0.587, 0.114], np.float32) + FLOOR)
     redness = colours[..., 0] - colours[..., 1]
-    skin = np.concatenate([cut(luminance, box).ravel() for box in CHEEKS_AND_CHIN])
-    skin_red = np.concatenate([cut(redness, box).ravel() for box in CHEEKS_AND_CHIN])
-    skin_light = float(np.median(skin))
+    skin = np.concatenate([cut(colours, box).reshape(-1, 3) for box in CHEEKS_AND_CHIN])
+    skin_light = np.concatenate([cut(luminance, box).ravel() for box in CHEEKS_AND_CHIN])
+    skin_redness = skin[:, 0] - skin[:, 1]
     light_spread = max(float(cut(luminance, MOUTH_AREA).std()), LEAST_LIGHT_SPREAD)
-    red_middle = float(np.median(skin_red))
-    area = cut(redness, MOUTH_AREA)
-    low, high = np.percentile(area, (10, 90))
-    deviation = float(np.median(np.abs(skin_red - red_middle)))
-    red_spread = max(deviation, float(high - low) / 2, LEAST_RED_SPREAD)
-    light = ((luminance - skin_light) / light_spread).astype(np.float32)
-    red = np.clip((redness - red_middle) / red_spread, -RED_LIMIT, RED_LIMIT)
-    red = red.astype(np.float32)
+    light = (luminance - np.median(skin_light)) / light_spread
+    red = (redness - np.median(skin_redness)) / _red_spread(redness, skin_redness)
+    red = np.clip(red, -RED_LIMIT, RED_LIMIT)
+    middle = np.median(skin, axis=0)
     return LipMaps(
         valley=_valley(light),
         light=light,
@@ -79,10 +75,17 @@ def make_lip_maps(picture: np.ndarray, frame: FaceFrame) -> LipMaps:
         light_step=_step(light),
         red_step=_step(red),
         colours=colours,
-        skin=skin_light,
         light_spread=light_spread,
-        red_spread=red_spread,
+        skin_red=float(middle[0] - middle[1]),
+        skin_yellow=float(middle[1] - middle[2]),
     )
+
+
+def _red_spread(redness: np.ndarray, skin_redness: np.ndarray) -> float:
+    """Return the scale of redness: the skin's own deviation or half the mouth area's spread."""
+    deviation = float(np.median(np.abs(skin_redness - np.median(skin_redness))))
+    low, high = np.percentile(cut(redness, MOUTH_AREA), (10, 90))
+    return max(deviation, float(high - low) / 2, LEAST_RED_SPREAD)
 
 
 def cut(values: np.ndarray, box: Box) -> np.ndarray:
