@@ -12,7 +12,14 @@ from .fitting import Placement, place
 from .hardware import fallback_note, family_of, hardware_format, hardware_options, why_not
 from .interfaces import EncodingConfig
 from .outputs import checked_output
-from .presets import CodecSpec, codec_for, container_for, encoder_options, pixel_format_for
+from .presets import (
+    CodecSpec,
+    codec_for,
+    container_for,
+    encoder_options,
+    pixel_format_for,
+    safe_options,
+)
 
 
 @dataclass(frozen=True)
@@ -89,14 +96,19 @@ def make_plan(
         config=config,
         metadata=dict(metadata or {}),
     )
-    if min(plan.size) < spec.least_side and not hardware:
-        raise EncodeError(
-            f"Expected pictures of at least {spec.least_side}x{spec.least_side} for {spec.name}, "
-            f"got {plan.size[0]}x{plan.size[1]}: choose h264 or a larger size."
-        )
     if source_colors is not None and source_colors.is_hdr:
         plan = _with_hdr(plan, source_colors)
-    return _with_hardware(plan, form) if hardware else plan
+    return _with_hardware(plan, form) if hardware else _with_software(plan)
+
+
+def _with_software(plan: EncodePlan) -> EncodePlan:
+    least = plan.spec.least_side
+    if min(plan.size) < least:
+        raise EncodeError(
+            f"Expected pictures of at least {least}x{least} for {plan.spec.name}, got "
+            f"{plan.size[0]}x{plan.size[1]}: choose h264 or a larger size."
+        )
+    return replace(plan, options=safe_options(plan.spec, plan.options, plan.size[0]))
 
 
 def _folder_name(path: Path) -> Path:
@@ -138,8 +150,9 @@ def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
     if reason is None:
         return chosen
     software = replace(plan.config, preset=None)  # the preset was meant for the hardware
-    return replace(
+    fallen_back = replace(
         plan,
         options=encoder_options(plan.spec, software, form),
         notes=(*plan.notes, fallback_note(encoder, plan.spec, reason)),
     )
+    return _with_software(fallen_back)

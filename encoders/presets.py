@@ -83,8 +83,7 @@ CODECS: Mapping[str, CodecSpec] = {
             containers=("mp4", "mov", "mkv"),
             options={"x265-params": "log-level=error"},
             tag="hvc1",  # Apple's players show nothing with FFmpeg's default hev1
-            # Below one of its coding blocks x265 writes past its memory and ends the process.
-            least_side=64,
+            least_side=16,
         ),
         CodecSpec(
             name="av1",
@@ -94,6 +93,7 @@ CODECS: Mapping[str, CodecSpec] = {
             presets=tuple(str(n) for n in range(14)),
             pixel_formats=_YUV420,
             containers=("mp4", "mkv", "webm"),
+            least_side=32,  # SVT-AV1 4.1 ends the process on less
             max_crf=63,
         ),
         CodecSpec(
@@ -253,6 +253,19 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
             f"got {container}."
         )
     return spec
+
+
+X265_SAFE_WIDTH = 64
+
+
+def safe_options(spec: CodecSpec, options: Mapping[str, str], width: int) -> dict[str, str]:
+    """Return the options changed where an encoder would otherwise damage memory.
+
+    x265 4.1's AVX2 code for ``cutree`` writes past its buffer on pictures under 64 pixels wide.
+    """
+    if spec.encoder != "libx265" or width >= X265_SAFE_WIDTH:
+        return dict(options)
+    return {**options, "x265-params": f"{options['x265-params']}:cutree=0"}
 
 
 HARDWARE_FAMILIES = ("nvenc", "qsv", "amf", "videotoolbox", "mf", "v4l2m2m")

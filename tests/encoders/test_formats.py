@@ -33,7 +33,7 @@ STREAMED = [
     for container in codec.containers
     for (depth, alpha), pixels in codec.pixel_formats.items()
 ]
-SIZE = (70, 66)  # x265 takes nothing below 64
+SIZE = (66, 50)
 COUNT = 9
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -196,10 +198,35 @@ def test_writer_needs_its_with_statement(tmp_path: Path, pictures: Pictures) -> 
         writer.write(pictures(1)[0])
 
 
-@pytest.mark.parametrize("size", [(40, 40), (128, 62)])
-def test_pictures_too_small_for_h265_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("codec", "size", "least"), [("h265", (128, 14), 16), ("av1", (30, 64), 32)]
+)
+def test_pictures_too_small_for_an_encoder_are_refused(
+    tmp_path: Path, codec: str, size: tuple[int, int], least: int
+) -> None:
     frame = np.zeros((size[1], size[0], 3), np.uint8)
-    config = EncodingConfig(codec="h265")
-    with pytest.raises(EncodeError, match="at least 64x64 for h265"):
+    config = EncodingConfig(codec=codec)
+    with pytest.raises(EncodeError, match=f"at least {least}x{least} for {codec}"):
         encode_frames([frame], tmp_path / "small.mp4", frame_rate=Fraction(25), config=config)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_narrow_pictures_do_not_damage_memory_in_x265(tmp_path: Path) -> None:
+    # In a process of its own: with a checking allocator, and what it ends stays alone.
+    check = Path("/lib/x86_64-linux-gnu/libc_malloc_debug.so.0")
+    environment = dict(os.environ, MALLOC_CHECK_="3")
+    if check.exists():
+        environment["LD_PRELOAD"] = str(check)
+    code = (
+        "import numpy as np, av\n"
+        "from fractions import Fraction\n"
+        "from avatarvideo.encoders.ffmpeg import encode_frames\n"
+        "from avatarvideo.encoders.interfaces import EncodingConfig\n"
+        "frames = [np.zeros((32, 48, 3), np.uint8)] * 4\n"
+        f"encode_frames(frames, {str(tmp_path / 'a.mp4')!r}, frame_rate=Fraction(25),\n"
+        "              config=EncodingConfig(codec='h265'))\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
