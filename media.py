@@ -260,16 +260,3 @@ class Avatar:
     def first_frame(self) -> np.ndarray:
         """Return the first frame: uint8 RGB (H, W, 3)."""
         return next(iter(self.open_frames(0)))
-
-
-class PassingFrames:
-    """Frames on their way to a reader; ``newest`` is the last that passed."""
-
-    def __init__(self, frames: Iterator[np.ndarray]) -> None:
-        self.newest: np.ndarray | None = None
-        self._frames = frames
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for frame in self._frames:
-            self.newest = frame
-            yield frame

@@ -20,7 +20,7 @@ import numpy as np
 
 from .encoders.ffmpeg import encode_frames
 from .encoders.interfaces import EncodingConfig
-from .media import AudioClip, PassingFrames
+from .media import AudioClip
 
 log = logging.getLogger("avatarvideo.streaming_video")
 
@@ -102,22 +102,21 @@ class StreamingVideo:
         self._temp_directory.mkdir(parents=True, exist_ok=True)
         path = self._temp_directory / f"avatar_{id(self):x}_{self.frame_count}.mp4"
         log.info("writing %d frames for a reader that needs a file", self.frame_count)
-        frames = PassingFrames(self.frames())
         with self._progress(self.frame_count, "Encoding") as bar:
             encode_frames(
-                iter(frames),
+                self.frames(),
                 path,
                 frame_rate=self.frame_rate,
                 config=EncodingConfig(quality="high"),
                 audio=self.audio,
                 metadata=self.metadata,
-                on_frame=lambda done: bar.update(done, preview=frames.newest),
+                on_frame=bar.update,
             )
         return path
 
 
 class _NoBar:
-    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
+    def update(self, done: int) -> None:
         pass
 
 

@@ -25,7 +25,7 @@ from ..encoders.presets import CODECS, CONTAINERS, default_container
 from ..errors import EncodeError, MediaError
 from ..host import current_host
 from ..libraries import naming_missing_libraries
-from ..media import DEFAULT_FRAME_RATE, AudioClip, PassingFrames, parse_frame_rate
+from ..media import DEFAULT_FRAME_RATE, AudioClip, parse_frame_rate
 from ..naming import make_folder, output_file
 from ..wire import audio_clip, check_images, image_frames
 from .widgets import CATEGORY, find_file
@@ -307,7 +307,7 @@ def _write(
     from ..encoders.operations import transcode
 
     make_folder(path.parent)
-    frames = PassingFrames(source.open_frames())
+    # No pictures of it: ComfyUI's page would show the last one in place of the finished video.
     with current_host().progress(source.frame_count, "Encoding") as bar:
         if source.path is not None:
             written = transcode(
@@ -315,13 +315,13 @@ def _write(
             )
             return written.path
         result = encode_frames(
-            iter(frames),
+            source.open_frames(),
             path,
             frame_rate=_rate_of_frames(source, config),
             config=config,
             audio=sound or source.read_sound(),
             metadata=tags,
-            on_frame=lambda done: bar.update(done, preview=frames.newest),
+            on_frame=bar.update,
         )
     return result.output_path or path
 
