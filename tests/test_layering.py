@@ -48,7 +48,6 @@ ALLOWED: dict[str, set[str]] = {
     "graph": {"errors", "prompt", "validation", "node_calls"},
     "workflow_json": {"errors", "prompt", "widget_places"},
     "widget_places": {"errors", "prompt"},
-    "config_options": {"errors", "prompt"},
     "cli_session": {"errors", "host"},
     "websocket": {"errors"},
     "comfy_server": {"errors", "prompt", "websocket"},
