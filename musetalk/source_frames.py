@@ -30,7 +30,9 @@ def source_indices(
     again ("loop") or stops on its last frame ("hold").
     """
     step = source_rate / frame_rate
-    times = np.fromiter((math.floor(i * step) for i in range(frame_count)), np.int64, frame_count)
+    half = Fraction(1, 2)  # the nearest frame: cutting would lag by half a frame on average
+    nearest = (math.floor(i * step + half) for i in range(frame_count))
+    times = np.fromiter(nearest, np.int64, frame_count)
     if loop == "hold":
         return np.minimum(times, source_count - 1)
     if loop == "loop":

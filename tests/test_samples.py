@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
+
+from avatarvideo.musetalk.face.locate import locate_face
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
 
@@ -41,3 +44,11 @@ def test_video_lasts_three_seconds_without_sound():
         assert (stream.codec_context.name, stream.average_rate) == ("h264", Fraction(25))
         assert sum(1 for _ in container.decode(stream)) == 75
     assert path.stat().st_size < 300 * 1024
+
+
+def test_lip_corners_are_shipped_beside_the_portrait():
+    shipped = json.loads((SAMPLES / "portrait.json").read_text(encoding="utf-8"))
+    with Image.open(SAMPLES / shipped["picture"]) as portrait:
+        found = locate_face(np.asarray(portrait.convert("RGB")))
+    assert found.lips is not None, found.reason
+    assert np.abs(np.subtract(found.lips.corners, shipped["lip_corners"])).max() < 0.1 * 89

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -66,7 +67,13 @@ def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str) -> None:
     clip = read_audio(first)
     source = VideoReader(first)
     count = round(clip.duration * 25)
-    shown = [min(int(n / 25 * source.frame_rate), source.frame_count - 1) for n in range(count)]
+    shown = [
+        min(
+            math.floor(n / Fraction(25) * source.frame_rate + Fraction(1, 2)),
+            source.frame_count - 1,
+        )
+        for n in range(count)
+    ]
     every = list(source.frames())
     encode_frames(
         (every[n] for n in shown), spoken, frame_rate=Fraction(25), config=FAST, audio=clip
