@@ -211,5 +211,5 @@ def info(file: Path, as_json: bool, verbose: int) -> None:
     """Show what is in a video FILE."""
     from .encoders.probe import probe, table
 
-    found = probe(file, exact_count=verbose > 0, measure_loudness=verbose > 0)
+    found = probe(file, exact_count=verbose > 0)
     click.echo(json.dumps(found.as_dict(), indent=2) if as_json else table(found))

@@ -57,7 +57,7 @@ class EncodingConfig:
     loop: how often a GIF or WebP plays; 0 is for ever.
     overwrite: False refuses a name that is taken.
     save_metadata: keep the tags of the source in the result.
-    backend, ffmpeg: "own ffmpeg" uses the user's executable, at ``ffmpeg`` or found.
+    backend, ffmpeg: for the user's own executable; this version refuses all but "built-in".
     """
 
     quality: Quality = "medium"
@@ -88,6 +88,11 @@ class EncodingConfig:
             if value not in allowed:
                 known = ", ".join(map(str, allowed))
                 raise ValueError(f"Expected {name} to be one of {known}, got {value!r}.")
+        if self.backend != "built-in" or self.ffmpeg is not None:
+            raise ValueError(
+                f"Expected the backend built-in, got {self.backend!r}, which this version cannot "
+                "do yet: set it back."
+            )
         ranges = (
             ("crf", self.crf, MAX_CRF),
             ("width", self.width, MAX_SIDE),

@@ -110,8 +110,13 @@ def probe(
 ) -> VideoInfo:
     """Return what a video file is. Raises MediaError when it is none.
 
-    exact_count: count the frames by reading the file through. measure_loudness: decode the sound.
+    exact_count: count the frames by reading the file through. measure_loudness: refused as yet.
     """
+    if measure_loudness:
+        raise MediaError(
+            "Expected measure_loudness to be off, got on, which this version cannot do yet: switch "
+            "it off."
+        )
     absolute = checked_input(path)
     if is_animated_webp(absolute):
         return _animation_info(AnimatedPicture(absolute))

@@ -144,3 +144,8 @@ def test_info_has_the_promised_keys(tmp_path: Path, make_video: MakeVideo, tone:
     assert expected.items() <= info.items()
     assert "mp4" in info["container"]
     assert isinstance(info["metadata"], dict)
+
+
+def test_an_own_executable_is_refused_until_it_is_used() -> None:
+    with pytest.raises(ValueError, match="cannot do yet"):
+        EncodingConfig(backend="own ffmpeg")

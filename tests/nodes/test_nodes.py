@@ -325,6 +325,11 @@ def test_an_option_without_its_machinery_is_refused(host: StandaloneHost) -> Non
         call("FFmpegEncode", images=torch.rand(1, 16, 16, 3), backend="own ffmpeg")
 
 
+def test_loudness_is_refused_until_it_is_measured(host: StandaloneHost) -> None:
+    with pytest.raises(MediaError, match="measure_loudness"):
+        call("VideoInfo", path="samples/talking_head.mp4", measure_loudness=True)
+
+
 def test_the_preview_names_the_file_as_the_page_asks_for_it(host: StandaloneHost) -> None:
     node = NODE_CLASS_MAPPINGS["FFmpegEncode"]
     options = defaults("FFmpegEncode") | {"filename_prefix": "a/b"}
