@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -69,6 +70,27 @@ class VRAMManager:
     def can_load(self, mb: float) -> bool:
         """Say whether ``mb`` MiB can be taken now."""
         return mb <= self.free_mb()
+
+    @contextmanager
+    def loaded(self, *modules: torch.nn.Module, mb: float) -> Iterator[None]:
+        """Keep networks on the device for a block and take them back on every way out.
+
+        mb: MiB that weights and work need together. Raises DeviceMemoryError when that is not free.
+        """
+        if not self.can_load(mb):
+            raise DeviceMemoryError(
+                f"Expected {mb:.0f} MiB free on {self.device}, found {self.free_mb():.0f} MiB: close "
+                "what uses it or choose another device."
+            )
+        try:
+            for module in modules:
+                module.to(self.device)
+            yield
+        finally:
+            for module in modules:
+                module.to("cpu")
+            if self.device.startswith("cuda"):
+                torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)

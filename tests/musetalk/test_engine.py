@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import threading
@@ -12,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader, read_audio
-from avatarvideo.errors import Cancelled
+from avatarvideo.errors import Cancelled, DeviceMemoryError
 from avatarvideo.host import StandaloneHost
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync, VRAMManager
@@ -286,3 +288,23 @@ def test_the_memory_answer_follows_what_is_free() -> None:
     assert vram.can_load(1)
     assert not vram.can_load(vram.total_mb() + 1)
     assert 0 < vram.free_mb() <= vram.total_mb()
+
+
+@pytest.mark.parametrize("failure", [None, RuntimeError])
+def test_networks_are_there_for_the_block_and_given_back(failure: type[Exception] | None) -> None:
+    network = torch.nn.Linear(2, 2)
+    manager = VRAMManager("cpu", free_bytes=lambda device: 1 << 30)
+    with contextlib.suppress(RuntimeError), manager.loaded(network, mb=10):
+        assert network(torch.zeros(1, 2)).shape == (1, 2)
+        if failure is not None:
+            raise failure
+    assert network.weight.device.type == "cpu"
+
+
+def test_networks_that_do_not_fit_are_refused_with_the_figures() -> None:
+    crowded = VRAMManager("cpu", free_bytes=lambda device: 1 << 20)
+    with (
+        pytest.raises(DeviceMemoryError, match="Expected 10 MiB free on cpu, found 1 MiB"),
+        crowded.loaded(torch.nn.Linear(2, 2), mb=10),
+    ):
+        pytest.fail("the block must not run")
