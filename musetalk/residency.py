@@ -79,8 +79,8 @@ class VRAMManager:
         """
         if not self.can_load(mb):
             raise DeviceMemoryError(
-                f"Expected {mb:.0f} MiB free on {self.device}, found {self.free_mb():.0f} MiB: close "
-                "what uses it or choose another device."
+                f"Expected {mb:.0f} MiB free on {self.device}, found {self.free_mb():.0f} MiB: "
+                "close what uses it or choose another device."
             )
         try:
             for module in modules:
