@@ -1,0 +1,99 @@
+"""What the Comfy registry and its manager ask of a pack."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avatarvideo import NODE_CLASS_MAPPINGS
+
+ROOT = Path(__file__).resolve().parent.parent
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+KNOWN_CLASSIFIERS = {  # one that the host does not know makes it drop all of them
+    "Operating System :: OS Independent",
+    "Operating System :: Microsoft :: Windows",
+    "Operating System :: POSIX :: Linux",
+    "Operating System :: MacOS",
+    "Environment :: GPU :: NVIDIA CUDA",
+    "Environment :: GPU :: AMD ROCm",
+    "Environment :: GPU :: Intel Arc",
+    "Environment :: GPU :: Apple Metal",
+    "Environment :: NPU :: Huawei Ascend",
+}
+SHIPPED = ("nodes", "musetalk", "encoders", "web", "workflows", "locales")
+MODULES = [
+    *ROOT.glob("*.py"),
+    *(path for part in ("nodes", "musetalk", "encoders") for path in (ROOT / part).rglob("*.py")),
+]
+
+
+def test_the_name_and_version_are_the_registrys() -> None:
+    project = PROJECT["project"]
+    assert re.fullmatch(r"[a-z](?:[a-z0-9]|[-_.](?![-_.]))*", project["name"])
+    assert len(project["name"]) < 100
+    assert "comfyui" not in project["name"].lower()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
+    assert project["license-files"][0] == "LICENSE"
+    assert set(project["classifiers"]) <= KNOWN_CLASSIFIERS
+
+
+def test_it_says_which_host_it_needs_and_what_it_is_called() -> None:
+    comfy = PROJECT["tool"]["comfy"]
+    assert comfy["DisplayName"]
+    assert comfy["requires-comfyui"] == ">=0.3.64"
+    # The page serves a folder named here under another address than help pages are asked from.
+    assert "web" not in comfy
+
+
+def test_the_icon_is_a_square_of_at_most_400_pixels() -> None:
+    head = (ROOT / "web" / "icon.svg").read_text()[:200]
+    sides = re.search(r'width="(\d+)" height="(\d+)"', head)
+    assert sides is not None
+    assert sides.group(1) == sides.group(2)
+    assert int(sides.group(1)) <= 400
+
+
+def test_the_archive_holds_what_runs_and_nothing_else() -> None:
+    listed = ["git", "ls-files", "--cached", "--ignored", "--exclude-from=.comfyignore"]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("this is no clone: git does not list its files")
+    left_out = done.stdout.splitlines()
+    assert {path.split("/")[0] for path in left_out} == {
+        *(".ci", ".comfyignore", ".gitignore", "benchmarks", "constraints.txt", "tests")
+    }
+    assert not [path for path in left_out if path.startswith(SHIPPED)]
+
+
+def test_node_ids_can_be_read_without_running_us() -> None:
+    tree = ast.parse((ROOT / "nodes" / "__init__.py").read_text())
+    tables = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NODE_CLASS_MAPPINGS"
+    ]
+    assert isinstance(tables[0], ast.Dict)
+    assert {ast.literal_eval(key) for key in tables[0].keys if key} == set(NODE_CLASS_MAPPINGS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_runs_text_installs_packages_or_changes_the_process(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("eval", "exec", "os.system", "logging.basicConfig")
+            assert called != "warnings.filterwarnings"
+            assert "'pip'" not in ast.unparse(node)
+        if isinstance(node, ast.Assign):
+            for target in map(ast.unparse, node.targets):
+                assert not target.startswith(("sys.path", "torch.backends", "folder_paths."))
