@@ -40,7 +40,6 @@ LEAST_SCORE_LEFT = 0.55  # of the first frame's score, below it the mouth is hid
 LONGEST_WAIT = 25  # frames between two full searches while the face is lost
 STILL_HEAD = 0.002  # e, radians and log size: the same for the head
 STILL = 0.01  # mouth widths: smaller changes are mostly noise and are smoothed hardest
-STEADY_FRAMES = 3  # that must agree before closed turns into open or back
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +83,6 @@ class LipTracker:
         self._key_score = self._score(frame, face, candidate)
         self._sighting = _Sighting(face, candidate, lips.curves.astype(float), lips.parted)
         self._lost_for, self._search_at = 0, 1
-        self._disagreeing = 0
 
     def _score(self, frame: np.ndarray, face: FaceFrame, candidate: np.ndarray) -> float:
         terms = score_terms(make_lip_maps(frame, face), candidate[None])[0]
@@ -103,13 +101,12 @@ class LipTracker:
             return None
         candidate = _smoothed(last.candidate, fit.candidate, STILL * fit.width)
         steady = LipFit(candidate, fit.terms, fit.score)
-        lips = lip_shape(maps, face, steady)
+        lips = lip_shape(maps, face, steady, was_parted=last.parted)
         curves = _smoothed(last.curves, lips.curves.astype(float), STILL)
-        parted = self._steady_parted(lips.parted, last.parted)
-        self._sighting = _Sighting(face, candidate, curves, parted)
+        self._sighting = _Sighting(face, candidate, curves, lips.parted)
         if not self._on_first_key:
             self._recent = KeyView.of(frame, face)
-        lips = LipShape(lips.corners, curves.astype(np.float32), parted)
+        lips = LipShape(lips.corners, curves.astype(np.float32), lips.parted)
         self._lost_for, self._search_at = 0, 1
         reason = "lips followed from the frame before"
         return FaceLocation(face.box, lips, self._confidence, self._method, reason)
@@ -121,13 +118,6 @@ class LipTracker:
         if face is None:
             face = self._recent.find_again(frame, last)
         return _smoothed_face(last, face) if face is not None else None
-
-    def _steady_parted(self, now: bool, before: bool) -> bool:
-        self._disagreeing = self._disagreeing + 1 if now != before else 0
-        if self._disagreeing < STEADY_FRAMES:
-            return before
-        self._disagreeing = 0
-        return now
 
     def _search_again(self, frame: np.ndarray) -> FaceLocation:
         self._lost_for += 1
