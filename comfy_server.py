@@ -23,6 +23,7 @@ from .websocket import WebSocket, WebSocketError
 
 TIMEOUT = 60.0  # seconds for one answer; uploads and downloads count from byte to byte
 POLL_SECONDS = 0.05  # how often a wait asks whether the user cancelled
+GREETING_SECONDS = 2.0  # a server greets who listens; without a greeting go on after this
 SILENCE_SECONDS = 5.0  # without an event: ask the history whether the run ended unseen
 CHUNK = 1 << 20
 BLOCKED = "ExecutionBlocked"  # this error stops one branch only; the run goes on
@@ -135,6 +136,8 @@ class ComfyServer:
         address = f"{self.url}/ws?clientId={self._client_id}"
         try:
             with WebSocket(address, timeout=TIMEOUT) as events:
+                # Before its greeting the server does not send us a run's events.
+                events.receive(GREETING_SECONDS)
                 prompt_id = self._submit(prompt, extra_pnginfo)
                 try:
                     return self._follow(events, prompt_id, prompt, on_progress)
