@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import click
 
 from . import __version__
-from .cli_models import doctor, models
-from .cli_run import run
-from .cli_session import FAILED, INTERRUPTED, end_log
-from .cli_video import video
+from .commands.models import doctor, models
+from .commands.run import run
+from .commands.session import FAILED, INTERRUPTED, end_log
+from .commands.video import video
 from .errors import AvatarVideoError
 
 PROGRAM = "avatar"

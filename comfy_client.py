@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .comfy_server import ComfyServer, RunProgress, ServerError, ServerRun
 from .errors import AvatarVideoError, Cancelled, GraphError
-from .prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
+from .prompts.prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
+from .servers.comfy_server import ComfyServer, RunProgress, ServerError, ServerRun
 
 logger = logging.getLogger("avatarvideo.comfy_client")
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .errors import AvatarVideoError, Cancelled
-from .node_calls import SilentBlocker, call, columns, read_answer
-from .prompt import (
+from .prompts.node_calls import SilentBlocker, call, columns, read_answer
+from .prompts.prompt import (
     NodeDefinition,
     NodeTable,
     Prompt,
@@ -30,7 +30,7 @@ from .prompt import (
     output_nodes,
     reachable,
 )
-from .validation import validate
+from .prompts.validation import validate
 
 __all__ = ["NodeEvent", "ResultCache", "RunResult", "run", "validate"]
 

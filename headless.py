@@ -12,8 +12,8 @@ from typing import Any
 from .errors import EncodeError, GraphError
 from .graph import NodeEvent, ResultCache, run, validate
 from .host import Host
-from .prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion
-from .validation import check_structure
+from .prompts.prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion
+from .prompts.validation import check_structure
 from .workflow_json import is_editor_format, read_workflow, to_prompt
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from avatarvideo.errors import GraphError
-from avatarvideo.prompt import NodeDefinition
-from avatarvideo.widget_places import places, widget_values
+from avatarvideo.prompts.prompt import NodeDefinition
+from avatarvideo.prompts.widget_places import places, widget_values
 from avatarvideo.workflow_json import is_editor_format, read_workflow, to_prompt
 
 

@@ -15,9 +15,9 @@ from avatarvideo.cli import main
 from avatarvideo.encoders.probe import probe
 from avatarvideo.headless import load_workflow, node_table
 from avatarvideo.host import set_host
-from avatarvideo.prompt import NodeDefinition, definitions
-from avatarvideo.validation import validate
-from avatarvideo.widget_places import places
+from avatarvideo.prompts.prompt import NodeDefinition, definitions
+from avatarvideo.prompts.validation import validate
+from avatarvideo.prompts.widget_places import places
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows"
 FILES = sorted(FOLDER.glob("*.json"))

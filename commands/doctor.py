@@ -7,9 +7,9 @@ import importlib.util
 import platform
 from pathlib import Path
 
-from . import __version__
-from .host import Host
-from .system_memory import available_memory, total_memory
+from .. import __version__
+from ..host import Host
+from ..system_memory import available_memory, total_memory
 
 GIBIBYTE = 1 << 30
 _BROKEN = (ImportError, AttributeError, RuntimeError, OSError, TypeError, ValueError)
@@ -19,7 +19,7 @@ LIBRARIES = ("numpy", "torch", "torchaudio", "cv2", "av", "PIL", "safetensors", 
 def facts(host: Host) -> list[tuple[str, str]]:
     """Return names and values, in the order in which they help."""
     found = [
-        ("avatarvideo", f"{__version__} in {Path(__file__).parent}"),
+        ("avatarvideo", f"{__version__} in {Path(__file__).parents[1]}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
     ]
     found += [(name, _version(name)) for name in LIBRARIES]
@@ -68,8 +68,8 @@ def _device(host: Host) -> str:
 
 
 def _locators(host: Host) -> list[tuple[str, str]]:
-    from .musetalk.face.haar import cascade_file
-    from .musetalk.model_search import list_files
+    from ..musetalk.face.haar import cascade_file
+    from ..musetalk.model_search import list_files
 
     rows = {row.role: row for row in list_files(host.model_directories)}
     networks = [role for role in ("s3fd", "rtmpose") if rows[role].state == "present"]
@@ -96,8 +96,8 @@ def _folder(folder: Path) -> str:
 
 
 def _model_files(host: Host) -> list[tuple[str, str]]:
-    from .musetalk.checkpoints import TITLES
-    from .musetalk.model_search import list_files
+    from ..musetalk.checkpoints import TITLES
+    from ..musetalk.model_search import list_files
 
     found = []
     for row in list_files(host.model_directories):

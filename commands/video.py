@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_session import json_option, session, start_log, verbose_option
+from ..errors import AvatarVideoError
 from .config_options import ConfigCommand, ConfigOptions
-from .errors import AvatarVideoError
+from .session import json_option, session, start_log, verbose_option
 
 if TYPE_CHECKING:
-    from .encoders.interfaces import EncodingResult
-    from .musetalk.interfaces import LipSyncResult
+    from ..encoders.interfaces import EncodingResult
+    from ..musetalk.interfaces import LipSyncResult
 
 _FILE = click.Path(path_type=Path)
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -34,8 +34,8 @@ def video() -> None:
 
 
 def _lipsync_options() -> ConfigOptions:
-    from .musetalk.interfaces import CHOICES, LipSyncConfig
-    from .nodes import AudioToMel, LoadAvatar, MuseTalkLipSync
+    from ..musetalk.interfaces import CHOICES, LipSyncConfig
+    from ..nodes import AudioToMel, LoadAvatar, MuseTalkLipSync
 
     helps = _tooltips(LoadAvatar, AudioToMel, MuseTalkLipSync)
     readers = {"mouth": _corners, "fps": _number_or_text}
@@ -43,8 +43,8 @@ def _lipsync_options() -> ConfigOptions:
 
 
 def _encode_options() -> ConfigOptions:
-    from .encoders.interfaces import CHOICES, EncodingConfig
-    from .nodes import FFmpegEncode
+    from ..encoders.interfaces import CHOICES, EncodingConfig
+    from ..nodes import FFmpegEncode
 
     helps = _tooltips(FFmpegEncode) | {
         "preset": "The codec's own preset, instead of the quality's.",
@@ -72,7 +72,7 @@ def _tooltips(*nodes: Any) -> dict[str, str]:
 
 
 def _corners(text: str) -> Any:
-    from .inputs import parse_corners  # loads torch, which --help must not wait for
+    from ..inputs import parse_corners  # loads torch, which --help must not wait for
 
     return parse_corners(text)
 
@@ -109,7 +109,7 @@ def lipsync(
     config = _lipsync_options().make(given, config_file)
     _check_output(output)
     with session() as host:
-        from .musetalk.engine import MuseTalkLipSync
+        from ..musetalk.engine import MuseTalkLipSync
 
         result = MuseTalkLipSync(host=host).generate(image, audio, output, config)
     if not result.success:
@@ -146,8 +146,8 @@ def encode(
     begin, length = _seconds("--start", start), _seconds("--duration", duration)
     if audio is not None and (begin or length):
         raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
-    from .encoders.ffmpeg import FFmpegEncoder
-    from .encoders.probe import probe
+    from ..encoders.ffmpeg import FFmpegEncoder
+    from ..encoders.probe import probe
 
     with session() as host, host.progress(probe(source).frame_count, "Encoding") as bar:
         encoder = FFmpegEncoder(on_frame=bar.update)
@@ -176,9 +176,9 @@ def _seconds(option: str, text: str) -> Fraction:
 
 def _check_output(path: Path) -> None:
     """Refuse a file that cannot be written before anything is computed for it."""
-    from .encoders.outputs import checked_output
-    from .encoders.presets import container_for
-    from .headless import check_writable
+    from ..encoders.outputs import checked_output
+    from ..encoders.presets import container_for
+    from ..headless import check_writable
 
     container_for(path.suffix, None)
     check_writable(checked_output(path).parent)
@@ -209,7 +209,7 @@ def _made(result: LipSyncResult | EncodingResult, how: str) -> str:
 )
 def info(file: Path, as_json: bool, verbose: int) -> None:
     """Show what is in a video FILE."""
-    from .encoders.probe import probe, table
+    from ..encoders.probe import probe, table
 
     found = probe(file, exact_count=verbose > 0)
     click.echo(json.dumps(found.as_dict(), indent=2) if as_json else table(found))

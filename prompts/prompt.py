@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import GraphError
+from ..errors import GraphError
 
 Prompt = Mapping[str, Any]
 NodeTable = Mapping[str, type]  # class_type -> V1 node class

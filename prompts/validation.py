@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .errors import AvatarVideoError, GraphError
+from ..errors import AvatarVideoError, GraphError
 from .prompt import (
     ANY_TYPE,
     WIDGET_TYPES,
@@ -29,7 +29,7 @@ from .prompt import (
     suggestion,
 )
 
-logger = logging.getLogger("avatarvideo.validation")
+logger = logging.getLogger("avatarvideo.prompts.validation")
 
 SHOWN_PROBLEMS = 3
 

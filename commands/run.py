@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_session import session, verbose_option
-from .errors import GraphError
+from ..errors import GraphError
+from .session import session, verbose_option
 
 if TYPE_CHECKING:
-    from .headless import Setting
-    from .host import StandaloneHost
-    from .prompt import NodeDefinition
+    from ..headless import Setting
+    from ..host import StandaloneHost
+    from ..prompts.prompt import NodeDefinition
 
 _FILE = click.Path(path_type=Path)
 _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -50,7 +50,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Run ComfyUI workflows, in the editor's or the API's format, without ComfyUI."""
-    from .headless import Setting
+    from ..headless import Setting
 
     try:
         changes = [Setting.parse(text) for text in settings]
@@ -66,9 +66,9 @@ def run(
 def _run_here(
     host: StandaloneHost, paths: Sequence[Path], changes: Sequence[Setting], as_json: bool
 ) -> None:
-    from .graph import NodeEvent, ResultCache
-    from .headless import load_workflow, node_table, run_workflow
-    from .prompt import definitions, describe
+    from ..graph import NodeEvent, ResultCache
+    from ..headless import load_workflow, node_table, run_workflow
+    from ..prompts.prompt import definitions, describe
 
     nodes, display_names = node_table()
     declared = definitions(nodes, display_names)
@@ -95,9 +95,9 @@ def _run_on_servers(
     servers: Sequence[str],
     as_json: bool,
 ) -> None:
-    from .comfy_client import Job, run_jobs
-    from .headless import check_output_folder, load_workflow
-    from .workflow_json import read_workflow
+    from ..comfy_client import Job, run_jobs
+    from ..headless import check_output_folder, load_workflow
+    from ..workflow_json import read_workflow
 
     def job(path: Path) -> Job:
         def build(declared: Mapping[str, NodeDefinition]) -> tuple[dict[str, Any], Any]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
-from .errors import AvatarVideoError, EncodeError, GraphError, MediaError
-from .prompt import NodeDefinition, Prompt, describe
+from ..errors import AvatarVideoError, EncodeError, GraphError, MediaError
+from ..prompts.prompt import NodeDefinition, Prompt, describe
 from .websocket import WebSocket, WebSocketError
 
 TIMEOUT = 60.0  # seconds for one answer; uploads and downloads count from byte to byte

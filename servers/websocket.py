@@ -13,7 +13,7 @@ import ssl
 import struct
 from urllib.parse import urlsplit
 
-from .errors import AvatarVideoError
+from ..errors import AvatarVideoError
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10

@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from .errors import AvatarVideoError
-from .prompt import suggestion
+from ..errors import AvatarVideoError
+from ..prompts.prompt import suggestion
 
 if sys.version_info >= (3, 11):
     import tomllib

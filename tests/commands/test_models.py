@@ -88,7 +88,7 @@ def test_converting_without_files_lists_them(avatar):
 def test_lipsync_by_network_without_files_lists_them(avatar, tmp_path):
     from pathlib import Path
 
-    samples = Path(__file__).parent.parent / "web" / "samples"
+    samples = Path(__file__).parents[2] / "web" / "samples"
     code, _, err = avatar(
         *("video", "lipsync", samples / "portrait.png", samples / "speech.flac"),
         *("-o", "out.mp4", "--mode", "musetalk"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avatarvideo.errors import GraphError, MediaError
-from avatarvideo.validation import validate
+from avatarvideo.prompts.validation import validate
 
 
 class Number:

@@ -1,0 +1,1 @@
+"""The ``avatar`` commands: each turns its arguments into one call below."""

@@ -1,0 +1,1 @@
+"""Prompts, the graphs to run: their parts, their rules, and how the editor lays them out."""

@@ -1,0 +1,1 @@
+"""A ComfyUI server as a client sees it: HTTP and WebSocket."""
