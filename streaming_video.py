@@ -8,6 +8,7 @@ own object for that file, so methods that newer hosts add keep working.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ class StreamingVideo:
         raise what ends the encode.
     metadata: tags for every file made of it.
     release: called once when the object goes, to drop what the frames are made from.
+    identity: differs from that of every other video, also of those that are gone.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class StreamingVideo:
         self.frame_count = frame_count
         self.audio = audio
         self.metadata = metadata or {}
+        self.identity = secrets.token_hex(8)
         self._open_frames = open_frames
         self._file_class = file_class
         self._temp_directory = temp_directory
@@ -100,7 +103,7 @@ class StreamingVideo:
 
     def _encode(self) -> Path:
         self._temp_directory.mkdir(parents=True, exist_ok=True)
-        path = self._temp_directory / f"avatar_{id(self):x}_{self.frame_count}.mp4"
+        path = self._temp_directory / f"avatar_{self.identity}.mp4"
         log.info("writing %d frames for a reader that needs a file", self.frame_count)
         with self._progress(self.frame_count, "Encoding") as bar:
             encode_frames(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -98,7 +99,7 @@ def _from_stream(video: StreamingVideo) -> VideoInput:
         height=video.height,
         frame_rate=video.frame_rate,
         frame_count=video.frame_count,
-        content_hash=f"stream {id(video):x}",
+        content_hash=f"stream {video.identity}",
     )
 
 
@@ -129,8 +130,12 @@ def _from_components(components: Any) -> VideoInput:
 
 def _saved(video: Any, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"avatar_edited_{id(video):x}.mp4"
-    video.save_to(str(path))
+    path = folder / f"avatar_edited_{secrets.token_hex(8)}.mp4"
+    try:
+        video.save_to(str(path))
+    except BaseException:
+        path.unlink(missing_ok=True)  # also when the user cancelled in the middle
+        raise
     return path
 
 

@@ -168,6 +168,37 @@ def test_a_trimmed_video_is_read_trimmed(video: StreamingVideo, tmp_path: Path) 
     assert values == pytest.approx([80, 120], abs=3)
 
 
+def test_an_interrupted_cut_leaves_no_file(video: StreamingVideo, tmp_path: Path) -> None:
+    class Stopped(Trimmed):
+        def save_to(self, path: str, **_options: object) -> None:
+            Path(path).write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    cut = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        open_video(Stopped(video.get_stream_source()), temp_directory=cut)
+    assert not list(cut.iterdir())
+
+
+def test_a_later_video_is_never_taken_for_one_that_is_gone(source: Counter, tmp_path: Path) -> None:
+    def taken() -> tuple[str, str]:
+        video = StreamingVideo(
+            source.frames,
+            width=24,
+            height=16,
+            frame_rate=Fraction(25),
+            frame_count=COUNT,
+            audio=None,
+            file_class=FileVideo,
+            temp_directory=tmp_path,
+        )
+        return open_video(video, temp_directory=tmp_path).content_hash, str(video.materialised())
+
+    first, second = taken(), taken()  # the second often lies where the first lay in memory
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+
+
 def test_a_stream_in_memory_is_read(video: StreamingVideo, tmp_path: Path) -> None:
     content = Path(video.get_stream_source()).read_bytes()
 
