@@ -1,13 +1,16 @@
 """The name of an output file: a template filled in, cleaned, inside its folder, with a counter.
 
 Templates use ComfyUI's marks: %date:yyyy-MM-dd%, %year% %month% %day% %hour% %minute% %second%,
-%width% %height%, and our %name%, the avatar's or input's own name.
+%width% %height%, and ours: %name%, the input's own name, and %counter%, the place of the number,
+which else comes last.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +18,11 @@ from .errors import EncodeError
 
 MAX_NAME = 200  # bytes of one path component, leaving room for the counter and the extension
 COUNTER_DIGITS = 5
+COUNTER = "%counter%"
+# The encoder's own temporary names begin so too, and its clean-up takes away what was left.
+MARKER = ".avatarvideo-"
+RESERVED = ".reserved"
+RESERVE_TRIES = 1000
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f\\]')
 _DATE_PARTS = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "hh": "%H", "mm": "%M", "ss": "%S"}
 _CLOCK = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S"}
@@ -27,25 +35,117 @@ def output_file(
     *,
     values: Mapping[str, str | int] | None = None,
     overwrite: bool = False,
+    allowed: Sequence[Path] = (),
     now: datetime | None = None,
 ) -> Path:
     """Return the path to write: ``folder/prefix_00001.ext``, or without a counter to overwrite.
 
-    extension: without its dot. values: for the marks, such as width and height.
-    Raises EncodeError when the name would leave the folder or is empty.
+    extension: without its dot. values: for the marks, such as width and height. allowed: further
+    folders, in which absolute names are honoured.
+    Raises EncodeError when the name would leave these folders or is empty.
     """
-    filled = _fill(template, values or {}, now or datetime.now())
-    parts = [_clean(part) for part in filled.replace("\\", "/").split("/") if part not in ("", ".")]
-    if not parts or ".." in parts or filled.startswith("/"):
-        raise EncodeError(
-            f"Expected a file name inside {folder}, got {template!r}: use a relative name."
-        )
-    stem = folder.joinpath(*parts)
-    if not stem.parent.resolve().is_relative_to(folder.resolve()):
-        raise EncodeError(f"Expected a file name inside {folder}, got {template!r}.")
+    numbered = _numbered(folder, template, extension, values or {}, allowed, now or datetime.now())
+    return numbered.path(None if overwrite else numbered.next_number())
+
+
+@contextmanager
+def reserved_file(
+    folder: Path,
+    template: str,
+    extension: str,
+    *,
+    values: Mapping[str, str | int] | None = None,
+    overwrite: bool = False,
+    allowed: Sequence[Path] = (),
+) -> Iterator[Path]:
+    """Give ``output_file``'s path while the block lasts; no other run gets the same number.
+
+    Makes its folder. Runs that may overwrite share their name. Raises EncodeError.
+    """
+    numbered = _numbered(folder, template, extension, values or {}, allowed, datetime.now())
+    make_folder(numbered.parent)
     if overwrite:
-        return stem.with_name(f"{stem.name}.{extension}")
-    return stem.with_name(f"{stem.name}_{_next_counter(stem):0{COUNTER_DIGITS}}.{extension}")
+        yield numbered.path(None)
+        return
+    number, marker = _reserve(numbered)
+    try:
+        yield numbered.path(number)
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """A name with a place for its number: ``before`` and ``after`` it."""
+
+    parent: Path
+    before: str
+    after: str
+    extension: str
+
+    def path(self, number: int | None) -> Path:
+        if number is None:
+            stem = (self.before + self.after).removesuffix("_") or "_"
+        else:
+            stem = f"{self.before}{number:0{COUNTER_DIGITS}}{self.after}"
+        return self.parent / f"{stem}.{self.extension}"
+
+    def next_number(self) -> int:
+        # A sequence of pictures is a folder, without an extension.
+        number = rf"{re.escape(self.before)}(\d+){re.escape(self.after)}"
+        taken = re.compile(rf"(?:{number}(?:\.[^.]+)?|{re.escape(MARKER)}{number}{RESERVED})")
+        names = [entry.name for entry in self.parent.iterdir()] if self.parent.is_dir() else []
+        found = [int(match[1] or match[2]) for match in map(taken.fullmatch, names) if match]
+        return max(found, default=0) + 1
+
+
+def _numbered(
+    folder: Path,
+    template: str,
+    extension: str,
+    values: Mapping[str, str | int],
+    allowed: Sequence[Path],
+    now: datetime,
+) -> _Numbered:
+    filled = _fill(template, values, now)
+    given = Path(filled).expanduser() if filled.startswith("~") else Path(filled)
+    if given.is_absolute():
+        base, places, text = Path(given.anchor), list(allowed), str(given.relative_to(given.anchor))
+    else:
+        base, places, text = folder, [folder], filled
+    parts = [_clean(part) for part in text.replace("\\", "/").split("/") if part not in ("", ".")]
+    parent = base.joinpath(*parts[:-1])
+    inside = any(parent.resolve().is_relative_to(place.resolve()) for place in places)
+    if not parts or ".." in parts or not inside:
+        others = "".join(f" or {place}" for place in allowed)
+        raise EncodeError(
+            f"Expected a file name inside {folder}{others}, got {template!r}: use a relative name, "
+            "or let the administrator allow the folder."
+        )
+    before, mark, after = parts[-1].partition(COUNTER)
+    return _Numbered(parent, before if mark else f"{before}_", after, extension)
+
+
+def _reserve(numbered: _Numbered) -> tuple[int, Path]:
+    number = numbered.next_number()
+    for _ in range(RESERVE_TRIES):
+        name = f"{numbered.before}{number:0{COUNTER_DIGITS}}{numbered.after}"
+        marker = numbered.parent / f"{MARKER}{name}{RESERVED}"
+        try:
+            marker.touch(exist_ok=False)
+        except FileExistsError:
+            number = max(number + 1, numbered.next_number())
+            continue
+        except OSError as error:
+            raise EncodeError(
+                f"Expected to write into the folder {numbered.parent}, got {error.strerror}: "
+                "choose another folder."
+            ) from error
+        if not numbered.path(number).exists():
+            return number, marker
+        marker.unlink(missing_ok=True)  # finished between our look and our mark
+        number += 1
+    raise EncodeError(f"Expected a free number in {numbered.parent}, found none: clear the folder.")
 
 
 def make_folder(folder: Path) -> Path:
@@ -68,7 +168,9 @@ def _fill(template: str, values: Mapping[str, str | int], now: datetime) -> str:
             return now.strftime(pattern)
         if mark in _CLOCK:
             return now.strftime(_CLOCK[mark])
-        return str(values.get(mark, match.group(0)))
+        if mark not in values:
+            return match.group(0)
+        return str(values[mark]).replace("/", "_").replace("\\", "_")
 
     return re.sub(r"%([^%/]+)%", replaced, template.strip())
 
@@ -77,11 +179,6 @@ def _clean(part: str) -> str:
     safe = _FORBIDDEN.sub("_", part).rstrip(" .") if part != ".." else part
     if safe.startswith("-"):
         safe = "_" + safe[1:]  # no program may take the name for an option
-    return safe.encode()[:MAX_NAME].decode(errors="ignore") or "_"
-
-
-def _next_counter(stem: Path) -> int:
-    numbered = re.compile(re.escape(stem.name) + r"_(\d+)\.[^.]+$")
-    names = [entry.name for entry in stem.parent.iterdir()] if stem.parent.is_dir() else []
-    taken = [int(match[1]) for match in map(numbered.match, names) if match]
-    return max(taken, default=0) + 1
+    if len(safe.encode()) > MAX_NAME:
+        safe = safe.replace(COUNTER, "").encode()[:MAX_NAME].decode(errors="ignore")
+    return safe or "_"
