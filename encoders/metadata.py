@@ -66,7 +66,11 @@ def kept_tags(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def read_tags(metadata: Mapping[str, str], container: str) -> dict[str, str]:
     """Return the tags of an open file; those of a GIF of ours lie in its comment."""
-    tags = dict(metadata)
+    # Bytes that are no UTF-8 arrive as lone surrogates, which nothing could write again.
+    tags = {
+        key: value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        for key, value in metadata.items()
+    }
     comment = tags.get("comment", "")
     if container == "gif" and comment.startswith("{"):
         del tags["comment"]

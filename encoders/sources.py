@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -17,6 +18,11 @@ from av.error import FFmpegError
 from ..errors import MediaError
 
 logger = logging.getLogger("avatarvideo.encoders.sources")
+
+# For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
+_LENIENT_TAGS: dict[str, Any] = (
+    {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 
 # Demuxers that read one file and nothing else. Playlists (hls, dash, concat, sdp), numbered
 # pictures (image2) and text formats stay off: they make FFmpeg open what the file names.
@@ -95,8 +101,8 @@ def open_container(path: str | Path) -> InputContainer:
                 "format_whitelist": MEDIA_FORMATS,
                 "max_streams": str(MAX_STREAMS),
             },
-            metadata_errors="replace",
             timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+            **_LENIENT_TAGS,
         )
     except (FFmpegError, OSError, ValueError) as error:
         raise unreadable(absolute, error) from error

@@ -226,3 +226,14 @@ def test_frames_from_a_number_are_those_of_the_whole(
         assert (part[0] == whole[start]).all()
         assert (part[-1] == whole[-1]).all()
     assert list(reader.frames(300)) == []
+
+
+def test_tags_that_are_no_text_are_read_as_replacements(
+    tmp_path: Path, make_video: MakeVideo
+) -> None:
+    path = make_video(tmp_path / "a.mkv", 3, metadata={"title": "GOODTITLE"})
+    path.write_bytes(path.read_bytes().replace(b"GOODTITLE", b"GOOD\xff\xfeTLE"))
+
+    title = VideoReader(path).metadata["title"]
+
+    assert title.encode().decode() == "GOOD\ufffd\ufffdTLE"
