@@ -108,7 +108,7 @@ def _copy(
     end = math.ceil(section.duration / base) if section.duration else None
     step = 1 / (stream.average_rate or Fraction(25))
     shift: int | None = None if section.start else begin
-    count, shown_until = 0, Fraction(0)
+    count, newest = 0, 0
     for packet in pictures.demux(stream):
         if not packet.size:
             continue
@@ -119,21 +119,26 @@ def _copy(
             shift = packet.pts or 0
         packet.pts = None if packet.pts is None else packet.pts - shift
         packet.dts = None if packet.dts is None else packet.dts - shift
-        time = (packet.pts or 0) * base
+        pts = packet.pts or 0
         if end is not None and packet.pts is not None and packet.pts >= end:
             continue
-        if config.length == "shortest" and feed is not None and not feed.reaches(time + step / 2):
+        if (
+            config.length == "shortest"
+            and feed is not None
+            and not feed.reaches(pts * base + step / 2)
+        ):
             continue
         packet.stream = copied
-        decoded_at = (packet.dts if packet.dts is not None else packet.pts or 0) * base
+        decoded_at = packet.dts if packet.dts is not None else pts
         container.mux(packet)
         count += 1
-        shown_until = max(shown_until, time + step)
+        newest = max(newest, pts)
         if feed is not None and decoded_at > 0:
-            feed.advance(decoded_at)
+            feed.advance(decoded_at * base)
     if not count:
         raise EncodeError("Expected a video with at least one frame, found none.")
     if feed is not None:
+        shown_until = newest * base + step
         cuts = config.length in ("video", "shortest") and feed.reaches(shown_until + step)
         feed.finish(shown_until if cuts else None)
     return count

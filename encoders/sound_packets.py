@@ -80,8 +80,9 @@ class PacketFeed:
 
     def advance(self, seconds: Fraction) -> None:
         """Copy what is heard up to that time."""
+        end = math.ceil(seconds / self._base)  # once here: fractions cost more than copying does
         while (packet := self._peek()) is not None:
-            if (packet.pts or 0) * self._base >= seconds:
+            if (packet.pts or 0) >= end:
                 return
             self._write(packet)
 
