@@ -16,6 +16,18 @@ from avatarvideo.encoders.writer import VideoWriter
 from avatarvideo.media import AudioClip
 
 MakeVideo = Callable[..., Path]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def load_clone() -> str:
+    """Code that makes a child process import this very clone, whatever its folder is called."""
+    return (
+        "import importlib.util as util, sys\n"
+        f"spec = util.spec_from_file_location('avatarvideo', {str(ROOT / '__init__.py')!r})\n"
+        "sys.modules['avatarvideo'] = module = util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module)\n"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -211,13 +211,13 @@ def test_pictures_too_small_for_an_encoder_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_narrow_pictures_do_not_damage_memory_in_x265(tmp_path: Path) -> None:
+def test_narrow_pictures_do_not_damage_memory_in_x265(tmp_path: Path, load_clone: str) -> None:
     # In a process of its own: with a checking allocator, and what it ends stays alone.
     check = Path("/lib/x86_64-linux-gnu/libc_malloc_debug.so.0")
     environment = dict(os.environ, MALLOC_CHECK_="3")
     if check.exists():
         environment["LD_PRELOAD"] = str(check)
-    code = (
+    code = load_clone + (
         "import numpy as np, av\n"
         "from fractions import Fraction\n"
         "from avatarvideo.encoders.ffmpeg import encode_frames\n"
