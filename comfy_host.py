@@ -57,6 +57,10 @@ class ComfyHost:
         named = [Path(path) for path in folder_paths.get_folder_paths(MODEL_TYPE)]
         return [*named, *(models / folder for folder in OTHER_PACKS_FOLDERS), models]
 
+    def keep_while(self, owner: object) -> None:
+        # Freeing memory in the page drops the nodes with their results, and so does a new graph.
+        weakref.finalize(owner, self.kept.clear).atexit = False
+
     def device(self) -> str:
         return str(comfy.model_management.get_torch_device())
 

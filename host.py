@@ -70,6 +70,10 @@ class Host(Protocol):
         """What outlives a run, by name: loaded networks, prepared avatars. May be emptied."""
         ...
 
+    def keep_while(self, owner: object) -> None:
+        """Empty ``kept`` when the owner goes, if it belongs to the host as its nodes do."""
+        ...
+
     def models_on_device(
         self, modules: Sequence[nn.Module], *, activation_bytes: int
     ) -> AbstractContextManager[None]:
@@ -139,6 +143,9 @@ class StandaloneHost:
             Path.cwd() / "models",
             Path.home() / ".cache" / "avatarvideo" / "models",
         ]
+
+    def keep_while(self, owner: object) -> None:
+        pass  # what is kept goes with the process
 
     def device(self) -> str:
         import torch

@@ -63,6 +63,9 @@ class MuseTalkLipSync:
     )
     DESCRIPTION = "Moves the avatar's lips to the speech. Says which mode made the result."
 
+    def __init__(self) -> None:
+        current_host().keep_while(self)
+
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         defaults = LipSyncConfig()

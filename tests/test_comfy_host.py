@@ -278,6 +278,37 @@ def test_unload_models_empties_us(comfy: SimpleNamespace, host: Host) -> None:
     assert comfy.management.get_free_memory() == 100 * MIB
 
 
+def test_what_is_kept_goes_with_the_node_that_the_host_drops(host: Host) -> None:
+    node = NODE_CLASS_MAPPINGS["MuseTalkLipSync"]()
+    host.kept["networks"] = "large"
+    assert host.kept
+    del node  # as the host does on "free memory" and when another graph comes
+    assert not host.kept
+
+
+def test_a_host_without_room_says_so_in_torchs_words_and_keeps_nothing(
+    comfy: SimpleNamespace, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatarvideo.musetalk.residency import is_out_of_memory
+
+    comfy.management.reset(card=100 * MIB)
+    network = Network(8)
+
+    def load_models_gpu(models: list[Any], **_asked: Any) -> None:
+        models[0].partially_load(models[0].load_device)
+        comfy.management.current_loaded_models.append(comfy.management.LoadedModel(models[0]))
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(comfy.management, "load_models_gpu", load_models_gpu)
+    with (
+        pytest.raises(torch.OutOfMemoryError) as raised,
+        host.models_on_device([network], activation_bytes=0),
+    ):
+        pass
+    assert is_out_of_memory(raised.value)  # so the ladder goes down a step
+    assert network.places[-1] == "cpu"
+
+
 def test_a_network_is_known_to_the_host_once(comfy: SimpleNamespace, host: Host) -> None:
     comfy.management.reset(card=100 * MIB)
     network = Network(8)
