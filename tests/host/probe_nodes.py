@@ -1,0 +1,79 @@
+"""Nodes that a test server gets beside ours: values that this ComfyUI's own nodes do not make."""
+
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+class ProbeTrim:
+    """A VIDEO cut without a new file, as newer hosts hand it on."""
+
+    CATEGORY = "probe"
+    FUNCTION = "trim"
+    RETURN_TYPES = ("VIDEO",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"video": ("VIDEO",), "frames": ("INT", {"default": 5})}}
+
+    def trim(self, video: Any, frames: int) -> tuple[Any]:
+        from comfy_api.latest import InputImpl
+
+        class Trimmed(InputImpl.VideoFromFile):
+            def get_active_trim_window(self) -> tuple[float, float]:
+                return 0.0, frames / float(self.get_components().frame_rate)
+
+            def save_to(self, path: str, **options: Any) -> None:
+                whole = self.get_components()
+                whole.images = whole.images[:frames]
+                whole.audio = None
+                InputImpl.VideoFromComponents(whole).save_to(path)
+
+        return (Trimmed(video.get_stream_source()),)
+
+
+class ProbeImage:
+    """An IMAGE with transparency, or in half precision."""
+
+    CATEGORY = "probe"
+    FUNCTION = "change"
+    RETURN_TYPES = ("IMAGE",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"image": ("IMAGE",), "kind": (["rgba", "fp16"],)}}
+
+    def change(self, image: torch.Tensor, kind: str) -> tuple[torch.Tensor]:
+        if kind == "fp16":
+            return (image.half(),)
+        return (torch.cat([image, torch.ones_like(image[..., :1])], dim=-1),)
+
+
+class ProbeOwner:
+    """Tells whether a VIDEO passes for the host's own, and what a curious host sees of it."""
+
+    CATEGORY = "probe"
+    FUNCTION = "look"
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"video": ("VIDEO",)}}
+
+    def look(self, video: Any) -> dict[str, Any]:
+        from comfy_api.latest import Input
+
+        probed = ("patcher", "get_models", "is_dynamic", "_comfy_cache_tensors")
+        seen = [name for name in probed if hasattr(video, name)]
+        return {"ui": {"text": [repr(isinstance(video, Input.Video)), repr(video), repr(seen)]}}
+
+
+NODE_CLASS_MAPPINGS = {
+    "ProbeTrim": ProbeTrim,
+    "ProbeImage": ProbeImage,
+    "ProbeOwner": ProbeOwner,
+}

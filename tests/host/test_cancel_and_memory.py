@@ -1,0 +1,98 @@
+"""The cancel button in every stage, and what the server's memory does over many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avatarvideo.servers.comfy_server import RunProgress
+
+# Below a second on a quiet machine; a busy one takes turns with others.
+SECONDS_UNTIL_IDLE = 10.0
+GROWTH = 1.03
+STAGES: dict[str, Callable[[RunProgress], bool]] = {
+    "locating": lambda at: at.node_id == "1",
+    "hearing": lambda at: at.node_id == "2",
+    "lip-sync": lambda at: at.node_id == "3",
+    "encoding": lambda at: at.node_id == "4" and at.part > 0,
+}
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture
+def long_talk(host: Any, talking: Any) -> Callable[[str], dict[str, Any]]:
+    """``long_talk(prefix)``: a video avatar and speech that keep every stage at work."""
+    samples = Path(__file__).resolve().parents[2] / "web" / "samples"
+
+    def make(prefix: str) -> dict[str, Any]:
+        graph = talking(seconds=0.0, prefix=prefix)
+        # A changed file name keeps results of earlier runs out of the way.
+        name = f"{prefix}.mp4"
+        (host.base / "input" / name).write_bytes((samples / "talking_head.mp4").read_bytes())
+        sound = f"{prefix}.flac"
+        (host.base / "input" / sound).write_bytes((samples / "speech.flac").read_bytes())
+        graph["1"]["inputs"]["avatar"] = name
+        graph["2"]["inputs"]["audio"] = sound
+        return graph
+
+    return make
+
+
+def as_saved_by_core(graph: dict[str, Any], prefix: str) -> dict[str, Any]:
+    inputs = {"video": ["3", 1], "filename_prefix": prefix, "format": "auto", "codec": "auto"}
+    return {**graph, "4": {"class_type": "SaveVideo", "inputs": inputs}}
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "saving by core"])
+def test_cancel_is_heard_in_every_stage_and_leaves_nothing(
+    host: Any,
+    long_talk: Callable[[str], dict[str, Any]],
+    stage: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    prefix = f"cancel_{stage.replace(' ', '_')}"
+    graph = long_talk(prefix)
+    if stage == "saving by core":
+        graph = as_saved_by_core(graph, prefix)
+    before = host.everything_written()
+
+    seconds = host.interrupt(graph, STAGES.get(stage, STAGES["encoding"]))
+
+    record_property("seconds until idle", f"{seconds:.2f}")
+    assert seconds < SECONDS_UNTIL_IDLE
+    # A finished lip-sync stays for the next run, but holds no file in this mode.
+    assert host.everything_written() == before
+    assert host.files(host.run(graph))[0].exists()
+
+
+def _settled(host: Any, act: Callable[[int], None], *, early: int, late: int) -> tuple[int, int]:
+    """Return the memory after so many and so many acts, bytes."""
+    first = 0
+    for count in range(1, late + 1):
+        act(count)
+        first = host.resident_bytes() if count == early else first
+    return first, host.resident_bytes()
+
+
+def test_memory_stays_over_ten_cancelled_runs(
+    host: Any, long_talk: Callable[[str], dict[str, Any]]
+) -> None:
+    def act(count: int) -> None:
+        host.interrupt(long_talk(f"stopped_{count}"), STAGES["encoding"])
+
+    after_two, after_ten = _settled(host, act, early=2, late=10)
+    assert after_ten <= GROWTH * after_two
+
+
+def test_memory_stays_over_ten_runs(host: Any, talking: Any) -> None:
+    def act(count: int) -> None:
+        graph = talking(seconds=1.0, prefix="in_a_row")
+        graph["2"]["inputs"]["start"] = count / 100  # new sound, the same number of frames
+        host.run(graph)
+
+    after_two, after_ten = _settled(host, act, early=2, late=10)
+    assert after_ten <= GROWTH * after_two
