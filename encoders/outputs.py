@@ -6,9 +6,11 @@ import contextlib
 import logging
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from ..errors import EncodeError
 logger = logging.getLogger("avatarvideo.encoders.outputs")
 
 TEMPORARY_PREFIX = ".avatarvideo-"
+# What a killed process leaves: unfinished files, and the marks of numbers being used.
+_LEFT_BEHIND = re.compile(re.escape(TEMPORARY_PREFIX) + r"([0-9a-f]{12}\.part|.+\.reserved)")
+STALE_SECONDS = 24 * 3600  # an encode writes all the time, so nothing this old is still at work
 MAX_TIMESCALE = 2**31 - 1
 MIN_TIMESCALE = 1000
 MOV_FAMILY = ("mp4", "mov")
@@ -36,6 +41,7 @@ class PendingFile:
         self.path = path
         self.temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.part")
         self._overwrite = overwrite
+        remove_stale(path.parent)
 
     def place(self) -> None:
         """Give it its name in one step. Raises OSError when the name may not be taken."""
@@ -53,6 +59,23 @@ class PendingFile:
         """Return the error as a sentence with FFmpeg's or the system's reason in it."""
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return EncodeError(f"Could not write {self.path.name!r}: {reason}.")
+
+
+def remove_stale(folder: Path, *, now: float | None = None) -> None:
+    """Delete what killed processes left in a folder: our own temporary names, older than a day."""
+    limit = (time.time() if now is None else now) - STALE_SECONDS
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _LEFT_BEHIND.fullmatch(entry.name):
+                continue
+            with contextlib.suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_mtime >= limit:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    Path(entry.path).unlink()
+                logger.info("removed %s, left by a process that was ended", entry.path)
 
 
 class OutputFile:
