@@ -127,6 +127,7 @@ def replace_audio(
     mix: bool = False,
     section: Section = WHOLE,
     metadata: dict[str, str] | None = None,
+    on_frame: OnFrame | None = None,
 ) -> int:
     """Put other sound under a video whose packets are copied as they are; return their number.
 
@@ -150,6 +151,7 @@ def replace_audio(
             config=config,
             section=section,
             metadata=_tags(pictures.metadata, config) | (metadata or {}),
+            on_packet=on_frame,
         )
 
 

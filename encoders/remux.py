@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,12 +16,18 @@ from ..errors import EncodeError
 from .audio_codecs import audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, SoundFeed
 from .interfaces import EncodingConfig
-from .outputs import OutputFile, timescales_for
-from .presets import CONTAINERS, container_for
+from .outputs import MOV_FAMILY, OutputFile, timescales_for
+from .presets import CODECS, CONTAINERS, container_for
 from .sound import AudioTrack
 from .sound_packets import PacketFeed, SoundPackets
 from .streams import picture_stream
 from .timing import Section
+
+OnPacket = Callable[[int], None]
+
+
+def _unseen(count: int) -> None:
+    pass
 
 
 def copy_pictures(
@@ -31,8 +38,12 @@ def copy_pictures(
     config: EncodingConfig,
     section: Section,
     metadata: dict[str, str],
+    on_packet: OnPacket | None = None,
 ) -> int:
-    """Write the pictures' packets and the sound to ``output``; return the number of packets."""
+    """Write the pictures' packets and the sound to ``output``; return the number of packets.
+
+    on_packet: called with their number so far; what it raises ends the copy and leaves no file.
+    """
     named = None if config.container == "auto" else config.container
     holder = container_for(output.suffix, named)
     muxer = CONTAINERS[holder].muxer
@@ -55,7 +66,9 @@ def copy_pictures(
     try:
         copied = _copied_stream(file.container, stream)
         feed = _feed(file.container, sound, codec, config)
-        count = _copy(pictures, stream, copied, file.container, feed, config, section)
+        count = _copy(
+            pictures, stream, copied, file.container, feed, config, section, on_packet or _unseen
+        )
         file.finish()
     except (FFmpegError, OSError, ValueError) as error:
         explained = file.explained(error)
@@ -69,12 +82,16 @@ def copy_pictures(
 
 def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStream:
     try:
-        return container.add_stream_from_template(stream, opaque=True)
+        copied = container.add_stream_from_template(stream, opaque=True)
     except ValueError as error:
         raise EncodeError(
             f"Expected a container that holds {stream.codec_context.name}, got "
             f"{container.format.name}: use .mkv, or encode the video instead."
         ) from error
+    spec = CODECS["h265"]
+    if stream.codec_context.name == "hevc" and spec.tag and container.format.name in MOV_FAMILY:
+        copied.codec_context.codec_tag = spec.tag  # a copy would get FFmpeg's own
+    return copied
 
 
 def _feed(
@@ -100,6 +117,7 @@ def _copy(
     feed: SoundFeed | None,
     config: EncodingConfig,
     section: Section,
+    on_packet: OnPacket,
 ) -> int:
     base = stream.time_base or Fraction(1, av.time_base)
     begin = stream.start_time or 0
@@ -132,6 +150,7 @@ def _copy(
         decoded_at = packet.dts if packet.dts is not None else pts
         container.mux(packet)
         count += 1
+        on_packet(count)
         newest = max(newest, pts)
         if feed is not None and decoded_at > 0:
             feed.advance(decoded_at * base)

@@ -146,6 +146,26 @@ def test_info_has_the_promised_keys(tmp_path: Path, make_video: MakeVideo, tone:
     assert isinstance(info["metadata"], dict)
 
 
-def test_an_own_executable_is_refused_until_it_is_used() -> None:
-    with pytest.raises(ValueError, match="cannot do yet"):
-        EncodingConfig(backend="own ffmpeg")
+def test_new_sound_leaves_apples_tag(tmp_path: Path, make_video: MakeVideo, tone: Tone) -> None:
+    sound = make_video(tmp_path / "sound.mkv", 2, audio=tone(1280))
+    video = make_video(tmp_path / "in.mkv", 2, config=EncodingConfig(codec="h265"))
+
+    result = FFmpegEncoder().add_audio(video, sound, tmp_path / "out.mp4")
+
+    assert result.success, result.error
+    assert b"hvc1" in (tmp_path / "out.mp4").read_bytes()
+
+
+def test_a_copy_can_be_cancelled(tmp_path: Path, make_video: MakeVideo) -> None:
+    video = make_video(tmp_path / "in.mp4", 10)
+
+    def stop(count: int) -> None:
+        if count == 5:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        FFmpegEncoder(on_frame=stop).encode(
+            video, tmp_path / "out.mp4", EncodingConfig(codec="copy")
+        )
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.mp4"]
