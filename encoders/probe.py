@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from ..errors import MediaError
 from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
 from .color import RANGE_FULL, UNSPECIFIED, quarter_turns
+from .loudness import file_loudness
 from .metadata import read_tags
 from .sources import checked_input, open_media
 from .streams import (
@@ -110,13 +111,9 @@ def probe(
 ) -> VideoInfo:
     """Return what a video file is. Raises MediaError when it is none.
 
-    exact_count: count the frames by reading the file through. measure_loudness: refused as yet.
+    exact_count: count the frames by reading the file through. measure_loudness: of each audio
+    stream, which decodes all of its sound.
     """
-    if measure_loudness:
-        raise MediaError(
-            "Expected measure_loudness to be off, got on, which this version cannot do yet: switch "
-            "it off."
-        )
     absolute = checked_input(path)
     if is_animated_webp(absolute):
         return _animation_info(AnimatedPicture(absolute))
@@ -139,6 +136,9 @@ def probe(
             count, exact = count_packets(container, stream, absolute), True
     if count is None:
         count = round(duration * rate) if duration else len(times)
+    if measure_loudness:
+        measured = [file_loudness(absolute, number) for number in range(len(audio))]
+        audio = tuple(replace(a, loudness_lufs=m) for a, m in zip(audio, measured, strict=True))
     rotation = _rotation(absolute)
     turned = -1 if quarter_turns(rotation) % 2 else 1
     width, height = (fields["coded_width"], fields["coded_height"])[::turned]

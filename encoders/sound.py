@@ -88,13 +88,17 @@ def decode_audio(
     *,
     start: Fraction = Fraction(0),
     duration: Fraction = Fraction(0),
+    stream: AudioStream | None = None,
 ) -> AudioTrack:
-    """Return the first audio stream as blocks, decoded as they are taken. Raises MediaError."""
+    """Return an audio stream, or the first one, as blocks, decoded as they are taken.
+
+    Raises MediaError.
+    """
     if start < 0 or duration < 0:
         raise MediaError(
             f"Expected start and duration of 0 s or more, got {float(start)} and {float(duration)}."
         )
-    stream = first_sound(container)
+    stream = stream or first_sound(container)
     if stream is None:
         what = "a video without sound" if container.streams.video else "a file without sound"
         raise MediaError(f"Expected sound, {name!r} is {what}: choose a file with an audio track.")
