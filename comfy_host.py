@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
@@ -56,6 +57,14 @@ class ComfyHost:
         models = Path(folder_paths.models_dir)
         named = [Path(path) for path in folder_paths.get_folder_paths(MODEL_TYPE)]
         return [*named, *(models / folder for folder in OTHER_PACKS_FOLDERS), models]
+
+    @property
+    def formats_directory(self) -> Path:
+        return Path(folder_paths.get_user_directory()) / "avatarvideo" / "formats"
+
+    @property
+    def saves_metadata(self) -> bool:
+        return not comfy.cli_args.args.disable_metadata
 
     def keep_while(self, owner: object) -> None:
         # Freeing memory in the page drops the nodes with their results, and so does a new graph.

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.05  # how often a thread that waits for a worker asks whether the user cancelled
 MODELS_VARIABLE = "AVATAR_MODELS"  # folders searched first, separated like PATH
+FORMATS_VARIABLE = "AVATAR_FORMATS"  # the folder of the user's own formats
+# Folders besides the output folder in which workflows may write, separated like PATH. Only who
+# starts the process can set it, unlike whoever sends a workflow.
+OUTPUTS_VARIABLE = "AVATAR_OUTPUT_DIRS"
 
 
 class Progress(Protocol):
@@ -55,6 +59,16 @@ class Host(Protocol):
     @property
     def model_directories(self) -> list[Path]:
         """Folders in which model files may lie, most preferred first; they may not exist."""
+        ...
+
+    @property
+    def formats_directory(self) -> Path:
+        """Where the user's own formats lie; it may not exist."""
+        ...
+
+    @property
+    def saves_metadata(self) -> bool:
+        """Whether workflows may be kept in files at all."""
         ...
 
     def device(self) -> str:
@@ -144,6 +158,15 @@ class StandaloneHost:
             Path.home() / ".cache" / "avatarvideo" / "models",
         ]
 
+    @property
+    def formats_directory(self) -> Path:
+        named = os.environ.get(FORMATS_VARIABLE)
+        return Path(named or "~/.config/avatarvideo/formats").expanduser()
+
+    @property
+    def saves_metadata(self) -> bool:
+        return True
+
     def keep_while(self, owner: object) -> None:
         pass  # what is kept goes with the process
 
@@ -226,6 +249,13 @@ def set_host(host: Host | None) -> None:
     """Choose who answers from now on; None goes back to the default."""
     global _current
     _current = host
+
+
+def allowed_output_directories() -> list[Path]:
+    """Return the absolute folders besides the output folder in which workflows may write."""
+    named = os.environ.get(OUTPUTS_VARIABLE, "").split(os.pathsep)
+    folders = [Path(part).expanduser() for part in named if part.strip()]
+    return [folder for folder in folders if folder.is_absolute()]
 
 
 def current_host() -> Host:

@@ -57,9 +57,16 @@ def _encode_options() -> ConfigOptions:
         "overwrite": "Replace a file of that name.",
         "save_metadata": "Keep the tags of the source.",
         "backend": "Who encodes: the built-in libraries or your own ffmpeg.",
-        "ffmpeg": "Your own ffmpeg, where it is not found by itself.",
+        "ffmpeg": "Your own ffmpeg, where it is neither AVATAR_FFMPEG nor on the PATH.",
+        "pixel_format": "FFmpeg's name of a pixel format, such as yuv444p.",
+        "codec_options": "The encoder's own options, as name=value,name=value.",
     }
-    readers = {"crf": int, "fps": _number_or_text, "audio_bitrate": _bits_per_second}
+    readers = {
+        "crf": int,
+        "fps": _number_or_text,
+        "audio_bitrate": _bits_per_second,
+        "codec_options": _codec_options,
+    }
     return ConfigOptions(EncodingConfig, CHOICES, helps, readers)
 
 
@@ -82,6 +89,12 @@ def _number_or_text(text: str) -> int | float | str:
         return float(text) if "." in text else int(text)
     except ValueError:
         return text
+
+
+def _codec_options(text: str) -> dict[str, str]:
+    from ..encoders.codec_options import parse_options
+
+    return parse_options(text)
 
 
 def _bits_per_second(text: str) -> int:
@@ -128,6 +141,8 @@ def lipsync(
     type=_FILE,
     help="Put this sound under the video; its pictures are copied, not encoded.",
 )
+@click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
+@click.option("--format", "chosen", metavar="user/NAME", help="A format of your own, a JSON file.")
 @_config_file
 @json_option
 @verbose_option
@@ -137,6 +152,8 @@ def encode(
     start: str,
     duration: str,
     audio: Path | None,
+    mix: bool,
+    chosen: str | None,
     config_file: Path | None,
     as_json: bool,
     **given: Any,
@@ -146,13 +163,18 @@ def encode(
     begin, length = _seconds("--start", start), _seconds("--duration", duration)
     if audio is not None and (begin or length):
         raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
+    if mix and audio is None:
+        raise click.UsageError("--mix adds the sound of --audio: give both.")
+    from ..encoders.custom_formats import read_format, with_format
     from ..encoders.ffmpeg import FFmpegEncoder
     from ..encoders.probe import probe
 
     with session() as host, host.progress(probe(source).frame_count, "Encoding") as bar:
+        if chosen is not None:
+            config = with_format(config, read_format(host.formats_directory, chosen))
         encoder = FFmpegEncoder(on_frame=bar.update)
         if audio is not None:
-            result = encoder.add_audio(source, audio, output, config)
+            result = encoder.add_audio(source, audio, output, config, mix=mix)
         elif begin or length:
             result = encoder.trim(source, output, begin, length, config)
         else:
@@ -200,16 +222,22 @@ def _made(result: LipSyncResult | EncodingResult, how: str) -> str:
 @video.command()
 @click.argument("file", type=_FILE)
 @json_option
+@click.option("--exact-count", is_flag=True, help="Count the frames by reading the file through.")
+@click.option("--loudness", is_flag=True, help="Measure the loudness of each audio stream.")
 @click.option(
     "-v",
     "--verbose",
     count=True,
     callback=start_log,
-    help="Also count every frame and measure the loudness, which reads the whole file.",
+    help="Both, which reads the whole file.",
 )
-def info(file: Path, as_json: bool, verbose: int) -> None:
+def info(file: Path, as_json: bool, exact_count: bool, loudness: bool, verbose: int) -> None:
     """Show what is in a video FILE."""
     from ..encoders.probe import probe, table
 
-    found = probe(file, exact_count=verbose > 0)
+    found = probe(
+        file,
+        exact_count=exact_count or verbose > 0,
+        measure_loudness=loudness or verbose > 0,
+    )
     click.echo(json.dumps(found.as_dict(), indent=2) if as_json else table(found))

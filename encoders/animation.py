@@ -30,6 +30,8 @@ logger = logging.getLogger("avatarvideo.encoders.animation")
 
 MAX_WEBP_QUALITY = 100
 WEBP_CRF_SCALE = 63
+HALF_OPAQUE = 128  # a GIF's pixels are there or not
+CLEAR_INDEX = 255  # of the palette, in pictures with transparency
 
 
 @dataclass
@@ -70,7 +72,7 @@ class AnimationTarget(ABC):
             self._left_out += 1
             return
         with self._explained():
-            box = changed_box(self._before, picture, self.grid)
+            box = changed_box(self._base(), picture, self.grid)
             x, y, width, height = box
             coded = self._coded(picture[y : y + height, x : x + width])
             self._flush(start)
@@ -101,6 +103,10 @@ class AnimationTarget(ABC):
                 self._file.close()
         self._file = None
         self._pending.remove()
+
+    def _base(self) -> np.ndarray | None:
+        """Return what is already there when the next picture is drawn."""
+        return self._before
 
     def _flush(self, now: int) -> None:
         held, self._held = self._held, None
@@ -162,20 +168,36 @@ class GifTarget(AnimationTarget):
             blocks = (text[start : start + 255] for start in range(0, len(text), 255))
             file.write(b"\x21\xfe" + b"".join(bytes([len(b)]) + b for b in blocks) + b"\x00")
 
+    def _base(self) -> np.ndarray | None:
+        # What was transparent cannot clear what lies under it: each picture starts from nothing.
+        return None if self._is_transparent else super()._base()
+
+    @property
+    def _is_transparent(self) -> bool:
+        return self._plan.channels == 4
+
     def _coded(self, part: np.ndarray) -> bytes:
-        picture = Image.fromarray(part)
+        picture = Image.fromarray(np.ascontiguousarray(part[..., :3]))
+        colors = 256 - self._is_transparent
         # Median cut drops small areas of their own colour, such as lips.
-        indexed = picture.quantize(256, method=Image.Quantize.FASTOCTREE)
+        indexed = picture.quantize(colors, method=Image.Quantize.FASTOCTREE)
         if self._plan.options["preset"] == "dithered":
             indexed = picture.quantize(palette=indexed, dither=Image.Dither.FLOYDSTEINBERG)
+        if self._is_transparent:
+            clear = part[..., 3] < HALF_OPAQUE
+            numbers = np.where(clear, CLEAR_INDEX, np.asarray(indexed)).astype(np.uint8)
+            palette = (indexed.getpalette() or [])[: 3 * colors]
+            indexed = Image.fromarray(numbers, "P")
+            indexed.putpalette([*palette, *[0] * (768 - len(palette))])
         buffer = io.BytesIO()
         indexed.save(buffer, "GIF", optimize=False, interlace=0)
         return buffer.getvalue()
 
     def _write(self, file: BinaryIO, held: _Held, units: int) -> None:
         palette, coded = _parts_of_gif(held.data)
-        keep = 1 << 2  # leave the picture in place for the next one
-        file.write(b"\x21\xf9\x04" + struct.pack("<BHBB", keep, min(units, 65535), 0, 0))
+        # Left in place for the next picture to draw over, or cleared where that could not.
+        flags, clear = (2 << 2 | 1, CLEAR_INDEX) if self._is_transparent else (1 << 2, 0)
+        file.write(b"\x21\xf9\x04" + struct.pack("<BHBB", flags, min(units, 65535), clear, 0))
         size_code = (len(palette) // 3).bit_length() - 2
         file.write(b"\x2c" + struct.pack("<HHHHB", *held.box, 0x80 | size_code))
         file.write(palette + coded)

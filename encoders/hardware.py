@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 import av
+from av.codec.codec import UnknownCodecError
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
@@ -68,19 +69,42 @@ def why_not(
     frame_rate: Fraction,
 ) -> str | None:
     """Try an encoder; return None when it opens, else the reason. Takes under 40 ms."""
+    reason, _ = try_encoder(
+        encoder,
+        options,
+        width=width,
+        height=height,
+        pixel_format=pixel_format,
+        frame_rate=frame_rate,
+    )
+    return reason
+
+
+def try_encoder(
+    encoder: str,
+    options: Mapping[str, str],
+    *,
+    width: int,
+    height: int,
+    pixel_format: str,
+    frame_rate: Fraction,
+) -> tuple[str | None, set[str]]:
+    """Open an encoder and let it go; return why it did not (None: it did) and options left over."""
     try:
         context = av.CodecContext.create(encoder, "w")
         if not isinstance(context, VideoCodecContext):
-            return "no video encoder"
+            return "no video encoder", set()
         context.width, context.height = width, height
         context.pix_fmt = pixel_format
         context.time_base, context.framerate = 1 / frame_rate, frame_rate
         context.options = dict(options)
         context.open()
+    except UnknownCodecError:
+        return "FFmpeg's libraries here have no such encoder", set()
     except (FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
         # Each family fails with another class of exception.
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return None
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__, set()
+    return None, set(context.options)
 
 
 def fallback_note(encoder: str, spec: CodecSpec, reason: str) -> str:

@@ -45,6 +45,9 @@ class EncodingConfig:
     audio_bitrate: bits per second; None leaves it to the codec.
     container: "auto" takes the file's suffix.
     bit_depth: at least so many bits a colour. alpha: keep transparency.
+    pixel_format: FFmpeg's name of one, instead of what bit_depth and alpha choose.
+    codec_options: the encoder's own, by name; they win over everything else. With them, even an
+        empty set, or a pixel_format, any encoder that FFmpeg has can be named as codec.
     width, height: pixels of the result; 0 follows from the other, both 0 keep the source's.
     fit: how the picture meets another size: "pad" adds black bars, "contain" leaves them out (the
         result is as large as fits, a side smaller than asked), "cover" fills the size and cuts
@@ -57,7 +60,8 @@ class EncodingConfig:
     loop: how often a GIF or WebP plays; 0 is for ever.
     overwrite: False refuses a name that is taken.
     save_metadata: keep the tags of the source in the result.
-    backend, ffmpeg: for the user's own executable; this version refuses all but "built-in".
+    backend: who encodes; "own ffmpeg" is the executable named by ``ffmpeg``, else by the
+        environment's AVATAR_FFMPEG, else the one on the PATH. GIF, WebP and PNG stay built in.
     """
 
     quality: Quality = "medium"
@@ -81,6 +85,8 @@ class EncodingConfig:
     save_metadata: bool = True
     backend: Backend = "built-in"
     ffmpeg: str | None = None
+    pixel_format: str | None = None
+    codec_options: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (*CHOICES.items(), ("bit_depth", BIT_DEPTHS)):
@@ -88,10 +94,10 @@ class EncodingConfig:
             if value not in allowed:
                 known = ", ".join(map(str, allowed))
                 raise ValueError(f"Expected {name} to be one of {known}, got {value!r}.")
-        if self.backend != "built-in" or self.ffmpeg is not None:
+        if self.ffmpeg is not None and self.backend != "own ffmpeg":
             raise ValueError(
-                f"Expected the backend built-in, got {self.backend!r}, which this version cannot "
-                "do yet: set it back."
+                f"Expected the backend 'own ffmpeg' with ffmpeg {self.ffmpeg!r}, got "
+                f"{self.backend!r}: set both or none."
             )
         ranges = (
             ("crf", self.crf, MAX_CRF),

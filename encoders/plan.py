@@ -7,17 +7,26 @@ from fractions import Fraction
 from pathlib import Path
 
 from ..errors import EncodeError
+from .codec_options import checked_options
 from .color import Colors
+from .executable import check_own_options, find_ffmpeg, why_not_own
 from .fitting import Placement, place
-from .hardware import fallback_note, family_of, hardware_format, hardware_options, why_not
+from .hardware import (
+    fallback_note,
+    family_of,
+    hardware_format,
+    hardware_options,
+    try_encoder,
+    why_not,
+)
 from .interfaces import EncodingConfig
 from .outputs import checked_output
+from .pixel_formats import has_alpha, pixel_format_for, step_of
 from .presets import (
     CodecSpec,
     codec_for,
     container_for,
     encoder_options,
-    pixel_format_for,
     safe_options,
 )
 
@@ -76,8 +85,7 @@ def make_plan(
         is_folder=holder == "png",
     )
     spec = codec_for(config, holder)
-    form = pixel_format_for(spec, config)
-    pixel_format = spec.pixel_formats[form]
+    form, pixel_format = _form(spec, config)
     hardware = family_of(config.codec) is not None
     if min(size) < 1:
         raise EncodeError(f"Expected a picture size above zero, got {size[0]}x{size[1]}.")
@@ -89,16 +97,71 @@ def make_plan(
         encoder=spec.encoder,
         options={} if hardware else encoder_options(spec, config, form),
         pixel_format=pixel_format,
-        channels=4 if config.alpha else 3,
+        channels=4 if form[1] else 3,
         placement=place(size, target, config.fit, step_of(pixel_format)),
         frame_rate=frame_rate,
         time_base=time_base or 1 / frame_rate,
         config=config,
         metadata=dict(metadata or {}),
+        notes=_notes(spec, config),
     )
+    if config.codec_options is not None or not spec.is_known:
+        check_encoder(plan)
     if source_colors is not None and source_colors.is_hdr:
         plan = _with_hdr(plan, source_colors)
     return _with_hardware(plan, form) if hardware else _with_software(plan)
+
+
+def _form(spec: CodecSpec, config: EncodingConfig) -> tuple[tuple[int, bool], str]:
+    """Return (bit depth, alpha) and FFmpeg's pixel format."""
+    if config.pixel_format is None:
+        form = pixel_format_for(spec, config)
+        return form, spec.pixel_formats[form]
+    if not spec.is_ffmpeg:
+        raise EncodeError(
+            f"Expected no pixel_format for {spec.name}, which has one only, got "
+            f"{config.pixel_format!r}: leave it out."
+        )
+    return (8, has_alpha(config.pixel_format)), config.pixel_format
+
+
+def _notes(spec: CodecSpec, config: EncodingConfig) -> tuple[str, ...]:
+    notes: list[str] = []
+    if config.backend == "own ffmpeg" and not spec.is_ffmpeg:
+        notes.append(f"{spec.name} is always written by the built-in encoder.")
+    if config.crf is not None and spec.is_known and spec.qualities[config.quality][1] is None:
+        notes.append(f"{spec.name} has no crf: {config.crf} was left out.")
+    return tuple(notes)
+
+
+def check_encoder(plan: EncodePlan) -> None:
+    """Try an encoder with options of the user's. Raises EncodeError with what it says."""
+    checked_options(plan.config.codec_options or {}, where="codec_options")
+    if plan.config.backend == "own ffmpeg":
+        check_own_options(find_ffmpeg(plan.config.ffmpeg), plan)
+        return
+    if not plan.spec.is_ffmpeg:
+        reason, unused = None, set(plan.config.codec_options or {})
+    else:
+        reason, unused = try_encoder(
+            plan.encoder,
+            plan.options,
+            width=plan.size[0],
+            height=plan.size[1],
+            pixel_format=plan.pixel_format,
+            frame_rate=plan.frame_rate,
+        )
+    if reason is not None:
+        raise EncodeError(
+            f"Expected {plan.encoder} to open with {plan.pixel_format} and its options, it says: "
+            f"{reason}."
+        )
+    unknown = sorted(unused & set(plan.config.codec_options or {}))
+    if unknown:
+        raise EncodeError(
+            f"Expected options of {plan.encoder}, which does not know {', '.join(unknown)}: remove "
+            "it."
+        )
 
 
 def _with_software(plan: EncodePlan) -> EncodePlan:
@@ -115,15 +178,13 @@ def _folder_name(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() == ".png" else path
 
 
-def step_of(pixel_format: str) -> tuple[int, int]:
-    """Return what width and height must be multiples of: the chroma's subsampling."""
-    across = 2 if "420" in pixel_format or "422" in pixel_format else 1
-    return across, 2 if "420" in pixel_format else 1
-
-
 def _with_hdr(plan: EncodePlan, colors: Colors) -> EncodePlan:
     if "p10" in plan.pixel_format:
-        return replace(plan, colors=colors)
+        kept = replace(plan, colors=colors)
+        if plan.config.backend == "built-in":
+            return kept
+        note = "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR's."
+        return replace(kept, notes=(*plan.notes, note))
     note = (
         f"The HDR picture is stored with 8 bits as {plan.spec.name} and will look pale: choose "
         "h265, av1 or prores and 10 bits to keep it."
@@ -139,14 +200,17 @@ def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
         options=hardware_options(encoder, plan.spec, plan.config),
         pixel_format=hardware_format(encoder, form[0]),
     )
-    reason = why_not(
-        encoder,
-        chosen.options,
-        width=plan.size[0],
-        height=plan.size[1],
-        pixel_format=chosen.pixel_format,
-        frame_rate=plan.frame_rate,
-    )
+    if plan.config.backend == "own ffmpeg":
+        reason = why_not_own(find_ffmpeg(plan.config.ffmpeg), chosen)
+    else:
+        reason = why_not(
+            encoder,
+            chosen.options,
+            width=plan.size[0],
+            height=plan.size[1],
+            pixel_format=chosen.pixel_format,
+            frame_rate=plan.frame_rate,
+        )
     if reason is None:
         return chosen
     software = replace(plan.config, preset=None)  # the preset was meant for the hardware

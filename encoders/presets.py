@@ -6,6 +6,7 @@ Sources: x264 and x265 share preset names and the crf scale's direction; SVT-AV1
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,6 +38,7 @@ class CodecSpec:
     options: always set, whatever the quality; ``format_options`` for a (bit depth, alpha).
     is_ffmpeg: False for those we write ourselves.
     least_side: pixels under which the encoder fails.
+    is_known: False for encoders of FFmpeg's that a user names; their crf and preset are passed on.
     tag: four-character code for mp4 and mov where the default one does not play everywhere.
     """
 
@@ -54,6 +56,7 @@ class CodecSpec:
     tag: str | None = None
     is_ffmpeg: bool = True
     least_side: int = 1
+    is_known: bool = True
 
 
 def _qualities(*settings: tuple[str, int | None]) -> dict[str, tuple[str, int | None]]:
@@ -136,7 +139,7 @@ CODECS: Mapping[str, CodecSpec] = {
                 ("dithered", None), ("dithered", None), ("plain", None), ("plain", None)
             ),
             presets=("dithered", "plain"),
-            pixel_formats={(8, False): "pal8"},
+            pixel_formats={(8, False): "pal8", (8, True): "pal8"},
             containers=("gif",),
             is_ffmpeg=False,
         ),
@@ -197,7 +200,7 @@ CONTAINERS: Mapping[str, ContainerSpec] = {
     "webm": ContainerSpec(
         "webm", "opus", ("opus",), video_codec="vp9", alpha_codec="vp9", copies=("opus",)
     ),
-    "gif": ContainerSpec("gif", "", (), video_codec="gif"),
+    "gif": ContainerSpec("gif", "", (), video_codec="gif", alpha_codec="gif"),
     "webp": ContainerSpec("", "", (), video_codec="webp", alpha_codec="webp"),
     # A folder of pictures, with the sound beside them.
     "png": ContainerSpec("", "flac", ("flac",), video_codec="png", alpha_codec="png"),
@@ -242,6 +245,8 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
     if name == "auto":
         name = (config.alpha and holder.alpha_codec) or holder.video_codec
     spec = CODECS.get(_FFMPEG_NAMES.get(name, software_name(name)))
+    if spec is None and names_any_encoder(config):
+        spec = _unknown_codec(name)
     if spec is None:
         raise EncodeError(
             f"Expected codec auto, {', '.join(CODECS)} or one of FFmpeg's names for them, "
@@ -253,6 +258,28 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
             f"got {container}."
         )
     return spec
+
+
+def names_any_encoder(config: EncodingConfig) -> bool:
+    """Tell whether the codec may be one that we know nothing of."""
+    by_hand = config.pixel_format is not None or config.codec_options is not None
+    return by_hand or config.backend == "own ffmpeg"
+
+
+def _unknown_codec(encoder: str) -> CodecSpec:
+    """Return what is needed to try an encoder of FFmpeg's that is in no table of ours."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", encoder):
+        raise EncodeError(f"Expected the name of an encoder, got {encoder!r}.")
+    return CodecSpec(
+        name=encoder,
+        encoder=encoder,
+        qualities=_qualities(("", None), ("", None), ("", None), ("", None)),
+        presets=(),
+        pixel_formats=_YUV420,
+        containers=("mp4", "mov", "mkv", "webm"),
+        max_crf=63,
+        is_known=False,
+    )
 
 
 X265_SAFE_WIDTH = 64
@@ -269,6 +296,13 @@ def safe_options(spec: CodecSpec, options: Mapping[str, str], width: int) -> dic
 
 
 HARDWARE_FAMILIES = ("nvenc", "qsv", "amf", "videotoolbox", "mf", "v4l2m2m")
+# Offered in menus; any other name of a family's is understood too.
+HARDWARE_ENCODERS = (
+    *("h264_nvenc", "hevc_nvenc", "av1_nvenc"),
+    *("h264_qsv", "hevc_qsv", "av1_qsv"),
+    *("h264_amf", "hevc_amf", "av1_amf"),
+    *("h264_videotoolbox", "hevc_videotoolbox"),
+)
 _HARDWARE_CODECS = {"h264": "h264", "hevc": "h265", "av1": "av1", "vp9": "vp9"}
 
 
@@ -276,24 +310,6 @@ def software_name(encoder: str) -> str:
     """Return our codec name for one of FFmpeg's hardware encoders, else the name itself."""
     codec, _, family = encoder.partition("_")
     return _HARDWARE_CODECS.get(codec, encoder) if family in HARDWARE_FAMILIES else encoder
-
-
-def pixel_format_for(spec: CodecSpec, config: EncodingConfig) -> tuple[int, bool]:
-    """Return the (bit depth, alpha) a codec has for what was asked, deeper where it must be."""
-    fitting = [key for key in spec.pixel_formats if key[1] == config.alpha]
-    deep_enough = [key for key in fitting if key[0] >= config.bit_depth]
-    if deep_enough:
-        return min(deep_enough)
-    wanted = "transparency" if config.alpha and not fitting else f"{config.bit_depth} bits"
-    able = [
-        other.name
-        for other in CODECS.values()
-        if any(depth >= config.bit_depth and a == config.alpha for depth, a in other.pixel_formats)
-    ]
-    raise EncodeError(
-        f"Expected a codec with {wanted} ({', '.join(able)}), got {spec.name}: choose one of "
-        "those and a container that holds it."
-    )
 
 
 def encoder_options(
@@ -306,7 +322,7 @@ def encoder_options(
     preset, crf = spec.qualities[config.quality]
     options = dict(spec.options)
     if config.preset is not None:
-        if config.preset not in spec.presets:
+        if spec.is_known and config.preset not in spec.presets:
             raise EncodeError(
                 f"Expected a {spec.name} preset ({', '.join(spec.presets) or 'it has none'}), "
                 f"got {config.preset!r}."
@@ -314,9 +330,10 @@ def encoder_options(
         preset = config.preset
     if preset:
         options[spec.preset_option] = preset
-    if crf is not None:
+    if crf is not None or not spec.is_known:
         crf = crf if config.crf is None else config.crf
+    if crf is not None:
         if crf > spec.max_crf:
             raise EncodeError(f"Expected crf 0 to {spec.max_crf} for {spec.name}, got {crf}.")
         options[spec.crf_option] = str(crf)
-    return options | dict(spec.format_options.get(form, {}))
+    return options | dict(spec.format_options.get(form, {})) | dict(config.codec_options or {})

@@ -16,6 +16,7 @@ from ..media import AudioClip
 from .animation import GifTarget, WebpTarget
 from .audio_feed import SoundFeed
 from .color import Colors, to_integers
+from .executable_target import ExecutableTarget
 from .fitting import Fitter
 from .interfaces import EncodingConfig
 from .plan import EncodePlan, make_plan
@@ -238,6 +239,8 @@ def open_target(plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> Ta
         if track is not None:
             logger.warning("%s: a %s has no sound", plan.path.name, plan.container)
         return _ANIMATIONS[plan.container](plan)
+    if plan.config.backend == "own ffmpeg":
+        return ExecutableTarget(plan, track)
     return StreamTarget(plan, track)
 
 

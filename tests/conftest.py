@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -57,3 +58,25 @@ def real_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """The independent ffmpeg executable; must be there in CI."""
+    return _executable("ffmpeg")
+
+
+@pytest.fixture(scope="session")
+def ffprobe() -> str:
+    """The independent ffprobe executable; must be there in CI."""
+    return _executable("ffprobe")
+
+
+def _executable(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        message = f"no {name} executable on the PATH"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -91,25 +89,3 @@ def make_video(pictures: Callable[..., list[np.ndarray]]) -> MakeVideo:
         return path
 
     return make
-
-
-@pytest.fixture(scope="session")
-def ffmpeg() -> str:
-    """The independent ffmpeg executable; must be there in CI."""
-    return _executable("ffmpeg")
-
-
-@pytest.fixture(scope="session")
-def ffprobe() -> str:
-    """The independent ffprobe executable; must be there in CI."""
-    return _executable("ffprobe")
-
-
-def _executable(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        message = f"no {name} executable on the PATH"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return found

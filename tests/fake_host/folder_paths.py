@@ -30,6 +30,10 @@ def get_temp_directory() -> str:
     return str(base / "temp")
 
 
+def get_user_directory() -> str:
+    return str(base / "user")
+
+
 def add_model_folder_path(
     folder_name: str, full_folder_path: str, is_default: bool = False
 ) -> None:

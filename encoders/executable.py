@@ -1,0 +1,152 @@
+"""The user's own ffmpeg: found, checked, and told what to do by argument lists, never a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import EncodeError
+from .codec_options import GENERIC
+from .color import BT709, is_rgb
+from .outputs import MOV_FAMILY
+from .presets import CONTAINERS
+
+if TYPE_CHECKING:
+    from .plan import EncodePlan
+
+ENVIRONMENT = "AVATAR_FFMPEG"
+CHECK_SECONDS = 20.0  # hardware encoders may wake a driver first
+ERROR_CHARACTERS = 600
+ACCURATE = "flags=bicubic+accurate_rnd+full_chroma_inp"
+# FFmpeg's names of the colour tags we write (ITU-T H.273), as its filters spell them.
+_MATRICES = {1: "bt709", 9: "bt2020nc"}
+_SCALE_MATRICES = {1: "bt709", 9: "bt2020"}
+_PRIMARIES = {1: "bt709", 9: "bt2020"}
+_TRANSFERS = {1: "bt709", 16: "smpte2084", 18: "arib-std-b67"}
+_PACKED = {(3, False): "rgb24", (4, False): "rgba", (3, True): "rgb48le", (4, True): "rgba64le"}
+# Windows would flash a console for every start.
+NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+
+
+def find_ffmpeg(setting: str | None = None) -> Path:
+    """Return a working ffmpeg: the setting's, the environment's, or the one on the PATH.
+
+    Raises EncodeError when there is none or it does not answer.
+    """
+    named = setting or os.environ.get(ENVIRONMENT)
+    found = shutil.which(Path(named).expanduser()) if named else shutil.which("ffmpeg")
+    if found is None:
+        raise EncodeError(
+            f"Expected an ffmpeg executable{f' at {named!r}' if named else ' on the PATH'}, found "
+            f"none: install one, or set {ENVIRONMENT} to its path."
+        )
+    path = Path(found).absolute()  # links stay: some wrappers go by the name they are called with
+    try:
+        done = _run([str(path), "-version"], b"")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EncodeError(
+            f"Expected {str(path)!r} to be an ffmpeg, it does not answer: {error}."
+        ) from error
+    if done.returncode or not done.stdout.startswith(b"ffmpeg version"):
+        raise EncodeError(f"Expected {str(path)!r} to be an ffmpeg, it is another program.")
+    return path
+
+
+def why_not_own(executable: Path, plan: EncodePlan) -> str | None:
+    """Encode one black picture; return None when that works, else what ffmpeg says."""
+    width, height = plan.size
+    try:
+        done = _run(
+            [*_input(executable, plan, deep=False), *_encoder(plan), "-f", "null", "-"],
+            np.zeros((height, width, plan.channels), np.uint8).tobytes(),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return said(done.stderr) if done.returncode else None
+
+
+def check_own_options(executable: Path, plan: EncodePlan) -> None:
+    """Raise EncodeError unless the user's options are ones of this encoder.
+
+    Others might be ffmpeg's own, which add inputs and outputs.
+    """
+    done = _run([str(executable), "-hide_banner", "-h", f"encoder={plan.encoder}"], b"")
+    listed = re.findall(r"^\s+-([\w-]+)\s", done.stdout.decode(errors="replace"), re.MULTILINE)
+    unknown = sorted(set(plan.config.codec_options or {}) - set(listed) - GENERIC)
+    if unknown:
+        raise EncodeError(
+            f"Expected options of {plan.encoder} in {str(executable)!r}, which does not know "
+            f"{', '.join(unknown)}: remove it."
+        )
+
+
+def command(executable: Path, plan: EncodePlan, output: Path, *, deep: bool) -> list[str]:
+    """Return the arguments that encode raw pictures from standard input into a file.
+
+    deep: the pictures are uint16.
+    """
+    muxer = CONTAINERS[plan.container].muxer
+    # Our own paths may begin with a dash or hold a colon; behind "file:" they are only names.
+    return [*_input(executable, plan, deep=deep), *_encoder(plan), "-f", muxer, f"file:{output}"]
+
+
+def said(words: bytes) -> str:
+    """Return the end of ffmpeg's standard error as one line."""
+    text = words.decode(errors="replace").strip()[-ERROR_CHARACTERS:]
+    return " ".join(text.split()) or "it ended without a word"
+
+
+def _run(arguments: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        arguments,
+        input=given,
+        capture_output=True,
+        timeout=CHECK_SECONDS,
+        check=False,
+        creationflags=NO_WINDOW,
+    )
+
+
+def _input(executable: Path, plan: EncodePlan, *, deep: bool) -> list[str]:
+    width, height = plan.size
+    rate = f"{plan.frame_rate.numerator}/{plan.frame_rate.denominator}"
+    return [
+        str(executable),
+        *("-hide_banner", "-v", "error", "-y", "-f", "rawvideo"),
+        *("-pix_fmt", _PACKED[plan.channels, deep], "-s", f"{width}x{height}", "-r", rate),
+        *("-i", "pipe:0", "-an"),
+    ]
+
+
+def _encoder(plan: EncodePlan) -> list[str]:
+    filters = [f"format={plan.pixel_format}"]
+    if not is_rgb(plan.pixel_format):
+        filters = [*_to_yuv(plan), *filters, _tags(plan)]
+    tag = plan.spec.tag if plan.container in MOV_FAMILY else None
+    # With its stream named an option is never taken for one of ffmpeg's own.
+    options = [part for name, value in plan.options.items() for part in (f"-{name}:v", value)]
+    return [
+        *("-vf", ",".join(filters), "-c:v", plan.encoder),
+        *options,
+        *(("-tag:v", tag) if tag else ()),
+    ]
+
+
+def _to_yuv(plan: EncodePlan) -> list[str]:
+    matrix = _SCALE_MATRICES.get(plan.colors.matrix, _SCALE_MATRICES[BT709])
+    return [f"scale=out_color_matrix={matrix}:out_range=tv:{ACCURATE}"]
+
+
+def _tags(plan: EncodePlan) -> str:
+    colors = plan.colors
+    return (
+        f"setparams=colorspace={_MATRICES.get(colors.matrix, 'bt709')}"
+        f":color_primaries={_PRIMARIES.get(colors.primaries, 'bt709')}"
+        f":color_trc={_TRANSFERS.get(colors.transfer, 'bt709')}:range=tv"
+    )

@@ -1,0 +1,221 @@
+"""Write through the user's own ffmpeg: pictures go down a pipe, the sound is added after.
+
+Its words are in our error, and no process is left on any way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from ..errors import EncodeError
+from .audio_feed import SoundFeed
+from .executable import ERROR_CHARACTERS, NO_WINDOW, command, find_ffmpeg, said, why_not_own
+from .outputs import PendingFile
+from .plan import EncodePlan
+from .remux import copy_pictures
+from .resampling import SampleQueue
+from .sound import AudioTrack
+from .sound_packets import SoundPackets
+from .sources import open_media
+from .timing import WHOLE
+
+logger = logging.getLogger("avatarvideo.encoders.executable_target")
+
+STUCK_SECONDS = 120.0  # without taking a picture or writing a byte
+
+
+class WaitingSound:
+    """Sound that is written when the pictures are done; see SoundFeed."""
+
+    def __init__(self, track: AudioTrack) -> None:
+        self._track = track
+        self._queue = SampleQueue(track)
+
+    def reaches(self, seconds: Fraction) -> bool:
+        """Tell whether there is sound after that time."""
+        return self._queue.reaches(int(seconds * self._track.sample_rate))
+
+    def advance(self, seconds: Fraction) -> None:
+        """Nothing: it waits."""
+
+    def finish(self, end: Fraction | None = None) -> None:
+        """Nothing: the target takes it by ``until``."""
+
+    def until(self, end: Fraction | None) -> AudioTrack:
+        """Return the track, to its end or to that time in seconds."""
+        rate = self._track.sample_rate
+        last = None if end is None else round(end * rate)
+
+        def blocks() -> Iterator[np.ndarray]:
+            while (block := self._queue.take(self._left(last))) is not None:
+                yield block
+
+        return AudioTrack(rate, self._track.channels, blocks(), self._track.exact_bits)
+
+    def _left(self, last: int | None) -> int:
+        return self._track.sample_rate if last is None else last - self._queue.taken
+
+
+class ExecutableTarget:
+    """Encodes through the user's ffmpeg. Raises EncodeError."""
+
+    def __init__(self, plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> None:
+        if plan.time_base != 1 / plan.frame_rate:
+            raise EncodeError(
+                "Expected a constant rate for the user's own ffmpeg, which gets its pictures "
+                "without time stamps: set variable_rate to constant, or use the built-in encoder."
+            )
+        self._executable = find_ffmpeg(plan.config.ffmpeg)
+        reason = why_not_own(self._executable, plan)
+        if reason is not None:
+            raise EncodeError(
+                f"Expected {plan.encoder} to work in {str(self._executable)!r}, ffmpeg says: "
+                f"{reason}"
+            )
+        self._plan = plan
+        self._packets = track if isinstance(track, SoundPackets) else None
+        self._waiting = WaitingSound(track) if isinstance(track, AudioTrack) else None
+        self.sound: SoundFeed | None = self._waiting
+        self._pending = PendingFile(plan.path)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
+        self._last_step = time.monotonic()
+        self._stop = threading.Event()
+        self._watch = threading.Thread(target=self._kill_when_stuck, daemon=True)
+        self._watching = False
+        self._was_stuck = False
+
+    def add(self, picture: np.ndarray, tick: int) -> None:
+        """Hand over a picture, uint8 or uint16 (H, W, C)."""
+        if self._process is None:
+            self._start(picture.dtype)
+        process = self._process
+        if process is None or process.stdin is None:
+            raise EncodeError("Expected a running ffmpeg: use the writer in a with statement.")
+        try:
+            process.stdin.write(np.ascontiguousarray(picture))
+            self._last_step = time.monotonic()
+        except OSError as error:  # a broken pipe says nothing, its standard error does
+            failure = self._failure()
+            self.abort()
+            raise failure from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def finish(self, sound_end: Fraction | None) -> None:
+        """Let it end, add the sound, and give the file its name."""
+        try:
+            self._wait()
+            self._join(sound_end)
+        except (OSError, subprocess.SubprocessError) as error:
+            self.abort()
+            raise self._pending.explained(error) from error
+        except BaseException:
+            self.abort()
+            raise
+        self._end()
+        self._pending.remove()
+
+    def abort(self) -> None:
+        """Kill it and leave nothing; may be called more than once."""
+        self._end()
+        self._pending.remove()
+
+    def _start(self, dtype: np.dtype) -> None:
+        arguments = command(
+            self._executable, self._plan, self._pending.temporary, deep=dtype == np.uint16
+        )
+        logger.debug("%s", arguments)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.abort)
+            self._process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._words,
+                creationflags=NO_WINDOW,
+            )
+            self._last_step = time.monotonic()
+            self._watch.start()
+            self._watching = True
+            undo.pop_all()
+
+    def _wait(self) -> None:
+        process = self._process
+        if process is None or process.stdin is None:
+            raise EncodeError(f"Expected at least one frame for {self._plan.path.name!r}.")
+        with contextlib.suppress(OSError):  # it may have ended before the last picture
+            process.stdin.close()
+        size = -1
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.2)
+                break
+            with contextlib.suppress(OSError):
+                now = self._pending.temporary.stat().st_size
+                if now != size:
+                    size, self._last_step = now, time.monotonic()
+        if process.returncode:
+            raise self._failure()
+
+    def _join(self, sound_end: Fraction | None) -> None:
+        sound = self._packets if self._waiting is None else self._waiting.until(sound_end)
+        # The length was settled while the pictures came.
+        config = replace(self._plan.config, length="keep", container=self._plan.container)
+        with open_media(self._pending.temporary) as pictures:
+            copy_pictures(
+                pictures,
+                sound,
+                output=self._plan.path,
+                config=config,
+                section=WHOLE,
+                metadata=self._plan.metadata,
+            )
+
+    def _failure(self) -> EncodeError:
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5)  # its last words come before its end
+        if self._was_stuck:
+            reason = f"it did nothing for {STUCK_SECONDS:.0f} s and was ended"
+        else:
+            # A broken input may fill it with the same line over and over.
+            length = self._words.seek(0, os.SEEK_END)
+            self._words.seek(max(0, length - 4 * ERROR_CHARACTERS))
+            reason = said(self._words.read())
+        return EncodeError(f"Could not write {self._plan.path.name!r}, ffmpeg says: {reason}")
+
+    def _end(self) -> None:
+        self._stop.set()
+        process, self._process = self._process, None
+        if process is not None:
+            if process.poll() is None:
+                process.kill()
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+            process.wait()
+        if self._watching:
+            self._watch.join()
+            self._watching = False
+        self._words.close()
+
+    def _kill_when_stuck(self) -> None:
+        while not self._stop.wait(0.5):
+            process = self._process
+            if process is not None and time.monotonic() - self._last_step > STUCK_SECONDS:
+                self._was_stuck = True
+                process.kill()
+                return

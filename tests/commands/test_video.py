@@ -1,0 +1,85 @@
+"""``avatar video encode`` and ``info``: sound, the user's own formats and own ffmpeg."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatarvideo.cli import main
+from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.reader import read_audio
+from avatarvideo.media import AudioClip
+
+Avatar = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def avatar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Avatar:
+    """Run the command in a folder with a clip of a second, a tone under it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AVATAR_FORMATS", str(tmp_path / "formats"))
+    frames = [np.full((32, 32, 3), 10 * index, np.uint8) for index in range(25)]
+    tone = 0.25 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
+    sound = AudioClip(tone.astype(np.float32)[None], 16000)
+    encode_frames(frames, "clip.mkv", frame_rate=Fraction(25), audio=sound)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main(list(arguments))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_sound_is_added_when_asked(avatar: Avatar) -> None:
+    encode = ("video", "encode", "clip.mkv", "-o", "out.mkv")
+    assert avatar(*encode, "--audio", "clip.mkv", "--mix")[0] == 0
+    assert read_audio("out.mkv").samples.max() == pytest.approx(0.5, abs=0.001)
+
+    code, _, err = avatar(*encode, "--mix")
+    assert (code, "give both" in err) == (2, True)
+
+
+def test_a_format_of_the_users_is_found(avatar: Avatar, tmp_path: Path) -> None:
+    (tmp_path / "formats").mkdir()
+    values = {"codec": "libx264", "container": "mp4", "pixel_format": "yuv444p"}
+    (tmp_path / "formats" / "sharp.json").write_text(json.dumps(values))
+
+    code, _, err = avatar(
+        *("video", "encode", "clip.mkv", "-o", "out.mp4", "--format", "user/sharp")
+    )
+
+    assert (code, err) == (0, "")
+    assert probe("out.mp4").pixel_format == "yuv444p"
+    code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--format", "user/none")
+    assert (code, "user/sharp" in err, len(err.splitlines())) == (1, True, 1)
+
+
+def test_the_encoders_own_options_are_taken(avatar: Avatar) -> None:
+    encode = ("video", "encode", "clip.mkv", "-o", "out.mp4", "--codec-options")
+    assert avatar(*encode, "tune=zerolatency,g=5")[0] == 0
+    assert b"keyint=5" in Path("out.mp4").read_bytes()
+    code, _, err = avatar(*encode, "tune")
+    assert (code, "name=value" in err) == (2, True)
+
+
+def test_the_users_own_ffmpeg_encodes(avatar: Avatar, ffmpeg: str) -> None:
+    encode = ("video", "encode", "clip.mkv", "-o", "out.mp4", "--backend", "own ffmpeg")
+    assert avatar(*encode)[0] == 0
+    assert probe("out.mp4").frame_count == 25
+    code, _, err = avatar(*encode, "--ffmpeg", "/no/ffmpeg")
+    assert (code, "found none" in err) == (1, True)
+
+
+def test_loudness_is_measured_on_request(avatar: Avatar) -> None:
+    assert "LUFS" not in avatar("video", "info", "clip.mkv")[1]
+    code, out, _ = avatar("video", "info", "clip.mkv", "--loudness")
+    assert (code, "LUFS" in out) == (0, True)
