@@ -26,21 +26,31 @@ def check_images(images: Any) -> None:
         )
 
 
-def image_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
-    """Yield an IMAGE's frames from number ``start`` as uint8 RGB (H, W, 3).
+def float_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
+    """Yield an IMAGE's frames from number ``start`` as float32 (H, W, C), not to be written to.
 
-    A fourth channel is dropped. Raises MediaError at a frame that holds NaN or infinity.
+    They share the tensor's memory where it allows. Raises MediaError at a frame that holds NaN or
+    infinity.
     """
     check_images(images)
     for number in range(start, images.shape[0]):
-        image = images[number, :, :, :3].detach().cpu().float().numpy()
+        image = images[number].detach().cpu().float().numpy()
         # The sum is finite exactly when all are: values are 0..1, so it cannot overflow.
         if not np.isfinite(image.sum(dtype=np.float64)):
             raise MediaError(
                 f"Expected finite pixels, got NaN or infinity in frame {number} of the IMAGE: "
                 "check the node that made it."
             )
-        yield (image * 255.0 + 0.5).clip(0, 255).astype(np.uint8)
+        yield image
+
+
+def image_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
+    """Yield an IMAGE's frames from number ``start`` as uint8 RGB (H, W, 3).
+
+    A fourth channel is dropped. Raises MediaError at a frame that holds NaN or infinity.
+    """
+    for image in float_frames(images, start):
+        yield (image[..., :3] * 255.0 + 0.5).clip(0, 255).astype(np.uint8)
 
 
 def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width: int) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..encoders.ffmpeg import encode_frames
 from ..encoders.interfaces import EncodingConfig
+from ..encoders.metadata import tags_for
 from ..errors import (
     AvatarVideoError,
     Cancelled,
@@ -77,7 +78,8 @@ class LipSyncRun:
     def metadata(self) -> dict[str, str]:
         """Return the tags that a file made of this run carries."""
         kept = ("mode", "requested_mode", "reason", "frames", "frames_synced")
-        return {REPORT_TAG: json.dumps({key: self.report[key] for key in kept})}
+        report = {REPORT_TAG: json.dumps({key: self.report[key] for key in kept})}
+        return report | tags_for(mode=self.mode, model=self.report.get("model"))
 
 
 class MuseTalkLipSync(LipSyncEngineInterface):

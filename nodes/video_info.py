@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import MediaError
 from ..host import current_host
 from ..libraries import naming_missing_libraries
-from .widgets import CATEGORY, find_file
+from .widgets import CATEGORY, find_file, fingerprint
 
 
 class VideoInfo:
@@ -53,6 +53,10 @@ class VideoInfo:
             },
             "optional": {"video": ("VIDEO", {"tooltip": "The video to look at."})},
         }
+
+    @classmethod
+    def IS_CHANGED(cls, path: str | None = None, **_rest: Any) -> Any:
+        return fingerprint(current_host(), path) if path and path.strip() else ""
 
     @naming_missing_libraries
     def inspect(

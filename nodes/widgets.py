@@ -63,6 +63,14 @@ def find_file(host: Host, name: str) -> Path:
     )
 
 
+def videos_in(folder: Path) -> list[Path]:
+    """Return the video files of a folder, by name. Raises MediaError when it has none."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_EXTENSIONS)
+    if not found:
+        raise MediaError(f"Expected a folder with videos, {str(folder)!r} has none.")
+    return found
+
+
 def check_file(host: Host, name: str | None) -> bool | str:
     """Return True when a combo's file is there, else the sentence that says what is wrong."""
     if name is None:  # linked: known only when the graph runs

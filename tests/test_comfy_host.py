@@ -60,6 +60,17 @@ def host(comfy: SimpleNamespace) -> Host:
     return current_host()
 
 
+def test_the_hosts_own_switch_keeps_workflows_out_of_files(comfy: SimpleNamespace) -> None:
+    host = current_host()
+    assert host.saves_metadata
+    importlib.import_module("comfy.cli_args").args.disable_metadata = True
+    assert not host.saves_metadata
+
+
+def test_formats_lie_in_the_users_folder(host: Host, tmp_path: Path) -> None:
+    assert host.formats_directory == tmp_path / "user" / "avatarvideo" / "formats"
+
+
 class Network(nn.Module):
     """Two layers of ordinary torch that only note where they were moved."""
 
@@ -206,7 +217,7 @@ def test_a_core_node_gets_the_hosts_file_object(comfy: SimpleNamespace, tmp_path
 
 
 def test_the_encoder_returns_the_hosts_file_object(comfy: SimpleNamespace) -> None:
-    video, path = call("FFmpegEncode", video=lip_sync()[1], quality="fast")
+    [video], [path] = call("FFmpegEncode", video=lip_sync()[1], quality="fast")
     assert isinstance(video, comfy.api.VideoFromFile)
     assert video.get_stream_source() == path
 

@@ -16,7 +16,8 @@ from avatarvideo import NODE_CLASS_MAPPINGS, __version__
 
 RELEASED = json.loads((Path(__file__).parent / "released_widgets.json").read_text())
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "AUDIO_UI")
-FILE_MENUS = {("LoadAvatar", "avatar"), ("AudioToMel", "audio")}  # these list what is there
+# These list what is there.
+FILE_MENUS = {("LoadAvatar", "avatar"), ("AudioToMel", "audio"), ("FFmpegEncode", "format")}
 
 
 def shape_of(name: str) -> dict[str, Any]:

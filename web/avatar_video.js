@@ -236,13 +236,27 @@ function dressAudioToMel(node) {
   listen();
 }
 
-function showTexts(node, wrap) {
+function textBox(node, wrap) {
   const box = document.createElement("textarea");
   box.readOnly = true;
   box.style.cssText = `width:100%;height:100%;resize:none;font:11px monospace;white-space:${wrap}`;
   addElement(node, "shown_text", box, 60);
+  return box;
+}
+
+function showTexts(node, wrap) {
+  const box = textBox(node, wrap);
   after(node, "onExecuted", (message) => {
     box.value = (message.text ?? []).join("\n");
+  });
+}
+
+/** A node that seldom has something to say gets its box with the first words. */
+function showNotes(node) {
+  let box = null;
+  after(node, "onExecuted", (message) => {
+    if (!box && message.text?.length) box = textBox(node, "pre-wrap");
+    if (box) box.value = (message.text ?? []).join("\n");
   });
 }
 
@@ -258,6 +272,7 @@ function unsaved(widget) {
 const DRESS = {
   LoadAvatar: dressLoadAvatar,
   AudioToMel: dressAudioToMel,
+  FFmpegEncode: showNotes,
   MuseTalkLipSync: (node) => showTexts(node, "pre-wrap"),
   VideoInfo: (node) => showTexts(node, "pre"),
 };
