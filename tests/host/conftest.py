@@ -26,7 +26,20 @@ ROOT = Path(__file__).resolve().parents[2]
 PACK = "ComfyUI-AvatarVideo"
 START_SECONDS = 180  # a first start reads torch from disk
 IDLE_SECONDS = 30  # what a stop may take before a test gives up
-PROBES = Path(__file__).with_name("probe_nodes.py")
+HERE = Path(__file__).parent
+PROBES = HERE / "probe_nodes.py"
+NEEDED = ("COMFY_DIR", "COMFY_PYTHON")  # a checkout, and the Python that runs it
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    there = all(os.environ.get(name) for name in NEEDED)
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.host)
+            if not there:
+                item.add_marker(
+                    pytest.mark.skip(reason=f"needs a ComfyUI: set {' and '.join(NEEDED)}")
+                )
 
 
 class Pressed(Exception):  # noqa: N818 - not an error: a test pressed the cancel button
@@ -124,9 +137,7 @@ class RealHost:
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
-    comfy, python = os.environ.get("COMFY_DIR"), os.environ.get("COMFY_PYTHON")
-    if not comfy or not python:
-        pytest.skip("needs a ComfyUI: set COMFY_DIR (a checkout) and COMFY_PYTHON (its Python)")
+    comfy, python = (os.environ[name] for name in NEEDED)
     base = tmp_path_factory.mktemp("comfy")
     for folder in ("custom_nodes", "input", "output", "temp", "user", "models"):
         (base / folder).mkdir()

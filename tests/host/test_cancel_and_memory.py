@@ -20,8 +20,6 @@ STAGES: dict[str, Callable[[RunProgress], bool]] = {
     "encoding": lambda at: at.node_id == "4" and at.part > 0,
 }
 
-pytestmark = pytest.mark.host
-
 
 @pytest.fixture
 def long_talk(host: Any, talking: Any) -> Callable[[str], dict[str, Any]]:

@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 MUTED, BYPASSED = 2, 4
 Frames = Callable[[Path], np.ndarray]
 
-pytestmark = pytest.mark.host
-
 
 def mode_of(path: Path) -> str:
     return json.loads(VideoReader(path).metadata["avatarvideo"])["mode"]

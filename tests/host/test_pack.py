@@ -19,8 +19,6 @@ WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 # Core's SaveVideo encodes by itself, at another quality than our stand-in: mean levels apart.
 LOSS = {"frames_for_other_nodes": 4.0}
 
-pytestmark = pytest.mark.host
-
 
 def test_all_nodes_are_there(host: Any) -> None:
     offered = host.get("/object_info")

@@ -14,8 +14,6 @@ from avatarvideo.encoders.reader import VideoReader
 SAMPLE_FRAMES = 75  # of the bundled talking head
 Frames = Callable[[Path], np.ndarray]
 
-pytestmark = pytest.mark.host
-
 
 def save(video: list[Any], prefix: str) -> dict[str, Any]:
     inputs = {"video": video, "filename_prefix": prefix, "format": "auto", "codec": "auto"}
