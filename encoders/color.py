@@ -80,7 +80,8 @@ class RgbConverter:
                 height=height,
                 format="rgb24",
                 src_colorspace=coding.matrix,
-                dst_colorspace=coding.matrix,
+                # RGB has no matrix, but before 17 PyAV sets nothing at all where both sides agree.
+                dst_colorspace=SWS_BT601 if coding.matrix == SWS_BT709 else SWS_BT709,
                 src_color_range=coding.color_range,
                 dst_color_range=RANGE_FULL,
                 interpolation=ACCURATE,
