@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,20 @@ from .wire import image_frames, images_hash
 
 
 def load_avatar(
-    path: str | Path, *, corners: LipCorners | None = None, face_index: int = 0
+    path: str | Path,
+    *,
+    corners: LipCorners | None = None,
+    face_index: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> Avatar:
-    """Return the picture or video in a file as an avatar. Raises MediaError."""
+    """Return the picture or video in a file as an avatar. Raises MediaError.
+
+    check: called all the time while a long file is read; what it raises ends it.
+    """
     path = Path(path)
     if not is_image(path):
-        return avatar_from_video(open_video_file(path), corners=corners, face_index=face_index)
+        video = open_video_file(path, check=check)
+        return avatar_from_video(video, corners=corners, face_index=face_index)
     picture = read_image(path)
     return _still(picture, file_hash(path), path=path, corners=corners, face_index=face_index)
 
@@ -88,16 +96,23 @@ def _still(
 
 
 def load_speech(
-    path: str | Path, *, start: float | Fraction = 0, duration: float | Fraction = 0
+    path: str | Path,
+    *,
+    start: float | Fraction = 0,
+    duration: float | Fraction = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> Mel:
     """Return the sound in a file, prepared for lip-sync.
 
-    start, duration: the part to use, seconds; duration 0 goes to the end. Raises MediaError.
+    start, duration: the part to use, seconds; duration 0 goes to the end.
+    check: called all the time while a long file is read; what it raises ends it.
+    Raises MediaError.
     """
     begin, length = as_seconds("start", start), as_seconds("duration", duration)
-    clip = read_audio(Path(path), start=begin, duration=length)
-    key = f"{file_hash(Path(path))} {begin} {length}"
-    return prepare_mel(clip, start=begin, source_hash=hashlib.sha256(key.encode()).hexdigest())
+    clip = read_audio(Path(path), start=begin, duration=length, check=check)
+    key = f"{file_hash(Path(path), check=check)} {begin} {length}"
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return prepare_mel(clip, start=begin, source_hash=digest, check=check)
 
 
 def as_seconds(name: str, value: float | Fraction) -> Fraction:

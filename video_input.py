@@ -61,9 +61,10 @@ def open_video(video: Any, *, temp_directory: Path) -> VideoInput:
     return open_video_file(Path(source))
 
 
-def open_video_file(path: Path) -> VideoInput:
-    """Take a video file in. Raises MediaError."""
+def open_video_file(path: Path, *, check: Callable[[], None] = lambda: None) -> VideoInput:
+    """Take a video file in; what ``check`` raises ends it. Raises MediaError."""
     reader = VideoReader(path)
+    check()
     return VideoInput(
         open_frames=lambda start: VideoReader(path).frames(start),
         read_sound=lambda: read_audio(path) if reader.has_audio else None,
@@ -71,16 +72,17 @@ def open_video_file(path: Path) -> VideoInput:
         height=reader.height,
         frame_rate=reader.frame_rate,
         frame_count=reader.frame_count,
-        content_hash=file_hash(path),
+        content_hash=file_hash(path, check=check),
         path=path,
     )
 
 
-def file_hash(path: Path) -> str:
-    """Return a digest of a file's bytes."""
+def file_hash(path: Path, *, check: Callable[[], None] = lambda: None) -> str:
+    """Return a digest of a file's bytes; ``check`` is called for each MiB and may raise."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
+            check()
             digest.update(block)
     return digest.hexdigest()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -40,13 +40,18 @@ class AudioTrack:
 
 
 def read_audio(
-    path: str | Path, *, start: Fraction = Fraction(0), duration: Fraction = Fraction(0)
+    path: str | Path,
+    *,
+    start: Fraction = Fraction(0),
+    duration: Fraction = Fraction(0),
+    check: Callable[[], None] = lambda: None,
 ) -> AudioClip:
     """Return the sound of a file, or of a video file, at its own rate with all its channels.
 
     start, duration: seconds; a duration of 0 means to the end. In a video file time 0 is the
     first picture's, so sound that begins later starts with silence. What the encoder added
-    (AAC priming and padding) is gone. Raises MediaError.
+    (AAC priming and padding) is gone. ``check`` is called all the time; what it raises ends the
+    reading. Raises MediaError.
     """
     name = Path(path).name
     parts: list[np.ndarray] = []
@@ -54,6 +59,7 @@ def read_audio(
     with open_media(path) as container:
         track = decode_audio(container, name, start=start, duration=duration)
         for block in track.blocks:
+            check()
             parts.append(block)
             total += block.nbytes
             if total > MAX_DECODED_BYTES:

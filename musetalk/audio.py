@@ -40,15 +40,22 @@ MAX_PHASES = 1_000  # torchaudio's kernel has this many rows; more would take gi
 Resampler = Callable[[np.ndarray, int], np.ndarray]
 
 
-def prepare_mel(clip: AudioClip, *, start: Fraction = Fraction(0), source_hash: str = "") -> Mel:
+def prepare_mel(
+    clip: AudioClip,
+    *,
+    start: Fraction = Fraction(0),
+    source_hash: str = "",
+    check: Callable[[], None] = lambda: None,
+) -> Mel:
     """Return a clip prepared for lip-sync; ``start`` is where it begins in its source, seconds.
 
+    ``check`` is called all the time; what it raises ends the work.
     Raises MediaError for an empty clip or samples that are not finite.
     """
     speech = to_speech(clip)
-    return Mel(
-        log_mel=log_mel(speech), speech=speech, clip=clip, start=start, source_hash=source_hash
-    )
+    check()
+    cells = log_mel(speech, check=check)
+    return Mel(log_mel=cells, speech=speech, clip=clip, start=start, source_hash=source_hash)
 
 
 def to_speech(clip: AudioClip, resampler: Resampler | None = None) -> np.ndarray:
@@ -156,7 +163,7 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < _KNEE_MEL, mel * _LINEAR_HZ, above)
 
 
-def log_mel(speech: np.ndarray) -> np.ndarray:
+def log_mel(speech: np.ndarray, *, check: Callable[[], None] = lambda: None) -> np.ndarray:
     """Return Whisper's log-mel of float32 (N,): float32 (80, 3000 x number of 30 s segments).
 
     Every segment is padded with silence to 30 s and keeps its own floor, as the feature extractor
@@ -166,8 +173,12 @@ def log_mel(speech: np.ndarray) -> np.ndarray:
         speech[first : first + SEGMENT_SAMPLES]
         for first in range(0, max(1, speech.size), SEGMENT_SAMPLES)
     ]
-    padded = (np.pad(part, (0, SEGMENT_SAMPLES - part.size)) for part in segments)
-    return np.concatenate([_normalised(_log_power(part)).numpy() for part in padded], axis=1)
+    made = []
+    for part in segments:
+        check()
+        padded = np.pad(part, (0, SEGMENT_SAMPLES - part.size))
+        made.append(_normalised(_log_power(padded)).numpy())
+    return np.concatenate(made, axis=1)
 
 
 def log_mel_v1(speech: np.ndarray) -> np.ndarray:

@@ -132,8 +132,13 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         began = time.perf_counter()
         options = config or self._defaults
         try:
-            avatar = load_avatar(avatar_image, corners=options.mouth, face_index=options.face_index)
-            mel = load_speech(audio_file, start=options.start, duration=options.duration)
+            check = self._host.check_cancelled
+            avatar = load_avatar(
+                avatar_image, corners=options.mouth, face_index=options.face_index, check=check
+            )
+            mel = load_speech(
+                audio_file, start=options.start, duration=options.duration, check=check
+            )
             run = self.run(avatar, mel, options)
             return self._write(run, Path(output_path), options, began)
         except Cancelled:

@@ -85,14 +85,16 @@ class AudioToMel:
         from ..inputs import as_seconds, load_speech
         from ..musetalk.audio import prepare_mel
 
-        linked = audio_clip(speech)
+        host, linked = current_host(), audio_clip(speech)
         if linked is None:
-            mel = load_speech(find_file(current_host(), audio), start=start, duration=duration)
+            path = find_file(host, audio)
+            mel = load_speech(path, start=start, duration=duration, check=host.check_cancelled)
         else:
             begin = as_seconds("start", start)
             clip = linked.trimmed(begin, as_seconds("duration", duration))
             digest = hashlib.sha256(clip.samples.tobytes()).hexdigest()
-            mel = prepare_mel(clip, start=begin, source_hash=digest)
+            check = host.check_cancelled
+            mel = prepare_mel(clip, start=begin, source_hash=digest, check=check)
         return mel, audio_dict(mel.clip), one_image(_picture(mel))
 
 

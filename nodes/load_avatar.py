@@ -74,8 +74,10 @@ class LoadAvatar:
         from ..inputs import load_avatar, parse_corners
         from ..musetalk.face.locate import draw_overlay, locate_face
 
-        path = find_file(current_host(), avatar)
-        loaded = load_avatar(path, corners=parse_corners(mouth), face_index=face_index)
+        host, corners = current_host(), parse_corners(mouth)
+        path = find_file(host, avatar)
+        check = host.check_cancelled
+        loaded = load_avatar(path, corners=corners, face_index=face_index, check=check)
         frame = loaded.first_frame()
         location = locate_face(frame, face_index=face_index, corners=loaded.corners)
         lips = [list(location.lips.corners)] if location.lips is not None else []

@@ -235,6 +235,21 @@ def test_an_interruption_passes_through_the_nodes(
     assert len(lip_sync()[0]) == 10
 
 
+@pytest.mark.parametrize(
+    ("node", "file"),
+    [
+        ("AudioToMel", {"audio": "samples/speech.flac"}),
+        ("LoadAvatar", {"avatar": "samples/talking_head.mp4"}),
+    ],
+)
+def test_an_interruption_ends_the_reading_of_a_long_file(
+    comfy: SimpleNamespace, node: str, file: dict[str, str]
+) -> None:
+    comfy.management.interrupt_after(1)
+    with pytest.raises(comfy.management.InterruptProcessingException):
+        call(node, **file)
+
+
 def test_an_interruption_passes_through_the_engine(comfy: SimpleNamespace, tmp_path: Path) -> None:
     from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 
