@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import shutil
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,8 +15,11 @@ from .encoders.ffmpeg import encode_frames
 from .encoders.interfaces import EncodingConfig
 from .encoders.probe import probe
 from .encoders.reader import VideoReader, read_audio
-from .errors import EncodeError
+from .errors import EncodeError, MediaError
+from .system_memory import available_memory
 from .wire import audio_clip, audio_dict, check_images, image_frames
+
+FLOAT_BYTES = 4
 
 
 @dataclass
@@ -60,9 +65,14 @@ class FileVideo:
         import torch
 
         reader = VideoReader(self._path)
-        images = torch.empty((reader.frame_count, reader.height, reader.width, 3))
-        for index, frame in enumerate(reader.frames()):
-            images[index] = torch.from_numpy(frame).float().div_(255)
+        shape = (reader.frame_count, reader.height, reader.width, 3)
+        _check_memory(math.prod(shape) * FLOAT_BYTES, self._path)
+        images = torch.empty(shape)
+        count = 0
+        for frame in itertools.islice(reader.frames(), reader.frame_count):
+            images[count] = torch.from_numpy(frame).float().div_(255)
+            count += 1
+        images = images[:count]  # a file that was cut short has fewer than it says
         clip = read_audio(self._path) if reader.has_audio else None
         return VideoComponents(images, reader.frame_rate, audio_dict(clip))
 
@@ -72,6 +82,15 @@ class FileVideo:
             path.write(self._path.read_bytes())
         else:
             shutil.copyfile(self._path, path)
+
+
+def _check_memory(needed: int, path: Path) -> None:
+    free = available_memory()
+    if needed > free:
+        raise MediaError(
+            f"Expected pictures that fit into {free >> 20:,} MiB of free memory, all frames of "
+            f"{path.name!r} take {needed >> 20:,} MiB: trim or scale it down first."
+        )
 
 
 class ComponentsVideo:

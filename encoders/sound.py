@@ -16,14 +16,16 @@ from av.error import FFmpegError
 
 from ..errors import MediaError
 from ..media import AudioClip
+from .audio_codecs import LAYOUTS
 from .sources import MAX_CHANNELS, SAMPLE_RATES, checked_input, open_media, unreadable
 
 logger = logging.getLogger("avatarvideo.encoders.sound")
 
-MAX_DECODED_BYTES = 2 << 30  # 2 GiB: three hours of 48 kHz stereo as float32
+MAX_DECODED_BYTES = 2 << 30  # 2 GiB: an hour and a half of 48 kHz stereo as float32
 # Containers count in milliseconds or worse, so smaller steps between packets are rounding.
 GAP_SECONDS = Fraction(1, 10)
-MAX_LATE_SECONDS = 24 * 3600
+MAX_LATE_SECONDS = 3600
+LEAST_BITS_PER_SECOND = 500  # silence in the leanest codecs; a header that promises less lies
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,39 @@ def read_audio(
     total = 0
     with open_media(path) as container:
         track = decode_audio(container, name, start=start, duration=duration)
+        left = max(Fraction(0), _claimed_seconds(container) - start)
+        wanted = min(left, duration) if duration else left
+        _check_decoded_bytes(round(wanted * track.sample_rate) * track.channels * 4, name)
         for block in track.blocks:
             check()
             parts.append(block)
             total += block.nbytes
-            if total > MAX_DECODED_BYTES:
-                raise MediaError(
-                    f"Expected at most {MAX_DECODED_BYTES >> 30} GiB of decoded sound, {name!r} "
-                    "has more: use start and duration to take a part of it."
-                )
+            _check_decoded_bytes(total, name)
     if not total:
         raise MediaError(
             f"Expected sound after {float(start):.2f} s, {name!r} has no samples there: use a "
             "smaller start or another file."
         )
     return AudioClip(np.concatenate(parts, axis=1), track.sample_rate)
+
+
+def _claimed_seconds(container: InputContainer) -> Fraction:
+    """Return how long the sound says it is, as far as the file's size lets it be; 0 for unsaid."""
+    stream = first_sound(container)
+    claimed = Fraction(0)
+    if stream is not None and stream.duration and stream.time_base:
+        claimed = stream.duration * stream.time_base
+    elif container.duration and not container.streams.video:
+        claimed = Fraction(container.duration, av.time_base)
+    return min(claimed, Fraction(container.size * 8, LEAST_BITS_PER_SECOND))
+
+
+def _check_decoded_bytes(count: int, name: str) -> None:
+    if count > MAX_DECODED_BYTES:
+        raise MediaError(
+            f"Expected at most {MAX_DECODED_BYTES >> 30} GiB of decoded sound, {name!r} has more: "
+            "use start and duration to take a part of it."
+        )
 
 
 def has_sound(container: InputContainer) -> bool:
@@ -121,7 +141,9 @@ def decode_audio(
 
 
 def _exact_bits(stream: AudioStream) -> int:
-    return 16 if stream.codec_context.format.name.rstrip("p") in {"u8", "s16"} else 24
+    sample_format = stream.codec_context.format  # None when nothing could be decoded as yet
+    narrow = sample_format is not None and sample_format.name.rstrip("p") in {"u8", "s16"}
+    return 16 if narrow else 24
 
 
 def _between(
@@ -166,7 +188,7 @@ def _silence(
 ) -> Iterator[tuple[int, np.ndarray]]:
     if target - position > MAX_LATE_SECONDS * rate:
         raise MediaError(
-            f"Expected sound without holes of a day, {name!r} has time stamps "
+            f"Expected sound without holes of an hour, {name!r} has time stamps "
             f"{(target - position) / rate:.0f} s apart: convert it again."
         )
     while position < target:
@@ -199,25 +221,45 @@ def _decoded(
     container: InputContainer, stream: AudioStream, name: str
 ) -> Iterator[tuple[Fraction | None, np.ndarray]]:
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-    resampler = None
+    adapted = _Adapter(rate, channels)
     failures = 0
-    frames = _frames_past_damage(container, stream)
-    for frame in frames:
-        if isinstance(frame, Exception):
+    for frame in _frames_past_damage(container, stream):
+        blocks = None if isinstance(frame, Exception) else adapted(frame)
+        if isinstance(frame, Exception) or blocks is None:
             failures += 1
             continue
         time = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
-        if frame.sample_rate != rate or len(frame.layout.channels) != channels:
-            # Streams may change in the middle; what follows is made like the beginning.
-            resampler = resampler or av.AudioResampler("fltp", stream.layout, rate)
-            blocks = [_float_block(f) for f in resampler.resample(frame)]
-        else:
-            blocks = [_float_block(frame)]
         for block in blocks:
             yield time, block
             time = None
     if failures:
         logger.warning("%s: %d damaged parts of the sound were left out", name, failures)
+
+
+class _Adapter:
+    """Streams may change in the middle; what follows is made like the beginning."""
+
+    def __init__(self, rate: int, channels: int) -> None:
+        self._rate, self._channels = rate, channels
+        self._resamplers: dict[tuple[int, int], av.AudioResampler] = {}
+
+    def __call__(self, frame: av.AudioFrame) -> list[np.ndarray] | None:
+        """Return a frame's samples as float32 (channels, n); None when they make no sense."""
+        rate, channels = frame.sample_rate, len(frame.layout.channels)
+        if (rate, channels) == (self._rate, self._channels):
+            return [_float_block(frame)]
+        # FFmpeg's converter ends the process on some layouts that only damaged files have.
+        if rate not in SAMPLE_RATES or not {channels, self._channels} <= LAYOUTS.keys():
+            return None
+        plain = av.AudioFrame.from_ndarray(
+            _float_block(frame), format="fltp", layout=LAYOUTS[channels]
+        )
+        plain.sample_rate = rate
+        resampler = self._resamplers.get((rate, channels))
+        if resampler is None:
+            resampler = av.AudioResampler("fltp", LAYOUTS[self._channels], self._rate)
+            self._resamplers[rate, channels] = resampler
+        return [_float_block(out) for out in resampler.resample(plain)]
 
 
 def _frames_past_damage(

@@ -13,9 +13,10 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExitError, FFmpegError
 
 from ..errors import MediaError
+from .index_claims import check_claims
 
 logger = logging.getLogger("avatarvideo.encoders.sources")
 
@@ -93,9 +94,12 @@ def open_container(path: str | Path) -> InputContainer:
     """Open a sound or video file for reading; the caller closes it. Raises MediaError."""
     absolute = checked_input(path)
     try:
+        check_claims(absolute)
         container = av.open(
             str(absolute),
             mode="r",
+            # For the frames that are decoded to find out what the streams are.
+            options={"max_pixels": str(MAX_FRAME_PIXELS)},
             container_options={
                 "protocol_whitelist": "file",
                 "format_whitelist": MEDIA_FORMATS,
@@ -112,6 +116,8 @@ def open_container(path: str | Path) -> InputContainer:
 def unreadable(path: Path, error: BaseException) -> MediaError:
     """Return the sentence for a file FFmpeg failed on, whatever kind of exception it was."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, ExitError):  # what FFmpeg says when the time for a read is over
+        reason = f"nothing came for {READ_TIMEOUT_SECONDS:.0f} s"
     return MediaError(
         f"Expected a readable sound or video file, {path.name!r} is damaged or of a kind that is "
         f"not accepted ({reason}): play it in a media player or convert it again."
@@ -121,7 +127,11 @@ def unreadable(path: Path, error: BaseException) -> MediaError:
 def check_frame_size(width: int, height: int, what: str) -> None:
     """Refuse frames that are empty or too large, from the header, before anything is decoded."""
     if width < 1 or height < 1:
-        raise MediaError(f"Expected a picture size above zero, {what} says {width}x{height}.")
+        # Also what FFmpeg says of pictures that are above its limit, which is ours.
+        raise MediaError(
+            f"Expected 1 to {MAX_FRAME_PIXELS // 1_000_000} million pixels a frame, {what} has no "
+            f"size that can be read ({width}x{height}): convert it again."
+        )
     if width * height > MAX_FRAME_PIXELS:
         raise MediaError(
             f"Expected at most {MAX_FRAME_PIXELS // 1_000_000} million pixels a frame, {what} has "

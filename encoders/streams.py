@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError, InvalidDataError
+from av.error import ExitError, FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
@@ -66,7 +66,7 @@ def decoded_frames(
             except InvalidDataError:
                 failures += 1
     except (FFmpegError, OSError, ValueError) as error:
-        if not decoded:
+        if not decoded or isinstance(error, ExitError):
             raise unreadable(path, error) from error
         failures += 1
     if failures and decoded:
@@ -102,9 +102,9 @@ def indexed_frame_count(container: InputContainer, stream: VideoStream) -> int |
     entries = getattr(stream, "index_entries", None)
     if entries is None or "mp4" not in container.format.name or not stream.frames:
         return None
-    if len(entries) < stream.frames:
-        return None
     file_size = container.size
+    if not stream.frames <= len(entries) <= file_size:
+        return None
     count = 0
     for entry in entries:
         if entry.size < 1 or entry.pos + entry.size > file_size:
@@ -118,6 +118,8 @@ def claimed_frame_count(container: InputContainer, stream: VideoStream) -> int:
     entries = getattr(stream, "index_entries", None)
     if "mp4" not in container.format.name or entries is None:
         return 0
+    if len(entries) > container.size:
+        return 0  # no frame takes less than a byte
     return sum(not entry.is_discard for entry in entries)
 
 

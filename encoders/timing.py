@@ -16,6 +16,7 @@ from .reader import VideoReader
 
 # Containers that count in milliseconds put a frame a little before or after its time.
 ROUNDING = Fraction(2, 1000)
+MAX_HOLD_SECONDS = 3600  # one picture for longer is a damaged time stamp, and days of frames
 
 Picture = TypeVar("Picture")
 Timed = tuple[Fraction, Picture]
@@ -94,13 +95,24 @@ def at_constant_rate(
     count = 0
     held: Picture | None = None
     for time, picture in frames:
+        _refuse_hole(time - count / rate)
         while held is not None and count / rate < time - ROUNDING:
             yield held
             count += 1
         held = picture
     if held is None:
         return
+    if end - count / rate > MAX_HOLD_SECONDS:
+        end = Fraction(0)  # the header of a file that was cut short still states the whole length
     wanted = max(count + 1 if count == 0 else count, round(end * rate))
     while count < wanted:
         yield held
         count += 1
+
+
+def _refuse_hole(seconds: Fraction) -> None:
+    if seconds > MAX_HOLD_SECONDS:
+        raise MediaError(
+            f"Expected pictures less than an hour apart, found time stamps {float(seconds):.0f} s "
+            "apart: the file is damaged, convert it again."
+        )
