@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,9 +16,13 @@ from .metadata import picture_tags
 from .pictures import DAMAGED, laid_on_white
 from .sources import check_frame_size
 
+logger = logging.getLogger("avatarvideo.encoders.animated_pictures")
+
 TICK = Fraction(1, 1000)
+STILL_TICKS = 100  # how long a picture stays that does not say so
 MAX_PICTURES = 100_000
 _SIGNATURE_BYTES = 12
+_ANIMATION_FRAME_BYTES = 24  # a chunk's name and size, x, y, width, height, duration, flags
 
 
 def is_animated_webp(path: Path) -> bool:
@@ -37,9 +42,10 @@ class AnimatedPicture:
             self.frame_count = getattr(picture, "n_frames", 1)
             self.metadata = picture_tags(picture)
             self.has_alpha = picture.mode == "RGBA"
-            if not 1 <= self.frame_count <= MAX_PICTURES:
-                raise self._damaged(f"{self.frame_count} pictures")
-            self.durations = self._durations(picture)
+        if not 1 <= self.frame_count <= MAX_PICTURES:
+            raise self._damaged(f"{self.frame_count} pictures")
+        known = _stated_durations(path)[: self.frame_count]
+        self.durations = known + [STILL_TICKS] * (self.frame_count - len(known))
 
     @property
     def duration(self) -> Fraction:
@@ -66,23 +72,16 @@ class AnimatedPicture:
                 except DAMAGED as error:
                     if index == 0:
                         raise self._damaged(error) from error
-                    return  # what is before the damage is shown, as for every other video
+                    # What is before the damage is shown, as for every other video.
+                    logger.warning(
+                        "%s: %d pictures are damaged and were left out",
+                        self.path.name,
+                        self.frame_count - index,
+                    )
+                    return
                 frame = av.VideoFrame.from_ndarray(array, format="rgb24")
                 frame.pts, frame.time_base = starts[index], TICK
                 yield frame
-
-    def _durations(self, picture: Image.Image) -> list[int]:
-        durations: list[int] = []
-        try:
-            for index in range(self.frame_count):
-                picture.seek(index)
-                picture.load()
-                durations.append(max(1, int(picture.info.get("duration", 100))))
-        except DAMAGED as error:
-            if not durations:
-                raise self._damaged(error) from error
-            self.frame_count = len(durations)
-        return durations
 
     def _opened(self) -> Image.Image:
         try:
@@ -99,3 +98,20 @@ class AnimatedPicture:
             f"Expected an animated picture, {self.path.name!r} is damaged or cut short ({reason}): "
             "make it again."
         )
+
+
+def _stated_durations(path: Path) -> list[int]:
+    """Return how long each picture of a WebP stays, in milliseconds, without decoding any."""
+    durations: list[int] = []
+    with path.open("rb") as file:
+        at = _SIGNATURE_BYTES
+        while len(durations) < MAX_PICTURES:
+            file.seek(at)
+            head = file.read(_ANIMATION_FRAME_BYTES)
+            if len(head) < _ANIMATION_FRAME_BYTES:
+                return durations
+            if head[:4] == b"ANMF":
+                durations.append(max(1, int.from_bytes(head[20:23], "little")))
+            size = int.from_bytes(head[4:8], "little")
+            at += 8 + size + size % 2
+    return durations

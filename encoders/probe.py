@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from av.audio.stream import AudioStream
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
@@ -123,12 +124,11 @@ def probe(
         rate = stream_rate(stream)
         indexed = indexed_frame_count(container, stream)
         fields = _video_fields(container, stream)
-        if container.format.name in TIMED_BY_PACKETS:
-            rate = packet_rate(container, stream) or rate
-            container.seek(0)
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
         ticks = packet_times(container, stream, RATE_SAMPLE_PACKETS)
         times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
+        if container.format.name in TIMED_BY_PACKETS:
+            rate = packet_rate(container, stream) or rate
     count, exact = indexed, indexed is not None
     if count is None and (exact_count or absolute.stat().st_size <= CHEAP_BYTES):
         with open_media(absolute) as container:
@@ -207,7 +207,7 @@ def _video_fields(container: InputContainer, stream: VideoStream) -> dict[str, A
         "container": container.format.name,
         "coded_width": context.width,
         "coded_height": context.height,
-        "video_codec": context.name,
+        "video_codec": codec_name(context),
         "video_profile": _text(stream.profile),
         "pixel_format": context.pix_fmt,
         "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}",
@@ -220,6 +220,12 @@ def _video_fields(container: InputContainer, stream: VideoStream) -> dict[str, A
         "video_bit_rate": stream.bit_rate or None,
         "metadata": read_tags(container.metadata, container.format.name),
     }
+
+
+def codec_name(context: CodecContext) -> str:
+    """Return the codec's own name, not that of the library that decodes it: av1, mp3."""
+    # Older releases of PyAV do not hand it out; for all but a few codecs both are the same.
+    return getattr(context.codec, "canonical_name", context.name)
 
 
 def _tag(names: dict[int, str], number: int) -> str | None:
@@ -236,7 +242,7 @@ def _audio_info(stream: AudioStream, video: VideoStream) -> AudioInfo:
     pictures = _seconds(video.start_time, video.time_base) or Fraction(0)
     duration = _seconds(stream.duration, stream.time_base)
     return AudioInfo(
-        codec=context.name if context else "unknown",
+        codec=codec_name(context) if context else "unknown",
         sample_rate=context.sample_rate if context else 0,
         channels=context.channels if context else 0,
         layout=context.layout.name if context and context.channels else "",
@@ -320,7 +326,7 @@ def sound_only(path: str | Path) -> AudioInfo:
             if context is None:
                 continue
             return AudioInfo(
-                codec=context.name,
+                codec=codec_name(context),
                 sample_rate=context.sample_rate,
                 channels=context.channels,
                 layout=context.layout.name,
