@@ -230,3 +230,20 @@ def test_narrow_pictures_do_not_damage_memory_in_x265(tmp_path: Path, load_clone
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_encoders_print_nothing(tmp_path: Path, load_clone: str) -> None:
+    # x265 and SVT-AV1 would write their settings straight to the terminal.
+    code = load_clone + (
+        "import numpy as np\n"
+        "from fractions import Fraction\n"
+        "from avatarvideo.encoders.ffmpeg import encode_frames\n"
+        "from avatarvideo.encoders.interfaces import EncodingConfig\n"
+        "frames = [np.zeros((64, 64, 3), np.uint8)] * 3\n"
+        "for codec in ('h264', 'h265', 'av1', 'vp9'):\n"
+        f"    encode_frames(frames, {str(tmp_path / 'a.mkv')!r}, frame_rate=Fraction(25),\n"
+        "                  config=EncodingConfig(codec=codec, quality='fast'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert (done.stdout, done.stderr) == ("", "")
