@@ -143,8 +143,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             return self._write(run, Path(output_path), options, began)
         except Cancelled:
             raise
-        except AvatarVideoError as error:
-            log.error("%s", error)
+        except AvatarVideoError as error:  # said by the caller, not also by the log
             return LipSyncResult(
                 success=False,
                 error=str(error),
@@ -156,7 +155,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
     ) -> LipSyncResult:
         try:
             with self._host.progress(run.frame_count, "Encoding") as bar:
-                encode_frames(
+                encoded = encode_frames(
                     run.open_frames(),
                     path,
                     frame_rate=run.frame_rate,
@@ -173,7 +172,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             output_path=path,
             duration_seconds=float(run.frame_count / run.frame_rate),
             frame_count=run.frame_count,
-            resolution=(run.width, run.height),
+            resolution=encoded.resolution,
             fps=float(run.frame_rate),
             mode=run.mode,
             processing_seconds=time.perf_counter() - began,
