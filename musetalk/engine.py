@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
         """
         options = config or self._defaults
+        if not avatar.face_index:
+            avatar = replace(avatar, face_index=options.face_index)
         count, frame_rate = self.length(avatar, mel, options)
         indices = source_indices(
             count,
