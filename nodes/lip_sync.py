@@ -31,7 +31,8 @@ _TOOLTIPS = {
     "model": "The MuseTalk version.",
     "fps": "Frames per second of the result; 0 takes the avatar's own.",
     "max_duration": "The longest speech accepted, in seconds.",
-    "bbox_shift": "Moves the face box down, in pixels (MuseTalk 1.0): more opens the mouth wider.",
+    "bbox_shift": "Moves the line down, in pixels, below which the face is made anew: more opens "
+    "the mouth wider. The report names the useful range; MuseTalk 1.5's own scripts keep it at 0.",
     "extra_margin": "Pixels added below the chin (MuseTalk 1.5).",
     "parsing_mode": "How much of the face is replaced: the jaw, the neck too, or as in 1.0 (raw).",
     "left_cheek_width": "How far the replaced part reaches into the left cheek (jaw only).",

@@ -47,7 +47,7 @@ def face_box(
 
     landmarks: (68, 2) of the usual face scheme, pixels; cut to whole pixels here.
     detected: the detector's box, taken where the landmarks give none.
-    bbox_shift: pixels the middle moves down; more of the face is then generated.
+    bbox_shift: pixels the middle moves down; less of the face is then generated.
     The box may reach beyond the frame: see ``fit_to_frame``.
     """
     points = landmarks.astype(np.int32)  # truncates towards zero, as the reference does
