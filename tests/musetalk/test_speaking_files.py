@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,12 @@ from PIL import Image
 from avatarvideo.encoders import EncodingConfig
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.errors import CheckpointError
+from avatarvideo.host import StandaloneHost
 from avatarvideo.inputs import load_avatar
+from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, LipSyncResult, MuseTalkLipSync
+from avatarvideo.musetalk.checkpoints import REQUIRED, converted_path, published_for
 
 
 @pytest.fixture
@@ -106,3 +111,32 @@ def test_a_picture_changed_in_one_pixel_is_prepared_anew(clips: Any, tmp_path: P
         engine.run(avatar, clips.job("f", seconds=0.04).mel, config)
         loaded.append(models.loaded)
     assert loaded == [["s3fd", "rtmpose"], [], ["s3fd", "rtmpose"]]
+
+
+@pytest.mark.parametrize(
+    ("quality", "opened"),
+    [
+        ("high", "sd-vae/diffusion_pytorch_model.safetensors"),
+        ("medium", "converted/vae.fp16.safetensors"),
+    ],
+)
+def test_only_high_quality_passes_by_converted_half_precision(
+    clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: Any, opened: str
+) -> None:
+    monkeypatch.setattr("avatarvideo.musetalk.residency.processor_has_bfloat16", lambda: True)
+    for role in REQUIRED:
+        published = published_for(role, "v1.5")[0]
+        for path, size in (
+            (tmp_path / "musetalk" / published.name, published.size),
+            (converted_path(role, "v1.5", "half", tmp_path), 100),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"<!doctype html>")
+            os.truncate(path, size)  # of the right size, but most of it nowhere on the disk
+    monkeypatch.setenv("AVATAR_MODELS", str(tmp_path))
+    lips = LipCorners(101, 100, 139, 100)
+    job = clips.job(clips.avatar(clips.frames("."), corners=lips))
+    config = LipSyncConfig(mode="musetalk", quality=quality, residency="unload")
+    engine = MuseTalkLipSync(host=StandaloneHost(temp_directory=clips.temp))
+    with pytest.raises(CheckpointError, match=f"{opened}, found a web page"):
+        engine.run(job.avatar, job.mel, config)

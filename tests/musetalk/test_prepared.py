@@ -1,0 +1,40 @@
+"""Avatars kept on disk: what is found there is what would be made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatarvideo.errors import Cancelled
+from avatarvideo.musetalk import prepare
+from avatarvideo.musetalk.prepared import PreparedCache
+
+
+def test_a_run_resumed_from_the_disk_equals_a_fresh_one(
+    clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare, "CHUNK", 1)
+    job = clips.job("fff", seconds=0.12)
+
+    def stop_after_two_faces(work: Any) -> None:
+        if work.done >= 3 + 2:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        clips.speak(
+            job,
+            cache=PreparedCache(tmp_path / "kept"),
+            poll=stop_after_two_faces,
+            poll_seconds=1e-3,
+        )
+    cut: list[np.ndarray] = []
+    original = prepare.cut_face
+    monkeypatch.setattr(
+        prepare, "cut_face", lambda frame, box: cut.append(frame) or original(frame, box)
+    )
+    resumed = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
+    assert len(cut) <= 1
+    assert np.array_equal(resumed, clips.shown(job))
