@@ -19,7 +19,11 @@ from avatarvideo.errors import Cancelled, CheckpointError
 from avatarvideo.host import StandaloneHost
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
+from avatarvideo.musetalk.face.bisenet import BiSeNet
+from avatarvideo.musetalk.face.rtmpose import RTMPose
+from avatarvideo.musetalk.face.s3fd import S3FD
 from avatarvideo.musetalk.unet import UNet
+from avatarvideo.musetalk.vae import AutoencoderKL
 
 LIPS = LipCorners(345, 438, 438, 438)  # in pixels of the bundled portrait
 PORTRAIT = Path(__file__).resolve().parents[2] / "web" / "samples" / "portrait.png"
@@ -29,6 +33,41 @@ OPTIONS = {"mode": "musetalk", "quality": "high", "residency": "unload"}
 class NothingFits(UNet):
     def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
+
+
+class Counter:
+    """How often each network of the preparation was asked, over all its copies."""
+
+    asked: dict[str, int]
+
+
+def counting(counter: Counter) -> dict[str, type]:
+    """Return networks of the preparation that count what they are asked, by role."""
+
+    def count(role: str) -> None:
+        counter.asked[role] = counter.asked.get(role, 0) + 1
+
+    class Detector(S3FD):
+        def forward(self, *inputs: Any) -> Any:
+            count("s3fd")
+            return super().forward(*inputs)
+
+    class Pose(RTMPose):
+        def forward(self, *inputs: Any) -> Any:
+            count("rtmpose")
+            return super().forward(*inputs)
+
+    class Parser(BiSeNet):
+        def forward(self, *inputs: Any) -> Any:
+            count("bisenet")
+            return super().forward(*inputs)
+
+    class Autoencoder(AutoencoderKL):
+        def encode_moments(self, images: torch.Tensor) -> Any:
+            count("vae")
+            return super().encode_moments(images)
+
+    return {"s3fd": Detector, "rtmpose": Pose, "bisenet": Parser, "vae": Autoencoder}
 
 
 @pytest.fixture
@@ -228,6 +267,26 @@ def test_the_next_engine_of_the_same_host_knows_the_avatar(engine: Any, clips: A
     assert clips.models.loaded == ["whisper", "unet", "vae"]
     for one, other in zip(first.open_frames(), again.open_frames(), strict=True):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("kept_on_disk", [False, True])
+def test_a_known_avatar_needs_no_preparation_at_all(
+    engine: Any, clips: Any, tmp_path: Path, kept_on_disk: bool
+) -> None:
+    options = {"cache_directory": tmp_path / "kept"} if kept_on_disk else {}
+    counter = Counter()
+    reports = []
+    for _ in range(2):
+        counter.asked = {}
+        reports.append(run(engine(counting(counter), **options), clips.job("f.f")).report)
+        if len(reports) == 1:
+            # Two faces; landmarks and their mirror image; the detector sees all three frames.
+            assert counter.asked == {"s3fd": 3, "rtmpose": 4, "vae": 2, "bisenet": 2}
+        if kept_on_disk:
+            clips.host.kept.clear()
+    assert counter.asked == {}
+    assert set(reports[0]["seconds"]) == {"faces", "prepare", "audio", "generate"}
+    assert set(reports[1]["seconds"]) == {"prepare", "audio", "generate"}  # the first only copies
 
 
 def test_a_folder_keeps_avatars_for_other_processes(
