@@ -13,6 +13,7 @@ import pytest
 from avatarvideo.errors import MediaError
 from avatarvideo.media import FaceLocation, LipCorners
 from avatarvideo.musetalk.face.locate import draw_overlay, locate_face
+from avatarvideo.musetalk.fallback.puppet import Puppet
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 # Lip corners read off enlarged crops by eye: x0, y0, x1, y1 in pixels.
@@ -74,6 +75,19 @@ def test_harder_faces_are_right_or_refused(real_data: Path) -> None:
     assert right_or_refused(painted, LipCorners(305.5, 160.5, 332.0, 161.0))
     smiling = locate_face(skimage_picture("astronaut"))
     assert right_or_refused(smiling, LipCorners(203.5, 140.3, 242.6, 142.4))
+
+
+def test_a_smile_between_given_corners_opens_below_its_teeth() -> None:
+    picture = skimage_picture("astronaut")
+    lips = locate_face(picture, corners=LipCorners(204, 140, 243.5, 141.5)).lips
+    assert lips is not None
+    assert lips.parted
+    opened = Puppet(picture, lips).render(1.0)
+    # The upper teeth, read off an enlarged crop by eye, stay; under them it gets dark.
+    teeth = slice(144, 147), slice(217, 231)
+    assert np.abs(opened[teeth].astype(int) - picture[teeth]).mean() < 12
+    under = slice(149, 151), slice(220, 228)
+    assert opened[under].mean() < 0.5 * picture[under].mean()
 
 
 @pytest.mark.usefixtures("_search")
