@@ -63,12 +63,13 @@ class PuppetPlayback:
                 # The last pose carries the mouth's colours on; lost lips begin anew.
                 puppet = Puppet(frame, shape, after=puppet) if shape is not None else None
                 posed = index
-            if puppet is None:
-                yield frame
-                continue
-            spoken = puppet.render(
-                float(self.motion.opening[number]), float(self.motion.spread[number])
+            opening, spread = (
+                float(row[number]) for row in (self.motion.opening, self.motion.spread)
             )
+            if puppet is None or opening == spread == 0:
+                yield frame  # a mouth at rest is the picture itself: no copy
+                continue
+            spoken = puppet.render(opening, spread)
             yield spoken if self.mask is None else blend(frame, spoken, self.mask)
 
     def passed_through(self) -> np.ndarray:
