@@ -6,6 +6,7 @@ Everything here is done once, whatever the number of output frames, and kept for
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +34,8 @@ from .residency import Placement
 from .source_frames import read_frames
 from .spool import Spool, SpoolWriter
 
+log = logging.getLogger("avatarvideo.musetalk.prepare")
+
 CHUNK = 16  # faces that are computed, kept and found again together
 LATENT_BYTES = int(np.prod(LATENT_SHAPE)) * 4
 
@@ -47,6 +50,8 @@ class FaceSearch:
         if source.has("s3fd") and source.has("rtmpose"):
             self.roles = ("s3fd", "rtmpose")
         options = job.options
+        # The reference's way, frame by frame, belongs to the quality that equals the reference.
+        self._every_frame = options.quality == "high" or not self.roles
         self._key = content_key(
             "faces",
             job.avatar.content_hash,
@@ -56,6 +61,7 @@ class FaceSearch:
             options.landmarks_on,
             options.bbox_shift,
             job.extra_margin,
+            self._every_frame,
             [source.identity(role) for role in self.roles],
         )
 
@@ -76,14 +82,18 @@ class FaceSearch:
         job = self._job
         track = None
         if networks:
-            finder: FaceFinder = LandmarkFinder(
+            finder = LandmarkFinder(
                 networks["s3fd"],
                 networks["rtmpose"],
                 job.face_choice,
                 landmarks_on=job.options.landmarks_on,
                 bbox_shift=job.options.bbox_shift,
+                every_frame=self._every_frame,
             )
             track = self._look(finder, on_frame)
+            log.info(
+                "the face detector looked at %d of %d frames", finder.detections, len(job.numbers)
+            )
         # Where the user points at lips there is a face, even if the detector sees none.
         if track is None or (job.corners is not None and not track.found.any()):
             weightless = WeightlessFinder(

@@ -17,6 +17,7 @@ import numpy as np
 from ...media import FaceLocation, LipCorners
 from ..interfaces import LandmarksOn
 from .crop import FaceBox, face_box, fit_to_frame
+from .key_frames import FollowedFace, detect_reduced
 from .locate import LipTracker, locate_face
 from .rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
 from .s3fd import S3FD, ScoredBox, detect_faces
@@ -79,6 +80,10 @@ class FaceFollower:
         self._last = chosen or self._last
         return chosen
 
+    def carry_on(self, face: ScoredBox) -> None:
+        """Take over where the person is now, known without the detector."""
+        self._last = face
+
     def _first(self, faces: list[ScoredBox]) -> ScoredBox | None:
         if self._choice.point is not None:
             return _nearest(faces, self._choice.point, within=self._choice.reach)
@@ -125,6 +130,10 @@ class LandmarkFinder:
 
     landmarks_on: "whole frame" lets RTMPose look at the whole frame, as the reference does; where
         several faces are seen and its landmarks lie on another one, the detected box is used.
+    every_frame: detect in every frame at its full size, as the reference does; False looks at
+        the first frame so, then only at every eighth one, smaller, and wherever the face that is
+        followed in between is in doubt.
+    detections: frames in which the detector looked, so far.
     """
 
     method = "landmarks"
@@ -137,7 +146,11 @@ class LandmarkFinder:
         *,
         landmarks_on: LandmarksOn = "whole frame",
         bbox_shift: int = 0,
+        every_frame: bool = True,
     ) -> None:
+        self.detections = 0
+        self._every_frame = every_frame
+        self._followed: FollowedFace | None = None
         self._s3fd = s3fd
         self._rtmpose = rtmpose
         self._follower = FaceFollower(choice)
@@ -146,12 +159,37 @@ class LandmarkFinder:
 
     def find(self, frame: np.ndarray) -> FoundFace | None:
         """Return the face in a frame, uint8 RGB (H, W, 3), or None."""
+        return self._carried_on(frame) or self._detected(frame)
+
+    def _carried_on(self, frame: np.ndarray) -> FoundFace | None:
+        """Return the face by its landmarks alone, or None where the detector has to look."""
+        last = self._followed
+        if last is None or last.is_due:
+            return None
+        points = self._landmarks(frame, last.face, alone=last.alone)
+        self._followed = last.moved(frame, points)
+        if self._followed is None:
+            return None
+        self._follower.carry_on(self._followed.face)
+        return self._face_of(points, self._followed.face)
+
+    def _detected(self, frame: np.ndarray) -> FoundFace | None:
         # A picture's frame is read-only, and torch warns of tensors that are.
-        faces = detect_faces(self._s3fd, frame if frame.flags.writeable else frame.copy())
+        writable = frame if frame.flags.writeable else frame.copy()
+        whole = self._every_frame or not self.detections
+        faces = (detect_faces if whole else detect_reduced)(self._s3fd, writable)
+        self.detections += 1
         face = self._follower.choose(faces)
         if face is None:
+            self._followed = None
             return None
-        points = self._landmarks(frame, face, alone=len(faces) == 1)
+        alone = len(faces) == 1
+        points = self._landmarks(frame, face, alone=alone)
+        if not self._every_frame:
+            self._followed = FollowedFace.seen(frame, face, points, alone=alone)
+        return self._face_of(points, face)
+
+    def _face_of(self, points: np.ndarray, face: ScoredBox) -> FoundFace:
         box, by_landmarks = face_box(points, face[:4], bbox_shift=self._bbox_shift)
         heights = points[28:31, 1].astype(np.int32)
         bridge = (int(heights[1] - heights[0]), int(heights[2] - heights[1]))

@@ -1,0 +1,154 @@
+"""How far a followed face is from one that is looked for in every frame, in pixels.
+
+Portraits pan, zoom and turn a little, so the truth is known. Without weights: corners of the lips
+by the tracker and by a full search in each frame, both against the truth. With the face networks'
+schedule: landmarks that are right to the pixel and a detector that is right to four (its finest
+stride), on the whole frame and on the detected box; what is measured is what the schedule adds,
+not the networks, whose weights are not needed.
+
+    python benchmarks/tracking.py [--json] [--frames 16] [PORTRAIT ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from avatarvideo.encoders.pictures import read_image
+from avatarvideo.musetalk.face.key_frames import FollowedFace
+from avatarvideo.musetalk.face.locate import LipTracker, locate_face
+from avatarvideo.musetalk.face.s3fd import ScoredBox
+
+PORTRAIT = Path(__file__).resolve().parent.parent / "web" / "samples" / "portrait.png"
+STRIDE = 4  # pixels of the detector's finest level
+PAN, ZOOM, TURN = 12.0, 0.06, 4.0  # pixels, share and degrees, to either side
+PERIOD = 40  # frames
+SHAKE = 0.6  # pixels, deviation of the landmarks' own noise
+
+
+def motion(size: tuple[int, int], frame: int) -> np.ndarray:
+    """Return the matrix (2, 3) that takes the portrait to its place in a frame."""
+    phase = 2 * math.pi * frame / PERIOD
+    middle = (size[0] / 2, size[1] / 2)
+    turn = cv2.getRotationMatrix2D(middle, TURN * math.sin(phase), 1 + ZOOM * math.sin(1.3 * phase))
+    turn[:, 2] += (PAN * math.sin(phase), PAN * math.sin(0.7 * phase))
+    return turn
+
+
+def frames(picture: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield frames and their matrices."""
+    size = picture.shape[1], picture.shape[0]
+    for number in range(count):
+        turn = motion(size, number)
+        yield cv2.warpAffine(picture, turn, size, borderMode=cv2.BORDER_REPLICATE), turn
+
+
+def carried(points: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """Return points (N, 2) of the portrait in the frame."""
+    return points @ turn[:, :2].T + turn[:, 2]
+
+
+def scale_of(turn: np.ndarray) -> float:
+    """Return how much larger a matrix makes things."""
+    return float(np.hypot(turn[0, 0], turn[1, 0]))
+
+
+def without_weights(picture: np.ndarray, count: int) -> dict[str, float]:
+    """Return the errors of lip corners, pixels: means and largest, followed and searched."""
+    first = locate_face(picture)
+    if first.lips is None:
+        raise SystemExit(f"no lips were found in a portrait: {first.reason}")
+    corners = np.array(first.lips.corners).reshape(2, 2)
+    tracker: LipTracker | None = None
+    errors: dict[str, list[float]] = {"followed": [], "searched": [], "between": []}
+    lost = 0
+    for frame, turn in frames(picture, count):
+        searched = locate_face(frame)
+        if tracker is None:
+            tracker = LipTracker(frame, searched)
+            followed = searched
+        else:
+            followed = tracker.follow(frame)
+        truth = carried(corners, turn)
+        if followed.lips is None or searched.lips is None:
+            lost += 1
+            continue
+        places = [np.array(one.lips.corners).reshape(2, 2) for one in (followed, searched)]  # type: ignore[union-attr]
+        for name, one, other in (
+            ("followed", places[0], truth),
+            ("searched", places[1], truth),
+            ("between", places[0], places[1]),
+        ):
+            errors[name] += np.hypot(*(one - other).T).tolist()
+    return {"mouth_width": round(first.lips.width, 1), "lost": lost, **_summary(errors)}
+
+
+def on_key_frames(picture: np.ndarray, count: int) -> dict[str, float]:
+    """Return what the schedule adds to the detector's box, pixels, and how often it looked."""
+    location = locate_face(picture)
+    assert location.box is not None
+    box = np.array(location.box).reshape(2, 2)
+    rng = np.random.default_rng(1)
+    landmarks = box[0] + rng.random((68, 2)) * (box[1] - box[0])
+    last: FollowedFace | None = None
+    errors: dict[str, list[float]] = {"box": []}
+    looks = 0
+    for frame, turn in frames(picture, count):
+        points = carried(landmarks, turn) + rng.normal(0, SHAKE, landmarks.shape)
+        middle, size = carried(box.mean(axis=0)[None], turn), (box[1] - box[0]) * scale_of(turn)
+        truth = np.concatenate([middle - size / 2, middle + size / 2])
+        every = np.round(truth / STRIDE) * STRIDE
+        last = last.moved(frame, points) if last is not None and not last.is_due else None
+        if last is None:
+            looks += 1
+            last = FollowedFace.seen(
+                frame, ScoredBox(*every.ravel().tolist(), 1.0), points, alone=True
+            )
+            assert last is not None
+        errors["box"] += np.abs(np.array(last.face[:4]) - every.ravel()).tolist()
+    return {"detections": looks, **_summary(errors)}
+
+
+def _summary(errors: dict[str, list[float]]) -> dict[str, float]:
+    table = {}
+    for name, values in errors.items():
+        table[f"{name}_mean"] = round(float(np.mean(values)), 2) if values else math.nan
+        table[f"{name}_most"] = round(float(np.max(values)), 2) if values else math.nan
+    return table
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("portraits", nargs="*", type=Path, default=[PORTRAIT])
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    rows = []
+    for path in options.portraits:
+        picture = read_image(path)
+        rows.append(
+            {
+                "portrait": path.name,
+                "frames": options.frames,
+                "without_weights": without_weights(picture, options.frames),
+                "key_frames": on_key_frames(picture, options.frames),
+            }
+        )
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print(f"{row['portrait']}, {row['frames']} frames")
+        for name in ("without_weights", "key_frames"):
+            print(f"  {name}: " + ", ".join(f"{k} {v}" for k, v in row[name].items()))
+
+
+if __name__ == "__main__":
+    main()

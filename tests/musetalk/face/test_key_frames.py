@@ -1,0 +1,132 @@
+"""Between key frames a face is carried on by its landmarks, and given up where it is in doubt."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from avatarvideo.musetalk.face.detect import FaceChoice, LandmarkFinder, find_faces
+from avatarvideo.musetalk.face.key_frames import KEY_DISTANCE, FollowedFace, detect_reduced
+from avatarvideo.musetalk.face.s3fd import ScoredBox, detect_faces
+
+TINY_MODELS = Path(__file__).resolve().parents[3] / "benchmarks" / "tiny_models.py"
+FACE = ScoredBox(60, 40, 140, 140, 0.9)
+POINTS = np.array([[70.0, 60], [130, 60], [100, 90], [100, 130]])
+
+
+@pytest.fixture(scope="module")
+def tiny() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tiny_models", TINY_MODELS)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    """A soft texture, darker than what the planted detector takes for a face."""
+    coarse = np.random.default_rng(3).integers(0, 100, (24, 32, 3), np.uint8)
+    return cv2.resize(coarse, (243, 181), interpolation=cv2.INTER_CUBIC) // 2
+
+
+@pytest.fixture
+def followed(picture: np.ndarray) -> FollowedFace:
+    face = FollowedFace.seen(picture, FACE, POINTS, alone=True)
+    assert face is not None
+    return face
+
+
+def shifted(picture: np.ndarray, x: float, y: float, scale: float = 1.0) -> np.ndarray:
+    turn = np.array([[scale, 0, x], [0, scale, y]], float)
+    size = picture.shape[1], picture.shape[0]
+    return cv2.warpAffine(picture, turn, size, borderMode=cv2.BORDER_REPLICATE)
+
+
+def finder(tiny: ModuleType, **options: Any) -> LandmarkFinder:
+    networks = tiny.planted_s3fd(), tiny.planted_rtmpose()
+    return LandmarkFinder(*networks, FaceChoice(), every_frame=False, **options)
+
+
+@pytest.mark.parametrize(("x", "y", "scale"), [(0, 0, 1), (6, -4, 1), (-9, 2, 1.08), (-2, 5, 0.95)])
+def test_the_box_moves_and_grows_with_the_landmarks(
+    picture: np.ndarray, followed: FollowedFace, x: float, y: float, scale: float
+) -> None:
+    later = followed.moved(shifted(picture, x, y, scale), POINTS * scale + [x, y])
+    assert later is not None
+    assert np.allclose(later.face[:2], np.array(FACE[:2]) * scale + [x, y])
+    assert np.allclose(later.face[2:4], np.array(FACE[2:4]) * scale + [x, y])
+    assert later.age == 1
+
+
+def test_a_leap_another_size_or_another_picture_is_doubted(
+    picture: np.ndarray, followed: FollowedFace
+) -> None:
+    assert followed.moved(shifted(picture, 20, 0), POINTS + np.array([20, 0])) is None
+    assert followed.moved(shifted(picture, 0, 0, 1.3), POINTS * 1.3) is None
+    assert followed.moved(picture[::-1].copy(), POINTS) is None
+    assert followed.moved(np.zeros_like(picture), POINTS) is None
+    assert followed.moved(picture, POINTS - 500) is None
+
+
+def test_a_small_frame_is_seen_as_it_is(tiny: ModuleType, picture: np.ndarray) -> None:
+    frame = picture.copy()
+    tiny.plant_face(frame, 6, 5)
+    network = tiny.planted_s3fd()
+    assert detect_reduced(network, frame) == detect_faces(network, frame)
+    assert detect_reduced(network, picture) == []
+
+
+def test_faces_seen_in_a_reduced_frame_have_its_full_measures(
+    tiny: ModuleType, picture: np.ndarray
+) -> None:
+    half = cv2.resize(picture, (640, 352))
+    tiny.plant_face(half, 12, 8)
+    network = tiny.planted_s3fd()
+    expected = [[2 * edge for edge in face[:4]] for face in detect_faces(network, half)]
+    whole = cv2.resize(half, (1280, 704), interpolation=cv2.INTER_NEAREST)
+    found = detect_reduced(network, whole)
+    assert len(found) == 1
+    assert np.allclose([face[:4] for face in found], expected)
+
+
+def test_on_a_head_that_keeps_still_the_detector_looks_at_every_eighth_frame(
+    tiny: ModuleType, picture: np.ndarray
+) -> None:
+    frame = picture.copy()
+    tiny.plant_face(frame, 6, 5)
+    count = 2 * KEY_DISTANCE + 1
+    keyed, networks = finder(tiny), (tiny.planted_s3fd(), tiny.planted_rtmpose())
+    track = find_faces([frame] * count, keyed)
+    every = find_faces([frame] * count, LandmarkFinder(*networks, FaceChoice()))
+    assert np.array_equal(track.boxes, every.boxes)
+    assert keyed.detections == 3
+
+
+def test_a_face_that_goes_is_missed_at_once_and_found_again(
+    tiny: ModuleType, picture: np.ndarray
+) -> None:
+    frame = picture.copy()
+    tiny.plant_face(frame, 6, 5)
+    empty = picture[:, ::-1].copy()
+    track = find_faces([frame, frame, empty, empty, frame, frame], finder(tiny))
+    assert track.found.tolist() == [True, True, False, False, True, True]
+
+
+@pytest.mark.parametrize(("quality", "looks"), [("high", 12), ("medium", 2)])
+def test_the_quality_that_equals_the_reference_detects_in_every_frame(
+    clips: Any, caplog: pytest.LogCaptureFixture, quality: str, looks: int
+) -> None:
+    avatar = clips.avatar(clips.frames("f") * 12)
+    with caplog.at_level(logging.INFO, logger="avatarvideo"):
+        clip = clips.speak(clips.job(avatar, seconds=0.48, quality=quality))
+    assert f"looked at {looks} of 12 frames" in caplog.text
+    assert clip.track.found.all()
