@@ -23,6 +23,11 @@ from .sound_packets import PacketFeed, SoundPackets
 from .streams import picture_stream
 from .timing import Section
 
+KEPT_STREAM_TAGS = (
+    "alpha_mode",
+    "stereo_mode",
+)  # without the first, transparency is not looked for
+
 OnPacket = Callable[[int], None]
 
 
@@ -91,6 +96,11 @@ def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStre
     spec = CODECS["h265"]
     if stream.codec_context.name == "hevc" and spec.tag and container.format.name in MOV_FAMILY:
         copied.codec_context.codec_tag = spec.tag  # a copy would get FFmpeg's own
+    if stream.average_rate and stream.average_rate == stream.base_rate:
+        copied.codec_context.framerate = stream.average_rate  # else Matroska keeps milliseconds
+    copied.metadata.update(
+        {k.lower(): v for k, v in stream.metadata.items() if k.lower() in KEPT_STREAM_TAGS}
+    )
     return copied
 
 

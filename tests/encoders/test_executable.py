@@ -56,10 +56,10 @@ if '-version' in sys.argv or 'null' in sys.argv: sys.exit()
 def test_the_file_is_like_the_built_in_one(
     tmp_path: Path, pictures: Pictures, tone: Tone, ffmpeg: str, codec: str, container: str
 ) -> None:
-    clip, path = tone(19200, 48000, 2), tmp_path / f"a.{container}"
+    clip, path = tone(6400, 48000, 2), tmp_path / f"a.{container}"
 
     result = encode_frames(
-        pictures(10, 66, 50),
+        pictures(4, 66, 50),
         path,
         frame_rate=Fraction(30000, 1001),
         config=_own(codec=codec, ffmpeg=ffmpeg),
@@ -68,7 +68,7 @@ def test_the_file_is_like_the_built_in_one(
     )
 
     info = probe(path)
-    assert (result.frame_count, VideoReader(path).frame_count) == (10, 10)
+    assert (result.frame_count, VideoReader(path).frame_count) == (4, 4)
     assert info.frame_rate == "30000/1001"
     assert read_audio(path).samples.shape == clip.samples.shape
     if codec != "ffv1":

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
+from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.reader import VideoReader, read_audio
 from avatarvideo.errors import Cancelled
 from avatarvideo.media import AudioClip
@@ -169,3 +171,27 @@ def test_a_copy_can_be_cancelled(tmp_path: Path, make_video: MakeVideo) -> None:
         )
 
     assert [entry.name for entry in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_copy_keeps_rate_and_transparency(tmp_path: Path) -> None:
+    rate, clear = Fraction(30000, 1001), np.zeros((32, 32, 4), np.uint8)
+    encode_frames(
+        [clear] * 4,
+        tmp_path / "in.webm",
+        frame_rate=rate,
+        config=EncodingConfig(quality="fast", alpha=True),
+    )
+
+    result = FFmpegEncoder().encode(
+        tmp_path / "in.webm", tmp_path / "out.webm", EncodingConfig(codec="copy")
+    )
+
+    assert result.success, result.error
+    with av.open(str(tmp_path / "out.webm")) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == rate
+        assert {k.lower(): v for k, v in stream.metadata.items()}["alpha_mode"] == "1"
+        # FFmpeg's own decoder leaves the transparency out.
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
+        frames = [f for packet in container.demux(stream) for f in decoder.decode(packet)]
+    assert frames[0].to_ndarray(format="rgba")[..., 3].max() == 0
