@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import AvatarVideoError
+from ..errors import AvatarVideoError, MediaError
 from .config_options import ConfigCommand, ConfigOptions
 from .session import json_option, session, start_log, verbose_option
 
 if TYPE_CHECKING:
-    from ..encoders.interfaces import EncodingResult
+    from ..encoders.interfaces import EncodingConfig, EncodingResult
+    from ..host import Host
     from ..musetalk.interfaces import LipSyncResult
 
 _FILE = click.Path(path_type=Path)
@@ -133,7 +134,7 @@ def lipsync(
 
 @video.command(cls=ConfigCommand, configuration=_encode_options)
 @click.argument("source", metavar="INPUT", type=_FILE)
-@click.option("-o", "--output", type=_FILE, required=True, help="The video file to write.")
+@click.option("-o", "--output", type=_FILE, required=True, help="The file, or folder, to write.")
 @click.option("--start", default="0", metavar="SECONDS", help="Where to begin.")
 @click.option("--duration", default="0", metavar="SECONDS", help="How much; 0 goes to the end.")
 @click.option(
@@ -158,32 +159,73 @@ def encode(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Encode a video again or a part of it, or put other sound under it."""
+    """Encode a video again or a part of it, or put other sound under it.
+
+    Where INPUT is a folder, every video in it is encoded into the folder --output.
+    """
     config = _encode_options().make(given, config_file)
-    begin, length = _seconds("--start", start), _seconds("--duration", duration)
-    if audio is not None and (begin or length):
+    section = _seconds("--start", start), _seconds("--duration", duration)
+    if audio is not None and any(section):
         raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
     if mix and audio is None:
         raise click.UsageError("--mix adds the sound of --audio: give both.")
     from ..encoders.custom_formats import read_format, with_format
-    from ..encoders.ffmpeg import FFmpegEncoder
-    from ..encoders.probe import probe
 
-    with session() as host, host.progress(probe(source).frame_count, "Encoding") as bar:
+    with session() as host:
         if chosen is not None:
             config = with_format(config, read_format(host.formats_directory, chosen))
+        pairs = _inputs_and_outputs(source, output, config)
+        failures = []
+        for file, target in pairs:
+            result = _encode_one(host, file, target, config, section, audio, mix)
+            if not result.success:
+                failures.append(f"{file.name}: {result.error}" if len(pairs) > 1 else result.error)
+                continue
+            for note in result.notes:
+                click.echo(note, err=True)
+            click.echo(_as_json(result) if as_json else _made(result, result.codec))
+    if failures:
+        raise AvatarVideoError(" ".join(filter(None, failures)) or "The video was not written.")
+
+
+def _inputs_and_outputs(
+    source: Path, output: Path, config: EncodingConfig
+) -> list[tuple[Path, Path]]:
+    """Return what is to be encoded and where: one file, or every video of a folder."""
+    if not source.is_dir():
+        return [(source, output)]
+    from ..encoders.presets import default_container
+    from ..naming import make_folder
+    from ..nodes.widgets import videos_in
+
+    make_folder(output)
+    auto = config.container == "auto"
+    suffix = default_container(config.codec) if auto else config.container
+    return [(file, output / f"{file.stem}.{suffix}") for file in videos_in(source)]
+
+
+def _encode_one(
+    host: Host,
+    source: Path,
+    output: Path,
+    config: EncodingConfig,
+    section: tuple[Fraction, Fraction],
+    audio: Path | None,
+    mix: bool,
+) -> EncodingResult:
+    from ..encoders.ffmpeg import FFmpegEncoder
+    from ..encoders.interfaces import EncodingResult
+    from ..encoders.probe import probe
+
+    try:
+        count = probe(source).frame_count
+    except MediaError as error:
+        return EncodingResult(success=False, error=str(error))
+    with host.progress(count, "Encoding") as bar:
         encoder = FFmpegEncoder(on_frame=bar.update)
         if audio is not None:
-            result = encoder.add_audio(source, audio, output, config, mix=mix)
-        elif begin or length:
-            result = encoder.trim(source, output, begin, length, config)
-        else:
-            result = encoder.encode(source, output, config)
-    if not result.success:
-        raise AvatarVideoError(result.error or "The video was not written.")
-    for note in result.notes:
-        click.echo(note, err=True)
-    click.echo(_as_json(result) if as_json else _made(result, result.codec))
+            return encoder.add_audio(source, audio, output, config, mix=mix)
+        return encoder.trim(source, output, *section, config)
 
 
 def _seconds(option: str, text: str) -> Fraction:

@@ -83,3 +83,17 @@ def test_loudness_is_measured_on_request(avatar: Avatar) -> None:
     assert "LUFS" not in avatar("video", "info", "clip.mkv")[1]
     code, out, _ = avatar("video", "info", "clip.mkv", "--loudness")
     assert (code, "LUFS" in out) == (0, True)
+
+
+def test_every_video_of_a_folder_is_encoded(avatar: Avatar) -> None:
+    folder = Path("batch")
+    folder.mkdir()
+    for name in ("b.mkv", "a.mkv"):
+        (folder / name).write_bytes(Path("clip.mkv").read_bytes())
+    (folder / "broken.mkv").write_bytes(b"no video")
+
+    code, out, err = avatar("video", "encode", "batch", "-o", "done", "--container", "mp4")
+
+    assert [path.name for path in sorted(Path("done").iterdir())] == ["a.mp4", "b.mp4"]
+    assert len(out.splitlines()) == 2
+    assert (code, len(err.splitlines()), "broken.mkv" in err) == (1, 1, True)
