@@ -19,6 +19,7 @@ from avatarvideo.musetalk.face.bisenet import BiSeNet, BiSeNetConfig
 from avatarvideo.musetalk.face.rtmpose import FACE_LANDMARKS, RTMPose, RTMPoseConfig
 from avatarvideo.musetalk.face.s3fd import S3FD, S3FDConfig
 from avatarvideo.musetalk.models import MuseTalkModels
+from avatarvideo.musetalk.taesd import TAESDConfig, TAESDDecoder
 from avatarvideo.musetalk.unet import UNet, UNetConfig
 from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.whisper import WhisperConfig, WhisperEncoder
@@ -63,6 +64,11 @@ def tiny_models(seed: int = 0) -> MuseTalkModels:
         s3fd=planted_s3fd(),
         rtmpose=planted_rtmpose(),
     )
+
+
+def small_decoder(seed: int = 9) -> TAESDDecoder:
+    """Return a small decoder in float32, for the models' ``taesd``."""
+    return _fill_randomly()(TAESDDecoder(TAESDConfig(channels=4, blocks=(1, 1, 1, 1))), seed)
 
 
 def _fill_randomly() -> Any:

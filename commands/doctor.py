@@ -103,6 +103,7 @@ def _model_files(host: Host) -> list[tuple[str, str]]:
     for row in list_files(host.model_directories):
         name = f"{TITLES[row.role]} {row.model}" if row.model else TITLES[row.role]
         problem = f", {row.problem}" if row.problem else ""
-        value = f"{row.path}{problem}" if row.path is not None else f"missing: {row.wanted.name}"
+        absent = "not there (optional)" if row.is_extra else "missing"
+        value = f"{row.path}{problem}" if row.path is not None else f"{absent}: {row.wanted.name}"
         found.append((name, value))
     return found

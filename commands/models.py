@@ -57,7 +57,7 @@ def list_models(as_json: bool) -> None:
         return
     for row in rows:
         click.echo(_row(row))
-    if any(row.state != "present" for row in rows):
+    if any(row.state != "present" and not row.is_extra for row in rows):
         click.echo("`avatar models download` gets what is missing.", err=True)
 
 
@@ -70,7 +70,8 @@ def _row(row: FileStatus) -> str:
     where = str(row.path) if row.path is not None else file.name
     problem = f" - {row.problem}" if row.problem else ""
     shown = readable_size(size) if size else "size unknown"
-    return f"{row.state:<8} {what:<22} {shown:>9}  {where}{problem}  [{file.licence}]"
+    state = "optional" if row.is_extra and row.state == "missing" else row.state
+    return f"{state:<8} {what:<22} {shown:>9}  {where}{problem}  [{file.licence}]"
 
 
 @models.command()

@@ -17,13 +17,15 @@ from typing import Literal, get_args
 
 from .interfaces import Model
 
-Role = Literal["unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose"]
+Role = Literal["unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose", "taesd"]
 Precision = Literal["half", "full"]
 
-ROLES: tuple[Role, ...] = get_args(Role)
+ROLES: tuple[Role, ...] = ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose")
 MODELS: tuple[Model, ...] = get_args(Model)
 # Without the two others the face is located without weights instead.
 REQUIRED: tuple[Role, ...] = ("unet", "vae", "whisper", "bisenet")
+# Used where the user has them; never downloaded, never missed.
+EXTRAS: tuple[Role, ...] = ("taesd",)
 TITLES: dict[Role, str] = {
     "unet": "UNet",
     "vae": "face autoencoder",
@@ -31,6 +33,7 @@ TITLES: dict[Role, str] = {
     "bisenet": "face parser",
     "s3fd": "face detector",
     "rtmpose": "landmark network",
+    "taesd": "small decoder",
 }
 
 
@@ -234,6 +237,27 @@ PUBLISHED: tuple[PublishedFile, ...] = (
         size=406_878_486,
         sha256="0d9408b13cd863c4e95a149dd31232f88f2a12aa6cf8964ed74d7d97748c7a07",
         licence="Apache-2.0",
+    ),
+    # ComfyUI's previews look for the decoder alone, diffusers for the whole autoencoder.
+    PublishedFile(
+        role="taesd",
+        places=("vae_approx/taesd_decoder.safetensors", "taesd/taesd_decoder.safetensors"),
+        sources=(HubFile("madebyollin/taesd", "taesd_decoder.safetensors"),),
+        licence="MIT",
+    ),
+    PublishedFile(
+        role="taesd",
+        places=("vae_approx/taesd_decoder.pth", "taesd/taesd_decoder.pth"),
+        licence="MIT",
+    ),
+    PublishedFile(
+        role="taesd",
+        places=(
+            "taesd/diffusion_pytorch_model.safetensors",
+            "vae_approx/taesd/diffusion_pytorch_model.safetensors",
+        ),
+        sources=(HubFile("madebyollin/taesd", "diffusion_pytorch_model.safetensors"),),
+        licence="MIT",
     ),
 )
 

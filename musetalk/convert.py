@@ -26,7 +26,7 @@ from .networks import empty_network
 from .state_dicts import load_into, read_state_dict
 
 # The networks that look at faces run in full precision: half would move their masks and points.
-HALVED: tuple[Role, ...] = ("unet", "vae", "whisper")
+HALVED: tuple[Role, ...] = ("unet", "vae", "whisper", "taesd")
 DTYPES: dict[Precision, torch.dtype] = {"half": torch.float16, "full": torch.float32}
 _FORMAT_NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
 _HEADER_ALIGNMENT = 8

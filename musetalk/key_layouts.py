@@ -2,7 +2,7 @@
 
 Our networks carry the keys of the MuseTalk, diffusers and Hugging Face files, so most layouts
 need nothing. Renamed here: the VAE's older attention names, the VAE as Stable Diffusion
-checkpoints hold it, and Whisper as OpenAI published it.
+checkpoints hold it, Whisper as OpenAI published it, and the small decoder by itself.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _LDM_PARTS = (
 )
 _LDM_MARK = re.compile(r"(encoder\.down|decoder\.up|(en|de)coder\.mid)\.")
 _ATTENTION = re.compile(r"(.*\.mid_block\.attentions\.0)\.(\w+)\.(weight|bias)")
+_TAESD_LAYER = re.compile(r"(?:taesd_decoder\.)?(\d+)\.(.+)")
 _OPENAI_PARTS = (
     (r"^encoder\.positional_embedding$", "encoder.embed_positions.weight"),
     (r"^encoder\.ln_post\.", "encoder.layer_norm."),
@@ -64,6 +65,9 @@ _MARKS: tuple[tuple[str, Role, str], ...] = (
     ("cp.resnet.conv1.weight", "bisenet", "the BiSeNet face parser"),
     ("backbone.stem.0.conv.weight", "rtmpose", "an RTMPose landmark network"),
     ("conv3_3_norm.weight", "s3fd", "the S3FD face detector"),
+    ("decoder.layers.0.weight", "taesd", "a small decoder (TAESD)"),
+    ("taesd_decoder.1.weight", "taesd", "a small decoder (TAESD)"),
+    ("3.conv.0.weight", "taesd", "a small decoder (TAESD)"),
 )
 
 
@@ -77,6 +81,8 @@ def native_keys(role: Role, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return _native_vae(state)
     if role == "whisper":
         return _native_whisper(state)
+    if role == "taesd":
+        return _native_small_decoder(state)
     return dict(state)
 
 
@@ -138,6 +144,17 @@ def _native_whisper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         key = _renamed(key.removeprefix("model."), _OPENAI_PARTS)
         if not key.startswith(("decoder.", "proj_out.")):
             native[f"model.{key}" if key.startswith("encoder.") else key] = tensor
+    return native
+
+
+def _native_small_decoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keys such as "1.weight", counted from a layer without weights, are the decoder's alone."""
+    native = {}
+    for key, tensor in state.items():
+        if found := _TAESD_LAYER.fullmatch(key):
+            key = f"decoder.layers.{int(found[1]) - 1}.{found[2]}"
+        if not key.startswith(("encoder.", "taesd_encoder.", "vae_")):
+            native[key] = tensor
     return native
 
 

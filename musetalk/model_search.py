@@ -10,6 +10,7 @@ from typing import Literal
 
 from .checkpoints import (
     BASES,
+    EXTRAS,
     MODELS,
     PACK_BASES,
     REQUIRED,
@@ -71,7 +72,7 @@ class MissingFile:
 class FoundFiles:
     """Everything MuseTalk itself needs.
 
-    files: by role.
+    files: by role; of the extras those that are there.
     missing: face networks that are not there; faces are then located without weights.
     """
 
@@ -127,6 +128,11 @@ class FileStatus:
     problem: str | None = None
     looked: tuple[Path, ...] = field(default=(), repr=False)
 
+    @property
+    def is_extra(self) -> bool:
+        """Whether MuseTalk is complete without it; such a file is never downloaded."""
+        return self.role in EXTRAS
+
 
 def user_caches() -> Caches:
     """Return the caches of this user, as the environment places them."""
@@ -164,6 +170,10 @@ def find(
             found[role] = item
         else:
             missing.append(item)
+    for role in EXTRAS:
+        item = _find_role(role, model, roots, precision, caches or user_caches())
+        if isinstance(item, FoundFile) and item.problem is None:
+            found[role] = item
     required = tuple(item for item in missing if item.role in REQUIRED)
     if required:
         return MissingFiles(model, required, found, tuple(roots))
@@ -173,9 +183,9 @@ def find(
 def list_files(
     roots: Sequence[Path], *, models: Sequence[Model] = MODELS, caches: Caches | None = None
 ) -> list[FileStatus]:
-    """Return one row for every role and, where they differ, every version of MuseTalk."""
+    """Return one row for every role and, where they differ, every version; extras come last."""
     rows = []
-    for role in ROLES:
+    for role in (*ROLES, *EXTRAS):
         for model in models if role == "unet" else models[:1]:
             item = _find_role(role, model, roots, "half", caches or user_caches())
             rows.append(_status(item, role, model))
@@ -187,7 +197,7 @@ def files_to_download(
 ) -> list[PublishedFile]:
     """Return the files of a version of MuseTalk that are missing or wrong."""
     rows = list_files(roots, models=[model], caches=caches)
-    return [row.wanted for row in rows if row.state != "present"]
+    return [row.wanted for row in rows if row.state != "present" and not row.is_extra]
 
 
 def _find_role(

@@ -19,6 +19,7 @@ from .face.s3fd import S3FD
 from .interfaces import Residency
 from .model_search import FoundFiles
 from .networks import empty_network, load_network
+from .taesd import TAESDDecoder
 from .unet import UNet
 from .vae import AutoencoderKL
 from .whisper import WhisperEncoder
@@ -27,7 +28,7 @@ KEPT = "musetalk networks"  # our entry among what the host keeps between runs
 KEEP_FACTOR = 2  # "auto" keeps networks where so many times their size would still be free
 # Nearly all the work is in these two. The others decide where things are, or feed everything that
 # follows, for a hundredth of the time: they keep full precision.
-HALVED: tuple[Role, ...] = ("unet", "vae")
+HALVED: tuple[Role, ...] = ("unet", "vae", "taesd")
 
 
 def dtype_of(role: Role, dtype: torch.dtype) -> torch.dtype:
@@ -39,7 +40,10 @@ class ModelSource(Protocol):
     """Gives the networks one by one, each when its stage begins."""
 
     def has(self, role: Role) -> bool:
-        """Say whether the network can be loaded; only the two that find faces may be missing."""
+        """Say whether the network can be loaded.
+
+        Those that find faces and the small decoder may be missing.
+        """
         ...
 
     def identity(self, role: Role) -> str:
@@ -96,6 +100,7 @@ class MuseTalkModels:
     bisenet: BiSeNet
     s3fd: S3FD | None = None
     rtmpose: RTMPose | None = None
+    taesd: TAESDDecoder | None = None
     identities: str = ""
 
     def has(self, role: Role) -> bool:

@@ -12,6 +12,7 @@ from .face.bisenet import BiSeNet
 from .face.rtmpose import RTMPose
 from .face.s3fd import S3FD
 from .state_dicts import load_checkpoint
+from .taesd import TAESDDecoder
 from .unet import UNet
 from .vae import AutoencoderKL
 from .whisper import WhisperEncoder
@@ -23,6 +24,7 @@ NETWORKS: dict[Role, type[nn.Module]] = {
     "bisenet": BiSeNet,
     "s3fd": S3FD,
     "rtmpose": RTMPose,
+    "taesd": TAESDDecoder,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from .prepared import PreparedCache
 from .residency import Ladder, Placement, dtype_name
 from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
 from .spool import Spool, SpoolReader
-from .stages import StageRunner, Surroundings
+from .stages import Networks, StageRunner, Surroundings
+from .taesd import ComparedDecoder
 from .worker import Work, Worker
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline")
@@ -84,6 +85,7 @@ class _Run:
     source: ModelSource
     stages: StageRunner
     cache: PreparedCache
+    decoder: dict[str, Any] = field(default_factory=dict)
 
     def spoken(self, surroundings: Surroundings) -> Spoken:
         job = self.job
@@ -191,19 +193,29 @@ class _Run:
         work.done += int((~track.found[self.job.slots]).sum())
 
         def task(networks: dict[Role, Any], placement: Placement) -> None:
+            decoder = self._decoder(networks)
             generator = FaceGenerator(
                 networks["unet"],
-                networks["vae"],
+                decoder,
                 on_full_precision=lambda: self.stages.widened("generate", placement),
             )
             faces.make(generator, placement.batch, work)
+            self.decoder = _decoder_report(decoder, low=self.job.options.quality == "low")
 
         with self.job.timed("generate"):
             roles: tuple[Role, ...] = ("unet", "vae")
+            if self.job.options.quality == "low" and self.source.has("taesd"):
+                roles = (*roles, "taesd")
             _, placement = self.stages.run("generate", roles, task, last_use=roles)
         if faces.unusable:
             log.warning("%d faces were not finite and pass through", faces.unusable)
         return faces.places, placement
+
+    def _decoder(self, networks: Networks) -> Any:
+        """Return what turns latents into pictures: the small decoder where it is in use."""
+        if "taesd" not in networks:
+            return networks["vae"]
+        return ComparedDecoder(networks["taesd"], networks["vae"])
 
     def _report(self, track: FaceTrack, placement: Placement | None) -> dict[str, Any]:
         shift = track.shift_range()
@@ -212,13 +224,32 @@ class _Run:
             "device": placement.device if placement else self.stages.ladder.device,
             "dtype": dtype_name(placement.dtype) if placement else None,
             "batch": placement.batch if placement else None,
-            "decoder": "full" if placement else None,
+            "decoder": None,
+            **self.decoder,
             "peak_device_bytes": self.stages.peak_device_bytes(),
             "source_frames": int(self.job.numbers.size),
             "source_frames_with_face": int(track.found.sum()),
             "face_method": track.method,
             "bbox_shift_range": list(shift) if shift else None,
         }
+
+
+def _decoder_report(decoder: Any, *, low: bool) -> dict[str, Any]:
+    if not isinstance(decoder, ComparedDecoder):
+        note = "no small decoder (vae_approx/taesd_decoder) was found" if low else None
+        return {"decoder": "full", **({"decoder_note": note} if note else {})}
+    if decoder.mean_difference is None or decoder.psnr is None:
+        return {"decoder": "small"}
+    log.info(
+        "the small decoder differs from the full one by %.2f levels on average (%.1f dB)",
+        decoder.mean_difference,
+        decoder.psnr,
+    )
+    difference = {
+        "mean_levels": round(decoder.mean_difference, 2),
+        "psnr_db": round(decoder.psnr, 1),
+    }
+    return {"decoder": "small", "decoder_difference": difference}
 
 
 class GeneratedFaces:

@@ -12,6 +12,7 @@ HOST_SIDE = {"comfy", "comfy_execution", "comfy_api", "folder_paths", "nodes", "
 NETWORKS = {
     "musetalk.unet",
     "musetalk.vae",
+    "musetalk.taesd",
     "musetalk.whisper",
     "musetalk.face.s3fd",
     "musetalk.face.rtmpose",

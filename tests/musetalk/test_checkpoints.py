@@ -4,6 +4,7 @@ import re
 from pathlib import PurePosixPath
 
 from avatarvideo.musetalk.checkpoints import (
+    EXTRAS,
     MODELS,
     PUBLISHED,
     REQUIRED,
@@ -54,7 +55,7 @@ def test_addresses_are_encrypted_and_hub_names_are_complete() -> None:
 
 def test_face_networks_are_not_required() -> None:
     assert set(ROLES) - set(REQUIRED) == {"s3fd", "rtmpose"}
-    assert TITLES.keys() == set(ROLES)
+    assert TITLES.keys() == {*ROLES, *EXTRAS}
 
 
 def test_size_tells_a_file_from_another() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from avatarvideo.musetalk.checkpoints import (
+    EXTRAS,
     MODELS,
     PUBLISHED,
     REQUIRED,
@@ -282,11 +283,11 @@ def row(rows: list[FileStatus], role: Role, model: Model | None = None) -> FileS
     return next(item for item in rows if (item.role, item.model) == (role, model))
 
 
-def test_list_has_one_row_for_every_role_and_both_unets(tmp_path: Path) -> None:
+def test_list_has_one_row_for_every_role_extra_and_both_unets(tmp_path: Path) -> None:
     rows = list_files([tmp_path], caches=NO_CACHES)
 
-    assert [item.role for item in rows] == ["unet", *ROLES]
-    assert [item.model for item in rows] == ["v1.5", "v1.0", None, None, None, None, None]
+    assert [item.role for item in rows] == ["unet", *ROLES, *EXTRAS]
+    assert [item.model for item in rows] == ["v1.5", "v1.0", *[None] * 6]
     assert {item.state for item in rows} == {"missing"}
     assert all(item.looked for item in rows)
 

@@ -14,6 +14,7 @@ import torch
 from avatarvideo.musetalk.face.bisenet import BiSeNet
 from avatarvideo.musetalk.face.rtmpose import RTMPose
 from avatarvideo.musetalk.face.s3fd import S3FD
+from avatarvideo.musetalk.taesd import TAESDDecoder
 from avatarvideo.musetalk.unet import UNet
 from avatarvideo.musetalk.vae import AutoencoderKL
 from avatarvideo.musetalk.whisper import WhisperEncoder
@@ -26,6 +27,7 @@ NETWORKS = {
     "s3fd": S3FD,
     "rtmpose": RTMPose,
     "bisenet": BiSeNet,
+    "taesd": TAESDDecoder,
 }
 PARAMETERS = {
     "unet": 849_947_844,
@@ -34,6 +36,7 @@ PARAMETERS = {
     "s3fd": 22_459_110,
     "rtmpose": 33_610_919,
     "bisenet": 13_300_416,
+    "taesd": 1_222_531,
 }
 
 

@@ -1,0 +1,135 @@
+"""A small decoder from latents to pictures: seventeen times less work than the autoencoder's.
+
+Architecture of madebyollin/taesd (MIT), for the published ``taesd_decoder`` files; state-dict keys
+are those of diffusers' ``AutoencoderTiny``. It was trained to preview Stable Diffusion's latents,
+not for faces, so its pictures differ from the full decoder's: ``ComparedDecoder`` says by how much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+LATENT_SCALE = 0.18215  # the published weights take latents in Stable Diffusion's scale
+LATENT_LIMIT = 3.0  # larger values are bent towards it
+
+
+@dataclass(frozen=True)
+class TAESDConfig:
+    """Sizes of the decoder; the defaults are those of the published weights.
+
+    blocks: residual blocks on each level, from the smallest; the picture doubles in between.
+    """
+
+    channels: int = 64
+    latent_channels: int = 4
+    image_channels: int = 3
+    blocks: tuple[int, ...] = (3, 3, 3, 1)
+
+
+class TAESDDecoder(nn.Module):
+    """Latents to pictures, in the place of the full autoencoder's decoder.
+
+    between_blocks: called before every layer when set, on the calling thread; it may raise to
+        stop the pass. Leave it None when the network is to be compiled.
+    """
+
+    between_blocks: Callable[[], None] | None = None
+
+    def __init__(self, config: TAESDConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TAESDConfig()
+        self.decoder = _Layers(config)
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Return pictures (B, 3, 8 h, 8 w): RGB, about -1..1, not clamped.
+
+        values (B, 4, h, w): latents divided by the scale, as the full decoder takes them.
+        """
+        hidden = torch.tanh(values * (LATENT_SCALE / LATENT_LIMIT)) * LATENT_LIMIT
+        for layer in self.decoder.layers:
+            if self.between_blocks:
+                self.between_blocks()
+            hidden = layer(hidden)
+        return hidden * 2 - 1  # the weights make 0..1
+
+
+class _Layers(nn.Module):
+    def __init__(self, config: TAESDConfig) -> None:
+        super().__init__()
+        width = config.channels
+        layers: list[nn.Module] = [_conv3(config.latent_channels, width), nn.ReLU()]
+        for level, count in enumerate(config.blocks):
+            layers += [_Block(width) for _ in range(count)]
+            if level < len(config.blocks) - 1:
+                layers += [nn.Upsample(scale_factor=2), _conv3(width, width, bias=False)]
+        self.layers = nn.Sequential(*layers, _conv3(width, config.image_channels))
+
+
+class _Block(nn.Module):
+    """Three convolutions beside a skip."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            _conv3(channels, channels),
+            nn.ReLU(),
+            _conv3(channels, channels),
+            nn.ReLU(),
+            _conv3(channels, channels),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.relu(self.conv(inputs) + inputs)
+
+
+def _conv3(channels: int, out_channels: int, *, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias)
+
+
+class Decoder(Protocol):
+    """Whatever turns unscaled latents into pictures."""
+
+    def decode(self, values: Tensor) -> Tensor: ...
+
+
+class ComparedDecoder(nn.Module):
+    """The small decoder; the first picture is decoded by the full one too, to know the difference.
+
+    mean_difference: of that picture's colour values, in levels of 0..255; None before it.
+    psnr: the same as peak signal to noise ratio, dB.
+    """
+
+    def __init__(self, small: nn.Module, full: nn.Module) -> None:
+        super().__init__()
+        self.small = small
+        self.full = full
+        self.mean_difference: float | None = None
+        self.psnr: float | None = None
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Return pictures (B, 3, 8 h, 8 w): RGB, about -1..1, by the small decoder."""
+        images = _decoded(self.small, values)
+        if self.mean_difference is None:
+            self._compare(images[:1], _decoded(self.full, values[:1]))
+        return images
+
+    def _compare(self, small: Tensor, full: Tensor) -> None:
+        difference = (_levels(small) - _levels(full)).double()
+        if torch.isfinite(difference).all():  # else the batch is computed again in full precision
+            self.mean_difference = float(difference.abs().mean())
+            error = max(float(difference.square().mean()), 1e-12)
+            self.psnr = 10 * torch.log10(torch.tensor(255.0**2 / error)).item()
+
+
+def _decoded(network: nn.Module, values: Tensor) -> Tensor:
+    decoder: Decoder = network  # type: ignore[assignment] - both kinds of decoder have the method
+    return decoder.decode(values)
+
+
+def _levels(images: Tensor) -> Tensor:
+    return (images.float() / 2 + 0.5).clamp(0, 1) * 255
