@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .checkpoints import Role
+from .convolution import set_tiled
 from .models import ModelSession, dtype_of
 from .residency import (
     STAGE_ROLES,
@@ -22,6 +23,7 @@ from .residency import (
     Stage,
     is_out_of_memory,
     plan_stage,
+    tiles_convolutions,
 )
 from .worker import Work, Worker
 
@@ -113,12 +115,14 @@ class StageRunner:
                 del modules
                 for network in networks.values():
                     network.between_blocks = self.work.check
+                    set_tiled(network, tiles_convolutions(placement))
                 result = self.worker.run(lambda: task(networks, placement))
                 # The host gives back, at the end of this block, what is still held then.
                 self._release(networks, last_use)
         finally:
             for network in networks.values():
                 network.between_blocks = None
+                set_tiled(network, False)  # what it prepared takes memory
         return result
 
     def _loaded(self, roles: Sequence[Role], placement: Placement) -> Networks:
@@ -128,12 +132,16 @@ class StageRunner:
             dtype = dtype_of(role, placement.dtype)
             # Also narrows what an earlier stage or attempt had widened.
             networks[role] = self._session.load(role, dtype).to(dtype)
+            if dtype.itemsize == 2:
+                # What multiplies half precision fast wants the channels of a pixel together.
+                networks[role].to(memory_format=torch.channels_last)
         return networks
 
     def _release(self, networks: Networks, last_use: Sequence[Role]) -> None:
         for role in last_use:
             if role in networks:
                 networks[role].between_blocks = None
+                set_tiled(networks[role], False)
                 del networks[role]
         self._session.done(*last_use)
 

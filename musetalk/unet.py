@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .convolution import Conv3x3
+
 RESNET_EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6  # only of the GroupNorm that opens a transformer
 AUDIO_TOKENS = 50  # of one video frame: 10 moments x 5 hidden states
@@ -258,10 +260,10 @@ class ResnetBlock(nn.Module):
         groups = config.norm_num_groups
         time_width = 4 * config.block_out_channels[0]
         self.norm1 = nn.GroupNorm(groups, channels, eps=RESNET_EPSILON)
-        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.conv1 = Conv3x3(channels, out_channels)
         self.time_emb_proj: nn.Linear | None = nn.Linear(time_width, out_channels)
         self.norm2 = nn.GroupNorm(groups, out_channels, eps=RESNET_EPSILON)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = Conv3x3(out_channels, out_channels)
         self.conv_shortcut = (
             None if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
         )
@@ -383,7 +385,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv3x3(channels, channels)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.conv(functional.interpolate(inputs, scale_factor=2.0, mode="nearest"))
+        return self.conv.of_repeated(inputs)

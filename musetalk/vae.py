@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .convolution import Conv3x3
+
 SCALING_FACTOR = 0.18215  # latents are the posterior times this; absent from the published config
 NORM_EPSILON = 1e-6  # of every GroupNorm in this network; the UNet's residual blocks use 1e-5
 LOG_VARIANCE_LIMITS = (-30.0, 20.0)
@@ -155,9 +157,9 @@ class ResnetBlock(nn.Module):
     def __init__(self, channels: int, out_channels: int, groups: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, channels, eps=NORM_EPSILON)
-        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.conv1 = Conv3x3(channels, out_channels)
         self.norm2 = nn.GroupNorm(groups, out_channels, eps=NORM_EPSILON)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = Conv3x3(out_channels, out_channels)
         self.conv_shortcut = (
             None if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
         )
@@ -258,10 +260,12 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv3x3(channels, channels)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.conv(functional.interpolate(inputs, scale_factor=2.0, mode="nearest"))
+        if inputs.device.type == "cpu" and inputs.dtype in (torch.bfloat16, torch.float16):
+            return self.conv.of_repeated_in_phases(inputs)
+        return self.conv.of_repeated(inputs)
 
 
 def _resnets(channels: int, out_channels: int, groups: int, layers: int) -> nn.ModuleList:

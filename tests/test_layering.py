@@ -134,7 +134,7 @@ def test_a_module_imports_only_what_it_may(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(NETWORKS))
 def test_a_network_imports_only_errors_and_other_networks(module: str) -> None:
     tops = own_imports(module)
-    assert {name for name in tops if name != "errors"} <= {"musetalk.blocks", *NETWORKS}
+    assert {name for name in tops if name != "errors"} <= {"musetalk.blocks", "musetalk.convolution", *NETWORKS}
 
 
 @pytest.mark.parametrize("module", [m for m in modules() if m.startswith("nodes.")])

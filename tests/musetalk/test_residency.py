@@ -17,9 +17,11 @@ from torch.utils._pytree import tree_leaves
 from avatarvideo.errors import CheckpointError, DeviceMemoryError
 from avatarvideo.host import StandaloneHost
 from avatarvideo.musetalk import residency
+from avatarvideo.musetalk.convolution import Conv3x3, tiling_for
 from avatarvideo.musetalk.models import KEPT, MuseTalkModels, weight_bytes
 from avatarvideo.musetalk.networks import empty_network
 from avatarvideo.musetalk.residency import (
+    STAGE_ROLES,
     Ladder,
     MemoryPlan,
     Placement,
@@ -433,3 +435,50 @@ def test_modules_are_given_back_and_dropped_ones_are_not_copied(tmp_path: Any) -
         assert moved == ["1 cpu", "2 cpu"]
         networks.pop()
     assert moved == ["1 cpu", "2 cpu", "1 cpu"]
+
+
+# --- convolutions that save multiplications
+
+
+def test_only_full_precision_on_a_processor_with_fast_products_is_tiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(residency, "products_are_fast", lambda: True)
+    assert residency.tiles_convolutions(Placement("cpu", torch.float32))
+    assert not residency.tiles_convolutions(Placement("cpu", torch.bfloat16))
+    assert not residency.tiles_convolutions(Placement("cuda:0", torch.float32))
+    monkeypatch.setattr(residency, "products_are_fast", lambda: False)
+    assert not residency.tiles_convolutions(Placement("cpu", torch.float32))
+
+
+def test_the_plan_has_room_for_what_tiled_convolutions_prepare(
+    full_size: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Placement("cpu", torch.float32)
+    monkeypatch.setattr(residency, "products_are_fast", lambda: True)
+    tiled = {stage: plan_stage(stage, full_size, place) for stage in ("generate", "prepare")}
+    monkeypatch.setattr(residency, "products_are_fast", lambda: False)
+    for stage, plan in tiled.items():
+        more = plan.total - plan_stage(stage, full_size, place).total
+        needed = sum(prepared_bytes(role) for role in STAGE_ROLES[stage] if role != "bisenet")
+        assert needed <= more <= 1.3 * needed
+
+
+def prepared_bytes(role: str) -> int:
+    """What one pass prepares, counted on the network itself without computing anything."""
+    network = empty_network(role)
+    counted: list[int] = []
+
+    def count(conv: Conv3x3, inputs: tuple[torch.Tensor, ...]) -> None:
+        tiling = tiling_for(inputs[0])
+        if tiling is not None and min(conv.in_channels, conv.out_channels) >= 64:
+            counted.append(conv.weight.numel() // 9 * len(tiling.kernel) ** 2 * 4)
+
+    for module in network.modules():
+        if isinstance(module, Conv3x3):
+            module.register_forward_pre_hook(count)
+    if role == "unet":
+        network(torch.empty(1, 8, 32, 32, device=META), torch.empty(1, 50, 384, device=META))
+    else:
+        network.decode(torch.empty(1, 4, 32, 32, device=META))
+    return sum(counted)

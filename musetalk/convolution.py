@@ -1,0 +1,264 @@
+"""3 x 3 convolutions computed with fewer multiplications, for processors.
+
+Exact but for rounding: a tile of outputs is made from a tile of inputs by a few matrix products in
+place of one product per kernel place (Winograd's minimal filtering, after Lavin and Gray,
+arXiv:1509.09308). Written for float32 and libraries whose matrix products are as fast as their
+convolutions; everything else takes PyTorch's own convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SMALLEST_CHANNELS = 64  # below it there is more to rearrange than to multiply
+SMALLEST_TILED = 16  # pixels; below it the transformed kernels are more to read than the maps
+SMALLEST_LARGE = 64  # from here on tiles of 4 x 4 outputs pay for their larger kernels
+# Of one intermediate: glibc gives blocks above 32 MiB back to the system at once, and getting
+# them again costs more than reading the kernels again for the next part of the map.
+PART_BYTES = 24 << 20
+
+CHANNELS_AT_ONCE = 64  # of a kernel while it is transformed
+
+Rows = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """One dimension of a tiled convolution; the other one is alike.
+
+    inputs (P, I): I pixels, of which the first is one before the tile, to P factors.
+    kernel (P, 3): to P factors too. outputs (O, P): products of the two to O pixels.
+    step: input pixels from one tile to the next.
+    """
+
+    inputs: Rows
+    kernel: Rows
+    outputs: Rows
+    step: int
+
+
+# 16 multiplications where 36 were; rounds less than a plain convolution does.
+SMALL_TILES = Tiling(
+    inputs=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, -1, 0, 1)),
+    kernel=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
+    outputs=((1, 1, 1, 0), (0, 1, -1, 1)),
+    step=2,
+)
+# 36 multiplications where 144 were. The points 0, 1, -1, 1/2, -2 round less than the usual ones
+# (Barabasz et al., arXiv:1803.10986); rows are scaled by powers of two.
+LARGE_TILES = Tiling(
+    inputs=(
+        (0.5, -0.75, -1, 0.75, 0.5, 0),
+        (0, -0.5, 0.25, 1.25, 0.5, 0),
+        (0, 0.5, -1.25, 0.25, 0.5, 0),
+        (0, -1, -0.5, 1, 0.5, 0),
+        (0, 0.5, -1, -0.5, 1, 0),
+        (0, 0.5, -0.75, -1, 0.75, 0.5),
+    ),
+    kernel=(
+        (2, 0, 0),
+        (2 / 3, 2 / 3, 2 / 3),
+        (-2 / 3, 2 / 3, -2 / 3),
+        (-32 / 15, -16 / 15, -8 / 15),
+        (1 / 15, -2 / 15, 4 / 15),
+        (0, 0, 2),
+    ),
+    outputs=(
+        (1, 1, 1, 1, 1, 0),
+        (0, 1, -1, 0.5, -2, 0),
+        (0, 1, 1, 0.25, 4, 0),
+        (0, 1, -1, 0.125, -8, 1),
+    ),
+    step=4,
+)
+# A map whose every pixel is repeated, convolved without making it: 36 multiplications for 16
+# outputs, where 144 were. Its factors are plain differences and sums.
+UPSAMPLING_TILES = Tiling(
+    inputs=(
+        (1, -1, 0, 0),
+        (0, 1, 0, 0),
+        (0, -1, 1, 0),
+        (0, -1, 1, 0),
+        (0, 0, 1, 0),
+        (0, 0, -1, 1),
+    ),
+    kernel=((1, 0, 0), (1, 1, 1), (0, 1, 1), (-1, -1, 0), (1, 1, 1), (0, 0, 1)),
+    outputs=((1, 1, 0, 0, 0, 0), (0, 0, 0, 1, 1, 0), (0, 1, 1, 0, 0, 0), (0, 0, 0, 0, 1, 1)),
+    step=2,
+)
+# Which kernel places fall on the same source pixel: of the two halves of a repeated pixel, the two
+# source pixels that each sees.
+PHASE_TAPS = (((1, 0, 0), (0, 1, 1)), ((1, 1, 0), (0, 0, 1)))
+
+
+class Conv3x3(nn.Conv2d):
+    """A 3 x 3 convolution that keeps the size; weights and keys are ``nn.Conv2d``'s.
+
+    tiled: compute with fewer multiplications where that pays, on a processor in float32. It rounds
+        differently: maps of 64 pixels and more up to twice as much, smaller ones less.
+    """
+
+    tiled: bool = False
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__(channels, out_channels, 3, padding=1)
+        self._factors: tuple[Tiling | None, Tensor] | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return (B, C', H, W) of an input (B, C, H, W)."""
+        if not self._saves(input):
+            return super().forward(input)
+        tiling = tiling_for(input)
+        if tiling is None:
+            return product_convolution(input, self.weight, self.bias)
+        return tiled_convolution(input, self._kernel(tiling), self.bias, tiling)
+
+    def of_repeated(self, inputs: Tensor) -> Tensor:
+        """Return (B, C', 2 H, 2 W): the convolution of ``inputs`` with every pixel repeated."""
+        if not self._saves(inputs) or min(inputs.shape[2:]) < SMALLEST_TILED:
+            return self(functional.interpolate(inputs, scale_factor=2.0, mode="nearest"))
+        kernel = self._kernel(UPSAMPLING_TILES)
+        return tiled_convolution(inputs, kernel, self.bias, UPSAMPLING_TILES)
+
+    def of_repeated_in_phases(self, inputs: Tensor) -> Tensor:
+        """Return what ``of_repeated`` does, of any precision, with 16 multiplications for 36.
+
+        Every output pixel is at one of four places in its source pixel; each has a 2 x 2 kernel.
+        """
+        if self._factors is None or self._factors[0] is not None:
+            self._factors = (None, phase_kernels(self.weight))
+        batch, _, height, width = inputs.shape
+        bias = None if self.bias is None else self.bias.repeat(4)
+        padded = functional.pad(inputs, (1, 1, 1, 1))
+        phases = functional.conv2d(padded, self._factors[1], bias).unflatten(1, (2, 2, -1))
+        out = inputs.new_empty(batch, height, 2, width, 2, phases.shape[3])
+        for row in range(2):
+            for column in range(2):
+                seen = phases[:, row, column, :, row : row + height, column : column + width]
+                out[:, :, row, :, column] = seen.permute(0, 2, 3, 1)
+        return out.view(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+
+    def forget_factors(self) -> None:
+        """Drop what was prepared of the weights; it is made again when needed."""
+        self._factors = None
+
+    def _saves(self, inputs: Tensor) -> bool:
+        even = inputs.shape[2] % 2 == 0 and inputs.shape[3] % 2 == 0
+        wide = min(self.in_channels, self.out_channels) >= SMALLEST_CHANNELS
+        plain = inputs.device.type != "cpu" or inputs.dtype != torch.float32
+        return self.tiled and even and wide and not plain
+
+    def _kernel(self, tiling: Tiling) -> Tensor:
+        if self._factors is None or self._factors[0] is not tiling:
+            self._factors = (tiling, kernel_factors(self.weight, tiling))
+        return self._factors[1]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Conv3x3:
+        self.forget_factors()  # the weights move or change their precision
+        super()._apply(fn, recurse)
+        return self
+
+
+def tiling_for(inputs: Tensor) -> Tiling | None:
+    height, width = inputs.shape[2:]
+    if min(height, width) < SMALLEST_TILED:
+        return None
+    large = height % LARGE_TILES.step == 0 and width % LARGE_TILES.step == 0
+    return LARGE_TILES if large and min(height, width) >= SMALLEST_LARGE else SMALL_TILES
+
+
+def set_tiled(network: nn.Module, tiled: bool) -> None:
+    """Let a network's convolutions save multiplications, or not; forgets what they had prepared."""
+    for module in network.modules():
+        if isinstance(module, Conv3x3):
+            module.tiled = tiled
+            module.forget_factors()
+
+
+def kernel_factors(weight: Tensor, tiling: Tiling) -> Tensor:
+    """Return float32 (P * P, C, C') of a kernel (C', C, 3, 3), rounded once."""
+    matrix = _both_dimensions(tiling.kernel, torch.float64)
+    out_channels, channels = weight.shape[:2]
+    factors = torch.empty(len(matrix), channels, out_channels)
+    for first in range(0, channels, CHANNELS_AT_ONCE):  # float64 takes twice the room
+        places = weight[:, first : first + CHANNELS_AT_ONCE].double().permute(2, 3, 1, 0)
+        part = matrix @ places.reshape(9, -1)
+        factors[:, first : first + CHANNELS_AT_ONCE] = part.view(len(matrix), -1, out_channels)
+    return factors
+
+
+def phase_kernels(weight: Tensor) -> Tensor:
+    """Return (4 C', C, 2, 2) of a kernel (C', C, 3, 3): for the places in a repeated pixel."""
+    taps = torch.tensor(PHASE_TAPS, dtype=torch.float32)
+    kernels = torch.einsum("pak,qbl,ockl->pqocab", taps, taps, weight.float())
+    kernels = kernels.flatten(0, 2).to(weight.dtype)
+    return kernels.contiguous(memory_format=torch.channels_last)
+
+
+def tiled_convolution(
+    inputs: Tensor, kernel: Tensor, bias: Tensor | None, tiling: Tiling
+) -> Tensor:
+    """Return the convolution of float32 (B, C, H, W), channels last in memory.
+
+    kernel: ``kernel_factors`` of the same tiling; H and W are multiples of its step.
+    """
+    batch, channels, height, width = inputs.shape
+    rows, columns, made = height // tiling.step, width // tiling.step, len(tiling.outputs)
+    products, _, out_channels = kernel.shape
+    padded = functional.pad(inputs.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    out = inputs.new_empty(batch, rows, made, columns, made, out_channels)
+    tiles = max(1, PART_BYTES // (4 * products * max(channels, out_channels)))
+    images, lines = max(1, tiles // (rows * columns)), max(1, min(rows, tiles // columns))
+    for image in range(0, batch, images):
+        for line in range(0, rows, lines):
+            part = padded[image : image + images, line * tiling.step :]
+            target = out[image : image + images, line : line + lines]
+            _convolve_part(part, target, kernel, bias, tiling)
+    return out.view(batch, rows * made, columns * made, out_channels).permute(0, 3, 1, 2)
+
+
+def _convolve_part(
+    padded: Tensor, target: Tensor, kernel: Tensor, bias: Tensor | None, tiling: Tiling
+) -> None:
+    images, rows, made, columns, _, out_channels = target.shape
+    seen, step, channels = len(tiling.inputs[0]), tiling.step, padded.shape[3]
+    image, line, pixel, _ = padded.stride()
+    cut = padded.as_strided(
+        (seen, seen, images, rows, columns, channels),
+        (line, pixel, image, step * line, step * pixel, 1),
+    ).reshape(seen * seen, -1)
+    factors = _both_dimensions(tiling.inputs) @ cut
+    products = torch.bmm(factors.view(len(kernel), -1, channels), kernel)
+    sums = _both_dimensions(tiling.outputs) @ products.view(len(kernel), -1)
+    ordered = sums.view(made, made, images, rows, columns, out_channels).permute(2, 3, 0, 4, 1, 5)
+    if bias is None:
+        target.copy_(ordered)
+    else:
+        torch.add(ordered, bias, out=target)
+
+
+def product_convolution(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the convolution of (B, C, H, W) as one matrix product, for small maps.
+
+    The kernel (C', C, 3, 3) is read once, as it lies; a convolution would first reorder all of it.
+    """
+    batch, channels, height, width = inputs.shape
+    padded = functional.pad(inputs, (1, 1, 1, 1))
+    image, channel, line, pixel = padded.stride()
+    seen = padded.as_strided(
+        (channels, 3, 3, batch, height, width), (channel, line, pixel, image, line, pixel)
+    ).reshape(9 * channels, -1)
+    out = seen.T @ weight.flatten(1).T
+    if bias is not None:
+        out += bias
+    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _both_dimensions(rows: Rows, dtype: torch.dtype = torch.float32) -> Tensor:
+    matrix = torch.tensor(rows, dtype=torch.float64)
+    return torch.kron(matrix, matrix).to(dtype)
