@@ -34,24 +34,28 @@ def check_claims(path: Path) -> None:
 
     Files of other kinds pass. Raises MediaError.
     """
+    tables = runs = 0
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        claimed = sum(_claimed(box, size) for box in _boxes(file, size))
+        for box in _boxes(file, size):
+            words = [int.from_bytes(box.head[at : at + 4], "big") for at in range(0, 12, 4)]
+            # Without one size for all frames a table follows, which is no longer than the file.
+            if box.kind == b"stsz" and words[1] * words[2] > size:
+                tables += words[2]
+            elif box.kind == b"trun" and not words[0] & _SIZES_FOLLOW:
+                runs += words[1]
+            elif box.kind == b"cmov":  # QuickTime of the nineties; it could hold anything
+                raise MediaError(
+                    f"Expected an index as it is, that of {path.name!r} is compressed: convert it "
+                    "again."
+                )
+    # What runs may also be plain sound, a byte each.
+    claimed = tables + (runs if runs > size else 0)
     if claimed > MAX_CLAIMED:
         raise MediaError(
             f"Expected at most {MAX_CLAIMED:,} frames, {path.name!r} claims {claimed:,} in "
             f"{size:,} bytes: it is damaged, convert it again."
         )
-
-
-def _claimed(box: _Box, file_size: int) -> int:
-    words = [int.from_bytes(box.head[at : at + 4], "big") for at in range(0, 12, 4)]
-    if box.kind == b"stsz":
-        # Without a size for all of them a table follows, and there is no table in no bytes.
-        return words[2] if words[1] * words[2] > file_size else 0
-    if box.kind == b"trun" and not words[0] & _SIZES_FOLLOW:
-        return words[1]
-    return 0
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[_Box]:
