@@ -13,6 +13,7 @@ import click
 
 from . import __version__
 from .commands.models import doctor, models
+from .commands.own_process import settle
 from .commands.run import run
 from .commands.session import FAILED, INTERRUPTED, end_log
 from .commands.video import video
@@ -22,7 +23,12 @@ PROGRAM = "avatar"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit code.
+
+    arguments: None takes the command line's; the process is then ours and set up for the work.
+    """
+    if arguments is None:
+        settle()
     try:
         code = avatar.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
