@@ -61,11 +61,11 @@ def load(tmp_path: Path, *, broken: str = "", call: bool = True) -> dict[str, ob
         text=True,
         cwd=tmp_path,
         check=False,
-        # The second run of a pack finds its modules compiled; so does every one here.
+        # The second run of a pack finds its modules compiled; so does every one here, in their
+        # usual place: elsewhere all of torch would have to be compiled first.
         env={
             **{key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
             "PYTHONPATH": str(tmp_path),
-            "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled"),
             "OMP_NUM_THREADS": "1",
         },
     )
@@ -74,9 +74,13 @@ def load(tmp_path: Path, *, broken: str = "", call: bool = True) -> dict[str, ob
 
 
 def test_importing_the_nodes_costs_little_and_loads_nothing_heavy(tmp_path: Path) -> None:
-    runs = [load(tmp_path, call=False) for _ in range(3)][1:]
-    assert runs[0]["heavy"] == []
-    assert min(run["seconds"] for run in runs) < IMPORT_LIMIT  # type: ignore[type-var]
+    seconds: list[float] = []
+    # The first run may compile, and a busy machine is given another chance.
+    while len(seconds) < 3 and min(seconds, default=IMPORT_LIMIT) >= IMPORT_LIMIT:
+        found = load(tmp_path, call=False)
+        assert found["heavy"] == []
+        seconds.append(found["seconds"])  # type: ignore[arg-type]
+    assert min(seconds) < IMPORT_LIMIT
 
 
 def test_without_torchaudio_everything_works(tmp_path: Path) -> None:
