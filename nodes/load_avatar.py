@@ -79,6 +79,7 @@ class LoadAvatar:
         check = host.check_cancelled
         loaded = load_avatar(path, corners=corners, face_index=face_index, check=check)
         frame = loaded.first_frame()
+        check()
         location = locate_face(frame, face_index=face_index, corners=loaded.corners)
         lips = [list(location.lips.corners)] if location.lips is not None else []
         result = (loaded, one_image(frame), one_image(draw_overlay(frame, location)))
