@@ -1,23 +1,25 @@
 """How near an encode comes to x264's own speed, and to a piped and a copying ffmpeg.
 
-The limit is libx264 fed with raw YUV pictures that lie ready in memory. Ours starts from a float
-tensor and ends with a finished mp4; so does the pipe, with the same conversion flags. Each round
-runs all three, so that a busy machine slows them alike; the best round of each counts.
+Ours starts from float frames in memory and ends with a finished mp4, and so does the pipe. Two
+limits do less: libx264 as PyAV ships it, the one that ours calls, fed with ready YUV frames, its
+packets thrown away ("x264", the limit of the goals); and the ffmpeg program's own libx264, which
+may be another version, fed with a raw YUV file ("ffmpeg_x264"). Preset, crf, threads and pictures
+are the same everywhere, and the settings that x264 wrote into the files are compared. All take
+turns; what counts is the median of each round's ratio, in rounds in which nothing else kept the
+machine busy.
 
-    python benchmarks/encode.py [--json] [--rounds 5] [--frames 200]
+    python benchmarks/encode.py [--json] [--rounds 5] [--sizes 512x512] [--ffmpeg PATH]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
+import re
 import shutil
+import statistics
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,18 +27,38 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from alternating import in_turns, measured
 
-from avatarvideo.encoders.color import FrameConverter
+from avatarvideo.encoders.color import FrameConverter, plane_view, to_integers
 from avatarvideo.encoders.ffmpeg import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.presets import CODECS, encoder_options
 from avatarvideo.encoders.writer import VideoWriter
 from avatarvideo.media import AudioClip
 
-SIZES = {"512x512": (512, 512, 0.75), "1920x1080": (1920, 1080, 0.85)}  # with the goal
 RATE = Fraction(25)
 DISTINCT = 24  # frames held in memory; they are played to and fro
-SCALE = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_inp"
+# Without the flags for exact rounding, which would cost the pipe a few per cent.
+SCALE = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+X264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "23"]
+COPIED_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Size:
+    """Pictures to encode. goal: the least share of x264's own speed."""
+
+    width: int
+    height: int
+    count: int
+    goal: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+SIZES = {size.name: size for size in (Size(512, 512, 250, 0.75), Size(1920, 1080, 100, 0.85))}
 
 
 def pictures(width: int, height: int) -> list[np.ndarray]:
@@ -60,16 +82,31 @@ def played(count: int) -> list[int]:
     return [there_and_back[i % len(there_and_back)] for i in range(count)]
 
 
-def x264_alone(frames: list[av.VideoFrame], order: list[int]) -> None:
-    """Run libx264 alone, packets thrown away."""
+def in_yuv(frames: list[np.ndarray]) -> list[av.VideoFrame]:
+    """Return the frames ready for x264."""
+    height, width = frames[0].shape[:2]
+    convert = FrameConverter(width, height, "yuv420p")
+    integers = np.empty((height, width, 3), np.uint8)
+    ready = []
+    for frame in frames:
+        to_integers(frame, integers)
+        ready.append(convert(integers))
+    return ready
+
+
+def x264_alone(frames: list[av.VideoFrame], order: list[int]) -> bytes:
+    """Run libx264 alone; return its first packet and throw the others away."""
     context = av.CodecContext.create("libx264", "w")
     context.width, context.height = frames[0].width, frames[0].height
     context.pix_fmt, context.time_base, context.framerate = "yuv420p", 1 / RATE, RATE
+    context.thread_type = "AUTO"  # FFmpeg's own choice; PyAV's is slower
     context.options = encoder_options(CODECS["h264"], EncodingConfig())
+    first = b""
     for pts, index in enumerate(order):
         frames[index].pts, frames[index].time_base = pts, 1 / RATE
-        context.encode(frames[index])
-    context.encode(None)
+        for packet in context.encode(frames[index]):
+            first = first or bytes(packet)
+    return first or b"".join(map(bytes, context.encode(None)))
 
 
 def ours(frames: list[np.ndarray], order: list[int], path: Path) -> None:
@@ -81,85 +118,101 @@ def ours(frames: list[np.ndarray], order: list[int], path: Path) -> None:
 
 
 def piped(ffmpeg: str, frames: list[np.ndarray], order: list[int], path: Path) -> None:
-    """Do the same through the standard input of an ffmpeg."""
-    height, width = frames[0].shape[:2]
-    size = ["-s", f"{width}x{height}", "-r", str(RATE)]
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", *size, "-i", "-"]
-    codec = ["-c:v", "libx264", "-preset", "medium", "-crf", "23", "-movflags", "+faststart"]
-    command = [ffmpeg, "-v", "error", "-y", *source, "-vf", f"{SCALE},format=yuv420p", *codec]
-    with subprocess.Popen([*command, str(path)], stdin=subprocess.PIPE) as process:
+    """Do the same through the standard input of an ffmpeg, rounded in our fastest way."""
+    integers = np.empty(frames[0].shape, np.uint8)
+    source = [*_raw("rgb24", frames[0].shape[1], frames[0].shape[0]), "-i", "-"]
+    flags = ["-vf", SCALE, *X264, "-movflags", "+faststart"]
+    command = [ffmpeg, "-v", "error", "-y", *source, *flags, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         for index in order:
-            process.stdin.write(cv2.multiply(frames[index], (255.0,) * 4, dtype=cv2.CV_8U))
+            to_integers(frames[index], integers)
+            process.stdin.write(integers)
+    if process.returncode:
+        raise SystemExit(f"{ffmpeg} failed")
 
 
-@dataclass
-class Cost:
-    """What the best round took: seconds by the clock, and by all processors together."""
-
-    wall: float = math.inf
-    cpu: float = math.inf
-
-
-def best_of(rounds: int, runs: dict[str, Callable[[], None]]) -> dict[str, Cost]:
-    """Return each run's best round, taken in turns."""
-    best = {name: Cost() for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            wall, cpu = time.perf_counter(), _cpu_seconds()
-            run()
-            best[name].wall = min(best[name].wall, time.perf_counter() - wall)
-            best[name].cpu = min(best[name].cpu, _cpu_seconds() - cpu)
-    return best
+def ffmpegs_x264(ffmpeg: str, raw: Path, size: Size) -> None:
+    """Run the ffmpeg program's own libx264 on a raw YUV file, packets thrown away."""
+    source = ["-stream_loop", "-1", *_raw("yuv420p", size.width, size.height), "-i", str(raw)]
+    command = [ffmpeg, "-v", "error", *source, *X264, "-frames:v", str(size.count), "-f", "null"]
+    subprocess.run([*command, "-"], check=True)
 
 
-def _cpu_seconds() -> float:
-    usage = os.times()
-    return usage.user + usage.system + usage.children_user + usage.children_system
+def _raw(pixel_format: str, width: int, height: int) -> list[str]:
+    size = f"{width}x{height}"
+    return ["-f", "rawvideo", "-pix_fmt", pixel_format, "-s", size, "-r", str(RATE)]
 
 
-def measure_encode(size: str, count: int, rounds: int, ffmpeg: str, folder: Path) -> dict:
-    """Compare the three at one size."""
-    width, height, goal = SIZES[size]
-    frames, order = pictures(width, height), played(count)
-    to_yuv = FrameConverter(width, height, "yuv420p")
-    ready = [to_yuv((np.clip(f, 0, 1) * 255 + 0.5).astype(np.uint8)) for f in frames]
-    costs = best_of(
+def write_raw(frames: list[av.VideoFrame], path: Path) -> None:
+    """Write one time to and fro, to be looped."""
+    with path.open("wb") as file:
+        for index in played(2 * DISTINCT - 2):
+            for plane in range(3):
+                file.write(np.ascontiguousarray(plane_view(frames[index], plane)))
+
+
+def x264_settings(stream: bytes) -> tuple[str, str]:
+    """Return the version and the options that x264 writes into its first packet."""
+    found = re.search(rb"x264 - core (\d+[^-]*) - .*?options: ([^\0\x80]+)", stream)
+    if found is None:
+        return "unknown", "unknown"
+    return found[1].decode().strip(), found[2].decode("latin-1").strip()
+
+
+def measure_encode(size: Size, rounds: int, ffmpeg: str, folder: Path) -> dict:
+    """Compare all of them at one size."""
+    frames, order = pictures(size.width, size.height), played(size.count)
+    ready = in_yuv(frames)
+    raw, made, through_pipe = (folder / n for n in ("raw.yuv", "ours.mp4", "pipe.mp4"))
+    write_raw(ready, raw)
+    compared = in_turns(
         rounds,
         {
             "x264": lambda: x264_alone(ready, order),
-            "ours": lambda: ours(frames, order, folder / "ours.mp4"),
-            "pipe": lambda: piped(ffmpeg, frames, order, folder / "pipe.mp4"),
+            "ours": lambda: ours(frames, order, made),
+            "pipe": lambda: piped(ffmpeg, frames, order, through_pipe),
+            "ffmpeg_x264": lambda: ffmpegs_x264(ffmpeg, raw, size),
         },
     )
+    raw.unlink()
+    alone = x264_settings(x264_alone(ready, order[:60]))
+    of_ours = x264_settings(made.read_bytes())
+    of_pipe = x264_settings(through_pipe.read_bytes())
+    start = start_seconds(ffmpeg)
     return {
-        "size": size,
-        "frames": count,
-        "fps": {name: count / cost.wall for name, cost in costs.items()},
-        "of_limit": costs["x264"].wall / costs["ours"].wall,
-        "goal": goal,
-        "of_pipe": costs["pipe"].wall / costs["ours"].wall,
-        "cpu_of_limit": costs["x264"].cpu / costs["ours"].cpu,
-        "cpu_of_pipe": costs["pipe"].cpu / costs["ours"].cpu,
+        "size": size.name,
+        "frames": size.count,
+        "goal": size.goal,
+        "fps": {name: round(size.count / compared.wall(name), 1) for name in compared.samples},
+        "cpu_ms_per_frame": {
+            name: round(compared.cpu(name) / size.count * 1000, 2) for name in compared.samples
+        },
+        "of_limit": compared.ratio("ours", "x264"),
+        "of_ffmpeg_x264": compared.ratio("ours", "ffmpeg_x264"),
+        "of_pipe": compared.ratio("ours", "pipe"),
+        "of_pipe_without_its_start": compared.ratio("ours", "pipe", start),
+        "x264_version": {"ours": of_ours[0], "limit": alone[0], "ffmpeg": of_pipe[0]},
+        "same_x264_settings": len({alone[1], of_ours[1], of_pipe[1]}) == 1,
+        "x264_settings": of_ours[1],
+        "bytes": {"ours": made.stat().st_size, "pipe": through_pipe.stat().st_size},
+        "contention": compared.contention(),
     }
+
+
+def start_seconds(ffmpeg: str) -> float:
+    """Return what the program takes to start and end."""
+    runs = [
+        measured(lambda: subprocess.run([ffmpeg, "-version"], check=True, capture_output=True))
+        for _ in range(7)
+    ]
+    return statistics.median(run.wall for run in runs)
 
 
 def measure_add_audio(rounds: int, ffmpeg: str, folder: Path) -> dict:
     """Compare putting new sound under a minute of 720p with ``ffmpeg -c copy``."""
     video, sound, output = folder / "silent.mp4", folder / "tone.mp4", folder / "out.mp4"
-    order = played(1500)
-    frames = pictures(1280, 720)
-    fast = EncodingConfig(quality="fast")
-    tone = 0.3 * np.sin(np.arange(60 * 48000) * 0.05).astype(np.float32)[None].repeat(2, 0)
-    for path, audio, shown in (
-        (video, None, order),
-        (sound, AudioClip(tone, 48000), order[:2]),
-    ):
-        with VideoWriter(
-            path, width=1280, height=720, frame_rate=RATE, config=fast, audio=audio
-        ) as writer:
-            for index in shown:
-                writer.write_float(frames[index])
+    _make_inputs(video, sound)
 
     def ours_copied() -> None:
         result = FFmpegEncoder().add_audio(video, sound, output)
@@ -170,12 +223,34 @@ def measure_add_audio(rounds: int, ffmpeg: str, folder: Path) -> dict:
         flags = ["-c", "copy", "-movflags", "+faststart"]
         subprocess.run([ffmpeg, "-v", "error", "-y", *inputs, *flags, str(output)], check=True)
 
-    costs = best_of(rounds, {"ours": ours_copied, "copy": theirs})
+    compared = in_turns(3 * rounds, {"ours": ours_copied, "copy": theirs})
+    start = start_seconds(ffmpeg)
     return {
-        "seconds": {name: cost.wall for name, cost in costs.items()},
-        "of_copy": costs["copy"].wall / costs["ours"].wall,
-        "cpu_of_copy": costs["copy"].cpu / costs["ours"].cpu,
+        "video_seconds": COPIED_SECONDS,
+        "seconds": {name: round(compared.wall(name), 4) for name in compared.samples},
+        "cpu_seconds": {name: round(compared.cpu(name), 3) for name in compared.samples},
+        "ffmpeg_start_seconds": round(start, 4),
+        "of_copy": compared.ratio("ours", "copy"),
+        "of_copy_without_its_start": compared.ratio("ours", "copy", start),
+        "contention": compared.contention(),
     }
+
+
+def _make_inputs(video: Path, sound: Path) -> None:
+    order = played(int(COPIED_SECONDS * RATE))
+    frames = pictures(1280, 720)
+    fast = EncodingConfig(quality="fast")
+    time = np.arange(COPIED_SECONDS * 48000)
+    tone = 0.3 * np.sin(time * 0.05).astype(np.float32)[None].repeat(2, 0)
+    for path, audio, shown in (
+        (video, None, order),
+        (sound, AudioClip(tone, 48000), order[:2]),
+    ):
+        with VideoWriter(
+            path, width=1280, height=720, frame_rate=RATE, config=fast, audio=audio
+        ) as writer:
+            for index in shown:
+                writer.write_float(frames[index])
 
 
 def main() -> None:
@@ -183,7 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
     parser.add_argument("--ffmpeg", default=shutil.which("ffmpeg"), help="the ffmpeg to compare")
     options = parser.parse_args()
     if not options.ffmpeg:
@@ -191,24 +266,33 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         encode = [
-            measure_encode(size, options.frames, options.rounds, options.ffmpeg, folder)
-            for size in SIZES
+            measure_encode(SIZES[size], options.rounds, options.ffmpeg, folder)
+            for size in options.sizes
         ]
         audio = measure_add_audio(options.rounds, options.ffmpeg, folder)
     if options.json:
         print(json.dumps({"encode": encode, "add_audio": audio}, indent=2))
         return
     for row in encode:
-        fps = ", ".join(f"{name} {value:.1f}" for name, value in row["fps"].items())
-        print(
-            f"{row['size']}: {fps} frames/s; {row['of_limit']:.2f} of x264 alone "
-            f"(goal {row['goal']}), {row['of_pipe']:.2f} of the pipe; by processor time "
-            f"{row['cpu_of_limit']:.2f} and {row['cpu_of_pipe']:.2f}"
-        )
+        _print_encode(row)
     print(
-        f"add_audio: {audio['of_copy']:.2f} of ffmpeg -c copy; by processor time "
-        f"{audio['cpu_of_copy']:.2f}"
+        f"add_audio: {audio['of_copy']['median']:.2f} of ffmpeg -c copy, "
+        f"{audio['of_copy_without_its_start']['median']:.2f} without the "
+        f"{audio['ffmpeg_start_seconds']:.2f} s that ffmpeg takes to start{_flag(audio)}"
     )
+
+
+def _print_encode(row: dict) -> None:
+    fps = ", ".join(f"{name} {value:.1f}" for name, value in row["fps"].items())
+    print(
+        f"{row['size']}: {fps} frames/s; {row['of_limit']['median']:.2f} of x264 alone (goal "
+        f"{row['goal']}), {row['of_ffmpeg_x264']['median']:.2f} of ffmpeg's x264, "
+        f"{row['of_pipe']['median']:.2f} of the pipe{_flag(row)}"
+    )
+
+
+def _flag(row: dict) -> str:
+    return "; NOT ALONE on the machine" if row["contention"]["contended"] else ""
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""Run things in turns and compare them, with a gauge of what else keeps the machine busy."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+QUIET = 0.15  # processors that others may use in a round that counts
+LEAST_QUIET = 3  # with fewer such rounds all of them count, and the result says so
+TRIES = 2  # rounds made for each that is asked for, while they are not quiet
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run, in seconds. others: of all processors, by other processes or machines."""
+
+    wall: float
+    cpu: float
+    others: float | None  # None where the system does not say
+
+
+@dataclass
+class Comparison:
+    """Runs taken in turns: name -> one sample a round."""
+
+    samples: dict[str, list[Sample]]
+    rounds: int
+    quiet_rounds: int
+
+    def wall(self, name: str) -> float:
+        """Return the median seconds of one run."""
+        return statistics.median(s.wall for s in self.samples[name])
+
+    def cpu(self, name: str) -> float:
+        """Return the median processor seconds of one run, its children included."""
+        return statistics.median(s.cpu for s in self.samples[name])
+
+    def ratio(self, name: str, other: str, less: float = 0.0) -> dict[str, float]:
+        """Return how many times as fast one run is as another: of each round, then the median.
+
+        less: seconds taken from the other's time first.
+        """
+        pairs = zip(self.samples[name], self.samples[other], strict=True)
+        ratios = [(b.wall - less) / a.wall for a, b in pairs]
+        return {
+            "median": round(statistics.median(ratios), 3),
+            "least": round(min(ratios), 3),
+            "most": round(max(ratios), 3),
+        }
+
+    def contention(self) -> dict[str, float | int | bool | None]:
+        """Return what the gauge showed: processors used by others, in the rounds that count."""
+        every = [s for samples in self.samples.values() for s in samples]
+        known = [s.others / s.wall for s in every if s.others is not None]
+        return {
+            "rounds": self.rounds,
+            "quiet_rounds": self.quiet_rounds,
+            "counted_rounds": len(next(iter(self.samples.values()))),
+            "processors_used_by_others": round(statistics.mean(known), 3) if known else None,
+            "contended": self.quiet_rounds < LEAST_QUIET,
+        }
+
+
+def in_turns(rounds: int, runs: dict[str, Callable[[], object]]) -> Comparison:
+    """Run all once to warm up, then in rounds that each begin with another of them."""
+    for run in runs.values():
+        run()
+    made: list[dict[str, Sample]] = []
+    quiet: list[dict[str, Sample]] = []
+    names = list(runs)
+    while len(quiet) < rounds and len(made) < TRIES * rounds:
+        begin = len(made) % len(names)
+        samples = {name: measured(runs[name]) for name in names[begin:] + names[:begin]}
+        made.append(samples)
+        if all((s.others or 0.0) <= QUIET * s.wall for s in samples.values()):
+            quiet.append(samples)
+    counted = quiet if len(quiet) >= LEAST_QUIET else made
+    by_name = {name: [samples[name] for samples in counted] for name in names}
+    return Comparison(by_name, len(made), len(quiet))
+
+
+def measured(run: Callable[[], object]) -> Sample:
+    """Run once and say what it took."""
+    machine, cpu, wall = _machine_seconds(), _own_seconds(), time.perf_counter()
+    run()
+    wall, cpu = time.perf_counter() - wall, _own_seconds() - cpu
+    after = _machine_seconds()
+    others = None if machine is None or after is None else max(0.0, after - machine - cpu)
+    return Sample(wall, cpu, others)
+
+
+def _own_seconds() -> float:
+    usage = os.times()
+    return usage.user + usage.system + usage.children_user + usage.children_system
+
+
+def _machine_seconds() -> float | None:
+    # Linux only: all the time that was not idle; "steal" is what other virtual machines took.
+    try:
+        line = Path("/proc/stat").read_text().splitlines()[0]
+    except OSError:
+        return None
+    user, nice, system, _idle, _waiting, irq, soft_irq, steal = map(int, line.split()[1:9])
+    ticks = user + nice + system + irq + soft_irq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
