@@ -45,9 +45,12 @@ def _flash_times(path: Path) -> np.ndarray:
 def _beep_times(path: Path) -> np.ndarray:
     clip = read_audio(path)
     window = clip.sample_rate // 200
-    loud = np.abs(clip.samples[0])
-    peak = loud[: len(loud) // window * window].reshape(-1, window).max(1) > 0.2
-    return np.flatnonzero(peak & ~np.r_[False, peak[:-1]]) * window / clip.sample_rate
+    loud = np.abs(clip.samples[0]) > 0.2
+    heard = loud[: len(loud) // window * window].reshape(-1, window)
+    begins = heard.any(1) & ~np.r_[False, heard.any(1)[:-1]]
+    # To the sample: a window's rounding would count against the one frame that is allowed.
+    firsts = np.flatnonzero(begins) * window + heard[begins].argmax(1)
+    return firsts / clip.sample_rate
 
 
 def _check(path: Path) -> None:
