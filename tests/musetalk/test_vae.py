@@ -133,3 +133,14 @@ def test_the_pass_can_be_stopped_between_blocks(fill_randomly):
         network.encode_moments(torch.zeros(1, 3, 16, 16))
     network.between_blocks = None
     assert network.decode(torch.zeros(1, 4, 2, 2)).shape == (1, 3, 16, 16)
+
+
+def test_a_processor_decodes_face_by_face(fill_randomly, noise):
+    network = fill_randomly(AutoencoderKL(SMALL))
+    values = noise(3, 4, 2, 2, dtype=torch.float32)
+    checks: list[int] = []
+    network.between_blocks = lambda: checks.append(1)
+    alone = torch.cat([network.decode(one) for one in values.split(1)])
+    one_by_one = len(checks)
+    assert torch.equal(network.decode(values), alone)
+    assert len(checks) == 2 * one_by_one
