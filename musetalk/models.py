@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -37,7 +37,12 @@ def dtype_of(role: Role, dtype: torch.dtype) -> torch.dtype:
 
 
 class ModelSource(Protocol):
-    """Gives the networks one by one, each when its stage begins."""
+    """Gives the networks one by one, each when its stage begins.
+
+    between_tensors: called while a file is read when set; it may raise to stop.
+    """
+
+    between_tensors: Callable[[], None] | None
 
     def has(self, role: Role) -> bool:
         """Say whether the network can be loaded.
@@ -64,6 +69,7 @@ class ModelFiles:
 
     def __init__(self, found: FoundFiles) -> None:
         self._found = found
+        self.between_tensors: Callable[[], None] | None = None
 
     def has(self, role: Role) -> bool:
         """Say whether the network's file was found."""
@@ -81,7 +87,8 @@ class ModelFiles:
 
     def load(self, role: Role, dtype: torch.dtype) -> Any:
         """Return the network, read from its file. Raises CheckpointError."""
-        network = load_network(role, self._found.files[role].path, dtype=dtype)
+        path = self._found.files[role].path
+        network = load_network(role, path, dtype=dtype, between_tensors=self.between_tensors)
         if isinstance(network, UNet):
             network.fold_time_path()
         return network
@@ -102,6 +109,7 @@ class MuseTalkModels:
     rtmpose: RTMPose | None = None
     taesd: TAESDDecoder | None = None
     identities: str = ""
+    between_tensors: Callable[[], None] | None = field(default=None, repr=False)
 
     def has(self, role: Role) -> bool:
         """Say whether the network was given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -34,13 +35,20 @@ def empty_network(role: Role) -> nn.Module:
         return NETWORKS[role]()
 
 
-def load_network(role: Role, path: Path, *, dtype: torch.dtype | None = None) -> nn.Module:
+def load_network(
+    role: Role,
+    path: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    between_tensors: Callable[[], None] | None = None,
+) -> nn.Module:
     """Return the network with the file's weights on the CPU, ready for inference.
 
     Weights of mapped files are read from the disk when they are first used or moved.
     dtype: of the weights; None keeps the file's.
+    between_tensors: called while they are converted, if given; it may raise to stop.
     Raises CheckpointError, one sentence naming the file, when it does not fit.
     """
     network = empty_network(role)
-    load_checkpoint(network, role, path, dtype=dtype)
+    load_checkpoint(network, role, path, dtype=dtype, between_tensors=between_tensors)
     return network

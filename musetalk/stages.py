@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,7 +14,7 @@ from torch import nn
 
 from .checkpoints import Role
 from .convolution import set_tiled
-from .models import ModelSession, dtype_of
+from .models import ModelSession, ModelSource, dtype_of
 from .residency import (
     STAGE_ROLES,
     Ladder,
@@ -98,6 +98,14 @@ class StageRunner:
             # Outside of the handler: the exception holds on to everything that was computed.
             placement = self.ladder.step_down(stage, placement, reason)
 
+    @contextmanager
+    def _stoppable(self, source: ModelSource) -> Iterator[None]:
+        source.between_tensors = self.work.check
+        try:
+            yield
+        finally:
+            source.between_tensors = None
+
     def _attempt(
         self,
         stage: Stage,
@@ -107,7 +115,8 @@ class StageRunner:
         frame_size: tuple[int, int],
         last_use: Sequence[Role],
     ) -> Result:
-        networks = self.worker.run(lambda: self._loaded(roles, placement), inference=False)
+        with self._stoppable(self._session.source):
+            networks = self.worker.run(lambda: self._loaded(roles, placement), inference=False)
         activations = self._plan(stage, placement, frame_size).activations
         modules = list(networks.values())
         try:

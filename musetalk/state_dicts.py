@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -30,10 +30,16 @@ _TRAINING_HEADS = re.compile(r"conv_out(16|32)\.")
 
 
 def load_checkpoint(
-    module: nn.Module, role: Role, path: Path, *, dtype: torch.dtype | None = None
+    module: nn.Module,
+    role: Role,
+    path: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    between_tensors: Callable[[], None] | None = None,
 ) -> None:
     """Fill ``module``, built on the meta device, with the file's weights; see ``load_into``."""
-    load_into(module, native_keys(role, read_state_dict(path)), source=path, dtype=dtype)
+    state = native_keys(role, read_state_dict(path))
+    load_into(module, state, source=path, dtype=dtype, between_tensors=between_tensors)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -61,6 +67,7 @@ def load_into(
     *,
     source: Path,
     dtype: torch.dtype | None = None,
+    between_tensors: Callable[[], None] | None = None,
 ) -> None:
     """Fill a module built on the meta device with ``state``, by assignment, for inference.
 
@@ -68,6 +75,7 @@ def load_into(
         may the face parser's training heads.
     source: the file, for messages.
     dtype: of the floating weights; None keeps the file's.
+    between_tensors: called while they are converted, if given; it may raise to stop.
     Raises CheckpointError naming the file and the first keys that do not fit.
     """
     wanted = module.state_dict()
@@ -86,6 +94,8 @@ def load_into(
         )
     if dtype is not None:
         for key, tensor in fitted.items():
+            if between_tensors:
+                between_tensors()
             fitted[key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
     module.load_state_dict(fitted, strict=True, assign=True)
     module.eval().requires_grad_(False)
