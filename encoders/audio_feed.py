@@ -6,7 +6,6 @@ import math
 from fractions import Fraction
 from typing import Protocol
 
-import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
@@ -14,6 +13,7 @@ from av.container import OutputContainer
 from ..errors import EncodeError
 from .audio_codecs import AUDIO_CODECS, default_bitrate, encoded_rate, layout_for
 from .resampling import AUDIO_BLOCK, SampleQueue, converted
+from .sample_arrays import frame_of
 from .sound import AudioTrack
 
 
@@ -86,8 +86,8 @@ class AudioFeed:
         block = self._queue.take(most)
         if block is None:
             return False
-        frame = _frame(block, self._format, self._layout)
-        frame.sample_rate = self._rate
+        samples = _scaled(block, self._format)
+        frame = frame_of(samples, form=self._format, layout=self._layout, rate=self._rate)
         frame.pts = position
         frame.time_base = Fraction(1, self._rate)
         self._container.mux(self._stream.encode(frame))
@@ -109,15 +109,10 @@ def _add_stream(
 _INTEGER_SCALE = {"s16": (32768.0, np.int16, 0), "s32": (8388608.0, np.int32, 8)}
 
 
-def _frame(block: np.ndarray, sample_format: str, layout: str) -> av.AudioFrame:
-    planar = sample_format.endswith("p")
+def _scaled(block: np.ndarray, sample_format: str) -> np.ndarray:
     kind = sample_format.rstrip("p")
-    if kind in _INTEGER_SCALE:
-        scale, dtype, shift = _INTEGER_SCALE[kind]
-        scaled = np.rint(block.astype(np.float64) * scale)
-        block = np.clip(scaled, -scale, scale - 1).astype(np.int32) << shift
-        block = block.astype(dtype)
-    packed = block if planar else block.T.reshape(1, -1)
-    return av.AudioFrame.from_ndarray(
-        np.ascontiguousarray(packed), format=sample_format, layout=layout
-    )
+    if kind not in _INTEGER_SCALE:
+        return block
+    scale, dtype, shift = _INTEGER_SCALE[kind]
+    scaled = np.rint(block.astype(np.float64) * scale)
+    return (np.clip(scaled, -scale, scale - 1).astype(np.int32) << shift).astype(dtype)

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import EncodeError
 from ..media import AudioClip
 from .audio_codecs import LAYOUTS
+from .sample_arrays import frame_of, samples_of
 from .sound import AudioTrack
 
 AUDIO_BLOCK = 1 << 14  # samples handed over at a time
@@ -62,19 +63,16 @@ def _resampled(track: AudioTrack, rate: int, channels: int) -> Iterator[np.ndarr
     layout = LAYOUTS[track.channels]
     taken = given = 0
     for block in track.blocks:
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(block), format="fltp", layout=layout
-        )
-        frame.sample_rate = track.sample_rate
+        frame = frame_of(block, form="fltp", layout=layout, rate=track.sample_rate)
         frame.pts = taken
         frame.time_base = Fraction(1, track.sample_rate)
         taken += block.shape[1]
         for out in resampler.resample(frame):
             given += out.samples
-            yield out.to_ndarray()
+            yield samples_of(out)
     wanted = round(Fraction(taken * rate, track.sample_rate))
     for out in resampler.resample(None) if taken else []:
-        tail = out.to_ndarray()[:, : max(0, wanted - given)]
+        tail = samples_of(out)[:, : max(0, wanted - given)]
         given += tail.shape[1]
         if tail.shape[1]:
             yield tail

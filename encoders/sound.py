@@ -17,6 +17,7 @@ from av.error import FFmpegError
 from ..errors import MediaError
 from ..media import AudioClip
 from .audio_codecs import LAYOUTS
+from .sample_arrays import frame_of, samples_of
 from .sources import MAX_CHANNELS, SAMPLE_RATES, checked_input, open_media, unreadable
 
 logger = logging.getLogger("avatarvideo.encoders.sound")
@@ -245,16 +246,18 @@ class _Adapter:
 
     def __call__(self, frame: av.AudioFrame) -> list[np.ndarray] | None:
         """Return a frame's samples as float32 (channels, n); None when they make no sense."""
+        try:
+            return self._adapted(frame)
+        except (FFmpegError, ValueError):
+            return None
+
+    def _adapted(self, frame: av.AudioFrame) -> list[np.ndarray] | None:
         rate, channels = frame.sample_rate, len(frame.layout.channels)
         if (rate, channels) == (self._rate, self._channels):
             return [_float_block(frame)]
-        # FFmpeg's converter ends the process on some layouts that only damaged files have.
         if rate not in SAMPLE_RATES or not {channels, self._channels} <= LAYOUTS.keys():
             return None
-        plain = av.AudioFrame.from_ndarray(
-            _float_block(frame), format="fltp", layout=LAYOUTS[channels]
-        )
-        plain.sample_rate = rate
+        plain = frame_of(_float_block(frame), form="fltp", layout=LAYOUTS[channels], rate=rate)
         resampler = self._resamplers.get((rate, channels))
         if resampler is None:
             resampler = av.AudioResampler("fltp", LAYOUTS[self._channels], self._rate)
@@ -281,10 +284,7 @@ _FULL_SCALE = {"u1": 128.0, "i2": 32768.0, "i4": 2147483648.0}
 
 
 def _float_block(frame: av.AudioFrame) -> np.ndarray:
-    samples = frame.to_ndarray()
-    channels = len(frame.layout.channels)
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, channels).T
+    samples = samples_of(frame)
     kind = samples.dtype.str[1:]
     if kind in _FULL_SCALE:
         offset = 128 if kind == "u1" else 0

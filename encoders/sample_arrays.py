@@ -1,0 +1,41 @@
+"""Sound frames to arrays and back, also those of eight channels and more.
+
+PyAV counts a frame's planes up to an empty pointer. Behind eight planes or more there is none, and
+what lies there is read as a plane: the process ends. Such frames go through the interleaved form
+of their number format, which has one plane.
+"""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+
+MAX_SAFE_PLANES = 7
+
+
+def samples_of(frame: av.AudioFrame) -> np.ndarray:
+    """Return a frame's samples (channels, n), in the number format they have.
+
+    Raises FFmpegError for channels that FFmpeg itself cannot arrange.
+    """
+    channels = len(frame.layout.channels)
+    if not frame.format.is_planar:
+        return frame.to_ndarray().reshape(-1, channels).T
+    if channels <= MAX_SAFE_PLANES:
+        return frame.to_ndarray()
+    packed = av.AudioResampler(frame.format.packed, frame.layout, frame.sample_rate)
+    parts = [part.to_ndarray().reshape(-1, channels) for part in packed.resample(frame)]
+    return np.concatenate(parts).T
+
+
+def frame_of(samples: np.ndarray, *, form: str, layout: str, rate: int) -> av.AudioFrame:
+    """Return a frame of samples (channels, n). form: FFmpeg's sample format. rate: Hz."""
+    wanted = av.AudioFormat(form)
+    if wanted.is_planar and len(samples) <= MAX_SAFE_PLANES:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), form, layout)
+        frame.sample_rate = rate
+        return frame
+    interleaved = np.ascontiguousarray(samples.T.reshape(1, -1))
+    frame = av.AudioFrame.from_ndarray(interleaved, wanted.packed.name, layout)
+    frame.sample_rate = rate
+    return av.AudioResampler(wanted, layout, rate).resample(frame)[0] if wanted.is_planar else frame
