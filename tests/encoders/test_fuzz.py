@@ -41,6 +41,8 @@ def seeds(
         config = EncodingConfig(quality="fast", codec=codec)
         sound = tone(4000, 16000)
         make_video(folder / f"a.{suffix}", 6, size=(32, 32), audio=sound, config=config)
+    surround = EncodingConfig(quality="fast", audio_codec="aac")
+    make_video(folder / "b.mkv", 2, size=(32, 32), audio=tone(2000, 48000, 8), config=surround)
     for suffix in ("gif", "webp"):
         make_video(folder / f"a.{suffix}", 4, size=(32, 32))
     _remuxed(folder / "a.mp4", folder / "a.ts")
