@@ -1,0 +1,278 @@
+"""Our lip-sync beside diffusers' and transformers' networks, stage by stage and from end to end.
+
+    python benchmarks/lipsync.py                      # a few minutes on two processors
+    python benchmarks/lipsync.py --dtype bf16 --batch 1 2 4 --rounds 7
+    python benchmarks/lipsync.py --device cuda:0 --dtype fp16 --batch 1 4 8 16 --frames 250
+    python benchmarks/lipsync.py --size 1920x1080 --avatar video --only video --json
+
+Both sides have random weights of true size, equal inputs, and a process each; their rounds take
+turns. End to end only the networks differ: preparation, blending and encoder are ours on both
+sides. One more line adds what the authors' script does instead: parsing every frame, PNG files,
+two encodes. --heap says whose freed memory glibc keeps: "both" compares the networks, "ours" our
+command line with a plain process. Speed does not depend on the weights; the errors do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from alternating import Comparison, Sample
+from lipsync_side import Setting, ceiling, serve
+from PIL import Image
+
+from avatarvideo.encoders.ffmpeg import encode_frames
+
+SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Of one frame (or one crop, or 30 s of sound) as the networks were published: GFLOP.
+WORK = {"unet": 177.8, "decode": 622.2, "faces": 800.0, "encode": 545.4, "whisper": 37.0}
+QUIET = 0.15  # processors that others may use in a round that counts
+AVATAR_FRAMES = 50
+SIDES = ("ours", "reference")
+
+
+class Child:
+    """A side in its process; calls are answered one at a time."""
+
+    def __init__(self, setting: Setting) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(setting, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def ask(self, name: str, *arguments: object) -> Any:
+        self._pipe.send((name, arguments))
+        good, answer = self._pipe.recv()
+        if not good:
+            raise SystemExit(f"{name} failed: {answer}")
+        return answer
+
+    def close(self) -> None:
+        self._pipe.send(None)
+        self._process.join()
+
+
+def in_rounds(rounds: int, asked: dict[str, Any]) -> Comparison:
+    """Ask the sides in turns, once to warm up; the first of a round is another one each time."""
+    for ask in asked.values():
+        ask()
+    names, made = list(asked), []
+    for number in range(rounds):
+        first = number % len(names)
+        made.append({name: asked[name]() for name in names[first:] + names[:first]})
+    quiet = sum(all(is_quiet(sample) for sample in samples.values()) for samples in made)
+    return Comparison({name: [s[name] for s in made] for name in names}, rounds, quiet)
+
+
+def is_quiet(sample: Sample) -> bool:
+    return (sample.others or 0.0) <= QUIET * sample.wall
+
+
+def compared(comparison: Comparison) -> dict[str, Any]:
+    """Return the ratio of the reference's time to ours, by the clock and by processor time."""
+    samples = zip(comparison.samples["ours"], comparison.samples["reference"], strict=True)
+    by_processor = statistics.median(theirs.cpu / ours.cpu for ours, theirs in samples)
+    return {
+        "ratio": comparison.ratio("ours", "reference"),
+        "ratio_of_processor_time": round(by_processor, 3),
+        "seconds": {side: round(comparison.wall(side), 4) for side in SIDES},
+        "processor_seconds": {side: round(comparison.cpu(side), 4) for side in SIDES},
+        "contention": comparison.contention(),
+    }
+
+
+def stage(sides: dict[str, Child], name: str, batch: int, rounds: int, limit: float) -> dict:
+    """Compare one stage; limit: GFLOP/s of this machine in our precision."""
+    comparison = in_rounds(
+        rounds,
+        {side: lambda child=child: child.ask("step", name, batch) for side, child in sides.items()},
+    )
+    row = {"stage": name, "batch": batch, **compared(comparison)}
+    count = batch if name in ("unet", "decode", "faces") else 1
+    row["per_second"] = {side: round(count / comparison.wall(side), 3) for side in SIDES}
+    row["of_ceiling"] = round(WORK[name] * count / comparison.wall("ours") / limit, 3)
+    return {**row, "error": error_of(sides, name, batch)}
+
+
+def error_of(sides: dict[str, Child], name: str, batch: int) -> dict[str, float]:
+    """Return how far our output is from the reference's; of pixels, in levels of 255."""
+    ours, theirs = (sides[side].ask("result", name, batch).astype(np.float64) for side in SIDES)
+    difference = np.abs(ours - theirs)
+    return {
+        "largest": float(difference.max()),
+        "mean": float(difference.mean()),
+        "equal": float((difference == 0).mean()),
+    }
+
+
+def video(sides: dict[str, Child], avatar: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Compare whole runs, from the files to the mp4."""
+    speech, frames = str(SAMPLES / "speech.flac"), options.frames
+    answers: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+
+    def ask(side: str) -> Sample:
+        answers[side].append(sides[side].ask("video", str(avatar), speech, frames, options.encoder))
+        return answers[side][-1]["sample"]
+
+    comparison = in_rounds(options.rounds, {side: lambda side=side: ask(side) for side in SIDES})
+    last = {side: answers[side][-1] for side in SIDES}
+    total = last["ours"]["sample"].wall
+    published = sides["reference"].ask("as_published", str(avatar), frames).wall
+    composed = last["reference"]["stages"]["compose and encode"]
+    return {
+        **compared(comparison),
+        "avatar": options.avatar,
+        "size": options.size,
+        "frames": last["ours"]["frames"],
+        "encoder": options.encoder,
+        "batch": last["ours"]["batch"],
+        "per_second": {s: round(last[s]["frames"] / comparison.wall(s), 3) for s in SIDES},
+        "stages": {s: {k: round(v, 3) for k, v in last[s]["stages"].items()} for s in SIDES},
+        "shares": {k: round(v / total, 4) for k, v in last["ours"]["stages"].items()},
+        "as_published_seconds": round(comparison.wall("reference") - composed + published, 3),
+    }
+
+
+def write_avatar(folder: Path, size: str, kind: str) -> Path:
+    """Write the bundled portrait at a size, as a picture or as a clip that sways a little."""
+    width, height = map(int, size.split("x"))
+    portrait = Image.open(SAMPLES / "portrait.png").convert("RGB").resize((height, height))
+    picture = Image.new("RGB", (width, height), portrait.getpixel((2, 2)))
+    picture.paste(portrait, ((width - height) // 2, 0))
+    if kind == "still":
+        picture.save(folder / "avatar.png")
+        return folder / "avatar.png"
+    pixels = np.asarray(picture)
+    sways = (np.roll(pixels, round(6 * np.sin(i / 12)), axis=1) for i in range(AVATAR_FRAMES))
+    encode_frames(sways, folder / "avatar.mp4", frame_rate=Fraction(25))
+    return folder / "avatar.mp4"
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Describe where this runs."""
+    name, flags = platform.processor(), ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = dict(x.split(":", 1) for x in cpuinfo.read_text().splitlines() if ":" in x)
+        fields = {key.strip(): value.strip() for key, value in lines.items()}
+        name, flags = fields.get("model name", name), fields.get("flags", "")
+    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+    return {
+        "processor": name,
+        "instructions": [flag for flag in wanted if flag in flags.split()],
+        "processors": os.cpu_count(),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu",
+        "torch": torch.__version__,
+    }
+
+
+def refuse(reason: str) -> NoReturn:
+    raise SystemExit(reason)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
+    parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of our side")
+    parser.add_argument("--against", choices=("fp32", "same"), default="fp32", help="its precision")
+    parser.add_argument("--batch", type=int, nargs="+", default=[2])
+    parser.add_argument("--rounds", type=int, default=3, help="7 for a figure worth keeping")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--heap", choices=("both", "ours", "neither"), default="both")
+    parser.add_argument("--only", choices=("stages", "video"), help="one half of the work")
+    parser.add_argument("--stages", nargs="+", choices=WORK, default=["unet", "decode", "faces"])
+    parser.add_argument("--avatar", choices=("still", "video"), default="still")
+    parser.add_argument("--size", default="512x512")
+    parser.add_argument("--frames", type=int, default=2, help="of the video, at 25 a second")
+    parser.add_argument("--encoder", choices=("high", "medium", "low", "fast"), default="medium")
+    options = parser.parse_args()
+    if options.device != "cpu" and not torch.cuda.is_available():
+        refuse(f"Expected the device {options.device}, but torch finds no GPU.")
+    return options
+
+
+def main() -> int:
+    """Compare and print."""
+    options = arguments()
+    ours = DTYPES[options.dtype]
+    theirs = ours if options.against == "same" else torch.float32
+    torch.set_num_threads(options.threads)
+    with torch.inference_mode():
+        limit = ceiling(ours, options.device)
+    report: dict[str, Any] = {
+        "machine": machine(options.device),
+        "settings": {key: value for key, value in vars(options).items() if key != "json"},
+        "ceiling_gflops": round(limit, 1),
+    }
+    say = (lambda _: None) if options.json else (lambda text: print(text, flush=True))
+    say(f"{report['machine']}\nceiling {limit:.0f} GFLOP/s in {options.dtype}")
+    place = (options.device, options.threads)
+    sides = {
+        "ours": Child(Setting("ours", place[0], ours, place[1], options.heap != "neither")),
+        "reference": Child(
+            Setting("reference", place[0], theirs, place[1], options.heap == "both")
+        ),
+    }
+    if options.only != "video":
+        report["stages"] = []
+        for batch in options.batch:
+            for name in options.stages:
+                row = stage(sides, name, batch, options.rounds, limit)
+                report["stages"].append(row)
+                say(stage_line(row))
+    if options.only != "stages":
+        with tempfile.TemporaryDirectory() as folder:
+            avatar = write_avatar(Path(folder), options.size, options.avatar)
+            report["video"] = video(sides, avatar, options)
+        say(video_lines(report["video"]))
+    report["peak_bytes"] = {side: child.ask("peaks") for side, child in sides.items()}
+    say(f"peak memory, bytes: {report['peak_bytes']}")
+    for child in sides.values():
+        child.close()
+    if options.json:
+        print(json.dumps(report, indent=2))
+    return 0
+
+
+def stage_line(row: dict[str, Any]) -> str:
+    ratio, error = row["ratio"], row["error"]
+    busy = " (the machine was busy)" if row["contention"]["contended"] else ""
+    return (
+        f"{row['stage']:8} batch {row['batch']:2}: {row['per_second']['ours']:.3f} a second, "
+        f"{ratio['median']:.2f} x the reference ({ratio['least']:.2f} to {ratio['most']:.2f}), by "
+        f"processor time {row['ratio_of_processor_time']:.2f}; {row['of_ceiling']:.0%} of the "
+        f"ceiling{busy}; error at most {error['largest']:.2e}, {error['equal']:.4%} equal"
+    )
+
+
+def video_lines(row: dict[str, Any]) -> str:
+    ratio = row["ratio"]
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in row["shares"].items())
+    slow = row["as_published_seconds"] / row["seconds"]["ours"]
+    return (
+        f"{row['frames']} frames from {row['avatar']} to mp4, {row['size']}, encoder "
+        f"{row['encoder']}: {row['per_second']['ours']:.3f} frames/s, {ratio['median']:.2f} x the "
+        f"reference's networks ({ratio['least']:.2f} to {ratio['most']:.2f}), by processor time "
+        f"{row['ratio_of_processor_time']:.2f}\n"
+        f"  {slow:.2f} x the reference as its authors run it\n  our time: {shares}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""One side of ``lipsync.py`` in a process of its own: its networks, its allocator, its peak."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from alternating import Sample, measured
+from reference_networks import Networks, Side
+
+from avatarvideo.commands.own_process import keep_heap
+from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.host import StandaloneHost
+from avatarvideo.inputs import load_avatar, load_speech
+from avatarvideo.musetalk import engine
+from avatarvideo.musetalk.convolution import Conv3x3, set_tiled
+from avatarvideo.musetalk.face.bisenet import parse_face
+from avatarvideo.musetalk.face.blend import MaskSettings, cut_square, face_mask, replaced_region
+from avatarvideo.musetalk.face.crop import FaceBox
+from avatarvideo.musetalk.generation import FaceGenerator, masked_and_whole
+from avatarvideo.musetalk.interfaces import LipSyncConfig
+from avatarvideo.musetalk.residency import Placement, tiles_convolutions
+from avatarvideo.musetalk.vae import SCALING_FACTOR, to_pixels
+from avatarvideo.system_memory import peak_memory
+
+UPSTREAM_CRFS = (18, 23)  # of the authors' two encodes
+
+
+class Setting(NamedTuple):
+    """What one side computes with. keeps_heap: glibc keeps freed memory."""
+
+    side: Side
+    device: str
+    dtype: torch.dtype
+    threads: int
+    keeps_heap: bool
+
+
+def serve(setting: Setting, pipe: Connection) -> None:
+    """Answer (method, arguments) until None comes: runs in the child."""
+    if setting.keeps_heap:
+        keep_heap()
+    torch.set_num_threads(setting.threads)
+    worker = Computing(setting)
+    with torch.inference_mode():
+        while (call := pipe.recv()) is not None:
+            name, arguments = call
+            try:
+                pipe.send((True, getattr(worker, name)(*arguments)))
+            except (RuntimeError, ValueError, OSError) as error:
+                pipe.send((False, f"{type(error).__name__}: {error}"))
+
+
+class Computing:
+    """The steps of one side. Inputs are the same on both: drawn from the same seeds."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._source = Networks(setting.side)
+
+    def network(self, role: Any) -> Any:
+        """Return a network on its device, prepared as a run prepares it."""
+        setting = self._setting
+        small = role not in ("unet", "vae")
+        dtype = torch.float32 if small else setting.dtype
+        network = self._source.load(role, dtype).to(setting.device)
+        if setting.side == "ours" and not small:
+            if dtype.itemsize == 2:
+                network.to(memory_format=torch.channels_last)
+            tiled = tiles_convolutions(Placement(setting.device, dtype))
+            if tiled != is_tiled(network):  # setting it again would forget what is prepared
+                set_tiled(network, tiled)
+        return network
+
+    def step(self, name: str, batch: int) -> Sample:
+        """Time one stage: "unet", "decode", "faces" (both, to pixels), "encode" or "whisper"."""
+        return measured(self._synchronised(self._task(name, batch)))
+
+    def result(self, name: str, batch: int) -> np.ndarray:
+        """Return what a stage makes, float32."""
+        return self._task(name, batch)().float().cpu().numpy()
+
+    def _task(self, name: str, batch: int) -> Callable[[], Any]:
+        place = {"device": self._setting.device, "dtype": self._setting.dtype}
+        latents, heard = noise(1, batch, 8, 32, 32), noise(2, batch, 50, 384)
+        if name == "faces":
+            generator = FaceGenerator(self.network("unet"), self.network("vae"))
+            return lambda: torch.from_numpy(generator.generate(latents, heard)[0])
+        if name == "unet":
+            unet, inputs = self.network("unet"), (latents.to(**place), heard.to(**place))
+            return lambda: unet(*inputs)
+        if name == "decode":
+            vae, values = self.network("vae"), (latents[:, :4] / SCALING_FACTOR).to(**place)
+            return lambda: to_pixels(vae.decode(values))
+        if name == "encode":
+            vae = self.network("vae")
+            crop = np.random.default_rng(3).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+            images = masked_and_whole(crop).to(**place)
+            return lambda: vae.encode_moments(images)[0]
+        whisper, mel = self.network("whisper"), noise(4, 1, 80, 3000).to(self._setting.device)
+        return lambda: whisper(mel)
+
+    def _synchronised(self, task: Callable[[], Any]) -> Callable[[], None]:
+        def run() -> None:
+            task()
+            if self._setting.device.startswith("cuda"):
+                torch.cuda.synchronize()
+
+        return run
+
+    def video(self, avatar: str, speech: str, frames: int, encoder: str) -> dict[str, Any]:
+        """Make a video of so many frames, from the files to the mp4; say what each stage took.
+
+        encoder: quality of the encode. Networks are there already; the avatar is prepared anew.
+        """
+        for role in ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose"):
+            self.network(role)
+        quality = "high" if self._setting.dtype == torch.float32 else "medium"
+        config = LipSyncConfig(mode="musetalk", quality=quality, duration=frames / 25)
+        with tempfile.TemporaryDirectory() as folder:
+            host = OnDevice(self._setting.device, Path(folder))
+            lips = engine.MuseTalkLipSync(host=host, models=self._source)
+            made: list[Any] = []
+
+            def run() -> None:
+                picture, sound = load_avatar(avatar), load_speech(speech, duration=config.duration)
+                clip = lips.run(picture, sound, config)
+                began = time.perf_counter()
+                encode_frames(
+                    clip.open_frames(),
+                    Path(folder) / "out.mp4",
+                    frame_rate=clip.frame_rate,
+                    config=EncodingConfig(quality=encoder),
+                    audio=clip.clip,
+                )
+                made.extend([clip, time.perf_counter() - began])
+
+            sample = in_thread(run)
+            result, encoding = made
+            stages = {**result.report["seconds"], "compose and encode": encoding}
+            stages["the rest"] = sample.wall - sum(stages.values())
+            return {
+                "sample": sample,
+                "frames": result.frame_count,
+                "dtype": result.report["dtype"],
+                "batch": result.report["batch"],
+                "stages": stages,
+            }
+
+    def as_published(self, avatar: str, frames: int) -> Sample:
+        """Time what the authors' script does to so many frames after their faces are made.
+
+        Parse and blend every frame, write it as PNG, read the PNGs, encode them twice.
+        """
+        frame = load_avatar(Path(avatar)).first_frame()
+        side = min(frame.shape[:2]) // 2
+        x, y = (frame.shape[1] - side) // 2, (frame.shape[0] - side) // 2
+        box = FaceBox(x, y, x + side, y + side)
+        bisenet = self.network("bisenet")
+        face = np.random.default_rng(5).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        with tempfile.TemporaryDirectory() as folder:
+            return measured(
+                lambda: publish(frame, box, bisenet, face, frames=frames, folder=Path(folder))
+            )
+
+    def peaks(self) -> dict[str, int | None]:
+        """Return the most memory taken so far, bytes, of the process and of the GPU."""
+        on_gpu = self._setting.device.startswith("cuda")
+        device = torch.cuda.max_memory_allocated(self._setting.device) if on_gpu else None
+        return {"resident": peak_memory(), "device": device}
+
+
+def publish(
+    frame: np.ndarray, box: FaceBox, bisenet: Any, face: np.ndarray, *, frames: int, folder: Path
+) -> None:
+    """Finish frames as TMElyralab/MuseTalk's script does, with the same libraries."""
+    from fractions import Fraction
+
+    import cv2
+    from PIL import Image
+
+    for number in range(frames):
+        region = replaced_region(parse_face(bisenet, cut_square(frame, box)), MaskSettings())
+        mask = np.zeros(frame.shape[:2], np.uint8)
+        mask[box.area] = face_mask(region, box)
+        body, large = Image.fromarray(frame), Image.fromarray(frame)
+        large.paste(Image.fromarray(face), (box.x0, box.y0))
+        body.paste(large, (0, 0), Image.fromarray(mask))
+        cv2.imwrite(str(folder / f"{number:08d}.png"), np.asarray(body)[:, :, ::-1])
+    pictures = (cv2.imread(str(path))[:, :, ::-1] for path in sorted(folder.glob("*.png")))
+    first, second = folder / "first.mp4", folder / "second.mp4"
+    config = [EncodingConfig(quality="medium", crf=crf) for crf in UPSTREAM_CRFS]
+    shown = map(np.ascontiguousarray, pictures)
+    encode_frames(shown, first, frame_rate=Fraction(25), config=config[0])
+    encode_frames(VideoReader(first).frames(), second, frame_rate=Fraction(25), config=config[1])
+
+
+def is_tiled(network: Any) -> bool:
+    """Say whether the network's convolutions save multiplications."""
+    return any(m.tiled for m in network.modules() if isinstance(m, Conv3x3))
+
+
+class OnDevice(StandaloneHost):
+    """A plain process that computes where it is told to."""
+
+    def __init__(self, device: str, temp_directory: Path) -> None:
+        super().__init__(temp_directory=temp_directory)
+        self._device = device
+
+    def device(self) -> str:
+        return self._device
+
+
+def in_thread(run: Callable[[], None]) -> Sample:
+    """Run outside of the inference mode that belongs to this thread, as an engine's caller does."""
+    kept: list[Any] = []
+
+    def target() -> None:
+        try:
+            kept.append(measured(run))
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            kept.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    if isinstance(kept[0], BaseException):
+        raise RuntimeError(str(kept[0])) from kept[0]
+    return kept[0]
+
+
+def noise(seed: int, *shape: int) -> torch.Tensor:
+    """Return standard normal float32 values, the same on every machine."""
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32))
+
+
+def ceiling(dtype: torch.dtype, device: str) -> float:
+    """Return the best GFLOP/s of a matrix product and of 3 x 3 convolutions here."""
+    from torch.nn import functional
+
+    best = 0.0
+    side = 2048 if device == "cpu" else 8192
+    a, b = (torch.randn(side, side).to(device, dtype) for _ in range(2))
+    work: list[tuple[float, Callable[[], Any]]] = [(2.0 * side**3, lambda: a @ b)]
+    for channels, size in ((512, 64), (256, 128)):
+        maps = torch.randn(1 if device == "cpu" else 8, channels, size, size).to(device, dtype)
+        kernel = torch.randn(channels, channels, 3, 3).to(device, dtype)
+        for form in (torch.contiguous_format, torch.channels_last):
+            x, w = maps.contiguous(memory_format=form), kernel.contiguous(memory_format=form)
+            flops = 18.0 * channels**2 * size**2 * len(maps)
+            work.append((flops, lambda x=x, w=w: functional.conv2d(x, w, padding=1)))
+    for flops, task in work:
+        for _ in range(4):
+            began = time.perf_counter()
+            task()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            best = max(best, flops / (time.perf_counter() - began) / 1e9)
+    return best
