@@ -23,6 +23,8 @@ from .presets import CONTAINERS
 from .sound import AudioTrack
 from .sound_packets import PacketFeed, SoundPackets
 
+MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
+
 
 class StreamTarget:
     """Encodes pictures and sound into a container of FFmpeg's. Raises EncodeError."""
@@ -74,7 +76,7 @@ class StreamTarget:
         frame.pts = tick
         frame.time_base = self._plan.time_base
         with self._explained():
-            self._output.container.mux(self._video.encode(frame))
+            self._output.container.mux(_with_sane_times(self._video.encode(frame)))
             if self.sound is not None:
                 self.sound.advance(tick * self._plan.time_base)
 
@@ -83,7 +85,7 @@ class StreamTarget:
         if self._video is None:
             raise EncodeError("Expected an open writer: use it in a with statement.")
         with self._explained():
-            self._output.container.mux(self._video.encode(None))
+            self._output.container.mux(_with_sane_times(self._video.encode(None)))
             if self.sound is not None:
                 self.sound.finish(sound_end)
             self._video = self.sound = None
@@ -129,6 +131,17 @@ class StreamTarget:
         if plan.spec.tag and plan.container in MOV_FAMILY:
             context.codec_tag = plan.spec.tag
         return stream
+
+
+def _with_sane_times(packets: list[av.Packet]) -> list[av.Packet]:
+    """Return the packets, decoded when they are shown where an encoder says what cannot be."""
+    # Of one or two pictures x265 hands out memory it never wrote as the time of decoding.
+    for packet in packets:
+        if packet.dts is None or packet.pts is None:
+            continue
+        if not 0 <= (packet.pts - packet.dts) * packet.time_base <= MAX_LEAD_SECONDS:
+            packet.dts = packet.pts
+    return packets
 
 
 @contextlib.contextmanager
