@@ -95,18 +95,19 @@ def in_yuv(frames: list[np.ndarray]) -> list[av.VideoFrame]:
 
 
 def x264_alone(frames: list[av.VideoFrame], order: list[int]) -> bytes:
-    """Run libx264 alone; return its first packet and throw the others away."""
+    """Run libx264 alone, its packets thrown away; return the first."""
     context = av.CodecContext.create("libx264", "w")
     context.width, context.height = frames[0].width, frames[0].height
     context.pix_fmt, context.time_base, context.framerate = "yuv420p", 1 / RATE, RATE
     context.thread_type = "AUTO"  # FFmpeg's own choice; PyAV's is slower
     context.options = encoder_options(CODECS["h264"], EncodingConfig())
-    first = b""
+    packets = []
     for pts, index in enumerate(order):
         frames[index].pts, frames[index].time_base = pts, 1 / RATE
-        for packet in context.encode(frames[index]):
-            first = first or bytes(packet)
-    return first or b"".join(map(bytes, context.encode(None)))
+        packets += context.encode(frames[index])
+    packets += context.encode(None)
+    assert len(packets) == len(order)
+    return bytes(packets[0])
 
 
 def ours(frames: list[np.ndarray], order: list[int], path: Path) -> None:
