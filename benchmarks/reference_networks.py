@@ -23,9 +23,9 @@ SEED = 0
 PLANTED = {"bisenet": plant_skin, "s3fd": plant_box, "rtmpose": plant_landmarks}
 
 
-def random_network(role: Role) -> Any:
+def random_network(role: Role, seed: int = SEED) -> Any:
     """Return our network with random float32 weights; the face networks see one planted face."""
-    source = np.random.default_rng(SEED)
+    source = np.random.default_rng(seed)
     network = empty_network(role)
     state = {
         key: random_tensor(key, tuple(tensor.shape), source)
