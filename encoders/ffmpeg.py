@@ -81,19 +81,10 @@ def _alpha_note(frame: np.ndarray, writer: VideoWriter) -> tuple[str, ...]:
 
 
 def _write_all(writer: VideoWriter, frames: Iterable[np.ndarray], on_frame: OnFrame | None) -> None:
-    def write(frame: np.ndarray) -> None:
+    for frame, _held in writer.as_long_as_the_sound(frames):
         (writer.write if frame.dtype == np.uint8 else writer.write_float)(frame)
         if on_frame is not None:
             on_frame(writer.frame_count)
-
-    last = None
-    for frame in frames:
-        if writer.sound_is_over():
-            break
-        write(frame)
-        last = frame
-    while last is not None and writer.sound_goes_on():
-        write(last)
 
 
 def _picture_size(frame: np.ndarray) -> tuple[int, int]:

@@ -100,22 +100,14 @@ def _write_all(
     to_rgb = RgbConverter(*reader.coded_size)
     direct = writer.takes_decoded() and not reader.rotation
 
-    def write(frame: av.VideoFrame, time: Fraction | None) -> None:
+    for (time, frame), held in writer.as_long_as_the_sound(frames):
+        shown = None if held else time
         if direct:
-            writer.write_decoded(frame, time)
+            writer.write_decoded(frame, shown)
         else:
-            writer.write(to_rgb(frame), time)
+            writer.write(to_rgb(frame), shown)
         if on_frame is not None:
             on_frame(writer.frame_count)
-
-    last = None
-    for time, frame in frames:
-        if writer.sound_is_over():
-            break
-        write(frame, time)
-        last = frame
-    while last is not None and writer.sound_goes_on():
-        write(last, None)
 
 
 def replace_audio(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import av
 import numpy as np
@@ -29,6 +30,8 @@ from .video_stream import StreamTarget
 logger = logging.getLogger("avatarvideo.encoders.writer")
 
 WHITE = 255
+
+Picture = TypeVar("Picture")
 
 
 class Target(Protocol):
@@ -179,12 +182,26 @@ class VideoWriter:
         target.add_decoded(frame, self._next_tick(time))
         self.frame_count += 1
 
-    def sound_is_over(self) -> bool:
+    def as_long_as_the_sound(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, bool]]:
+        """Yield (picture, whether it is held), cut or held at the end of the sound by ``length``.
+
+        Each has to be written before the next is asked for.
+        """
+        last = None
+        for picture in pictures:
+            if self._sound_is_over():
+                break
+            yield picture, False
+            last = picture
+        while last is not None and self._sound_goes_on():
+            yield last, True
+
+    def _sound_is_over(self) -> bool:
         """Tell whether the next frame would come after the sound, where that ends the pictures."""
         cuts = self.config.length in ("audio", "shortest") and self.frame_count > 0
         return cuts and self._sound() is not None and not self._sound_reaches_next_frame()
 
-    def sound_goes_on(self) -> bool:
+    def _sound_goes_on(self) -> bool:
         """Tell whether the last frame has to be held, because there is still sound."""
         holds = self.config.length in ("audio", "freeze")
         return holds and self._sound() is not None and self._sound_reaches_next_frame()
