@@ -12,15 +12,31 @@ import pytest
 SCRIPT = Path(__file__).with_name("make_goldens.py")
 
 
-@pytest.fixture(scope="session")
-def golden_script() -> ModuleType:
-    """The script that wrote the goldens: the same networks and pictures again."""
-    spec = importlib.util.spec_from_file_location("make_goldens", SCRIPT)
+def _module_at(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def golden_script() -> ModuleType:
+    """The script that wrote the goldens: the same networks and pictures again."""
+    return _module_at(SCRIPT)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """The small planted networks of the benchmarks."""
+    return _module_at(Path(__file__).resolve().parents[3] / "benchmarks" / "tiny_models.py")
+
+
+@pytest.fixture(scope="session")
+def reference() -> ModuleType:
+    """The independent way to a finished frame."""
+    return _module_at(Path(__file__).parents[1] / "reference_path.py")
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import cv2
 import numpy as np
 import pytest
@@ -31,17 +27,6 @@ BOXES = [
     (90, 5, 115, 150),
     (100, 80, 108, 88),
 ]
-
-
-@pytest.fixture(scope="module")
-def reference() -> ModuleType:
-    path = Path(__file__).parents[1] / "reference_path.py"
-    spec = importlib.util.spec_from_file_location("reference_path", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

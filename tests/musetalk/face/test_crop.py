@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import cv2
 import numpy as np
 import pytest
@@ -13,17 +9,6 @@ import pytest
 from avatarvideo.musetalk.face.crop import FaceBox, cut_face, face_box, fit_to_frame, stretch_face
 
 DETECTED = (10.0, 20.0, 60.0, 90.0)
-
-
-@pytest.fixture(scope="module")
-def reference() -> ModuleType:
-    path = Path(__file__).parents[1] / "reference_path.py"
-    spec = importlib.util.spec_from_file_location("reference_path", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def landmarks(middle: float = 60.0) -> np.ndarray:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,18 +22,7 @@ from avatarvideo.musetalk.face.detect import (
 )
 from avatarvideo.musetalk.face.s3fd import ScoredBox, detect_faces
 
-TINY_MODELS = Path(__file__).resolve().parents[3] / "benchmarks" / "tiny_models.py"
 WHITE, RED = (255, 255, 255), (255, 0, 0)
-
-
-@pytest.fixture(scope="module")
-def tiny() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tiny_models", TINY_MODELS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,19 +14,8 @@ from avatarvideo.musetalk.face.detect import FaceChoice, LandmarkFinder, find_fa
 from avatarvideo.musetalk.face.key_frames import KEY_DISTANCE, FollowedFace, detect_reduced
 from avatarvideo.musetalk.face.s3fd import ScoredBox, detect_faces
 
-TINY_MODELS = Path(__file__).resolve().parents[3] / "benchmarks" / "tiny_models.py"
 FACE = ScoredBox(60, 40, 140, 140, 0.9)
 POINTS = np.array([[70.0, 60], [130, 60], [100, 90], [100, 130]])
-
-
-@pytest.fixture(scope="module")
-def tiny() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tiny_models", TINY_MODELS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
