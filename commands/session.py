@@ -31,10 +31,7 @@ def start_log(_context: click.Context, _parameter: click.Parameter, verbosity: i
     """Show the package's log on stderr: warnings, with 1 what happens, with 2 everything."""
     end_log()
     logger = logging.getLogger("avatarvideo")
-    handler = _ToStderr()
-    # An error is said once, by ``main``.
-    handler.addFilter(lambda record: record.levelno < logging.ERROR)
-    logger.addHandler(handler)
+    logger.addHandler(_ToStderr())
     logger.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
     return verbosity
 
