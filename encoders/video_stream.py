@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 
 import av
@@ -24,15 +26,22 @@ from .sound import AudioTrack
 from .sound_packets import PacketFeed, SoundPackets
 
 MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
+FRAMES_AHEAD = 2  # given to the encoder before the oldest of them is waited for
 
 
 class StreamTarget:
-    """Encodes pictures and sound into a container of FFmpeg's. Raises EncodeError."""
+    """Encodes pictures and sound into a container of FFmpeg's. Raises EncodeError.
+
+    A thread of its own waits for the video encoder, which does not use every processor all the
+    time, while the caller's makes the next picture. Only the caller's touches the container.
+    """
 
     def __init__(self, plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> None:
         self._plan = plan
         self.sound: SoundFeed | None = None
         self._video: VideoStream | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._encoding: deque[tuple[int, Future[list[av.Packet]]]] = deque()
         self._convert = FrameConverter(*plan.size, plan.pixel_format, plan.colors)
         encoded = isinstance(track, AudioTrack)
         codec = audio_codec_for(plan.config.audio_codec, plan.container) if encoded else ""
@@ -73,18 +82,33 @@ class StreamTarget:
         """Encode a frame that already has the plan's format, size and colours."""
         if self._video is None:
             raise EncodeError("Expected an open writer: use it in a with statement.")
-        frame.pts = tick
-        frame.time_base = self._plan.time_base
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-encoder")
+        self._encoding.append((tick, self._thread.submit(self._encode, frame, tick)))
         with self._explained():
-            self._output.container.mux(_with_sane_times(self._video.encode(frame)))
-            if self.sound is not None:
-                self.sound.advance(tick * self._plan.time_base)
+            while len(self._encoding) > FRAMES_AHEAD:
+                self._mux_oldest()
+
+    def _encode(self, frame: av.VideoFrame, tick: int) -> list[av.Packet]:
+        assert self._video is not None
+        frame.pts = tick  # only now: a frame that is held is given more than once
+        frame.time_base = self._plan.time_base
+        return self._video.encode(frame)
+
+    def _mux_oldest(self) -> None:
+        tick, encoded = self._encoding.popleft()
+        self._output.container.mux(_with_sane_times(encoded.result()))
+        if self.sound is not None:
+            self.sound.advance(tick * self._plan.time_base)
 
     def finish(self, sound_end: Fraction | None) -> None:
         """Flush, close, and give the file its name. sound_end: seconds, None for all of it."""
         if self._video is None:
             raise EncodeError("Expected an open writer: use it in a with statement.")
         with self._explained():
+            while self._encoding:
+                self._mux_oldest()
+            self._end_thread()
             self._output.container.mux(_with_sane_times(self._video.encode(None)))
             if self.sound is not None:
                 self.sound.finish(sound_end)
@@ -93,9 +117,16 @@ class StreamTarget:
 
     def abort(self) -> None:
         """Close without flushing and leave nothing."""
+        self._end_thread()
         # Encoder threads end when the last reference to their stream goes, not at close.
         self._video = self.sound = None
         self._output.abort()
+
+    def _end_thread(self) -> None:
+        self._encoding.clear()
+        if self._thread is not None:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+            self._thread = None
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
