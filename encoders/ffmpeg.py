@@ -223,19 +223,18 @@ class FFmpegEncoder(VideoEncoderInterface):
         mix: bool = False,
         section: Section = WHOLE,
     ) -> EncodingResult:
-        count = replace_audio(
+        copied = replace_audio(
             video, audio, output, config, mix=mix, section=section, on_frame=self._on_frame
         )
-        info = probe(output)
         return EncodingResult(
             success=True,
-            output_path=Path(info.path),
-            duration_seconds=info.duration_seconds,
-            frame_count=count,
-            resolution=(info.width, info.height),
-            fps=info.fps,
-            file_size_bytes=info.file_size_bytes,
-            codec=info.video_codec,
+            output_path=copied.path,
+            duration_seconds=float(copied.duration),
+            frame_count=copied.count,
+            resolution=copied.size,
+            fps=float(copied.frame_rate),
+            file_size_bytes=copied.path.stat().st_size,
+            codec=copied.codec,
             processing_seconds=time.perf_counter() - started,
             encoder="copy",
         )

@@ -22,7 +22,7 @@ from .metadata import kept_tags
 from .outputs import checked_output
 from .presets import container_for
 from .reader import VideoReader
-from .remux import copy_pictures
+from .remux import CopiedPictures, copy_pictures
 from .resampling import mixed, track_of
 from .sound import AudioTrack, decode_audio, has_sound
 from .sound_packets import SoundPackets, copyable_sound
@@ -120,8 +120,8 @@ def replace_audio(
     section: Section = WHOLE,
     metadata: dict[str, str] | None = None,
     on_frame: OnFrame | None = None,
-) -> int:
-    """Put other sound under a video whose packets are copied as they are; return their number.
+) -> CopiedPictures:
+    """Put other sound under a video whose packets are copied as they are.
 
     audio: None keeps the sound. mix: add it to the video's own. section: begins at the key frame
     before its start. Raises MediaError and EncodeError.

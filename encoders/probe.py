@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from av.audio.stream import AudioStream
-from av.codec.context import CodecContext
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
@@ -22,7 +20,9 @@ from .metadata import read_tags
 from .sources import checked_input, open_media
 from .streams import (
     TIMED_BY_PACKETS,
+    codec_name,
     count_packets,
+    first_rotation,
     header_duration,
     indexed_frame_count,
     packet_rate,
@@ -129,6 +129,7 @@ def probe(
         times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
         if container.format.name in TIMED_BY_PACKETS:
             rate = packet_rate(container, stream) or rate
+        rotation = first_rotation(container, stream)
     count, exact = indexed, indexed is not None
     if count is None and (exact_count or absolute.stat().st_size <= CHEAP_BYTES):
         with open_media(absolute) as container:
@@ -139,7 +140,6 @@ def probe(
     if measure_loudness:
         measured = [file_loudness(absolute, number) for number in range(len(audio))]
         audio = tuple(replace(a, loudness_lufs=m) for a, m in zip(audio, measured, strict=True))
-    rotation = _rotation(absolute)
     turned = -1 if quarter_turns(rotation) % 2 else 1
     width, height = (fields["coded_width"], fields["coded_height"])[::turned]
     shape = Fraction(fields["coded_width"], fields["coded_height"])
@@ -222,12 +222,6 @@ def _video_fields(container: InputContainer, stream: VideoStream) -> dict[str, A
     }
 
 
-def codec_name(context: CodecContext) -> str:
-    """Return the codec's own name, not that of the library that decodes it: av1, mp3."""
-    # Older releases of PyAV do not hand it out; for all but a few codecs both are the same.
-    return getattr(context.codec, "canonical_name", context.name)
-
-
 def _tag(names: dict[int, str], number: int) -> str | None:
     return None if number == UNSPECIFIED else names.get(int(number), str(int(number)))
 
@@ -255,17 +249,6 @@ def _audio_info(stream: AudioStream, video: VideoStream) -> AudioInfo:
 
 def _seconds(ticks: int | None, time_base: Fraction | None) -> Fraction | None:
     return None if ticks is None or time_base is None else ticks * time_base
-
-
-def _rotation(path: Path) -> int:
-    # Written in the stream's side data, which is handed out with the first decoded frame only.
-    with open_media(path) as container:
-        stream = picture_stream(container, path.name)
-        try:
-            frame = next(container.decode(stream), None)
-        except (FFmpegError, OSError, ValueError):
-            return 0
-        return round(frame.rotation) % 360 if frame is not None else 0
 
 
 def table(info: VideoInfo) -> str:

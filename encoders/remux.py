@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from av.video.stream import VideoStream
 from ..errors import EncodeError
 from .audio_codecs import audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, SoundFeed
+from .color import quarter_turns
 from .interfaces import EncodingConfig
 from .outputs import MOV_FAMILY, OutputFile, timescales_for
 from .presets import CODECS, CONTAINERS, container_for
 from .sound import AudioTrack
 from .sound_packets import PacketFeed, SoundPackets
-from .streams import picture_stream
+from .streams import codec_name, first_rotation, picture_stream, stream_rate
 from .timing import Section
 
 KEPT_STREAM_TAGS = (
@@ -29,6 +31,18 @@ KEPT_STREAM_TAGS = (
 )  # without the first, transparency is not looked for
 
 OnPacket = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class CopiedPictures:
+    """What was copied to ``path``. size: width and height as shown; duration: seconds."""
+
+    path: Path
+    count: int
+    size: tuple[int, int]
+    codec: str
+    frame_rate: Fraction
+    duration: Fraction
 
 
 def _unseen(count: int) -> None:
@@ -44,8 +58,8 @@ def copy_pictures(
     section: Section,
     metadata: dict[str, str],
     on_packet: OnPacket | None = None,
-) -> int:
-    """Write the pictures' packets and the sound to ``output``; return the number of packets.
+) -> CopiedPictures:
+    """Write the pictures' packets and the sound to ``output``.
 
     on_packet: called with their number so far; what it raises ends the copy and leaves no file.
     """
@@ -71,7 +85,7 @@ def copy_pictures(
     try:
         copied = _copied_stream(file.container, stream)
         feed = _feed(file.container, sound, codec, config)
-        count = _copy(
+        count, duration = _copy(
             pictures, stream, copied, file.container, feed, config, section, on_packet or _unseen
         )
         file.finish()
@@ -82,7 +96,18 @@ def copy_pictures(
     except BaseException:
         file.abort()
         raise
-    return count
+    context = stream.codec_context
+    width, height = context.width, context.height
+    if quarter_turns(first_rotation(pictures, stream)) % 2:
+        width, height = height, width
+    return CopiedPictures(
+        path=output,
+        count=count,
+        size=(width, height),
+        codec=codec_name(context),
+        frame_rate=stream_rate(stream),
+        duration=duration,
+    )
 
 
 def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStream:
@@ -128,7 +153,7 @@ def _copy(
     config: EncodingConfig,
     section: Section,
     on_packet: OnPacket,
-) -> int:
+) -> tuple[int, Fraction]:
     base = stream.time_base or Fraction(1, av.time_base)
     begin = stream.start_time or 0
     if section.start:
@@ -166,8 +191,8 @@ def _copy(
             feed.advance(decoded_at * base)
     if not count:
         raise EncodeError("Expected a video with at least one frame, found none.")
+    shown_until = newest * base + step
     if feed is not None:
-        shown_until = newest * base + step
         cuts = config.length in ("video", "shortest") and feed.reaches(shown_until + step)
         feed.finish(shown_until if cuts else None)
-    return count
+    return count, shown_until

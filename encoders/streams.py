@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
@@ -71,6 +72,12 @@ def decoded_frames(
         failures += 1
     if failures and decoded:
         logger.warning("%s: %d damaged frames were left out", path.name, failures)
+
+
+def codec_name(context: CodecContext) -> str:
+    """Return the codec's own name, not that of the library that decodes it: av1, mp3."""
+    # Older releases of PyAV do not hand it out; for all but a few codecs both are the same.
+    return getattr(context.codec, "canonical_name", context.name)
 
 
 def stream_rate(stream: VideoStream) -> Fraction:
@@ -152,6 +159,21 @@ def packet_times(
 
 # Their headers state no rate, only each picture how long it stays.
 TIMED_BY_PACKETS = ("gif", "apng")
+
+
+def first_rotation(container: InputContainer, stream: VideoStream) -> int:
+    """Return the degrees anticlockwise, 0 to 359, that bring the first picture upright.
+
+    They are in the stream's side data, which comes with a decoded picture only, so the file is
+    read from its beginning again. 0 where nothing can be decoded.
+    """
+    try:
+        with contextlib.suppress(FFmpegError, OSError):  # not every file can be
+            container.seek(0)
+        frame = next(container.decode(stream), None)
+    except (FFmpegError, OSError, ValueError):
+        return 0
+    return round(frame.rotation) % 360 if frame is not None else 0
 
 
 def packet_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:

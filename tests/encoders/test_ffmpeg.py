@@ -11,6 +11,7 @@ import pytest
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader, read_audio
 from avatarvideo.errors import Cancelled
 from avatarvideo.media import AudioClip
@@ -78,6 +79,12 @@ def test_new_sound_leaves_the_pictures_bytes_alone(
     result = FFmpegEncoder().add_audio(source, sound, tmp_path / f"out{suffix}")
 
     assert result.success, result.error
+    info = probe(tmp_path / f"out{suffix}")
+    assert result.output_path == Path(info.path)
+    assert (result.resolution, result.fps) == ((info.width, info.height), info.fps)
+    assert (result.codec, result.frame_count) == (info.video_codec, info.frame_count)
+    assert abs(result.duration_seconds - info.duration_seconds) < 0.002
+    assert result.file_size_bytes == info.file_size_bytes
     assert _packet_hashes(tmp_path / f"out{suffix}") == _packet_hashes(source)
     assert read_audio(tmp_path / f"out{suffix}").samples.shape == (1, 19200)
     metadata = FFmpegEncoder().get_video_info(tmp_path / f"out{suffix}")["metadata"]

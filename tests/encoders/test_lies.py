@@ -330,8 +330,9 @@ def test_rotation_is_applied_and_said(
     assert info.rotation == reader.rotation == turns * 90
     assert (info.height, info.width) == (reader.height, reader.width) == turned.shape[:2]
     assert np.array_equal(next(reader.frames()), turned)
-    result = FFmpegEncoder().encode(path, tmp_path / "out.mp4", FAST)
-    assert result.resolution == (reader.width, reader.height)
+    for config in (FAST, EncodingConfig(codec="copy")):
+        result = FFmpegEncoder().encode(path, tmp_path / "out.mp4", config)
+        assert result.resolution == (reader.width, reader.height)
 
 
 def test_sound_is_no_video(tmp_path: Path) -> None:
