@@ -244,8 +244,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             if spoken is not None:
                 return "musetalk", why_not, _location_of(spoken), _made_of(spoken)
         with job.timed("locate"):
-            location = _locate(job)
-        self._host.check_cancelled()
+            location = _locate(job, self._host.check_cancelled)
         if wanted == "static":
             return "static", "a still picture was asked for", location, _static(job)
         reason = f"{why_not}; {location.reason}"
@@ -339,10 +338,10 @@ def _made_of(spoken: Spoken) -> Made:
     )
 
 
-def _locate(job: Job) -> FaceLocation:
+def _locate(job: Job, check: Callable[[], None]) -> FaceLocation:
     frame = job.avatar.first_frame()
     corners = job.avatar.corners or job.options.mouth
-    location = locate_face(frame, face_index=job.avatar.face_index, corners=corners)
+    location = locate_face(frame, face_index=job.avatar.face_index, corners=corners, check=check)
     if location.lips is None and corners is None and job.mask is not None and job.mask.any():
         return locate_face(frame, corners=_corners_of(job.mask))
     return location

@@ -79,8 +79,8 @@ class LoadAvatar:
         check = host.check_cancelled
         loaded = load_avatar(path, corners=corners, face_index=face_index, check=check)
         frame = loaded.first_frame()
-        check()
-        location = locate_face(frame, face_index=face_index, corners=loaded.corners)
+        corners = loaded.corners
+        location = locate_face(frame, face_index=face_index, corners=corners, check=check)
         lips = [list(location.lips.corners)] if location.lips is not None else []
         result = (loaded, one_image(frame), one_image(draw_overlay(frame, location)))
         return {"ui": {"avatar_lips": lips, "text": [location.reason]}, "result": result}

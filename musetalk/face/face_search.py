@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -24,17 +24,29 @@ FACE_LIKENESS = 0.40  # above it a place is called a face although its lips are 
 SAME_FACE = 0.7  # e between two candidates for one face
 
 
-def find_face(frame: np.ndarray, face_index: int, *, near: Box | None = None) -> FaceLocation:
+def find_face(
+    frame: np.ndarray,
+    face_index: int,
+    *,
+    near: Box | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> FaceLocation:
     """Return the face asked for in a uint8 RGB picture; lips are None where they are not clear.
 
     face_index: by size, 0 is the largest. near: take the face closest to this box instead.
+    check: called before each step of the search; what it raises ends it.
     """
+    check()
     meshes = mediapipe_mesh.find_faces(frame)
     if face_index < len(meshes):
         return meshes[face_index]
     judged: list[JudgedLips] = []
-    for candidates in _candidates(frame):
-        judged += [judge_lips(frame, face) for face in candidates if _is_new(face, judged)]
+    for candidates in _candidates(frame, check):
+        known = list(judged)
+        for face in candidates:
+            if _is_new(face, known):
+                check()
+                judged.append(judge_lips(frame, face))
         clear = [one for one in judged if one.confidence >= ACCEPT]
         if face_index < len(clear):
             return _answer(_chosen(clear, face_index, near))
@@ -53,7 +65,7 @@ def judge_square(frame: np.ndarray, box: Box) -> FaceLocation:
     return FaceLocation(box, None, judged.confidence, "none", reason)
 
 
-def _candidates(frame: np.ndarray) -> Iterator[list[FaceFrame]]:
+def _candidates(frame: np.ndarray, check: Callable[[], None]) -> Iterator[list[FaceFrame]]:
     """Yield the cascade's faces, then, if they are not enough, those of our own search."""
     reduced, scale = _reduced(frame)
     grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
@@ -61,6 +73,7 @@ def _candidates(frame: np.ndarray) -> Iterator[list[FaceFrame]]:
     yield [refined_frame(frame, rough_frame(box)) for box in boxes[:MOST_BOXES]]
     scored = []
     for proposal in propose_faces(grey, most=MOST_PROPOSALS):
+        check()
         face = refined_frame(frame, proposal.frame.scaled(1 / scale))
         worth = quick_score(frame, face) + LIKENESS_WORTH * face_likeness(frame, face)
         scored.append((worth, face))

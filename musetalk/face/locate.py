@@ -7,6 +7,7 @@ The user's own points come first, then an installed mediapipe with models, then 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -32,11 +33,13 @@ def locate_face(
     face_index: int = 0,
     corners: LipCorners | None = None,
     box: Box | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> FaceLocation:
     """Return face box and lips of one person in a picture.
 
     frame: uint8 RGB (H, W, 3). face_index: by size, 0 is the largest face.
     corners: lip corners known to the user; box: a face box known to the user; both in pixels.
+    check: called before each step of a search; what it raises ends it.
     Raises MediaError for another kind of picture, and for corners or a box outside of it.
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
@@ -44,14 +47,14 @@ def locate_face(
     if corners is not None:
         location = locate_by_corners(frame, corners)
     elif box is not None:
-        location = _inside(frame, box)
+        location = _inside(frame, box, check)
     else:
-        location = find_face(frame, face_index)
+        location = find_face(frame, face_index, check=check)
     log.info("face: %s: %s", location.method, location.reason)
     return location
 
 
-def _inside(frame: np.ndarray, box: Box) -> FaceLocation:
+def _inside(frame: np.ndarray, box: Box, check: Callable[[], None]) -> FaceLocation:
     """Locate the face inside the user's box."""
     height, width = frame.shape[:2]
     seen = box.clamped(width, height)
@@ -63,7 +66,7 @@ def _inside(frame: np.ndarray, box: Box) -> FaceLocation:
     margin = BOX_MARGIN * max(seen.width, seen.height)
     wide = Box(seen.x0 - margin, seen.y0 - margin, seen.x1 + margin, seen.y1 + margin)
     x0, y0, x1, y1 = (round(edge) for edge in wide.clamped(width, height))
-    found = find_face(np.ascontiguousarray(frame[y0:y1, x0:x1]), 0)
+    found = find_face(np.ascontiguousarray(frame[y0:y1, x0:x1]), 0, check=check)
     if found.lips is not None:
         return _shifted(found, x0, y0)
     return judge_square(frame, seen)

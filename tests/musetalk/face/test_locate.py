@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import math
 import os
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from avatarvideo.errors import MediaError
+from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import FaceLocation, LipCorners
 from avatarvideo.musetalk.face.locate import draw_overlay, locate_face
 from avatarvideo.musetalk.fallback.puppet import Puppet
@@ -63,6 +65,28 @@ def test_painted_portrait_is_located_right(real_data: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("_search")
+@pytest.mark.usefixtures("_search")
+def test_a_search_ends_where_its_check_says() -> None:
+    portrait = read_rgb(SAMPLES / "portrait.png")
+
+    def asked_until(last: float) -> int:
+        asked = 0
+
+        def check() -> None:
+            nonlocal asked
+            asked += 1
+            if asked == last:
+                raise Cancelled("enough")
+
+        with contextlib.nullcontext() if last == math.inf else pytest.raises(Cancelled):
+            locate_face(portrait, check=check)
+        return asked
+
+    steps = asked_until(math.inf)
+    assert steps > 1
+    assert [asked_until(last) for last in range(1, steps + 1)] == list(range(1, steps + 1))
+
+
 def test_bundled_portrait_is_located_right() -> None:
     location = locate_face(read_rgb(SAMPLES / "portrait.png"))
     assert location.lips is not None, location.reason
