@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,29 @@ STAGES: dict[str, Callable[[RunProgress], bool]] = {
     "lip-sync": lambda at: at.node_id == "3",
     "encoding": lambda at: at.node_id == "4" and at.part > 0,
 }
+# Of the bar of a lip-sync with MuseTalk: loading the first networks, the others, making faces.
+SPEAKING: dict[str, Callable[[RunProgress], bool]] = {
+    "loading": lambda at: at.node_id == "3",
+    "preparing": lambda at: at.node_id == "3" and at.part > 0,
+    "faces": lambda at: at.node_id == "3" and at.part > 0.3,
+}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def random_files(host: Any) -> Iterator[None]:
+    """Model files of true size with random weights, where the server looks for them."""
+    folder = host.base / "models" / "musetalk"
+    script = ROOT / "benchmarks" / "make_random_checkpoints.py"
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True)
+    yield
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
 def long_talk(host: Any, talking: Any) -> Callable[[str], dict[str, Any]]:
     """``long_talk(prefix)``: a video avatar and speech that keep every stage at work."""
-    samples = Path(__file__).resolve().parents[2] / "web" / "samples"
+    samples = ROOT / "web" / "samples"
 
     def make(prefix: str) -> dict[str, Any]:
         graph = talking(seconds=0.0, prefix=prefix)
@@ -65,6 +85,25 @@ def test_cancel_is_heard_in_every_stage_and_leaves_nothing(
     # A finished lip-sync stays for the next run, but holds no file in this mode.
     assert host.everything_written() == before
     assert host.files(host.run(graph))[0].exists()
+
+
+@pytest.mark.usefixtures("random_files")
+@pytest.mark.parametrize("stage", SPEAKING)
+def test_cancel_is_heard_in_the_middle_of_the_networks(
+    host: Any,
+    talking: Callable[..., dict[str, Any]],
+    stage: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    graph = talking(prefix="spoken", mode="musetalk")
+    before = host.everything_written()
+
+    seconds = host.interrupt(graph, SPEAKING[stage])
+
+    record_property("seconds until idle", f"{seconds:.2f}")
+    assert seconds < SECONDS_UNTIL_IDLE
+    assert host.everything_written() == before
+    assert host.files(host.run(talking(prefix="spoken")))[0].exists()
 
 
 def _settled(host: Any, act: Callable[[int], None], *, early: int, late: int) -> tuple[int, int]:
