@@ -30,7 +30,8 @@ class VideoInput:
 
     open_frames: takes the number of the first frame; returns uint8 RGB (H, W, 3) frames.
     read_sound: returns the sound as an AudioClip, or None when there is none.
-    path: the file it is read from, if it is one.
+    path: the file it is read from, if it is one; has_alpha: whether that holds transparency, which
+        its frames here have laid on white.
     """
 
     open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
@@ -41,6 +42,7 @@ class VideoInput:
     frame_count: int
     content_hash: str
     path: Path | None = None
+    has_alpha: bool = False
 
 
 def open_video(video: Any, *, temp_directory: Path) -> VideoInput:
@@ -74,6 +76,7 @@ def open_video_file(path: Path, *, check: Callable[[], None] = lambda: None) -> 
         frame_count=reader.frame_count,
         content_hash=file_hash(path, check=check),
         path=path,
+        has_alpha=reader.has_alpha,
     )
 
 

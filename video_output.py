@@ -98,6 +98,7 @@ def _source_of(taken: VideoInput, name: str, tags: Mapping[str, str]) -> VideoSo
         height=taken.height,
         frame_rate=taken.frame_rate,
         frame_count=taken.frame_count,
+        has_alpha=taken.has_alpha,
         tags=tags,
         path=taken.path,
     )
@@ -167,17 +168,18 @@ def write_video(
             )
         replace_audio(source.path, sound, path, config, mix=mix, metadata=tags, on_frame=on_frame)
         return WrittenVideo(path, notes)
+    if source.has_alpha and keeps_alpha(config, container_of(source, config)):
+        config = replace(config, alpha=True)
     if source.path is not None:
         writer = transcode(
             source.path, path, config, audio=sound, mix=mix, metadata=tags, on_frame=on_frame
         )
-        return WrittenVideo(writer.path, (*notes, *writer.plan.notes))
-    alpha = source.has_alpha and keeps_alpha(config, container_of(source, config))
+        return WrittenVideo(writer.path, (*notes, *writer.notes))
     result = encode_frames(
         source.open_frames(),
         path,
         frame_rate=_rate_of_frames(source, config),
-        config=replace(config, alpha=True) if alpha else config,
+        config=config,
         audio=_sound(source, sound, mix=mix),
         metadata=tags,
         on_frame=on_frame,

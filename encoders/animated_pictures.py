@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..errors import MediaError
 from .metadata import picture_tags
-from .pictures import DAMAGED, laid_on_white
+from .pictures import DAMAGED
 from .sources import check_frame_size
 
 logger = logging.getLogger("avatarvideo.encoders.animated_pictures")
@@ -62,13 +62,14 @@ class AnimatedPicture:
         return starts
 
     def pictures(self, start: int = 0) -> Iterator[av.VideoFrame]:
-        """Yield rgb24 frames with time stamps in milliseconds, transparency over white."""
+        """Yield frames, rgb24 or rgba, with time stamps in milliseconds."""
+        mode, form = ("RGBA", "rgba") if self.has_alpha else ("RGB", "rgb24")
         starts = self.starts
         with self._opened() as picture:
             for index in range(start, self.frame_count):
                 try:
                     picture.seek(index)
-                    array = np.ascontiguousarray(np.asarray(laid_on_white(picture)))
+                    array = np.array(picture.convert(mode))
                 except DAMAGED as error:
                     if index == 0:
                         raise self._damaged(error) from error
@@ -79,7 +80,7 @@ class AnimatedPicture:
                         self.frame_count - index,
                     )
                     return
-                frame = av.VideoFrame.from_ndarray(array, format="rgb24")
+                frame = av.VideoFrame.from_ndarray(array, format=form)
                 frame.pts, frame.time_base = starts[index], TICK
                 yield frame
 

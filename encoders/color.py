@@ -64,21 +64,26 @@ def coding_of(frame: av.VideoFrame) -> ColorCoding:
 class RgbConverter:
     """Decoded frames to uint8 RGB (H, W, 3), upright. Keep one per file: it caches tables."""
 
-    def __init__(self, width: int, height: int) -> None:
-        """width, height: pixels as coded, before rotation; frames of another size are scaled."""
+    def __init__(self, width: int, height: int, *, alpha: bool = False) -> None:
+        """width, height: pixels as coded, before rotation; frames of another size are scaled.
+
+        alpha: transparent frames become RGBA (H, W, 4), instead of being laid on white.
+        """
         self._size = (width, height)
+        self._alpha = alpha
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         width, height = self._size
         coding = coding_of(frame)
         rotation = frame.rotation
-        if not frame.format.is_rgb or frame.format.name != "rgb24" or frame.width != width:
+        packed = "rgba" if has_alpha(frame) else "rgb24"
+        if frame.format.name != packed or frame.width != width:
             frame = self._reformatter.reformat(
                 frame,
                 width=width,
                 height=height,
-                format="rgb24",
+                format=packed,
                 src_colorspace=coding.matrix,
                 # RGB has no matrix, but before 17 PyAV sets nothing at all where both sides agree.
                 dst_colorspace=SWS_BT601 if coding.matrix == SWS_BT709 else SWS_BT709,
@@ -87,8 +92,26 @@ class RgbConverter:
                 interpolation=ACCURATE,
             )
         picture = frame.to_ndarray()
+        if packed == "rgba" and not self._alpha:
+            picture = on_white(picture)
         turns = quarter_turns(rotation)
         return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+
+
+def has_alpha(frame: av.VideoFrame) -> bool:
+    """Tell whether a frame holds transparency, be it only none."""
+    return any(part.is_alpha for part in frame.format.components)
+
+
+def on_white(picture: np.ndarray) -> np.ndarray:
+    """Return RGB (H, W, 3) of RGBA (H, W, 4), uint8 or uint16, in front of white."""
+    most = np.iinfo(picture.dtype).max
+    alpha = picture[..., 3:]
+    if alpha.min(initial=most) == most:
+        return np.ascontiguousarray(picture[..., :3])
+    alpha = alpha.astype(np.uint32)
+    mixed = picture[..., :3] * alpha + most * (most - alpha)
+    return ((mixed + most // 2) // most).astype(picture.dtype)
 
 
 def quarter_turns(rotation: float) -> int:

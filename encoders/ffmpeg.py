@@ -68,16 +68,7 @@ def encode_frames(
         )
         with writer:
             _write_all(writer, itertools.chain([first], iterator), on_frame)
-    return _result(writer, started, _alpha_note(first, writer))
-
-
-def _alpha_note(frame: np.ndarray, writer: VideoWriter) -> tuple[str, ...]:
-    if frame.shape[2] == writer.plan.channels or frame.shape[2] == 3:
-        return ()
-    return (
-        f"Transparency was laid on white: {writer.plan.spec.name} as {writer.plan.pixel_format} "
-        "has none.",
-    )
+    return _result(writer, started)
 
 
 def _write_all(writer: VideoWriter, frames: Iterable[np.ndarray], on_frame: OnFrame | None) -> None:
@@ -93,7 +84,7 @@ def _picture_size(frame: np.ndarray) -> tuple[int, int]:
     return frame.shape[0], frame.shape[1]
 
 
-def _result(writer: VideoWriter, started: float, notes: tuple[str, ...] = ()) -> EncodingResult:
+def _result(writer: VideoWriter, started: float) -> EncodingResult:
     seconds = time.perf_counter() - started
     plan = writer.plan
     logger.info(
@@ -117,7 +108,7 @@ def _result(writer: VideoWriter, started: float, notes: tuple[str, ...] = ()) ->
         codec=plan.spec.name,
         processing_seconds=seconds,
         encoder=plan.encoder,
-        notes=(*plan.notes, *notes),
+        notes=writer.notes,
     )
 
 

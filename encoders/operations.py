@@ -97,8 +97,8 @@ def _write_all(
     frames: Iterator[tuple[Fraction | None, av.VideoFrame]],
     on_frame: OnFrame | None,
 ) -> None:
-    to_rgb = RgbConverter(*reader.coded_size)
-    direct = writer.takes_decoded() and not reader.rotation
+    to_rgb = RgbConverter(*reader.coded_size, alpha=True)
+    direct = writer.takes_decoded(alpha=reader.has_alpha) and not reader.rotation
 
     for (time, frame), held in writer.as_long_as_the_sound(frames):
         shown = None if held else time

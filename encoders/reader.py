@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
-from .color import Colors, RgbConverter, quarter_turns
+from .color import Colors, RgbConverter, has_alpha, quarter_turns
 from .metadata import read_tags
 from .pictures import is_image, read_image
 from .sound import has_sound, read_audio
@@ -48,6 +48,7 @@ class VideoReader:
     rotation: degrees anticlockwise that bring the coded frames upright.
     frame_rate: 1/s; the average where the rate varies.
     has_audio: whether ``read_audio`` will find an audio stream.
+    has_alpha: whether its pictures hold transparency.
     Raises MediaError when the file cannot be read.
     """
 
@@ -61,6 +62,7 @@ class VideoReader:
             stream = picture_stream(container, self.path.name)
             first = self._first_frame(container, stream)
             self.coded_size = (first.width, first.height)
+            self.has_alpha = has_alpha(first)
             self.rotation = quarter_turns(first.rotation) * 90
             turned = quarter_turns(first.rotation) % 2
             self.width, self.height = self.coded_size[:: -1 if turned else 1]
@@ -83,6 +85,7 @@ class VideoReader:
         self.frame_rate = animation.frame_count / animation.duration
         self.time_base = TICK
         self.has_audio = False
+        self.has_alpha = animation.has_alpha
         self.colors = Colors()
         self.metadata = animation.metadata
         self._header_duration = animation.duration
@@ -123,8 +126,9 @@ class VideoReader:
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
         """Decode from frame ``start``: uint8 RGB (H, W, 3). The file closes on every way out.
 
-        Decoding begins at the key frame before ``start`` where the time stamps allow it. Logs a
-        warning when the file ends before it should or some frames are damaged.
+        What is transparent is laid on white. Decoding begins at the key frame before ``start``
+        where the time stamps allow it. Logs a warning when the file ends before it should or some
+        frames are damaged.
         """
         to_rgb = RgbConverter(*self.coded_size)
         for frame in self.decoded(start):

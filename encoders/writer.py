@@ -16,7 +16,7 @@ from ..errors import EncodeError
 from ..media import AudioClip
 from .animation import GifTarget, WebpTarget
 from .audio_feed import SoundFeed
-from .color import Colors, to_integers
+from .color import Colors, on_white, to_integers
 from .executable_target import ExecutableTarget
 from .fitting import Fitter
 from .interfaces import EncodingConfig
@@ -99,6 +99,7 @@ class VideoWriter:
         self._tick = -1
         self._fit = Fitter(self.plan.placement, self.plan.channels)
         self._integers: np.ndarray | None = None
+        self._lost_alpha = False
 
     @property
     def path(self) -> Path:
@@ -119,6 +120,14 @@ class VideoWriter:
     def frame_rate(self) -> Fraction:
         """Frames a second."""
         return self.plan.frame_rate
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done otherwise than asked."""
+        if not self._lost_alpha:
+            return self.plan.notes
+        form = f"{self.plan.spec.name} as {self.plan.pixel_format}"
+        return (*self.plan.notes, f"Transparency was laid on white: {form} has none.")
 
     @property
     def duration(self) -> Fraction:
@@ -169,10 +178,14 @@ class VideoWriter:
         to_integers(np.ascontiguousarray(frame), self._integers)
         self._add(self._prepared(self._integers), time)
 
-    def takes_decoded(self) -> bool:
-        """Tell whether ``write_decoded`` can be used: without a way through RGB."""
+    def takes_decoded(self, *, alpha: bool) -> bool:
+        """Tell whether ``write_decoded`` can be used: without a way through RGB.
+
+        alpha: whether the frames hold transparency.
+        """
         fitted = self.plan.placement.scaled == self.plan.placement.canvas
-        return fitted and self.plan.channels == 3 and isinstance(self._target, StreamTarget)
+        same = self.plan.channels == (4 if alpha else 3)
+        return fitted and same and isinstance(self._target, StreamTarget)
 
     def write_decoded(self, frame: av.VideoFrame, time: Fraction | None = None) -> None:
         """Add a decoded, upright frame of the source's size."""
@@ -235,7 +248,8 @@ class VideoWriter:
                 f"Expected frame {self.frame_count} of shape {wanted}, got {frame.shape}."
             )
         if frame.shape[2] != self.plan.channels:
-            frame = _on_white(frame) if frame.shape[2] == 4 else _opaque(frame)
+            self._lost_alpha = frame.shape[2] == 4
+            frame = on_white(frame) if self._lost_alpha else _opaque(frame)
         return np.ascontiguousarray(frame) if frame.dtype == np.uint16 else self._fit(frame)
 
     def _add(self, picture: np.ndarray, time: Fraction | None) -> None:
@@ -262,13 +276,6 @@ def open_target(plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> Ta
 
 
 _ANIMATIONS = {"gif": GifTarget, "webp": WebpTarget}
-
-
-def _on_white(frame: np.ndarray) -> np.ndarray:
-    most = np.iinfo(frame.dtype).max
-    alpha = frame[..., 3:].astype(np.uint32)
-    mixed = frame[..., :3] * alpha + most * (most - alpha)
-    return ((mixed + most // 2) // most).astype(frame.dtype)
 
 
 def _opaque(frame: np.ndarray) -> np.ndarray:

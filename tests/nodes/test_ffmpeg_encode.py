@@ -92,6 +92,25 @@ def test_transparency_is_kept_where_the_codec_has_it(
         assert found.pixel_format in ("yuva444p12le", "bgra", "yuv420p", "yuva420p")
 
 
+@pytest.mark.parametrize("source", ["webm", "mov", "mkv", "webp", "gif"])
+@pytest.mark.parametrize("target", ["webm", "mov", "webp", "mp4"])
+def test_transparency_goes_from_file_to_file(
+    host: StandaloneHost, tmp_path: Path, source: str, target: str
+) -> None:
+    codec = {"mov": "prores", "mkv": "ffv1", "mp4": "h264"}
+    given = encode(images=still(4), codec=codec.get(source, "auto"), container=source)
+    shutil.copyfile(given, host.input_directory / given.name)
+
+    made = answer(path=given.name, codec=codec.get(target, "auto"), container=target)
+
+    reader = VideoReader(made["result"][1][0])
+    shown = next(reader.frames())
+    assert shown[:, :28].min() > 235, "white behind what is clear"
+    assert np.abs(shown[16, 50].astype(int) - [255, 0, 0]).max() < 8
+    lost = [text for text in made["ui"].get("text", []) if "Transparency" in text]
+    assert (reader.has_alpha, bool(lost)) == (target != "mp4", target == "mp4")
+
+
 def test_where_there_is_none_the_note_says_so(host: StandaloneHost) -> None:
     made = answer(images=still(4), codec="h264")
 
