@@ -24,6 +24,9 @@ CENTER_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
 SMALLEST_SIDE = 32  # below, the fifth pooling leaves nothing
 NORM_EPSILON = 1e-10
+# Multiplications of a convolution that a processor does without asking whether to go on; on two of
+# them about half a second.
+STRIP_WORK = 1 << 34
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,9 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
 class S3FD(nn.Module):
     """VGG-16 trunk with a score and a box head on six levels.
 
-    between_blocks: called before every convolution of the trunk when set, on the calling thread;
-        it may raise to stop the pass. Leave it None when the network is to be compiled.
+    between_blocks: called before every convolution of the trunk when set, and on a processor before
+        every strip of a large one, on the calling thread; it may raise to stop the pass. Leave it
+        None when the network is to be compiled.
     """
 
     between_blocks: Callable[[], None] | None = None
@@ -199,10 +203,36 @@ class S3FD(nn.Module):
 
     def _run(self, hidden: Tensor, *convolutions: nn.Conv2d) -> Tensor:
         for convolution in convolutions:
-            if self.between_blocks:
-                self.between_blocks()
-            hidden = functional.relu(convolution(hidden))
+            if self._is_long(convolution, hidden):
+                hidden = self._in_strips(convolution, hidden)
+                continue
+            self._check()
+            hidden = functional.relu_(convolution(hidden))
         return hidden
+
+    def _check(self) -> None:
+        if self.between_blocks:
+            self.between_blocks()
+
+    def _is_long(self, convolution: nn.Conv2d, maps: Tensor) -> bool:
+        work = convolution.weight.numel() * maps[:, :1].numel()
+        keeps_size = convolution.kernel_size == (3, 3) and convolution.padding == (1, 1)
+        keeps_size = keeps_size and convolution.stride == (1, 1)
+        return keeps_size and maps.device.type == "cpu" and work > STRIP_WORK
+
+    def _in_strips(self, convolution: nn.Conv2d, maps: Tensor) -> Tensor:
+        """Return what one pass does, made of strips of rows."""
+        batch, _, height, width = maps.shape
+        lines = max(1, STRIP_WORK // (convolution.weight.numel() * batch * width))
+        out = maps.new_empty(batch, convolution.out_channels, height, width)
+        for top in range(0, height, lines):
+            self._check()
+            bottom = min(top + lines, height)
+            seen = maps[:, :, max(0, top - 1) : bottom + 1]
+            seen = functional.pad(seen, (1, 1, int(top == 0), int(bottom == height)))
+            strip = functional.conv2d(seen, convolution.weight, convolution.bias)
+            out[:, :, top:bottom] = functional.relu_(strip)
+        return out
 
 
 class L2Norm(nn.Module):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from avatarvideo.musetalk.face import s3fd
 from avatarvideo.musetalk.face.s3fd import (
     S3FD,
     S3FDConfig,
@@ -152,3 +153,24 @@ def test_the_pass_can_be_stopped_between_blocks():
     network.between_blocks = stop_at_the_fifth
     with pytest.raises(InterruptedError):
         detect_faces(network, np.zeros((64, 64, 3), np.uint8))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("work", [1, 20_000, 10**9])
+def test_large_maps_are_convolved_in_strips_and_alike(
+    golden_script, monkeypatch: pytest.MonkeyPatch, work: int
+) -> None:
+    network, picture = golden_script.small_s3fd().double(), golden_script.small_input(70, 45)
+    expected = network(picture.double() * 60)
+    asked: list[None] = []
+    network.between_blocks = lambda: asked.append(None)
+    network(picture.double())
+    blocks = len(asked)
+    asked.clear()
+    monkeypatch.setattr(s3fd, "STRIP_WORK", work)
+
+    levels = network(picture.double() * 60)
+
+    assert (len(asked) > blocks) == (work < 10**9)
+    for pair, expected_pair in zip(levels, expected, strict=True):
+        torch.testing.assert_close(pair, expected_pair, rtol=1e-12, atol=1e-12)
