@@ -7,7 +7,7 @@ default, and numbers that left half precision's range are computed again in full
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ log = logging.getLogger("avatarvideo.musetalk.generation")
 
 FIRST_MASKED_ROW = CROP_SIZE // 2
 LATENT_SHAPE = (8, CROP_SIZE // 8, CROP_SIZE // 8)
+
+MadeFaces = tuple[np.ndarray, np.ndarray]  # crops, and which of them can be used
 
 
 class PosteriorDraws:
@@ -65,24 +67,28 @@ class FaceEncoder:
         self._draws = draws
         self._on_full_precision = on_full_precision
 
-    def encode(self, crop: np.ndarray, face: int) -> Tensor:
-        """Return float32 (8, 32, 32) on the CPU: masked latents, then the reference's.
+    def encode(self, crops: Sequence[np.ndarray], first_face: int) -> Tensor:
+        """Return float32 (B, 8, 32, 32) on the CPU: masked latents, then the reference's.
 
-        crop: uint8 RGB (256, 256, 3). face: its number among the faces of the run.
+        crops: uint8 RGB (256, 256, 3) each. first_face: the first one's number in the run.
         """
-        latents = self._encode(crop, face)
+        latents = self._encode(crops, first_face)
         if not torch.isfinite(latents).all() and dtype_of_network(self._vae) != torch.float32:
             make_float32(self._vae)
             self._on_full_precision()
-            latents = self._encode(crop, face)
+            latents = self._encode(crops, first_face)
         return latents
 
-    def _encode(self, crop: np.ndarray, face: int) -> Tensor:
+    def _encode(self, crops: Sequence[np.ndarray], first_face: int) -> Tensor:
         weight = self._vae.quant_conv.weight
-        images = masked_and_whole(crop).to(weight.device, weight.dtype)
+        images = sent(torch.cat(list(map(masked_and_whole, crops))), weight.device, weight.dtype)
         mean, log_variance = self._vae.encode_moments(images)
-        latents = SCALING_FACTOR * self._draws.latents(mean, log_variance, face)
-        return latents.flatten(0, 1).float().cpu()
+        pairs = zip(mean.split(2), log_variance.split(2), strict=True)
+        latents = [
+            SCALING_FACTOR * self._draws.latents(*pair, face).flatten(0, 1)
+            for face, pair in enumerate(pairs, start=first_face)
+        ]
+        return torch.stack(latents).float().cpu()
 
 
 def masked_and_whole(crop: np.ndarray) -> Tensor:
@@ -111,30 +117,69 @@ class FaceGenerator:
         self._on_full_precision = on_full_precision
         self._positions = audio_positions(width=unet.config.cross_attention_dim)
 
-    def generate(self, latents: Tensor, windows: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def generate(self, latents: Tensor, windows: Tensor) -> MadeFaces:
         """Return uint8 RGB (B, 256, 256, 3), and bool (B,): which of them can be used.
 
         latents: float32 (B, 8, 32, 32). windows: float32 (B, 50, width), what each frame hears.
         A crop is unusable when its numbers are not finite even in full precision.
         """
-        crops, usable = self._generate(latents, windows)
-        if not usable.all() and dtype_of_network(self._unet) != torch.float32:
-            make_float32(self._unet, self._vae)
-            self._on_full_precision()
-            redone = np.flatnonzero(~usable)
-            crops[redone], usable[redone] = self._generate(latents[redone], windows[redone])
-        return crops, usable
+        return self.begin(latents, windows)()
 
-    def _generate(self, latents: Tensor, windows: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def begin(self, latents: Tensor, windows: Tensor) -> Callable[[], MadeFaces]:
+        """Return what waits for a batch and returns it as ``generate`` does.
+
+        A GPU computes meanwhile, so the next batch can be begun first; a processor is done.
+        """
+        full = dtype_of_network(self._unet) == torch.float32
+        wait = self._begin(latents, windows)
+
+        def finish() -> MadeFaces:
+            crops, usable = wait()
+            if full or usable.all():
+                return crops, usable
+            if dtype_of_network(self._unet) != torch.float32:  # else a batch before this one did
+                make_float32(self._unet, self._vae)
+                self._on_full_precision()
+            redone = np.flatnonzero(~usable)
+            crops[redone], usable[redone] = self._begin(latents[redone], windows[redone])()
+            return crops, usable
+
+        return finish
+
+    def _begin(self, latents: Tensor, windows: Tensor) -> Callable[[], MadeFaces]:
         weight = self._unet.conv_in.weight
-        place = {"device": weight.device, "dtype": weight.dtype}
+        place = (weight.device, weight.dtype)
         # Rounded first and then added, as the reference does in half precision.
-        heard = windows.to(**place) + self._positions.to(**place)
-        values = self._unet(latents.to(**place), heard) * (1 / SCALING_FACTOR)
+        heard = sent(windows, *place) + self._positions.to(*place)
+        values = self._unet(sent(latents, *place), heard) * (1 / SCALING_FACTOR)
         images = self._vae.decode(values)
-        usable = torch.isfinite(images).flatten(1).all(dim=1)
-        pixels = to_pixels(torch.nan_to_num(images))
-        return pixels.cpu().numpy(), usable.cpu().numpy()
+        usable = fetched(torch.isfinite(images).flatten(1).all(dim=1))
+        pixels = fetched(to_pixels(torch.nan_to_num(images)))
+        return lambda: (pixels(), usable())
+
+
+def sent(values: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return values of the processor on a device; what a GPU still computes is not waited for."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True).to(dtype)
+    return values.to(device, dtype)
+
+
+def fetched(values: Tensor) -> Callable[[], np.ndarray]:
+    """Return what waits for values of a device and returns them; a GPU goes on meanwhile."""
+    if values.device.type != "cuda":
+        array = values.cpu().numpy()
+        return lambda: array
+    landing = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    landing.copy_(values, non_blocking=True)
+    landed = torch.cuda.Event()
+    landed.record(torch.cuda.current_stream(values.device))
+
+    def wait() -> np.ndarray:
+        landed.synchronize()
+        return landing.numpy()
+
+    return wait
 
 
 def dtype_of_network(network: nn.Module) -> torch.dtype:

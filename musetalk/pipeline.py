@@ -7,6 +7,7 @@ goes to one temporary file. The work is done by one worker thread, which only co
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from .audio import window_starts
 from .checkpoints import Role
 from .face.detect import FaceTrack
-from .generation import LATENT_SHAPE, FaceGenerator
+from .generation import LATENT_SHAPE, FaceGenerator, MadeFaces
 from .job import Job
 from .models import ModelSession, ModelSource
 from .playback import CROP_SHAPE, NOWHERE, SpeakingPlayback
@@ -25,7 +26,7 @@ from .prepare import FacePreparation, FaceSearch, prepared_bytes
 from .prepared import PreparedCache
 from .residency import Ladder, Placement, dtype_name
 from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
-from .spool import Spool, SpoolReader
+from .spool import Spool, SpoolReader, SpoolWriter
 from .stages import Networks, StageRunner, Surroundings
 from .taesd import ComparedDecoder
 from .worker import Work, Worker
@@ -199,7 +200,8 @@ class _Run:
                 decoder,
                 on_full_precision=lambda: self.stages.widened("generate", placement),
             )
-            faces.make(generator, placement.batch, work)
+            on_gpu = placement.device.startswith("cuda")
+            faces.make(generator, placement.batch, work, ahead=int(on_gpu))
             self.decoder = _decoder_report(decoder, low=self.job.options.quality == "low")
 
         with self.job.timed("generate"):
@@ -276,22 +278,36 @@ class GeneratedFaces:
         self.places = np.full(job.indices.size, NOWHERE, np.int64)
         self.unusable = 0
 
-    def make(self, generator: FaceGenerator, batch: int, work: Work) -> None:
-        """Make what is still to be made, ``batch`` at a time."""
+    def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:
+        """Make what is still to be made, ``batch`` at a time.
+
+        ahead: batches begun before the oldest is waited for: 1 keeps a GPU at work meanwhile.
+        """
         with self._spool.writer() as writer, self._spool.reader() as reader:
-            while self._todo.size:
+            begun: deque[tuple[np.ndarray, Callable[[], MadeFaces]]] = deque()
+            todo = self._todo
+            for first in range(0, todo.size, batch):
                 work.check()
-                frames = self._todo[:batch]
+                frames = todo[first : first + batch]
                 latents = self._latents(reader, self._slots[frames])
                 windows = self._features.windows(reader, self._starts[frames])
-                crops, usable = generator.generate(latents, windows)
-                for frame, crop, good in zip(frames, crops, usable, strict=True):
-                    if good:
-                        self.places[frame] = writer.append(crop)
-                        work.preview = crop
-                self.unusable += int((~usable).sum())
-                self._todo = self._todo[batch:]
-                work.done += frames.size
+                begun.append((frames, generator.begin(latents, windows)))
+                if len(begun) > ahead:
+                    self._write(writer, *begun.popleft(), work)
+            while begun:
+                self._write(writer, *begun.popleft(), work)
+
+    def _write(
+        self, writer: SpoolWriter, frames: np.ndarray, wait: Callable[[], MadeFaces], work: Work
+    ) -> None:
+        crops, usable = wait()
+        for frame, crop, good in zip(frames, crops, usable, strict=True):
+            if good:
+                self.places[frame] = writer.append(crop)
+                work.preview = crop
+        self.unusable += int((~usable).sum())
+        self._todo = self._todo[frames.size :]
+        work.done += frames.size
 
     def _latents(self, reader: SpoolReader, slots: np.ndarray) -> torch.Tensor:
         distinct, rows = np.unique(slots, return_inverse=True)

@@ -205,7 +205,9 @@ class FacePreparation:
         frames = read_frames(self._job.avatar, self._job.numbers[slots])
         with self._spool.writer() as writer:
             for number in tuple(self._missing):
-                entry = self._chunk_entry(number, frames, encoder, networks, on_face)
+                entry = self._chunk_entry(
+                    number, frames, encoder, networks, placement.batch, on_face
+                )
                 self._cache.put(keys[number], entry, in_memory=self._in_memory)
                 self._spool_entry(writer, number, entry)
                 self._missing.remove(number)
@@ -216,20 +218,24 @@ class FacePreparation:
         frames: Iterator[np.ndarray],
         encoder: FaceEncoder,
         networks: dict[Role, Any],
+        batch: int,
         on_face: Callable[[np.ndarray], None],
     ) -> Entry:
         latents: list[Tensor] = []
         masks: list[np.ndarray] = []
-        for face, slot in enumerate(self._chunks[number], start=number * CHUNK):
-            frame = next(frames)
-            box = self._track.box(int(slot))
-            assert box is not None
-            crop = cut_face(frame, box)
-            latents.append(encoder.encode(crop, face))
-            masks.append(self._mask(frame, box, networks.get("bisenet")).reshape(-1))
-            on_face(crop)
+        slots = self._chunks[number]
+        for first in range(0, slots.size, batch):
+            crops: list[np.ndarray] = []
+            for slot in slots[first : first + batch].tolist():
+                frame, box = next(frames), self._track.box(slot)
+                assert box is not None
+                crops.append(cut_face(frame, box))
+                masks.append(self._mask(frame, box, networks.get("bisenet")).reshape(-1))
+            latents.append(encoder.encode(crops, number * CHUNK + first))
+            for crop in crops:
+                on_face(crop)
         return {
-            "latents": torch.stack(latents),
+            "latents": torch.cat(latents),
             "masks": torch.from_numpy(np.concatenate(masks)),
         }
 

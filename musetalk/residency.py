@@ -30,8 +30,9 @@ STAGE_ROLES: dict[Stage, tuple[Role, ...]] = {
     "generate": ("unet", "vae"),
 }
 FIRST_BATCH: dict[Quality, int] = {"high": 1, "medium": 2, "low": 4}
-LARGEST_BATCH = {"cpu": 4}  # more gives a processor nothing to gain and cancel more to wait for
-LARGEST_DEVICE_BATCH = 16  # where the UNet's weights are read often enough
+# On a processor and on a GPU. More gives a processor nothing to gain and cancel more to wait for;
+# at 16 a GPU reads the UNet's weights often enough, and encoding has two pictures a face.
+LARGEST_BATCH: dict[Stage, tuple[int, int]] = {"generate": (4, 16), "prepare": (1, 8)}
 PLANNED_SHARE = 0.8  # of the free memory that a batch may be planned for
 # On top of the tensors counted: what the allocator cannot use and the convolutions' work space.
 SLACK = 1.25
@@ -97,7 +98,7 @@ class VRAMManager:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how a stage computes; ``batch`` is of the stage that makes the faces."""
+    """Where and how a stage computes; ``batch`` is of faces."""
 
     device: str
     dtype: torch.dtype
@@ -211,12 +212,12 @@ def _live_bytes(
     if stage == "faces":
         if "s3fd" not in networks:
             return 0
-        # The first stage at full size: two maps of a convolution and its ReLU's.
-        channels = 3 * networks["s3fd"].config.stages[0] + 3
-        return channels * frame_size[0] * frame_size[1] * 4 + 32 * MIB
+        # The first stage at full size: what a convolution reads and what it writes.
+        channels = 2 * networks["s3fd"].config.stages[0] + 3
+        return channels * frame_size[0] * frame_size[1] * 4 + 16 * MIB
     widths = networks["vae"].config.block_out_channels if "vae" in networks else (0, 0)
     if stage == "prepare":
-        return 2 * 6 * widths[0] * CROP_PIXELS * size + 64 * MIB
+        return placement.batch * 2 * 6 * widths[0] * CROP_PIXELS * size + 64 * MIB
     if stage == "audio":
         config = networks["whisper"].config
         # A segment's maps, and the attention's weights where no fused kernel avoids them.
@@ -262,18 +263,21 @@ class Ladder:
         """
         device = "cpu" if self._moved_to_processor else self._vram.device
         placement = Placement(device, dtype_for(self._quality, device))
-        if stage == "generate":
-            placement = replace(placement, batch=self._first_batch(placement, plan))
+        if stage in LARGEST_BATCH:
+            placement = replace(placement, batch=self._first_batch(stage, placement, plan))
         while not self._manager(placement).can_load(plan(placement).mb):
             free = self._manager(placement).free_mb()
             reason = f"{plan(placement).mb:.0f} MiB are needed and {free:.0f} MiB are free"
             placement = self.step_down(stage, placement, reason)
         return placement
 
-    def _first_batch(self, placement: Placement, plan: Callable[[Placement], MemoryPlan]) -> int:
-        largest = LARGEST_BATCH.get(placement.device.split(":")[0], LARGEST_DEVICE_BATCH)
+    def _first_batch(
+        self, stage: Stage, placement: Placement, plan: Callable[[Placement], MemoryPlan]
+    ) -> int:
+        on_processor, on_device = LARGEST_BATCH[stage]
+        largest = on_processor if placement.device.startswith("cpu") else on_device
         room = self._manager(placement).free_mb() * PLANNED_SHARE
-        batch = FIRST_BATCH[self._quality]
+        batch = min(FIRST_BATCH[self._quality], largest)
         while batch < largest and plan(replace(placement, batch=batch * 2)).mb <= room:
             batch *= 2
         return batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from fractions import Fraction
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,10 +17,19 @@ from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import prepare, residency
 from avatarvideo.musetalk.audio import audio_windows, log_mel_v1, window_starts
-from avatarvideo.musetalk.generation import FaceGenerator, PosteriorDraws, masked_and_whole
+from avatarvideo.musetalk.face.detect import FaceTrack
+from avatarvideo.musetalk.generation import (
+    LATENT_SHAPE,
+    FaceGenerator,
+    PosteriorDraws,
+    masked_and_whole,
+)
+from avatarvideo.musetalk.pipeline import GeneratedFaces
 from avatarvideo.musetalk.prepared import PreparedCache
 from avatarvideo.musetalk.speech_features import FeatureStore, hidden_states, speech_segments
 from avatarvideo.musetalk.spool import Spool
+from avatarvideo.musetalk.vae import AutoencoderKL
+from avatarvideo.musetalk.worker import Work
 
 FRAME_RATES = ["10", "12", "23.976", "24", "25", "29.97", "30", "50", "60"]
 
@@ -181,11 +191,31 @@ def test_the_mask_of_the_first_frame_covers_every_change(clips: Any) -> None:
 def test_a_batch_of_many_equals_batches_of_one(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job = clips.job("f.f", seconds=0.28, mask=clips.everywhere)
     many = clips.speak(job)
-    monkeypatch.setattr(residency, "LARGEST_BATCH", {"cpu": 1})
+    monkeypatch.setitem(residency.LARGEST_BATCH, "generate", (1, 1))
     one = clips.speak(job)
     assert (many.report["batch"], one.report["batch"]) == (4, 1)
     got, expected = (np.stack(list(clip.playback.frames())) for clip in (many, one))
     assert_equal_pictures(got, expected)
+
+
+@pytest.mark.parametrize("posterior", ["mode", "sample"])
+def test_faces_prepared_together_equal_one_by_one(
+    clips: Any, monkeypatch: pytest.MonkeyPatch, posterior: str
+) -> None:
+    job = clips.job("f.fffff", seconds=0.28, posterior=posterior, sample_seed=3)
+    sizes: list[int] = []
+    encode = AutoencoderKL.encode_moments
+
+    def counted(vae: AutoencoderKL, images: torch.Tensor) -> Any:
+        sizes.append(len(images))
+        return encode(vae, images)
+
+    monkeypatch.setattr(AutoencoderKL, "encode_moments", counted)
+    one_by_one = clips.shown(job)
+    monkeypatch.setitem(residency.LARGEST_BATCH, "prepare", (4, 4))
+    together = clips.shown(job)
+    assert sizes == [2] * 6 + [8, 4]
+    assert_equal_pictures(np.stack(together), np.stack(one_by_one))
 
 
 def test_chunks_of_one_face_equal_the_whole(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,6 +437,67 @@ def test_crops_beyond_half_precision_are_redone_in_full(clips: Any) -> None:
     assert np.array_equal(got, expected)
     assert noted == [1]
     half[0].to(torch.float16)  # outside of inference mode: the weights stayed ordinary tensors
+
+
+def test_a_batch_begun_before_another_was_widened_is_redone_too(clips: Any) -> None:
+    models, noted = overflowing(clips), []
+    latents, windows = torch.randn(4, 8, 32, 32), torch.randn(4, 50, 24)
+    half = [models.load(role, torch.float16) for role in ("unet", "vae")]
+    generator = FaceGenerator(*half, on_full_precision=lambda: noted.append(1))
+    with torch.inference_mode():
+        begun = [generator.begin(latents[i : i + 2], windows[i : i + 2]) for i in (0, 2)]
+        made = [wait() for wait in begun]
+        again, usable = generator.generate(latents, windows)
+    assert usable.all()
+    assert all(good.all() for _, good in made)
+    assert np.abs(np.concatenate([c for c, _ in made]).astype(int) - again).max() <= 1
+    assert noted == [1]
+
+
+class Watched(FaceGenerator):
+    """Says in which order batches are begun and waited for."""
+
+    def begin(self, latents: torch.Tensor, windows: torch.Tensor) -> Any:
+        wait = super().begin(latents, windows)
+        self.order.append("begin")
+        return lambda: (self.order.append("wait"), wait())[1]
+
+    order: list[str]
+
+
+def faces_made(clips: Any, folder: Path, ahead: int) -> tuple[list[np.ndarray], list[str]]:
+    """Return the faces of six frames, made one at a time, and the order of the batches."""
+    job = clips.job("fff", seconds=0.24)
+    count = job.numbers.size
+    box, nowhere = np.int32([[0, 0, 8, 8]]), np.zeros((count, 2), np.int32)
+    track = FaceTrack(box.repeat(count, 0), np.ones(count, bool), nowhere, "landmarks")
+    models, random = clips.tiny.tiny_models(), np.random.default_rng(0)
+    spool = Spool(folder)
+    with spool.writer() as writer:
+        latents = random.standard_normal((count, *LATENT_SHAPE), dtype=np.float32)
+        places = np.array([writer.append(one) for one in latents])
+        heard = writer.append(random.standard_normal((40, 5, 24), dtype=np.float32))
+    generator = Watched(*(models.load(role, torch.float32) for role in ("unet", "vae")))
+    generator.order = []
+    faces = GeneratedFaces(job, track, places, FeatureStore(heard, 40, 24, False), spool)
+    work = Work()
+    with torch.inference_mode():
+        faces.make(generator, 1, work, ahead=ahead)
+    assert work.done == job.indices.size == 6
+    with spool.reader() as reader:
+        made = [reader.read(place, (256, 256, 3), np.uint8) for place in faces.places.tolist()]
+    return made, generator.order
+
+
+@pytest.mark.parametrize("ahead", [1, 2])
+def test_batches_begun_ahead_make_the_same_faces(clips: Any, tmp_path: Path, ahead: int) -> None:
+    expected, one_by_one = faces_made(clips, tmp_path, 0)
+    made, order = faces_made(clips, tmp_path, ahead)
+    assert one_by_one == ["begin", "wait"] * 6
+    assert order[: ahead + 2] == ["begin"] * (ahead + 1) + ["wait"]
+    assert order[-ahead:] == ["wait"] * ahead
+    assert not np.array_equal(expected[0], expected[5])
+    assert all(np.array_equal(one, other) for one, other in zip(made, expected, strict=True))
 
 
 def test_a_face_that_cannot_be_computed_passes_through(

@@ -106,15 +106,16 @@ def test_the_plan_covers_what_making_faces_holds(full_size: Any, dtype: Any, bat
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_the_plan_covers_what_preparing_a_face_holds(full_size: Any, dtype: Any) -> None:
+@pytest.mark.parametrize("batch", [1, 8])
+def test_the_plan_covers_what_preparing_faces_holds(full_size: Any, dtype: Any, batch: int) -> None:
     vae = empty_network("vae").to(dtype)
-    pair = torch.empty(2, 3, 256, 256, device=META, dtype=dtype)
+    pair = torch.empty(2 * batch, 3, 256, 256, device=META, dtype=dtype)
     parsed = torch.empty(1, 3, 512, 512, device=META)
     counted = max(
         live_bytes(vae, pair, method="encode_moments"),
         live_bytes(empty_network("bisenet"), parsed),
     )
-    activations = planned("prepare", full_size, dtype).activations
+    activations = planned("prepare", full_size, dtype, batch).activations
     assert counted <= activations - residency.WORKSPACE <= 2.2 * counted
 
 
