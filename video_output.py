@@ -166,8 +166,10 @@ def write_video(
                 "Expected a video file whose pictures can be copied, got frames: choose another "
                 "codec."
             )
-        replace_audio(source.path, sound, path, config, mix=mix, metadata=tags, on_frame=on_frame)
-        return WrittenVideo(path, notes)
+        copied = replace_audio(
+            source.path, sound, path, config, mix=mix, metadata=tags, on_frame=on_frame
+        )
+        return WrittenVideo(path, (*notes, *copied.notes))
     if source.has_alpha and keeps_alpha(config, container_of(source, config)):
         config = replace(config, alpha=True)
     if source.path is not None:

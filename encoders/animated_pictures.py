@@ -21,6 +21,7 @@ logger = logging.getLogger("avatarvideo.encoders.animated_pictures")
 TICK = Fraction(1, 1000)
 STILL_TICKS = 100  # how long a picture stays that does not say so
 MAX_PICTURES = 100_000
+OPAQUE = 255
 _SIGNATURE_BYTES = 12
 _ANIMATION_FRAME_BYTES = 24  # a chunk's name and size, x, y, width, height, duration, flags
 
@@ -41,11 +42,18 @@ class AnimatedPicture:
             self.size = picture.size
             self.frame_count = getattr(picture, "n_frames", 1)
             self.metadata = picture_tags(picture)
-            self.has_alpha = picture.mode == "RGBA"
+            self.has_alpha = picture.mode == "RGBA" and self._is_clear_somewhere(picture)
         if not 1 <= self.frame_count <= MAX_PICTURES:
             raise self._damaged(f"{self.frame_count} pictures")
         known = _stated_durations(path)[: self.frame_count]
         self.durations = known + [STILL_TICKS] * (self.frame_count - len(known))
+
+    def _is_clear_somewhere(self, picture: Image.Image) -> bool:
+        try:
+            least, _most = picture.getchannel("A").getextrema()
+        except DAMAGED as error:
+            raise self._damaged(error) from error
+        return least != OPAQUE
 
     @property
     def duration(self) -> Fraction:

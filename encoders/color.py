@@ -28,6 +28,15 @@ SERIAL = {"threads": 1} if _MAJOR >= 17 else {}
 HAS_FRAME_PRIMARIES = hasattr(av.VideoFrame, "color_primaries")
 
 
+# Channels and depth of an array -> FFmpeg's name.
+_PACKED = {
+    (np.dtype(np.uint8), 3): "rgb24",
+    (np.dtype(np.uint8), 4): "rgba",
+    (np.dtype(np.uint16), 3): "rgb48le",
+    (np.dtype(np.uint16), 4): "rgba64le",
+}
+
+
 @dataclass(frozen=True)
 class ColorCoding:
     """How a frame is coded: swscale's matrix number and FFmpeg's range number."""
@@ -64,26 +73,28 @@ def coding_of(frame: av.VideoFrame) -> ColorCoding:
 class RgbConverter:
     """Decoded frames to uint8 RGB (H, W, 3), upright. Keep one per file: it caches tables."""
 
-    def __init__(self, width: int, height: int, *, alpha: bool = False) -> None:
+    def __init__(
+        self, width: int, height: int, *, transparent: bool = False, deep: bool = False
+    ) -> None:
         """width, height: pixels as coded, before rotation; frames of another size are scaled.
 
-        alpha: transparent frames become RGBA (H, W, 4), instead of being laid on white.
+        transparent: give RGBA (H, W, 4). deep: give uint16.
         """
         self._size = (width, height)
-        self._alpha = alpha
+        channels = 4 if transparent else 3
+        self._packed = _PACKED[np.dtype(np.uint16 if deep else np.uint8), channels]
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         width, height = self._size
         coding = coding_of(frame)
         rotation = frame.rotation
-        packed = "rgba" if has_alpha(frame) else "rgb24"
-        if frame.format.name != packed or frame.width != width:
+        if (frame.format.name, frame.width, frame.height) != (self._packed, width, height):
             frame = self._reformatter.reformat(
                 frame,
                 width=width,
                 height=height,
-                format=packed,
+                format=self._packed,
                 src_colorspace=coding.matrix,
                 # RGB has no matrix, but before 17 PyAV sets nothing at all where both sides agree.
                 dst_colorspace=SWS_BT601 if coding.matrix == SWS_BT709 else SWS_BT709,
@@ -92,26 +103,24 @@ class RgbConverter:
                 interpolation=ACCURATE,
             )
         picture = frame.to_ndarray()
-        if packed == "rgba" and not self._alpha:
-            picture = on_white(picture)
         turns = quarter_turns(rotation)
         return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 
-def has_alpha(frame: av.VideoFrame) -> bool:
-    """Tell whether a frame holds transparency, be it only none."""
-    return any(part.is_alpha for part in frame.format.components)
+def is_transparent(frame: av.VideoFrame) -> bool:
+    """Tell whether any pixel of a frame is not opaque."""
+    if not any(part.is_alpha for part in frame.format.components):
+        return False
+    return bool(frame.to_ndarray(format="rgba")[..., 3].min(initial=255) < 255)
 
 
 def on_white(picture: np.ndarray) -> np.ndarray:
     """Return RGB (H, W, 3) of RGBA (H, W, 4), uint8 or uint16, in front of white."""
-    most = np.iinfo(picture.dtype).max
-    alpha = picture[..., 3:]
-    if alpha.min(initial=most) == most:
-        return np.ascontiguousarray(picture[..., :3])
-    alpha = alpha.astype(np.uint32)
-    mixed = picture[..., :3] * alpha + most * (most - alpha)
-    return ((mixed + most // 2) // most).astype(picture.dtype)
+    most = int(np.iinfo(picture.dtype).max)
+    wide, half, bits = (np.uint16, 128, 8) if most == 255 else (np.uint32, 32768, 16)
+    alpha = picture[..., 3:].astype(wide)
+    mixed = picture[..., :3] * alpha + (most * (most - alpha) + half)
+    return ((mixed + (mixed >> bits)) >> bits).astype(picture.dtype)
 
 
 def quarter_turns(rotation: float) -> int:
@@ -139,14 +148,6 @@ def _bt709_limited() -> np.ndarray:
     cr = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
     scaled = np.stack([luma * 219, cb * 224, cr * 224]) / 255
     return np.column_stack([scaled, [16, 128, 128]])
-
-
-_PACKED = {
-    (np.dtype(np.uint8), 3): "rgb24",
-    (np.dtype(np.uint8), 4): "rgba",
-    (np.dtype(np.uint16), 3): "rgb48le",
-    (np.dtype(np.uint16), 4): "rgba64le",
-}
 
 
 class FrameConverter:

@@ -228,6 +228,7 @@ class FFmpegEncoder(VideoEncoderInterface):
             codec=copied.codec,
             processing_seconds=time.perf_counter() - started,
             encoder="copy",
+            notes=copied.notes,
         )
 
     def get_video_info(self, path: str | Path) -> dict[str, Any]:

@@ -78,6 +78,10 @@ def transcode(
             time_base=reader.time_base if keeps_timing else None,
             source_colors=reader.colors,
         )
+        if reader.unread_alpha:
+            writer.note("The transparency was left out: that of VP8 and VP9 cannot be read.")
+        if reader.audio_streams > 1 and audio is None:
+            writer.note(f"Of {reader.audio_streams} sound tracks the first was taken.")
         stack.enter_context(writer)
         frames = timed_frames(reader, section)
         stack.callback(frames.close)
@@ -97,7 +101,8 @@ def _write_all(
     frames: Iterator[tuple[Fraction | None, av.VideoFrame]],
     on_frame: OnFrame | None,
 ) -> None:
-    to_rgb = RgbConverter(*reader.coded_size, alpha=True)
+    deep = reader.is_deep and writer.takes_deep
+    to_rgb = RgbConverter(*reader.size, transparent=reader.has_alpha, deep=deep)
     direct = writer.takes_decoded(alpha=reader.has_alpha) and not reader.rotation
 
     for (time, frame), held in writer.as_long_as_the_sound(frames):

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from ..errors import MediaError
 from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
-from .color import Colors, RgbConverter, has_alpha, quarter_turns
+from .color import Colors, RgbConverter, is_transparent, on_white, quarter_turns
 from .metadata import read_tags
 from .pictures import is_image, read_image
 from .sound import has_sound, read_audio
@@ -32,6 +32,7 @@ from .streams import (
     packet_times,
     picture_stream,
     stream_rate,
+    unread_alpha,
     usual_rate,
     varies,
 )
@@ -40,15 +41,21 @@ __all__ = ["VideoReader", "is_image", "read_audio", "read_image"]
 
 logger = logging.getLogger("avatarvideo.encoders.reader")
 
+MOST_OBLONG = Fraction(4)  # pixels wider or higher than this are a mistake in the file
+
 
 class VideoReader:
     """One video file. Opening it decodes the first frame, so a reader that exists can be read.
 
-    width, height: pixels of the frames as shown, rotation applied.
+    width, height: pixels of the frames as shown, rotation applied and pixels made square.
+    size: the same before rotation.
     rotation: degrees anticlockwise that bring the coded frames upright.
     frame_rate: 1/s; the average where the rate varies.
     has_audio: whether ``read_audio`` will find an audio stream.
-    has_alpha: whether its pictures hold transparency.
+    audio_streams: how many there are; the first usable one is read.
+    has_alpha: whether the first picture is transparent somewhere.
+    unread_alpha: whether there is transparency that cannot be read (of VP8 and VP9).
+    is_deep: whether its pictures have more than 8 bits a colour.
     Raises MediaError when the file cannot be read.
     """
 
@@ -61,16 +68,18 @@ class VideoReader:
         with open_media(self.path) as container:
             stream = picture_stream(container, self.path.name)
             first = self._first_frame(container, stream)
-            self.coded_size = (first.width, first.height)
-            self.has_alpha = has_alpha(first)
+            self.size = _square_size(first, stream)
+            self.has_alpha, self.unread_alpha = is_transparent(first), unread_alpha(stream)
+            self.is_deep = max(part.bits for part in first.format.components) > 8
             self.rotation = quarter_turns(first.rotation) * 90
             turned = quarter_turns(first.rotation) % 2
-            self.width, self.height = self.coded_size[:: -1 if turned else 1]
+            self.width, self.height = self.size[:: -1 if turned else 1]
             self.frame_rate = stream_rate(stream)
             if container.format.name in TIMED_BY_PACKETS:
                 self.frame_rate = packet_rate(container, stream) or self.frame_rate
             self.time_base = stream.time_base or Fraction(1, av.time_base)
             self.has_audio = has_sound(container)
+            self.audio_streams = len(container.streams.audio)
             context = stream.codec_context
             self.colors = Colors(
                 int(context.colorspace), int(context.color_primaries), int(context.color_trc)
@@ -80,12 +89,12 @@ class VideoReader:
             self._indexed_count = indexed_frame_count(container, stream)
 
     def _take_animation(self, animation: AnimatedPicture) -> None:
-        self.coded_size = (self.width, self.height) = animation.size
+        self.size = (self.width, self.height) = animation.size
         self.rotation = 0
         self.frame_rate = animation.frame_count / animation.duration
         self.time_base = TICK
-        self.has_audio = False
-        self.has_alpha = animation.has_alpha
+        self.has_audio, self.audio_streams = False, 0
+        self.has_alpha, self.unread_alpha, self.is_deep = animation.has_alpha, False, False
         self.colors = Colors()
         self.metadata = animation.metadata
         self._header_duration = animation.duration
@@ -130,9 +139,9 @@ class VideoReader:
         where the time stamps allow it. Logs a warning when the file ends before it should or some
         frames are damaged.
         """
-        to_rgb = RgbConverter(*self.coded_size)
+        to_rgb = RgbConverter(*self.size, transparent=self.has_alpha)
         for frame in self.decoded(start):
-            yield to_rgb(frame)
+            yield on_white(to_rgb(frame)) if self.has_alpha else to_rgb(frame)
 
     def decoded(self, start: int = 0) -> Iterator[av.VideoFrame]:
         """Decode from frame ``start`` as FFmpeg's frames, neither upright nor converted."""
@@ -172,6 +181,20 @@ class VideoReader:
             return self._animation.starts
         with open_media(self.path) as container:
             return packet_times(container, picture_stream(container, self.path.name))
+
+
+def _square_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Return (width, height) with square pixels, in which no pixel of the file is lost."""
+    width, height = frame.width, frame.height
+    shape = stream.sample_aspect_ratio or Fraction(1)
+    if not MOST_OBLONG**-1 <= shape <= MOST_OBLONG or shape == 1:
+        return width, height
+    if shape > 1:
+        width = 2 * round(width * shape / 2)
+    else:
+        height = 2 * round(height / shape / 2)
+    check_frame_size(width, height, "the picture with square pixels")
+    return width, height
 
 
 def _from_time(frames: Iterator[av.VideoFrame], target: int) -> Iterator[av.VideoFrame]:

@@ -22,7 +22,7 @@ from .outputs import MOV_FAMILY, OutputFile, timescales_for
 from .presets import CODECS, CONTAINERS, container_for
 from .sound import AudioTrack
 from .sound_packets import PacketFeed, SoundPackets
-from .streams import codec_name, first_rotation, picture_stream, stream_rate
+from .streams import codec_name, first_rotation, picture_stream, stream_rate, unread_alpha
 from .timing import Section
 
 KEPT_STREAM_TAGS = (
@@ -30,12 +30,17 @@ KEPT_STREAM_TAGS = (
     "stereo_mode",
 )  # without the first, transparency is not looked for
 
+KEEPS_BESIDE = ("mkv", "webm")  # hold what lies beside the packets, the transparency of VP8 and VP9
+
 OnPacket = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class CopiedPictures:
-    """What was copied to ``path``. size: width and height as shown; duration: seconds."""
+    """What was copied to ``path``.
+
+    size: width and height as shown. duration: of the pictures, seconds. notes: what got lost.
+    """
 
     path: Path
     count: int
@@ -43,6 +48,7 @@ class CopiedPictures:
     codec: str
     frame_rate: Fraction
     duration: Fraction
+    notes: tuple[str, ...] = ()
 
 
 def _unseen(count: int) -> None:
@@ -107,7 +113,14 @@ def copy_pictures(
         codec=codec_name(context),
         frame_rate=stream_rate(stream),
         duration=duration,
+        notes=_notes(stream, holder),
     )
+
+
+def _notes(stream: VideoStream, holder: str) -> tuple[str, ...]:
+    if holder in KEEPS_BESIDE or not unread_alpha(stream):
+        return ()
+    return (f"The transparency was left out: {holder} cannot hold that of VP8 and VP9.",)
 
 
 def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStream:

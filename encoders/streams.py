@@ -13,7 +13,6 @@ import av
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError, InvalidDataError
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
@@ -21,8 +20,6 @@ from .sources import MAX_FRAME_PIXELS, check_frame_size, unreadable
 
 logger = logging.getLogger("avatarvideo.encoders.streams")
 
-# FFmpeg's own decoders of these leave out the transparency, which lies beside the packets.
-_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
 MAX_RATE = Fraction(1000)
 # Common rates that millisecond containers cannot state exactly.
@@ -61,11 +58,10 @@ def decoded_frames(
     """Yield every frame that can be decoded; damaged packets are left out with a warning."""
     failures = 0
     decoded = 0
-    decoder = _decoder_of(stream)
     try:
         for packet in container.demux(stream):
             try:
-                for frame in decoder.decode(packet):
+                for frame in packet.decode():
                     decoded += 1
                     yield frame
             except InvalidDataError:
@@ -78,19 +74,10 @@ def decoded_frames(
         logger.warning("%s: %d damaged frames were left out", path.name, failures)
 
 
-def _decoder_of(stream: VideoStream) -> VideoCodecContext:
-    """Return what decodes a stream: its own context, where that keeps the transparency."""
+def unread_alpha(stream: VideoStream) -> bool:
+    """Tell whether transparency lies beside the packets, where FFmpeg's decoders leave it."""
     tags = {name.lower(): value for name, value in stream.metadata.items()}
-    name = _WITH_ALPHA.get(stream.codec_context.name)
-    if name is None or tags.get("alpha_mode") != "1":
-        return stream.codec_context
-    try:
-        decoder = av.CodecContext.create(name, "r")
-    except ValueError:
-        return stream.codec_context
-    assert isinstance(decoder, VideoCodecContext)
-    decoder.options = dict(stream.codec_context.options)
-    return decoder
+    return tags.get("alpha_mode") == "1"
 
 
 def codec_name(context: CodecContext) -> str:

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 from av.error import FFmpegError
+from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from ..errors import EncodeError
@@ -93,6 +94,7 @@ class StreamTarget:
         assert self._video is not None
         frame.pts = tick  # only now: a frame that is held is given more than once
         frame.time_base = self._plan.time_base
+        frame.pict_type = PictureType.NONE  # else encoders repeat the kinds of the source's
         return self._video.encode(frame)
 
     def _mux_oldest(self) -> None:

@@ -100,6 +100,7 @@ class VideoWriter:
         self._fit = Fitter(self.plan.placement, self.plan.channels)
         self._integers: np.ndarray | None = None
         self._lost_alpha = False
+        self._notes: list[str] = []
 
     @property
     def path(self) -> Path:
@@ -125,9 +126,14 @@ class VideoWriter:
     def notes(self) -> tuple[str, ...]:
         """What was done otherwise than asked."""
         if not self._lost_alpha:
-            return self.plan.notes
+            return (*self.plan.notes, *self._notes)
         form = f"{self.plan.spec.name} as {self.plan.pixel_format}"
-        return (*self.plan.notes, f"Transparency was laid on white: {form} has none.")
+        lost = f"Transparency was laid on white: {form} has none."
+        return (*self.plan.notes, *self._notes, lost)
+
+    def note(self, text: str) -> None:
+        """Add to ``notes``."""
+        self._notes.append(text)
 
     @property
     def duration(self) -> Fraction:
@@ -160,9 +166,15 @@ class VideoWriter:
             target.abort()
             raise
 
+    @property
+    def takes_deep(self) -> bool:
+        """Whether ``write`` takes uint16: for 10 bits, unless the picture has to be scaled."""
+        deep = "10" in self.plan.pixel_format or "12" in self.plan.pixel_format
+        return deep and self.plan.placement.is_identity
+
     def write(self, frame: np.ndarray, time: Fraction | None = None) -> None:
         """Add one frame, uint8 RGB (H, W, 3), or RGBA. time: seconds, where the rate varies."""
-        if frame.dtype != np.uint8:
+        if frame.dtype != np.uint8 and not (frame.dtype == np.uint16 and self.takes_deep):
             raise EncodeError(f"Expected frame {self.frame_count} as uint8, got {frame.dtype}.")
         self._add(self._prepared(frame), time)
 
@@ -171,8 +183,7 @@ class VideoWriter:
         if frame.dtype != np.float32:
             raise EncodeError(f"Expected frame {self.frame_count} as float32, got {frame.dtype}.")
         # Deeper formats get what 8 bits would lose, unless the picture has to be scaled.
-        deep = "10" in self.plan.pixel_format and self.plan.placement.is_identity
-        depth = np.uint16 if deep and frame.shape[-1] == self.plan.channels else np.uint8
+        depth = np.uint16 if self.takes_deep else np.uint8
         if self._integers is None or self._integers.shape != frame.shape:
             self._integers = np.empty(frame.shape, depth)
         to_integers(np.ascontiguousarray(frame), self._integers)
@@ -248,8 +259,8 @@ class VideoWriter:
                 f"Expected frame {self.frame_count} of shape {wanted}, got {frame.shape}."
             )
         if frame.shape[2] != self.plan.channels:
-            self._lost_alpha = frame.shape[2] == 4
-            frame = on_white(frame) if self._lost_alpha else _opaque(frame)
+            self._lost_alpha |= frame.shape[2] == 4
+            frame = on_white(frame) if frame.shape[2] == 4 else _opaque(frame)
         return np.ascontiguousarray(frame) if frame.dtype == np.uint16 else self._fit(frame)
 
     def _add(self, picture: np.ndarray, time: Fraction | None) -> None:

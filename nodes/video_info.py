@@ -44,7 +44,7 @@ class VideoInfo:
                 ),
                 "exact_count": (
                     "BOOLEAN",
-                    {"default": False, "tooltip": "Decode every frame to count them."},
+                    {"default": False, "tooltip": "Read the whole file and count its frames."},
                 ),
                 "measure_loudness": (
                     "BOOLEAN",

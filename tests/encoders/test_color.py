@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.color import FrameConverter, RgbConverter, plane_view, to_integers
+from avatarvideo.encoders.color import (
+    FrameConverter,
+    RgbConverter,
+    on_white,
+    plane_view,
+    to_integers,
+)
 
 
 def _every_third_colour() -> np.ndarray:
@@ -56,3 +62,12 @@ def test_float_rounding_matches_arithmetic() -> None:
     to_integers(values, out)
 
     assert np.abs(out - np.clip(values * 255.0, 0, 255)).max() <= 0.501
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_what_is_clear_is_laid_on_white(depth: type[np.generic]) -> None:
+    most = int(np.iinfo(depth).max)
+    picture = np.random.default_rng(0).integers(0, most, (40, 30, 4), depth, endpoint=True)
+    alpha = picture[..., 3:] / most
+    expected = picture[..., :3] * alpha + most * (1 - alpha)
+    assert np.abs(on_white(picture) - expected).max() <= 0.5 + 1e-6

@@ -136,9 +136,12 @@ def test_sizes_are_refused_before_memory_is_taken(
         doors: tuple[Callable[[Path], object], ...] = (probe, VideoReader, read_image)
         for door in doors:
             found = _tried(lambda door=door, path=path: door(path))
-            if isinstance(found, (VideoReader, VideoInfo)):
+            if isinstance(found, VideoInfo):
                 # Another header of the file tells the truth, and that one was believed.
                 assert (found.width, found.height) == (64, 48)
+            elif isinstance(found, VideoReader):
+                # The lie can still be of use as the shape of the pixels: 64 x 48 shown as a square.
+                assert found.size in ((64, 48), (86, 48))
             else:
                 assert any(word in str(found) for word in ("pixels", "damaged", "something else"))
     assert _resident_mib() - before < 300

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import subprocess
 from collections.abc import Callable
 from fractions import Fraction
@@ -335,3 +336,71 @@ def test_a_name_that_is_taken_may_be_refused(tmp_path: Path, make_video: MakeVid
 def test_sections_may_not_be_negative() -> None:
     with pytest.raises(MediaError, match="0 s or more"):
         Section(Fraction(-1))
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "vp9", "av1"])
+def test_the_kinds_of_the_sources_pictures_are_not_repeated(
+    tmp_path: Path, pictures: Pictures, codec: str
+) -> None:
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mkv"
+    every_one_a_key = _fast(codec_options={"g": "1"})
+    encode_frames(pictures(40, 64, 64), source, frame_rate=Fraction(25), config=every_one_a_key)
+
+    transcode(source, target, _fast(codec=codec))
+
+    def keys(path: Path) -> int:
+        with av.open(str(path)) as container:
+            return sum(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
+
+    assert keys(source) == 40
+    assert keys(target) < 5
+
+
+@pytest.mark.parametrize("degrees", [0, 180])
+def test_ten_bits_stay_ten_whichever_way_up(tmp_path: Path, degrees: int) -> None:
+    ramp = np.linspace(0, 1, 1024, dtype=np.float32)[None, :, None].repeat(64, 0).repeat(3, 2)
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    deep = _fast(codec="h265", bit_depth=10, crf=4)
+    encode_frames([ramp] * 2, source, frame_rate=Fraction(25), config=deep)
+    if degrees:
+        upside_down = struct.pack(">9i", -1 << 16, 0, 0, 0, -1 << 16, 0, 0, 0, 1 << 30)
+        data = bytearray(source.read_bytes())
+        at = data.index(b"tkhd") + 44
+        data[at : at + 36] = upside_down
+        source.write_bytes(data)
+
+    transcode(source, target, deep)
+
+    assert VideoReader(source).rotation == degrees
+    with av.open(str(target)) as container:
+        luma = np.frombuffer(bytes(next(container.decode(video=0)).planes[0]), np.uint16)
+    assert len(np.unique(luma)) > 500
+
+
+def test_oblong_pixels_become_square(tmp_path: Path, make_video: MakeVideo, ffmpeg: str) -> None:
+    plain, oblong = make_video(tmp_path / "in.mp4", 3), tmp_path / "oblong.mp4"
+    width, height = VideoReader(plain).width, VideoReader(plain).height
+    command = [ffmpeg, "-v", "error", "-i", str(plain), "-c", "copy", "-aspect"]
+    subprocess.run([*command, f"{2 * width}:{height}", str(oblong)], check=True)
+    assert probe(oblong).sample_aspect_ratio == "2:1"
+
+    reader = VideoReader(oblong)
+    writer = transcode(oblong, tmp_path / "out.mp4", FAST)
+    fitted = transcode(
+        oblong, tmp_path / "fit.mp4", _fast(width=width, height=height, fit="contain")
+    )
+
+    assert (reader.width, reader.height) == (2 * width, height) == (writer.width, writer.height)
+    assert next(reader.frames()).shape == (height, 2 * width, 3)
+    assert (fitted.width, fitted.height) == (width, height // 2)
+    assert probe(writer.path).sample_aspect_ratio == "1:1"
+
+
+def test_sound_tracks_that_are_left_out_are_said(
+    tmp_path: Path, make_video: MakeVideo, tone: Tone, ffmpeg: str
+) -> None:
+    one, two = make_video(tmp_path / "in.mp4", 5, audio=tone(3200)), tmp_path / "two.mp4"
+    maps = ["-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy"]
+    subprocess.run([ffmpeg, "-v", "error", "-i", str(one), *maps, str(two)], check=True)
+    assert transcode(one, tmp_path / "a.mp4", FAST).notes == ()
+    assert "Of 2 sound tracks" in transcode(two, tmp_path / "b.mp4", FAST).notes[0]

@@ -92,8 +92,8 @@ def test_transparency_is_kept_where_the_codec_has_it(
         assert found.pixel_format in ("yuva444p12le", "bgra", "yuv420p", "yuva420p")
 
 
-@pytest.mark.parametrize("source", ["webm", "mov", "mkv", "webp", "gif"])
-@pytest.mark.parametrize("target", ["webm", "mov", "webp", "mp4"])
+@pytest.mark.parametrize("source", ["mov", "mkv", "webp", "gif"])
+@pytest.mark.parametrize("target", ["mkv", "mov", "webp", "mp4"])
 def test_transparency_goes_from_file_to_file(
     host: StandaloneHost, tmp_path: Path, source: str, target: str
 ) -> None:
@@ -109,6 +109,31 @@ def test_transparency_goes_from_file_to_file(
     assert np.abs(shown[16, 50].astype(int) - [255, 0, 0]).max() < 8
     lost = [text for text in made["ui"].get("text", []) if "Transparency" in text]
     assert (reader.has_alpha, bool(lost)) == (target != "mp4", target == "mp4")
+
+
+@pytest.mark.parametrize("source", ["mov", "mkv", "webp", "gif"])
+def test_opaque_pictures_of_a_format_with_transparency_stay_what_they_are(
+    host: StandaloneHost, source: str
+) -> None:
+    codec = {"mov": "prores", "mkv": "ffv1"}
+    opaque = torch.ones(2, 32, 64, 4)
+    given = encode(images=opaque, codec=codec.get(source, "auto"), container=source)
+    shutil.copyfile(given, host.input_directory / given.name)
+
+    made = answer(path=given.name, container="mov")
+
+    assert not [text for text in made["ui"].get("text", []) if "ransparency" in text]
+    assert probe(made["result"][1][0]).video_codec == "h264"
+
+
+def test_transparency_that_is_not_read_is_said(host: StandaloneHost) -> None:
+    given = encode(images=still(4), container="webm")
+    shutil.copyfile(given, host.input_directory / given.name)
+
+    for codec, why in (("h264", "cannot be read"), ("copy", "cannot hold")):
+        made = answer(path=given.name, codec=codec, container="mp4")
+        (note,) = [text for text in made["ui"].get("text", []) if "transparency" in text]
+        assert why in note
 
 
 def test_where_there_is_none_the_note_says_so(host: StandaloneHost) -> None:
