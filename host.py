@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05  # how often a thread that waits for a worker asks whether the user cancelled
 MODELS_VARIABLE = "AVATAR_MODELS"  # folders searched first, separated like PATH
 FORMATS_VARIABLE = "AVATAR_FORMATS"  # the folder of the user's own formats
+CACHE_VARIABLE = "AVATAR_CACHE"  # where prepared avatars are kept between processes
 # Folders besides the output folder in which workflows may write, separated like PATH. Only who
 # starts the process can set it, unlike whoever sends a workflow.
 OUTPUTS_VARIABLE = "AVATAR_OUTPUT_DIRS"
@@ -256,6 +257,12 @@ def allowed_output_directories() -> list[Path]:
     named = os.environ.get(OUTPUTS_VARIABLE, "").split(os.pathsep)
     folders = [Path(part).expanduser() for part in named if part.strip()]
     return [folder for folder in folders if folder.is_absolute()]
+
+
+def cache_directory() -> Path | None:
+    """Return the absolute folder in which prepared avatars outlive the process, if one is named."""
+    named = os.environ.get(CACHE_VARIABLE, "").strip()
+    return Path(named).expanduser().resolve() if named else None
 
 
 def current_host() -> Host:

@@ -28,7 +28,7 @@ from ..errors import (
     MediaError,
     NoFaceError,
 )
-from ..host import POLL_SECONDS, Host, current_host
+from ..host import POLL_SECONDS, Host, cache_directory, current_host
 from ..inputs import load_avatar, load_speech
 from ..media import AudioClip, Avatar, Box, FaceLocation, LipCorners, Mel, frame_count_for
 from .face.locate import locate_face
@@ -89,7 +89,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
     vram_manager: answers what fits on the device; None makes one for the host's device.
     host: folders, progress and cancel; None takes the current one.
     models: networks to use instead of the files that are found.
-    cache_directory: where prepared avatars are kept between processes; None keeps them in memory.
+    cache: where prepared avatars are kept between processes; None takes the folder that
+        AVATAR_CACHE names, and without it memory only.
     """
 
     def __init__(
@@ -99,12 +100,12 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         host: Host | None = None,
         *,
         models: ModelSource | None = None,
-        cache_directory: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
         self._defaults = LipSyncConfig(**(config or {}))
         self._host = host or current_host()
         self._models = models
-        self._cache_directory = cache_directory
+        self._cache_directory = cache or cache_directory()
         self._vram = vram_manager or VRAMManager(
             self._host.device(), free_bytes=self._host.free_memory
         )

@@ -273,7 +273,7 @@ def test_the_next_engine_of_the_same_host_knows_the_avatar(engine: Any, clips: A
 def test_a_known_avatar_needs_no_preparation_at_all(
     engine: Any, clips: Any, tmp_path: Path, kept_on_disk: bool
 ) -> None:
-    options = {"cache_directory": tmp_path / "kept"} if kept_on_disk else {}
+    options = {"cache": tmp_path / "kept"} if kept_on_disk else {}
     counter = Counter()
     reports = []
     for _ in range(2):
@@ -292,9 +292,9 @@ def test_a_known_avatar_needs_no_preparation_at_all(
 def test_a_folder_keeps_avatars_for_other_processes(
     engine: Any, clips: Any, tmp_path: Path
 ) -> None:
-    run(engine(cache_directory=tmp_path / "kept"), clips.job("f"))
+    run(engine(cache=tmp_path / "kept"), clips.job("f"))
     clips.host.kept.clear()
-    run(engine(cache_directory=tmp_path / "kept"), clips.job("f"))
+    run(engine(cache=tmp_path / "kept"), clips.job("f"))
     assert clips.models.loaded == ["whisper", "unet", "vae"]
 
 
@@ -308,3 +308,11 @@ def test_low_quality_is_half_precision_where_the_processor_has_it(
     pairs = zip(exact.open_frames(), low.open_frames(), strict=True)
     differences = [np.abs(one.astype(int) - other) for one, other in pairs]
     assert 0 < max(difference.mean() for difference in differences) < 4
+
+
+def test_the_folder_for_prepared_avatars_can_be_named(
+    engine: Any, clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVATAR_CACHE", str(tmp_path / "kept"))
+    run(engine(), clips.job("f"))
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".safetensors"}

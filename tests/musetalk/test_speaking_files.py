@@ -107,7 +107,7 @@ def test_a_picture_changed_in_one_pixel_is_prepared_anew(clips: Any, tmp_path: P
         Image.fromarray(picture).save(tmp_path / "picture.png")
         avatar = load_avatar(tmp_path / "picture.png")
         models = clips.CountingModels()
-        engine = MuseTalkLipSync(host=clips.host, models=models, cache_directory=tmp_path / "kept")
+        engine = MuseTalkLipSync(host=clips.host, models=models, cache=tmp_path / "kept")
         engine.run(avatar, clips.job("f", seconds=0.04).mel, config)
         loaded.append(models.loaded)
     assert loaded == [["s3fd", "rtmpose"], [], ["s3fd", "rtmpose"]]
