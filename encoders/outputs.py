@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import stat
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import av
 from av.container import OutputContainer
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 from ..errors import EncodeError
 
@@ -26,6 +28,7 @@ TEMPORARY_PREFIX = ".avatarvideo-"
 # What a killed process leaves: unfinished files, and the marks of numbers being used.
 _LEFT_BEHIND = re.compile(re.escape(TEMPORARY_PREFIX) + r"([0-9a-f]{12}\.part|.+\.reserved)")
 STALE_SECONDS = 24 * 3600  # an encode writes all the time, so nothing this old is still at work
+CLOSING_SECONDS = 0.3  # waited for a slow encoder that was given up; then it ends by itself
 MAX_TIMESCALE = 2**31 - 1
 MIN_TIMESCALE = 1000
 MOV_FAMILY = ("mp4", "mov")
@@ -123,8 +126,11 @@ class OutputFile:
             self._pending.remove()
             raise self.explained(error) from error
 
-    def abort(self) -> None:
-        """Close without keeping anything; may be called more than once."""
+    def abort(self, *, slow: VideoStream | None = None) -> None:
+        """Close without keeping anything; may be called more than once.
+
+        slow: a stream whose encoder first finishes all it was given. It is not waited for long.
+        """
         container, self._container = self._container, None
         if container is None:
             return
@@ -132,13 +138,32 @@ class OutputFile:
             # The trailer is written at close whatever happens; for faststart that means moving
             # everything already in the file, unless there is nothing.
             os.truncate(self._pending.temporary, 0)
-        with contextlib.suppress(FFmpegError, OSError, ValueError):
-            container.close()
+        if slow is None:
+            _close(container)
+        else:
+            thread = threading.Thread(
+                target=_finish_and_close, args=(slow, container, self._pending)
+            )
+            thread.start()
+            thread.join(CLOSING_SECONDS)
         self._pending.remove()
 
     def explained(self, error: BaseException) -> EncodeError:
         """Return the error as a sentence with FFmpeg's or the system's reason in it."""
         return self._pending.explained(error)
+
+
+def _close(container: OutputContainer) -> None:
+    with contextlib.suppress(FFmpegError, OSError, ValueError):
+        container.close()
+
+
+def _finish_and_close(slow: VideoStream, container: OutputContainer, pending: PendingFile) -> None:
+    # Closing would do the same, but keep every other thread from running meanwhile.
+    with contextlib.suppress(FFmpegError, OSError, ValueError):
+        slow.encode(None)
+    _close(container)
+    pending.remove()  # where an open file cannot be removed
 
 
 def _muxer_options(muxer: str, has_metadata: bool, timescales: list[int]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from .sound import AudioTrack
 from .sound_packets import PacketFeed, SoundPackets
 
 MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
+SLOW_TO_CLOSE = ("libsvtav1",)  # takes dozens of frames at once, and gives none of them up
 FRAMES_AHEAD = 2  # given to the encoder before the oldest of them is waited for
 
 
@@ -121,8 +122,9 @@ class StreamTarget:
         """Close without flushing and leave nothing."""
         self._end_thread()
         # Encoder threads end when the last reference to their stream goes, not at close.
-        self._video = self.sound = None
-        self._output.abort()
+        video, self._video = self._video, None
+        self.sound = None
+        self._output.abort(slow=video if self._plan.encoder in SLOW_TO_CLOSE else None)
 
     def _end_thread(self) -> None:
         self._encoding.clear()
