@@ -13,7 +13,7 @@ import json
 import logging
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
@@ -79,7 +79,7 @@ class AnimationTarget(ABC):
             self._held = _Held(box, coded, start)
             self._before = picture.copy()
 
-    def finish(self, sound_end: Fraction | None) -> None:
+    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
         """Complete the file and give it its name."""
         if self._left_out:
             logger.warning(

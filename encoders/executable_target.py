@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -114,11 +114,11 @@ class ExecutableTarget:
             self.abort()
             raise
 
-    def finish(self, sound_end: Fraction | None) -> None:
+    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
         """Let it end, add the sound, and give the file its name."""
         try:
-            self._wait()
-            self._join(sound_end)
+            self._wait(check)
+            self._join(sound_end, check)
         except (OSError, subprocess.SubprocessError) as error:
             self.abort()
             raise self._pending.explained(error) from error
@@ -152,7 +152,7 @@ class ExecutableTarget:
             self._watching = True
             undo.pop_all()
 
-    def _wait(self) -> None:
+    def _wait(self, check: Callable[[], None]) -> None:
         process = self._process
         if process is None or process.stdin is None:
             raise EncodeError(f"Expected at least one frame for {self._plan.path.name!r}.")
@@ -160,6 +160,7 @@ class ExecutableTarget:
             process.stdin.close()
         size = -1
         while True:
+            check()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=0.2)
                 break
@@ -170,7 +171,7 @@ class ExecutableTarget:
         if process.returncode:
             raise self._failure()
 
-    def _join(self, sound_end: Fraction | None) -> None:
+    def _join(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
         sound = self._packets if self._waiting is None else self._waiting.until(sound_end)
         # The length was settled while the pictures came.
         config = replace(self._plan.config, length="keep", container=self._plan.container)
@@ -182,6 +183,7 @@ class ExecutableTarget:
                 config=config,
                 section=WHOLE,
                 metadata=self._plan.metadata,
+                on_packet=lambda _count: check(),
             )
 
     def _failure(self) -> EncodeError:

@@ -65,6 +65,7 @@ def encode_frames(
             audio=audio,
             metadata=metadata,
             container=container,
+            check=lambda: on_frame(writer.frame_count) if on_frame is not None else None,
         )
         with writer:
             _write_all(writer, itertools.chain([first], iterator), on_frame)

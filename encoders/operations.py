@@ -77,6 +77,7 @@ def transcode(
             metadata=_tags(reader.metadata, config) | (metadata or {}),
             time_base=reader.time_base if keeps_timing else None,
             source_colors=reader.colors,
+            check=lambda: on_frame(writer.frame_count) if on_frame is not None else None,
         )
         if reader.unread_alpha:
             writer.note("The transparency was left out: that of VP8 and VP9 cannot be read.")

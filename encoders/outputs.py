@@ -10,8 +10,9 @@ import re
 import secrets
 import shutil
 import stat
-import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from fractions import Fraction
 from pathlib import Path
 
@@ -126,27 +127,31 @@ class OutputFile:
             self._pending.remove()
             raise self.explained(error) from error
 
-    def abort(self, *, slow: VideoStream | None = None) -> None:
-        """Close without keeping anything; may be called more than once.
-
-        slow: a stream whose encoder first finishes all it was given. It is not waited for long.
-        """
-        container, self._container = self._container, None
-        if container is None:
-            return
-        with contextlib.suppress(OSError):
-            # The trailer is written at close whatever happens; for faststart that means moving
-            # everything already in the file, unless there is nothing.
-            os.truncate(self._pending.temporary, 0)
-        if slow is None:
+    def abort(self) -> None:
+        """Close without keeping anything; may be called more than once."""
+        container = self._emptied()
+        if container is not None:
             _close(container)
-        else:
-            thread = threading.Thread(
-                target=_finish_and_close, args=(slow, container, self._pending)
-            )
-            thread.start()
-            thread.join(CLOSING_SECONDS)
-        self._pending.remove()
+            self._pending.remove()
+
+    def abandon(self, submit: Callable[..., Future[None]], slow: VideoStream) -> None:
+        """Do the same without waiting long for an encoder that first finishes all it was given.
+
+        submit: runs a function in the thread that the stream's encoder works in.
+        """
+        container = self._emptied()
+        if container is not None:
+            wait([submit(_finish_and_close, slow, container, self._pending)], CLOSING_SECONDS)
+            self._pending.remove()
+
+    def _emptied(self) -> OutputContainer | None:
+        container, self._container = self._container, None
+        if container is not None:
+            with contextlib.suppress(OSError):
+                # The trailer is written at close whatever happens; for faststart that means moving
+                # everything already in the file, unless there is nothing.
+                os.truncate(self._pending.temporary, 0)
+        return container
 
     def explained(self, error: BaseException) -> EncodeError:
         """Return the error as a sentence with FFmpeg's or the system's reason in it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class PngTarget:
             if self.sound is not None:
                 self.sound.advance(tick * self._plan.time_base)
 
-    def finish(self, sound_end: Fraction | None) -> None:
+    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
         """Complete the folder and give it its name."""
         with self._explained():
             if self.sound is not None and self._sound_file is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from fractions import Fraction
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -27,8 +28,11 @@ from .sound import AudioTrack
 from .sound_packets import PacketFeed, SoundPackets
 
 MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
+POLL_SECONDS = 0.05  # how often ``check`` is asked
 SLOW_TO_CLOSE = ("libsvtav1",)  # takes dozens of frames at once, and gives none of them up
 FRAMES_AHEAD = 2  # given to the encoder before the oldest of them is waited for
+
+Result = TypeVar("Result")
 
 
 class StreamTarget:
@@ -84,19 +88,24 @@ class StreamTarget:
         """Encode a frame that already has the plan's format, size and colours."""
         if self._video is None:
             raise EncodeError("Expected an open writer: use it in a with statement.")
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-encoder")
-        self._encoding.append((tick, self._thread.submit(self._encode, frame, tick)))
+        self._encoding.append((tick, self._submit(self._encode, frame, tick)))
         with self._explained():
             while len(self._encoding) > FRAMES_AHEAD:
                 self._mux_oldest()
 
+    def _submit(self, task: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-encoder")
+        return self._thread.submit(task, *arguments)
+
     def _encode(self, frame: av.VideoFrame, tick: int) -> list[av.Packet]:
-        assert self._video is not None
+        video = self._video
+        if video is None:  # given up in the meantime
+            return []
         frame.pts = tick  # only now: a frame that is held is given more than once
         frame.time_base = self._plan.time_base
         frame.pict_type = PictureType.NONE  # else encoders repeat the kinds of the source's
-        return self._video.encode(frame)
+        return video.encode(frame)
 
     def _mux_oldest(self) -> None:
         tick, encoded = self._encoding.popleft()
@@ -104,15 +113,21 @@ class StreamTarget:
         if self.sound is not None:
             self.sound.advance(tick * self._plan.time_base)
 
-    def finish(self, sound_end: Fraction | None) -> None:
-        """Flush, close, and give the file its name. sound_end: seconds, None for all of it."""
+    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
+        """Flush, close, and give the file its name. sound_end: seconds, None for all of it.
+
+        check: called all the time while the encoder works off what it holds; may raise.
+        """
         if self._video is None:
             raise EncodeError("Expected an open writer: use it in a with statement.")
         with self._explained():
             while self._encoding:
                 self._mux_oldest()
+            last = self._submit(self._video.encode, None)
+            while not wait([last], POLL_SECONDS).done:
+                check()
             self._end_thread()
-            self._output.container.mux(_with_sane_times(self._video.encode(None)))
+            self._output.container.mux(_with_sane_times(last.result()))
             if self.sound is not None:
                 self.sound.finish(sound_end)
             self._video = self.sound = None
@@ -120,16 +135,22 @@ class StreamTarget:
 
     def abort(self) -> None:
         """Close without flushing and leave nothing."""
-        self._end_thread()
         # Encoder threads end when the last reference to their stream goes, not at close.
         video, self._video = self._video, None
         self.sound = None
-        self._output.abort(slow=video if self._plan.encoder in SLOW_TO_CLOSE else None)
+        if self._plan.encoder in SLOW_TO_CLOSE and video is not None:
+            self._encoding.clear()
+            self._output.abandon(self._submit, video)
+            self._end_thread(wait=False)
+            return
+        self._end_thread()
+        del video
+        self._output.abort()
 
-    def _end_thread(self) -> None:
+    def _end_thread(self, *, wait: bool = True) -> None:
         self._encoding.clear()
         if self._thread is not None:
-            self._thread.shutdown(wait=True, cancel_futures=True)
+            self._thread.shutdown(wait=wait, cancel_futures=wait)
             self._thread = None
 
     @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -43,8 +43,8 @@ class Target(Protocol):
         """Write a picture, shown from that tick of the plan's time base."""
         ...
 
-    def finish(self, sound_end: Fraction | None) -> None:
-        """Complete the file and give it its name."""
+    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
+        """Complete the file and give it its name. check: called while that takes; may raise."""
         ...
 
     def abort(self) -> None:
@@ -75,11 +75,13 @@ class VideoWriter:
         container: str | None = None,
         time_base: Fraction | None = None,
         source_colors: Colors | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         """width, height: pixels of the frames given. container: None takes the file's suffix.
 
         time_base: what ``write``'s times are rounded to, seconds; None for a constant rate.
-        source_colors: see ``make_plan``.
+        source_colors: see ``make_plan``. check: called all the time while the encoder finishes
+        what it was given; what it raises ends the encode.
         """
         self.config = config or EncodingConfig()
         self.plan = make_plan(
@@ -101,6 +103,7 @@ class VideoWriter:
         self._integers: np.ndarray | None = None
         self._lost_alpha = False
         self._notes: list[str] = []
+        self._check = check
 
     @property
     def path(self) -> Path:
@@ -161,7 +164,7 @@ class VideoWriter:
         try:
             if not self.frame_count:
                 raise EncodeError(f"Expected at least one frame for {self.path.name!r}, got none.")
-            target.finish(self._sound_end(target))
+            target.finish(self._sound_end(target), self._check)
         except BaseException:
             target.abort()
             raise

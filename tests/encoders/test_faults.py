@@ -160,6 +160,29 @@ def test_cancel_is_prompt_and_leaves_nothing(
     assert children <= before[1]
 
 
+@pytest.mark.parametrize("codec", ["av1", "h265"])
+def test_cancel_is_heard_after_the_last_picture_was_given(tmp_path: Path, codec: str) -> None:
+    before, count, asked = _threads_and_children(), 30, 0
+
+    def stop(done: int) -> None:
+        nonlocal asked
+        asked += done == count
+        if asked == 2:  # the first was for the picture itself
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        encode_frames(
+            _noise(count, 1280, 720),
+            tmp_path / "a.mkv",
+            frame_rate=Fraction(25),
+            config=EncodingConfig(codec=codec),
+            on_frame=stop,
+        )
+
+    assert list(tmp_path.iterdir()) == []
+    assert _threads_and_children_after(30, before[0] + 1)[0] <= before[0] + 1
+
+
 def test_cancel_of_a_file_being_encoded_leaves_nothing(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:
