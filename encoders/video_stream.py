@@ -48,6 +48,7 @@ class StreamTarget:
         self._video: VideoStream | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._encoding: deque[tuple[int, Future[list[av.Packet]]]] = deque()
+        self._is_slow_to_close = plan.encoder in SLOW_TO_CLOSE
         self._convert = FrameConverter(*plan.size, plan.pixel_format, plan.colors)
         encoded = isinstance(track, AudioTrack)
         codec = audio_codec_for(plan.config.audio_codec, plan.container) if encoded else ""
@@ -123,6 +124,7 @@ class StreamTarget:
         with self._explained():
             while self._encoding:
                 self._mux_oldest()
+            self._is_slow_to_close = True  # it would be closed after all it still holds
             last = self._submit(self._video.encode, None)
             while not wait([last], POLL_SECONDS).done:
                 check()
@@ -138,7 +140,7 @@ class StreamTarget:
         # Encoder threads end when the last reference to their stream goes, not at close.
         video, self._video = self._video, None
         self.sound = None
-        if self._plan.encoder in SLOW_TO_CLOSE and video is not None:
+        if self._is_slow_to_close and video is not None:
             self._encoding.clear()
             self._output.abandon(self._submit, video)
             self._end_thread(wait=False)

@@ -160,25 +160,27 @@ def test_cancel_is_prompt_and_leaves_nothing(
     assert children <= before[1]
 
 
-@pytest.mark.parametrize("codec", ["av1", "h265"])
+@pytest.mark.parametrize("codec", ["av1", "h264", "h265", "vp9"])
 def test_cancel_is_heard_after_the_last_picture_was_given(tmp_path: Path, codec: str) -> None:
-    before, count, asked = _threads_and_children(), 30, 0
+    before, count, asked, pressed = _threads_and_children(), 30, 0, 0.0
 
     def stop(done: int) -> None:
-        nonlocal asked
+        nonlocal asked, pressed
         asked += done == count
         if asked == 2:  # the first was for the picture itself
+            pressed = time.perf_counter()
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
         encode_frames(
-            _noise(count, 1280, 720),
+            _noise(count, 640, 360),
             tmp_path / "a.mkv",
             frame_rate=Fraction(25),
             config=EncodingConfig(codec=codec),
             on_frame=stop,
         )
 
+    assert time.perf_counter() - pressed < CANCEL_SECONDS
     assert list(tmp_path.iterdir()) == []
     assert _threads_and_children_after(30, before[0] + 1)[0] <= before[0] + 1
 
