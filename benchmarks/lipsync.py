@@ -196,7 +196,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--heap", choices=("both", "ours", "neither"), default="both")
     parser.add_argument("--only", choices=("stages", "video"), help="one half of the work")
-    parser.add_argument("--stages", nargs="+", choices=WORK, default=["unet", "decode", "faces"])
+    parser.add_argument("--stages", nargs="+", choices=WORK, default=["unet", "decode"])
     parser.add_argument("--avatar", choices=("still", "video"), default="still")
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--frames", type=int, default=2, help="of the video, at 25 a second")
