@@ -65,18 +65,12 @@ def encode_frames(
             audio=audio,
             metadata=metadata,
             container=container,
-            check=lambda: on_frame(writer.frame_count) if on_frame is not None else None,
+            on_frame=on_frame,
         )
         with writer:
-            _write_all(writer, itertools.chain([first], iterator), on_frame)
+            for frame, _held in writer.as_long_as_the_sound(itertools.chain([first], iterator)):
+                (writer.write if frame.dtype == np.uint8 else writer.write_float)(frame)
     return _result(writer, started)
-
-
-def _write_all(writer: VideoWriter, frames: Iterable[np.ndarray], on_frame: OnFrame | None) -> None:
-    for frame, _held in writer.as_long_as_the_sound(frames):
-        (writer.write if frame.dtype == np.uint8 else writer.write_float)(frame)
-        if on_frame is not None:
-            on_frame(writer.frame_count)
 
 
 def _picture_size(frame: np.ndarray) -> tuple[int, int]:

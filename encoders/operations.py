@@ -77,7 +77,7 @@ def transcode(
             metadata=_tags(reader.metadata, config) | (metadata or {}),
             time_base=reader.time_base if keeps_timing else None,
             source_colors=reader.colors,
-            check=lambda: on_frame(writer.frame_count) if on_frame is not None else None,
+            on_frame=on_frame,
         )
         if reader.unread_alpha:
             writer.note("The transparency was left out: that of VP8 and VP9 cannot be read.")
@@ -89,10 +89,10 @@ def transcode(
         changes_rate = rate != reader.frame_rate or reader.is_variable_rate
         if changes_rate and not keeps_timing:
             steady = at_constant_rate(frames, rate, section_end(reader, section))
-            _write_all(writer, reader, ((None, frame) for frame in steady), on_frame)
+            _write_all(writer, reader, ((None, frame) for frame in steady))
         else:
             timed = ((time if keeps_timing else None, frame) for time, frame in frames)
-            _write_all(writer, reader, timed, on_frame)
+            _write_all(writer, reader, timed)
     return writer
 
 
@@ -100,7 +100,6 @@ def _write_all(
     writer: VideoWriter,
     reader: VideoReader,
     frames: Iterator[tuple[Fraction | None, av.VideoFrame]],
-    on_frame: OnFrame | None,
 ) -> None:
     deep = reader.is_deep and writer.takes_deep
     to_rgb = RgbConverter(*reader.size, transparent=reader.has_alpha, deep=deep)
@@ -112,8 +111,6 @@ def _write_all(
             writer.write_decoded(frame, shown)
         else:
             writer.write(to_rgb(frame), shown)
-        if on_frame is not None:
-            on_frame(writer.frame_count)
 
 
 def replace_audio(

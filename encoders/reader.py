@@ -19,6 +19,7 @@ from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
 from .color import Colors, RgbConverter, is_transparent, on_white, quarter_turns
 from .metadata import read_tags
 from .pictures import is_image, read_image
+from .pixel_formats import is_deep
 from .sound import has_sound, read_audio
 from .sources import check_frame_size, checked_input, open_media
 from .streams import (
@@ -70,7 +71,7 @@ class VideoReader:
             first = self._first_frame(container, stream)
             self.size = _square_size(first, stream)
             self.has_alpha, self.unread_alpha = is_transparent(first), unread_alpha(stream)
-            self.is_deep = max(part.bits for part in first.format.components) > 8
+            self.is_deep = is_deep(first.format.name)
             self.rotation = quarter_turns(first.rotation) * 90
             turned = quarter_turns(first.rotation) % 2
             self.width, self.height = self.size[:: -1 if turned else 1]

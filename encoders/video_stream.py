@@ -141,7 +141,6 @@ class StreamTarget:
         video, self._video = self._video, None
         self.sound = None
         if self._is_slow_to_close and video is not None:
-            self._encoding.clear()
             self._output.abandon(self._submit, video)
             self._end_thread(wait=False)
             return

@@ -20,6 +20,7 @@ from .color import Colors, on_white, to_integers
 from .executable_target import ExecutableTarget
 from .fitting import Fitter
 from .interfaces import EncodingConfig
+from .pixel_formats import is_deep
 from .plan import EncodePlan, make_plan
 from .png_sequence import PngTarget
 from .resampling import track_of
@@ -75,13 +76,13 @@ class VideoWriter:
         container: str | None = None,
         time_base: Fraction | None = None,
         source_colors: Colors | None = None,
-        check: Callable[[], None] = lambda: None,
+        on_frame: Callable[[int], None] | None = None,
     ) -> None:
         """width, height: pixels of the frames given. container: None takes the file's suffix.
 
         time_base: what ``write``'s times are rounded to, seconds; None for a constant rate.
-        source_colors: see ``make_plan``. check: called all the time while the encoder finishes
-        what it was given; what it raises ends the encode.
+        source_colors: see ``make_plan``. on_frame: called with the count after each frame, and all
+        the time while the encoder finishes what it was given; what it raises ends the encode.
         """
         self.config = config or EncodingConfig()
         self.plan = make_plan(
@@ -95,6 +96,8 @@ class VideoWriter:
             source_colors=source_colors,
         )
         self.frame_count = 0
+        # Whether ``write`` takes uint16: for 10 bits, unless the picture has to be scaled.
+        self.takes_deep = is_deep(self.plan.pixel_format) and self.plan.placement.is_identity
         self._source_size = (width, height)
         self._track = track_of(audio) if isinstance(audio, AudioClip) else audio
         self._target: Target | None = None
@@ -103,7 +106,7 @@ class VideoWriter:
         self._integers: np.ndarray | None = None
         self._lost_alpha = False
         self._notes: list[str] = []
-        self._check = check
+        self._on_frame = on_frame
 
     @property
     def path(self) -> Path:
@@ -128,11 +131,9 @@ class VideoWriter:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done otherwise than asked."""
-        if not self._lost_alpha:
-            return (*self.plan.notes, *self._notes)
         form = f"{self.plan.spec.name} as {self.plan.pixel_format}"
-        lost = f"Transparency was laid on white: {form} has none."
-        return (*self.plan.notes, *self._notes, lost)
+        lost = (f"Transparency was laid on white: {form} has none.",) if self._lost_alpha else ()
+        return (*self.plan.notes, *self._notes, *lost)
 
     def note(self, text: str) -> None:
         """Add to ``notes``."""
@@ -164,16 +165,10 @@ class VideoWriter:
         try:
             if not self.frame_count:
                 raise EncodeError(f"Expected at least one frame for {self.path.name!r}, got none.")
-            target.finish(self._sound_end(target), self._check)
+            target.finish(self._sound_end(target), self._report)
         except BaseException:
             target.abort()
             raise
-
-    @property
-    def takes_deep(self) -> bool:
-        """Whether ``write`` takes uint16: for 10 bits, unless the picture has to be scaled."""
-        deep = "10" in self.plan.pixel_format or "12" in self.plan.pixel_format
-        return deep and self.plan.placement.is_identity
 
     def write(self, frame: np.ndarray, time: Fraction | None = None) -> None:
         """Add one frame, uint8 RGB (H, W, 3), or RGBA. time: seconds, where the rate varies."""
@@ -207,7 +202,7 @@ class VideoWriter:
         if not isinstance(target, StreamTarget):
             raise EncodeError(f"Expected pictures for {self.plan.container}, got a coded frame.")
         target.add_decoded(frame, self._next_tick(time))
-        self.frame_count += 1
+        self._count()
 
     def as_long_as_the_sound(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, bool]]:
         """Yield (picture, whether it is held), cut or held at the end of the sound by ``length``.
@@ -268,7 +263,15 @@ class VideoWriter:
 
     def _add(self, picture: np.ndarray, time: Fraction | None) -> None:
         self._open_target().add(picture, self._next_tick(time))
+        self._count()
+
+    def _count(self) -> None:
         self.frame_count += 1
+        self._report()
+
+    def _report(self) -> None:
+        if self._on_frame is not None:
+            self._on_frame(self.frame_count)
 
     def _next_tick(self, time: Fraction | None) -> int:
         tick = self._tick + 1 if time is None else round(time / self.plan.time_base)
