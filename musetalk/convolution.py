@@ -17,10 +17,12 @@ from torch.nn import functional
 
 SMALLEST_CHANNELS = 64  # below it there is more to rearrange than to multiply
 SMALLEST_TILED = 16  # pixels; below it the transformed kernels are more to read than the maps
-SMALLEST_LARGE = 64  # from here on tiles of 4 x 4 outputs pay for their larger kernels
+SMALLEST_LARGE = 32  # from here on tiles of 4 x 4 outputs pay for their larger kernels
 # Of one intermediate: glibc gives blocks above 32 MiB back to the system at once, and getting
 # them again costs more than reading the kernels again for the next part of the map.
 PART_BYTES = 24 << 20
+# Of what is cut from some rows of tiles: a matrix product of so few rows is fast only in a cache.
+STRIP_BYTES = 1 << 20
 
 CHANNELS_AT_ONCE = 64  # of a kernel while it is transformed
 
@@ -100,7 +102,7 @@ class Conv3x3(nn.Conv2d):
     """A 3 x 3 convolution that keeps the size; weights and keys are ``nn.Conv2d``'s.
 
     tiled: compute with fewer multiplications where that pays, on a processor in float32. It rounds
-        differently: maps of 64 pixels and more up to twice as much, smaller ones less.
+        differently: maps of 32 pixels and more up to twice as much, smaller ones less.
     """
 
     tiled: bool = False
@@ -114,9 +116,11 @@ class Conv3x3(nn.Conv2d):
         if not self._saves(input):
             return super().forward(input)
         tiling = tiling_for(input)
-        if tiling is None:
-            return product_convolution(input, self.weight, self.bias)
-        return tiled_convolution(input, self._kernel(tiling), self.bias, tiling)
+        if tiling is not None:
+            return tiled_convolution(input, self._kernel(tiling), self.bias, tiling)
+        if len(input) == 1:  # so few rows are no product worth its name
+            return super().forward(input)
+        return product_convolution(input, self.weight, self.bias)
 
     def of_repeated(self, inputs: Tensor) -> Tensor:
         """Return (B, C', 2 H, 2 W): the convolution of ``inputs`` with every pixel repeated."""
@@ -210,36 +214,71 @@ def tiled_convolution(
     batch, channels, height, width = inputs.shape
     rows, columns, made = height // tiling.step, width // tiling.step, len(tiling.outputs)
     products, _, out_channels = kernel.shape
-    padded = functional.pad(inputs.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    widest = 4 * products * columns * max(channels, out_channels)
+    strip = _largest_divisor(rows, STRIP_BYTES // widest)
+    strips = [(image, row) for image in range(batch) for row in range(0, rows, strip)]
+    strips_a_part = max(1, PART_BYTES // (widest * strip))
+    pixels = inputs.permute(0, 2, 3, 1).contiguous()
+    cutter, joining = _Cutter(pixels, tiling, strip), _both_dimensions(tiling.outputs)
     out = inputs.new_empty(batch, rows, made, columns, made, out_channels)
-    tiles = max(1, PART_BYTES // (4 * products * max(channels, out_channels)))
-    images, lines = max(1, tiles // (rows * columns)), max(1, min(rows, tiles // columns))
-    for image in range(0, batch, images):
-        for line in range(0, rows, lines):
-            part = padded[image : image + images, line * tiling.step :]
-            target = out[image : image + images, line : line + lines]
-            _convolve_part(part, target, kernel, bias, tiling)
+    factors = inputs.new_empty(
+        products, min(strips_a_part, len(strips)) * strip * columns, channels
+    )
+    for first in range(0, len(strips), strips_a_part):
+        part = strips[first : first + strips_a_part]
+        tiles = len(part) * strip * columns
+        for place, target in zip(part, factors.split(strip * columns, dim=1), strict=False):
+            cutter.cut(*place, target)
+        sums = torch.bmm(factors[:, :tiles], kernel)
+        for (image, row), source in zip(part, sums.split(strip * columns, dim=1), strict=True):
+            _join(joining, source, out[image, row : row + strip], bias)
     return out.view(batch, rows * made, columns * made, out_channels).permute(0, 3, 1, 2)
 
 
-def _convolve_part(
-    padded: Tensor, target: Tensor, kernel: Tensor, bias: Tensor | None, tiling: Tiling
-) -> None:
-    images, rows, made, columns, _, out_channels = target.shape
-    seen, step, channels = len(tiling.inputs[0]), tiling.step, padded.shape[3]
-    image, line, pixel, _ = padded.stride()
-    cut = padded.as_strided(
-        (seen, seen, images, rows, columns, channels),
-        (line, pixel, image, step * line, step * pixel, 1),
-    ).reshape(seen * seen, -1)
-    factors = _both_dimensions(tiling.inputs) @ cut
-    products = torch.bmm(factors.view(len(kernel), -1, channels), kernel)
-    sums = _both_dimensions(tiling.outputs) @ products.view(len(kernel), -1)
-    ordered = sums.view(made, made, images, rows, columns, out_channels).permute(2, 3, 0, 4, 1, 5)
+class _Cutter:
+    """Turns strips of tile rows into factors; what lies between stays in a processor's cache."""
+
+    def __init__(self, pixels: Tensor, tiling: Tiling, strip: int) -> None:
+        _, _, width, channels = pixels.shape
+        seen, step = len(tiling.inputs[0]), tiling.step
+        self._pixels, self._step = pixels, step
+        self._matrix = _both_dimensions(tiling.inputs)
+        # The strip with a border of zeros, and every tile's view of it.
+        self._lines = pixels.new_zeros((strip - 1) * step + seen, width + 2, channels)
+        line, pixel, _ = self._lines.stride()
+        self._seen = self._lines.as_strided(
+            (seen, seen, strip, width // step, channels),
+            (line, pixel, step * line, step * pixel, 1),
+        )
+        self._tiles = torch.empty_like(self._seen, memory_format=torch.contiguous_format)
+
+    def cut(self, image: int, row: int, factors: Tensor) -> None:
+        """Fill factors (P * P, tiles, C) from the tile row ``row`` of an image on."""
+        first = row * self._step - 1
+        last = first + len(self._lines)
+        above, below = max(0, -first), max(0, last - self._pixels.shape[1])
+        held = self._pixels[image, first + above : last - below]
+        self._lines[:above].zero_()
+        self._lines[above : above + len(held), 1:-1].copy_(held)
+        self._lines[above + len(held) :].zero_()
+        tiles = self._tiles.copy_(self._seen)
+        torch.mm(self._matrix, tiles.view(self._matrix.shape[1], -1), out=factors.flatten(1))
+
+
+def _join(matrix: Tensor, sums: Tensor, target: Tensor, bias: Tensor | None) -> None:
+    """Fill target (rows, O, columns, O, C') with the pixels that sums (P * P, tiles, C') make."""
+    rows, made, columns, _, out_channels = target.shape
+    pixels = (matrix @ sums.flatten(1)).view(made, made, rows, columns, out_channels)
+    ordered = pixels.permute(2, 0, 3, 1, 4)
     if bias is None:
         target.copy_(ordered)
     else:
         torch.add(ordered, bias, out=target)
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    """Return the largest divisor of a number that is at most ``limit``, and at least 1."""
+    return next(d for d in range(max(1, min(number, limit)), 0, -1) if number % d == 0)
 
 
 def product_convolution(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -86,7 +86,7 @@ class UNet(nn.Module):
         hidden = self.mid_block(hidden, time, audio_features, self.between_blocks)
         for block in self.up_blocks:
             hidden = block(hidden, time, audio_features, skips, self.between_blocks)
-        return self.conv_out(functional.silu(self.conv_norm_out(hidden)))
+        return self.conv_out(functional.silu(self.conv_norm_out(hidden), inplace=True))
 
     @torch.no_grad()
     def fold_time_path(self) -> None:
@@ -269,10 +269,10 @@ class ResnetBlock(nn.Module):
         )
 
     def forward(self, inputs: Tensor, time: Tensor | None) -> Tensor:
-        hidden = self.conv1(functional.silu(self.norm1(inputs)))
+        hidden = self.conv1(functional.silu(self.norm1(inputs), inplace=True))
         if self.time_emb_proj is not None:
             hidden = hidden + self.time_emb_proj(time)[:, :, None, None]
-        hidden = self.conv2(functional.silu(self.norm2(hidden)))
+        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
         return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
 
     def fold(self, time: Tensor) -> None:

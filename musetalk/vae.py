@@ -120,7 +120,7 @@ class Encoder(nn.Module):
         for block in self.down_blocks:
             hidden = block(hidden, between_blocks)
         hidden = self.mid_block(hidden, between_blocks)
-        return self.conv_out(functional.silu(self.conv_norm_out(hidden)))
+        return self.conv_out(functional.silu(self.conv_norm_out(hidden), inplace=True))
 
 
 class Decoder(nn.Module):
@@ -151,7 +151,7 @@ class Decoder(nn.Module):
             hidden = block(hidden, between_blocks)
         if between_blocks:
             between_blocks()
-        return self.conv_out(functional.silu(self.conv_norm_out(hidden)))
+        return self.conv_out(functional.silu(self.conv_norm_out(hidden), inplace=True))
 
 
 class ResnetBlock(nn.Module):
@@ -168,8 +168,8 @@ class ResnetBlock(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        hidden = self.conv1(functional.silu(self.norm1(inputs)))
-        hidden = self.conv2(functional.silu(self.norm2(hidden)))
+        hidden = self.conv1(functional.silu(self.norm1(inputs), inplace=True))
+        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
         return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
 
 

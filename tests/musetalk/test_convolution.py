@@ -68,13 +68,24 @@ def test_fewer_multiplications_give_the_same_map(conv, picture, height, width) -
     )
 
 
-def test_maps_are_cut_into_parts_without_a_seam(conv, picture, monkeypatch) -> None:
-    inputs = picture(64, 64)
+@pytest.mark.parametrize("size", [(64, 64), (48, 32), (18, 30)])
+def test_maps_are_cut_into_parts_without_a_seam(conv, picture, monkeypatch, size) -> None:
+    inputs = picture(*size)
     set_tiled(conv, True)
     whole = conv(inputs)
-    # One line of tiles at a time, and one picture.
-    monkeypatch.setattr(convolution, "PART_BYTES", 36 * OUT_CHANNELS * 4 * 16)
-    torch.testing.assert_close(conv(inputs), whole, rtol=0, atol=3e-5)
+    line = 36 * OUT_CHANNELS * 4 * (size[1] // 2)
+    # So many lines of tiles as are cut together, and as are multiplied together.
+    for strip, part in ((1, 1), (line, line), (line, 3 * line), (3 * line, 5 * line)):
+        monkeypatch.setattr(convolution, "STRIP_BYTES", strip)
+        monkeypatch.setattr(convolution, "PART_BYTES", part)
+        torch.testing.assert_close(conv(inputs), whole, rtol=0, atol=3e-5)
+
+
+def test_a_single_small_picture_is_convolved_as_it_is(conv, picture) -> None:
+    inputs = picture(8, 8)[:1]
+    plain = conv(inputs)
+    set_tiled(conv, True)
+    assert torch.equal(conv(inputs), plain)
 
 
 def test_repeated_pixels_are_convolved_without_making_them(conv, picture) -> None:

@@ -452,6 +452,30 @@ def test_only_full_precision_on_a_processor_with_fast_products_is_tiled(
     assert not residency.tiles_convolutions(Placement("cpu", torch.float32))
 
 
+@pytest.mark.parametrize(
+    ("capability", "processor", "fast"),
+    [
+        ("AVX512", "vendor_id\t: GenuineIntel\n", True),
+        ("AVX512", "vendor_id\t: AuthenticAMD\n", False),
+        ("AVX2", "vendor_id\t: AuthenticAMD\n", True),
+        ("AVX2", "AMD64 Family 25 Model 33, AuthenticAMD", True),
+        ("AVX512", "Intel64 Family 6 Model 106, GenuineIntel", True),
+        ("DEFAULT", "", False),
+    ],
+)
+def test_products_are_fast_where_they_were_measured_to_be(
+    monkeypatch: pytest.MonkeyPatch, capability: str, processor: str, fast: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(residency, "_processor", lambda: processor)
+    residency.products_are_fast.cache_clear()
+    try:
+        assert residency.products_are_fast() is fast
+    finally:
+        residency.products_are_fast.cache_clear()
+
+
 def test_the_plan_has_room_for_what_tiled_convolutions_prepare(
     full_size: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
