@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..encoders.ffmpeg import encode_frames
-from ..encoders.interfaces import EncodingConfig
+from ..encoders.interfaces import EncodingConfig, EncodingResult
 from ..encoders.metadata import tags_for
 from ..errors import (
     AvatarVideoError,
@@ -31,6 +32,7 @@ from ..errors import (
 from ..host import POLL_SECONDS, Host, cache_directory, current_host
 from ..inputs import load_avatar, load_speech
 from ..media import AudioClip, Avatar, Box, FaceLocation, LipCorners, Mel, frame_count_for
+from .early_encode import EarlyEncode
 from .face.locate import locate_face
 from .fallback.driver import mouth_motion
 from .fallback.playback import PuppetPlayback, track_lips
@@ -140,8 +142,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             mel = load_speech(
                 audio_file, start=options.start, duration=options.duration, check=check
             )
-            run = self.run(avatar, mel, options)
-            return self._write(run, Path(output_path), options, began)
+            with EarlyEncode(partial(_encode, Path(output_path), options)) as early:
+                run = self.run(avatar, mel, options, begin=early.begin)
+                return self._write(run, Path(output_path), options, began, early)
         except Cancelled:
             raise
         except AvatarVideoError as error:  # said by the caller, not also by the log
@@ -152,20 +155,20 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             )
 
     def _write(
-        self, run: LipSyncRun, path: Path, options: LipSyncConfig, began: float
+        self,
+        run: LipSyncRun,
+        path: Path,
+        options: LipSyncConfig,
+        began: float,
+        early: EarlyEncode[LipSyncRun, EncodingResult],
     ) -> LipSyncResult:
         try:
             with self._host.progress(run.frame_count, "Encoding") as bar:
-                encoded = encode_frames(
-                    run.open_frames(),
-                    path,
-                    frame_rate=run.frame_rate,
-                    config=EncodingConfig(quality=options.quality),
-                    audio=run.clip,
-                    metadata=run.metadata(),
-                    on_frame=bar.update,
-                )
+                encoded = early.result(run, bar.update, poll_seconds=POLL_SECONDS)
+                if encoded is None:
+                    encoded = _encode(path, options, run, run.open_frames(), bar.update)
         finally:
+            early.stop()
             if run.release is not None:
                 run.release()
         return LipSyncResult(
@@ -202,10 +205,13 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         config: LipSyncConfig | None = None,
         *,
         mask: np.ndarray | None = None,
+        begin: Callable[[LipSyncRun], None] | None = None,
     ) -> LipSyncRun:
         """Do all work that needs a network or the whole sound; frames are made when read.
 
         mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
+        begin: called where a GPU is about to make the faces, with the run as it will be: reading
+            its frames, in another thread, waits for them. They may never come.
         Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
         """
         options = config or self._defaults
@@ -221,27 +227,18 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
         job = Job(avatar, mel, options, frame_rate, indices, mask)
         ladder = Ladder(self._vram, options.quality)
-        mode, reason, location, made = self._made(job, ladder)
+        mode, reason, location, made = self._made(job, ladder, begin)
         log.info("mode %s: %s", mode, reason)
-        return LipSyncRun(
-            open_frames=made.open_frames,
-            frame_count=count,
-            frame_rate=frame_rate,
-            width=avatar.width,
-            height=avatar.height,
-            mode=mode,
-            clip=mel.clip,
-            mask=made.mask,
-            report=report_of(job, location, mode, reason, made, ladder.steps),
-            release=made.release,
-        )
+        return _run_of(job, ladder, mode, reason, location, made)
 
-    def _made(self, job: Job, ladder: Ladder) -> tuple[str, str, FaceLocation, Made]:
+    def _made(
+        self, job: Job, ladder: Ladder, begin: Callable[[LipSyncRun], None] | None
+    ) -> tuple[str, str, FaceLocation, Made]:
         """Return the best possible mode, why it was taken, where the face is, and what it made."""
         wanted = job.options.mode
         why_not = "a puppet was asked for"
         if wanted in ("auto", "musetalk"):
-            spoken, why_not = self._spoken(job, ladder)
+            spoken, why_not = self._spoken(job, ladder, begin)
             if spoken is not None:
                 return "musetalk", why_not, _location_of(spoken), _made_of(spoken)
         with job.timed("locate"):
@@ -258,7 +255,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             )
         return "static", reason, location, _static(job)
 
-    def _spoken(self, job: Job, ladder: Ladder) -> tuple[Spoken | None, str]:
+    def _spoken(
+        self, job: Job, ladder: Ladder, begin: Callable[[LipSyncRun], None] | None
+    ) -> tuple[Spoken | None, str]:
         """Return what MuseTalk made, or None where auto goes on without it; and why."""
         only = job.options.mode == "musetalk"
         source = self._source(job.options)
@@ -266,8 +265,16 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             if only:
                 raise CheckpointError(source.message)
             return None, "MuseTalk's files are not installed"
+        reason = f"MuseTalk {job.options.model.removeprefix('v')} "
+        reason += "was asked for" if only else "is installed"
+
+        def on_begun(spoken: Spoken) -> None:
+            if begin is not None:
+                made = _made_of(spoken)
+                begin(_run_of(job, ladder, "musetalk", reason, _location_of(spoken), made))
+
         try:
-            spoken = self._speak(job, source, ladder)
+            spoken = self._speak(job, source, ladder, on_begun)
         except (CheckpointError, DeviceMemoryError) as error:
             if only:
                 raise
@@ -279,9 +286,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         found = spoken.track.found.any()
         if not found and not only:
             return None, "MuseTalk found no face"
-        why = "was asked for" if only else "is installed"
         nothing = "" if found else "; no face was found, so every frame passes through"
-        return spoken, f"MuseTalk {job.options.model.removeprefix('v')} {why}{nothing}"
+        return spoken, reason + nothing
 
     def _source(self, options: LipSyncConfig) -> ModelSource | MissingFiles:
         if self._models is not None:
@@ -292,7 +298,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
         return found if isinstance(found, MissingFiles) else ModelFiles(found)
 
-    def _speak(self, job: Job, source: ModelSource, ladder: Ladder) -> Spoken:
+    def _speak(
+        self, job: Job, source: ModelSource, ladder: Ladder, begin: Callable[[Spoken], None]
+    ) -> Spoken:
         key = f"{PREPARED} {self._cache_directory or ''}"
         cache = self._host.kept.setdefault(key, PreparedCache(self._cache_directory))
         with self._host.progress(total_steps(job), "Speaking") as bar:
@@ -302,7 +310,14 @@ class MuseTalkLipSync(LipSyncEngineInterface):
                 bar.update(work.done, preview=work.preview)
 
             return speak(
-                job, source, self._host, ladder, cache=cache, poll=poll, poll_seconds=POLL_SECONDS
+                job,
+                source,
+                self._host,
+                ladder,
+                cache=cache,
+                poll=poll,
+                poll_seconds=POLL_SECONDS,
+                begin=begin,
             )
 
     def _puppet(self, job: Job, location: FaceLocation) -> Made:
@@ -318,6 +333,41 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         reach = Puppet(job.avatar.first_frame(), location.lips).mask()
         mask = reach if job.mask is None else reach * job.mask
         return Made(playback.frames, mask, playback.passed_through())
+
+
+def _run_of(
+    job: Job, ladder: Ladder, mode: str, reason: str, location: FaceLocation, made: Made
+) -> LipSyncRun:
+    return LipSyncRun(
+        open_frames=made.open_frames,
+        frame_count=job.indices.size,
+        frame_rate=job.frame_rate,
+        width=job.avatar.width,
+        height=job.avatar.height,
+        mode=mode,
+        clip=job.mel.clip,
+        mask=made.mask,
+        report=report_of(job, location, mode, reason, made, ladder.steps),
+        release=made.release,
+    )
+
+
+def _encode(
+    path: Path,
+    options: LipSyncConfig,
+    run: LipSyncRun,
+    frames: Iterator[np.ndarray],
+    on_frame: Callable[[int], None],
+) -> EncodingResult:
+    return encode_frames(
+        frames,
+        path,
+        frame_rate=run.frame_rate,
+        config=EncodingConfig(quality=options.quality),
+        audio=run.clip,
+        metadata=run.metadata(),
+        on_frame=on_frame,
+    )
 
 
 def _location_of(spoken: Spoken) -> FaceLocation:

@@ -17,6 +17,7 @@ import torch
 
 from .audio import window_starts
 from .checkpoints import Role
+from .early_encode import FinalFrames
 from .face.detect import FaceTrack
 from .generation import LATENT_SHAPE, FaceGenerator, MadeFaces
 from .job import Job
@@ -62,12 +63,15 @@ def speak(
     cache: PreparedCache,
     poll: Callable[[Work], None],
     poll_seconds: float,
+    begin: Callable[[Spoken], None] | None = None,
 ) -> Spoken:
     """Do all work of a clip that needs a network.
 
     ladder: says where to compute; its ``steps`` tell afterwards what was given up.
     poll: called by this thread while the worker works, at least every ``poll_seconds``; what it
         raises ends the run.
+    begin: called by this thread, where a GPU is about to make the faces, with the clip as it will
+        be: its frames wait until they are final, and raise Stopped if they never are.
     Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are let
     go of (or kept, as the residency says) and nothing is left in the temporary folder.
     """
@@ -75,7 +79,7 @@ def speak(
     try:
         with Worker(poll, poll_seconds=poll_seconds) as worker:
             stages = StageRunner(worker, session, ladder, surroundings)
-            return _Run(job, source, stages, cache).spoken(surroundings)
+            return _Run(job, source, stages, cache, begin).spoken(surroundings)
     finally:
         session.close()
 
@@ -86,6 +90,7 @@ class _Run:
     source: ModelSource
     stages: StageRunner
     cache: PreparedCache
+    begin: Callable[[Spoken], None] | None
     decoder: dict[str, Any] = field(default_factory=dict)
 
     def spoken(self, surroundings: Surroundings) -> Spoken:
@@ -208,10 +213,39 @@ class _Run:
             roles: tuple[Role, ...] = ("unet", "vae")
             if self.job.options.quality == "low" and self.source.has("taesd"):
                 roles = (*roles, "taesd")
-            _, placement = self.stages.run("generate", roles, task, last_use=roles)
+            placement = self.stages.place("generate")
+            if self.begin is not None and leaves_processors_idle(placement):
+                self.begin(self._spoken_early(track, prepared, faces, spool, placement))
+            try:
+                _, placement = self.stages.run(
+                    "generate", roles, task, placement=placement, last_use=roles
+                )
+            finally:
+                faces.final.give_up()  # of those that are not there by now
         if faces.unusable:
             log.warning("%d faces were not finite and pass through", faces.unusable)
         return faces.places, placement
+
+    def _spoken_early(
+        self,
+        track: FaceTrack,
+        prepared: FacePreparation,
+        faces: GeneratedFaces,
+        spool: Spool,
+        placement: Placement,
+    ) -> Spoken:
+        job = self.job
+        playback = SpeakingPlayback(
+            job.avatar,
+            job.indices,
+            job.slots,
+            track,
+            prepared.mask_places,
+            faces.places,
+            spool,
+            faces.final.wait_for,
+        )
+        return Spoken(playback, track, self._report(track, placement))
 
     def _decoder(self, networks: Networks) -> Any:
         """Return what turns latents into pictures: the small decoder where it is in use."""
@@ -254,10 +288,16 @@ def _decoder_report(decoder: Any, *, low: bool) -> dict[str, Any]:
     return {"decoder": "small", "decoder_difference": difference}
 
 
+def leaves_processors_idle(placement: Placement) -> bool:
+    """Say whether frames can be encoded meanwhile without slowing the networks down."""
+    return placement.device.startswith("cuda")
+
+
 class GeneratedFaces:
     """The new faces of a clip, made batch by batch into the spool; an interrupted pass goes on.
 
     places: int64 (T,), where each lies; NOWHERE where a frame has none.
+    final: how many frames from the start will not change any more.
     unusable: faces that were given up because their numbers are not finite.
     """
 
@@ -277,6 +317,7 @@ class GeneratedFaces:
         self._todo = np.flatnonzero(track.found[job.slots])
         self.places = np.full(job.indices.size, NOWHERE, np.int64)
         self.unusable = 0
+        self.final = FinalFrames()
 
     def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:
         """Make what is still to be made, ``batch`` at a time.
@@ -306,7 +347,9 @@ class GeneratedFaces:
                 self.places[frame] = writer.append(crop)
                 work.preview = crop
         self.unusable += int((~usable).sum())
+        writer.flush()
         self._todo = self._todo[frames.size :]
+        self.final.tell(int(self._todo[0]) if self._todo.size else self.places.size)
         work.done += frames.size
 
     def _latents(self, reader: SpoolReader, slots: np.ndarray) -> torch.Tensor:

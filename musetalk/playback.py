@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,8 @@ class SpeakingPlayback:
     track: of the N frames.
     mask_places: int64 (N,), where each frame's mask lies in the spool.
     crop_places: int64 (T,), where each output frame's face lies; NOWHERE lets it pass through.
+    wait_for: called with a frame's number before it is made, where faces are still being made;
+        None when all are there.
     """
 
     avatar: Avatar
@@ -36,6 +38,7 @@ class SpeakingPlayback:
     mask_places: np.ndarray
     crop_places: np.ndarray
     spool: Spool | None = field(repr=False)
+    wait_for: Callable[[int], None] | None = field(default=None, repr=False)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Iterate from the start, any number of times, also at once: uint8 RGB (H, W, 3)."""
@@ -47,6 +50,8 @@ class SpeakingPlayback:
         shown = NOWHERE
         with self.spool.reader() as reader:
             for number, frame in enumerate(sources):
+                if self.wait_for is not None:
+                    self.wait_for(number)
                 if self.crop_places[number] == NOWHERE:
                     yield frame
                     continue
@@ -77,7 +82,12 @@ class SpeakingPlayback:
         return whole
 
     def passed_through(self) -> np.ndarray:
-        """Return bool (T,): output frames that are the source's, unchanged."""
+        """Return bool (T,): output frames that are the source's, unchanged.
+
+        While faces are still being made, those that have no face to be replaced.
+        """
+        if self.wait_for is not None:
+            return ~self.track.found[self.slots]
         return self.crop_places == NOWHERE
 
     def release(self) -> None:

@@ -92,6 +92,10 @@ class SpoolWriter:
         self._file.write(data.data)
         return self._spool._grown(data.nbytes)
 
+    def flush(self) -> None:
+        """Let readers see what was appended."""
+        self._file.flush()
+
 
 class SpoolReader:
     """Reads arrays back."""

@@ -1,10 +1,11 @@
-"""Random weights and reference libraries for the networks' tests."""
+"""Random weights, reference libraries, and engines over tiny networks."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import os
+import wave
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+
+from avatarvideo.musetalk import MuseTalkLipSync
 
 RANDOM_WEIGHTS = Path(__file__).resolve().parents[2] / "benchmarks" / "random_weights.py"
 
@@ -69,3 +73,30 @@ def small_clips() -> ModuleType:
 def clips(small_clips: ModuleType, tmp_path: Path) -> Any:
     """Small clips whose temporary files go below ``tmp_path``."""
     return small_clips.Clips(tmp_path)
+
+
+@pytest.fixture
+def engine(clips: Any) -> Any:
+    """Make an engine over tiny networks; ``clips.models`` are the last one's."""
+
+    def make(replaced: dict[str, Any] | None = None, **options: Any) -> MuseTalkLipSync:
+        clips.models = clips.CountingModels(None, replaced)
+        return MuseTalkLipSync(host=clips.host, models=clips.models, **options)
+
+    return make
+
+
+@pytest.fixture
+def picture(clips: Any, tmp_path: Path) -> Path:
+    Image.fromarray(clips.frames("f", width=240, height=180)[0]).save(tmp_path / "face.png")
+    return tmp_path / "face.png"
+
+
+@pytest.fixture
+def tone(clips: Any, tmp_path: Path) -> Path:
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes((clips.speech(0.2) * 32000).astype("<i2").tobytes())
+    return tmp_path / "tone.wav"

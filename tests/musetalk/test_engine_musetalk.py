@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -70,36 +69,9 @@ def counting(counter: Counter) -> dict[str, type]:
     return {"s3fd": Detector, "rtmpose": Pose, "bisenet": Parser, "vae": Autoencoder}
 
 
-@pytest.fixture
-def engine(clips: Any) -> Any:
-    """Make an engine over tiny networks; ``clips.models`` are the last one's."""
-
-    def make(replaced: dict[str, Any] | None = None, **options: Any) -> MuseTalkLipSync:
-        clips.models = clips.CountingModels(None, replaced)
-        return MuseTalkLipSync(host=clips.host, models=clips.models, **options)
-
-    return make
-
-
 def run(engine: MuseTalkLipSync, job: Any, **options: Any) -> Any:
     config = LipSyncConfig(**{**OPTIONS, **options})
     return engine.run(job.avatar, job.mel, config, mask=job.mask)
-
-
-@pytest.fixture
-def picture(clips: Any, tmp_path: Path) -> Path:
-    Image.fromarray(clips.frames("f", width=240, height=180)[0]).save(tmp_path / "face.png")
-    return tmp_path / "face.png"
-
-
-@pytest.fixture
-def tone(clips: Any, tmp_path: Path) -> Path:
-    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes((clips.speech(0.2) * 32000).astype("<i2").tobytes())
-    return tmp_path / "tone.wav"
 
 
 def test_a_file_is_written_and_says_what_made_it(

@@ -1,0 +1,206 @@
+"""Encoding while the faces are made, as on a GPU; here a processor makes them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.errors import Cancelled
+from avatarvideo.musetalk import LipSyncConfig, pipeline
+from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames
+from avatarvideo.musetalk.unet import UNet
+from avatarvideo.musetalk.vae import AutoencoderKL
+from avatarvideo.musetalk.worker import Stopped
+
+OPTIONS = LipSyncConfig(mode="musetalk", quality="high", residency="unload")
+PATIENCE = 30.0  # seconds
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "leaves_processors_idle", lambda placement: True)
+
+
+def early_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("avatarvideo-early")]
+
+
+def claim(path: Path) -> dict[str, Any]:
+    return json.loads(probe(path).as_dict()["metadata"]["avatarvideo"])
+
+
+@pytest.fixture
+def batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = {"generate": (1, 1), "prepare": (1, 1)}
+    monkeypatch.setattr("avatarvideo.musetalk.residency.LARGEST_BATCH", largest)
+
+
+def test_the_file_is_the_one_made_afterwards(
+    engine: Any,
+    clips: Any,
+    picture: Path,
+    tone: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = tmp_path / "after.mp4", tmp_path / "meanwhile.mp4"
+    for path, early in zip(paths, (False, True), strict=True):
+        monkeypatch.setattr(pipeline, "leaves_processors_idle", lambda _, early=early: early)
+        made = engine().generate(picture, tone, path, OPTIONS)
+        assert made.success, made.error
+        assert (made.frame_count, made.report["frames_synced"]) == (5, 5)
+    shown = [np.stack(list(VideoReader(path).frames())) for path in paths]
+    assert np.array_equal(*shown)
+    assert claim(paths[0]) == claim(paths[1])
+    assert clips.left_over() == []
+    assert clips.models.alive() == []
+
+
+@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+def test_frames_are_encoded_before_the_last_face_is_made(
+    engine: Any, picture: Path, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    monkeypatch.setattr(EarlyEncode, "_on_frame", lambda self, count: counts.append(count))
+    seen: list[int] = []
+
+    class Waiting(UNet):
+        def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+            # The frame before this one is final: it has to come out without the next one.
+            end = time.monotonic() + PATIENCE
+            while len(counts) < len(seen) and time.monotonic() < end:
+                time.sleep(0.005)
+            seen.append(len(counts))
+            return super().forward(latents, audio_features)
+
+    made = engine({"unet": Waiting}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
+    assert made.success, made.error
+    assert seen == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+def test_a_file_never_claims_faces_that_came_to_nothing(
+    engine: Any, picture: Path, tone: Path, tmp_path: Path
+) -> None:
+    decoded: list[int] = []
+
+    class OnceBroken(AutoencoderKL):
+        def decode(self, values: torch.Tensor) -> torch.Tensor:
+            decoded.append(len(decoded))
+            return super().decode(values) * (torch.nan if decoded[-1] == 2 else 1)
+
+    made = engine({"vae": OnceBroken}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
+    assert made.success, made.error
+    assert made.report["passed_through_ranges"] == [[2, 2]]
+    assert claim(tmp_path / "out.mp4")["frames_synced"] == 4
+    assert [path.name for path in tmp_path.glob("*.mp4*")] == ["out.mp4"]
+
+
+class FailsLate(UNet):
+    asked = 0
+
+    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+        type(self).asked += 1
+        if type(self).asked > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
+        return super().forward(latents, audio_features)
+
+
+@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+@pytest.mark.parametrize("mode", ["musetalk", "auto"])
+def test_what_was_encoded_of_a_failed_run_is_gone(
+    engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path, mode: Any
+) -> None:
+    FailsLate.asked = 0
+    options = LipSyncConfig(mode=mode, quality="high", residency="unload")
+    path = tmp_path / "out.mp4"
+    made = engine({"unet": FailsLate}).generate(picture, tone, path, options)
+    if mode == "musetalk":
+        assert not made.success
+        assert "Expected room for MuseTalk" in str(made.error)
+        assert list(tmp_path.glob("*.mp4*")) == []
+    else:
+        assert (made.success, made.mode) == (True, "static")
+        assert claim(path)["mode"] == "static"
+        assert probe(path).frame_count == 5
+        assert [found.name for found in tmp_path.glob("*.mp4*")] == ["out.mp4"]
+    assert early_threads() == []
+    assert clips.left_over() == []
+
+
+@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+def test_cancel_leaves_no_file_and_no_thread(
+    engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
+) -> None:
+    class Cancelling(UNet):
+        def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+            clips.host.cancel()
+            return super().forward(latents, audio_features)
+
+    with pytest.raises(Cancelled):
+        engine({"unet": Cancelling}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
+    assert list(tmp_path.glob("*.mp4*")) == []
+    assert early_threads() == []
+    assert clips.left_over() == []
+
+
+@pytest.mark.usefixtures("meanwhile")
+def test_an_encoder_that_fails_is_a_sentence(
+    engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out.mp4").mkdir()  # where the file should be
+    made = engine().generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
+    assert not made.success
+    assert "out.mp4" in str(made.error)
+    assert clips.left_over() == []
+
+
+class Counted:
+    """A run of three frames."""
+
+    def open_frames(self) -> Iterator[int]:  # type: ignore[override]
+        return iter(range(3))
+
+    def metadata(self) -> dict[str, str]:
+        return {"frames": "3"}
+
+
+def test_a_file_gets_its_name_only_when_the_run_is_decided() -> None:
+    written: list[int] = []
+    named = threading.Event()
+
+    def encode(run: Any, frames: Iterator[int], on_frame: Callable[[int], None]) -> str:
+        for frame in frames:
+            written.append(frame)
+            on_frame(len(written))
+        named.set()
+        return "named"
+
+    with EarlyEncode(encode) as early:  # type: ignore[arg-type, type-var]
+        early.begin(Counted())  # type: ignore[arg-type]
+        end = time.monotonic() + PATIENCE
+        while len(written) < 3 and time.monotonic() < end:
+            time.sleep(0.001)
+        assert written == [0, 1, 2]
+        assert not named.wait(0.05)
+        assert early.result(Counted(), lambda count: None, poll_seconds=0.01) == "named"  # type: ignore[arg-type]
+
+
+def test_whoever_waits_for_a_frame_hears_that_it_never_comes() -> None:
+    final = FinalFrames()
+    final.tell(2)
+    final.wait_for(1)
+    threading.Timer(0.05, final.give_up).start()
+    with pytest.raises(Stopped):
+        final.wait_for(2)
+    final.wait_for(0)
