@@ -119,7 +119,7 @@ class Conv3x3(nn.Conv2d):
         if tiling is not None:
             return tiled_convolution(input, self._kernel(tiling), self.bias, tiling)
         if len(input) == 1:  # so few rows are no product worth its name
-            return super().forward(input)
+            return super().forward(laid_out_as(self.weight, input))
         return product_convolution(input, self.weight, self.bias)
 
     def of_repeated(self, inputs: Tensor) -> Tensor:
@@ -174,6 +174,14 @@ def tiling_for(inputs: Tensor) -> Tiling | None:
         return None
     large = height % LARGE_TILES.step == 0 and width % LARGE_TILES.step == 0
     return LARGE_TILES if large and min(height, width) >= SMALLEST_LARGE else SMALL_TILES
+
+
+def laid_out_as(weight: Tensor, inputs: Tensor) -> Tensor:
+    """Return a small map in the memory order of its kernel, which is larger than the map.
+
+    Where the two differ a convolution reorders the kernel, every time anew.
+    """
+    return inputs.contiguous() if weight.is_contiguous() else inputs
 
 
 def set_tiled(network: nn.Module, tiled: bool) -> None:

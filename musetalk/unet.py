@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .convolution import Conv3x3
+from .convolution import Conv3x3, laid_out_as
 
 RESNET_EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6  # only of the GroupNorm that opens a transformer
@@ -377,7 +377,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.conv(inputs)
+        return self.conv(laid_out_as(self.conv.weight, inputs))
 
 
 class Upsample(nn.Module):
