@@ -117,21 +117,26 @@ class FaceGenerator:
         self._on_full_precision = on_full_precision
         self._positions = audio_positions(width=unet.config.cross_attention_dim)
 
-    def generate(self, latents: Tensor, windows: Tensor) -> MadeFaces:
+    def generate(self, latents: Tensor, windows: Tensor, hears: Tensor | None = None) -> MadeFaces:
         """Return uint8 RGB (B, 256, 256, 3), and bool (B,): which of them can be used.
 
-        latents: float32 (B, 8, 32, 32). windows: float32 (B, 50, width), what each frame hears.
+        latents: float32 (B, 8, 32, 32). windows: float32 (W, 50, width), what is heard.
+        hears: int64 (B,), the window of each frame; None: W equals B.
         A crop is unusable when its numbers are not finite even in full precision.
         """
-        return self.begin(latents, windows)()
+        return self.begin(latents, windows, hears)()
 
-    def begin(self, latents: Tensor, windows: Tensor) -> Callable[[], MadeFaces]:
+    def begin(
+        self, latents: Tensor, windows: Tensor, hears: Tensor | None = None
+    ) -> Callable[[], MadeFaces]:
         """Return what waits for a batch and returns it as ``generate`` does.
 
         A GPU computes meanwhile, so the next batch can be begun first; a processor is done.
         """
         full = dtype_of_network(self._unet) == torch.float32
-        wait = self._begin(latents, windows)
+        if hears is not None and torch.equal(hears, torch.arange(len(windows))):
+            hears = None
+        wait = self._begin(latents, windows, hears)
 
         def finish() -> MadeFaces:
             crops, usable = wait()
@@ -141,17 +146,21 @@ class FaceGenerator:
                 make_float32(self._unet, self._vae)
                 self._on_full_precision()
             redone = np.flatnonzero(~usable)
-            crops[redone], usable[redone] = self._begin(latents[redone], windows[redone])()
+            own = windows[redone if hears is None else hears[redone]]
+            crops[redone], usable[redone] = self._begin(latents[redone], own)()
             return crops, usable
 
         return finish
 
-    def _begin(self, latents: Tensor, windows: Tensor) -> Callable[[], MadeFaces]:
+    def _begin(
+        self, latents: Tensor, windows: Tensor, hears: Tensor | None = None
+    ) -> Callable[[], MadeFaces]:
         weight = self._unet.conv_in.weight
         place = (weight.device, weight.dtype)
         # Rounded first and then added, as the reference does in half precision.
         heard = sent(windows, *place) + self._positions.to(*place)
-        values = self._unet(sent(latents, *place), heard) * (1 / SCALING_FACTOR)
+        which = () if hears is None else (sent(hears, weight.device, hears.dtype),)
+        values = self._unet(sent(latents, *place), heard, *which) * (1 / SCALING_FACTOR)
         images = self._vae.decode(values)
         usable = fetched(torch.isfinite(images).flatten(1).all(dim=1))
         pixels = fetched(to_pixels(torch.nan_to_num(images)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,22 +71,27 @@ class UNet(nn.Module):
         self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=RESNET_EPSILON)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 
-    def forward(self, latents: Tensor, audio_features: Tensor) -> Tensor:
+    def forward(
+        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
+    ) -> Tensor:
         """Return face latents (B, 4, 32, 32), scaled by 0.18215.
 
         latents (B, 8, 32, 32): masked then reference latents, each scaled by 0.18215.
-        audio_features (B, 50, 384): one window a frame, positions added.
-        Both of the weights' dtype. ValueError when the shapes do not fit.
+        audio_features (W, 50, 384): windows of speech, positions added.
+        hears: int64 (B,), which window each frame hears, so that those heard by several are
+            attended to with the same keys and values; None: its own, W equals B.
+        Features and latents of the weights' dtype. ValueError when the shapes do not fit.
         """
-        self._check(latents, audio_features)
+        self._check(latents, audio_features, hears)
+        heard = Heard(audio_features, hears)
         time = None if self.time_embedding is None else self.time_embedding()
         hidden = self.conv_in(latents)
         skips = [hidden]
         for block in self.down_blocks:
-            hidden = block(hidden, time, audio_features, skips, self.between_blocks)
-        hidden = self.mid_block(hidden, time, audio_features, self.between_blocks)
+            hidden = block(hidden, time, heard, skips, self.between_blocks)
+        hidden = self.mid_block(hidden, time, heard, self.between_blocks)
         for block in self.up_blocks:
-            hidden = block(hidden, time, audio_features, skips, self.between_blocks)
+            hidden = block(hidden, time, heard, skips, self.between_blocks)
         return self.conv_out(functional.silu(self.conv_norm_out(hidden), inplace=True))
 
     @torch.no_grad()
@@ -106,7 +112,7 @@ class UNet(nn.Module):
                 module.fold(time)
         self.time_embedding = None
 
-    def _check(self, latents: Tensor, audio_features: Tensor) -> None:
+    def _check(self, latents: Tensor, audio_features: Tensor, hears: Tensor | None) -> None:
         config = self.config
         multiple = 2 ** (len(config.block_out_channels) - 1)
         if (
@@ -119,14 +125,32 @@ class UNet(nn.Module):
                 f"Expected latents of shape (B, {config.in_channels}, H, W) with H and W multiples "
                 f"of {multiple}, got {tuple(latents.shape)}."
             )
+        frames = latents.shape[0]
+        windows = frames if hears is None else len(audio_features)
         if audio_features.ndim != 3 or audio_features.shape[::2] != (
-            latents.shape[0],
+            windows,
             config.cross_attention_dim,
         ):
             raise ValueError(
-                f"Expected audio features of shape ({latents.shape[0]}, tokens, "
+                f"Expected audio features of shape ({windows}, tokens, "
                 f"{config.cross_attention_dim}), got {tuple(audio_features.shape)}."
             )
+        if hears is not None and hears.shape != (frames,):
+            raise ValueError(
+                f"Expected one window's number for each of {frames} frames, got the shape "
+                f"{tuple(hears.shape)}."
+            )
+
+
+class Heard(NamedTuple):
+    """What is attended to: features (W, L, D), and which of the W each sample takes, int64 (B,)."""
+
+    features: Tensor
+    hears: Tensor | None = None
+
+    def by_frame(self, tokens: Tensor) -> Tensor:
+        """Return one row of tokens (W, L, C) for each sample."""
+        return tokens if self.hears is None else tokens[self.hears]
 
 
 class TimeEmbedding(nn.Module):
@@ -166,7 +190,7 @@ class DownBlock(nn.Module):
         self,
         hidden: Tensor,
         time: Tensor | None,
-        audio_features: Tensor,
+        heard: Heard,
         skips: list[Tensor],
         between_blocks: Callable[[], None] | None,
     ) -> Tensor:
@@ -176,7 +200,7 @@ class DownBlock(nn.Module):
                 between_blocks()
             hidden = resnet(hidden, time)
             if self.attentions:
-                hidden = self.attentions[index](hidden, audio_features)
+                hidden = self.attentions[index](hidden, heard)
             skips.append(hidden)
         for downsampler in self.downsamplers:
             hidden = downsampler(hidden)
@@ -197,12 +221,12 @@ class MidBlock(nn.Module):
         self,
         hidden: Tensor,
         time: Tensor | None,
-        audio_features: Tensor,
+        heard: Heard,
         between_blocks: Callable[[], None] | None,
     ) -> Tensor:
         if between_blocks:
             between_blocks()
-        hidden = self.attentions[0](self.resnets[0](hidden, time), audio_features)
+        hidden = self.attentions[0](self.resnets[0](hidden, time), heard)
         if between_blocks:
             between_blocks()
         return self.resnets[1](hidden, time)
@@ -236,7 +260,7 @@ class UpBlock(nn.Module):
         self,
         hidden: Tensor,
         time: Tensor | None,
-        audio_features: Tensor,
+        heard: Heard,
         skips: list[Tensor],
         between_blocks: Callable[[], None] | None,
     ) -> Tensor:
@@ -246,7 +270,7 @@ class UpBlock(nn.Module):
                 between_blocks()
             hidden = resnet(torch.cat([hidden, skips.pop()], dim=1), time)
             if self.attentions:
-                hidden = self.attentions[index](hidden, audio_features)
+                hidden = self.attentions[index](hidden, heard)
         for upsampler in self.upsamplers:
             hidden = upsampler(hidden)
         return hidden
@@ -296,10 +320,10 @@ class Transformer(nn.Module):
         self.transformer_blocks = nn.ModuleList([TransformerBlock(config, channels)])
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, inputs: Tensor, audio_features: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, heard: Heard) -> Tensor:
         projected = self.proj_in(self.norm(inputs))
         pixels = projected.flatten(2).transpose(1, 2)  # (B, HW, C)
-        pixels = self.transformer_blocks[0](pixels, audio_features)
+        pixels = self.transformer_blocks[0](pixels, heard)
         return inputs + self.proj_out(pixels.transpose(1, 2).reshape(inputs.shape))
 
 
@@ -316,10 +340,10 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, pixels: Tensor, audio_features: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, heard: Heard) -> Tensor:
         normalised = self.norm1(pixels)
-        pixels = pixels + self.attn1(normalised, normalised)
-        pixels = pixels + self.attn2(self.norm2(pixels), audio_features)
+        pixels = pixels + self.attn1(normalised, Heard(normalised))
+        pixels = pixels + self.attn2(self.norm2(pixels), heard)
         return pixels + self.ff(self.norm3(pixels))
 
 
@@ -334,10 +358,14 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(context_channels, channels, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
-    def forward(self, pixels: Tensor, context: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, heard: Heard) -> Tensor:
         query, key, value = (
             tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for tokens in (self.to_q(pixels), self.to_k(context), self.to_v(context))
+            for tokens in (
+                self.to_q(pixels),
+                heard.by_frame(self.to_k(heard.features)),
+                heard.by_frame(self.to_v(heard.features)),
+            )
         )
         mixed = functional.scaled_dot_product_attention(query, key, value)
         return self.to_out[0](mixed.transpose(1, 2).flatten(2))

@@ -439,6 +439,25 @@ def test_crops_beyond_half_precision_are_redone_in_full(clips: Any) -> None:
     half[0].to(torch.float16)  # outside of inference mode: the weights stayed ordinary tensors
 
 
+def test_what_several_frames_hear_is_given_once(clips: Any) -> None:
+    models, noted = overflowing(clips), []
+    latents, windows = torch.randn(4, 8, 32, 32), torch.randn(2, 50, 24)
+    hears = torch.tensor([0, 0, 1, 1])
+    full = [models.load(role, torch.float32) for role in ("unet", "vae")]
+    half = [models.load(role, torch.float16) for role in ("unet", "vae")]
+    with torch.inference_mode():
+        expected, _ = FaceGenerator(*full).generate(latents, windows[hears])
+        got, usable = FaceGenerator(*full).generate(latents, windows, hears)
+        assert usable.all()
+        assert np.abs(got.astype(int) - expected).max() <= 1
+        generator = FaceGenerator(*half, on_full_precision=lambda: noted.append(1))
+        redone, usable = generator.generate(latents, windows, hears)
+        plain, _ = FaceGenerator(*half).generate(latents, windows[hears])
+    assert usable.all()
+    assert noted == [1]
+    assert np.abs(redone.astype(int) - plain).max() <= 1
+
+
 def test_a_batch_begun_before_another_was_widened_is_redone_too(clips: Any) -> None:
     models, noted = overflowing(clips), []
     latents, windows = torch.randn(4, 8, 32, 32), torch.randn(4, 50, 24)
@@ -457,8 +476,10 @@ def test_a_batch_begun_before_another_was_widened_is_redone_too(clips: Any) -> N
 class Watched(FaceGenerator):
     """Says in which order batches are begun and waited for."""
 
-    def begin(self, latents: torch.Tensor, windows: torch.Tensor) -> Any:
-        wait = super().begin(latents, windows)
+    def begin(
+        self, latents: torch.Tensor, windows: torch.Tensor, hears: torch.Tensor | None = None
+    ) -> Any:
+        wait = super().begin(latents, windows, hears)
         self.order.append("begin")
         return lambda: (self.order.append("wait"), wait())[1]
 

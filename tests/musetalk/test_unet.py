@@ -75,6 +75,25 @@ def test_a_batch_equals_its_samples_one_by_one(pair, inputs):
 
 
 @torch.no_grad()
+def test_a_window_that_several_frames_hear_is_turned_into_keys_once(pair, inputs):
+    ours, _ = pair
+    latents, audio = inputs[0].repeat(2, 1, 1, 1), inputs[1]
+    hears = torch.tensor([1, 0, 1, 1])
+    keyed: list[int] = []
+    hooks = [
+        block.attn2.to_k.register_forward_hook(lambda _, given, __: keyed.append(len(given[0])))
+        for block in ours.modules()
+        if hasattr(block, "attn2")
+    ]
+    got = ours(latents, audio, hears)
+    for hook in hooks:
+        hook.remove()
+    assert len(keyed) == len(hooks) == 16
+    assert set(keyed) == {2}
+    torch.testing.assert_close(got, ours(latents, audio[hears]), rtol=0, atol=1e-9)
+
+
+@torch.no_grad()
 def test_folding_the_time_path_changes_nothing_but_rounding(fill_randomly, inputs):
     network = fill_randomly(UNet(SMALL).double())
     latents, audio = inputs
@@ -122,6 +141,8 @@ def test_wrong_shapes_are_refused_with_both_shapes():
         network(torch.zeros(1, 8, 12, 16), torch.zeros(1, 10, 24))
     with pytest.raises(ValueError, match=r"\(1, tokens, 24\), got \(2, 10, 24\)"):
         network(torch.zeros(1, 8, 16, 16), torch.zeros(2, 10, 24))
+    with pytest.raises(ValueError, match=r"each of 3 frames, got the shape \(2,\)"):
+        network(torch.zeros(3, 8, 16, 16), torch.zeros(2, 10, 24), torch.tensor([0, 1]))
 
 
 def test_the_pass_can_be_stopped_between_blocks():
