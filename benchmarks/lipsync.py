@@ -4,6 +4,7 @@
     python benchmarks/lipsync.py --dtype bf16 --batch 1 2 4 --rounds 7
     python benchmarks/lipsync.py --device cuda:0 --dtype fp16 --batch 1 4 8 16 --frames 250
     python benchmarks/lipsync.py --size 1920x1080 --avatar video --only video --json
+    python benchmarks/lipsync.py --only shares --frames 250     # what our stages take of a long run
 
 Both sides have random weights of true size, equal inputs, and a process each; their rounds take
 turns. End to end only the networks differ: preparation, blending and encoder are ours on both
@@ -16,12 +17,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import tempfile
+import wave
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +36,7 @@ from lipsync_side import Setting, ceiling, serve
 from PIL import Image
 
 from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.inputs import load_speech
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -120,7 +124,7 @@ def error_of(sides: dict[str, Child], name: str, batch: int) -> dict[str, float]
 
 def video(sides: dict[str, Child], avatar: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Compare whole runs, from the files to the mp4."""
-    speech, frames = str(SAMPLES / "speech.flac"), options.frames
+    speech, frames = str(write_speech(avatar.parent, options.frames)), options.frames
     answers: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
 
     def ask(side: str) -> Sample:
@@ -144,6 +148,36 @@ def video(sides: dict[str, Child], avatar: Path, options: argparse.Namespace) ->
         "shares": {k: round(v / total, 4) for k, v in last["ours"]["stages"].items()},
         "as_published_seconds": round(comparison.wall("reference") - composed + published, 3),
     }
+
+
+def shares(side: Child, avatar: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Say what each of our stages takes of one run, by the clock; the networks are there."""
+    speech = str(write_speech(avatar.parent, options.frames))
+    answer = side.ask("video", str(avatar), speech, options.frames, options.encoder)
+    total = answer["sample"].wall
+    return {
+        "avatar": options.avatar,
+        "size": options.size,
+        "frames": answer["frames"],
+        "encoder": options.encoder,
+        "batch": answer["batch"],
+        "seconds": round(total, 3),
+        "processors_used_by_others": round((answer["sample"].others or 0.0) / total, 3),
+        "shares": {name: round(value / total, 4) for name, value in answer["stages"].items()},
+    }
+
+
+def write_speech(folder: Path, frames: int) -> Path:
+    """Write the bundled speech as often as it takes to last so many frames at 25 a second."""
+    clip = load_speech(SAMPLES / "speech.flac").clip
+    wanted = math.ceil(frames * clip.sample_rate / 25)
+    samples = np.tile(clip.samples[0], math.ceil(wanted / clip.samples.shape[1]))[:wanted]
+    with wave.open(str(folder / "speech.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(clip.sample_rate)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return folder / "speech.wav"
 
 
 def write_avatar(folder: Path, size: str, kind: str) -> Path:
@@ -195,7 +229,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="7 for a figure worth keeping")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--heap", choices=("both", "ours", "neither"), default="both")
-    parser.add_argument("--only", choices=("stages", "video"), help="one half of the work")
+    parser.add_argument("--only", choices=("stages", "video", "shares"), help="a part of the work")
     parser.add_argument("--stages", nargs="+", choices=WORK, default=["unet", "decode"])
     parser.add_argument("--avatar", choices=("still", "video"), default="still")
     parser.add_argument("--size", default="512x512")
@@ -229,18 +263,23 @@ def main() -> int:
             Setting("reference", place[0], theirs, place[1], options.heap == "both")
         ),
     }
-    if options.only != "video":
+    if options.only in (None, "stages"):
         report["stages"] = []
         for batch in options.batch:
             for name in options.stages:
                 row = stage(sides, name, batch, options.rounds, limit)
                 report["stages"].append(row)
                 say(stage_line(row))
-    if options.only != "stages":
+    if options.only in (None, "video"):
         with tempfile.TemporaryDirectory() as folder:
             avatar = write_avatar(Path(folder), options.size, options.avatar)
             report["video"] = video(sides, avatar, options)
         say(video_lines(report["video"]))
+    if options.only == "shares":
+        with tempfile.TemporaryDirectory() as folder:
+            avatar = write_avatar(Path(folder), options.size, options.avatar)
+            report["shares"] = shares(sides["ours"], avatar, options)
+        say(f"{report['shares']}")
     report["peak_bytes"] = {side: child.ask("peaks") for side, child in sides.items()}
     say(f"peak memory, bytes: {report['peak_bytes']}")
     for child in sides.values():

@@ -1,0 +1,95 @@
+"""How long until the first frame and until a clip of two seconds, from the start of the process.
+
+    python benchmarks/startup.py
+    python benchmarks/startup.py --models DIR --rounds 3 --json    # MuseTalk too, with these files
+
+Every run is the command line in a process of its own, as a user starts it; a clip of one frame is
+the first frame. "torch" only imports PyTorch: what everything but the help has to wait for.
+DIR: what ``make_random_checkpoints.py`` writes, or the published files; ``avatar models convert``
+puts safetensors beside them. Rounds take turns; medians of those in which others kept still.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alternating import Comparison, in_turns
+
+SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
+FRAME, CLIP = 0.04, 2.0  # seconds of speech: one frame at 25 a second, and fifty
+HELP_GOAL = 0.3  # seconds
+
+
+def python(*arguments: str, models: Path | None = None) -> Callable[[], object]:
+    """Return what runs our interpreter and fails when that does."""
+    surroundings = {**os.environ, "AVATAR_MODELS": str(models or "")}
+
+    def run() -> None:
+        done = subprocess.run(
+            [sys.executable, *arguments], env=surroundings, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise SystemExit(done.stderr)
+
+    return run
+
+
+def speaking(seconds: float, folder: Path, models: Path | None = None) -> Callable[[], object]:
+    """Return what lets the bundled portrait speak for so long."""
+    files = [str(SAMPLES / "portrait.png"), str(SAMPLES / "speech.flac")]
+    options = ["--mode", "musetalk" if models else "puppet", "--duration", str(seconds)]
+    output = ["--output", str(folder / "out.mp4")]
+    command = ["-m", "avatarvideo", "video", "lipsync", *files, *output, *options]
+    return python(*command, models=models)
+
+
+def runs(folder: Path, models: Path | None) -> dict[str, Callable[[], object]]:
+    """Return everything that is timed, by name."""
+    timed = {
+        "help": python("-m", "avatarvideo", "--help"),
+        "torch": python("-c", "import torch"),
+        "puppet, first frame": speaking(FRAME, folder),
+        "puppet, 2 s": speaking(CLIP, folder),
+    }
+    if models is not None:
+        timed["musetalk, first frame"] = speaking(FRAME, folder, models)
+        timed["musetalk, 2 s"] = speaking(CLIP, folder, models)
+    return timed
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--models", type=Path, help="a folder of MuseTalk's files")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        timed = runs(Path(name), options.models and options.models.resolve())
+        comparison = in_turns(options.rounds, timed)
+    report = {"seconds": seconds_of(comparison, list(timed)), **comparison.contention()}
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        for run, seconds in report["seconds"].items():
+            print(f"{run:>22}: {seconds:8.3f} s")
+        print("(the machine was busy)" if report["contended"] else "")
+    return 0 if report["seconds"]["help"] <= HELP_GOAL else 1
+
+
+def seconds_of(comparison: Comparison, names: list[str]) -> dict[str, Any]:
+    return {name: round(comparison.wall(name), 3) for name in names}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
