@@ -5,6 +5,7 @@
     python benchmarks/lipsync.py --device cuda:0 --dtype fp16 --batch 1 4 8 16 --frames 250
     python benchmarks/lipsync.py --size 1920x1080 --avatar video --only video --json
     python benchmarks/lipsync.py --only shares --frames 250     # what our stages take of a long run
+    python benchmarks/lipsync.py --only known --avatar video    # the same avatar a second time
 
 Both sides have random weights of true size, equal inputs, and a process each; their rounds take
 turns. End to end only the networks differ: preparation, blending and encoder are ours on both
@@ -45,6 +46,7 @@ WORK = {"unet": 177.8, "decode": 622.2, "faces": 800.0, "encode": 545.4, "whispe
 QUIET = 0.15  # processors that others may use in a round that counts
 AVATAR_FRAMES = 50
 SIDES = ("ours", "reference")
+Files = tuple[str, str]  # the avatar's and the speech's
 
 
 class Child:
@@ -122,19 +124,19 @@ def error_of(sides: dict[str, Child], name: str, batch: int) -> dict[str, float]
     }
 
 
-def video(sides: dict[str, Child], avatar: Path, options: argparse.Namespace) -> dict[str, Any]:
+def video(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:
     """Compare whole runs, from the files to the mp4."""
-    speech, frames = str(write_speech(avatar.parent, options.frames)), options.frames
+    frames = options.frames
     answers: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
 
     def ask(side: str) -> Sample:
-        answers[side].append(sides[side].ask("video", str(avatar), speech, frames, options.encoder))
+        answers[side].append(sides[side].ask("video", *files, frames, options.encoder))
         return answers[side][-1]["sample"]
 
     comparison = in_rounds(options.rounds, {side: lambda side=side: ask(side) for side in SIDES})
     last = {side: answers[side][-1] for side in SIDES}
     total = last["ours"]["sample"].wall
-    published = sides["reference"].ask("as_published", str(avatar), frames).wall
+    published = sides["reference"].ask("as_published", files[0], frames).wall
     composed = last["reference"]["stages"]["compose and encode"]
     return {
         **compared(comparison),
@@ -150,11 +152,10 @@ def video(sides: dict[str, Child], avatar: Path, options: argparse.Namespace) ->
     }
 
 
-def shares(side: Child, avatar: Path, options: argparse.Namespace) -> dict[str, Any]:
+def shares(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:
     """Say what each of our stages takes of one run, by the clock; the networks are there."""
-    speech = str(write_speech(avatar.parent, options.frames))
-    answer = side.ask("video", str(avatar), speech, options.frames, options.encoder)
-    total = answer["sample"].wall
+    answer = sides["ours"].ask("video", *files, options.frames, options.encoder)
+    total, others = answer["sample"].wall, answer["sample"].others
     return {
         "avatar": options.avatar,
         "size": options.size,
@@ -162,9 +163,18 @@ def shares(side: Child, avatar: Path, options: argparse.Namespace) -> dict[str, 
         "encoder": options.encoder,
         "batch": answer["batch"],
         "seconds": round(total, 3),
-        "processors_used_by_others": round((answer["sample"].others or 0.0) / total, 3),
+        "processors_used_by_others": None if others is None else round(others / total, 3),
         "shares": {name: round(value / total, 4) for name, value in answer["stages"].items()},
     }
+
+
+def known(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:
+    """Say what the stages of two runs of one engine take, seconds: the second knows the avatar."""
+    first, second = sides["ours"].ask("known", *files, options.frames)
+    return {"avatar": options.avatar, "size": options.size, "first": first, "second": second}
+
+
+WHOLE_RUNS = {"video": video, "shares": shares, "known": known}
 
 
 def write_speech(folder: Path, frames: int) -> Path:
@@ -229,7 +239,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="7 for a figure worth keeping")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--heap", choices=("both", "ours", "neither"), default="both")
-    parser.add_argument("--only", choices=("stages", "video", "shares"), help="a part of the work")
+    parser.add_argument("--only", choices=("stages", *WHOLE_RUNS), help="a part of the work")
     parser.add_argument("--stages", nargs="+", choices=WORK, default=["unet", "decode"])
     parser.add_argument("--avatar", choices=("still", "video"), default="still")
     parser.add_argument("--size", default="512x512")
@@ -270,16 +280,13 @@ def main() -> int:
                 row = stage(sides, name, batch, options.rounds, limit)
                 report["stages"].append(row)
                 say(stage_line(row))
-    if options.only in (None, "video"):
+    whole = options.only or "video"
+    if whole in WHOLE_RUNS:
         with tempfile.TemporaryDirectory() as folder:
             avatar = write_avatar(Path(folder), options.size, options.avatar)
-            report["video"] = video(sides, avatar, options)
-        say(video_lines(report["video"]))
-    if options.only == "shares":
-        with tempfile.TemporaryDirectory() as folder:
-            avatar = write_avatar(Path(folder), options.size, options.avatar)
-            report["shares"] = shares(sides["ours"], avatar, options)
-        say(f"{report['shares']}")
+            speech = write_speech(Path(folder), options.frames)
+            report[whole] = WHOLE_RUNS[whole](sides, (str(avatar), str(speech)), options)
+        say(video_lines(report[whole]) if whole == "video" else json.dumps(report[whole]))
     report["peak_bytes"] = {side: child.ask("peaks") for side, child in sides.items()}
     say(f"peak memory, bytes: {report['peak_bytes']}")
     for child in sides.values():

@@ -107,7 +107,8 @@ class ReferenceUNet(_Reference):
     def conv_in(self) -> Any:
         return self.network.conv_in
 
-    def forward(self, latents: Tensor, audio: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, audio: Tensor, hears: Tensor | None = None) -> Tensor:
+        audio = audio if hears is None else audio[hears]
         return self.network(latents, self.step, encoder_hidden_states=audio).sample
 
 

@@ -177,7 +177,7 @@ def tiling_for(inputs: Tensor) -> Tiling | None:
 
 
 def laid_out_as(weight: Tensor, inputs: Tensor) -> Tensor:
-    """Return a small map in the memory order of its kernel, which is larger than the map.
+    """Return a small map in the memory order of a kernel that is not channels last.
 
     Where the two differ a convolution reorders the kernel, every time anew.
     """
@@ -244,7 +244,7 @@ def tiled_convolution(
 
 
 class _Cutter:
-    """Turns strips of tile rows into factors; what lies between stays in a processor's cache."""
+    """Turns strips of tile rows into factors; what lies between is small, for a cache's sake."""
 
     def __init__(self, pixels: Tensor, tiling: Tiling, strip: int) -> None:
         _, _, width, channels = pixels.shape

@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from ..errors import Cancelled
 from .worker import Stopped
 
 AnyRun = TypeVar("AnyRun", bound="Run")
@@ -86,8 +87,9 @@ class EarlyEncode(Generic[AnyRun, Encoded]):
 
     def begin(self, run: AnyRun) -> None:
         """Encode a run whose frames wait for what is still being made."""
+        tags = run.metadata()
         encoding = self._pool.submit(self._encode, run, self._frames(run), self._on_frame)
-        self._begun = (run.metadata(), encoding)
+        self._begun = (tags, encoding)
 
     def result(
         self, run: AnyRun, poll: Callable[[int], None], *, poll_seconds: float
@@ -96,15 +98,20 @@ class EarlyEncode(Generic[AnyRun, Encoded]):
 
         None, and no file, where none was begun or where its tags would not be the run's.
         poll: called with the count of frames while it is waited for, at least every
-            ``poll_seconds``; may raise.
+            ``poll_seconds``; may raise. A Cancelled that finds the file complete comes too late.
         """
         if self._begun is None or self._begun[0] != run.metadata():
             self.stop()
             return None
         self._decided.set()
         encoding = self._begun[1]
-        while not wait([encoding], poll_seconds).done:
-            poll(self._count)
+        try:
+            while not wait([encoding], poll_seconds).done:
+                poll(self._count)
+        except Cancelled:
+            self.stop()
+            if encoding.exception() is not None:  # so it left no file
+                raise
         return encoding.result()
 
     def stop(self) -> None:

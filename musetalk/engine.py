@@ -58,7 +58,7 @@ REPORT_TAG = "avatarvideo"  # the tag of a video file that says which mode made 
 
 @dataclass(frozen=True, eq=False)
 class LipSyncRun:
-    """A finished run whose frames are made when they are read.
+    """A run whose frames are made when they are read.
 
     open_frames: returns a new iterator over exactly ``frame_count`` uint8 RGB (H, W, 3) frames.
     clip: the original sound, untouched.
@@ -210,8 +210,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         """Do all work that needs a network or the whole sound; frames are made when read.
 
         mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
-        begin: called where a GPU is about to make the faces, with the run as it will be: reading
-            its frames, in another thread, waits for them. They may never come.
+        begin: called where a GPU is about to make the faces, with the run as it will be but for
+            seconds, memory and faces that come to nothing. Reading its frames, in another thread,
+            waits for them, and raises Stopped where they never come.
         Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
         """
         options = config or self._defaults

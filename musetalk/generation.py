@@ -159,8 +159,9 @@ class FaceGenerator:
         place = (weight.device, weight.dtype)
         # Rounded first and then added, as the reference does in half precision.
         heard = sent(windows, *place) + self._positions.to(*place)
-        which = () if hears is None else (sent(hears, weight.device, hears.dtype),)
-        values = self._unet(sent(latents, *place), heard, *which) * (1 / SCALING_FACTOR)
+        if hears is not None:
+            hears = sent(hears, weight.device, hears.dtype)
+        values = self._unet(sent(latents, *place), heard, hears) * (1 / SCALING_FACTOR)
         images = self._vae.decode(values)
         usable = fetched(torch.isfinite(images).flatten(1).all(dim=1))
         pixels = fetched(to_pixels(torch.nan_to_num(images)))

@@ -39,7 +39,7 @@ CROP_BYTES = int(np.prod(CROP_SHAPE))
 
 @dataclass(frozen=True, eq=False)
 class Spoken:
-    """A finished clip.
+    """A finished clip, or one whose faces are still being made.
 
     report: model, device, dtype, batch and what was found; ready for JSON.
     """
@@ -214,9 +214,9 @@ class _Run:
             if self.job.options.quality == "low" and self.source.has("taesd"):
                 roles = (*roles, "taesd")
             placement = self.stages.place("generate")
-            if self.begin is not None and leaves_processors_idle(placement):
-                self.begin(self._spoken_early(track, prepared, faces, spool, placement))
             try:
+                if self.begin is not None and leaves_processors_idle(placement):
+                    self.begin(self._spoken_early(track, prepared, faces, spool, placement))
                 _, placement = self.stages.run(
                     "generate", roles, task, placement=placement, last_use=roles
                 )
@@ -289,7 +289,7 @@ def _decoder_report(decoder: Any, *, low: bool) -> dict[str, Any]:
 
 
 def leaves_processors_idle(placement: Placement) -> bool:
-    """Say whether frames can be encoded meanwhile without slowing the networks down."""
+    """Say whether a GPU makes the faces, so that frames can be composed and encoded meanwhile."""
     return placement.device.startswith("cuda")
 
 
@@ -318,6 +318,7 @@ class GeneratedFaces:
         self.places = np.full(job.indices.size, NOWHERE, np.int64)
         self.unusable = 0
         self.final = FinalFrames()
+        self._tell()
 
     def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:
         """Make what is still to be made, ``batch`` at a time.
@@ -351,8 +352,11 @@ class GeneratedFaces:
         self.unusable += int((~usable).sum())
         writer.flush()
         self._todo = self._todo[frames.size :]
-        self.final.tell(int(self._todo[0]) if self._todo.size else self.places.size)
+        self._tell()
         work.done += frames.size
+
+    def _tell(self) -> None:
+        self.final.tell(int(self._todo[0]) if self._todo.size else self.places.size)
 
     def _latents(self, reader: SpoolReader, slots: np.ndarray) -> torch.Tensor:
         distinct, rows = np.unique(slots, return_inverse=True)

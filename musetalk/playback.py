@@ -41,7 +41,10 @@ class SpeakingPlayback:
     wait_for: Callable[[int], None] | None = field(default=None, repr=False)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Iterate from the start, any number of times, also at once: uint8 RGB (H, W, 3)."""
+        """Iterate from the start, any number of times, also at once: uint8 RGB (H, W, 3).
+
+        What ``wait_for`` raises passes through.
+        """
         sources = read_frames(self.avatar, self.indices)
         if self.spool is None:
             yield from sources
@@ -75,7 +78,7 @@ class SpeakingPlayback:
         """Return float32 (H, W), 0..1: where the first frame may differ from the source."""
         whole = np.zeros((self.avatar.height, self.avatar.width), np.float32)
         box = self.track.box(int(self.slots[0]))
-        if self.spool is None or box is None or self.crop_places[0] == NOWHERE:
+        if self.spool is None or box is None or self.passed_through()[0]:
             return whole
         with self.spool.reader() as reader:
             whole[box.area] = self._box_mask(reader, int(self.slots[0])) / np.float32(255)

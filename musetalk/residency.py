@@ -99,14 +99,19 @@ class VRAMManager:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how a stage computes; ``batch`` is of faces."""
+    """Where and how a stage computes; ``batch`` is of faces.
+
+    plain: convolutions are not tiled, which takes memory, not even where that is faster.
+    """
 
     device: str
     dtype: torch.dtype
     batch: int = 1
+    plain: bool = False
 
     def __str__(self) -> str:
-        return f"{self.device} {dtype_name(self.dtype)} batch {self.batch}"
+        how = ", plain convolutions" if self.plain else ""
+        return f"{self.device} {dtype_name(self.dtype)} batch {self.batch}{how}"
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -180,7 +185,7 @@ class MemoryPlan:
 
 def tiles_convolutions(placement: Placement) -> bool:
     """Say whether convolutions save multiplications there; they round no worse for it."""
-    on_processor = placement.device.startswith("cpu")
+    on_processor = placement.device.startswith("cpu") and not placement.plain
     return on_processor and placement.dtype == torch.float32 and products_are_fast()
 
 
@@ -245,7 +250,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 class Ladder:
     """Where each stage computes, and the way down when it does not fit.
 
-    The batch is halved down to 1, then the processor takes over, then DeviceMemoryError.
+    The batch is halved down to 1, then convolutions go without their tiles, then the processor
+    takes over, then DeviceMemoryError.
     steps: what was given up and why, for the report.
     """
 
@@ -294,6 +300,8 @@ class Ladder:
         """Return the next smaller placement, logged. Raises DeviceMemoryError after the last."""
         if placement.batch > 1:
             smaller = replace(placement, batch=placement.batch // 2)
+        elif tiles_convolutions(placement):
+            smaller = replace(placement, plain=True)
         elif placement.device != "cpu":
             # Faces are looked for in whole frames: that those do not fit says nothing of the rest.
             self._moved_to_processor = stage != "faces"

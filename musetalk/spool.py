@@ -20,10 +20,10 @@ log = logging.getLogger("avatarvideo.musetalk.spool")
 
 
 class Spool:
-    """A file of arrays: written by one thread, then read by any number of readers.
+    """A file of arrays: written by one thread, read by any number of readers once flushed.
 
     It is read plainly, not mapped, so that its pages never count as this process's memory. The
-    file goes with the object, or when ``release`` is called.
+    file goes with the object, or when ``release`` is called and the last reader has closed it.
     """
 
     def __init__(self, folder: Path, *, expected_bytes: int = 0) -> None:
@@ -66,8 +66,12 @@ class Spool:
             raise MediaError(
                 f"Expected the generated faces in {self.path}, but {error}: run the lip-sync again."
             ) from error
-        with file:
-            yield SpoolReader(file)
+        try:
+            with file:
+                yield SpoolReader(file)
+        finally:
+            if not self._finalizer.alive:  # released meanwhile: Windows kept the open file
+                _remove(self.path)
 
     def release(self) -> None:
         """Remove the file now."""

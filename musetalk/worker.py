@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the work was given up on request
-    """Ends the work inside the worker; never leaves it."""
+    """Ends work that was given up, inside the thread that does it; never reaches a user."""
 
 
 class Work:

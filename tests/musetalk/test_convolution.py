@@ -74,7 +74,7 @@ def test_maps_are_cut_into_parts_without_a_seam(conv, picture, monkeypatch, size
     set_tiled(conv, True)
     whole = conv(inputs)
     line = 36 * OUT_CHANNELS * 4 * (size[1] // 2)
-    # So many lines of tiles as are cut together, and as are multiplied together.
+    # Bytes of what is cut together and of what is multiplied together: from one line of tiles on.
     for strip, part in ((1, 1), (line, line), (line, 3 * line), (3 * line, 5 * line)):
         monkeypatch.setattr(convolution, "STRIP_BYTES", strip)
         monkeypatch.setattr(convolution, "PART_BYTES", part)
@@ -106,6 +106,13 @@ def test_the_decoders_tiles_round_less_than_a_step_of_eight_bits(conv, picture) 
     set_tiled(conv, True)
     error = (conv(inputs).double() - exact(conv, inputs)).pow(2).mean().sqrt()
     assert error < 1e-5 * exact(conv, inputs).std()
+
+
+def test_a_kernel_is_never_reordered_for_its_map(conv, picture) -> None:
+    last = picture(8, 8).contiguous(memory_format=torch.channels_last)
+    assert convolution.laid_out_as(conv.weight, last).is_contiguous()
+    ordered = conv.weight.contiguous(memory_format=torch.channels_last)
+    assert convolution.laid_out_as(ordered, last) is last
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -35,6 +35,12 @@ def early_threads() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("avatarvideo-early")]
 
 
+def files_beside(picture: Path) -> list[str]:
+    """Return what an encode wrote, unfinished files included."""
+    found = (path.name for path in picture.parent.iterdir() if path.is_file())
+    return sorted(set(found) - {picture.name, "tone.wav"})
+
+
 def claim(path: Path) -> dict[str, Any]:
     return json.loads(probe(path).as_dict()["metadata"]["avatarvideo"])
 
@@ -71,17 +77,20 @@ def test_frames_are_encoded_before_the_last_face_is_made(
     engine: Any, picture: Path, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    monkeypatch.setattr(EarlyEncode, "_on_frame", lambda self, count: counts.append(count))
+    told = EarlyEncode._on_frame
+    monkeypatch.setattr(
+        EarlyEncode, "_on_frame", lambda self, count: (counts.append(count), told(self, count))
+    )
     seen: list[int] = []
 
     class Waiting(UNet):
-        def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+        def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
             # The frame before this one is final: it has to come out without the next one.
             end = time.monotonic() + PATIENCE
             while len(counts) < len(seen) and time.monotonic() < end:
                 time.sleep(0.005)
             seen.append(len(counts))
-            return super().forward(latents, audio_features)
+            return super().forward(*inputs)
 
     made = engine({"unet": Waiting}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
     assert made.success, made.error
@@ -103,17 +112,17 @@ def test_a_file_never_claims_faces_that_came_to_nothing(
     assert made.success, made.error
     assert made.report["passed_through_ranges"] == [[2, 2]]
     assert claim(tmp_path / "out.mp4")["frames_synced"] == 4
-    assert [path.name for path in tmp_path.glob("*.mp4*")] == ["out.mp4"]
+    assert files_beside(picture) == ["out.mp4"]
 
 
 class FailsLate(UNet):
     asked = 0
 
-    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
         type(self).asked += 1
         if type(self).asked > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(latents, audio_features)
+        return super().forward(*inputs)
 
 
 @pytest.mark.usefixtures("meanwhile", "batches_of_one")
@@ -128,12 +137,12 @@ def test_what_was_encoded_of_a_failed_run_is_gone(
     if mode == "musetalk":
         assert not made.success
         assert "Expected room for MuseTalk" in str(made.error)
-        assert list(tmp_path.glob("*.mp4*")) == []
+        assert files_beside(picture) == []
     else:
         assert (made.success, made.mode) == (True, "static")
         assert claim(path)["mode"] == "static"
         assert probe(path).frame_count == 5
-        assert [found.name for found in tmp_path.glob("*.mp4*")] == ["out.mp4"]
+        assert files_beside(picture) == ["out.mp4"]
     assert early_threads() == []
     assert clips.left_over() == []
 
@@ -143,13 +152,13 @@ def test_cancel_leaves_no_file_and_no_thread(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
 ) -> None:
     class Cancelling(UNet):
-        def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+        def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
             clips.host.cancel()
-            return super().forward(latents, audio_features)
+            return super().forward(*inputs)
 
     with pytest.raises(Cancelled):
         engine({"unet": Cancelling}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
-    assert list(tmp_path.glob("*.mp4*")) == []
+    assert files_beside(picture) == []
     assert early_threads() == []
     assert clips.left_over() == []
 
@@ -194,6 +203,40 @@ def test_a_file_gets_its_name_only_when_the_run_is_decided() -> None:
         assert written == [0, 1, 2]
         assert not named.wait(0.05)
         assert early.result(Counted(), lambda count: None, poll_seconds=0.01) == "named"  # type: ignore[arg-type]
+
+
+def test_a_cancel_that_finds_the_file_complete_comes_too_late() -> None:
+    asked = threading.Event()
+
+    def encode(run: Any, frames: Iterator[int], on_frame: Callable[[int], None]) -> str:
+        list(frames)
+        assert asked.wait(PATIENCE)
+        return "named"  # as an encoder does that asks nobody any more
+
+    def cancel(count: int) -> None:
+        asked.set()
+        raise Cancelled("The run was cancelled.")
+
+    with EarlyEncode(encode) as early:  # type: ignore[arg-type, type-var]
+        early.begin(Counted())  # type: ignore[arg-type]
+        assert early.result(Counted(), cancel, poll_seconds=0.01) == "named"  # type: ignore[arg-type]
+
+
+def test_a_cancel_that_is_heard_in_time_is_the_callers() -> None:
+    def encode(run: Any, frames: Iterator[int], on_frame: Callable[[int], None]) -> str:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            on_frame(1)
+            time.sleep(0.001)
+        return "named"
+
+    def cancel(count: int) -> None:
+        raise Cancelled("The run was cancelled.")
+
+    with EarlyEncode(encode) as early:  # type: ignore[arg-type, type-var]
+        early.begin(Counted())  # type: ignore[arg-type]
+        with pytest.raises(Cancelled):
+            early.result(Counted(), cancel, poll_seconds=0.01)  # type: ignore[arg-type]
 
 
 def test_whoever_waits_for_a_frame_hears_that_it_never_comes() -> None:

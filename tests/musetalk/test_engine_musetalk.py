@@ -30,7 +30,7 @@ OPTIONS = {"mode": "musetalk", "quality": "high", "residency": "unload"}
 
 
 class NothingFits(UNet):
-    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
 
 
@@ -162,14 +162,16 @@ def portrait_job(clips: Any) -> Any:
 
 
 def test_auto_falls_back_to_the_puppet_when_memory_runs_out(
-    engine: Any, clips: Any, caplog: pytest.LogCaptureFixture
+    engine: Any, clips: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("avatarvideo.musetalk.residency.products_are_fast", lambda: True)
     made = run(engine({"unet": NothingFits}), portrait_job(clips), mode="auto")
     assert made.mode == "puppet"
     assert "MuseTalk could not be used" in made.report["reason"]
     assert [step["to"] for step in made.report["ladder"]] == [
         "cpu float32 batch 2",
         "cpu float32 batch 1",
+        "cpu float32 batch 1, plain convolutions",
         "another mode",
     ]
     assert "going on without MuseTalk" in caplog.text

@@ -439,6 +439,21 @@ def test_crops_beyond_half_precision_are_redone_in_full(clips: Any) -> None:
     half[0].to(torch.float16)  # outside of inference mode: the weights stayed ordinary tensors
 
 
+def test_frames_that_hear_the_same_are_made_as_one_by_one(
+    clips: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = clips.job("f", seconds=0.2, fps=60)
+    starts = window_starts(12, job.frame_rate)
+    assert len(set(starts[:4])) < 4  # of the first batch
+    together = clips.shown(job).astype(int)
+    largest = {"generate": (1, 1), "prepare": (1, 1)}
+    monkeypatch.setattr("avatarvideo.musetalk.residency.LARGEST_BATCH", largest)
+    alone = clips.shown(clips.job("f", seconds=0.2, fps=60))
+    assert len(alone) == 12
+    assert np.abs(together - alone).max() <= 1
+    assert np.abs(alone[0].astype(int) - alone[3]).max() > 1  # another window, another face
+
+
 def test_what_several_frames_hear_is_given_once(clips: Any) -> None:
     models, noted = overflowing(clips), []
     latents, windows = torch.randn(4, 8, 32, 32), torch.randn(2, 50, 24)
@@ -580,3 +595,18 @@ def test_a_full_disk_is_refused_before_any_work(tmp_path: Any) -> None:
     with pytest.raises(MediaError, match=r"Expected .* MB of room .* make room or shorten"):
         Spool(tmp_path / "temp", expected_bytes=1 << 60)
     assert list((tmp_path / "temp").iterdir()) == []
+
+
+def test_a_spool_that_is_open_goes_when_its_reader_closes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(f"{path} is in use")  # as Windows says
+
+    spool = Spool(tmp_path)
+    with spool.reader():
+        with monkeypatch.context() as windows:
+            windows.setattr(Path, "unlink", refuse)
+            spool.release()
+        assert spool.path.exists()
+    assert not spool.path.exists()

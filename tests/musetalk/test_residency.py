@@ -29,6 +29,7 @@ from avatarvideo.musetalk.residency import (
     dtype_for,
     is_out_of_memory,
     plan_stage,
+    products_are_fast,
 )
 from avatarvideo.musetalk.unet import UNet
 from avatarvideo.musetalk.vae import AutoencoderKL
@@ -69,6 +70,11 @@ def live_bytes(network: nn.Module, *inputs: torch.Tensor, method: str = "forward
     with LiveBytes(network.eval()) as counted:
         getattr(network, method)(*inputs)
     return counted.peak
+
+
+@pytest.fixture(autouse=True)
+def _a_processor_without_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residency, "products_are_fast", lambda: False)
 
 
 @pytest.fixture(autouse=True)
@@ -247,10 +253,11 @@ def test_failed_allocations_are_told_from_other_errors() -> None:
 class AtMostOneFace(UNet):
     """Fits a batch of one."""
 
-    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
-        if latents.shape[0] > 1:
+    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+        assert inputs[0] is not None
+        if len(inputs[0]) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(latents, audio_features)
+        return super().forward(*inputs)
 
 
 class ThirdPassFails(AtMostOneFace):
@@ -258,15 +265,15 @@ class ThirdPassFails(AtMostOneFace):
 
     passes = 0
 
-    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
         type(self).passes += 1
         if type(self).passes == 3:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(latents, audio_features)
+        return super().forward(*inputs)
 
 
 class NothingFits(UNet):
-    def forward(self, latents: torch.Tensor, audio_features: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
 
 
@@ -469,11 +476,44 @@ def test_products_are_fast_where_they_were_measured_to_be(
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(residency, "_processor", lambda: processor)
-    residency.products_are_fast.cache_clear()
-    try:
-        assert residency.products_are_fast() is fast
-    finally:
-        residency.products_are_fast.cache_clear()
+    assert products_are_fast.__wrapped__() is fast  # what the process keeps stays as it is
+
+
+def test_tiles_are_given_up_where_memory_is_short(
+    clips: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residency, "products_are_fast", lambda: True)
+
+    def plan(placement: Placement) -> MemoryPlan:
+        tiles = 400 if residency.tiles_convolutions(placement) else 0
+        return MemoryPlan(0, (100 * placement.batch + tiles) << 20)
+
+    ladder = Ladder(clips.FreeMemory(450, "cpu"), "high")
+    assert ladder.place("generate", plan) == Placement("cpu", torch.float32, 1, plain=True)
+    assert [step["to"] for step in ladder.steps] == ["cpu float32 batch 1, plain convolutions"]
+    with pytest.raises(DeviceMemoryError):
+        Ladder(clips.FreeMemory(50, "cpu"), "high").place("generate", plan)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_goes_on_without_tiles(
+    clips: Any, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    monkeypatch.setattr(residency, "products_are_fast", lambda: True)
+    monkeypatch.setattr(residency, "LARGEST_BATCH", {"generate": (1, 1), "prepare": (1, 1)})
+    tiled: list[bool] = []
+
+    class NoRoomForTiles(UNet):
+        def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+            tiled.append(self.mid_block.resnets[0].conv1.tiled)
+            if tiled[-1] and fails:
+                raise torch.OutOfMemoryError("DefaultCPUAllocator: can't allocate memory")
+            return super().forward(*inputs)
+
+    clip = clips.speak(clips.job("f"), clips.CountingModels(None, {"unet": NoRoomForTiles}))
+    assert tiled == ([True, False, False, False] if fails else [True] * 3)
+    assert len(clips.ladder.steps) == fails
+    assert not clip.playback.passed_through().any()
 
 
 def test_the_plan_has_room_for_what_tiled_convolutions_prepare(
