@@ -123,8 +123,7 @@ class Computing:
 
         encoder: quality of the encode. Networks are there already; the avatar is prepared anew.
         """
-        for role in ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose"):
-            self.network(role)
+        self._make_networks()
         quality = "high" if self._setting.dtype == torch.float32 else "medium"
         config = LipSyncConfig(mode="musetalk", quality=quality, duration=frames / 25)
         with tempfile.TemporaryDirectory() as folder:
@@ -163,8 +162,13 @@ class Computing:
                 "stages": stages,
             }
 
+    def _make_networks(self) -> None:
+        for role in ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose"):
+            self.network(role)
+
     def known(self, avatar: str, speech: str, frames: int) -> list[dict[str, float]]:
         """Make so many frames of an avatar twice; return what each run's stages took, seconds."""
+        self._make_networks()
         config = LipSyncConfig(mode="musetalk", quality="high", duration=frames / 25)
         tables: list[dict[str, float]] = []
         with tempfile.TemporaryDirectory() as folder:
