@@ -300,7 +300,7 @@ class Ladder:
         """Return the next smaller placement, logged. Raises DeviceMemoryError after the last."""
         if placement.batch > 1:
             smaller = replace(placement, batch=placement.batch // 2)
-        elif tiles_convolutions(placement):
+        elif tiles_convolutions(placement) and TILED_SHARE.keys() & set(STAGE_ROLES[stage]):
             smaller = replace(placement, plain=True)
         elif placement.device != "cpu":
             # Faces are looked for in whole frames: that those do not fit says nothing of the rest.

@@ -493,6 +493,10 @@ def test_tiles_are_given_up_where_memory_is_short(
     assert [step["to"] for step in ladder.steps] == ["cpu float32 batch 1, plain convolutions"]
     with pytest.raises(DeviceMemoryError):
         Ladder(clips.FreeMemory(50, "cpu"), "high").place("generate", plan)
+    tileless = Ladder(clips.FreeMemory(50, "cpu"), "high")
+    with pytest.raises(DeviceMemoryError):
+        tileless.place("audio", plan)
+    assert tileless.steps == []  # nothing of it to give up
 
 
 @pytest.mark.parametrize("fails", [False, True])
