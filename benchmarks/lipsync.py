@@ -72,9 +72,7 @@ class Child:
 
 
 def in_rounds(rounds: int, asked: dict[str, Any]) -> Comparison:
-    """Ask the sides in turns, once to warm up; the first of a round is another one each time."""
-    for ask in asked.values():
-        ask()
+    """Ask the sides in turns; the first of a round is another one each time."""
     names, made = list(asked), []
     for number in range(rounds):
         first = number % len(names)
@@ -101,12 +99,17 @@ def compared(comparison: Comparison) -> dict[str, Any]:
 
 
 def stage(sides: dict[str, Child], name: str, batch: int, rounds: int, limit: float) -> dict:
-    """Compare one stage; limit: GFLOP/s of this machine in our precision."""
-    comparison = in_rounds(
-        rounds,
-        {side: lambda child=child: child.ask("step", name, batch) for side, child in sides.items()},
-    )
-    row = {"stage": name, "batch": batch, **compared(comparison)}
+    """Compare one stage; limit: GFLOP/s of this machine in our precision.
+
+    The first time of each side is told apart: a network that is new prepares its kernels then,
+    as it does once a run.
+    """
+    asked = {
+        side: lambda child=child: child.ask("step", name, batch) for side, child in sides.items()
+    }
+    first = {side: round(ask().wall, 3) for side, ask in asked.items()}
+    comparison = in_rounds(rounds, asked)
+    row = {"stage": name, "batch": batch, **compared(comparison), "first_seconds": first}
     count = batch if name in ("unet", "decode", "faces") else 1
     row["per_second"] = {side: round(count / comparison.wall(side), 3) for side in SIDES}
     # Above 1 where our convolutions leave multiplications out.
@@ -136,7 +139,10 @@ def video(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
         answers[side].append(sides[side].ask("video", *files, frames, options.encoder))
         return answers[side][-1]["sample"]
 
-    comparison = in_rounds(options.rounds, {side: lambda side=side: ask(side) for side in SIDES})
+    asked = {side: lambda side=side: ask(side) for side in SIDES}
+    for warm_up in asked.values():
+        warm_up()
+    comparison = in_rounds(options.rounds, asked)
     last = {side: answers[side][-1] for side in SIDES}
     total = last["ours"]["sample"].wall
     published = sides["reference"].ask("as_published", files[0], frames).wall
@@ -307,7 +313,8 @@ def stage_line(row: dict[str, Any]) -> str:
         f"{ratio['median']:.2f} x the reference ({ratio['least']:.2f} to {ratio['most']:.2f}), by "
         f"processor time {row['ratio_of_processor_time']:.2f}; "
         f"{row['published_work_of_ceiling']:.0%} of the ceiling if it did all of the published "
-        f"network's work{busy}; error at most {error['largest']:.2e}, {error['equal']:.4%} equal"
+        f"network's work{busy}; first time {row['first_seconds']['ours']:.1f} s; error at most "
+        f"{error['largest']:.2e}, {error['equal']:.4%} equal"
     )
 
 

@@ -22,7 +22,7 @@ from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.host import POLL_SECONDS, StandaloneHost
 from avatarvideo.inputs import load_avatar, load_speech
 from avatarvideo.musetalk import engine
-from avatarvideo.musetalk.convolution import Conv3x3, set_tiled
+from avatarvideo.musetalk.convolution import set_tiled
 from avatarvideo.musetalk.early_encode import EarlyEncode
 from avatarvideo.musetalk.face.bisenet import parse_face
 from avatarvideo.musetalk.face.blend import MaskSettings, cut_square, face_mask, replaced_region
@@ -67,19 +67,24 @@ class Computing:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._source = Networks(setting.side)
+        self._placed: set[Any] = set()
 
     def network(self, role: Any) -> Any:
-        """Return a network on its device, prepared as a run prepares it."""
+        """Return a network on its device as a run has it; from then on it keeps its kernels.
+
+        To place it again would forget what its convolutions have prepared, as only a new run does.
+        """
         setting = self._setting
         small = role not in ("unet", "vae")
         dtype = torch.float32 if small else setting.dtype
-        network = self._source.load(role, dtype).to(setting.device)
-        if setting.side == "ours" and not small:
-            if dtype.itemsize == 2:
-                network.to(memory_format=torch.channels_last)
-            tiled = tiles_convolutions(Placement(setting.device, dtype))
-            if tiled != is_tiled(network):  # setting it again would forget what is prepared
-                set_tiled(network, tiled)
+        network = self._source.load(role, dtype)
+        if role not in self._placed:
+            self._placed.add(role)
+            network.to(setting.device)
+            if setting.side == "ours" and not small:
+                if dtype.itemsize == 2:
+                    network.to(memory_format=torch.channels_last)
+                set_tiled(network, tiles_convolutions(Placement(setting.device, dtype)))
         return network
 
     def step(self, name: str, batch: int) -> Sample:
@@ -164,7 +169,7 @@ class Computing:
 
     def _make_networks(self) -> None:
         for role in ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose"):
-            self.network(role)
+            self.network(role).to(self._setting.device)  # an engine took them from a GPU again
 
     def known(self, avatar: str, speech: str, frames: int) -> list[dict[str, float]]:
         """Make so many frames of an avatar twice; return what each run's stages took, seconds."""
@@ -233,11 +238,6 @@ def publish(
 
 def idle(count: int) -> None:
     """Hear of a frame and do nothing."""
-
-
-def is_tiled(network: Any) -> bool:
-    """Say whether the network's convolutions save multiplications."""
-    return any(m.tiled for m in network.modules() if isinstance(m, Conv3x3))
 
 
 class OnDevice(StandaloneHost):
