@@ -45,6 +45,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORK = {"unet": 177.8, "decode": 622.2, "faces": 800.0, "encode": 545.4, "whisper": 37.0}
 QUIET = 0.15  # processors that others may use in a round that counts
 AVATAR_FRAMES = 50
+WARM_UP_FRAMES = 8  # enough for every step of a run to have run once, at the batch it takes
 SIDES = ("ours", "reference")
 Files = tuple[str, str]  # the avatar's and the speech's
 
@@ -132,20 +133,18 @@ def error_of(sides: dict[str, Child], name: str, batch: int) -> dict[str, float]
 
 def video(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:
     """Compare whole runs, from the files to the mp4."""
-    frames = options.frames
     answers: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
 
-    def ask(side: str) -> Sample:
+    def ask(side: str, frames: int = options.frames) -> Sample:
         answers[side].append(sides[side].ask("video", *files, frames, options.encoder))
         return answers[side][-1]["sample"]
 
-    asked = {side: lambda side=side: ask(side) for side in SIDES}
-    for warm_up in asked.values():
-        warm_up()
-    comparison = in_rounds(options.rounds, asked)
+    for side in SIDES:
+        ask(side, min(WARM_UP_FRAMES, options.frames))
+    comparison = in_rounds(options.rounds, {side: lambda side=side: ask(side) for side in SIDES})
     last = {side: answers[side][-1] for side in SIDES}
     total = last["ours"]["sample"].wall
-    published = sides["reference"].ask("as_published", files[0], frames).wall
+    published = sides["reference"].ask("as_published", files[0], options.frames).wall
     composed = last["reference"]["stages"]["compose and encode"]
     return {
         **compared(comparison),

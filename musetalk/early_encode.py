@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ..errors import Cancelled
+from ..errors import AvatarVideoError, Cancelled
 from .worker import Stopped
 
 AnyRun = TypeVar("AnyRun", bound="Run")
@@ -85,11 +85,22 @@ class EarlyEncode(Generic[AnyRun, Encoded]):
     ) -> None:
         self.stop()
 
-    def begin(self, run: AnyRun) -> None:
-        """Encode a run whose frames wait for what is still being made."""
+    def begin(self, run: AnyRun) -> Callable[[], None]:
+        """Encode a run whose frames wait for what is still being made.
+
+        Return what raises the encode's failure, once there is one that a user can mend: to be
+        called while the frames are made, which nobody needs then.
+        """
         tags = run.metadata()
         encoding = self._pool.submit(self._encode, run, self._frames(run), self._on_frame)
         self._begun = (tags, encoding)
+
+        def check() -> None:
+            failure = encoding.exception() if encoding.done() else None
+            if isinstance(failure, AvatarVideoError):
+                raise failure
+
+        return check
 
     def result(
         self, run: AnyRun, poll: Callable[[int], None], *, poll_seconds: float

@@ -41,7 +41,7 @@ from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
 from .job import Job
 from .model_search import MissingFiles, find
 from .models import ModelFiles, ModelSource
-from .pipeline import Spoken, speak, total_steps
+from .pipeline import Begin, Spoken, speak, total_steps
 from .prepared import PreparedCache
 from .report import Made, ranges, report_of
 from .residency import Ladder, VRAMManager, dtype_for
@@ -205,14 +205,15 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         config: LipSyncConfig | None = None,
         *,
         mask: np.ndarray | None = None,
-        begin: Callable[[LipSyncRun], None] | None = None,
+        begin: Begin[LipSyncRun] | None = None,
     ) -> LipSyncRun:
         """Do all work that needs a network or the whole sound; frames are made when read.
 
         mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
         begin: called where a GPU is about to make the faces, with the run as it will be but for
             seconds, memory and faces that come to nothing. Reading its frames, in another thread,
-            waits for them, and raises Stopped where they never come.
+            waits for them, and raises Stopped where they never come. What it returns is called
+            while the faces are made; what that raises ends the run.
         Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
         """
         options = config or self._defaults
@@ -233,7 +234,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         return _run_of(job, ladder, mode, reason, location, made)
 
     def _made(
-        self, job: Job, ladder: Ladder, begin: Callable[[LipSyncRun], None] | None
+        self, job: Job, ladder: Ladder, begin: Begin[LipSyncRun] | None
     ) -> tuple[str, str, FaceLocation, Made]:
         """Return the best possible mode, why it was taken, where the face is, and what it made."""
         wanted = job.options.mode
@@ -257,7 +258,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         return "static", reason, location, _static(job)
 
     def _spoken(
-        self, job: Job, ladder: Ladder, begin: Callable[[LipSyncRun], None] | None
+        self, job: Job, ladder: Ladder, begin: Begin[LipSyncRun] | None
     ) -> tuple[Spoken | None, str]:
         """Return what MuseTalk made, or None where auto goes on without it; and why."""
         only = job.options.mode == "musetalk"
@@ -269,13 +270,13 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         reason = f"MuseTalk {job.options.model.removeprefix('v')} "
         reason += "was asked for" if only else "is installed"
 
-        def on_begun(spoken: Spoken) -> None:
-            if begin is not None:
-                made = _made_of(spoken)
-                begin(_run_of(job, ladder, "musetalk", reason, _location_of(spoken), made))
+        def on_begun(spoken: Spoken) -> Callable[[], None]:
+            assert begin is not None
+            made = _made_of(spoken)
+            return begin(_run_of(job, ladder, "musetalk", reason, _location_of(spoken), made))
 
         try:
-            spoken = self._speak(job, source, ladder, on_begun)
+            spoken = self._speak(job, source, ladder, on_begun if begin else None)
         except (CheckpointError, DeviceMemoryError) as error:
             if only:
                 raise
@@ -300,7 +301,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         return found if isinstance(found, MissingFiles) else ModelFiles(found)
 
     def _speak(
-        self, job: Job, source: ModelSource, ladder: Ladder, begin: Callable[[Spoken], None]
+        self, job: Job, source: ModelSource, ladder: Ladder, begin: Begin[Spoken] | None
     ) -> Spoken:
         key = f"{PREPARED} {self._cache_directory or ''}"
         cache = self._host.kept.setdefault(key, PreparedCache(self._cache_directory))

@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,10 @@ from .worker import Work, Worker
 log = logging.getLogger("avatarvideo.musetalk.pipeline")
 
 CROP_BYTES = int(np.prod(CROP_SHAPE))
+
+AnyRun = TypeVar("AnyRun")
+# Takes a run that is still being made; what it returns is called meanwhile and may raise.
+Begin = Callable[[AnyRun], Callable[[], None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +67,7 @@ def speak(
     cache: PreparedCache,
     poll: Callable[[Work], None],
     poll_seconds: float,
-    begin: Callable[[Spoken], None] | None = None,
+    begin: Begin[Spoken] | None = None,
 ) -> Spoken:
     """Do all work of a clip that needs a network.
 
@@ -71,15 +75,24 @@ def speak(
     poll: called by this thread while the worker works, at least every ``poll_seconds``; what it
         raises ends the run.
     begin: called by this thread, where a GPU is about to make the faces, with the clip as it will
-        be: its frames wait until they are final, and raise Stopped if they never are.
+        be: its frames wait until they are final, and raise Stopped if they never are. What it
+        returns is called like ``poll`` from then on.
     Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are let
     go of (or kept, as the residency says) and nothing is left in the temporary folder.
     """
     session = ModelSession(source, surroundings.kept, job.options.residency)
+    checks: list[Callable[[], None]] = []
+
+    def poll_all(work: Work) -> None:
+        poll(work)
+        for check in checks:
+            check()
+
+    begun = None if begin is None else (lambda spoken: checks.append(begin(spoken)))
     try:
-        with Worker(poll, poll_seconds=poll_seconds) as worker:
+        with Worker(poll_all, poll_seconds=poll_seconds) as worker:
             stages = StageRunner(worker, session, ladder, surroundings)
-            return _Run(job, source, stages, cache, begin).spoken(surroundings)
+            return _Run(job, source, stages, cache, begun).spoken(surroundings)
     finally:
         session.close()
 

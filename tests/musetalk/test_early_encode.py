@@ -174,6 +174,30 @@ def test_an_encoder_that_fails_is_a_sentence(
     assert clips.left_over() == []
 
 
+@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+def test_an_encoder_that_fails_at_once_ends_the_run_at_once(
+    engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
+) -> None:
+    asked: list[None] = []
+
+    class Patient(UNet):
+        def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+            asked.append(None)
+            end = time.monotonic() + PATIENCE
+            while len(asked) > 1 and time.monotonic() < end:  # the encoder opens with a frame
+                self.between_blocks()  # raises when the run is given up
+                time.sleep(0.005)
+            return super().forward(*inputs)
+
+    (tmp_path / "folder").write_bytes(b"")  # a file where the folder should be
+    made = engine({"unet": Patient}).generate(picture, tone, tmp_path / "folder/out.mp4", OPTIONS)
+    assert not made.success
+    assert "folder" in str(made.error)
+    assert len(asked) == 2
+    assert early_threads() == []
+    assert clips.left_over() == []
+
+
 class Counted:
     """A run of three frames."""
 
