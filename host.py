@@ -25,7 +25,7 @@ from .system_memory import available_memory
 if TYPE_CHECKING:
     from torch import nn
 
-POLL_SECONDS = 0.05  # how often a thread that waits for a worker asks whether the user cancelled
+POLL_SECONDS = 0.05  # how often long work asks whether the user cancelled
 MODELS_VARIABLE = "AVATAR_MODELS"  # folders searched first, separated like PATH
 FORMATS_VARIABLE = "AVATAR_FORMATS"  # the folder of the user's own formats
 CACHE_VARIABLE = "AVATAR_CACHE"  # where prepared avatars are kept between processes

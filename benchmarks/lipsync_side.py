@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -155,7 +154,7 @@ class Computing:
                         encode(clip, clip.open_frames(), idle)
                 made.extend([clip, time.perf_counter() - began])
 
-            sample = in_thread(run)
+            sample = as_a_caller(run)
             result, encoding = made
             stages = {**result.report["seconds"], "compose and encode": encoding}
             stages["the rest"] = sample.wall - sum(stages.values())
@@ -185,7 +184,7 @@ class Computing:
                     picture, sound = load_avatar(avatar), load_speech(speech, duration=frames / 25)
                     tables.append(lips.run(picture, sound, config).report["seconds"])
 
-            in_thread(run)
+            as_a_caller(run)
         return tables
 
     def as_published(self, avatar: str, frames: int) -> Sample:
@@ -251,22 +250,10 @@ class OnDevice(StandaloneHost):
         return self._device
 
 
-def in_thread(run: Callable[[], None]) -> Sample:
-    """Run outside of the inference mode that belongs to this thread, as an engine's caller does."""
-    kept: list[Any] = []
-
-    def target() -> None:
-        try:
-            kept.append(measured(run))
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
-            kept.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if isinstance(kept[0], BaseException):
-        raise RuntimeError(str(kept[0])) from kept[0]
-    return kept[0]
+def as_a_caller(run: Callable[[], None]) -> Sample:
+    """Time a run outside of this process's inference mode, as an engine is called."""
+    with torch.inference_mode(False):
+        return measured(run)
 
 
 def noise(seed: int, *shape: int) -> torch.Tensor:

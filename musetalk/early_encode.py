@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from ..errors import AvatarVideoError, Cancelled
-from .worker import Stopped
+from .work import Stopped
 
 AnyRun = TypeVar("AnyRun", bound="Run")
 Encoded = TypeVar("Encoded")

@@ -46,7 +46,7 @@ from .prepared import PreparedCache
 from .report import Made, ranges, report_of
 from .residency import Ladder, VRAMManager, dtype_for
 from .source_frames import read_frames, source_indices
-from .worker import Work
+from .work import Work
 
 log = logging.getLogger("avatarvideo.musetalk.engine")
 

@@ -1,7 +1,7 @@
 """MuseTalk over a whole clip: faces, latents and masks, speech, new faces, each stage bounded.
 
 Every stage loads its own networks and gives them up before the next one. What grows with the clip
-goes to one temporary file. The work is done by one worker thread, which only counts.
+goes to one temporary file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .speech_features import FeatureStore, hidden_states, segment_count, speech_
 from .spool import Spool, SpoolReader, SpoolWriter
 from .stages import Networks, StageRunner, Surroundings
 from .taesd import ComparedDecoder
-from .worker import Work, Worker
+from .work import Work
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline")
 
@@ -72,11 +72,11 @@ def speak(
     """Do all work of a clip that needs a network.
 
     ladder: says where to compute; its ``steps`` tell afterwards what was given up.
-    poll: called by this thread while the worker works, at least every ``poll_seconds``; what it
-        raises ends the run.
-    begin: called by this thread, where a GPU is about to make the faces, with the clip as it will
-        be: its frames wait until they are final, and raise Stopped if they never are. What it
-        returns is called like ``poll`` from then on.
+    poll: called between the steps of the work, at most every ``poll_seconds``; what it raises ends
+        the run.
+    begin: called where a GPU is about to make the faces, with the clip as it will be: its frames,
+        read by another thread, wait until they are final, and raise Stopped if they never are. What
+        it returns is called like ``poll`` from then on.
     Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are let
     go of (or kept, as the residency says) and nothing is left in the temporary folder.
     """
@@ -90,9 +90,9 @@ def speak(
 
     begun = None if begin is None else (lambda spoken: checks.append(begin(spoken)))
     try:
-        with Worker(poll_all, poll_seconds=poll_seconds) as worker:
-            stages = StageRunner(worker, session, ladder, surroundings)
-            return _Run(job, source, stages, cache, begun).spoken(surroundings)
+        work = Work(poll_all, poll_seconds=poll_seconds)
+        stages = StageRunner(work, session, ladder, surroundings)
+        return _Run(job, source, stages, cache, begun).spoken(surroundings)
     finally:
         session.close()
 
@@ -176,7 +176,7 @@ class _Run:
 
         with self.job.timed("prepare"):
             placement = self.stages.place("prepare")
-            self.stages.worker.run(lambda: prepared.take_cached(placement, on_faces))
+            self.stages.work.run(lambda: prepared.take_cached(placement, on_faces))
             if prepared.roles():
                 self.stages.run(
                     "prepare", prepared.roles(), task, placement=placement, last_use=("bisenet",)

@@ -25,7 +25,7 @@ from .residency import (
     plan_stage,
     tiles_convolutions,
 )
-from .worker import Work, Worker
+from .work import Work
 
 log = logging.getLogger("avatarvideo.musetalk.stages")
 
@@ -53,19 +53,15 @@ class StageRunner:
     """The stages of one run, one after the other."""
 
     def __init__(
-        self, worker: Worker, session: ModelSession, ladder: Ladder, surroundings: Surroundings
+        self, work: Work, session: ModelSession, ladder: Ladder, surroundings: Surroundings
     ) -> None:
-        self.worker = worker
+        self.work = work
         self.ladder = ladder
         self._session = session
         self._surroundings = surroundings
         self._device = surroundings.device()
         if self._on_cuda():
             torch.cuda.reset_peak_memory_stats(self._device)
-
-    @property
-    def work(self) -> Work:
-        return self.worker.work
 
     def place(self, stage: Stage, *, frame_size: tuple[int, int] = (0, 0)) -> Placement:
         """Return where a stage is to start. Raises DeviceMemoryError when it fits nowhere."""
@@ -83,7 +79,7 @@ class StageRunner:
     ) -> tuple[Result, Placement]:
         """Return what the task returns and where it ran in the end.
 
-        task: run by the worker with the networks on the device; run again from where it was when
+        task: run with the networks on the device; run again from where it was when
             memory ran out.
         last_use: networks that no later stage needs.
         """
@@ -116,7 +112,7 @@ class StageRunner:
         last_use: Sequence[Role],
     ) -> Result:
         with self._stoppable(self._session.source):
-            networks = self.worker.run(lambda: self._loaded(roles, placement), inference=False)
+            networks = self.work.run(lambda: self._loaded(roles, placement), inference=False)
         activations = self._plan(stage, placement, frame_size).activations
         modules = list(networks.values())
         try:
@@ -125,7 +121,7 @@ class StageRunner:
                 for network in networks.values():
                     network.between_blocks = self.work.check
                     set_tiled(network, tiles_convolutions(placement))
-                result = self.worker.run(lambda: task(networks, placement))
+                result = self.work.run(lambda: task(networks, placement))
                 # The host gives back, at the end of this block, what is still held then.
                 self._release(networks, last_use)
         finally:

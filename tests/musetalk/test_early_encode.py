@@ -20,7 +20,7 @@ from avatarvideo.musetalk import LipSyncConfig, pipeline
 from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames
 from avatarvideo.musetalk.unet import UNet
 from avatarvideo.musetalk.vae import AutoencoderKL
-from avatarvideo.musetalk.worker import Stopped
+from avatarvideo.musetalk.work import Stopped
 
 OPTIONS = LipSyncConfig(mode="musetalk", quality="high", residency="unload")
 PATIENCE = 30.0  # seconds

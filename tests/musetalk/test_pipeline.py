@@ -29,7 +29,7 @@ from avatarvideo.musetalk.prepared import PreparedCache
 from avatarvideo.musetalk.speech_features import FeatureStore, hidden_states, speech_segments
 from avatarvideo.musetalk.spool import Spool
 from avatarvideo.musetalk.vae import AutoencoderKL
-from avatarvideo.musetalk.worker import Work
+from avatarvideo.musetalk.work import Work
 
 FRAME_RATES = ["10", "12", "23.976", "24", "25", "29.97", "30", "50", "60"]
 
@@ -516,7 +516,7 @@ def faces_made(clips: Any, folder: Path, ahead: int) -> tuple[list[np.ndarray], 
     generator = Watched(*(models.load(role, torch.float32) for role in ("unet", "vae")))
     generator.order = []
     faces = GeneratedFaces(job, track, places, FeatureStore(heard, 40, 24, False), spool)
-    work = Work()
+    work = Work(lambda _: None, poll_seconds=1)
     with torch.inference_mode():
         faces.make(generator, 1, work, ahead=ahead)
     assert work.done == job.indices.size == 6
@@ -571,7 +571,7 @@ def test_cancel_ends_every_stage_and_leaves_nothing(clips: Any, steps: int) -> N
     assert clips.left_over() == []
     assert models.alive() == []
     assert threading.active_count() == before
-    assert set(asking) == {threading.get_ident()}  # a worker never asks the host
+    assert set(asking) == {threading.get_ident()}  # the host is never asked by another thread
 
 
 def test_the_host_is_asked_often(clips: Any) -> None:
