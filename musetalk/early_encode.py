@@ -15,10 +15,13 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from ..errors import AvatarVideoError, Cancelled
-from .work import Stopped
 
 AnyRun = TypeVar("AnyRun", bound="Run")
 Encoded = TypeVar("Encoded")
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the encode was given up on request
+    """Ends an encode that was given up, inside the thread that does it; never reaches a user."""
 
 
 class FinalFrames:

@@ -81,18 +81,10 @@ def speak(
     go of (or kept, as the residency says) and nothing is left in the temporary folder.
     """
     session = ModelSession(source, surroundings.kept, job.options.residency)
-    checks: list[Callable[[], None]] = []
-
-    def poll_all(work: Work) -> None:
-        poll(work)
-        for check in checks:
-            check()
-
-    begun = None if begin is None else (lambda spoken: checks.append(begin(spoken)))
     try:
-        work = Work(poll_all, poll_seconds=poll_seconds)
+        work = Work(poll, poll_seconds=poll_seconds)
         stages = StageRunner(work, session, ladder, surroundings)
-        return _Run(job, source, stages, cache, begun).spoken(surroundings)
+        return _Run(job, source, stages, cache, begin).spoken(surroundings)
     finally:
         session.close()
 
@@ -103,7 +95,7 @@ class _Run:
     source: ModelSource
     stages: StageRunner
     cache: PreparedCache
-    begin: Callable[[Spoken], None] | None
+    begin: Begin[Spoken] | None
     decoder: dict[str, Any] = field(default_factory=dict)
 
     def spoken(self, surroundings: Surroundings) -> Spoken:
@@ -229,7 +221,8 @@ class _Run:
             placement = self.stages.place("generate")
             try:
                 if self.begin is not None and leaves_processors_idle(placement):
-                    self.begin(self._spoken_early(track, prepared, faces, spool, placement))
+                    early = self._spoken_early(track, prepared, faces, spool, placement)
+                    work.also_ask(self.begin(early))
                 _, placement = self.stages.run(
                     "generate", roles, task, placement=placement, last_use=roles
                 )

@@ -16,10 +16,6 @@ import torch
 Result = TypeVar("Result")
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the work was given up on request
-    """Ends work that was given up, inside the thread that does it; never reaches a user."""
-
-
 class Work:
     """The work of one run.
 
@@ -30,6 +26,7 @@ class Work:
 
     def __init__(self, poll: Callable[[Work], None], *, poll_seconds: float) -> None:
         self._poll = poll
+        self._checks: list[Callable[[], None]] = []
         self._poll_seconds = poll_seconds
         self._polled = -poll_seconds
         self.done = 0
@@ -39,6 +36,10 @@ class Work:
         """Ask whether to go on. Called between the blocks of a network."""
         if time.monotonic() - self._polled >= self._poll_seconds:
             self._ask()
+
+    def also_ask(self, check: Callable[[], None]) -> None:
+        """Call ``check`` after the poll from now on; what it raises ends the work as well."""
+        self._checks.append(check)
 
     def run(self, task: Callable[[], Result], *, inference: bool = True) -> Result:
         """Return what the task returns; ask before and after it.
@@ -54,4 +55,6 @@ class Work:
 
     def _ask(self) -> None:
         self._poll(self)
+        for check in self._checks:
+            check()
         self._polled = time.monotonic()

@@ -17,10 +17,9 @@ from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk import LipSyncConfig, pipeline
-from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames
+from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames, Stopped
 from avatarvideo.musetalk.unet import UNet
 from avatarvideo.musetalk.vae import AutoencoderKL
-from avatarvideo.musetalk.work import Stopped
 
 OPTIONS = LipSyncConfig(mode="musetalk", quality="high", residency="unload")
 PATIENCE = 30.0  # seconds
