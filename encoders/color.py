@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import av
 import cv2
@@ -25,6 +28,11 @@ ACCURATE = 4 | 0x40000 | 0x2000 | 0x4000
 # Older releases have no such argument and never slice.
 _MAJOR = int(av.__version__.split(".")[0])
 SERIAL = {"threads": 1} if _MAJOR >= 17 else {}
+# Where there are many processors a large picture is converted in bands side by side: one thread
+# would be slower than the encoder is with the others.
+PROCESSORS_A_BAND = 4
+MOST_BANDS = 4
+BAND_PIXELS = 1 << 18  # at the least
 HAS_FRAME_PRIMARIES = hasattr(av.VideoFrame, "color_primaries")
 
 
@@ -161,6 +169,8 @@ class FrameConverter:
         self._colors = colors or Colors()
         self._reformatter = VideoReformatter()
         self._matrix = _bt709_limited()
+        self._bands = bands_for(width, height)
+        self._threads: ThreadPoolExecutor | None = None
         self._yuv = np.empty((0, 0, 3), np.uint8)
         self._chroma = np.empty((0, 0, 3), np.uint8)
 
@@ -178,17 +188,36 @@ class FrameConverter:
         if self._yuv.shape != picture.shape:
             self._yuv = np.empty(picture.shape, np.uint8)
             self._chroma = np.empty((height // 2, width // 2, 3), np.uint8)
-        cv2.transform(picture, self._matrix, dst=self._yuv)
-        half = (width // 2, height // 2)
-        cv2.resize(self._yuv, half, dst=self._chroma, interpolation=cv2.INTER_AREA)
         frame = av.VideoFrame(width, height, "yuv420p")  # encoders may keep it, so never reused
-        for plane, source, channel in (
-            (0, self._yuv, 0),
-            (1, self._chroma, 1),
-            (2, self._chroma, 2),
-        ):
-            cv2.extractChannel(source, channel, dst=plane_view(frame, plane))
+        planes = [plane_view(frame, index) for index in range(3)]
+        if self._bands == 1:
+            self._fill(planes, picture, 0, height)
+            return tagged(frame)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._bands, thread_name_prefix="avatarvideo-color")
+        bounds = [2 * (height // 2 * i // self._bands) for i in range(self._bands)] + [height]
+        filled = [
+            self._threads.submit(self._fill, planes, picture, first, end)
+            for first, end in pairwise(bounds)
+        ]
+        for band in filled:
+            band.result()
         return tagged(frame)
+
+    def _fill(self, planes: list[np.ndarray], picture: np.ndarray, first: int, end: int) -> None:
+        """Convert the rows from an even one up to another, or up to the end."""
+        yuv, chroma = self._yuv[first:end], self._chroma[first // 2 : end // 2]
+        cv2.transform(picture[first:end], self._matrix, dst=yuv)
+        cv2.resize(yuv, chroma.shape[1::-1], dst=chroma, interpolation=cv2.INTER_AREA)
+        cv2.extractChannel(yuv, 0, dst=planes[0][first:end])
+        for index in (1, 2):
+            cv2.extractChannel(chroma, index, dst=planes[index][first // 2 : end // 2])
+
+    def close(self) -> None:
+        """End the threads; the converter can go on being used."""
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None
 
     def convert(self, frame: av.VideoFrame, coding: ColorCoding) -> av.VideoFrame:
         """Return any frame, coded as ``coding`` says, in this converter's format and size."""
@@ -206,6 +235,19 @@ class FrameConverter:
             **SERIAL,
         )
         return tagged(out, self._colors)
+
+
+def bands_for(width: int, height: int) -> int:
+    """Return in how many bands a picture is converted at once on this machine."""
+    most = min(MOST_BANDS, processors() // PROCESSORS_A_BAND)
+    return max(1, min(most, width * height // BAND_PIXELS))
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on Windows, nor on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def is_rgb(pixel_format: str) -> bool:

@@ -150,6 +150,7 @@ class StreamTarget:
 
     def _end_thread(self, *, wait: bool = True) -> None:
         self._encoding.clear()
+        self._convert.close()
         if self._thread is not None:
             self._thread.shutdown(wait=wait, cancel_futures=wait)
             self._thread = None

@@ -1,15 +1,43 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
+from avatarvideo.encoders import color
 from avatarvideo.encoders.color import (
     FrameConverter,
     RgbConverter,
+    bands_for,
     on_white,
     plane_view,
     to_integers,
 )
+
+
+@pytest.mark.parametrize("bands", [2, 3, 4])
+def test_bands_side_by_side_are_the_whole(bands: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 50, 96, 3)).astype(np.uint8)
+    monkeypatch.setattr(color, "bands_for", lambda width, height: 1)
+    whole = FrameConverter(96, 50, "yuv420p")
+    monkeypatch.setattr(color, "bands_for", lambda width, height: bands)
+    in_bands = FrameConverter(96, 50, "yuv420p")
+
+    for picture in pictures:
+        made, wanted = in_bands(picture), whole(picture)
+        in_bands.close()  # and it goes on
+        for plane in range(3):
+            assert np.array_equal(plane_view(made, plane), plane_view(wanted, plane))
+    assert not [each for each in threading.enumerate() if each.name.startswith("avatarvideo-color")]
+
+
+def test_bands_need_processors_and_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(color, "processors", lambda: 16)
+    assert bands_for(1920, 1080) == 4
+    assert bands_for(512, 512) == 1
+    monkeypatch.setattr(color, "processors", lambda: 2)
+    assert bands_for(3840, 2160) == 1
 
 
 def _every_third_colour() -> np.ndarray:
