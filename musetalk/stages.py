@@ -61,6 +61,7 @@ class StageRunner:
         self._surroundings = surroundings
         self._device = surroundings.device()
         if self._on_cuda():
+            torch.cuda.init()  # a process that never used the GPU has no statistics to reset
             torch.cuda.reset_peak_memory_stats(self._device)
 
     def place(self, stage: Stage, *, frame_size: tuple[int, int] = (0, 0)) -> Placement:
