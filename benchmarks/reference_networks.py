@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from avatarvideo.musetalk.checkpoints import Role
 from avatarvideo.musetalk.models import weight_bytes
-from avatarvideo.musetalk.networks import NETWORKS, empty_network
+from avatarvideo.musetalk.networks import NETWORKS, empty_network, skeleton
 
 Side = Literal["ours", "reference"]
 SEED = 0
@@ -52,7 +52,7 @@ class Networks:
         return f"random {role} {SEED}"
 
     def skeleton(self, role: Role) -> Any:
-        return empty_network(role)
+        return skeleton(role)
 
     def load(self, role: Role, dtype: torch.dtype) -> Any:
         if (role, dtype) not in self._made:

@@ -18,7 +18,7 @@ from .face.rtmpose import RTMPose
 from .face.s3fd import S3FD
 from .interfaces import Residency
 from .model_search import FoundFiles
-from .networks import empty_network, load_network
+from .networks import load_network, skeleton
 from .taesd import TAESDDecoder
 from .unet import UNet
 from .vae import AutoencoderKL
@@ -83,7 +83,7 @@ class ModelFiles:
 
     def skeleton(self, role: Role) -> Any:
         """Return the network on the meta device."""
-        return empty_network(role)
+        return skeleton(role)
 
     def load(self, role: Role, dtype: torch.dtype) -> Any:
         """Return the network, read from its file. Raises CheckpointError."""

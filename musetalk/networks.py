@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -33,6 +34,12 @@ def empty_network(role: Role) -> nn.Module:
     """Return the network at its published size on the meta device: it takes no memory."""
     with torch.device("meta"):
         return NETWORKS[role]()
+
+
+@cache
+def skeleton(role: Role) -> nn.Module:
+    """Return the same empty network every time: to be counted, and never filled or moved."""
+    return empty_network(role)
 
 
 def load_network(
