@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
 from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.host import POLL_SECONDS, StandaloneHost
 from avatarvideo.inputs import load_avatar, load_speech
-from avatarvideo.musetalk import engine
+from avatarvideo.musetalk import engine, generation
 from avatarvideo.musetalk.convolution import set_tiled
 from avatarvideo.musetalk.early_encode import EarlyEncode
 from avatarvideo.musetalk.face.bisenet import parse_face
@@ -33,6 +34,7 @@ from avatarvideo.musetalk.vae import SCALING_FACTOR, to_pixels
 from avatarvideo.system_memory import peak_memory
 
 UPSTREAM_CRFS = (18, 23)  # of the authors' two encodes
+TIMES_ON_A_GPU = 10  # a stage is run for one sample: it takes milliseconds
 
 
 class Setting(NamedTuple):
@@ -50,6 +52,8 @@ def serve(setting: Setting, pipe: Connection) -> None:
     if setting.keeps_heap:
         keep_heap()
     torch.set_num_threads(setting.threads)
+    if setting.side == "reference":
+        generation.LEAST_REPEATS = sys.maxsize  # its libraries record nothing by themselves
     worker = Computing(setting)
     with torch.inference_mode():
         while (call := pipe.recv()) is not None:
@@ -67,6 +71,8 @@ class Computing:
         self._setting = setting
         self._source = Networks(setting.side)
         self._placed: set[Any] = set()
+        self._generators: list[FaceGenerator] = []
+        self._batch = 0
 
     def network(self, role: Any) -> Any:
         """Return a network on its device as a run has it; from then on it keeps its kernels.
@@ -76,19 +82,45 @@ class Computing:
         setting = self._setting
         small = role not in ("unet", "vae")
         dtype = torch.float32 if small else setting.dtype
-        network = self._source.load(role, dtype)
-        if role not in self._placed:
-            self._placed.add(role)
-            network.to(setting.device)
-            if setting.side == "ours" and not small:
-                if dtype.itemsize == 2:
-                    network.to(memory_format=torch.channels_last)
-                set_tiled(network, tiles_convolutions(Placement(setting.device, dtype)))
+        with torch.inference_mode(False):  # else a whole run could not move the weights
+            network = self._source.load(role, dtype)
+            if role not in self._placed:
+                self._placed.add(role)
+                network.to(setting.device)
+                if setting.side == "ours" and not small:
+                    if dtype.itemsize == 2:
+                        network.to(memory_format=torch.channels_last)
+                    set_tiled(network, tiles_convolutions(Placement(setting.device, dtype)))
         return network
 
     def step(self, name: str, batch: int) -> Sample:
         """Time one stage: "unet", "decode", "faces" (both, to pixels), "encode" or "whisper"."""
-        return measured(self._synchronised(self._task(name, batch)))
+        if not self._setting.device.startswith("cuda"):
+            return measured(self._task(name, batch))
+        task = self._ahead(batch) if name == "faces" else self._task(name, batch)
+
+        def run() -> None:
+            for _ in range(TIMES_ON_A_GPU):
+                task()
+            torch.cuda.synchronize()
+
+        torch.cuda.synchronize()
+        sample = measured(run)
+        others = None if sample.others is None else sample.others / TIMES_ON_A_GPU
+        return Sample(sample.wall / TIMES_ON_A_GPU, sample.cpu / TIMES_ON_A_GPU, others)
+
+    def _ahead(self, batch: int) -> Callable[[], None]:
+        """Return what begins a batch of faces and waits for the one before, as a run does."""
+        generator = self._generator(batch)
+        latents, heard = noise(1, batch, 8, 32, 32), noise(2, batch, 50, 384)
+        begun: list[Callable[[], Any]] = []
+
+        def run() -> None:
+            begun.append(generator.begin(latents, heard))
+            if len(begun) > 1:
+                begun.pop(0)()
+
+        return run
 
     def result(self, name: str, batch: int) -> np.ndarray:
         """Return what a stage makes, float32."""
@@ -98,7 +130,7 @@ class Computing:
         place = {"device": self._setting.device, "dtype": self._setting.dtype}
         latents, heard = noise(1, batch, 8, 32, 32), noise(2, batch, 50, 384)
         if name == "faces":
-            generator = FaceGenerator(self.network("unet"), self.network("vae"))
+            generator = self._generator(batch)
             return lambda: torch.from_numpy(generator.generate(latents, heard)[0])
         if name == "unet":
             unet, inputs = self.network("unet"), (latents.to(**place), heard.to(**place))
@@ -114,13 +146,21 @@ class Computing:
         whisper, mel = self.network("whisper"), noise(4, 1, 80, 3000).to(self._setting.device)
         return lambda: whisper(mel)
 
-    def _synchronised(self, task: Callable[[], Any]) -> Callable[[], None]:
-        def run() -> None:
-            task()
-            if self._setting.device.startswith("cuda"):
-                torch.cuda.synchronize()
+    def _generator(self, batch: int) -> FaceGenerator:
+        if self._batch != batch:  # what it recorded is of one size
+            self._generators.clear()
+            self._batch = batch
+        if not self._generators:
+            networks = self.network("unet"), self.network("vae")
+            self._generators.append(FaceGenerator(*networks, repeats=TIMES_ON_A_GPU))
+        return self._generators[0]
 
-        return run
+    def soften(self, contrast: float) -> None:
+        """Let the decoder paint with so much of its contrast from now on, in stages as well."""
+        vae = self.network("vae")
+        decoder = vae.decoder if self._setting.side == "ours" else vae.network.decoder
+        with torch.inference_mode(False):
+            decoder.conv_out.weight.mul_(contrast)
 
     def video(self, avatar: str, speech: str, frames: int, encoder: str) -> dict[str, Any]:
         """Make a video of so many frames, from the files to the mp4; say what each stage took.
@@ -134,18 +174,25 @@ class Computing:
             host = OnDevice(self._setting.device, Path(folder))
             lips = engine.MuseTalkLipSync(host=host, models=self._source)
             made: list[Any] = []
+            first: list[float] = []
 
             def encode(clip: Any, frames: Any, on_frame: Any) -> EncodingResult:
+                def heard_of(count: int) -> None:
+                    if not first:
+                        first.append(time.perf_counter())
+                    on_frame(count)
+
                 return encode_frames(
                     frames,
                     Path(folder) / "out.mp4",
                     frame_rate=clip.frame_rate,
                     config=EncodingConfig(quality=encoder),
                     audio=clip.clip,
-                    on_frame=on_frame,
+                    on_frame=heard_of,
                 )
 
             def run() -> None:
+                made.append(time.perf_counter())
                 picture, sound = load_avatar(avatar), load_speech(speech, duration=config.duration)
                 with EarlyEncode(encode) as early:  # where a GPU makes the faces, as in generate
                     clip = lips.run(picture, sound, config, begin=early.begin)
@@ -155,7 +202,7 @@ class Computing:
                 made.extend([clip, time.perf_counter() - began])
 
             sample = as_a_caller(run)
-            result, encoding = made
+            began, result, encoding = made
             stages = {**result.report["seconds"], "compose and encode": encoding}
             stages["the rest"] = sample.wall - sum(stages.values())
             return {
@@ -163,12 +210,15 @@ class Computing:
                 "frames": result.frame_count,
                 "dtype": result.report["dtype"],
                 "batch": result.report["batch"],
+                "first_frame": first[0] - began,
+                "peak_device_bytes": result.report["peak_device_bytes"],
                 "stages": stages,
             }
 
     def _make_networks(self) -> None:
-        for role in ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose"):
-            self.network(role).to(self._setting.device)  # an engine took them from a GPU again
+        with torch.inference_mode(False):
+            for role in ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose"):
+                self.network(role).to(self._setting.device)  # an engine took them from a GPU again
 
     def known(self, avatar: str, speech: str, frames: int) -> list[dict[str, float]]:
         """Make so many frames of an avatar twice; return what each run's stages took, seconds."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ STRIP_BYTES = 1 << 20
 CHANNELS_AT_ONCE = 64  # of a kernel while it is transformed
 
 Rows = tuple[tuple[float, ...], ...]
+Prepared = Literal["phases", "transposed"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ UPSAMPLING_TILES = Tiling(
 # Which kernel places fall on the same source pixel: of the two halves of a repeated pixel, the two
 # source pixels that each sees.
 PHASE_TAPS = (((1, 0, 0), (0, 1, 1)), ((1, 1, 0), (0, 0, 1)))
+# Which kernel places carry a source pixel, seen twice, to the four outputs around it.
+TRANSPOSED_TAPS = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
 
 
 class Conv3x3(nn.Conv2d):
@@ -109,7 +113,7 @@ class Conv3x3(nn.Conv2d):
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__(channels, out_channels, 3, padding=1)
-        self._factors: tuple[Tiling | None, Tensor] | None = None
+        self._factors: tuple[Tiling | Prepared, Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (B, C', H, W) of an input (B, C, H, W)."""
@@ -134,18 +138,26 @@ class Conv3x3(nn.Conv2d):
 
         Every output pixel is at one of four places in its source pixel; each has a 2 x 2 kernel.
         """
-        if self._factors is None or self._factors[0] is not None:
-            self._factors = (None, phase_kernels(self.weight))
+        kernels = self._prepared("phases", phase_kernels)
         batch, _, height, width = inputs.shape
         bias = None if self.bias is None else self.bias.repeat(4)
         padded = functional.pad(inputs, (1, 1, 1, 1))
-        phases = functional.conv2d(padded, self._factors[1], bias).unflatten(1, (2, 2, -1))
+        phases = functional.conv2d(padded, kernels, bias).unflatten(1, (2, 2, -1))
         out = inputs.new_empty(batch, height, 2, width, 2, phases.shape[3])
         for row in range(2):
             for column in range(2):
                 seen = phases[:, row, column, :, row : row + height, column : column + width]
                 out[:, :, row, :, column] = seen.permute(0, 2, 3, 1)
         return out.view(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+
+    def of_repeated_transposed(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
+        """Return what ``of_repeated`` does, with as many multiplications as in phases.
+
+        One step that writes every output pixel once; processors are slow at it, NVIDIA's are not.
+        bias (C',): added to it; None leaves it to the caller.
+        """
+        kernel = self._prepared("transposed", transposed_kernel)
+        return functional.conv_transpose2d(inputs, kernel, bias, stride=2, padding=1)
 
     def forget_factors(self) -> None:
         """Drop what was prepared of the weights; it is made again when needed."""
@@ -158,8 +170,11 @@ class Conv3x3(nn.Conv2d):
         return self.tiled and even and wide and not plain
 
     def _kernel(self, tiling: Tiling) -> Tensor:
-        if self._factors is None or self._factors[0] is not tiling:
-            self._factors = (tiling, kernel_factors(self.weight, tiling))
+        return self._prepared(tiling, lambda weight: kernel_factors(weight, tiling))
+
+    def _prepared(self, kind: Tiling | Prepared, make: Callable[[Tensor], Tensor]) -> Tensor:
+        if self._factors is None or self._factors[0] != kind:
+            self._factors = (kind, make(self.weight))
         return self._factors[1]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Conv3x3:
@@ -210,6 +225,16 @@ def phase_kernels(weight: Tensor) -> Tensor:
     kernels = torch.einsum("pak,qbl,ockl->pqocab", taps, taps, weight.float())
     kernels = kernels.flatten(0, 2).to(weight.dtype)
     return kernels.contiguous(memory_format=torch.channels_last)
+
+
+def transposed_kernel(weight: Tensor) -> Tensor:
+    """Return (C, C', 4, 4) of a kernel (C', C, 3, 3): what one source pixel adds to 4 x 4 others.
+
+    Repeating pixels spreads each to 2 x 2, and the kernel spreads that again.
+    """
+    taps = torch.tensor(TRANSPOSED_TAPS, dtype=torch.float32, device=weight.device)
+    kernel = torch.einsum("ka,lb,oiab->iokl", taps, taps, weight.float()).to(weight.dtype)
+    return kernel.contiguous(memory_format=torch.channels_last)
 
 
 def tiled_convolution(

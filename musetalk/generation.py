@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .face.crop import CROP_SIZE
 from .interfaces import Posterior
+from .replay import Replay
 from .unet import UNet, audio_positions
 from .vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
 
@@ -22,6 +23,8 @@ log = logging.getLogger("avatarvideo.musetalk.generation")
 
 FIRST_MASKED_ROW = CROP_SIZE // 2
 LATENT_SHAPE = (8, CROP_SIZE // 8, CROP_SIZE // 8)
+# To record a batch takes a GPU about as long as two or three batches begun step by step.
+LEAST_REPEATS = 4
 
 MadeFaces = tuple[np.ndarray, np.ndarray]  # crops, and which of them can be used
 
@@ -103,6 +106,8 @@ class FaceGenerator:
     """Makes face crops that say what is heard; takes any batch.
 
     on_full_precision: called once when half precision was not enough and was given up.
+    repeats: how many batches of the first one's size will come; where they are many, a GPU records
+        one and repeats it, and takes what is left of the clip in the same size.
     """
 
     def __init__(
@@ -111,11 +116,20 @@ class FaceGenerator:
         vae: AutoencoderKL,
         *,
         on_full_precision: Callable[[], None] = lambda: None,
+        repeats: int = 1,
     ) -> None:
         self._unet = unet
         self._vae = vae
         self._on_full_precision = on_full_precision
         self._positions = audio_positions(width=unet.config.cross_attention_dim)
+        self._records = repeats >= LEAST_REPEATS
+        self._has_run = False
+        self._replay: Replay | None = None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether batches are begun in one step by now."""
+        return self._replay is not None
 
     def generate(self, latents: Tensor, windows: Tensor, hears: Tensor | None = None) -> MadeFaces:
         """Return uint8 RGB (B, 256, 256, 3), and bool (B,): which of them can be used.
@@ -143,6 +157,7 @@ class FaceGenerator:
             if full or usable.all():
                 return crops, usable
             if dtype_of_network(self._unet) != torch.float32:  # else a batch before this one did
+                self._replay, self._records = None, False
                 make_float32(self._unet, self._vae)
                 self._on_full_precision()
             redone = np.flatnonzero(~usable)
@@ -157,15 +172,42 @@ class FaceGenerator:
     ) -> Callable[[], MadeFaces]:
         weight = self._unet.conv_in.weight
         place = (weight.device, weight.dtype)
+        self._positions = self._positions.to(weight.device, weight.dtype)
+        if hears is not None and self._records and weight.is_cuda:
+            windows, hears = windows[hears], None  # so that every batch has the same shapes
+        inputs = (sent(latents, *place), sent(windows, *place))
+        if hears is None:
+            pixels, usable = self._repeated(*inputs)
+        else:
+            pixels, usable = self._faces(*inputs, sent(hears, weight.device, hears.dtype))
+        waits = fetched(pixels), fetched(usable)
+        return lambda: (waits[0](), waits[1]())
+
+    def _faces(
+        self, latents: Tensor, windows: Tensor, hears: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         # Rounded first and then added, as the reference does in half precision.
-        heard = sent(windows, *place) + self._positions.to(*place)
-        if hears is not None:
-            hears = sent(hears, weight.device, hears.dtype)
-        values = self._unet(sent(latents, *place), heard, hears) * (1 / SCALING_FACTOR)
-        images = self._vae.decode(values)
-        usable = fetched(torch.isfinite(images).flatten(1).all(dim=1))
-        pixels = fetched(to_pixels(torch.nan_to_num(images)))
-        return lambda: (pixels(), usable())
+        heard = windows + self._positions
+        images = self._vae.decode(self._unet(latents, heard, hears) * (1 / SCALING_FACTOR))
+        usable = torch.isfinite(images).flatten(1).all(dim=1)
+        return to_pixels(torch.nan_to_num(images)), usable
+
+    def _repeated(self, latents: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what ``_faces`` does; from the second batch on in one step, where that pays."""
+        first, self._has_run = not self._has_run, True
+        if first or not self._records or not latents.is_cuda:
+            return self._faces(latents, windows)
+        if self._replay is None:
+            try:
+                self._replay = Replay(self._faces, (latents, windows))
+            except RuntimeError as error:
+                self._records = False
+                log.info("batches go step by step, for one could not be recorded: %s", error)
+                return self._faces(latents, windows)
+        if not self._replay.takes((latents, windows)):
+            return self._faces(latents, windows)
+        pixels, usable = self._replay((latents, windows))
+        return pixels, usable
 
 
 def sent(values: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

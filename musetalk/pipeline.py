@@ -209,6 +209,7 @@ class _Run:
                 networks["unet"],
                 decoder,
                 on_full_precision=lambda: self.stages.widened("generate", placement),
+                repeats=faces.batches(placement.batch),
             )
             on_gpu = placement.device.startswith("cuda")
             faces.make(generator, placement.batch, work, ahead=int(on_gpu))
@@ -325,6 +326,10 @@ class GeneratedFaces:
         self.unusable = 0
         self.final = FinalFrames()
         self._tell()
+
+    def batches(self, batch: int) -> int:
+        """Return in how many batches of that size the rest is made."""
+        return -(-self._todo.size // batch)
 
     def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:
         """Make what is still to be made, ``batch`` at a time.

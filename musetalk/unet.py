@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .convolution import Conv3x3, laid_out_as
+from .fused import fuses, gated_gelu, normalised, residual, silu_of_norm, sum_with_bias
 
 RESNET_EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6  # only of the GroupNorm that opens a transformer
@@ -92,7 +93,7 @@ class UNet(nn.Module):
         hidden = self.mid_block(hidden, time, heard, self.between_blocks)
         for block in self.up_blocks:
             hidden = block(hidden, time, heard, skips, self.between_blocks)
-        return self.conv_out(functional.silu(self.conv_norm_out(hidden), inplace=True))
+        return self.conv_out(silu_of_norm(hidden, self.conv_norm_out))
 
     @torch.no_grad()
     def fold_time_path(self) -> None:
@@ -293,10 +294,12 @@ class ResnetBlock(nn.Module):
         )
 
     def forward(self, inputs: Tensor, time: Tensor | None) -> Tensor:
-        hidden = self.conv1(functional.silu(self.norm1(inputs), inplace=True))
+        if self.time_emb_proj is None and fuses(inputs):
+            return residual(self, inputs)
+        hidden = self.conv1(silu_of_norm(inputs, self.norm1))
         if self.time_emb_proj is not None:
             hidden = hidden + self.time_emb_proj(time)[:, :, None, None]
-        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
+        hidden = self.conv2(silu_of_norm(hidden, self.norm2))
         return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
 
     def fold(self, time: Tensor) -> None:
@@ -321,10 +324,20 @@ class Transformer(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, inputs: Tensor, heard: Heard) -> Tensor:
+        if fuses(inputs):
+            return self._fused(inputs, heard)
         projected = self.proj_in(self.norm(inputs))
         pixels = projected.flatten(2).transpose(1, 2)  # (B, HW, C)
         pixels = self.transformer_blocks[0](pixels, heard)
         return inputs + self.proj_out(pixels.transpose(1, 2).reshape(inputs.shape))
+
+    def _fused(self, inputs: Tensor, heard: Heard) -> Tensor:
+        maps = normalised(inputs, self.norm).permute(0, 2, 3, 1)  # (B, H, W, C) as they lie
+        # A 1 x 1 convolution is a matrix product, and that adds the bias by itself.
+        pixels = functional.linear(maps, self.proj_in.weight.flatten(1), self.proj_in.bias)
+        pixels = self.transformer_blocks[0](pixels.flatten(1, 2), heard)
+        projected = functional.linear(pixels, self.proj_out.weight.flatten(1)).view(maps.shape)
+        return sum_with_bias(projected.permute(0, 3, 1, 2), inputs, self.proj_out.bias)
 
 
 class TransformerBlock(nn.Module):
@@ -393,7 +406,10 @@ class GatedGELU(nn.Module):
         self.proj = nn.Linear(channels, 2 * out_channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        hidden, gate = self.proj(pixels).chunk(2, dim=-1)
+        both = self.proj(pixels)
+        if fuses(both):
+            return gated_gelu(both)
+        hidden, gate = both.chunk(2, dim=-1)
         return hidden * functional.gelu(gate)
 
 

@@ -42,6 +42,16 @@ def pytest_configure(config: pytest.Config) -> None:
 _import_clone_as("avatarvideo")
 
 
+@pytest.hookimpl
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none, as on the machines of CI."""
+    if item.get_closest_marker("cuda") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
 @pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
     np.random.seed(0)

@@ -96,9 +96,11 @@ def test_repeated_pixels_are_convolved_without_making_them(conv, picture) -> Non
         torch.testing.assert_close(
             conv.of_repeated(inputs), wanted, rtol=0, atol=1e-5, check_stride=False
         )
-    torch.testing.assert_close(
-        conv.of_repeated_in_phases(inputs), wanted, rtol=0, atol=1e-5, check_stride=False
-    )
+    in_phases, transposed = conv.of_repeated_in_phases, conv.of_repeated_transposed
+    for made in (in_phases(inputs), transposed(inputs, conv.bias), in_phases(inputs)):
+        torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5, check_stride=False)
+    unbiased = transposed(inputs, None) + conv.bias.view(1, -1, 1, 1)
+    torch.testing.assert_close(unbiased, wanted, rtol=0, atol=1e-5, check_stride=False)
 
 
 def test_the_decoders_tiles_round_less_than_a_step_of_eight_bits(conv, picture) -> None:

@@ -1,0 +1,142 @@
+"""GroupNorm, SiLU, biases and sums, put together where a GPU computes in half precision.
+
+There the convolutions are so fast that what lies between them takes more than half of the time:
+every step reads and writes whole maps. Where Triton is missing or fails, and everywhere else,
+PyTorch's own steps do the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from types import ModuleType
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .convolution import Conv3x3
+
+log = logging.getLogger("avatarvideo.musetalk.fused")
+
+TOLERANCE = 5e-3  # of the trial's float16 values, which are about 1
+
+
+class Residual(Protocol):
+    """Two normalised 3 x 3 convolutions beside a skip."""
+
+    norm1: nn.GroupNorm
+    conv1: Conv3x3
+    norm2: nn.GroupNorm
+    conv2: Conv3x3
+    conv_shortcut: nn.Conv2d | None
+
+
+def fuses(inputs: Tensor) -> bool:
+    """Say whether the functions below can be asked for these inputs."""
+    half = inputs.dtype in (torch.float16, torch.bfloat16)
+    return inputs.is_cuda and half and kernels(inputs.device) is not None
+
+
+def silu_of_norm(inputs: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """Return SiLU of the normalised (B, C, H, W), on any device and in any precision."""
+    if fuses(inputs):
+        return normalised(inputs, norm, silu=True)
+    return functional.silu(norm(inputs), inplace=True)
+
+
+def normalised(
+    inputs: Tensor, norm: nn.GroupNorm, *, silu: bool = False, added: Tensor | None = None
+) -> Tensor:
+    """Return the normalised (B, C, H, W), channels last. added (C,): comes to the inputs first."""
+    ordered = inputs.contiguous(memory_format=torch.channels_last)
+    return _kernels(inputs).group_norm(
+        ordered, norm.weight, norm.bias, norm.num_groups, norm.eps, silu=silu, added=added
+    )
+
+
+def residual(block: Residual, inputs: Tensor) -> Tensor:
+    """Return what a residual block makes of (B, C, H, W), channels last.
+
+    The convolutions' biases are added where a map is read anyway: within the second norm, and
+    within the sum with the skip.
+    """
+    hidden = _without_bias(block.conv1, normalised(inputs, block.norm1, silu=True))
+    hidden = normalised(hidden, block.norm2, silu=True, added=block.conv1.bias)
+    hidden = _without_bias(block.conv2, hidden)
+    if block.conv_shortcut is None:
+        return sum_with_bias(hidden, inputs, block.conv2.bias)
+    bias = _bias(block.conv2) + _bias(block.conv_shortcut)
+    return sum_with_bias(hidden, _without_bias(block.conv_shortcut, inputs), bias)
+
+
+def sum_with_bias(first: Tensor, second: Tensor, bias: Tensor | None) -> Tensor:
+    """Return first + second + bias, (B, C, H, W) channels last, bias (C,), rounded once."""
+    if bias is None:
+        return first + second
+    maps = (each.contiguous(memory_format=torch.channels_last) for each in (first, second))
+    return _kernels(first).add(*maps, bias)
+
+
+def of_repeated(convolution: Conv3x3, inputs: Tensor) -> Tensor:
+    """Return the convolution of (B, C, H, W) with every pixel repeated, channels last."""
+    maps = convolution.of_repeated_transposed(inputs, None)
+    if convolution.bias is None:
+        return maps
+    ordered = maps.contiguous(memory_format=torch.channels_last)
+    return _kernels(inputs).add(ordered, None, convolution.bias)
+
+
+def gated_gelu(hidden: Tensor) -> Tensor:
+    """Return the first half of (..., 2 C) times the exact GELU of the second half."""
+    return _kernels(hidden).gated_gelu(hidden.contiguous())
+
+
+def _without_bias(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
+    return functional.conv2d(inputs, convolution.weight, padding=convolution.kernel_size[0] // 2)
+
+
+def _bias(convolution: nn.Conv2d) -> Tensor:
+    bias = convolution.bias
+    return convolution.weight.new_zeros(len(convolution.weight)) if bias is None else bias
+
+
+def _kernels(inputs: Tensor) -> ModuleType:
+    found = kernels(inputs.device)
+    if found is None:
+        raise RuntimeError(f"Expected Triton to work on {inputs.device}: ask ``fuses`` first.")
+    return found
+
+
+@cache
+def kernels(device: torch.device) -> ModuleType | None:
+    """Return the module of kernels where Triton is there and passes a trial on that GPU."""
+    try:
+        from . import gpu_kernels
+    except ImportError as error:
+        log.info("networks go without fused steps on %s: %s", device, error)
+        return None
+    try:
+        difference = trial(gpu_kernels, device)
+    except Exception as error:  # noqa: BLE001 - whatever a compiler or a driver can raise
+        log.warning("networks go without fused steps on %s: Triton failed: %s", device, error)
+        return None
+    if not difference <= TOLERANCE:
+        log.warning(
+            "networks go without fused steps on %s: Triton was off by %g", device, difference
+        )
+        return None
+    return gpu_kernels
+
+
+def trial(module: ModuleType, device: torch.device) -> float:
+    """Return how far the kernels are from PyTorch in float32, on values that are about 1."""
+    values = torch.linspace(0, 900, 2 * 64 * 64).sin().view(2, 64, 8, 8)
+    maps = values.to(device, torch.float16).contiguous(memory_format=torch.channels_last)
+    weight = torch.linspace(0.5, 1.5, 64).to(device, torch.float16)
+    made = module.group_norm(maps, weight, weight, 32, 1e-6, silu=True, added=weight)
+    wide = weight.float()
+    shifted = maps.float() + wide.view(1, -1, 1, 1)
+    wanted = functional.silu(functional.group_norm(shifted, 32, wide, wide, 1e-6))
+    return float((made - wanted).abs().max())

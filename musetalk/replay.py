@@ -1,0 +1,55 @@
+"""The same arithmetic again and again on a GPU, begun in one step (a CUDA graph).
+
+A batch is more than a thousand operations. Python takes longer to begin them than a fast GPU takes
+to do them, the more so while another thread composes frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+class Replay:
+    """One function of tensors, recorded with inputs of one shape.
+
+    It must have run before with such inputs, so that nothing is left to be prepared; it may not
+    look at values. What it takes and returns lies in memory of its own until it is dropped.
+    """
+
+    def __init__(
+        self, function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
+    ) -> None:
+        """Record. Raises RuntimeError where that is not possible, out of memory included."""
+        self._inputs = [each.clone() for each in inputs]
+        # The first run's memory lies about free; the recording cannot take it from there.
+        torch.cuda.synchronize(self._inputs[0].device)
+        torch.cuda.empty_cache()
+        self._graph = torch.cuda.CUDAGraph()
+        # Other threads, of a host say, may go on using the device meanwhile.
+        with (
+            torch.cuda.device(self._inputs[0].device),
+            torch.cuda.graph(self._graph, capture_error_mode="thread_local"),
+        ):
+            self._outputs = function(*self._inputs)
+
+    def takes(self, inputs: Sequence[Tensor]) -> bool:
+        """Say whether inputs have the recorded shapes, but for fewer rows."""
+        pairs = list(zip(inputs, self._inputs, strict=True))
+        return all(
+            new.shape[1:] == old.shape[1:] and len(new) <= len(old) and new.dtype == old.dtype
+            for new, old in pairs
+        )
+
+    def __call__(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Begin it; return what will be there, valid until the next call.
+
+        Where inputs have fewer rows the results have too; what the rest makes is not returned.
+        """
+        rows = len(inputs[0])
+        for new, old in zip(inputs, self._inputs, strict=True):
+            old[:rows].copy_(new, non_blocking=True)
+        self._graph.replay()
+        return tuple(each[:rows] for each in self._outputs)
