@@ -16,6 +16,10 @@ from .resampling import AUDIO_BLOCK, SampleQueue, converted
 from .sample_arrays import frame_of
 from .sound import AudioTrack
 
+# Bits a second and channel from which FFmpeg's AAC encoder has a way that takes a quarter of the
+# time and is nearer to the sound; below it the slow one is better.
+FAST_AAC_BITRATE = 64_000
+
 
 class SoundFeed(Protocol):
     """Sound being written beside pictures."""
@@ -54,10 +58,15 @@ class AudioFeed:
         track = converted(track, self._rate, channels)
         self._format = spec.formats[track.exact_bits]
         self._queue = SampleQueue(track)
-        self._stream = _add_stream(container, spec.encoder, self._rate, self._layout, self._format)
-        if spec.lossy:
-            chosen = bitrate or default_bitrate(self._rate, channels)
-            self._stream.codec_context.bit_rate = chosen
+        bits = (bitrate or default_bitrate(self._rate, channels)) if spec.lossy else None
+        options = {}
+        if spec.encoder == "aac" and bits is not None and bits >= FAST_AAC_BITRATE * channels:
+            options["aac_coder"] = "fast"
+        self._stream = _add_stream(
+            container, spec.encoder, self._rate, self._layout, self._format, options
+        )
+        if bits is not None:
+            self._stream.codec_context.bit_rate = bits
 
     def reaches(self, seconds: Fraction) -> bool:
         """Tell whether there is sound after that time."""
@@ -95,9 +104,14 @@ class AudioFeed:
 
 
 def _add_stream(
-    container: OutputContainer, encoder: str, rate: int, layout: str, sample_format: str
+    container: OutputContainer,
+    encoder: str,
+    rate: int,
+    layout: str,
+    sample_format: str,
+    options: dict[str, str],
 ) -> AudioStream:
-    stream = container.add_stream(encoder, rate=rate)
+    stream = container.add_stream(encoder, rate=rate, options=options)
     if not isinstance(stream, AudioStream):
         raise EncodeError(f"Expected an audio encoder, {encoder!r} is none.")
     stream.codec_context.layout = layout

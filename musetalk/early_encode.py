@@ -1,12 +1,13 @@
 """A file encoded while its faces are still being made, where a GPU makes them.
 
-One thread composes and encodes each frame as soon as it is final. It never touches the host: the
-thread that asked for the file polls, shows progress and decides.
+One thread composes each frame as soon as it is final, another encodes it. They never touch the
+host: the thread that asked for the file polls, shows progress and decides.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
@@ -15,6 +16,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from ..errors import AvatarVideoError, Cancelled
+
+FRAMES_AHEAD = 3  # composed before the encoder asks for them
 
 AnyRun = TypeVar("AnyRun", bound="Run")
 Encoded = TypeVar("Encoded")
@@ -73,6 +76,7 @@ class EarlyEncode(Generic[AnyRun, Encoded]):
     ) -> None:
         self._encode = encode
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-early")
+        self._composing = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-frames")
         self._begun: tuple[dict[str, str], Future[Encoded]] | None = None
         self._decided, self._stopped = threading.Event(), threading.Event()
         self._count = 0
@@ -129,13 +133,14 @@ class EarlyEncode(Generic[AnyRun, Encoded]):
         return encoding.result()
 
     def stop(self) -> None:
-        """End an encode that is not complete, without a file, and wait for its thread."""
+        """End an encode that is not complete, without a file, and wait for its threads."""
         self._stopped.set()
         self._decided.set()
         self._pool.shutdown(wait=True)
+        self._composing.shutdown(wait=True)
 
     def _frames(self, run: AnyRun) -> Iterator[np.ndarray]:
-        yield from run.open_frames()
+        yield from read_ahead(run.open_frames(), FRAMES_AHEAD, self._composing)
         self._decided.wait()  # the file gets its name after the last frame
         if self._stopped.is_set():
             raise Stopped
@@ -144,3 +149,20 @@ class EarlyEncode(Generic[AnyRun, Encoded]):
         self._count = count
         if self._stopped.is_set():
             raise Stopped
+
+
+def read_ahead(
+    frames: Iterator[np.ndarray], count: int, thread: ThreadPoolExecutor
+) -> Iterator[np.ndarray]:
+    """Iterate over frames that another thread makes, ``count`` of them in advance.
+
+    What making one raises is raised in its place. When this is closed a frame may still be made.
+    """
+    begun = deque(thread.submit(next, frames, None) for _ in range(count))
+    try:
+        while (frame := begun.popleft().result()) is not None:
+            begun.append(thread.submit(next, frames, None))
+            yield frame
+    finally:
+        for waiting in begun:
+            waiting.cancel()

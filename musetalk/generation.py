@@ -7,7 +7,8 @@ default, and numbers that left half precision's range are computed again in full
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from .face.crop import CROP_SIZE
 from .interfaces import Posterior
-from .replay import Replay
+from .replay import Replay, can_record
 from .unet import UNet, audio_positions
 from .vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
 
@@ -122,7 +123,9 @@ class FaceGenerator:
         self._vae = vae
         self._on_full_precision = on_full_precision
         self._positions = audio_positions(width=unet.config.cross_attention_dim)
-        self._records = repeats >= LEAST_REPEATS
+        self._placed_positions = self._positions
+        device = unet.conv_in.weight.device
+        self._records = repeats >= LEAST_REPEATS and can_record(device)
         self._has_run = False
         self._replay: Replay | None = None
 
@@ -172,8 +175,9 @@ class FaceGenerator:
     ) -> Callable[[], MadeFaces]:
         weight = self._unet.conv_in.weight
         place = (weight.device, weight.dtype)
-        self._positions = self._positions.to(weight.device, weight.dtype)
-        if hears is not None and self._records and weight.is_cuda:
+        if (self._placed_positions.device, self._placed_positions.dtype) != place:
+            self._placed_positions = self._positions.to(weight.device, weight.dtype)
+        if hears is not None and self._records:
             windows, hears = windows[hears], None  # so that every batch has the same shapes
         inputs = (sent(latents, *place), sent(windows, *place))
         if hears is None:
@@ -187,7 +191,7 @@ class FaceGenerator:
         self, latents: Tensor, windows: Tensor, hears: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         # Rounded first and then added, as the reference does in half precision.
-        heard = windows + self._positions
+        heard = windows + self._placed_positions
         images = self._vae.decode(self._unet(latents, heard, hears) * (1 / SCALING_FACTOR))
         usable = torch.isfinite(images).flatten(1).all(dim=1)
         return to_pixels(torch.nan_to_num(images)), usable
@@ -195,7 +199,7 @@ class FaceGenerator:
     def _repeated(self, latents: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Return what ``_faces`` does; from the second batch on in one step, where that pays."""
         first, self._has_run = not self._has_run, True
-        if first or not self._records or not latents.is_cuda:
+        if first or not self._records:
             return self._faces(latents, windows)
         if self._replay is None:
             try:
@@ -224,7 +228,7 @@ def fetched(values: Tensor) -> Callable[[], np.ndarray]:
         return lambda: array
     landing = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     landing.copy_(values, non_blocking=True)
-    landed = torch.cuda.Event()
+    landed = torch.cuda.Event(blocking=True)  # to spin would keep a processor from encoding
     landed.record(torch.cuda.current_stream(values.device))
 
     def wait() -> np.ndarray:
@@ -232,6 +236,20 @@ def fetched(values: Tensor) -> Callable[[], np.ndarray]:
         return landing.numpy()
 
     return wait
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep PyTorch to the calling thread: for the small copies between a GPU's batches.
+
+    OpenMP's threads spin for milliseconds after each, on all the processors that an encoder wants.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def dtype_of_network(network: nn.Module) -> torch.dtype:

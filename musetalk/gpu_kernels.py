@@ -5,8 +5,8 @@ such maps before and after it, which takes a GPU longer than the convolutions do
 only where Triton is: ``fused`` does.
 """
 
-# pyright: reportArgumentType=false, reportCallIssue=false
-# Triton's types describe a kernel from the inside; a caller gives constants, and how to launch it.
+# pyright: reportArgumentType=false
+# Triton's types describe a kernel from the inside; a caller gives constants.
 
 from __future__ import annotations
 
@@ -57,7 +57,6 @@ def group_norm(
         each,
         pixels_at_once=PIXELS_AT_ONCE,
         channels_at_once=CHANNELS_AT_ONCE,
-        num_warps=8,
     )
     group = channels // groups
     _factors[(groups, batch)](
@@ -150,15 +149,13 @@ def _moments(
     origin = tl.load(column + start * channels, known, other=0.0).to(tl.float32)
     first = tl.zeros((pixels_at_once, channels_at_once), tl.float32)
     second = tl.zeros((pixels_at_once, channels_at_once), tl.float32)
-    at = start
-    while at < end:
+    for at in tl.range(start, end, pixels_at_once, num_stages=3):  # loads run ahead of the sums
         pixel = at + tl.arange(0, pixels_at_once)
         inside = (pixel < end)[:, None] & known[None, :]
         value = tl.load(column[None, :] + pixel[:, None] * channels, inside, other=0.0)
         away = tl.where(inside, value.to(tl.float32) - origin[None, :], 0.0)
         first += away
         second += away * away
-        at += pixels_at_once
     count = (end - start).to(tl.float32)
     shift = tl.sum(first, axis=0) / count
     place = (image * parts + part) * channels + channel

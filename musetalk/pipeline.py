@@ -19,7 +19,7 @@ from .audio import window_starts
 from .checkpoints import Role
 from .early_encode import FinalFrames
 from .face.detect import FaceTrack
-from .generation import LATENT_SHAPE, FaceGenerator, MadeFaces
+from .generation import LATENT_SHAPE, FaceGenerator, MadeFaces, one_thread
 from .job import Job
 from .models import ModelSession, ModelSource
 from .playback import CROP_SHAPE, NOWHERE, SpeakingPlayback
@@ -211,8 +211,11 @@ class _Run:
                 on_full_precision=lambda: self.stages.widened("generate", placement),
                 repeats=faces.batches(placement.batch),
             )
-            on_gpu = placement.device.startswith("cuda")
-            faces.make(generator, placement.batch, work, ahead=int(on_gpu))
+            if placement.device.startswith("cuda"):
+                with one_thread():
+                    faces.make(generator, placement.batch, work, ahead=1)
+            else:
+                faces.make(generator, placement.batch, work)
             self.decoder = _decoder_report(decoder, low=self.job.options.quality == "low")
 
         with self.job.timed("generate"):

@@ -12,6 +12,15 @@ import torch
 from torch import Tensor
 
 
+def can_record(device: torch.device) -> bool:
+    """Say whether recordings work: on a GPU, with PyTorch's own allocator.
+
+    With CUDA's (``cudaMallocAsync``, which ComfyUI chooses on many GPUs) a repeated recording read
+    memory that was no longer its own (PyTorch 2.11).
+    """
+    return device.type == "cuda" and torch.cuda.get_allocator_backend() == "native"
+
+
 class Replay:
     """One function of tensors, recorded with inputs of one shape.
 

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk import LipSyncConfig, pipeline
-from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames, Stopped
+from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames, Stopped, read_ahead
 from avatarvideo.musetalk.unet import UNet
 from avatarvideo.musetalk.vae import AutoencoderKL
 
@@ -31,7 +32,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def early_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("avatarvideo-early")]
+    ours = ("avatarvideo-early", "avatarvideo-frames")
+    return [t.name for t in threading.enumerate() if t.name.startswith(ours)]
 
 
 def files_beside(picture: Path) -> list[str]:
@@ -270,3 +272,60 @@ def test_whoever_waits_for_a_frame_hears_that_it_never_comes() -> None:
     with pytest.raises(Stopped):
         final.wait_for(2)
     final.wait_for(0)
+
+
+def numbered(count: int, made: list[int]) -> Iterator[np.ndarray]:
+    try:
+        for number in range(count):
+            made.append(number)
+            yield np.full(1, number)
+    finally:
+        made.append(-1)
+
+
+@pytest.fixture
+def composing() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as thread:
+        yield thread
+
+
+def test_frames_are_made_ahead_and_in_order(composing: ThreadPoolExecutor) -> None:
+    made: list[int] = []
+    frames = read_ahead(numbered(6, made), 2, composing)
+    assert int(next(frames)[0]) == 0
+    deadline = time.monotonic() + PATIENCE
+    while made != [0, 1, 2] and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.02)
+    assert made == [0, 1, 2]  # one is out, two wait, no more
+    assert [int(frame[0]) for frame in frames] == [1, 2, 3, 4, 5]
+    assert made[-1] == -1
+
+
+def test_what_a_frame_raises_comes_in_its_place(composing: ThreadPoolExecutor) -> None:
+    def frames() -> Iterator[np.ndarray]:
+        yield np.zeros(1)
+        raise Stopped
+
+    ahead = read_ahead(frames(), 3, composing)
+    next(ahead)
+    with pytest.raises(Stopped):
+        next(ahead)
+
+
+def test_reading_ahead_is_given_up_without_waiting(composing: ThreadPoolExecutor) -> None:
+    final, made = FinalFrames(), []
+    final.tell(1)
+
+    def frames() -> Iterator[np.ndarray]:
+        for number in range(5):
+            final.wait_for(number)
+            made.append(number)
+            yield np.full(1, number)
+
+    ahead = read_ahead(frames(), 2, composing)
+    next(ahead)
+    ahead.close()  # while the second one is waited for
+    final.give_up()
+    composing.shutdown(wait=True)
+    assert made == [0]

@@ -36,6 +36,10 @@ def _needs_triton() -> None:
         pytest.skip("needs Triton")
 
 
+def _range_of_arrays(*bounds: Any) -> range:
+    return range(*(each.handle.data.item() if hasattr(each, "handle") else each for each in bounds))
+
+
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, torch.device]]:
     """The kernels and where they run: on a GPU, or in Triton's interpreter on a processor."""
@@ -44,6 +48,8 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, torch.device
         yield importlib.import_module(KERNELS), torch.device("cuda")
         return
     monkeypatch.setenv("TRITON_INTERPRET", "1")
+    # NumPy 2.4 makes no number of an array any more, as Triton 3.6 wants for a loop's bounds.
+    monkeypatch.setattr("triton.runtime.interpreter.range", _range_of_arrays, raising=False)
     monkeypatch.delitem(sys.modules, KERNELS, raising=False)
     yield importlib.import_module(KERNELS), torch.device("cpu")
     sys.modules.pop(KERNELS, None)  # it stays interpreted

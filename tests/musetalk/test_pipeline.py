@@ -23,6 +23,7 @@ from avatarvideo.musetalk.generation import (
     FaceGenerator,
     PosteriorDraws,
     masked_and_whole,
+    one_thread,
 )
 from avatarvideo.musetalk.pipeline import GeneratedFaces
 from avatarvideo.musetalk.prepared import PreparedCache
@@ -486,6 +487,16 @@ def test_a_batch_begun_before_another_was_widened_is_redone_too(clips: Any) -> N
     assert all(good.all() for _, good in made)
     assert np.abs(np.concatenate([c for c, _ in made]).astype(int) - again).max() <= 1
     assert noted == [1]
+
+
+def test_one_thread_is_for_a_while_only() -> None:
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(KeyError), one_thread():
+        raise KeyError
+    assert torch.get_num_threads() == before
 
 
 class Watched(FaceGenerator):
