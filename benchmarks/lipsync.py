@@ -308,8 +308,8 @@ def main() -> int:
             avatar = write_avatar(Path(folder), options.size, options.avatar)
             speech = write_speech(Path(folder), options.frames)
             if options.contrast != 1:
-                for child in sides.values():
-                    child.ask("soften", options.contrast)
+                for side in SIDES if whole == "video" else ("ours",):
+                    sides[side].ask("soften", options.contrast)
             report[whole] = WHOLE_RUNS[whole](sides, (str(avatar), str(speech)), options)
         say(video_lines(report[whole]) if whole == "video" else json.dumps(report[whole]))
     report["peak_bytes"] = {side: child.ask("peaks") for side, child in sides.items()}

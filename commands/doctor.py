@@ -64,7 +64,10 @@ def _device(host: Host) -> str:
         return f"{device} ({torch.get_num_threads()} threads)"
     free, total = torch.cuda.mem_get_info(device)
     name = torch.cuda.get_device_name(device)
-    return f"{device}: {name}, {_gib(free)} free of {_gib(total)}"
+    from ..musetalk.fused import kernels
+
+    steps = "fused" if kernels(torch.device(device)) else "PyTorch's own: Triton does not work"
+    return f"{device}: {name}, {_gib(free)} free of {_gib(total)}; steps {steps}"
 
 
 def _locators(host: Host) -> list[tuple[str, str]]:

@@ -87,6 +87,12 @@ def engine(clips: Any) -> Any:
 
 
 @pytest.fixture
+def on_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute on the processor, on a machine with a GPU too."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
 def picture(clips: Any, tmp_path: Path) -> Path:
     Image.fromarray(clips.frames("f", width=240, height=180)[0]).save(tmp_path / "face.png")
     return tmp_path / "face.png"

@@ -94,6 +94,7 @@ def test_a_file_is_written_and_says_what_made_it(
     assert clips.models.alive() == []
 
 
+@pytest.mark.usefixtures("on_processor")
 def test_the_report_says_everything_worth_knowing(engine: Any, clips: Any) -> None:
     made = run(engine(), clips.job("f..f", seconds=0.2))
     report = made.report
@@ -161,6 +162,7 @@ def portrait_job(clips: Any) -> Any:
     return clips.job(clips.avatar([frame], corners=LIPS))
 
 
+@pytest.mark.usefixtures("on_processor")
 def test_auto_falls_back_to_the_puppet_when_memory_runs_out(
     engine: Any, clips: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +245,7 @@ def test_the_next_engine_of_the_same_host_knows_the_avatar(engine: Any, clips: A
         assert np.array_equal(one, other)
 
 
+@pytest.mark.usefixtures("on_processor")
 @pytest.mark.parametrize("kept_on_disk", [False, True])
 def test_a_known_avatar_needs_no_preparation_at_all(
     engine: Any, clips: Any, tmp_path: Path, kept_on_disk: bool
@@ -272,6 +275,7 @@ def test_a_folder_keeps_avatars_for_other_processes(
     assert clips.models.loaded == ["whisper", "unet", "vae"]
 
 
+@pytest.mark.usefixtures("on_processor")
 def test_low_quality_is_half_precision_where_the_processor_has_it(
     engine: Any, clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
