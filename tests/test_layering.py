@@ -133,7 +133,7 @@ def test_a_module_imports_only_what_it_may(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(NETWORKS))
 def test_a_network_imports_only_errors_and_other_networks(module: str) -> None:
-    allowed = {"errors", "musetalk.blocks", "musetalk.convolution", *NETWORKS}
+    allowed = {"errors", "musetalk.blocks", "musetalk.convolution", "musetalk.fused", *NETWORKS}
     assert own_imports(module) <= allowed
 
 

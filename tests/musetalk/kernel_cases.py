@@ -1,0 +1,113 @@
+"""The GPU's kernels beside PyTorch's steps: on a GPU, or in Triton's interpreter on a processor.
+
+``test_fused`` runs this in a process of its own: whether Triton interprets is settled when it is
+first imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from avatarvideo.musetalk import fused, gpu_kernels
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture(autouse=True)
+def _loops_of_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    # NumPy 2.4 makes no number of an array any more, as Triton 3.6 wants for a loop's bounds.
+    monkeypatch.setattr("triton.runtime.interpreter.range", _range_of_arrays, raising=False)
+
+
+def _range_of_arrays(*bounds: Any) -> range:
+    return range(*(each.handle.data.item() if hasattr(each, "handle") else each for each in bounds))
+
+
+def maps(*shape: int, mean: float = 0.0) -> torch.Tensor:
+    return (2 * torch.randn(shape) + mean).contiguous(memory_format=torch.channels_last)
+
+
+def norm_of(channels: int, groups: int) -> nn.GroupNorm:
+    norm = nn.GroupNorm(groups, channels, eps=1e-5).requires_grad_(False)
+    norm.weight.normal_()
+    norm.bias.normal_()
+    return norm
+
+
+@pytest.mark.parametrize("silu", [False, True])
+@pytest.mark.parametrize("has_added", [False, True])
+@pytest.mark.parametrize(
+    ("channels", "groups", "side"),
+    [(64, 32, 16), (96, 32, 8), (320, 32, 8), (48, 4, 5), (128, 1, 3)],
+)
+def test_norm_of_kernels_is_torchs(
+    channels: int, groups: int, side: int, has_added: bool, silu: bool
+) -> None:
+    norm, inputs = norm_of(channels, groups).to(DEVICE), maps(2, channels, side, side).to(DEVICE)
+    added = torch.randn(channels, device=DEVICE) if has_added else None
+    shifted = inputs if added is None else inputs + added.view(1, -1, 1, 1)
+    wanted = functional.silu(norm(shifted)) if silu else norm(shifted)
+
+    made = gpu_kernels.group_norm(
+        inputs, norm.weight, norm.bias, groups, norm.eps, silu=silu, added=added
+    )
+
+    torch.testing.assert_close(made, wanted, rtol=1e-5, atol=2e-5)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_norm_of_kernels_keeps_digits_beside_a_large_mean() -> None:
+    norm, inputs = norm_of(64, 32).to(DEVICE), maps(1, 64, 32, 32, mean=1000.0).to(DEVICE)
+    wanted = norm.double()(inputs.double())
+    norm = norm.float()
+
+    made = gpu_kernels.group_norm(inputs, norm.weight, norm.bias, 32, norm.eps, silu=False)
+
+    torch.testing.assert_close(made.double(), wanted, rtol=0, atol=2e-3)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("channels", "side"), [(128, 256), (256, 128), (320, 32), (960, 32), (1920, 16), (2560, 8)]
+)
+def test_norm_on_a_gpu(channels: int, side: int, dtype: torch.dtype) -> None:
+    norm = norm_of(channels, 32).to("cuda", dtype)
+    inputs = maps(2, channels, side, side, mean=3.0).to("cuda", dtype)
+    added = torch.randn(channels, device="cuda", dtype=dtype)
+    shifted = inputs.double() + added.double().view(1, -1, 1, 1)
+    wanted = functional.silu(norm.double()(shifted))
+    norm.to(dtype)
+
+    made = fused.normalised(inputs, norm, silu=True, added=added)
+
+    error = (made.double() - wanted).norm() / wanted.norm()
+    assert error < torch.finfo(dtype).eps
+
+
+def test_sum_and_gate_of_kernels_are_torchs() -> None:
+    first, second = maps(2, 48, 5, 7).to(DEVICE), maps(2, 48, 5, 7).to(DEVICE)
+    bias = torch.randn(48, device=DEVICE)
+    torch.testing.assert_close(
+        gpu_kernels.add(first, second, bias), first + second + bias.view(1, -1, 1, 1)
+    )
+    torch.testing.assert_close(gpu_kernels.add(first, None, bias), first + bias.view(1, -1, 1, 1))
+    hidden = torch.randn(2, 3, 2 * 300, device=DEVICE)
+    value, gate = hidden.chunk(2, dim=-1)
+    torch.testing.assert_close(gpu_kernels.gated_gelu(hidden), value * functional.gelu(gate))
+
+
+def test_kernels_pass_their_trial_and_broken_ones_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert fused.trial(gpu_kernels, DEVICE) <= fused.TOLERANCE
+    norm = gpu_kernels.group_norm
+    monkeypatch.setattr(
+        gpu_kernels, "group_norm", lambda *a, added, **named: norm(*a, **named)
+    )  # as if the bias were forgotten
+    assert fused.trial(gpu_kernels, DEVICE) > fused.TOLERANCE
