@@ -28,8 +28,8 @@ from avatarvideo.musetalk.face.bisenet import parse_face
 from avatarvideo.musetalk.face.blend import MaskSettings, cut_square, face_mask, replaced_region
 from avatarvideo.musetalk.face.crop import FaceBox
 from avatarvideo.musetalk.generation import FaceGenerator, masked_and_whole
-from avatarvideo.musetalk.interfaces import LipSyncConfig
-from avatarvideo.musetalk.residency import Placement, tiles_convolutions
+from avatarvideo.musetalk.interfaces import LipSyncConfig, Quality
+from avatarvideo.musetalk.residency import Placement, dtype_for, tiles_convolutions
 from avatarvideo.musetalk.vae import SCALING_FACTOR, to_pixels
 from avatarvideo.system_memory import peak_memory
 
@@ -156,10 +156,10 @@ class Computing:
         return self._generators[0]
 
     def soften(self, contrast: float) -> None:
-        """Let the decoder paint with so much of its contrast from now on, in stages as well."""
-        vae = self.network("vae")
-        decoder = vae.decoder if self._setting.side == "ours" else vae.network.decoder
+        """Let the decoder of whole runs paint with so much of its contrast from now on."""
         with torch.inference_mode(False):
+            vae = self._source.load("vae", dtype_for(self._quality(), self._setting.device))
+            decoder = vae.decoder if self._setting.side == "ours" else vae.network.decoder
             decoder.conv_out.weight.mul_(contrast)
 
     def video(self, avatar: str, speech: str, frames: int, encoder: str) -> dict[str, Any]:
@@ -168,8 +168,7 @@ class Computing:
         encoder: quality of the encode. Networks are there already; the avatar is prepared anew.
         """
         self._make_networks()
-        quality = "high" if self._setting.dtype == torch.float32 else "medium"
-        config = LipSyncConfig(mode="musetalk", quality=quality, duration=frames / 25)
+        config = LipSyncConfig(mode="musetalk", quality=self._quality(), duration=frames / 25)
         with tempfile.TemporaryDirectory() as folder:
             host = OnDevice(self._setting.device, Path(folder))
             lips = engine.MuseTalkLipSync(host=host, models=self._source)
@@ -214,6 +213,9 @@ class Computing:
                 "peak_device_bytes": result.report["peak_device_bytes"],
                 "stages": stages,
             }
+
+    def _quality(self) -> Quality:
+        return "high" if self._setting.dtype == torch.float32 else "medium"
 
     def _make_networks(self) -> None:
         with torch.inference_mode(False):

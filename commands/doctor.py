@@ -66,8 +66,12 @@ def _device(host: Host) -> str:
     name = torch.cuda.get_device_name(device)
     from ..musetalk.fused import kernels
 
-    steps = "fused" if kernels(torch.device(device)) else "PyTorch's own: Triton does not work"
-    return f"{device}: {name}, {_gib(free)} free of {_gib(total)}; steps {steps}"
+    try:
+        works = kernels(torch.device(device)) is not None
+    except torch.OutOfMemoryError:
+        works = False
+    triton = "works" if works else "is missing or failed its trial, so half precision is slower"
+    return f"{device}: {name}, {_gib(free)} free of {_gib(total)}; Triton {triton}"
 
 
 def _locators(host: Host) -> list[tuple[str, str]]:

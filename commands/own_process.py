@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from pathlib import Path
+
+from ..system_processors import our_processors
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 # glibc's names for them, from malloc.h.
@@ -49,19 +50,9 @@ def free_processors() -> int:
     One thread more than that makes the others wait for it in every step: two on one free
     processor take three to six times as long as one.
     """
-    every = os.cpu_count() or 1
-    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else every
-    ours = min(ours, _container_processors(Path("/sys/fs/cgroup/cpu.max"), ours))
+    every, ours = os.cpu_count() or 1, our_processors()
     try:
         busy = os.getloadavg()[0]
     except (OSError, AttributeError):  # not known, as on Windows
         busy = 0.0
     return max(1, ours - round(busy * ours / every))
-
-
-def _container_processors(limits: Path, unlimited: int) -> int:
-    try:
-        quota, period = limits.read_text().split()
-    except (OSError, ValueError):
-        return unlimited
-    return unlimited if quota == "max" else max(1, int(quota) // int(period))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +10,8 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
+
+from ..system_processors import our_processors
 
 # FFmpeg's numbers. swscale and AVFrame count matrices differently, hence the table.
 SPC_RGB = 0
@@ -239,15 +240,8 @@ class FrameConverter:
 
 def bands_for(width: int, height: int) -> int:
     """Return in how many bands a picture is converted at once on this machine."""
-    most = min(MOST_BANDS, processors() // PROCESSORS_A_BAND)
+    most = min(MOST_BANDS, our_processors() // PROCESSORS_A_BAND)
     return max(1, min(most, width * height // BAND_PIXELS))
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on Windows, nor on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def is_rgb(pixel_format: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
@@ -156,7 +156,8 @@ def read_ahead(
 ) -> Iterator[np.ndarray]:
     """Iterate over frames that another thread makes, ``count`` of them in advance.
 
-    What making one raises is raised in its place. When this is closed a frame may still be made.
+    What making one raises is raised in its place. When this is closed a frame may still be made;
+    then a generator is closed too.
     """
     begun = deque(thread.submit(next, frames, None) for _ in range(count))
     try:
@@ -166,3 +167,5 @@ def read_ahead(
     finally:
         for waiting in begun:
             waiting.cancel()
+        if isinstance(frames, Generator):
+            thread.submit(frames.close)

@@ -111,7 +111,10 @@ def _kernels(inputs: Tensor) -> ModuleType:
 
 @cache
 def kernels(device: torch.device) -> ModuleType | None:
-    """Return the module of kernels where Triton is there and passes a trial on that GPU."""
+    """Return the module of kernels where Triton is there and passes a trial on that GPU.
+
+    None otherwise, which is logged. Raises OutOfMemoryError.
+    """
     try:
         from . import gpu_kernels
     except ImportError as error:
@@ -119,6 +122,8 @@ def kernels(device: torch.device) -> ModuleType | None:
         return None
     try:
         difference = trial(gpu_kernels, device)
+    except torch.OutOfMemoryError:
+        raise  # it says nothing of the kernels
     except Exception as error:  # noqa: BLE001 - whatever a compiler or a driver can raise
         log.warning("networks go without fused steps on %s: Triton failed: %s", device, error)
         return None
@@ -135,8 +140,20 @@ def trial(module: ModuleType, device: torch.device) -> float:
     values = torch.linspace(0, 900, 2 * 64 * 64).sin().view(2, 64, 8, 8)
     maps = values.to(device, torch.float16).contiguous(memory_format=torch.channels_last)
     weight = torch.linspace(0.5, 1.5, 64).to(device, torch.float16)
-    made = module.group_norm(maps, weight, weight, 32, 1e-6, silu=True, added=weight)
-    wide = weight.float()
-    shifted = maps.float() + wide.view(1, -1, 1, 1)
-    wanted = functional.silu(functional.group_norm(shifted, 32, wide, wide, 1e-6))
-    return float((made - wanted).abs().max())
+    wide, added = maps.float(), weight.float().view(1, -1, 1, 1)
+
+    def norm(inputs: Tensor, groups: int) -> Tensor:
+        return functional.group_norm(inputs, groups, weight.float(), weight.float(), 1e-6)
+
+    value, gate = wide.permute(0, 2, 3, 1).chunk(2, dim=-1)
+    pairs = [
+        (
+            module.group_norm(maps, weight, weight, 32, 1e-6, silu=True, added=weight),
+            functional.silu(norm(wide + added, 32)),
+        ),
+        (module.group_norm(maps, weight, weight, 2, 1e-6, silu=False), norm(wide, 2)),
+        (module.add(maps, maps, weight), wide + wide + added),
+        (module.add(maps, None, weight), wide + added),
+        (module.gated_gelu(maps.permute(0, 2, 3, 1)), value * functional.gelu(gate)),
+    ]
+    return max(float((made - wanted).abs().max()) for made, wanted in pairs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,6 +130,12 @@ class FaceGenerator:
         self._has_run = False
         self._replay: Replay | None = None
 
+    def close(self) -> None:
+        """Give back what a recording took, which nothing else could use."""
+        if self._replay is not None:
+            self._replay = None
+            torch.cuda.empty_cache()
+
     @property
     def is_recorded(self) -> bool:
         """Whether batches are begun in one step by now."""
@@ -203,15 +210,31 @@ class FaceGenerator:
             return self._faces(latents, windows)
         if self._replay is None:
             try:
-                self._replay = Replay(self._faces, (latents, windows))
-            except RuntimeError as error:
+                with _unasked(self._unet, self._vae):
+                    self._replay = Replay(self._faces, (latents, windows))
+            except torch.OutOfMemoryError as error:
                 self._records = False
-                log.info("batches go step by step, for one could not be recorded: %s", error)
+                log.info("batches go step by step: there is no room to record one: %s", error)
                 return self._faces(latents, windows)
         if not self._replay.takes((latents, windows)):
             return self._faces(latents, windows)
         pixels, usable = self._replay((latents, windows))
         return pixels, usable
+
+
+@contextmanager
+def _unasked(*networks: nn.Module) -> Iterator[None]:
+    """Let networks compute without asking between their blocks whether to go on."""
+    modules: list[Any] = [module for network in networks for module in network.modules()]
+    asking = [module for module in modules if hasattr(module, "between_blocks")]
+    asked = [module.between_blocks for module in asking]
+    try:
+        for module in asking:
+            module.between_blocks = None
+        yield
+    finally:
+        for module, ask in zip(asking, asked, strict=True):
+            module.between_blocks = ask
 
 
 def sent(values: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -243,6 +266,7 @@ def one_thread() -> Iterator[None]:
     """Keep PyTorch to the calling thread: for the small copies between a GPU's batches.
 
     OpenMP's threads spin for milliseconds after each, on all the processors that an encoder wants.
+    Another thread that first computes with PyTorch meanwhile keeps to one for good.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

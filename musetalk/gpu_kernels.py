@@ -10,10 +10,16 @@ only where Triton is: ``fused`` does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+Parameters = ParamSpec("Parameters")
 
 # One shape for all maps, so that little has to be compiled: pixels x channels of a program.
 CHANNELS_AT_ONCE = 64
@@ -24,6 +30,18 @@ PROGRAMS = 4096  # wanted of one pass: enough to keep the largest cards busy
 MOST_PARTS = 64  # that a map's pixels are cut into while they are counted
 
 
+def _on_its_device(function: Callable[Parameters, Tensor]) -> Callable[Parameters, Tensor]:
+    """Launch where the first argument lies: Triton takes the current device."""
+
+    @wraps(function)
+    def launched(*args: Parameters.args, **named: Parameters.kwargs) -> Tensor:
+        with torch.cuda.device_of(args[0]):
+            return function(*args, **named)
+
+    return launched
+
+
+@_on_its_device
 def group_norm(
     inputs: Tensor,
     weight: Tensor,
@@ -40,6 +58,9 @@ def group_norm(
     Statistics and arithmetic are float32, rounded once. C / groups is at most 128.
     """
     batch, channels, height, width = inputs.shape
+    group = channels // groups
+    if group > max(GROUPS):
+        raise ValueError(f"Expected groups of at most {max(GROUPS)} channels, got {group}.")
     pixels = height * width
     blocks = triton.cdiv(channels, CHANNELS_AT_ONCE)
     parts = min(MOST_PARTS, triton.cdiv(PROGRAMS, batch * blocks))
@@ -58,7 +79,6 @@ def group_norm(
         pixels_at_once=PIXELS_AT_ONCE,
         channels_at_once=CHANNELS_AT_ONCE,
     )
-    group = channels // groups
     _factors[(groups, batch)](
         means,
         squares,
@@ -92,6 +112,7 @@ def group_norm(
     return out
 
 
+@_on_its_device
 def add(first: Tensor, second: Tensor | None, bias: Tensor) -> Tensor:
     """Return first + second + bias, rounded once: (B, C, H, W) channels last, bias (C,)."""
     out = torch.empty_like(first)
@@ -109,6 +130,7 @@ def add(first: Tensor, second: Tensor | None, bias: Tensor) -> Tensor:
     return out
 
 
+@_on_its_device
 def gated_gelu(hidden: Tensor) -> Tensor:
     """Return (..., C) of (..., 2 C), contiguous: the first half times the exact GELU of the second.
 
@@ -117,7 +139,7 @@ def gated_gelu(hidden: Tensor) -> Tensor:
     width = hidden.shape[-1] // 2
     out = hidden.new_empty(*hidden.shape[:-1], width)
     rows = hidden.numel() // hidden.shape[-1]
-    _gated_gelu[(triton.cdiv(width, VALUES_AT_ONCE), rows)](
+    _gated_gelu[(rows, triton.cdiv(width, VALUES_AT_ONCE))](
         hidden, out, width, values_at_once=VALUES_AT_ONCE
     )
     return out
@@ -256,8 +278,8 @@ def _add(
 
 @triton.jit
 def _gated_gelu(hidden, out, width, values_at_once: tl.constexpr) -> None:
-    row = tl.program_id(1).to(tl.int64)
-    at = tl.program_id(0) * values_at_once + tl.arange(0, values_at_once)
+    row = tl.program_id(0).to(tl.int64)
+    at = tl.program_id(1) * values_at_once + tl.arange(0, values_at_once)
     inside = at < width
     value = tl.load(hidden + row * 2 * width + at, inside, other=0.0)
     gate = tl.load(hidden + row * 2 * width + width + at, inside, other=0.0).to(tl.float32)

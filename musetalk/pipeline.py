@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -97,6 +98,7 @@ class _Run:
     cache: PreparedCache
     begin: Begin[Spoken] | None
     decoder: dict[str, Any] = field(default_factory=dict)
+    is_recorded: bool = False
 
     def spoken(self, surroundings: Surroundings) -> Spoken:
         job = self.job
@@ -211,11 +213,13 @@ class _Run:
                 on_full_precision=lambda: self.stages.widened("generate", placement),
                 repeats=faces.batches(placement.batch),
             )
-            if placement.device.startswith("cuda"):
-                with one_thread():
-                    faces.make(generator, placement.batch, work, ahead=1)
-            else:
-                faces.make(generator, placement.batch, work)
+            with closing(generator):
+                if placement.device.startswith("cuda"):
+                    with one_thread():
+                        faces.make(generator, placement.batch, work, ahead=1)
+                else:
+                    faces.make(generator, placement.batch, work)
+                self.is_recorded = generator.is_recorded
             self.decoder = _decoder_report(decoder, low=self.job.options.quality == "low")
 
         with self.job.timed("generate"):
@@ -270,6 +274,7 @@ class _Run:
             "device": placement.device if placement else self.stages.ladder.device,
             "dtype": dtype_name(placement.dtype) if placement else None,
             "batch": placement.batch if placement else None,
+            "recorded": self.is_recorded,
             "decoder": None,
             **self.decoder,
             "peak_device_bytes": self.stages.peak_device_bytes(),

@@ -13,12 +13,13 @@ from torch import Tensor
 
 
 def can_record(device: torch.device) -> bool:
-    """Say whether recordings work: on a GPU, with PyTorch's own allocator.
+    """Say whether recordings work: on NVIDIA's GPUs, with PyTorch's own allocator.
 
     With CUDA's (``cudaMallocAsync``, which ComfyUI chooses on many GPUs) a repeated recording read
     memory that was no longer its own (PyTorch 2.11).
     """
-    return device.type == "cuda" and torch.cuda.get_allocator_backend() == "native"
+    nvidia = device.type == "cuda" and torch.version.hip is None
+    return nvidia and torch.cuda.get_allocator_backend() == "native"
 
 
 class Replay:
@@ -31,16 +32,18 @@ class Replay:
     def __init__(
         self, function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
     ) -> None:
-        """Record. Raises RuntimeError where that is not possible, out of memory included."""
+        """Record. Raises OutOfMemoryError; any other failure leaves the process's CUDA in doubt."""
         self._inputs = [each.clone() for each in inputs]
-        # The first run's memory lies about free; the recording cannot take it from there.
-        torch.cuda.synchronize(self._inputs[0].device)
-        torch.cuda.empty_cache()
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads, of a host say, may go on using the device meanwhile.
+        device = self._inputs[0].device
+        # On a stream of that device: PyTorch keeps one for the process, whatever its device. And
+        # on the caller's again afterwards, which a recording that fails would not bring back.
         with (
-            torch.cuda.device(self._inputs[0].device),
-            torch.cuda.graph(self._graph, capture_error_mode="thread_local"),
+            torch.cuda.device(device),
+            torch.cuda.stream(torch.cuda.current_stream(device)),
+            torch.cuda.graph(
+                self._graph, stream=torch.cuda.Stream(device), capture_error_mode="thread_local"
+            ),
         ):
             self._outputs = function(*self._inputs)
 

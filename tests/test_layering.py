@@ -18,12 +18,13 @@ NETWORKS = {
     "musetalk.face.rtmpose",
     "musetalk.face.bisenet",
 }
-MEDIA_SIDE = {"encoders", "media", "errors", "system_memory"}
+MEDIA_SIDE = {"encoders", "media", "errors", "system_memory", "system_processors"}
 WIRE = {"wire", "media", "errors"}
 # module or package -> what of ours it may import
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "system_memory": set(),
+    "system_processors": set(),
     "libraries": {"errors"},
     "media": {"errors"},
     "naming": {"errors"},

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -34,20 +33,11 @@ def test_kept_memory_is_not_asked_of_the_system_again() -> None:
 
 
 def test_threads_leave_busy_processors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(own_process, "_container_processors", lambda _, unlimited: unlimited)
+    monkeypatch.setattr(own_process, "our_processors", lambda: 8)
     for load, threads in ((0.0, 8), (1.2, 7), (7.6, 1), (30.0, 1)):
         monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0), raising=False)
         assert own_process.free_processors() == threads
-
-
-def test_a_container_s_limit_counts(tmp_path: Path) -> None:
-    limits = tmp_path / "cpu.max"
-    for text, expected in (("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1)):
-        limits.write_text(text + "\n")
-        assert own_process._container_processors(limits, 8) == expected
-    assert own_process._container_processors(tmp_path / "none", 8) == 8
 
 
 def test_the_users_number_of_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:

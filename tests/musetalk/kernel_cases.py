@@ -102,12 +102,24 @@ def test_sum_and_gate_of_kernels_are_torchs() -> None:
     torch.testing.assert_close(gpu_kernels.gated_gelu(hidden), value * functional.gelu(gate))
 
 
-def test_kernels_pass_their_trial_and_broken_ones_do_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_kernels_pass_their_trial() -> None:
     assert fused.trial(gpu_kernels, DEVICE) <= fused.TOLERANCE
-    norm = gpu_kernels.group_norm
-    monkeypatch.setattr(
-        gpu_kernels, "group_norm", lambda *a, added, **named: norm(*a, **named)
-    )  # as if the bias were forgotten
-    assert fused.trial(gpu_kernels, DEVICE) > fused.TOLERANCE
+
+
+def test_kernels_that_are_wrong_fail_their_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    norm, add, gate = gpu_kernels.group_norm, gpu_kernels.add, gpu_kernels.gated_gelu
+    wrong = {
+        "group_norm": lambda *args, added=None, **named: norm(*args, **named),
+        "add": lambda first, second, bias: add(first, None, bias),
+        "gated_gelu": lambda hidden: 1.02 * gate(hidden),
+    }
+    for name, function in wrong.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(gpu_kernels, name, function)
+            assert fused.trial(gpu_kernels, DEVICE) > fused.TOLERANCE
+
+
+def test_groups_that_are_too_wide_are_named() -> None:
+    norm, inputs = norm_of(512, 2), maps(1, 512, 2, 2)
+    with pytest.raises(ValueError, match="at most 128 channels, got 256"):
+        gpu_kernels.group_norm(inputs, norm.weight, norm.bias, 2, norm.eps, silu=False)

@@ -318,14 +318,17 @@ def test_reading_ahead_is_given_up_without_waiting(composing: ThreadPoolExecutor
     final.tell(1)
 
     def frames() -> Iterator[np.ndarray]:
-        for number in range(5):
-            final.wait_for(number)
-            made.append(number)
-            yield np.full(1, number)
+        try:
+            for number in range(5):
+                final.wait_for(number)
+                made.append(number)
+                yield np.full(1, number)
+        finally:
+            made.append(-1)
 
     ahead = read_ahead(frames(), 2, composing)
     next(ahead)
     ahead.close()  # while the second one is waited for
     final.give_up()
     composing.shutdown(wait=True)
-    assert made == [0]
+    assert made == [0, -1]

@@ -6,12 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from avatarvideo import musetalk
 from avatarvideo.musetalk import fused
 from avatarvideo.musetalk.generation import FaceGenerator
 from avatarvideo.musetalk.unet import UNet, UNetConfig
@@ -20,12 +22,12 @@ from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
 UNET = UNetConfig(block_out_channels=(64, 128), attention_heads=4)
 VAE = VAEConfig(block_out_channels=(64, 128, 128, 128))
 BATCH = 3
-CASES = 23  # in kernel_cases.py
+CASES = 25  # in kernel_cases.py
 
 
 def _needs_triton() -> None:
     if importlib.util.find_spec("triton") is None:
-        if os.environ.get("CI"):
+        if os.environ.get("CI") and sys.platform == "linux" and torch.version.cuda:
             pytest.fail("Triton is not installed: it comes with PyTorch's CUDA builds on Linux")
         pytest.skip("needs Triton")
 
@@ -57,6 +59,41 @@ def test_every_kernel_compiles_for_gpus() -> None:
         for name in ("_moments", "_factors", "_apply", "_add", "_gated_gelu")
         for values in ("bf16", "fp16")
     )
+
+
+CPU = torch.device("cpu")
+
+
+def test_without_triton_nothing_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "avatarvideo.musetalk.gpu_kernels", None)
+    monkeypatch.delattr(musetalk, "gpu_kernels", raising=False)
+    assert fused.kernels.__wrapped__(CPU) is None
+
+
+@pytest.mark.parametrize("outcome", [RuntimeError("no compiler"), 1.0, float("nan")])
+def test_kernels_that_fail_their_trial_are_not_used(
+    outcome: Exception | float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _needs_triton()
+    monkeypatch.setattr(fused, "trial", trial_with(outcome))
+    assert fused.kernels.__wrapped__(CPU) is None
+    assert "without fused steps on cpu: Triton" in caplog.text
+
+
+def test_a_full_gpu_is_not_a_failure_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    _needs_triton()
+    monkeypatch.setattr(fused, "trial", trial_with(torch.OutOfMemoryError("full")))
+    with pytest.raises(torch.OutOfMemoryError):
+        fused.kernels.__wrapped__(CPU)
+
+
+def trial_with(outcome: Exception | float) -> Callable[..., float]:
+    def trial(module: object, device: torch.device) -> float:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return trial
 
 
 def test_nothing_is_fused_on_a_processor() -> None:
