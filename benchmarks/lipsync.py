@@ -196,6 +196,7 @@ def known(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
 
 
 WHOLE_RUNS = {"video": video, "shares": shares, "known": known}
+OURS_ALONE = ("shares", "known")
 
 
 def write_speech(folder: Path, frames: int) -> Path:
@@ -288,13 +289,10 @@ def main() -> int:
     }
     say = (lambda _: None) if options.json else (lambda text: print(text, flush=True))
     say(f"{report['machine']}\nceiling {limit:.0f} GFLOP/s in {options.dtype}")
-    place = (options.device, options.threads)
-    sides = {
-        "ours": Child(Setting("ours", place[0], ours, place[1], options.heap != "neither")),
-        "reference": Child(
-            Setting("reference", place[0], theirs, place[1], options.heap == "both")
-        ),
-    }
+    device, threads, heap = options.device, options.threads, options.heap
+    sides = {"ours": Child(Setting("ours", device, ours, threads, heap != "neither"))}
+    if options.only not in OURS_ALONE:
+        sides["reference"] = Child(Setting("reference", device, theirs, threads, heap == "both"))
     if options.only in (None, "stages"):
         report["stages"] = []
         for batch in options.batch:
@@ -308,8 +306,8 @@ def main() -> int:
             avatar = write_avatar(Path(folder), options.size, options.avatar)
             speech = write_speech(Path(folder), options.frames)
             if options.contrast != 1:
-                for side in SIDES if whole == "video" else ("ours",):
-                    sides[side].ask("soften", options.contrast)
+                for child in sides.values():
+                    child.ask("soften", options.contrast)
             report[whole] = WHOLE_RUNS[whole](sides, (str(avatar), str(speech)), options)
         say(video_lines(report[whole]) if whole == "video" else json.dumps(report[whole]))
     report["peak_bytes"] = {side: child.ask("peaks") for side, child in sides.items()}

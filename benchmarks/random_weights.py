@@ -39,10 +39,13 @@ def random_tensor(
         return torch.ones(shape, dtype=torch.int64)
     if name.endswith("running_var"):
         return torch.from_numpy(source.uniform(0.5, 1.5, shape).astype(np.float32))
-    values = torch.from_numpy(source.standard_normal(shape, dtype=np.float32))
+    values = source.standard_normal(shape, dtype=np.float32)
     if name.endswith(("bias", "beta", "running_mean")):
-        return values.mul_(0.2)
-    if len(shape) <= 1 or name.endswith("gamma"):
-        return values.mul_(0.2).add_(1.0)
-    fan_in = values.numel() // shape[0]
-    return values.mul_(gain * fan_in**-0.5)
+        values *= np.float32(0.2)
+    elif len(shape) <= 1 or name.endswith("gamma"):
+        values *= np.float32(0.2)
+        values += np.float32(1.0)
+    else:
+        fan_in = values.size // shape[0]
+        values *= np.float32(gain * fan_in**-0.5)
+    return torch.from_numpy(values)
