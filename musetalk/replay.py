@@ -7,6 +7,7 @@ to do them, the more so while another thread composes frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -20,6 +21,16 @@ def can_record(device: torch.device) -> bool:
     """
     nvidia = device.type == "cuda" and torch.version.hip is None
     return nvidia and torch.cuda.get_allocator_backend() == "native"
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which a device's recordings are made.
+
+    PyTorch itself keeps one for the process, on whatever device came first. A new one for every
+    recording would each keep a work space of the matrix products.
+    """
+    return torch.cuda.Stream(device)
 
 
 class Replay:
@@ -36,13 +47,12 @@ class Replay:
         self._inputs = [each.clone() for each in inputs]
         self._graph = torch.cuda.CUDAGraph()
         device = self._inputs[0].device
-        # On a stream of that device: PyTorch keeps one for the process, whatever its device. And
-        # on the caller's again afterwards, which a recording that fails would not bring back.
+        # The caller's stream is current again afterwards: a failed recording would not see to it.
         with (
             torch.cuda.device(device),
             torch.cuda.stream(torch.cuda.current_stream(device)),
             torch.cuda.graph(
-                self._graph, stream=torch.cuda.Stream(device), capture_error_mode="thread_local"
+                self._graph, stream=_stream(device), capture_error_mode="thread_local"
             ),
         ):
             self._outputs = function(*self._inputs)
