@@ -12,9 +12,8 @@ Both sides have random weights of true size, equal inputs, and a process each; t
 turns. End to end only the networks differ: preparation, blending and encoder are ours on both
 sides. One more line adds what the authors' script does instead: parsing every frame, PNG files,
 two encodes. --heap says whose freed memory glibc keeps: "both" compares the networks, "ours" our
-command line with a plain process. Speed does not depend on the weights; the errors do, and so
-does the encoder's part: random weights paint noise, which no face is and which takes the encoder
-about three times as long. --contrast damps it, on both sides.
+command line with a plain process. Speed does not depend on the weights; the errors do. Random
+weights paint noise; --contrast damps it on both sides, so that the encoder's part is not a question.
 """
 
 from __future__ import annotations
