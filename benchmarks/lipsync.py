@@ -13,7 +13,7 @@ turns. End to end only the networks differ: preparation, blending and encoder ar
 sides. One more line adds what the authors' script does instead: parsing every frame, PNG files,
 two encodes. --heap says whose freed memory glibc keeps: "both" compares the networks, "ours" our
 command line with a plain process. Speed does not depend on the weights; the errors do. Random
-weights paint noise; --contrast damps it on both sides, so that the encoder's part is not a question.
+weights paint noise; --contrast damps it on both sides, so that it is not what is encoded.
 """
 
 from __future__ import annotations
