@@ -167,8 +167,8 @@ def shares(sides: dict[str, Child], files: Files, options: argparse.Namespace) -
     ask = sides["ours"].ask
     ask("video", *files, min(WARM_UP_FRAMES, options.frames), options.encoder)
     runs = [ask("video", *files, options.frames, options.encoder) for _ in range(options.rounds)]
-    walls = sorted(run["sample"].wall for run in runs)
-    answer = next(run for run in runs if run["sample"].wall == walls[len(walls) // 2])
+    runs.sort(key=lambda run: run["sample"].wall)
+    answer = runs[len(runs) // 2]
     total, others = answer["sample"].wall, answer["sample"].others
     return {
         "avatar": options.avatar,
@@ -177,7 +177,7 @@ def shares(sides: dict[str, Child], files: Files, options: argparse.Namespace) -
         "encoder": options.encoder,
         "contrast": options.contrast,
         "batch": answer["batch"],
-        "seconds": [round(wall, 3) for wall in walls],
+        "seconds": [round(run["sample"].wall, 3) for run in runs],
         "per_second": round(answer["frames"] / total, 2),
         "first_frame_seconds": round(answer["first_frame"], 3),
         "peak_device_bytes": answer["peak_device_bytes"],

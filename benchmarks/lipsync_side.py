@@ -71,8 +71,7 @@ class Computing:
         self._setting = setting
         self._source = Networks(setting.side)
         self._placed: set[Any] = set()
-        self._generators: list[FaceGenerator] = []
-        self._batch = 0
+        self._generators: dict[int, FaceGenerator] = {}
 
     def network(self, role: Any) -> Any:
         """Return a network on its device as a run has it; from then on it keeps its kernels.
@@ -147,13 +146,11 @@ class Computing:
         return lambda: whisper(mel)
 
     def _generator(self, batch: int) -> FaceGenerator:
-        if self._batch != batch:  # what it recorded is of one size
-            self._generators.clear()
-            self._batch = batch
-        if not self._generators:
+        if batch not in self._generators:
+            self._generators.clear()  # what one recorded takes memory, and is of one size
             networks = self.network("unet"), self.network("vae")
-            self._generators.append(FaceGenerator(*networks, repeats=TIMES_ON_A_GPU))
-        return self._generators[0]
+            self._generators[batch] = FaceGenerator(*networks, repeats=TIMES_ON_A_GPU)
+        return self._generators[batch]
 
     def soften(self, contrast: float) -> None:
         """Let the decoder of whole runs paint with so much of its contrast from now on."""

@@ -62,10 +62,10 @@ def _device(host: Host) -> str:
     device = host.device()
     if not device.startswith("cuda"):
         return f"{device} ({torch.get_num_threads()} threads)"
-    free, total = torch.cuda.mem_get_info(device)
-    name = torch.cuda.get_device_name(device)
     from ..musetalk.fused import kernels
 
+    free, total = torch.cuda.mem_get_info(device)
+    name = torch.cuda.get_device_name(device)
     try:
         works = kernels(torch.device(device)) is not None
     except torch.OutOfMemoryError:

@@ -34,30 +34,35 @@ class Residual(Protocol):
 
 
 def fuses(inputs: Tensor) -> bool:
-    """Say whether the functions below can be asked for these inputs."""
+    """Say whether steps are fused for these inputs."""
+    return kernels_for(inputs) is not None
+
+
+def kernels_for(inputs: Tensor) -> ModuleType | None:
+    """Return the module of kernels that takes these inputs, None where PyTorch's steps do."""
     half = inputs.dtype in (torch.float16, torch.bfloat16)
-    return inputs.is_cuda and half and kernels(inputs.device) is not None
-
-
-def silu_of_norm(inputs: Tensor, norm: nn.GroupNorm) -> Tensor:
-    """Return SiLU of the normalised (B, C, H, W), on any device and in any precision."""
-    if fuses(inputs):
-        return normalised(inputs, norm, silu=True)
-    return functional.silu(norm(inputs), inplace=True)
+    return kernels(inputs.device) if inputs.is_cuda and half else None
 
 
 def normalised(
     inputs: Tensor, norm: nn.GroupNorm, *, silu: bool = False, added: Tensor | None = None
 ) -> Tensor:
-    """Return the normalised (B, C, H, W), channels last. added (C,): comes to the inputs first."""
+    """Return the normalised (B, C, H, W), after SiLU if asked.
+
+    added (C,): comes to the inputs first.
+    """
+    module = kernels_for(inputs)
+    if module is None:
+        maps = norm(inputs if added is None else inputs + added.view(1, -1, 1, 1))
+        return functional.silu(maps, inplace=True) if silu else maps
     ordered = inputs.contiguous(memory_format=torch.channels_last)
-    return _kernels(inputs).group_norm(
+    return module.group_norm(
         ordered, norm.weight, norm.bias, norm.num_groups, norm.eps, silu=silu, added=added
     )
 
 
 def residual(block: Residual, inputs: Tensor) -> Tensor:
-    """Return what a residual block makes of (B, C, H, W), channels last.
+    """Return what a residual block makes of (B, C, H, W).
 
     The convolutions' biases are added where a map is read anyway: within the second norm, and
     within the sum with the skip.
@@ -71,26 +76,33 @@ def residual(block: Residual, inputs: Tensor) -> Tensor:
     return sum_with_bias(hidden, _without_bias(block.conv_shortcut, inputs), bias)
 
 
-def sum_with_bias(first: Tensor, second: Tensor, bias: Tensor | None) -> Tensor:
-    """Return first + second + bias, (B, C, H, W) channels last, bias (C,), rounded once."""
-    if bias is None:
-        return first + second
-    maps = (each.contiguous(memory_format=torch.channels_last) for each in (first, second))
-    return _kernels(first).add(*maps, bias)
+def sum_with_bias(first: Tensor, second: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Return first + second + bias: (B, C, H, W), bias (C,); None is left out."""
+    module = kernels_for(first)
+    if module is None or bias is None:
+        maps = first if second is None else first + second
+        return maps if bias is None else maps + bias.view(1, -1, 1, 1)
+    first = first.contiguous(memory_format=torch.channels_last)
+    if second is not None:
+        second = second.contiguous(memory_format=torch.channels_last)
+    return module.add(first, second, bias)
 
 
 def of_repeated(convolution: Conv3x3, inputs: Tensor) -> Tensor:
-    """Return the convolution of (B, C, H, W) with every pixel repeated, channels last."""
+    """Return the convolution of (B, C, H, W) with every pixel repeated, made in one step."""
+    if not fuses(inputs):
+        return convolution.of_repeated_transposed(inputs, convolution.bias)
     maps = convolution.of_repeated_transposed(inputs, None)
-    if convolution.bias is None:
-        return maps
-    ordered = maps.contiguous(memory_format=torch.channels_last)
-    return _kernels(inputs).add(ordered, None, convolution.bias)
+    return sum_with_bias(maps, None, convolution.bias)
 
 
 def gated_gelu(hidden: Tensor) -> Tensor:
     """Return the first half of (..., 2 C) times the exact GELU of the second half."""
-    return _kernels(hidden).gated_gelu(hidden.contiguous())
+    module = kernels_for(hidden)
+    if module is None:
+        value, gate = hidden.chunk(2, dim=-1)
+        return value * functional.gelu(gate)
+    return module.gated_gelu(hidden.contiguous())
 
 
 def _without_bias(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
@@ -100,13 +112,6 @@ def _without_bias(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
 def _bias(convolution: nn.Conv2d) -> Tensor:
     bias = convolution.bias
     return convolution.weight.new_zeros(len(convolution.weight)) if bias is None else bias
-
-
-def _kernels(inputs: Tensor) -> ModuleType:
-    found = kernels(inputs.device)
-    if found is None:
-        raise RuntimeError(f"Expected Triton to work on {inputs.device}: ask ``fuses`` first.")
-    return found
 
 
 @cache

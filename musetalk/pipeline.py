@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -214,11 +214,9 @@ class _Run:
                 repeats=faces.batches(placement.batch),
             )
             with closing(generator):
-                if placement.device.startswith("cuda"):
-                    with one_thread():
-                        faces.make(generator, placement.batch, work, ahead=1)
-                else:
-                    faces.make(generator, placement.batch, work)
+                on_gpu = placement.device.startswith("cuda")
+                with one_thread() if on_gpu else nullcontext():
+                    faces.make(generator, placement.batch, work, ahead=int(on_gpu))
                 self.is_recorded = generator.is_recorded
             self.decoder = _decoder_report(decoder, low=self.job.options.quality == "low")
 

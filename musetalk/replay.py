@@ -59,10 +59,9 @@ class Replay:
 
     def takes(self, inputs: Sequence[Tensor]) -> bool:
         """Say whether inputs have the recorded shapes, but for fewer rows."""
-        pairs = list(zip(inputs, self._inputs, strict=True))
         return all(
             new.shape[1:] == old.shape[1:] and len(new) <= len(old) and new.dtype == old.dtype
-            for new, old in pairs
+            for new, old in zip(inputs, self._inputs, strict=True)
         )
 
     def __call__(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .convolution import Conv3x3, laid_out_as
-from .fused import fuses, gated_gelu, normalised, residual, silu_of_norm, sum_with_bias
+from .fused import fuses, gated_gelu, normalised, residual, sum_with_bias
 
 RESNET_EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6  # only of the GroupNorm that opens a transformer
@@ -93,7 +93,7 @@ class UNet(nn.Module):
         hidden = self.mid_block(hidden, time, heard, self.between_blocks)
         for block in self.up_blocks:
             hidden = block(hidden, time, heard, skips, self.between_blocks)
-        return self.conv_out(silu_of_norm(hidden, self.conv_norm_out))
+        return self.conv_out(normalised(hidden, self.conv_norm_out, silu=True))
 
     @torch.no_grad()
     def fold_time_path(self) -> None:
@@ -296,10 +296,10 @@ class ResnetBlock(nn.Module):
     def forward(self, inputs: Tensor, time: Tensor | None) -> Tensor:
         if self.time_emb_proj is None and fuses(inputs):
             return residual(self, inputs)
-        hidden = self.conv1(silu_of_norm(inputs, self.norm1))
+        hidden = self.conv1(normalised(inputs, self.norm1, silu=True))
         if self.time_emb_proj is not None:
             hidden = hidden + self.time_emb_proj(time)[:, :, None, None]
-        hidden = self.conv2(silu_of_norm(hidden, self.norm2))
+        hidden = self.conv2(normalised(hidden, self.norm2, silu=True))
         return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
 
     def fold(self, time: Tensor) -> None:
@@ -406,11 +406,7 @@ class GatedGELU(nn.Module):
         self.proj = nn.Linear(channels, 2 * out_channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        both = self.proj(pixels)
-        if fuses(both):
-            return gated_gelu(both)
-        hidden, gate = both.chunk(2, dim=-1)
-        return hidden * functional.gelu(gate)
+        return gated_gelu(self.proj(pixels))
 
 
 class Downsample(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .convolution import Conv3x3
-from .fused import fuses, normalised, of_repeated, residual, silu_of_norm
+from .fused import fuses, normalised, of_repeated, residual
 
 SCALING_FACTOR = 0.18215  # latents are the posterior times this; absent from the published config
 NORM_EPSILON = 1e-6  # of every GroupNorm in this network; the UNet's residual blocks use 1e-5
@@ -121,7 +121,7 @@ class Encoder(nn.Module):
         for block in self.down_blocks:
             hidden = block(hidden, between_blocks)
         hidden = self.mid_block(hidden, between_blocks)
-        return self.conv_out(silu_of_norm(hidden, self.conv_norm_out))
+        return self.conv_out(normalised(hidden, self.conv_norm_out, silu=True))
 
 
 class Decoder(nn.Module):
@@ -152,7 +152,7 @@ class Decoder(nn.Module):
             hidden = block(hidden, between_blocks)
         if between_blocks:
             between_blocks()
-        return self.conv_out(silu_of_norm(hidden, self.conv_norm_out))
+        return self.conv_out(normalised(hidden, self.conv_norm_out, silu=True))
 
 
 class ResnetBlock(nn.Module):
@@ -171,8 +171,8 @@ class ResnetBlock(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         if fuses(inputs):
             return residual(self, inputs)
-        hidden = self.conv1(silu_of_norm(inputs, self.norm1))
-        hidden = self.conv2(silu_of_norm(hidden, self.norm2))
+        hidden = self.conv1(normalised(inputs, self.norm1, silu=True))
+        hidden = self.conv2(normalised(hidden, self.norm2, silu=True))
         return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
 
 
@@ -188,7 +188,7 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, inputs: Tensor) -> Tensor:
-        maps = normalised(inputs, self.group_norm) if fuses(inputs) else self.group_norm(inputs)
+        maps = normalised(inputs, self.group_norm)
         pixels = maps.flatten(2).transpose(1, 2).unsqueeze(1)  # (B, 1, HW, C)
         mixed = functional.scaled_dot_product_attention(
             self.to_q(pixels), self.to_k(pixels), self.to_v(pixels)
@@ -270,13 +270,11 @@ class Upsample(nn.Module):
         self.conv = Conv3x3(channels, channels)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.dtype in (torch.bfloat16, torch.float16):
-            if inputs.device.type == "cpu":
-                return self.conv.of_repeated_in_phases(inputs)
-            if inputs.is_cuda and torch.version.hip is None:
-                if fuses(inputs):
-                    return of_repeated(self.conv, inputs)
-                return self.conv.of_repeated_transposed(inputs, self.conv.bias)
+        half = inputs.dtype in (torch.bfloat16, torch.float16)
+        if half and inputs.device.type == "cpu":
+            return self.conv.of_repeated_in_phases(inputs)
+        if half and inputs.is_cuda and torch.version.hip is None:
+            return of_repeated(self.conv, inputs)
         return self.conv.of_repeated(inputs)
 
 

@@ -14,6 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from avatarvideo.musetalk import fused, gpu_kernels
+from avatarvideo.musetalk.unet import UNet, UNetConfig
+from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -123,3 +125,22 @@ def test_groups_that_are_too_wide_are_named() -> None:
     norm, inputs = norm_of(512, 2), maps(1, 512, 2, 2)
     with pytest.raises(ValueError, match="at most 128 channels, got 256"):
         gpu_kernels.group_norm(inputs, norm.weight, norm.bias, 2, norm.eps, silu=False)
+
+
+@torch.inference_mode()
+def test_networks_with_kernels_are_those_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(7)
+    unet = UNet(UNetConfig(block_out_channels=(32, 64), attention_heads=4)).to(DEVICE)
+    vae = AutoencoderKL(VAEConfig(block_out_channels=(32, 64))).to(DEVICE)
+    unet.fold_time_path()
+    latents, heard = torch.randn(1, 8, 8, 8).to(DEVICE), torch.randn(1, 50, 384).to(DEVICE)
+
+    def made() -> list[torch.Tensor]:
+        repeated = fused.of_repeated(vae.decoder.up_blocks[0].upsamplers[0].conv, upsampled)
+        return [unet(latents, heard), vae.decode(latents[:, :4]), repeated]
+
+    upsampled = torch.randn(1, 64, 8, 8).to(DEVICE)
+    plain = made()
+    monkeypatch.setattr(fused, "kernels_for", lambda inputs: gpu_kernels)
+    for with_kernels, without in zip(made(), plain, strict=True):
+        torch.testing.assert_close(with_kernels, without, rtol=1e-3, atol=1e-4)
