@@ -27,10 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     arguments: None takes the command line's; the process is then ours and set up for the work.
     """
-    if arguments is None:
-        settle()
+    others = settle() if arguments is None else None
     try:
-        code = avatar.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = avatar.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=others)
     except click.ClickException as error:
         error.show()
         return error.exit_code

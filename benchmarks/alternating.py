@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+
+from avatarvideo.system_processors import WorkOfOthers, own_seconds
 
 QUIET = 0.15  # processors that others may use in a round that counts
 LEAST_QUIET = 3  # with fewer such rounds all of them count, and the result says so
@@ -85,25 +85,7 @@ def in_turns(rounds: int, runs: dict[str, Callable[[], object]]) -> Comparison:
 
 def measured(run: Callable[[], object]) -> Sample:
     """Run once and say what it took."""
-    machine, cpu, wall = _machine_seconds(), _own_seconds(), time.perf_counter()
+    others, cpu, wall = WorkOfOthers(), own_seconds(), time.perf_counter()
     run()
-    wall, cpu = time.perf_counter() - wall, _own_seconds() - cpu
-    after = _machine_seconds()
-    others = None if machine is None or after is None else max(0.0, after - machine - cpu)
-    return Sample(wall, cpu, others)
-
-
-def _own_seconds() -> float:
-    usage = os.times()
-    return usage.user + usage.system + usage.children_user + usage.children_system
-
-
-def _machine_seconds() -> float | None:
-    # Linux only: all the time that was not idle; "steal" is what other virtual machines took.
-    try:
-        line = Path("/proc/stat").read_text().splitlines()[0]
-    except OSError:
-        return None
-    user, nice, system, _idle, _waiting, irq, soft_irq, steal = map(int, line.split()[1:9])
-    ticks = user + nice + system + irq + soft_irq + steal
-    return ticks / os.sysconf("SC_CLK_TCK")
+    wall, cpu = time.perf_counter() - wall, own_seconds() - cpu
+    return Sample(wall, cpu, others.seconds())

@@ -6,20 +6,19 @@ import ctypes
 import os
 import sys
 
-from ..system_processors import our_processors
+from ..system_processors import WorkOfOthers, our_processors
 
-THREADS_VARIABLE = "OMP_NUM_THREADS"
+THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # glibc's names for them, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 KEPT_BYTES = (1 << 31) - 1  # the largest value that mallopt takes
 PAD_BYTES = 64 << 20
 
 
-def settle() -> None:
-    """Keep freed memory for the next picture, and leave other programs their processors."""
+def settle() -> WorkOfOthers:
+    """Keep freed memory for the next picture; return a gauge for ``leave_busy_processors``."""
     keep_heap()
-    if THREADS_VARIABLE not in os.environ:
-        os.environ[THREADS_VARIABLE] = str(free_processors())
+    return WorkOfOthers()
 
 
 def keep_heap() -> bool:
@@ -44,15 +43,27 @@ def keep_heap() -> bool:
     return all(done)  # every one is set, whatever comes of the others
 
 
-def free_processors() -> int:
-    """Return how many processors are ours and not busy, at least 1.
+def leave_busy_processors(others: WorkOfOthers | None) -> None:
+    """Compute with as many threads as processors are free, if no environment variable says more.
 
     One thread more than that makes the others wait for it in every step: two on one free
-    processor take three to six times as long as one.
+    processor take three to six times as long as one. What others did while PyTorch was imported,
+    which takes seconds, is what they are expected to do further on.
+
+    others: None leaves a process alone that is not ours.
+    """
+    if others is None or any(name in os.environ for name in THREADS_VARIABLES):
+        return
+    import torch
+
+    # PyTorch takes a thread a core, which is fewer than processors where a core has two.
+    torch.set_num_threads(min(torch.get_num_threads(), free_processors(others.processors())))
+
+
+def free_processors(busy: float | None) -> int:
+    """Return how many processors are ours and not busy, at least 1.
+
+    busy: how many of the machine's processors others use; None where that is not known.
     """
     every, ours = os.cpu_count() or 1, our_processors()
-    try:
-        busy = os.getloadavg()[0]
-    except (OSError, AttributeError):  # not known, as on Windows
-        busy = 0.0
-    return max(1, ours - round(busy * ours / every))
+    return max(1, ours - round((busy or 0.0) * ours / every))

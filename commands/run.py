@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import GraphError
+from .own_process import leave_busy_processors
 from .session import session, verbose_option
 
 if TYPE_CHECKING:
     from ..headless import Setting
     from ..host import StandaloneHost
     from ..prompts.prompt import NodeDefinition
+    from ..system_processors import WorkOfOthers
 
 _FILE = click.Path(path_type=Path)
 _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -41,7 +43,9 @@ _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each workflow.")
 @verbose_option
+@click.pass_obj
 def run(
+    others: WorkOfOthers | None,
     workflows: tuple[Path, ...],
     settings: tuple[str, ...],
     input_dir: Path | None,
@@ -60,17 +64,22 @@ def run(
         if servers:
             _run_on_servers(host, workflows, changes, servers, as_json)
         else:
-            _run_here(host, workflows, changes, as_json)
+            _run_here(host, workflows, changes, as_json, others)
 
 
 def _run_here(
-    host: StandaloneHost, paths: Sequence[Path], changes: Sequence[Setting], as_json: bool
+    host: StandaloneHost,
+    paths: Sequence[Path],
+    changes: Sequence[Setting],
+    as_json: bool,
+    others: WorkOfOthers | None,
 ) -> None:
     from ..graph import NodeEvent, ResultCache
     from ..headless import load_workflow, node_table, run_workflow
     from ..prompts.prompt import definitions, describe
 
     nodes, display_names = node_table()
+    leave_busy_processors(others)
     declared = definitions(nodes, display_names)
 
     def announce(event: NodeEvent) -> None:

@@ -12,12 +12,14 @@ import click
 
 from ..errors import AvatarVideoError, MediaError
 from .config_options import ConfigCommand, ConfigOptions
+from .own_process import leave_busy_processors
 from .session import json_option, session, start_log, verbose_option
 
 if TYPE_CHECKING:
     from ..encoders.interfaces import EncodingConfig, EncodingResult
     from ..host import Host
     from ..musetalk.interfaces import LipSyncResult
+    from ..system_processors import WorkOfOthers
 
 _FILE = click.Path(path_type=Path)
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -111,7 +113,9 @@ def _bits_per_second(text: str) -> int:
 @_config_file
 @json_option
 @verbose_option
+@click.pass_obj
 def lipsync(
+    others: WorkOfOthers | None,
     image: Path,
     audio: Path,
     output: Path,
@@ -125,6 +129,7 @@ def lipsync(
     with session() as host:
         from ..musetalk.engine import MuseTalkLipSync
 
+        leave_busy_processors(others)
         result = MuseTalkLipSync(host=host).generate(image, audio, output, config)
     if not result.success:
         raise AvatarVideoError(result.error or "The video was not made.")

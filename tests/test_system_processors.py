@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from avatarvideo import system_processors
-from avatarvideo.system_processors import our_processors
+from avatarvideo.system_processors import WorkOfOthers, our_processors
 
 
 @pytest.fixture
@@ -33,3 +36,57 @@ def test_without_a_limit_it_is_what_the_system_gives(
     assert our_processors() == 8
     monkeypatch.delattr(os, "sched_getaffinity")
     assert our_processors() == 16
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux says it")
+
+
+@linux
+def test_work_of_another_process_is_seen() -> None:
+    others = WorkOfOthers()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        user_ticks = 0
+        while user_ticks < 0.2 * os.sysconf("SC_CLK_TCK"):
+            time.sleep(0.02)
+            fields = Path(f"/proc/{busy.pid}/stat").read_text().rpartition(")")[2].split()
+            user_ticks = int(fields[11])
+        seen = others.seconds()
+        busy.kill()
+    assert seen is not None
+    assert seen >= 0.15
+
+
+@linux
+def test_our_own_work_is_not_that_of_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of 16 processors 10 s each: others 30 s, we as long as it takes to count some."""
+    statistics = tmp_path / "stat"
+    monkeypatch.setattr(system_processors, "STATISTICS", statistics)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    tick = os.sysconf("SC_CLK_TCK")
+    statistics.write_text(f"cpu {5 * tick} 0 0 0 0 0 0 0 0 0\n")
+    others, began = WorkOfOthers(), time.process_time()
+    while time.process_time() < began + 0.3:
+        pass
+    statistics.write_text(f"cpu {20 * tick} {5 * tick} 0 {130 * tick} 0 0 0 {10 * tick} 0 0\n")
+    assert others.seconds() == pytest.approx(29.7, abs=0.1)
+    assert others.processors() == pytest.approx(2.97, abs=0.01)
+
+
+@pytest.mark.parametrize("text", ["", "cpu\n", "cpu a b c d e f g h\n"])
+def test_what_the_system_does_not_say_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    monkeypatch.setattr(system_processors, "STATISTICS", tmp_path / "stat")
+    for _ in range(2):
+        others = WorkOfOthers()
+        assert others.seconds() is None
+        assert others.processors() is None
+        (tmp_path / "stat").write_text(text)
+
+
+def test_no_time_is_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(system_processors, "STATISTICS", tmp_path / "stat")
+    (tmp_path / "stat").write_text("cpu 9 9 9 9 9 9 9 9 9 9\n")
+    assert WorkOfOthers().processors() is None

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import torch
 
+from avatarvideo import cli, system_processors
 from avatarvideo.commands import own_process
+from avatarvideo.system_processors import WorkOfOthers
+
+SAMPLES = Path(cli.__file__).parent / "web" / "samples"
 
 PAGES_OF = """
 import resource, torch
@@ -35,21 +43,99 @@ def test_kept_memory_is_not_asked_of_the_system_again() -> None:
 def test_threads_leave_busy_processors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(own_process, "our_processors", lambda: 8)
-    for load, threads in ((0.0, 8), (1.2, 7), (7.6, 1), (30.0, 1)):
-        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0), raising=False)
-        assert own_process.free_processors() == threads
+    for busy, threads in ((None, 8), (0.0, 8), (1.2, 7), (7.6, 1), (30.0, 1)):
+        assert own_process.free_processors(busy) == threads
 
 
-def test_the_users_number_of_threads_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_process, "keep_heap", lambda: True)
-    monkeypatch.setenv(own_process.THREADS_VARIABLE, "3")
-    own_process.settle()
-    assert os.environ[own_process.THREADS_VARIABLE] == "3"
+def test_others_may_keep_the_processors_busy_that_are_not_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(own_process, "our_processors", lambda: 4)
+    assert own_process.free_processors(8.0) == 2
+
+
+@pytest.fixture
+def gauge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[float], WorkOfOthers]:
+    """Return what makes a gauge that has seen so many of 16 processors busy for an hour."""
+    statistics = tmp_path / "stat"
+    monkeypatch.setattr(system_processors, "STATISTICS", statistics)
+
+    def seen(busy: float) -> WorkOfOthers:
+        statistics.write_text("cpu 0 0 0 0 0 0 0 0 0 0\n")
+        others = WorkOfOthers()
+        ticks = 3600 * os.sysconf("SC_CLK_TCK")
+        statistics.write_text(
+            f"cpu {round(busy * ticks)} 0 0 {round((16 - busy) * ticks)} 0 0 0 0\n"
+        )
+        return others
+
+    return seen
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The number of threads of a machine whose eight cores have two processors each."""
+    for name in own_process.THREADS_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(own_process, "our_processors", lambda: 16)
+    before = torch.get_num_threads()
+    torch.set_num_threads(8)
+    yield 8
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("busy", "expected"), [(0.0, 8), (6.0, 8), (13.0, 3)])
+def test_torch_gets_no_more_threads_than_are_free(
+    gauge: Callable[[float], WorkOfOthers], threads: int, busy: float, expected: int
+) -> None:
+    assert torch.get_num_threads() == threads
+    own_process.leave_busy_processors(gauge(busy))
+    assert torch.get_num_threads() == expected
+
+
+@pytest.mark.parametrize("name", own_process.THREADS_VARIABLES)
+def test_the_users_number_of_threads_stays(
+    monkeypatch: pytest.MonkeyPatch,
+    gauge: Callable[[float], WorkOfOthers],
+    threads: int,
+    name: str,
+) -> None:
+    monkeypatch.setenv(name, "8")
+    own_process.leave_busy_processors(gauge(16.0))
+    assert torch.get_num_threads() == threads
+
+
+def test_a_process_without_a_gauge_keeps_its_threads(threads: int) -> None:
+    own_process.leave_busy_processors(None)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("command", ["lipsync", "run"])
+def test_commands_that_compute_leave_busy_processors(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    gauge: Callable[[float], WorkOfOthers],
+    threads: int,
+    command: str,
+) -> None:
+    load = {"class_type": "LoadImage", "inputs": {"image": "portrait.png"}}
+    save = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    graph, output = tmp_path / "graph.json", tmp_path / "out.mp4"
+    graph.write_text(json.dumps({"1": load, "2": save}))
+    speaking = ["video", "lipsync", f"{SAMPLES / 'portrait.png'}", f"{SAMPLES / 'speech.flac'}"]
+    arguments = {
+        "lipsync": [*speaking, "-o", f"{output}", "--mode", "static", "--duration", "0.04"],
+        "run": ["run", f"{graph}", "--input-dir", f"{SAMPLES}", "--output-dir", f"{tmp_path}"],
+    }
+    monkeypatch.setattr(sys, "argv", ["avatar", *arguments[command]])
+    monkeypatch.setattr(cli, "settle", lambda: gauge(13.0))
+    assert cli.main() == 0
+    assert torch.get_num_threads() == 3
 
 
 def test_a_process_of_somebody_else_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from avatarvideo import cli
-
     def never() -> None:
         raise AssertionError
 
@@ -58,8 +144,6 @@ def test_a_process_of_somebody_else_is_left_alone(monkeypatch: pytest.MonkeyPatc
 
 
 def test_our_own_process_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    from avatarvideo import cli
-
     settled: list[bool] = []
     monkeypatch.setattr(cli, "settle", lambda: settled.append(True))
     monkeypatch.setattr(sys, "argv", ["avatar", "--version"])
