@@ -17,7 +17,7 @@ import numpy as np
 from ...media import FaceLocation, LipCorners
 from ..interfaces import LandmarksOn
 from .crop import FaceBox, face_box, fit_to_frame
-from .key_frames import FollowedFace, detect_reduced
+from .key_frames import DETECTION_SIDE, FollowedFace, detect_reduced
 from .locate import LipTracker, locate_face
 from .rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
 from .s3fd import S3FD, ScoredBox, detect_faces
@@ -131,8 +131,8 @@ class LandmarkFinder:
     landmarks_on: "whole frame" lets RTMPose look at the whole frame, as the reference does; where
         several faces are seen and its landmarks lie on another one, the detected box is used.
     every_frame: detect in every frame at its full size, as the reference does; False looks at
-        the first frame so, then only at every eighth one, smaller, and wherever the face that is
-        followed in between is in doubt.
+        every eighth one, smaller, and wherever the face that is followed in between is in doubt.
+        Where that shows nobody, or not just one person in the first frame, full size decides.
     detections: frames in which the detector looked, so far.
     """
 
@@ -176,10 +176,7 @@ class LandmarkFinder:
     def _detected(self, frame: np.ndarray) -> FoundFace | None:
         # A picture's frame is read-only, and torch warns of tensors that are.
         writable = frame if frame.flags.writeable else frame.copy()
-        whole = self._every_frame or not self.detections
-        faces = (detect_faces if whole else detect_reduced)(self._s3fd, writable)
-        self.detections += 1
-        face = self._follower.choose(faces)
+        faces, face = self._looked(writable)
         if face is None:
             self._followed = None
             return None
@@ -188,6 +185,20 @@ class LandmarkFinder:
         if not self._every_frame:
             self._followed = FollowedFace.seen(frame, face, points, alone=alone)
         return self._face_of(points, face)
+
+    def _looked(self, frame: np.ndarray) -> tuple[list[ScoredBox], ScoredBox | None]:
+        """Return the faces that the detector sees, and of them the person's."""
+        first = self.detections == 0
+        self.detections += 1
+        if not self._every_frame and max(frame.shape[:2]) > DETECTION_SIDE:
+            faces = detect_reduced(self._s3fd, frame)
+            # Who of several speaks is decided at full size, whatever the quality.
+            if len(faces) == 1 or (faces and not first):
+                face = self._follower.choose(faces)
+                if face is not None or not first:
+                    return faces, face
+        faces = detect_faces(self._s3fd, frame)
+        return faces, self._follower.choose(faces)
 
     def _face_of(self, points: np.ndarray, face: ScoredBox) -> FoundFace:
         box, by_landmarks = face_box(points, face[:4], bbox_shift=self._bbox_shift)

@@ -71,18 +71,15 @@ class FollowedFace:
 def detect_reduced(network: S3FD, frame: np.ndarray) -> list[ScoredBox]:
     """Return the faces of a frame, uint8 RGB (H, W, 3), seen at a side of 640 pixels at most.
 
-    Faces too small for that are looked for at full size where no other is found.
+    Boxes are in the frame's own pixels. Faces too small for that are missed.
     """
-    scale = DETECTION_SIDE / max(frame.shape[:2])
-    if scale >= 1:
-        return detect_faces(network, frame)
+    scale = min(1.0, DETECTION_SIDE / max(frame.shape[:2]))
     small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     height, width = (full / part for full, part in zip(frame.shape, small.shape[:2], strict=False))
-    faces = [
+    return [
         ScoredBox(x0 * width, y0 * height, x1 * width, y1 * height, score)
         for x0, y0, x1, y1, score in detect_faces(network, small)
     ]
-    return faces or detect_faces(network, frame)
 
 
 def _carried(face: ScoredBox, before: np.ndarray, now: np.ndarray) -> ScoredBox:

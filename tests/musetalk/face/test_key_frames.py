@@ -72,6 +72,73 @@ def test_a_small_frame_is_seen_as_it_is(tiny: ModuleType, picture: np.ndarray) -
     assert detect_reduced(network, picture) == []
 
 
+def large(tiny: ModuleType, picture: np.ndarray, *cells: tuple[int, int]) -> np.ndarray:
+    """A frame twice as large as the detector sees reduced, with faces in these cells of that."""
+    half = cv2.resize(picture, (640, 352))
+    for column, row in cells:
+        tiny.plant_face(half, column, row)
+    return cv2.resize(half, (1280, 704), interpolation=cv2.INTER_NEAREST)
+
+
+def looked_at(frames: list[np.ndarray], tiny: ModuleType, choice: FaceChoice) -> tuple[Any, list]:
+    """Return the track of a person and the widths at which the detector looked."""
+    detector, widths = tiny.planted_s3fd(), []
+    detector.register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape[3]))
+    follower = LandmarkFinder(detector, tiny.planted_rtmpose(), choice, every_frame=False)
+    return find_faces(frames, follower), widths
+
+
+def test_one_person_in_a_large_first_frame_is_detected_reduced(
+    tiny: ModuleType, picture: np.ndarray
+) -> None:
+    frame = large(tiny, picture, (12, 8))
+    track, widths = looked_at([frame], tiny, FaceChoice())
+    networks = tiny.planted_s3fd(), tiny.planted_rtmpose()
+    every = find_faces([frame], LandmarkFinder(*networks, FaceChoice()))
+    assert widths == [640]
+    assert track.found.all()
+    assert np.array_equal(track.boxes, every.boxes)
+
+
+@pytest.mark.parametrize(
+    ("cells", "choice"),
+    [
+        (((12, 8), (30, 8)), FaceChoice()),  # who of two
+        (((12, 8),), FaceChoice(index=1)),  # one that was not seen
+        (((12, 8),), FaceChoice(point=(1000, 600))),
+        ((), FaceChoice()),
+    ],
+)
+def test_who_speaks_is_decided_at_full_size(
+    tiny: ModuleType, picture: np.ndarray, cells: Any, choice: FaceChoice
+) -> None:
+    frame = large(tiny, picture, *cells)
+    track, widths = looked_at([frame], tiny, choice)
+    networks = tiny.planted_s3fd(), tiny.planted_rtmpose()
+    every = find_faces([frame], LandmarkFinder(*networks, choice))
+    assert widths == [640, 1280]
+    assert np.array_equal(track.boxes, every.boxes)
+
+
+def test_a_face_too_small_for_the_reduced_frame_is_found(
+    tiny: ModuleType, picture: np.ndarray
+) -> None:
+    frame = cv2.resize(picture, (1920, 1088))
+    frame[320:322, 640:642] = tiny.WHITE  # grey in the reduced frame
+    track, widths = looked_at([frame], tiny, FaceChoice())
+    assert widths == [640, 1920]
+    assert track.found.all()
+
+
+def test_a_person_who_left_is_not_looked_for_at_full_size_while_others_are_seen(
+    tiny: ModuleType, picture: np.ndarray
+) -> None:
+    both, other = large(tiny, picture, (12, 8), (30, 8)), large(tiny, picture, (30, 8))
+    track, widths = looked_at([both, other], tiny, FaceChoice(point=(400, 270), reach=2))
+    assert widths == [640, 1280, 640]
+    assert track.found.tolist() == [True, False]
+
+
 def test_faces_seen_in_a_reduced_frame_have_its_full_measures(
     tiny: ModuleType, picture: np.ndarray
 ) -> None:
