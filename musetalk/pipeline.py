@@ -142,10 +142,8 @@ class _Run:
             return search.find(networks, on_frame)
 
         with self.job.timed("faces"):
-            size = (self.job.avatar.width, self.job.avatar.height)
-            track, _ = self.stages.run(
-                "faces", search.roles, task, frame_size=size, last_use=search.roles
-            )
+            size, roles = search.seen_size, search.roles
+            track, _ = self.stages.run("faces", roles, task, frame_size=size, last_use=roles)
         return track
 
     def _prepare(self, track: FaceTrack, spool: Spool) -> FacePreparation:

@@ -25,6 +25,7 @@ from .face.detect import (
     WeightlessFinder,
     find_faces,
 )
+from .face.key_frames import CLOSER_SIDE, reduced_size
 from .generation import LATENT_SHAPE, FaceEncoder, PosteriorDraws
 from .job import Job
 from .models import ModelSource
@@ -64,6 +65,12 @@ class FaceSearch:
             self._every_frame,
             [source.identity(role) for role in self.roles],
         )
+
+    @property
+    def seen_size(self) -> tuple[int, int]:
+        """The width and height of the largest picture that the detector may see."""
+        size = self._job.avatar.width, self._job.avatar.height
+        return size if self._every_frame else reduced_size(*size, CLOSER_SIDE)
 
     def cached(self) -> FaceTrack | None:
         """Return the faces if they are known."""

@@ -17,7 +17,7 @@ import numpy as np
 from ...media import FaceLocation, LipCorners
 from ..interfaces import LandmarksOn
 from .crop import FaceBox, face_box, fit_to_frame
-from .key_frames import DETECTION_SIDE, FollowedFace, detect_reduced
+from .key_frames import CLOSER_SIDE, KEY_SIDE, FollowedFace, detect_reduced
 from .locate import LipTracker, locate_face
 from .rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
 from .s3fd import S3FD, ScoredBox, detect_faces
@@ -132,7 +132,8 @@ class LandmarkFinder:
         several faces are seen and its landmarks lie on another one, the detected box is used.
     every_frame: detect in every frame at its full size, as the reference does; False looks at
         every eighth one, smaller, and wherever the face that is followed in between is in doubt.
-        Where that shows nobody, or not just one person in the first frame, full size decides.
+        Where it then sees nobody, and in the first frame where somebody has to be chosen, it looks
+        closer.
     detections: frames in which the detector looked, so far.
     """
 
@@ -153,6 +154,7 @@ class LandmarkFinder:
         self._followed: FollowedFace | None = None
         self._s3fd = s3fd
         self._rtmpose = rtmpose
+        self._choice = choice
         self._follower = FaceFollower(choice)
         self._landmarks_on = landmarks_on
         self._bbox_shift = bbox_shift
@@ -176,7 +178,8 @@ class LandmarkFinder:
     def _detected(self, frame: np.ndarray) -> FoundFace | None:
         # A picture's frame is read-only, and torch warns of tensors that are.
         writable = frame if frame.flags.writeable else frame.copy()
-        faces, face = self._looked(writable)
+        faces = self._looked(writable)
+        face = self._follower.choose(faces)
         if face is None:
             self._followed = None
             return None
@@ -186,19 +189,18 @@ class LandmarkFinder:
             self._followed = FollowedFace.seen(frame, face, points, alone=alone)
         return self._face_of(points, face)
 
-    def _looked(self, frame: np.ndarray) -> tuple[list[ScoredBox], ScoredBox | None]:
-        """Return the faces that the detector sees, and of them the person's."""
+    def _looked(self, frame: np.ndarray) -> list[ScoredBox]:
+        """Return the faces that the detector sees."""
         first = self.detections == 0
         self.detections += 1
-        if not self._every_frame and max(frame.shape[:2]) > DETECTION_SIDE:
-            faces = detect_reduced(self._s3fd, frame)
-            # Who of several speaks is decided at full size, whatever the quality.
-            if len(faces) == 1 or (faces and not first):
-                face = self._follower.choose(faces)
-                if face is not None or not first:
-                    return faces, face
-        faces = detect_faces(self._s3fd, frame)
-        return faces, self._follower.choose(faces)
+        if self._every_frame:
+            return detect_faces(self._s3fd, frame)
+        faces = detect_reduced(self._s3fd, frame, KEY_SIDE)
+        # Who of several speaks is decided at a closer look, to be the same at every quality.
+        doubtful = not faces or (first and (len(faces) > 1 or self._choice != FaceChoice()))
+        if doubtful and max(frame.shape[:2]) > KEY_SIDE:
+            faces = detect_reduced(self._s3fd, frame, CLOSER_SIDE)
+        return faces
 
     def _face_of(self, points: np.ndarray, face: ScoredBox) -> FoundFace:
         box, by_landmarks = face_box(points, face[:4], bbox_shift=self._bbox_shift)

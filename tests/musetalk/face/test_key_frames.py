@@ -13,6 +13,8 @@ import pytest
 from avatarvideo.musetalk.face.detect import FaceChoice, LandmarkFinder, find_faces
 from avatarvideo.musetalk.face.key_frames import KEY_DISTANCE, FollowedFace, detect_reduced
 from avatarvideo.musetalk.face.s3fd import ScoredBox, detect_faces
+from avatarvideo.musetalk.prepare import FaceSearch
+from avatarvideo.musetalk.prepared import PreparedCache
 
 FACE = ScoredBox(60, 40, 140, 140, 0.9)
 POINTS = np.array([[70.0, 60], [130, 60], [100, 90], [100, 130]])
@@ -68,8 +70,8 @@ def test_a_small_frame_is_seen_as_it_is(tiny: ModuleType, picture: np.ndarray) -
     frame = picture.copy()
     tiny.plant_face(frame, 6, 5)
     network = tiny.planted_s3fd()
-    assert detect_reduced(network, frame) == detect_faces(network, frame)
-    assert detect_reduced(network, picture) == []
+    assert detect_reduced(network, frame, 640) == detect_faces(network, frame)
+    assert detect_reduced(network, picture, 640) == []
 
 
 def large(tiny: ModuleType, picture: np.ndarray, *cells: tuple[int, int]) -> np.ndarray:
@@ -109,7 +111,7 @@ def test_one_person_in_a_large_first_frame_is_detected_reduced(
         ((), FaceChoice()),
     ],
 )
-def test_who_speaks_is_decided_at_full_size(
+def test_who_speaks_is_decided_at_a_closer_look(
     tiny: ModuleType, picture: np.ndarray, cells: Any, choice: FaceChoice
 ) -> None:
     frame = large(tiny, picture, *cells)
@@ -130,7 +132,21 @@ def test_a_face_too_small_for_the_reduced_frame_is_found(
     assert track.found.all()
 
 
-def test_a_person_who_left_is_not_looked_for_at_full_size_while_others_are_seen(
+@pytest.mark.parametrize(("quality", "size"), [("high", (2400, 64)), ("medium", (1920, 51))])
+def test_memory_is_planned_for_what_the_detector_may_see(
+    tiny: ModuleType, clips: Any, quality: str, size: tuple[int, int]
+) -> None:
+    avatar = clips.avatar([np.full((64, 2400, 3), 40, np.uint8)])
+    search = FaceSearch(clips.job(avatar, quality=quality), tiny.tiny_models(), PreparedCache())
+    assert search.seen_size == size
+    widths: list[int] = []
+    networks = {"s3fd": tiny.planted_s3fd(), "rtmpose": tiny.planted_rtmpose()}
+    networks["s3fd"].register_forward_pre_hook(lambda _, seen: widths.append(seen[0].shape[3]))
+    search.find(networks, lambda _: None)
+    assert max(widths) == size[0]
+
+
+def test_a_person_who_left_is_not_looked_for_closer_while_others_are_seen(
     tiny: ModuleType, picture: np.ndarray
 ) -> None:
     both, other = large(tiny, picture, (12, 8), (30, 8)), large(tiny, picture, (30, 8))
@@ -147,7 +163,7 @@ def test_faces_seen_in_a_reduced_frame_have_its_full_measures(
     network = tiny.planted_s3fd()
     expected = [[2 * edge for edge in face[:4]] for face in detect_faces(network, half)]
     whole = cv2.resize(half, (1280, 704), interpolation=cv2.INTER_NEAREST)
-    found = detect_reduced(network, whole)
+    found = detect_reduced(network, whole, 640)
     assert len(found) == 1
     assert np.allclose([face[:4] for face in found], expected)
 
