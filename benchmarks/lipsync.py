@@ -34,7 +34,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from alternating import Comparison, Sample
+from alternating import Comparison, Sample, is_quiet
 from lipsync_side import Setting, ceiling, serve
 from PIL import Image
 
@@ -45,7 +45,6 @@ SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Of one frame (or one crop, or 30 s of sound) as the networks were published: GFLOP.
 WORK = {"unet": 177.8, "decode": 622.2, "faces": 800.0, "encode": 545.4, "whisper": 37.0}
-QUIET = 0.15  # processors that others may use in a round that counts
 AVATAR_FRAMES = 50
 WARM_UP_FRAMES = 8  # enough for every step of a run to have run once, at the batch it takes
 SIDES = ("ours", "reference")
@@ -82,10 +81,6 @@ def in_rounds(rounds: int, asked: dict[str, Any]) -> Comparison:
         made.append({name: asked[name]() for name in names[first:] + names[:first]})
     quiet = sum(all(is_quiet(sample) for sample in samples.values()) for samples in made)
     return Comparison({name: [s[name] for s in made] for name in names}, rounds, quiet)
-
-
-def is_quiet(sample: Sample) -> bool:
-    return (sample.others or 0.0) <= QUIET * sample.wall
 
 
 def compared(comparison: Comparison) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def test_low_quality_uses_it_and_says_how_it_differs(clips: Any) -> None:
 
 @pytest.mark.parametrize("quality", ["medium", "high"])
 def test_other_qualities_leave_it_alone(clips: Any, quality: str) -> None:
-    models = clips.CountingModels()
+    models = clips.CountingModels(clips.tiny.tiny_models())
     models.models.taesd = clips.tiny.small_decoder()
     clip = clips.speak(clips.job("f", quality=quality), models)
     assert clip.report["decoder"] == "full"
@@ -170,7 +170,7 @@ def test_other_qualities_leave_it_alone(clips: Any, quality: str) -> None:
 
 
 def test_both_decoders_are_let_go_of(clips: Any) -> None:
-    models = clips.CountingModels()
+    models = clips.CountingModels(clips.tiny.tiny_models())
     models.models.taesd = clips.tiny.small_decoder()
     clips.speak(clips.job("f", quality="low"), models)
     assert "taesd" in models.loaded
