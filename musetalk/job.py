@@ -14,7 +14,7 @@ import numpy as np
 
 from ..media import Avatar, LipCorners, Mel
 from .face.blend import MaskSettings
-from .face.detect import FaceChoice
+from .face.choice import FaceChoice
 from .interfaces import LipSyncConfig
 
 

@@ -25,7 +25,7 @@ from .face.detect import (
     WeightlessFinder,
     find_faces,
 )
-from .face.key_frames import CLOSER_SIDE, reduced_size
+from .face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
 from .generation import LATENT_SHAPE, FaceEncoder, PosteriorDraws
 from .job import Job
 from .models import ModelSource
@@ -62,7 +62,7 @@ class FaceSearch:
             options.landmarks_on,
             options.bbox_shift,
             job.extra_margin,
-            self._every_frame,
+            "every frame" if self._every_frame else (REDUCED_SIDE, CLOSER_SIDE),
             [source.identity(role) for role in self.roles],
         )
 

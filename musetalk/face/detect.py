@@ -7,7 +7,6 @@ the weightless locator finds.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -16,9 +15,11 @@ import numpy as np
 
 from ...media import FaceLocation, LipCorners
 from ..interfaces import LandmarksOn
+from .choice import FaceChoice, FaceFollower
 from .crop import FaceBox, face_box, fit_to_frame
-from .key_frames import CLOSER_SIDE, KEY_SIDE, FollowedFace, detect_reduced
+from .key_frames import FollowedFace
 from .locate import LipTracker, locate_face
+from .reduced import ReducedDetector
 from .rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
 from .s3fd import S3FD, ScoredBox, detect_faces
 
@@ -55,85 +56,13 @@ class FaceFinder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class FaceChoice:
-    """Which of several faces: the one nearest to ``point``, else number ``index`` by size from 0.
-
-    reach: how far the point may lie from the face's center, in sides of the face.
-    """
-
-    index: int = 0
-    point: tuple[float, float] | None = None
-    reach: float = 0.5
-
-
-class FaceFollower:
-    """Chooses one of the detected faces and stays with it."""
-
-    def __init__(self, choice: FaceChoice) -> None:
-        self._choice = choice
-        self._last: ScoredBox | None = None
-
-    def choose(self, faces: list[ScoredBox]) -> ScoredBox | None:
-        """Return this frame's box of the person, or None where only others are seen."""
-        chosen = self._first(faces) if self._last is None else self._next(faces, self._last)
-        self._last = chosen or self._last
-        return chosen
-
-    def carry_on(self, face: ScoredBox) -> None:
-        """Take over where the person is now, known without the detector."""
-        self._last = face
-
-    def _first(self, faces: list[ScoredBox]) -> ScoredBox | None:
-        if self._choice.point is not None:
-            return _nearest(faces, self._choice.point, within=self._choice.reach)
-        by_size = sorted(faces, key=_area, reverse=True)
-        return by_size[self._choice.index] if self._choice.index < len(by_size) else None
-
-    def _next(self, faces: list[ScoredBox], last: ScoredBox) -> ScoredBox | None:
-        near = _nearest(faces, _center(last), within=1.0, size=_side(last))
-        if near is not None or not faces:
-            return near
-        # Nobody was chosen on purpose: after a cut the largest face is as good as at the start.
-        anyone = self._choice == FaceChoice()
-        return max(faces, key=_area) if anyone else None
-
-
-def _nearest(
-    faces: list[ScoredBox], point: tuple[float, float], *, within: float, size: float = 0.0
-) -> ScoredBox | None:
-    """Return the face whose center is nearest, if not further than ``within`` sides of a face."""
-
-    def distance(face: ScoredBox) -> float:
-        return math.dist(_center(face), point)
-
-    best = min(faces, key=distance, default=None)
-    if best is None or distance(best) > within * max(_side(best), size):
-        return None
-    return best
-
-
-def _center(face: ScoredBox) -> tuple[float, float]:
-    return (face.x0 + face.x1) / 2, (face.y0 + face.y1) / 2
-
-
-def _side(face: ScoredBox) -> float:
-    return max(face.x1 - face.x0, face.y1 - face.y0)
-
-
-def _area(face: ScoredBox) -> float:
-    return (face.x1 - face.x0) * (face.y1 - face.y0)
-
-
 class LandmarkFinder:
     """MuseTalk's own way: S3FD says that there is a face, RTMPose's landmarks where.
 
     landmarks_on: "whole frame" lets RTMPose look at the whole frame, as the reference does; where
         several faces are seen and its landmarks lie on another one, the detected box is used.
     every_frame: detect in every frame at its full size, as the reference does; False looks at
-        every eighth one, smaller, and wherever the face that is followed in between is in doubt.
-        Where it then sees nobody, and in the first frame where somebody has to be chosen, it looks
-        closer.
+        every eighth one, reduced, and wherever the face that is followed in between is in doubt.
     detections: frames in which the detector looked, so far.
     """
 
@@ -150,12 +79,11 @@ class LandmarkFinder:
         every_frame: bool = True,
     ) -> None:
         self.detections = 0
-        self._every_frame = every_frame
         self._followed: FollowedFace | None = None
         self._s3fd = s3fd
         self._rtmpose = rtmpose
-        self._choice = choice
         self._follower = FaceFollower(choice)
+        self._reduced = None if every_frame else ReducedDetector(s3fd, self._follower)
         self._landmarks_on = landmarks_on
         self._bbox_shift = bbox_shift
 
@@ -178,29 +106,20 @@ class LandmarkFinder:
     def _detected(self, frame: np.ndarray) -> FoundFace | None:
         # A picture's frame is read-only, and torch warns of tensors that are.
         writable = frame if frame.flags.writeable else frame.copy()
-        faces = self._looked(writable)
-        face = self._follower.choose(faces)
+        self.detections += 1
+        if self._reduced is not None:
+            faces, face = self._reduced.look(writable)
+        else:
+            faces = detect_faces(self._s3fd, writable)
+            face = self._follower.choose(faces)
         if face is None:
             self._followed = None
             return None
         alone = len(faces) == 1
         points = self._landmarks(frame, face, alone=alone)
-        if not self._every_frame:
+        if self._reduced is not None:
             self._followed = FollowedFace.seen(frame, face, points, alone=alone)
         return self._face_of(points, face)
-
-    def _looked(self, frame: np.ndarray) -> list[ScoredBox]:
-        """Return the faces that the detector sees."""
-        first = self.detections == 0
-        self.detections += 1
-        if self._every_frame:
-            return detect_faces(self._s3fd, frame)
-        faces = detect_reduced(self._s3fd, frame, KEY_SIDE)
-        # Who of several speaks is decided at a closer look, to be the same at every quality.
-        doubtful = not faces or (first and (len(faces) > 1 or self._choice != FaceChoice()))
-        if doubtful and max(frame.shape[:2]) > KEY_SIDE:
-            faces = detect_reduced(self._s3fd, frame, CLOSER_SIDE)
-        return faces
 
     def _face_of(self, points: np.ndarray, face: ScoredBox) -> FoundFace:
         box, by_landmarks = face_box(points, face[:4], bbox_shift=self._bbox_shift)

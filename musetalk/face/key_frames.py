@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .s3fd import S3FD, ScoredBox, detect_faces
+from .s3fd import ScoredBox
 
 KEY_DISTANCE = 8  # frames from one look of the detector to the next
-KEY_SIDE = 640  # pixels of the frame's longer side that it sees then
-CLOSER_SIDE = 1920  # where that leaves a doubt; what is missed even so is too small to speak
 MOST_MOTION = 0.25  # of the face's side, from one frame to the next
 MOST_GROWTH = 1.2
 LEAST_LIKENESS = 0.9  # correlation with the frame before, landmark box on landmark box
@@ -67,29 +65,6 @@ class FollowedFace:
             return None
         face = _carried(self.face, self.bounds, bounds)
         return FollowedFace(face, self.alone, bounds, patch, self.age + 1)
-
-
-def detect_reduced(network: S3FD, frame: np.ndarray, side: int) -> list[ScoredBox]:
-    """Return the faces of a frame, uint8 RGB (H, W, 3), seen at so many pixels a side at most.
-
-    Boxes are in the frame's own pixels. Faces of fewer than some ten pixels are missed then.
-    """
-    height, width = frame.shape[:2]
-    size = reduced_size(width, height, side)
-    if size == (width, height):
-        return detect_faces(network, frame)
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    across, down = width / size[0], height / size[1]
-    return [
-        ScoredBox(x0 * across, y0 * down, x1 * across, y1 * down, score)
-        for x0, y0, x1, y1, score in detect_faces(network, small)
-    ]
-
-
-def reduced_size(width: int, height: int, side: int) -> tuple[int, int]:
-    """Return a frame's width and height, reduced so that neither is above ``side``."""
-    scale = min(1.0, side / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _carried(face: ScoredBox, before: np.ndarray, now: np.ndarray) -> ScoredBox:

@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from avatarvideo.musetalk.face.detect import FaceChoice, LandmarkFinder, find_faces
-from avatarvideo.musetalk.face.key_frames import KEY_DISTANCE, FollowedFace, detect_reduced
-from avatarvideo.musetalk.face.s3fd import ScoredBox, detect_faces
-from avatarvideo.musetalk.prepare import FaceSearch
-from avatarvideo.musetalk.prepared import PreparedCache
+from avatarvideo.musetalk.face.choice import FaceChoice
+from avatarvideo.musetalk.face.detect import LandmarkFinder, find_faces
+from avatarvideo.musetalk.face.key_frames import KEY_DISTANCE, FollowedFace
+from avatarvideo.musetalk.face.s3fd import ScoredBox
 
 FACE = ScoredBox(60, 40, 140, 140, 0.9)
 POINTS = np.array([[70.0, 60], [130, 60], [100, 90], [100, 130]])
@@ -64,108 +63,6 @@ def test_a_leap_another_size_or_another_picture_is_doubted(
     assert followed.moved(picture[::-1].copy(), POINTS) is None
     assert followed.moved(np.zeros_like(picture), POINTS) is None
     assert followed.moved(picture, POINTS - 500) is None
-
-
-def test_a_small_frame_is_seen_as_it_is(tiny: ModuleType, picture: np.ndarray) -> None:
-    frame = picture.copy()
-    tiny.plant_face(frame, 6, 5)
-    network = tiny.planted_s3fd()
-    assert detect_reduced(network, frame, 640) == detect_faces(network, frame)
-    assert detect_reduced(network, picture, 640) == []
-
-
-def large(tiny: ModuleType, picture: np.ndarray, *cells: tuple[int, int]) -> np.ndarray:
-    """A frame twice as large as the detector sees reduced, with faces in these cells of that."""
-    half = cv2.resize(picture, (640, 352))
-    for column, row in cells:
-        tiny.plant_face(half, column, row)
-    return cv2.resize(half, (1280, 704), interpolation=cv2.INTER_NEAREST)
-
-
-def looked_at(frames: list[np.ndarray], tiny: ModuleType, choice: FaceChoice) -> tuple[Any, list]:
-    """Return the track of a person and the widths at which the detector looked."""
-    detector, widths = tiny.planted_s3fd(), []
-    detector.register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape[3]))
-    follower = LandmarkFinder(detector, tiny.planted_rtmpose(), choice, every_frame=False)
-    return find_faces(frames, follower), widths
-
-
-def test_one_person_in_a_large_first_frame_is_detected_reduced(
-    tiny: ModuleType, picture: np.ndarray
-) -> None:
-    frame = large(tiny, picture, (12, 8))
-    track, widths = looked_at([frame], tiny, FaceChoice())
-    networks = tiny.planted_s3fd(), tiny.planted_rtmpose()
-    every = find_faces([frame], LandmarkFinder(*networks, FaceChoice()))
-    assert widths == [640]
-    assert track.found.all()
-    assert np.array_equal(track.boxes, every.boxes)
-
-
-@pytest.mark.parametrize(
-    ("cells", "choice"),
-    [
-        (((12, 8), (30, 8)), FaceChoice()),  # who of two
-        (((12, 8),), FaceChoice(index=1)),  # one that was not seen
-        (((12, 8),), FaceChoice(point=(1000, 600))),
-        ((), FaceChoice()),
-    ],
-)
-def test_who_speaks_is_decided_at_a_closer_look(
-    tiny: ModuleType, picture: np.ndarray, cells: Any, choice: FaceChoice
-) -> None:
-    frame = large(tiny, picture, *cells)
-    track, widths = looked_at([frame], tiny, choice)
-    networks = tiny.planted_s3fd(), tiny.planted_rtmpose()
-    every = find_faces([frame], LandmarkFinder(*networks, choice))
-    assert widths == [640, 1280]
-    assert np.array_equal(track.boxes, every.boxes)
-
-
-def test_a_face_too_small_for_the_reduced_frame_is_found(
-    tiny: ModuleType, picture: np.ndarray
-) -> None:
-    frame = cv2.resize(picture, (1920, 1088))
-    frame[320:322, 640:642] = tiny.WHITE  # grey in the reduced frame
-    track, widths = looked_at([frame], tiny, FaceChoice())
-    assert widths == [640, 1920]
-    assert track.found.all()
-
-
-@pytest.mark.parametrize(("quality", "size"), [("high", (2400, 64)), ("medium", (1920, 51))])
-def test_memory_is_planned_for_what_the_detector_may_see(
-    tiny: ModuleType, clips: Any, quality: str, size: tuple[int, int]
-) -> None:
-    avatar = clips.avatar([np.full((64, 2400, 3), 40, np.uint8)])
-    search = FaceSearch(clips.job(avatar, quality=quality), tiny.tiny_models(), PreparedCache())
-    assert search.seen_size == size
-    widths: list[int] = []
-    networks = {"s3fd": tiny.planted_s3fd(), "rtmpose": tiny.planted_rtmpose()}
-    networks["s3fd"].register_forward_pre_hook(lambda _, seen: widths.append(seen[0].shape[3]))
-    search.find(networks, lambda _: None)
-    assert max(widths) == size[0]
-
-
-def test_a_person_who_left_is_not_looked_for_closer_while_others_are_seen(
-    tiny: ModuleType, picture: np.ndarray
-) -> None:
-    both, other = large(tiny, picture, (12, 8), (30, 8)), large(tiny, picture, (30, 8))
-    track, widths = looked_at([both, other], tiny, FaceChoice(point=(400, 270), reach=2))
-    assert widths == [640, 1280, 640]
-    assert track.found.tolist() == [True, False]
-
-
-def test_faces_seen_in_a_reduced_frame_have_its_full_measures(
-    tiny: ModuleType, picture: np.ndarray
-) -> None:
-    half = cv2.resize(picture, (640, 352))
-    tiny.plant_face(half, 12, 8)
-    network = tiny.planted_s3fd()
-    expected = [[2 * edge for edge in face[:4]] for face in detect_faces(network, half)]
-    whole = cv2.resize(half, (1280, 704), interpolation=cv2.INTER_NEAREST)
-    found = detect_reduced(network, whole, 640)
-    assert len(found) == 1
-    assert np.allclose([face[:4] for face in found], expected)
 
 
 def test_on_a_head_that_keeps_still_the_detector_looks_at_every_eighth_frame(
