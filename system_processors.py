@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -12,18 +13,33 @@ STATISTICS = Path("/proc/stat")
 
 def our_processors() -> int:
     """Return how many processors this process may use; container limits are respected."""
-    ours = os.cpu_count() or 1
+    return int(min(allowed_processors(), _container_processors(CONTAINER_LIMITS)))
+
+
+def free_processors(busy: float | None) -> int:
+    """Return how many processors are ours and not busy, at least 1.
+
+    busy: how many of the machine's processors others use; None where that is not known. They are
+        taken to be spread evenly; a container's quota is time on any of them.
+    """
+    every, allowed = os.cpu_count() or 1, allowed_processors()
+    free = allowed - round((busy or 0.0) * allowed / every)
+    return max(1, min(free, our_processors()))
+
+
+def allowed_processors() -> int:
+    """Return on how many processors the system lets this process run."""
     if hasattr(os, "sched_getaffinity"):  # not on Windows, nor on macOS
-        ours = len(os.sched_getaffinity(0))
-    return min(ours, _container_processors(CONTAINER_LIMITS, ours))
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _container_processors(limits: Path, unlimited: int) -> int:
+def _container_processors(limits: Path) -> float:
     try:
         quota, period = limits.read_text().split()
     except (OSError, ValueError):
-        return unlimited
-    return unlimited if quota == "max" else max(1, int(quota) // int(period))
+        return math.inf
+    return math.inf if quota == "max" else max(1, int(quota) // int(period))
 
 
 class WorkOfOthers:
@@ -37,17 +53,22 @@ class WorkOfOthers:
 
     def seconds(self) -> float | None:
         """Return their processor seconds so far; None where the system does not say."""
-        now = _machine_seconds()
-        if now is None or self._machine is None:
-            return None
-        return max(0.0, now.busy - self._machine.busy - (own_seconds() - self._ours))
+        seen = self._seen()
+        return None if seen is None else seen.busy
 
     def processors(self) -> float | None:
         """Return how many processors they kept busy so far, on average; None where unknown."""
-        seconds, now = self.seconds(), _machine_seconds()
-        if seconds is None or now is None or self._machine is None or now.all <= self._machine.all:
+        seen = self._seen()
+        if seen is None or seen.all <= 0:
             return None
-        return seconds / (now.all - self._machine.all) * (os.cpu_count() or 1)
+        return seen.busy / seen.all * (os.cpu_count() or 1)
+
+    def _seen(self) -> _Seconds | None:
+        now, before = _machine_seconds(), self._machine
+        if now is None or before is None:
+            return None
+        busy = now.busy - before.busy - (own_seconds() - self._ours)
+        return _Seconds(max(0.0, busy), now.all - before.all)
 
 
 def own_seconds() -> float:
@@ -57,7 +78,7 @@ def own_seconds() -> float:
 
 
 class _Seconds(NamedTuple):
-    """Of all processors since the machine's start. busy: not idle and not waiting for a disk."""
+    """Of all processors. busy: not idle and not waiting for a disk."""
 
     busy: float
     all: float

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 
-from ..system_processors import WorkOfOthers, our_processors
+from ..system_processors import WorkOfOthers, free_processors
+
+log = logging.getLogger("avatarvideo.commands.own_process")
 
 THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # glibc's names for them, from malloc.h.
@@ -44,26 +47,22 @@ def keep_heap() -> bool:
 
 
 def leave_busy_processors(others: WorkOfOthers | None) -> None:
-    """Compute with as many threads as processors are free, if no environment variable says more.
+    """Let PyTorch compute with as many threads as processors are free.
 
     One thread more than that makes the others wait for it in every step: two on one free
     processor take three to six times as long as one. What others did while PyTorch was imported,
-    which takes seconds, is what they are expected to do further on.
+    which takes seconds, is what they are expected to do further on. A number of threads given by
+    the environment stays.
 
     others: None leaves a process alone that is not ours.
     """
-    if others is None or any(name in os.environ for name in THREADS_VARIABLES):
+    if others is None or any(os.environ.get(name) for name in THREADS_VARIABLES):
         return
     import torch
 
+    busy = others.processors()
     # PyTorch takes a thread a core, which is fewer than processors where a core has two.
-    torch.set_num_threads(min(torch.get_num_threads(), free_processors(others.processors())))
-
-
-def free_processors(busy: float | None) -> int:
-    """Return how many processors are ours and not busy, at least 1.
-
-    busy: how many of the machine's processors others use; None where that is not known.
-    """
-    every, ours = os.cpu_count() or 1, our_processors()
-    return max(1, ours - round((busy or 0.0) * ours / every))
+    threads = min(torch.get_num_threads(), free_processors(busy))
+    if threads < torch.get_num_threads():
+        log.info("others keep %.1f processors busy: computing with %d threads", busy or 0, threads)
+    torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avatarvideo import system_processors
-from avatarvideo.system_processors import WorkOfOthers, our_processors
+from avatarvideo.system_processors import WorkOfOthers, free_processors, our_processors
 
 
 @pytest.fixture
@@ -38,22 +38,42 @@ def test_without_a_limit_it_is_what_the_system_gives(
     assert our_processors() == 16
 
 
+@pytest.mark.parametrize(
+    ("busy", "free"), [(None, 8), (0.0, 8), (1.2, 7), (2.4, 7), (15.2, 1), (30.0, 1)]
+)
+def test_busy_processors_are_spread_over_ours_and_the_rest(
+    limits: Path, busy: float | None, free: int
+) -> None:
+    """Eight of sixteen are ours."""
+    assert free_processors(busy) == free
+
+
+@pytest.mark.parametrize(("busy", "free"), [(0.0, 4), (8.0, 4), (10.0, 3), (16.0, 1)])
+def test_a_containers_quota_is_of_whatever_is_idle(limits: Path, busy: float, free: int) -> None:
+    limits.write_text("400000 100000\n")
+    assert free_processors(busy) == free
+
+
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux says it")
 
 
 @linux
 def test_work_of_another_process_is_seen() -> None:
-    others = WorkOfOthers()
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-        user_ticks = 0
-        while user_ticks < 0.2 * os.sysconf("SC_CLK_TCK"):
-            time.sleep(0.02)
-            fields = Path(f"/proc/{busy.pid}/stat").read_text().rpartition(")")[2].split()
-            user_ticks = int(fields[11])
-        seen = others.seconds()
-        busy.kill()
+    program = "import time\nend = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
+    tick = os.sysconf("SC_CLK_TCK")
+    others, used = WorkOfOthers(), 0.0
+    with subprocess.Popen([sys.executable, "-c", program]) as busy:
+        try:
+            while used < 0.3:
+                assert busy.poll() is None
+                time.sleep(0.02)
+                fields = Path(f"/proc/{busy.pid}/stat").read_text().rpartition(")")[2].split()
+                used = int(fields[11]) / tick
+            seen = others.seconds()
+        finally:
+            busy.kill()
     assert seen is not None
-    assert seen >= 0.15
+    assert seen >= used - 0.1
 
 
 @linux

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -40,21 +41,6 @@ def test_kept_memory_is_not_asked_of_the_system_again() -> None:
     assert pages_taken("assert keep_heap()") < 100
 
 
-def test_threads_leave_busy_processors_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(own_process, "our_processors", lambda: 8)
-    for busy, threads in ((None, 8), (0.0, 8), (1.2, 7), (7.6, 1), (30.0, 1)):
-        assert own_process.free_processors(busy) == threads
-
-
-def test_others_may_keep_the_processors_busy_that_are_not_ours(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    monkeypatch.setattr(own_process, "our_processors", lambda: 4)
-    assert own_process.free_processors(8.0) == 2
-
-
 @pytest.fixture
 def gauge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[float], WorkOfOthers]:
     """Return what makes a gauge that has seen so many of 16 processors busy for an hour."""
@@ -79,7 +65,8 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     for name in own_process.THREADS_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    monkeypatch.setattr(own_process, "our_processors", lambda: 16)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(system_processors, "CONTAINER_LIMITS", Path("not", "there"))
     before = torch.get_num_threads()
     torch.set_num_threads(8)
     yield 8
@@ -105,6 +92,24 @@ def test_the_users_number_of_threads_stays(
     monkeypatch.setenv(name, "8")
     own_process.leave_busy_processors(gauge(16.0))
     assert torch.get_num_threads() == threads
+
+
+def test_an_empty_variable_gives_no_number(
+    monkeypatch: pytest.MonkeyPatch, gauge: Callable[[float], WorkOfOthers], threads: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    own_process.leave_busy_processors(gauge(14.0))
+    assert torch.get_num_threads() == 2
+
+
+def test_fewer_threads_are_told(
+    gauge: Callable[[float], WorkOfOthers], threads: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="avatarvideo"):
+        own_process.leave_busy_processors(gauge(6.0))
+        assert not caplog.messages
+        own_process.leave_busy_processors(gauge(13.0))
+    assert caplog.messages == ["others keep 13.0 processors busy: computing with 3 threads"]
 
 
 def test_a_process_without_a_gauge_keeps_its_threads(threads: int) -> None:
