@@ -10,18 +10,32 @@ from dataclasses import dataclass
 from avatarvideo.system_processors import WorkOfOthers, own_seconds
 
 QUIET = 0.15  # processors that others may use in a round that counts
-GAUGE_ERROR = 0.05  # seconds: the system counts in hundredths, for every processor
+GAUGE_ERROR = 0.03  # seconds: the system counts in hundredths, for every processor
 LEAST_QUIET = 3  # with fewer such rounds all of them count, and the result says so
 TRIES = 2  # rounds made for each that is asked for, while they are not quiet
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One run, in seconds. others: of all processors, by other processes or machines."""
+    """One run, in seconds. others: of all processors, by other processes or machines.
+
+    error: how far ``others`` may be off.
+    """
 
     wall: float
     cpu: float
     others: float | None  # None where the system does not say
+    error: float = GAUGE_ERROR
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether others left the machine alone, as far as the gauge can tell."""
+        return (self.others or 0.0) <= QUIET * self.wall + self.error
+
+    def of_one(self, times: int) -> Sample:
+        """Return one of so many runs that were measured together."""
+        others = None if self.others is None else self.others / times
+        return Sample(self.wall / times, self.cpu / times, others, self.error / times)
 
 
 @dataclass
@@ -77,16 +91,11 @@ def in_turns(rounds: int, runs: dict[str, Callable[[], object]]) -> Comparison:
         begin = len(made) % len(names)
         samples = {name: measured(runs[name]) for name in names[begin:] + names[:begin]}
         made.append(samples)
-        if all(is_quiet(sample) for sample in samples.values()):
+        if all(sample.is_quiet for sample in samples.values()):
             quiet.append(samples)
     counted = quiet if len(quiet) >= LEAST_QUIET else made
     by_name = {name: [samples[name] for samples in counted] for name in names}
     return Comparison(by_name, len(made), len(quiet))
-
-
-def is_quiet(sample: Sample) -> bool:
-    """Say whether others left the machine alone, as far as the gauge can tell."""
-    return (sample.others or 0.0) <= QUIET * sample.wall + GAUGE_ERROR
 
 
 def measured(run: Callable[[], object]) -> Sample:

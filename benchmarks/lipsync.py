@@ -34,7 +34,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from alternating import Comparison, Sample, is_quiet
+from alternating import Comparison, Sample
 from lipsync_side import Setting, ceiling, serve
 from PIL import Image
 
@@ -79,7 +79,7 @@ def in_rounds(rounds: int, asked: dict[str, Any]) -> Comparison:
     for number in range(rounds):
         first = number % len(names)
         made.append({name: asked[name]() for name in names[first:] + names[:first]})
-    quiet = sum(all(is_quiet(sample) for sample in samples.values()) for samples in made)
+    quiet = sum(all(sample.is_quiet for sample in samples.values()) for samples in made)
     return Comparison({name: [s[name] for s in made] for name in names}, rounds, quiet)
 
 

@@ -104,9 +104,7 @@ class Computing:
             torch.cuda.synchronize()
 
         torch.cuda.synchronize()
-        sample = measured(run)
-        others = None if sample.others is None else sample.others / TIMES_ON_A_GPU
-        return Sample(sample.wall / TIMES_ON_A_GPU, sample.cpu / TIMES_ON_A_GPU, others)
+        return measured(run).of_one(TIMES_ON_A_GPU)
 
     def _ahead(self, batch: int) -> Callable[[], None]:
         """Return what begins a batch of faces and waits for the one before, as a run does."""
