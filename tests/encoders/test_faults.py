@@ -108,7 +108,10 @@ def _threads_and_children() -> tuple[int, int]:
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return threading.active_count(), 0
-    children = [(task / "children").read_text().split() for task in tasks.iterdir()]
+    children: list[list[str]] = []
+    for task in tasks.iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            children.append((task / "children").read_text().split())
     return len(children), sum(map(len, children))
 
 
