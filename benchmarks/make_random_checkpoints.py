@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from planted_faces import plant_box, plant_landmarks, plant_skin
-from random_weights import random_tensor
+from random_weights import draw_weights, random_tensor
 from torch import Tensor, nn
 
 from avatarvideo.musetalk.checkpoints import PUBLISHED
@@ -39,15 +39,10 @@ WHISPER_TEXT_POSITIONS = 448
 
 def random_network(kind: type[nn.Module], seed: int) -> Any:
     """Return a network of true size with random float32 weights."""
-    source = np.random.default_rng(seed)
     with torch.device("meta"):
         network = kind()
-    state = {
-        key: random_tensor(key, tuple(tensor.shape), source, gain=1.0)
-        for key, tensor in network.state_dict().items()
-    }
-    network.load_state_dict(state, assign=True)
-    return network.requires_grad_(False)
+    draw_weights(network, seed)
+    return network
 
 
 def unet_state(seed: int) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ on any; shared by the benchmarks and the tests.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,22 @@ def fill_randomly(module: nn.Module, seed: int = 0, *, gain: float = 1.0) -> nn.
     for name, tensor in sorted(module.state_dict().items()):
         tensor.copy_(random_tensor(name, tuple(tensor.shape), source, gain))
     return module.eval().requires_grad_(False)
+
+
+def draw_weights(network: nn.Module, seed: int) -> None:
+    """Give an empty network (on the meta device) random weights of its own, for inference.
+
+    Each tensor is drawn from its own seed, for NumPy draws on all processors at once.
+    """
+
+    def drawn(number: int, key: str, tensor: Tensor) -> tuple[str, Tensor]:
+        return key, random_tensor(key, tuple(tensor.shape), np.random.default_rng([seed, number]))
+
+    with ThreadPoolExecutor() as pool:
+        tensors = network.state_dict().items()
+        state = dict(pool.map(drawn, range(len(tensors)), *zip(*tensors, strict=True)))
+    network.load_state_dict(state, assign=True)
+    network.eval().requires_grad_(False)
 
 
 def random_tensor(

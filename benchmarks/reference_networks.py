@@ -6,13 +6,11 @@ weights. The reference computes as its libraries do by default.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from planted_faces import plant_box, plant_landmarks, plant_skin
-from random_weights import random_tensor
+from random_weights import draw_weights
 from torch import Tensor, nn
 
 from avatarvideo.musetalk.checkpoints import Role
@@ -27,16 +25,7 @@ PLANTED = {"bisenet": plant_skin, "s3fd": plant_box, "rtmpose": plant_landmarks}
 def random_network(role: Role, seed: int = SEED) -> Any:
     """Return our network with random float32 weights; the face networks see one planted face."""
     network = empty_network(role)
-
-    def drawn(number: int, key: str, tensor: Tensor) -> tuple[str, Tensor]:
-        # Each from its own seed, for NumPy draws on all processors at once.
-        return key, random_tensor(key, tuple(tensor.shape), np.random.default_rng([seed, number]))
-
-    with ThreadPoolExecutor() as pool:
-        tensors = network.state_dict().items()
-        state = dict(pool.map(drawn, range(len(tensors)), *zip(*tensors, strict=True)))
-    network.load_state_dict(state, assign=True)
-    network.eval().requires_grad_(False)
+    draw_weights(network, seed)
     if role in PLANTED:
         PLANTED[role](network)
     return network
