@@ -61,8 +61,8 @@ def leave_busy_processors(others: WorkOfOthers | None) -> None:
     import torch
 
     busy = others.processors()
+    threads = free_processors(busy)
     # PyTorch takes a thread a core, which is fewer than processors where a core has two.
-    threads = min(torch.get_num_threads(), free_processors(busy))
     if threads < torch.get_num_threads():
         log.info("others keep %.1f processors busy: computing with %d threads", busy or 0, threads)
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)

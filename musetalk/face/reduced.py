@@ -45,7 +45,7 @@ class ReducedDetector:
                 if nearest_face(faces, face_center(face), within=0.5) is None:
                     self._side = CLOSER_SIDE
                 return seen, face
-        return closer or faces, None
+        return faces, None
 
     def _can_look_closer(self, frame: np.ndarray) -> bool:
         height, width = frame.shape[:2]
