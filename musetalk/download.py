@@ -44,6 +44,7 @@ GRACE_SECONDS = 0.2  # for a reader that is told to stop; one that waits for byt
 USER_AGENT = "avatarvideo"
 _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG)
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 Report = Callable[[int, int | None], None]
@@ -135,12 +136,15 @@ class _Job:
 
     def get_from(self, source: HubFile | WebFile) -> Path:
         failures = 0
+        most = self._kept_bytes()
         while True:
-            before = self._kept_bytes()
             try:
                 return self._attempt(source)
             except _ConnectionError as error:
-                failures = 0 if self._kept_bytes() > before else failures + 1
+                # A source that starts over brings something new only beyond what was there.
+                kept = self._kept_bytes()
+                failures = 0 if kept > most else failures + 1
+                most = max(most, kept)
                 if failures >= self.patience.attempts:
                     raise _SourceError(f"{error}, {failures} times in a row") from error
                 log.info("Download of %s interrupted (%s); going on", self.published.name, error)
@@ -158,7 +162,7 @@ class _Job:
             part.parent.mkdir(parents=True, exist_ok=True)
             self._check_space(part, size)
             if size is None or _bytes_in(part) != size:
-                size = self._transfer(remote, part, size)
+                size = self._transfer(remote, part, size, is_checked=sha256 is not None)
             self._check(part, size, sha256)
             os.replace(part, self.target)  # noqa: PTH105 (Path.replace returns a new path)
         except OSError as error:
@@ -186,11 +190,16 @@ class _Job:
                 "another folder of models."
             )
 
-    def _transfer(self, remote: _Remote, part: Path, size: int | None) -> int | None:
-        """Receive what is missing and return the size that the file must have then."""
+    def _transfer(
+        self, remote: _Remote, part: Path, size: int | None, *, is_checked: bool
+    ) -> int | None:
+        """Receive what is missing and return the size that the file must have then.
+
+        is_checked: a hash will tell whether it is whole.
+        """
         if size is not None and _bytes_in(part) > size:
             part.unlink()
-        reader = _Reader(self, remote, part, size)
+        reader = _Reader(self, remote, part, size, is_checked)
         reader.start()
         try:
             is_going_on = True
@@ -227,7 +236,9 @@ class _Job:
 class _Reader(threading.Thread):
     """Appends what the source sends to a file, from where the file ends."""
 
-    def __init__(self, job: _Job, remote: _Remote, part: Path, size: int | None) -> None:
+    def __init__(
+        self, job: _Job, remote: _Remote, part: Path, size: int | None, is_checked: bool
+    ) -> None:
         super().__init__(name="avatarvideo download", daemon=True)
         self.stop = threading.Event()
         self.done = _bytes_in(part)
@@ -236,6 +247,7 @@ class _Reader(threading.Thread):
         self._job = job
         self._remote = remote
         self._part = part
+        self._is_checked = is_checked
 
     def run(self) -> None:
         try:
@@ -245,6 +257,8 @@ class _Reader(threading.Thread):
         except urllib.error.HTTPError as error:
             error.close()
             self.error = self._refusal(error.code)
+        except http.client.IncompleteRead:
+            self.error = _ConnectionError(f"the connection ended after {self.done:,} bytes")
         except (OSError, http.client.HTTPException) as error:
             is_local = isinstance(error, OSError) and error.errno in _DISK_ERRORS
             self.error = error if is_local else _ConnectionError(_reason(error))
@@ -274,17 +288,27 @@ class _Reader(threading.Thread):
                     rest = rest[written:]
 
     def _start_at(self, response: http.client.HTTPResponse) -> None:
-        if response.status != 206:
-            self.done = 0  # it ignores the range: all over again
-        elif not (response.headers.get("Content-Range") or "").startswith(f"bytes {self.done}-"):
-            raise _SourceError("it answers with another part of the file than was asked for")
-        length = response.headers.get("Content-Length")
-        if length is None:
+        offered = self._offered(response)
+        if offered is None:
+            # Chunks show where the file ends; the end of a connection does not.
+            shows_end = response.chunked and response.status != 206
+            if self.total is None and not shows_end and not self._is_checked:
+                raise _SourceError("it does not say how many bytes the file has")
             return
-        offered = self.done + int(length)
         if self.total is not None and offered != self.total:
             raise _other_size(offered, self.total)
         self.total = offered
+
+    def _offered(self, response: http.client.HTTPResponse) -> int | None:
+        """Return the size of the whole file as the answer states it."""
+        if response.status != 206:
+            self.done = 0  # it ignores the range: all over again
+            return response.length
+        stated = _CONTENT_RANGE.match(response.headers.get("Content-Range") or "")
+        if stated is None or int(stated[1]) != self.done:
+            raise _SourceError("it answers with another part of the file than was asked for")
+        # This part may end before the file does; the next attempt goes on there.
+        return None if stated[2] == "*" else int(stated[2])
 
     def _refusal(self, status: int) -> Exception:
         if status == 416 and self.done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import mimetypes
 import secrets
 import time
@@ -12,25 +13,33 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..errors import AvatarVideoError, EncodeError, GraphError, MediaError
 from ..prompts.prompt import NodeDefinition, Prompt, describe
+from .http_body import BrokenBody, file_body, json_body
 from .websocket import WebSocket, WebSocketError
+
+logger = logging.getLogger("avatarvideo.servers")
 
 TIMEOUT = 60.0  # seconds for one answer; uploads and downloads count from byte to byte
 POLL_SECONDS = 0.05  # how often a wait asks whether the user cancelled
 GREETING_SECONDS = 2.0  # a server greets who listens; without a greeting go on after this
 SILENCE_SECONDS = 5.0  # without an event: ask the history whether the run ended unseen
+DOWNLOAD_ATTEMPTS = 3  # of a result that comes broken
 CHUNK = 1 << 20
 BLOCKED = "ExecutionBlocked"  # this error stops one branch only; the run goes on
 
 
 class ServerError(AvatarVideoError):
     """A server that cannot be reached, or that answers as no ComfyUI does."""
+
+
+class _BrokenAnswerError(ServerError):
+    """An answer that did not come whole."""
 
 
 @dataclass
@@ -103,8 +112,8 @@ class ComfyServer:
                 "Content-Length": str(len(head) + size + len(tail)),
             }
             with path.open("rb") as file:
-                body = self._sent(head, file, tail)
-                saved = json.loads(self._request("/upload/image", body, headers))
+                body = self._sent(head, file, size, tail)
+                saved = self._parsed(self._request("/upload/image", body, headers))
         except OSError as error:
             raise MediaError(f"Cannot read {path}: {error.strerror}.") from error
         except _StatusError as error:
@@ -114,11 +123,20 @@ class ComfyServer:
             ) from error
         return f"{saved['subfolder']}/{saved['name']}" if saved.get("subfolder") else saved["name"]
 
-    def _sent(self, head: bytes, file: BinaryIO, tail: bytes) -> Iterator[bytes]:
+    def _sent(self, head: bytes, file: BinaryIO, size: int, tail: bytes) -> Iterator[bytes]:
         yield head
+        left = size
         while chunk := file.read(CHUNK):
             self._check()
+            left -= len(chunk)
+            if left < 0:
+                break
             yield chunk
+        if left:  # the server was told another length
+            raise MediaError(
+                f"Expected {size:,} bytes in {file.name}, but it changed while it was sent: "
+                "wait until it is written."
+            )
         yield tail
 
     def run(
@@ -168,10 +186,7 @@ class ComfyServer:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".avatarvideo-{secrets.token_hex(6)}.part")
             try:
-                with temporary.open("xb") as file:
-                    for chunk in self._chunks(f"/view?{urlencode(query)}"):
-                        self._check()
-                        file.write(chunk)
+                self._fetch(f"/view?{urlencode(query)}", temporary)
                 return _take_free_name(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -180,12 +195,26 @@ class ComfyServer:
         except _StatusError as error:
             raise ServerError(f"The server {self.url} does not give {name}: {error}.") from error
 
+    def _fetch(self, path: str, temporary: Path) -> None:
+        """Write a file of the server whole, or raise; one that comes broken is asked for again."""
+        for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
+            try:
+                with temporary.open("wb") as file:
+                    for chunk in self._chunks(path, read=file_body):
+                        self._check()
+                        file.write(chunk)
+                return
+            except _BrokenAnswerError as error:
+                if attempt == DOWNLOAD_ATTEMPTS:
+                    raise
+                logger.info("%s It is asked for again.", error)
+
     def _submit(self, prompt: Prompt, extra_pnginfo: Mapping[str, Any] | None) -> str:
         body = {"prompt": prompt, "client_id": self._client_id}
         if extra_pnginfo:
             body["extra_data"] = {"extra_pnginfo": extra_pnginfo}
         try:
-            answer = json.loads(self._post("/prompt", body))
+            answer = self._parsed(self._post("/prompt", body))
         except _StatusError as error:
             raise GraphError(_refusal(prompt, error.body, self.url)) from error
         if answer.get("node_errors"):
@@ -252,8 +281,14 @@ class ComfyServer:
 
     def _json(self, path: str) -> Any:
         try:
-            return json.loads(self._request(path))
-        except (_StatusError, ValueError) as error:
+            return self._parsed(self._request(path))
+        except _StatusError as error:
+            raise ServerError(f"Expected a ComfyUI server at {self.url}, got {error}.") from error
+
+    def _parsed(self, body: bytes) -> Any:
+        try:
+            return json.loads(body)
+        except ValueError as error:
             raise ServerError(f"Expected a ComfyUI server at {self.url}, got {error}.") from error
 
     def _post(self, path: str, body: Mapping[str, Any]) -> bytes:
@@ -273,15 +308,21 @@ class ComfyServer:
         path: str,
         body: bytes | Iterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
+        read: Callable[[HTTPResponse], Iterator[bytes]] = json_body,
     ) -> Iterator[bytes]:
         request = urllib.request.Request(self.url + path, body, dict(headers or {}))
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-                while chunk := answer.read(CHUNK):
-                    yield chunk
+                yield from read(answer)
         except urllib.error.HTTPError as error:
             with error:
-                raise _StatusError(error.code, error.read()) from error
+                raise _StatusError(error.code, _said(error)) from error
+        except BrokenBody as error:
+            what = path.partition("?")[0]
+            raise _BrokenAnswerError(
+                f"Expected the whole answer of the server {self.url} to {what}, but {error}: look "
+                "at its log and at proxies before it, and run it again."
+            ) from error
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise ServerError(f"Cannot reach the server {self.url}: {reason}.") from error
@@ -294,6 +335,14 @@ class _StatusError(Exception):
         super().__init__(f"status {status}")
         self.status = status
         self.body = body
+
+
+def _said(error: urllib.error.HTTPError) -> bytes:
+    """Return what a server says of its refusal, nothing when that does not come whole."""
+    try:
+        return error.read()
+    except (OSError, HTTPException):
+        return b""
 
 
 def _event(message: str | bytes, prompt_id: str) -> tuple[str, dict[str, Any]] | None:

@@ -18,7 +18,7 @@ import pytest
 
 from avatarvideo.cli import main
 from avatarvideo.comfy_client import Job, run_jobs
-from avatarvideo.errors import Cancelled, GraphError
+from avatarvideo.errors import Cancelled, GraphError, MediaError
 from avatarvideo.graph import run
 from avatarvideo.prompts.validation import validate
 from avatarvideo.servers.comfy_server import ComfyServer, ServerError
@@ -40,6 +40,7 @@ class FakeComfy(ThreadingHTTPServer):
 
     max_upload: bytes. lose_events: a run's events after its start do not arrive.
     dies: connections break in the middle of a run.
+    breaks: path -> heads of the answers that come with half of the content, used up in turn.
     """
 
     daemon_threads = True
@@ -53,6 +54,7 @@ class FakeComfy(ThreadingHTTPServer):
         self.max_upload = 1 << 20
         self.lose_events = self.dies = False
         self.listeners: dict[str, list] = {}
+        self.breaks: dict[str, list[str]] = {}
         self.history: dict[str, dict] = {}
         self.running: list[str] = []
         self.interrupted = threading.Event()
@@ -123,6 +125,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, content, status=200):
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        heads = self.server.breaks.get(urlsplit(self.path).path)
+        if heads:
+            head = heads.pop(0).format(length=len(body))
+            half = body[: len(body) // 2]
+            self.wfile.write(f"HTTP/1.0 {status} Half\r\n{head}\r\n\r\n".encode() + half)
+            return
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -537,3 +545,64 @@ def test_a_result_outside_of_the_folder_is_refused(place, subfolder):
     entry = {"filename": "x.txt", "subfolder": subfolder, "type": "output"}
     with pytest.raises(ServerError, match="outside of its folder"):
         ComfyServer("http://127.0.0.1:9").download(entry, place)
+
+
+ANNOUNCED = "Content-Length: {length}"
+BREAKS = [ANNOUNCED, "Content-Length: 3", "Server: no length", "Transfer-Encoding: chunked"]
+
+
+@pytest.mark.parametrize("head", BREAKS)
+def test_a_result_that_does_not_come_whole_is_no_result(avatar, servers, place, head):
+    server = servers()
+    server.breaks["/view"] = [head] * 9
+    code, out, err = avatar("run", workflow(place / "flow.json"), "--server", server.url)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert f"Expected the whole answer of the server {server.url} to /view, but " in err
+    assert files(place / "output") == []
+
+
+def test_a_result_that_came_broken_is_asked_for_again(avatar, servers, place):
+    server = servers()
+    server.breaks["/view"] = [ANNOUNCED, ANNOUNCED]
+    code, out, _ = avatar("run", workflow(place / "flow.json"), "--server", server.url)
+    assert (code, server.breaks["/view"]) == (0, [])
+    assert out.endswith("talk.txt\n")
+    assert files(place / "output") == ["talks/talk.txt"]
+    assert (place / "output/talks/talk.txt").read_text() == f"hello from {server.url}"
+
+
+@pytest.mark.parametrize("path", ["/object_info", "/upload/image", "/prompt", "/history/run-1"])
+@pytest.mark.parametrize("head", [ANNOUNCED, "Server: no length"])
+def test_an_answer_that_does_not_come_whole_is_one_line(avatar, servers, place, path, head):
+    server = servers()
+    server.breaks[path] = [head] * 9
+    code, out, err = avatar("run", workflow(place / "flow.json"), "--server", server.url)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("Error: Expected ")
+    assert server.url in err
+
+
+def test_a_refusal_that_does_not_come_whole_is_one_line(avatar, servers, place):
+    server = servers()
+    server.breaks["/prompt"] = [ANNOUNCED]
+    name = workflow(place / "flow.json", way="odd")
+    code, out, err = avatar("run", name, "--server", server.url)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert f"The server {server.url} refused the workflow" in err
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer"])
+def test_a_file_that_changes_while_it_is_sent_is_not_run(servers, place, change):
+    server = servers()
+    path = place / "speech.txt"
+    path.write_bytes(b"word " * 1_000_000)
+    size = path.stat().st_size
+    server.max_upload = 2 * size
+
+    def check():  # between two parts
+        with path.open("r+b") as file:
+            file.truncate(1000 if change == "shorter" else size + 1000)
+
+    with pytest.raises(MediaError, match=r"bytes in .*speech\.txt, but it changed"):
+        ComfyServer(server.url, check).upload(path)
+    assert files(server.inputs) == []

@@ -35,6 +35,9 @@ class Behaviour:
     stall_after: int | None = None
     ignores_range: bool = False
     says_length: bool = True
+    length: str | None = None  # instead of the true one
+    is_chunked: bool = False
+    at_most: int | None = None  # bytes of one partial answer
     moved_to: str | None = None
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -84,14 +87,23 @@ def handler_for(behaviour: Behaviour) -> type[BaseHTTPRequestHandler]:
                     self.send_error(416)
                     return
                 self.send_response(206)
+                whole = len(content)
+                content = content[: start + behaviour.at_most] if behaviour.at_most else content
                 last = len(content) - 1
-                self.send_header("Content-Range", f"bytes {start}-{last}/{len(content)}")
+                self.send_header("Content-Range", f"bytes {start}-{last}/{whole}")
             else:
                 self.send_response(200)
-            if behaviour.says_length:
-                self.send_header("Content-Length", str(len(content) - start))
+            if behaviour.is_chunked:
+                self.send_header("Transfer-Encoding", "chunked")
+            elif behaviour.says_length:
+                self.send_header("Content-Length", behaviour.length or str(len(content) - start))
             self.end_headers()
             end = len(content)
+            if behaviour.is_chunked:
+                end = start + behaviour.drop_after.pop(0) if behaviour.drop_after else end
+                self.wfile.write(b"%x\r\n" % (len(content) - start) + content[start:end])
+                self.wfile.write(b"\r\n0\r\n\r\n" if end == len(content) else b"")
+                return
             if behaviour.drop_after:
                 end = start + behaviour.drop_after.pop(0)
             if behaviour.stall_after is not None:
@@ -247,6 +259,118 @@ def test_a_server_that_does_not_say_the_length_is_checked_all_the_same(
     path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
 
     assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("dropped", [0, 300_000, 1 << 18])
+def test_a_file_of_unknown_size_that_breaks_off_is_resumed(
+    tmp_path: Path, server: Server, behaviour: Behaviour, dropped: int
+) -> None:
+    behaviour.drop_after = [dropped]
+    wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
+
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert behaviour.ranges() == [None, f"bytes={dropped}-" if dropped else None]
+
+
+def test_chunks_that_break_off_are_resumed(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.is_chunked = True
+    behaviour.drop_after = [1 << 18, 300_000]
+    wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
+
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert behaviour.ranges() == [None, "bytes=262144-", "bytes=562144-"]
+
+
+def test_chunks_that_never_end_are_one_sentence(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.is_chunked = True
+    behaviour.drop_after = [1000] + [0] * 9
+    wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
+
+    with pytest.raises(CheckpointError, match="the connection ended after 1,000 bytes, 3 times"):
+        download(wanted, tmp_path, patience=QUICK)
+
+    assert not destination(wanted, tmp_path).exists()
+
+
+@pytest.mark.parametrize("length", [None, "many", "-5"])
+def test_a_file_of_which_nothing_tells_the_end_is_refused(
+    tmp_path: Path, server: Server, behaviour: Behaviour, length: str | None
+) -> None:
+    behaviour.says_length = length is not None
+    behaviour.length = length
+    wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
+
+    with pytest.raises(CheckpointError, match="it does not say how many bytes the file has"):
+        download(wanted, tmp_path, patience=QUICK)
+
+    assert not destination(wanted, tmp_path).exists()
+
+
+def test_a_hash_tells_whether_a_file_of_unknown_size_is_whole(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.says_length = False
+    behaviour.drop_after = [1 << 18]
+    wanted = published(f"{server.address}/tiny.pt", size=None)
+
+    with pytest.raises(CheckpointError, match="it sent another file"):
+        download(wanted, tmp_path, patience=QUICK)
+
+    assert all_files(tmp_path) == []
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("length", ["5", "1048575", "1048577"])
+def test_another_length_than_the_published_one_is_refused(
+    tmp_path: Path, server: Server, behaviour: Behaviour, length: str
+) -> None:
+    behaviour.length = length
+
+    with pytest.raises(CheckpointError, match=f"it offers {int(length):,} bytes instead of"):
+        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert not destination(published(), tmp_path).exists()
+
+
+def test_a_length_beyond_the_end_is_no_file(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.length = "1048577"
+    behaviour.ignores_range = True
+    wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
+
+    with pytest.raises(CheckpointError, match="ended after 1,048,576 of 1,048,577 bytes, 3 times"):
+        download(wanted, tmp_path, patience=QUICK)
+
+    assert not destination(wanted, tmp_path).exists()
+
+
+def test_answers_that_bring_less_than_was_asked_for_are_joined(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.drop_after = [100_000]
+    behaviour.at_most = 400_000
+    wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
+
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    starts = [100_000, 500_000, 900_000]
+    assert behaviour.ranges() == [None, *(f"bytes={start}-" for start in starts)]
+
+
+def test_a_source_that_starts_over_and_breaks_off_anywhere_is_given_up(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.drop_after = [9_000, 5_000, 7_000, 8_000] + [6_000, 7_000] * 20
+    behaviour.ignores_range = True
+
+    with pytest.raises(CheckpointError, match=r"3 times in a row"):
+        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+
+    assert len(behaviour.requests) == 4
 
 
 def test_wrong_file_of_the_right_size_is_thrown_away(
