@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import http.client
+import io
 import logging
 import os
 import re
@@ -35,6 +36,7 @@ from .checkpoints import (
     readable_size,
     size_problem,
 )
+from .file_lock import locked
 
 log = logging.getLogger("avatarvideo.download")
 
@@ -75,14 +77,15 @@ def download(
     """Get a published file and return where it lies now, below the folder of models ``root``.
 
     A file of the right size that is there already stays. Its sources are tried in turn; an
-    interrupted download is resumed by the next call.
+    interrupted download is resumed by the next call. Another process that downloads the same file
+    is waited for.
 
     report: called with bytes done and in all (None when not known), on the calling thread.
     check_cancelled: called on the calling thread every 50 ms; may raise to stop.
     Raises CheckpointError, one sentence, when no source gives the file.
     """
     target = destination(published, root)
-    if target.is_file() and size_problem(published, target.stat().st_size) is None:
+    if _has_right_size(published, target):
         return target
     job = _Job(
         published,
@@ -92,17 +95,12 @@ def download(
         patience or Patience(),
         _opener(),
     )
-    reasons = []
-    for source in published.sources:
-        try:
-            return job.get_from(source)
-        except _SourceError as error:
-            log.warning("No %s from %s: %s", published.name, source, error)
-            reasons.append(f"{source}: {error}")
-    raise CheckpointError(
-        f"Expected to download {published.name}, but got none ("
-        f"{'; '.join(reasons) or 'nobody distributes it'}): get it by hand and put it at {target}."
-    )
+    with job.alone():
+        return target if job.is_done() else job.get()
+
+
+def _has_right_size(published: PublishedFile, path: Path) -> bool:
+    return path.is_file() and size_problem(published, path.stat().st_size) is None
 
 
 class _SourceError(Exception):
@@ -133,6 +131,39 @@ class _Job:
     check_cancelled: Callable[[], None]
     patience: Patience
     opener: urllib.request.OpenerDirector
+
+    def alone(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes from downloading the same file."""
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:  # nothing to share; the download will say why
+            return contextlib.nullcontext()
+        return locked(
+            self.target.with_name(f".{self.target.name}.lock"),
+            on_wait=lambda: log.warning("Waiting for another download of %s", self.published.name),
+            check_cancelled=self.check_cancelled,
+        )
+
+    def is_done(self) -> bool:
+        """Whether another process finished the file meanwhile."""
+        if not _has_right_size(self.published, self.target):
+            return False
+        wanted = self.published.sha256
+        return wanted is None or file_sha256(self.target, self.check_cancelled) == wanted
+
+    def get(self) -> Path:
+        reasons = []
+        for source in self.published.sources:
+            try:
+                return self.get_from(source)
+            except _SourceError as error:
+                log.warning("No %s from %s: %s", self.published.name, source, error)
+                reasons.append(f"{source}: {error}")
+        raise CheckpointError(
+            f"Expected to download {self.published.name}, but got none ("
+            f"{'; '.join(reasons) or 'nobody distributes it'}): get it by hand and put it at "
+            f"{self.target}."
+        )
 
     def get_from(self, source: HubFile | WebFile) -> Path:
         failures = 0
@@ -270,22 +301,25 @@ class _Reader(threading.Thread):
             request.add_unredirected_header("Authorization", self._remote.authorization)
         if self.done:
             request.add_header("Range", f"bytes={self.done}-")
-        with (
-            self._job.opener.open(request, timeout=self._job.patience.timeout) as response,
-            # Nothing may be left in a buffer: a reader that is told to stop closes late.
-            self._part.open("ab", buffering=0) as file,
-        ):
+        with self._job.opener.open(request, timeout=self._job.patience.timeout) as response:
             self._start_at(response)
-            file.truncate(self.done)
-            while not self.stop.is_set():
-                chunk = response.read1(CHUNK_BYTES)
-                if not chunk or self.stop.is_set():
-                    break
-                rest = memoryview(chunk)
-                while rest:
-                    written = file.write(rest) or 0
-                    self.done += written
-                    rest = rest[written:]
+            if self.stop.is_set():
+                return  # the part may be another download's by now
+            # Nothing may be left in a buffer: a reader that is told to stop closes late.
+            with self._part.open("ab", buffering=0) as file:
+                file.truncate(self.done)
+                self._append(response, file)
+
+    def _append(self, response: http.client.HTTPResponse, file: io.RawIOBase) -> None:
+        while not self.stop.is_set():
+            chunk = response.read1(CHUNK_BYTES)
+            if not chunk or self.stop.is_set():
+                break
+            rest = memoryview(chunk)
+            while rest:
+                written = file.write(rest) or 0
+                self.done += written
+                rest = rest[written:]
 
     def _start_at(self, response: http.client.HTTPResponse) -> None:
         offered = self._offered(response)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from avatarvideo.errors import Cancelled, CheckpointError
 from avatarvideo.musetalk.checkpoints import HubFile, PublishedFile, WebFile, destination
 from avatarvideo.musetalk.download import Patience, download
+from avatarvideo.musetalk.file_lock import locked
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -593,6 +595,171 @@ def test_other_kinds_of_address_are_not_opened(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="unknown url type"):
         download(published(secret.as_uri()), tmp_path, patience=QUICK)
+
+
+PROCESS_SCRIPT = """
+import logging, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import conftest
+from avatarvideo.musetalk.checkpoints import PublishedFile, WebFile
+from avatarvideo.musetalk.download import Patience, download
+logging.basicConfig(format="%(message)s")
+published = PublishedFile(
+    role="whisper",
+    places=("whisper/tiny.pt",),
+    licence="none",
+    sources=(WebFile({address!r} + "/tiny.pt"),),
+    size={size},
+    sha256={sha256!r},
+)
+print(download(published, Path({root!r}), patience=Patience(20.0, 3, 0.01)))
+"""
+WAITING = "Waiting for another download of whisper/tiny.pt"
+
+
+def started_download(root: Path, server: Server) -> subprocess.Popen[str]:
+    script = PROCESS_SCRIPT.format(
+        tests=str(Path(__file__).resolve().parents[1]),
+        address=server.address,
+        size=len(CONTENT),
+        sha256=SHA256,
+        root=str(root),
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def two_downloads(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two processes: the first has 200,000 bytes and the server is silent, the second waits."""
+    behaviour.stall_after = 200_000
+    processes = [started_download(tmp_path, server)]
+    end = time.monotonic() + 30
+    while sum(part.stat().st_size for part in parts(tmp_path)) < 200_000:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    processes.append(started_download(tmp_path, server))
+    assert processes[1].stderr is not None
+    assert processes[1].stderr.readline() == f"{WAITING}\n"
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_second_download_waits_and_takes_the_file_of_the_first(
+    tmp_path: Path, behaviour: Behaviour, two_downloads: list[subprocess.Popen[str]]
+) -> None:
+    target = destination(published(), tmp_path)
+    time.sleep(0.3)  # long enough to say it again
+    behaviour.released.set()
+
+    for process in two_downloads:
+        assert process.communicate(timeout=30) == (f"{target}\n", "")
+        assert process.returncode == 0
+    assert target.read_bytes() == CONTENT
+    assert all_files(tmp_path) == [target]
+    assert behaviour.ranges() == [None]
+
+
+def test_a_second_download_resumes_what_a_killed_one_left(
+    tmp_path: Path, behaviour: Behaviour, two_downloads: list[subprocess.Popen[str]]
+) -> None:
+    first, second = two_downloads
+    target = destination(published(), tmp_path)
+    behaviour.stall_after = None  # for the next request
+    first.kill()
+
+    assert second.communicate(timeout=30) == (f"{target}\n", "")
+    assert second.returncode == 0
+    assert first.wait(10) != 0
+    assert target.read_bytes() == CONTENT
+    assert all_files(tmp_path) == [target]
+    assert behaviour.ranges() == [None, "bytes=200000-"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX's signal of Ctrl-C")
+def test_ctrl_c_ends_a_download_that_waits_and_not_the_other(
+    tmp_path: Path, behaviour: Behaviour, two_downloads: list[subprocess.Popen[str]]
+) -> None:
+    first, second = two_downloads
+    began = time.monotonic()
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=30)
+    assert second.returncode == -signal.SIGINT
+    assert time.monotonic() - began < 5
+
+    behaviour.released.set()
+    assert first.communicate(timeout=30) == (f"{destination(published(), tmp_path)}\n", "")
+    assert behaviour.ranges() == [None]
+
+
+def test_a_download_that_waits_can_be_cancelled(tmp_path: Path, server: Server) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+    lock = destination(wanted, tmp_path).with_name(".tiny.pt.lock")
+    lock.parent.mkdir(parents=True)
+    asked = []
+
+    def check_cancelled() -> None:
+        asked.append(True)
+        if len(asked) == 3:
+            raise Cancelled("The run was cancelled.")
+
+    with (
+        locked(lock, on_wait=lambda: None, check_cancelled=lambda: None),
+        pytest.raises(Cancelled),
+    ):
+        download(wanted, tmp_path, check_cancelled=check_cancelled, patience=QUICK)
+
+    assert len(asked) == 3
+    assert server.behaviour.requests == []
+
+
+@pytest.mark.parametrize("made", [CONTENT, CONTENT[::-1], b"half"])
+def test_what_another_download_made_is_checked(
+    tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture, made: bytes
+) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+    target = destination(wanted, tmp_path)
+    target.parent.mkdir(parents=True)
+    held = threading.Event()
+
+    def make() -> None:
+        lock = target.with_name(".tiny.pt.lock")
+        with locked(lock, on_wait=lambda: None, check_cancelled=lambda: None):
+            held.set()
+            end = time.monotonic() + 10
+            while WAITING not in caplog.messages and time.monotonic() < end:
+                time.sleep(0.01)
+            target.write_bytes(made)
+
+    other = threading.Thread(target=make)
+    other.start()
+    assert held.wait(10)
+    download(wanted, tmp_path, patience=QUICK)
+    other.join()
+
+    assert WAITING in caplog.messages
+    assert target.read_bytes() == CONTENT
+    assert len(server.behaviour.requests) == (0 if made == CONTENT else 1)
+
+
+def test_a_folder_without_locks_takes_a_download(
+    tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+    lock = destination(wanted, tmp_path).with_name(".tiny.pt.lock")
+    lock.mkdir(parents=True)  # nobody can open a folder to lock it
+
+    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert [message for message in caplog.messages if "going on without" in message]
 
 
 # The hub library reads its settings when it is imported, so each setting gets its own process.

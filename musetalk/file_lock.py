@@ -1,0 +1,113 @@
+"""A lock file that processes share; the system gives the lock back when its holder dies."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+log = logging.getLogger("avatarvideo.download")
+
+POLL_SECONDS = 0.05
+_HELD = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)  # each system has its own
+_ROUNDS = 100
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def locked(
+    path: Path, *, on_wait: Callable[[], None], check_cancelled: Callable[[], None]
+) -> Iterator[None]:
+    """Hold the lock of the file ``path``, which is made, and goes with the lock.
+
+    on_wait: called once when another holds it. check_cancelled: called every 50 ms until it is
+    free; may raise to stop. Where the file system has no locks, says so and goes on without.
+    """
+    descriptor = None
+    try:
+        descriptor = _acquire(path, on_wait, check_cancelled)
+    except OSError as error:
+        log.warning(
+            "Cannot lock %s (%s): going on without; let no other download run into this folder.",
+            path,
+            error.strerror or error,
+        )
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            _release(path, descriptor)
+
+
+def _acquire(path: Path, on_wait: Callable[[], None], check_cancelled: Callable[[], None]) -> int:
+    is_told = False
+    for _ in range(_ROUNDS):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            while not _try_lock(descriptor, path):
+                if not is_told:
+                    on_wait()
+                    is_told = True
+                check_cancelled()
+                time.sleep(POLL_SECONDS)
+            if _is_file_of(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder took the file away: the lock is that of a new one
+    raise OSError(errno.ENOLCK, "the file changes all the time")
+
+
+def _try_lock(descriptor: int, path: Path) -> bool:
+    try:
+        _lock(descriptor)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        with contextlib.suppress(OSError):
+            path.unlink()  # nobody can hold it
+        raise
+    return True
+
+
+def _is_file_of(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _release(path: Path, descriptor: int) -> None:
+    # While it is held, or it could be the next holder's; Windows removes no file that is open.
+    with contextlib.suppress(OSError):
+        path.unlink()
+    with contextlib.suppress(OSError):
+        _unlock(descriptor)
+    os.close(descriptor)
+    if sys.platform == "win32":
+        with contextlib.suppress(OSError):  # open elsewhere: its next holder removes it
+            path.unlink()
