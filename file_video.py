@@ -13,6 +13,7 @@ from typing import Any
 
 from .encoders.ffmpeg import encode_frames
 from .encoders.interfaces import EncodingConfig
+from .encoders.outputs import PendingFile
 from .encoders.probe import probe
 from .encoders.reader import VideoReader, read_audio
 from .errors import EncodeError, MediaError
@@ -77,11 +78,21 @@ class FileVideo:
         return VideoComponents(images, reader.frame_rate, audio_dict(clip))
 
     def save_to(self, path: str | BytesIO, **_options: Any) -> None:
-        """Copy the file; what the host's own object re-encodes is left as it is."""
+        """Copy the file; what the host's own object re-encodes is left as it is.
+
+        Raises EncodeError where it would replace the file itself.
+        """
         if isinstance(path, BytesIO):
             path.write(self._path.read_bytes())
         else:
-            shutil.copyfile(self._path, path)
+            copy = PendingFile(Path(path), sources=(self._path,))
+            try:
+                shutil.copyfile(self._path, copy.temporary)
+                copy.place()
+            except OSError as error:
+                raise copy.explained(error) from error
+            finally:
+                copy.remove()
 
 
 def _check_memory(needed: int, path: Path) -> None:

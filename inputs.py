@@ -13,7 +13,7 @@ import numpy as np
 
 from .encoders.reader import is_image, read_audio, read_image
 from .errors import MediaError
-from .media import DEFAULT_FRAME_RATE, Avatar, LipCorners, Mel
+from .media import DEFAULT_FRAME_RATE, Avatar, FramesOfFiles, LipCorners, Mel
 from .musetalk.audio import prepare_mel
 from .video_input import VideoInput, file_hash, open_video_file
 from .wire import image_frames, images_hash
@@ -50,6 +50,7 @@ def avatar_from_video(
         frame_count=video.frame_count,
         content_hash=video.content_hash,
         source=video.path,
+        sources=video.sources,
         face_index=face_index,
         corners=corners,
     )
@@ -79,8 +80,9 @@ def _still(
     face_index: int = 0,
 ) -> Avatar:
     def open_frames(start: int) -> Iterator[np.ndarray]:
-        return iter([picture][start:])
+        return FramesOfFiles(iter([picture][start:]), sources)
 
+    sources = () if path is None else (path,)
     height, width = picture.shape[:2]
     return Avatar(
         open_frames=open_frames,
@@ -90,6 +92,7 @@ def _still(
         frame_count=1,
         content_hash=digest,
         source=path,
+        sources=sources,
         face_index=face_index,
         corners=corners,
     )

@@ -7,7 +7,7 @@ Points are ``(x, y)`` in pixels, boxes ``(x0, y0, x1, y1)`` in pixels with the e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -66,16 +66,40 @@ def frame_count_for(samples: int, sample_rate: int, frame_rate: Fraction) -> int
     return max(1, math.floor(seconds * frame_rate + Fraction(1, 2)))
 
 
+class FramesOfFiles(Iterator[np.ndarray]):
+    """Frames, uint8 RGB (H, W, 3), and the files they are made from: no result may replace those.
+
+    A loop reads the frames themselves, so that nothing is added for each.
+    """
+
+    def __init__(self, frames: Iterator[np.ndarray], sources: Iterable[Path]) -> None:
+        self.sources = tuple(sources)
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self._frames
+
+    def __next__(self) -> np.ndarray:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """Close what the frames are read from."""
+        if isinstance(self._frames, Generator):
+            self._frames.close()
+
+
 @dataclass(frozen=True, eq=False)
 class AudioClip:
     """Sound as decoded.
 
     samples: float32 (channels, N), nominally -1..1.
     sample_rate: Hz.
+    sources: files it was read from; no result may replace them.
     """
 
     samples: np.ndarray
     sample_rate: int
+    sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or self.samples.dtype != np.float32:
@@ -227,6 +251,7 @@ class Avatar:
     frame_rate: of the source; a still picture carries 25.
     content_hash: changes when any pixel or the frame rate changes.
     source: the file, or None when the frames came by a link.
+    sources: all files it is made from; no result may replace them.
     face_index: which face, 0 being the largest.
     corners: the lip corners the user gave, or None.
     """
@@ -240,6 +265,7 @@ class Avatar:
     source: Path | None = None
     face_index: int = 0
     corners: LipCorners | None = None
+    sources: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.frame_count < 1:

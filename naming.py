@@ -7,6 +7,7 @@ which else comes last.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,7 +46,12 @@ def output_file(
     Raises EncodeError when the name would leave these folders or is empty.
     """
     numbered = _numbered(folder, template, extension, values or {}, allowed, now or datetime.now())
-    return numbered.path(None if overwrite else numbered.next_number())
+    if overwrite:
+        return numbered.path(None)
+    number = numbered.next_number()
+    while os.path.lexists(numbered.path(number)):  # in other letters, where case does not count
+        number += 1
+    return numbered.path(number)
 
 
 @contextmanager

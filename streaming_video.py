@@ -21,6 +21,7 @@ import numpy as np
 
 from .encoders.ffmpeg import encode_frames
 from .encoders.interfaces import EncodingConfig
+from .encoders.outputs import refuse_sources
 from .media import AudioClip
 
 log = logging.getLogger("avatarvideo.streaming_video")
@@ -37,6 +38,7 @@ class StreamingVideo:
     progress: opens the host's bar over so many frames while that file is made; its updates may
         raise what ends the encode.
     metadata: tags for every file made of it.
+    sources: files it is made from; no result may replace them.
     release: called once when the object goes, to drop what the frames are made from.
     identity: differs from that of every other video, also of those that are gone.
     """
@@ -55,12 +57,14 @@ class StreamingVideo:
         metadata: dict[str, str] | None = None,
         progress: Callable[[int, str], AbstractContextManager[Any]] | None = None,
         release: Callable[[], None] | None = None,
+        sources: tuple[Path, ...] = (),
     ) -> None:
         self.width = width
         self.height = height
         self.frame_rate = frame_rate
         self.frame_count = frame_count
         self.audio = audio
+        self.sources = sources
         self.metadata = metadata or {}
         self.identity = secrets.token_hex(8)
         self._open_frames = open_frames
@@ -82,6 +86,9 @@ class StreamingVideo:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
         def call_on_file(*args: Any, **kwargs: Any) -> Any:
+            target = args[0] if args else kwargs.get("path")
+            if name == "save_to" and isinstance(target, (str, Path)):
+                refuse_sources(Path(target), self.sources)
             return getattr(self._file_class(str(self.materialised())), name)(*args, **kwargs)
 
         return call_on_file

@@ -30,6 +30,7 @@ class VideoInput:
 
     open_frames: takes the number of the first frame; returns uint8 RGB (H, W, 3) frames.
     read_sound: returns the sound as an AudioClip, or None when there is none.
+    sources: files it is made from; no result may replace them.
     path: the file it is read from, if it is one; has_alpha: whether that holds transparency, which
         its frames here have laid on white.
     """
@@ -43,6 +44,7 @@ class VideoInput:
     content_hash: str
     path: Path | None = None
     has_alpha: bool = False
+    sources: tuple[Path, ...] = ()
 
 
 def open_video(video: Any, *, temp_directory: Path) -> VideoInput:
@@ -77,6 +79,7 @@ def open_video_file(path: Path, *, check: Callable[[], None] = lambda: None) -> 
         content_hash=file_hash(path, check=check),
         path=path,
         has_alpha=reader.has_alpha,
+        sources=(path,),
     )
 
 
@@ -105,6 +108,7 @@ def _from_stream(video: StreamingVideo) -> VideoInput:
         frame_rate=video.frame_rate,
         frame_count=video.frame_count,
         content_hash=f"stream {video.identity}",
+        sources=video.sources,
     )
 
 

@@ -16,6 +16,7 @@ from .encoders.interfaces import EncodingConfig
 from .encoders.metadata import GENERATED_NOTE, kept_tags
 from .encoders.operations import replace_audio, transcode
 from .encoders.pixel_formats import keeps_alpha
+from .encoders.plan import checked_target
 from .encoders.presets import CONTAINERS, container_for, default_container
 from .encoders.reader import VideoReader
 from .encoders.resampling import mixed, track_of
@@ -38,6 +39,7 @@ class VideoSource:
     open_frames: returns an iterator over float32 0..1 or uint8 frames (H, W, 3 or 4).
     frame_rate: None leaves it to the configuration. path: its file, if it is one.
     name: for the result's own. tags: what its maker says of it.
+    sources: files it is made from; no result may replace them.
     """
 
     name: str
@@ -50,6 +52,7 @@ class VideoSource:
     has_alpha: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
+    sources: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def _source_of(taken: VideoInput, name: str, tags: Mapping[str, str]) -> VideoSo
         has_alpha=taken.has_alpha,
         tags=tags,
         path=taken.path,
+        sources=taken.sources,
     )
 
 
@@ -150,14 +154,17 @@ def write_video(
     sound: AudioClip | None = None,
     mix: bool = False,
     tags: dict[str, str] | None = None,
+    sources: tuple[Path, ...] = (),
     on_frame: OnFrame | None = None,
 ) -> WrittenVideo:
     """Write one finished file. Raises MediaError and EncodeError.
 
     sound: takes the place of the source's own, or with ``mix`` is added to it. The codec "copy"
-    keeps a file's pictures as they are.
+    keeps a file's pictures as they are. sources: further files that the result may not replace.
     """
     notes: tuple[str, ...] = ()
+    sources = (*source.sources, *(sound.sources if sound is not None else ()), *sources)
+    checked_target(path, config, sources=sources)
     if sound is not None and container_of(source, config) in SILENT:
         notes = (f"A {container_of(source, config)} has no sound: it was left out.",)
     if config.codec == COPY:
@@ -167,14 +174,28 @@ def write_video(
                 "codec."
             )
         copied = replace_audio(
-            source.path, sound, path, config, mix=mix, metadata=tags, on_frame=on_frame
+            source.path,
+            sound,
+            path,
+            config,
+            mix=mix,
+            metadata=tags,
+            sources=sources,
+            on_frame=on_frame,
         )
         return WrittenVideo(path, (*notes, *copied.notes))
     if source.has_alpha and keeps_alpha(config, container_of(source, config)):
         config = replace(config, alpha=True)
     if source.path is not None:
         writer = transcode(
-            source.path, path, config, audio=sound, mix=mix, metadata=tags, on_frame=on_frame
+            source.path,
+            path,
+            config,
+            audio=sound,
+            mix=mix,
+            metadata=tags,
+            sources=sources,
+            on_frame=on_frame,
         )
         return WrittenVideo(writer.path, (*notes, *writer.notes))
     result = encode_frames(
@@ -184,6 +205,7 @@ def write_video(
         config=config,
         audio=_sound(source, sound, mix=mix),
         metadata=tags,
+        sources=sources,
         on_frame=on_frame,
     )
     return WrittenVideo(result.output_path or path, (*notes, *result.notes))

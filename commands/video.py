@@ -125,7 +125,7 @@ def lipsync(
 ) -> None:
     """Let the person in IMAGE (a picture or a video) speak the sound of AUDIO."""
     config = _lipsync_options().make(given, config_file)
-    _check_output(output)
+    _check_output(output, [image, audio, *([config_file] if config_file else ())])
     with session() as host:
         from ..musetalk.engine import MuseTalkLipSync
 
@@ -174,15 +174,18 @@ def encode(
         raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
     if mix and audio is None:
         raise click.UsageError("--mix adds the sound of --audio: give both.")
-    from ..encoders.custom_formats import read_format, with_format
+    from ..encoders.custom_formats import format_file, read_format, with_format
 
+    files = [file for file in (audio, config_file) if file is not None]
     with session() as host:
         if chosen is not None:
             config = with_format(config, read_format(host.formats_directory, chosen))
+            files.append(format_file(host.formats_directory, chosen))
         pairs = _inputs_and_outputs(source, output, config)
+        files += [file for file, _target in pairs]
         failures = []
         for file, target in pairs:
-            result = _encode_one(host, file, target, config, section, audio, mix)
+            result = _encode_one(host, file, target, config, section, audio, mix, files)
             if not result.success:
                 failures.append(f"{file.name}: {result.error}" if len(pairs) > 1 else result.error)
                 continue
@@ -217,6 +220,7 @@ def _encode_one(
     section: tuple[Fraction, Fraction],
     audio: Path | None,
     mix: bool,
+    sources: list[Path],
 ) -> EncodingResult:
     from ..encoders.ffmpeg import FFmpegEncoder
     from ..encoders.interfaces import EncodingResult
@@ -227,7 +231,7 @@ def _encode_one(
     except MediaError as error:
         return EncodingResult(success=False, error=str(error))
     with host.progress(count, "Encoding") as bar:
-        encoder = FFmpegEncoder(on_frame=bar.update)
+        encoder = FFmpegEncoder(on_frame=bar.update, sources=sources)
         if audio is not None:
             return encoder.add_audio(source, audio, output, config, mix=mix)
         return encoder.trim(source, output, *section, config)
@@ -243,14 +247,14 @@ def _seconds(option: str, text: str) -> Fraction:
     return seconds
 
 
-def _check_output(path: Path) -> None:
-    """Refuse a file that cannot be written before anything is computed for it."""
-    from ..encoders.outputs import checked_output
-    from ..encoders.presets import container_for
+def _check_output(path: Path, sources: list[Path]) -> None:
+    """Refuse a file that cannot be written, or is a source, before anything is computed for it."""
+    from ..encoders.interfaces import EncodingConfig
+    from ..encoders.plan import checked_target
     from ..headless import check_writable
 
-    container_for(path.suffix, None)
-    check_writable(checked_output(path).parent)
+    _, target = checked_target(path, EncodingConfig(), sources=sources)
+    check_writable(target.parent)
 
 
 def _as_json(result: LipSyncResult | EncodingResult) -> str:

@@ -53,7 +53,9 @@ class AnimationTarget(ABC):
     def __init__(self, plan: EncodePlan) -> None:
         self._plan = plan
         self.sound: SoundFeed | None = None
-        self._pending = PendingFile(plan.path, overwrite=plan.config.overwrite)
+        self._pending = PendingFile(
+            plan.path, overwrite=plan.config.overwrite, sources=plan.sources
+        )
         self._before: np.ndarray | None = None
         self._held: _Held | None = None
         self._end = 0

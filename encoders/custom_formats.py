@@ -63,10 +63,15 @@ def format_names(folder: Path) -> list[str]:
     return sorted(PREFIX + stem for stem in stems if _NAME.fullmatch(stem))
 
 
+def format_file(folder: Path, name: str) -> Path:
+    """Return the file of a format, ``user/NAME``, which need not be there."""
+    return folder / f"{name.removeprefix(PREFIX)}.json"
+
+
 def read_format(folder: Path, name: str) -> CustomFormat:
     """Return a format by its name. Raises EncodeError that names the file."""
     stem = name.removeprefix(PREFIX)
-    path = folder / f"{stem}.json"
+    path = format_file(folder, name)
     if not name.startswith(PREFIX) or not _NAME.fullmatch(stem) or not path.is_file():
         known = ", ".join(format_names(folder)) or "none"
         raise EncodeError(f"Expected a format of {folder} ({known}), got {name!r}.")

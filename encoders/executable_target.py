@@ -87,7 +87,7 @@ class ExecutableTarget:
         self._packets = track if isinstance(track, SoundPackets) else None
         self._waiting = WaitingSound(track) if isinstance(track, AudioTrack) else None
         self.sound: SoundFeed | None = self._waiting
-        self._pending = PendingFile(plan.path)
+        self._pending = PendingFile(plan.path, sources=plan.sources)
         self._process: subprocess.Popen[bytes] | None = None
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
         self._last_step = time.monotonic()
@@ -184,6 +184,7 @@ class ExecutableTarget:
                 section=WHOLE,
                 metadata=self._plan.metadata,
                 on_packet=lambda _count: check(),
+                sources=self._plan.sources,
             )
 
     def _failure(self) -> EncodeError:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AvatarVideoError, Cancelled, EncodeError
-from ..media import AudioClip
+from ..media import AudioClip, FramesOfFiles
 from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
 from .operations import OnFrame, replace_audio, transcode
 from .probe import probe
@@ -38,15 +38,19 @@ def encode_frames(
     audio: AudioClip | AudioTrack | None = None,
     metadata: dict[str, str] | None = None,
     container: str | None = None,
+    sources: Iterable[Path] = (),
     on_frame: OnFrame | None = None,
 ) -> EncodingResult:
     """Encode frames, uint8 RGB (H, W, 3) or float32 0..1, as they come.
 
+    sources: files the frames are made from, which the result may not replace; those of a reader,
+        an avatar or a lip-sync run, and those of the sound, are known.
     on_frame: called with the count after each frame; what it raises ends the encode, leaves no
     file and passes through, as does what the frames raise. An iterator that can be closed is.
     Raises EncodeError.
     """
     started = time.perf_counter()
+    seen = frames.sources if isinstance(frames, FramesOfFiles) else ()
     iterator = iter(frames)
     with contextlib.ExitStack() as stack:
         close = getattr(iterator, "close", None)
@@ -65,6 +69,7 @@ def encode_frames(
             audio=audio,
             metadata=metadata,
             container=container,
+            sources=(*sources, *seen),
             on_frame=on_frame,
         )
         with writer:
@@ -120,9 +125,13 @@ class FFmpegEncoder(VideoEncoderInterface):
     sentence; a cancel raised by ``on_frame`` passes through.
     """
 
-    def __init__(self, on_frame: OnFrame | None = None) -> None:
-        """on_frame: called with the number of frames written so far."""
+    def __init__(self, on_frame: OnFrame | None = None, sources: Iterable[Path] = ()) -> None:
+        """on_frame: called with the number of frames written so far.
+
+        sources: files that no result may replace, besides those of each call.
+        """
         self._on_frame = on_frame
+        self._sources = tuple(sources)
 
     def encode(
         self,
@@ -152,7 +161,9 @@ class FFmpegEncoder(VideoEncoderInterface):
             if config is None and wanted == (reader.width, reader.height):
                 return self._copied(input_video, None, output_path, EncodingConfig(), started)
             sized = replace(config or EncodingConfig(), width=width, height=height)
-            writer = transcode(input_video, output_path, sized, on_frame=self._on_frame)
+            writer = transcode(
+                input_video, output_path, sized, sources=self._sources, on_frame=self._on_frame
+            )
             return _result(writer, started)
 
         return _reported(work)
@@ -176,7 +187,12 @@ class FFmpegEncoder(VideoEncoderInterface):
             if used.codec == "copy":
                 return self._copied(input_video, None, output_path, used, started, section=section)
             writer = transcode(
-                input_video, output_path, used, section=section, on_frame=self._on_frame
+                input_video,
+                output_path,
+                used,
+                section=section,
+                sources=self._sources,
+                on_frame=self._on_frame,
             )
             return _result(writer, started)
 
@@ -210,7 +226,14 @@ class FFmpegEncoder(VideoEncoderInterface):
         section: Section = WHOLE,
     ) -> EncodingResult:
         copied = replace_audio(
-            video, audio, output, config, mix=mix, section=section, on_frame=self._on_frame
+            video,
+            audio,
+            output,
+            config,
+            mix=mix,
+            section=section,
+            sources=self._sources,
+            on_frame=self._on_frame,
         )
         return EncodingResult(
             success=True,

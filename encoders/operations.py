@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +19,7 @@ from .color import RgbConverter
 from .interfaces import EncodingConfig
 from .metadata import kept_tags
 from .outputs import checked_output
+from .plan import checked_target
 from .presets import container_for
 from .reader import VideoReader
 from .remux import CopiedPictures, copy_pictures
@@ -46,16 +46,19 @@ def transcode(
     mix: bool = False,
     section: Section = WHOLE,
     metadata: dict[str, str] | None = None,
+    sources: Iterable[Path] = (),
     on_frame: OnFrame | None = None,
 ) -> VideoWriter:
     """Encode a video again, sound included. Returns the finished writer.
 
     audio: a file or clip that takes the place of the sound, or with ``mix`` is added to it.
     section: the part to take. metadata: added to the source's tags. on_frame: gets the count.
+    sources: further files that the result may not replace, as it may not those given.
     Raises MediaError and EncodeError.
     """
     source, output = checked_input(source), checked_output(output, overwrite=config.overwrite)
-    refuse_same_file(output, source, audio)
+    sources = (*_files(source, audio), *sources)
+    checked_target(output, config, sources=sources)
     reader = VideoReader(source)
     keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
     own_rate = reader.steady_rate if reader.is_variable_rate else reader.frame_rate
@@ -77,6 +80,7 @@ def transcode(
             metadata=_tags(reader.metadata, config) | (metadata or {}),
             time_base=reader.time_base if keeps_timing else None,
             source_colors=reader.colors,
+            sources=sources,
             on_frame=on_frame,
         )
         if reader.unread_alpha:
@@ -122,15 +126,17 @@ def replace_audio(
     mix: bool = False,
     section: Section = WHOLE,
     metadata: dict[str, str] | None = None,
+    sources: Iterable[Path] = (),
     on_frame: OnFrame | None = None,
 ) -> CopiedPictures:
     """Put other sound under a video whose packets are copied as they are.
 
     audio: None keeps the sound. mix: add it to the video's own. section: begins at the key frame
-    before its start. Raises MediaError and EncodeError.
+    before its start. sources: as in ``transcode``. Raises MediaError and EncodeError.
     """
     video, output = checked_input(video), checked_output(output, overwrite=config.overwrite)
-    refuse_same_file(output, video, audio)
+    sources = (*_files(video, audio), *sources)
+    checked_target(output, config, sources=sources)
     if config.length in ("audio", "freeze"):
         raise EncodeError(
             f"Expected length keep, video or shortest where pictures are copied, got "
@@ -147,6 +153,7 @@ def replace_audio(
             section=section,
             metadata=_tags(pictures.metadata, config) | (metadata or {}),
             on_packet=on_frame,
+            sources=sources,
         )
 
 
@@ -215,13 +222,8 @@ def _tags(metadata: Mapping[str, str], config: EncodingConfig) -> dict[str, str]
     return kept_tags(metadata) if config.save_metadata else {}
 
 
-def refuse_same_file(output: Path, *sources: str | Path | AudioClip | None) -> None:
-    """Raise EncodeError when the result would replace a file it is made from."""
-    for source in sources:
-        if isinstance(source, AudioClip) or source is None or not output.exists():
-            continue
-        if Path(source).exists() and os.path.samefile(source, output):  # noqa: PTH121 - hard links too
-            raise EncodeError(
-                f"Expected an output other than the input, both are {output.name!r}: choose "
-                "another name, so that the original is not lost."
-            )
+def _files(video: Path, audio: NewSound) -> tuple[Path, ...]:
+    """Return the files that a result is made from."""
+    if audio is None:
+        return (video,)
+    return (video, *(audio.sources if isinstance(audio, AudioClip) else (Path(audio),)))

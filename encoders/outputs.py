@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from fractions import Fraction
 from pathlib import Path
@@ -41,15 +41,26 @@ class PendingFile:
     ``place`` gives it its name, ``remove`` deletes it.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = True) -> None:
+    def __init__(self, path: Path, *, overwrite: bool = True, sources: Iterable[Path] = ()) -> None:
+        """sources: files it is made from. Raises EncodeError where it would replace one."""
+        self._sources = tuple(sources)
+        refuse_sources(path, self._sources)
         self.path = path
         self.temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}.part")
         self._overwrite = overwrite
         remove_stale(path.parent)
 
     def place(self) -> None:
-        """Give it its name in one step. Raises OSError when the name may not be taken."""
+        """Give it its name in one step.
+
+        Raises OSError when the name may not be taken, EncodeError where it would replace a source.
+        """
+        self.refuse_sources()
         place(self.temporary, self.path, overwrite=self._overwrite)
+
+    def refuse_sources(self) -> None:
+        """Raise EncodeError where a file it is made from would be replaced now."""
+        refuse_sources(self.path, self._sources)
 
     def remove(self) -> None:
         """Delete what was written; may be called more than once."""
@@ -97,9 +108,10 @@ class OutputFile:
         *,
         timescales: list[int] | None = None,
         overwrite: bool = True,
+        sources: Iterable[Path] = (),
     ) -> None:
         """timescales: ticks a second that the edit list should hit exactly."""
-        self._pending = PendingFile(path, overwrite=overwrite)
+        self._pending = PendingFile(path, overwrite=overwrite, sources=sources)
         self._container: OutputContainer | None = None
         options = _muxer_options(muxer, bool(metadata), timescales or [])
         try:
@@ -126,6 +138,9 @@ class OutputFile:
         except (FFmpegError, OSError, ValueError) as error:
             self._pending.remove()
             raise self.explained(error) from error
+        except BaseException:
+            self._pending.remove()
+            raise
 
     def abort(self) -> None:
         """Close without keeping anything; may be called more than once."""
@@ -231,3 +246,30 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
     if not stat.S_ISREG(mode) and not (is_folder and stat.S_ISDIR(mode)):
         raise EncodeError(f"Expected a file to write, {absolute.name!r} is a folder or device.")
     return absolute
+
+
+def refuse_sources(path: Path, sources: Iterable[str | Path]) -> None:
+    """Raise EncodeError where a result would replace a file it is made from.
+
+    path: the result's file, or folder for a sequence of pictures. What lies there is compared, so
+    hard and symbolic links and other spellings of a name count as the same file.
+    """
+    path = Path(os.path.expanduser(path))  # noqa: PTH111 - says nothing of users that are not there
+    statuses = list(filter(None, map(_status, sources)))
+    if not statuses or _status(path) is None:
+        return
+    replaced = [path, *(path.iterdir() if path.is_dir() else ())]
+    for status in filter(None, map(_status, replaced)):
+        if any(os.path.samestat(status, source) for source in statuses):
+            which = "a folder with a file" if path.is_dir() else "a file"
+            raise EncodeError(
+                f"Expected an output other than the input, {path.name!r} is {which} that the "
+                "result is made from: choose another name, so that the original is not lost."
+            )
+
+
+def _status(path: str | Path) -> os.stat_result | None:
+    try:
+        return os.stat(os.path.expanduser(path))  # noqa: PTH111, PTH116 - as above
+    except (OSError, ValueError):  # not there, so it cannot be replaced
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,7 @@ from .hardware import (
     why_not,
 )
 from .interfaces import EncodingConfig
-from .outputs import checked_output
+from .outputs import checked_output, refuse_sources
 from .pixel_formats import has_alpha, pixel_format_for, step_of
 from .presets import (
     CodecSpec,
@@ -38,7 +39,7 @@ class EncodePlan:
     path: absolute. container: a key of CONTAINERS. encoder, options, pixel_format: FFmpeg's.
     channels: of the pictures, 3 or 4. placement: how they get to the size written.
     time_base: seconds a tick of the time stamps. notes: what is done otherwise than asked.
-    colors: what YUV pictures are tagged with.
+    colors: what YUV pictures are tagged with. sources: files the result may not replace.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class EncodePlan:
     metadata: dict[str, str]
     notes: tuple[str, ...] = ()
     colors: Colors = field(default_factory=Colors)
+    sources: tuple[Path, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,18 +74,15 @@ def make_plan(
     container: str | None = None,
     time_base: Fraction | None = None,
     source_colors: Colors | None = None,
+    sources: Iterable[Path] = (),
 ) -> EncodePlan:
     """Check and decide; raises EncodeError. size: (width, height) of the pictures given.
 
     source_colors: of a file that is encoded again; HDR is kept where there are 10 bits for it.
+    sources: files that the result is made from.
     """
-    named = container or (None if config.container == "auto" else config.container)
-    holder = container_for(Path(path).suffix, named)
-    absolute = checked_output(
-        _folder_name(Path(path)) if holder == "png" else path,
-        overwrite=config.overwrite,
-        is_folder=holder == "png",
-    )
+    sources = tuple(sources)
+    holder, absolute = checked_target(path, config, sources=sources, container=container)
     spec = codec_for(config, holder)
     form, pixel_format = _form(spec, config)
     hardware = family_of(config.codec) is not None
@@ -104,12 +103,35 @@ def make_plan(
         config=config,
         metadata=dict(metadata or {}),
         notes=_notes(spec, config),
+        sources=sources,
     )
     if config.codec_options is not None or not spec.is_known:
         check_encoder(plan)
     if source_colors is not None and source_colors.is_hdr:
         plan = _with_hdr(plan, source_colors)
     return _with_hardware(plan, form) if hardware else _with_software(plan)
+
+
+def checked_target(
+    path: str | Path,
+    config: EncodingConfig,
+    *,
+    sources: Iterable[str | Path],
+    container: str | None = None,
+) -> tuple[str, Path]:
+    """Return the container of a result and its absolute path, of a folder for a sequence.
+
+    Raises EncodeError where it cannot be written or would replace a file it is made from.
+    """
+    named = container or (None if config.container == "auto" else config.container)
+    holder = container_for(Path(path).suffix, named)
+    absolute = checked_output(
+        result_path(path, holder),
+        overwrite=config.overwrite,
+        is_folder=holder == "png",
+    )
+    refuse_sources(absolute, sources)
+    return holder, absolute
 
 
 def _form(spec: CodecSpec, config: EncodingConfig) -> tuple[tuple[int, bool], str]:
@@ -174,8 +196,11 @@ def _with_software(plan: EncodePlan) -> EncodePlan:
     return replace(plan, options=safe_options(plan.spec, plan.options, plan.size[0]))
 
 
-def _folder_name(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix.lower() == ".png" else path
+def result_path(path: str | Path, container: str) -> Path:
+    """Return what a result asked for under a name is called: a sequence's folder has no suffix."""
+    path = Path(path)
+    is_folder = container == "png" and path.suffix.lower() == ".png"
+    return path.with_suffix("") if is_folder else path
 
 
 def _with_hdr(plan: EncodePlan, colors: Colors) -> EncodePlan:

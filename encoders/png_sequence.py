@@ -33,7 +33,9 @@ class PngTarget:
         self.sound: SoundFeed | None = None
         self._sound_file: OutputFile | None = None
         check_replaceable(plan.path)
-        self._pending = PendingFile(plan.path, overwrite=plan.config.overwrite)
+        self._pending = PendingFile(
+            plan.path, overwrite=plan.config.overwrite, sources=plan.sources
+        )
         with self._explained():
             self._pending.temporary.mkdir()
             if track is not None:
@@ -65,6 +67,7 @@ class PngTarget:
                 self.sound = None
                 self._sound_file.finish()
                 self._sound_file = None
+            self._pending.refuse_sources()
             check_replaceable(self._plan.path)
             if self._plan.path.is_dir():
                 shutil.rmtree(self._plan.path)

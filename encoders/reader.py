@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ..errors import MediaError
+from ..media import FramesOfFiles
 from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
 from .color import Colors, RgbConverter, is_transparent, on_white, quarter_turns
 from .metadata import read_tags
@@ -133,13 +134,16 @@ class VideoReader:
         """Whether frames come at a varying rate, by all their time stamps."""
         return varies([tick * self.time_base for tick in self._frame_ticks])
 
-    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
+    def frames(self, start: int = 0) -> FramesOfFiles:
         """Decode from frame ``start``: uint8 RGB (H, W, 3). The file closes on every way out.
 
         What is transparent is laid on white. Decoding begins at the key frame before ``start``
         where the time stamps allow it. Logs a warning when the file ends before it should or some
         frames are damaged.
         """
+        return FramesOfFiles(self._shown(start), (self.path,))
+
+    def _shown(self, start: int) -> Iterator[np.ndarray]:
         to_rgb = RgbConverter(*self.size, transparent=self.has_alpha)
         for frame in self.decoded(start):
             yield on_white(to_rgb(frame)) if self.has_alpha else to_rgb(frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -64,10 +64,12 @@ def copy_pictures(
     section: Section,
     metadata: dict[str, str],
     on_packet: OnPacket | None = None,
+    sources: Iterable[Path] = (),
 ) -> CopiedPictures:
     """Write the pictures' packets and the sound to ``output``.
 
     on_packet: called with their number so far; what it raises ends the copy and leaves no file.
+    sources: files that the result may not replace.
     """
     named = None if config.container == "auto" else config.container
     holder = container_for(output.suffix, named)
@@ -87,6 +89,7 @@ def copy_pictures(
         metadata,
         timescales=timescales_for(stream.average_rate, rate),
         overwrite=config.overwrite,
+        sources=sources,
     )
     try:
         copied = _copied_stream(file.container, stream)

@@ -74,7 +74,7 @@ def read_audio(
             f"Expected sound after {float(start):.2f} s, {name!r} has no samples there: use a "
             "smaller start or another file."
         )
-    return AudioClip(np.concatenate(parts, axis=1), track.sample_rate)
+    return AudioClip(np.concatenate(parts, axis=1), track.sample_rate, (Path(path),))
 
 
 def _claimed_seconds(container: InputContainer) -> Fraction:

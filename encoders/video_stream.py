@@ -61,6 +61,7 @@ class StreamTarget:
             plan.metadata,
             timescales=timescales_for(plan.frame_rate, rate),
             overwrite=plan.config.overwrite,
+            sources=plan.sources,
         )
         with self._explained():
             self._video = self._add_video(self._output.container)

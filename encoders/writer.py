@@ -76,15 +76,17 @@ class VideoWriter:
         container: str | None = None,
         time_base: Fraction | None = None,
         source_colors: Colors | None = None,
+        sources: Iterable[Path] = (),
         on_frame: Callable[[int], None] | None = None,
     ) -> None:
         """width, height: pixels of the frames given. container: None takes the file's suffix.
 
         time_base: what ``write``'s times are rounded to, seconds; None for a constant rate.
-        source_colors: see ``make_plan``. on_frame: called with the count after each frame, and all
-        the time while the encoder finishes what it was given; what it raises ends the encode.
+        source_colors, sources: see ``make_plan``. on_frame: called with the count after each frame,
+        and all the time while the encoder finishes; what it raises ends the encode.
         """
         self.config = config or EncodingConfig()
+        heard = audio.sources if isinstance(audio, AudioClip) else ()
         self.plan = make_plan(
             path,
             size=(width, height),
@@ -94,6 +96,7 @@ class VideoWriter:
             container=container,
             time_base=time_base,
             source_colors=source_colors,
+            sources=(*sources, *heard),
         )
         self.frame_count = 0
         # Whether ``write`` takes uint16: for 10 bits, unless the picture has to be scaled.

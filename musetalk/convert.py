@@ -92,10 +92,15 @@ def convert(
     Raises CheckpointError when the source does not fit the network, holds values too large for
     half precision, or the file cannot be written.
     """
+    target = converted_path(role, model, precision, root)
+    if target.exists() and target.samefile(source):
+        raise CheckpointError(
+            f"Expected a file to convert other than the result, {target} is the source itself: "
+            "move it, so that the original is not lost."
+        )
     filled = network or empty_network(role)
     load_into(filled, native_keys(role, read_state_dict(source)), source=source)
     dtype = DTYPES[precision]
-    target = converted_path(role, model, precision, root)
     metadata = {
         "format": "pt",
         "written_by": "avatarvideo",

@@ -140,7 +140,7 @@ class EarlyEncode(Generic[AnyRun, Encoded]):
         self._composing.shutdown(wait=True)
 
     def _frames(self, run: AnyRun) -> Iterator[np.ndarray]:
-        yield from read_ahead(run.open_frames(), FRAMES_AHEAD, self._composing)
+        yield from read_ahead(iter(run.open_frames()), FRAMES_AHEAD, self._composing)
         self._decided.wait()  # the file gets its name after the last frame
         if self._stopped.is_set():
             raise Stopped

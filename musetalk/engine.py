@@ -21,6 +21,9 @@ import numpy as np
 from ..encoders.ffmpeg import encode_frames
 from ..encoders.interfaces import EncodingConfig, EncodingResult
 from ..encoders.metadata import tags_for
+from ..encoders.outputs import refuse_sources
+from ..encoders.plan import result_path
+from ..encoders.presets import container_for
 from ..errors import (
     AvatarVideoError,
     Cancelled,
@@ -31,7 +34,16 @@ from ..errors import (
 )
 from ..host import POLL_SECONDS, Host, cache_directory, current_host
 from ..inputs import load_avatar, load_speech
-from ..media import AudioClip, Avatar, Box, FaceLocation, LipCorners, Mel, frame_count_for
+from ..media import (
+    AudioClip,
+    Avatar,
+    Box,
+    FaceLocation,
+    FramesOfFiles,
+    LipCorners,
+    Mel,
+    frame_count_for,
+)
 from .early_encode import EarlyEncode
 from .face.locate import locate_face
 from .fallback.driver import mouth_motion
@@ -64,6 +76,7 @@ class LipSyncRun:
     clip: the original sound, untouched.
     mask: float32 (H, W), where the first frame may differ from the source.
     report: everything worth knowing, ready for JSON.
+    sources: files it is made from; no result may replace them.
     """
 
     open_frames: Callable[[], Iterator[np.ndarray]] = field(repr=False)
@@ -76,6 +89,7 @@ class LipSyncRun:
     mask: np.ndarray = field(repr=False)
     report: dict[str, Any] = field(repr=False)
     release: Callable[[], None] | None = field(default=None, repr=False)
+    sources: tuple[Path, ...] = ()
 
     def metadata(self) -> dict[str, str]:
         """Return the tags that a file made of this run carries."""
@@ -136,6 +150,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         options = config or self._defaults
         try:
             check = self._host.check_cancelled
+            container = container_for(Path(output_path).suffix, None)
+            refuse_sources(result_path(output_path, container), (avatar_image, audio_file))
             avatar = load_avatar(
                 avatar_image, corners=options.mouth, face_index=options.face_index, check=check
             )
@@ -340,8 +356,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
 def _run_of(
     job: Job, ladder: Ladder, mode: str, reason: str, location: FaceLocation, made: Made
 ) -> LipSyncRun:
+    sources = (*job.avatar.sources, *job.mel.clip.sources)
     return LipSyncRun(
-        open_frames=made.open_frames,
+        open_frames=lambda: FramesOfFiles(made.open_frames(), sources),
         frame_count=job.indices.size,
         frame_rate=job.frame_rate,
         width=job.avatar.width,
@@ -351,6 +368,7 @@ def _run_of(
         mask=made.mask,
         report=report_of(job, location, mode, reason, made, ladder.steps),
         release=made.release,
+        sources=sources,
     )
 
 
@@ -368,6 +386,7 @@ def _encode(
         config=EncodingConfig(quality=options.quality),
         audio=run.clip,
         metadata=run.metadata(),
+        sources=run.sources,
         on_frame=on_frame,
     )
 

@@ -12,7 +12,7 @@ from ..libraries import naming_missing_libraries
 from ..naming import reserved_file
 from ..wire import audio_clip
 from .encode_widgets import encode_widgets, encoding_config
-from .widgets import CATEGORY, find_file, fingerprint, videos_in
+from .widgets import CATEGORY, files_behind, find_file, fingerprint, videos_in
 
 if TYPE_CHECKING:
     from ..video_output import WrittenVideo
@@ -65,9 +65,11 @@ class FFmpegEncode:
         kept = {"prompt": prompt, **(extra_pnginfo or {})}
         made, notes = [], []
         videos = _videos(images, video, options["path"])
+        sources = files_behind(host, prompt or {}, "FFmpegEncode") if options["overwrite"] else []
+        sources += [Path(one.get_stream_source()) for one in videos if isinstance(one, FileVideo)]
         for one in videos:
             try:
-                made.append(_write(one, options, audio, kept))
+                made.append(_write(one, options, audio, kept, sources))
             except (MediaError, EncodeError) as error:
                 if len(videos) == 1:
                     raise
@@ -96,7 +98,13 @@ def _videos(images: Any, video: Any, path: str) -> list[Any]:
     return [FileVideo(file) for file in (videos_in(found) if found.is_dir() else [found])]
 
 
-def _write(one: Any, options: dict[str, Any], audio: Any, kept: dict[str, Any]) -> WrittenVideo:
+def _write(
+    one: Any,
+    options: dict[str, Any],
+    audio: Any,
+    kept: dict[str, Any],
+    sources: list[Path],
+) -> WrittenVideo:
     from ..video_output import container_of, file_tags, source_of, write_video
 
     host = current_host()
@@ -122,6 +130,7 @@ def _write(one: Any, options: dict[str, Any], audio: Any, kept: dict[str, Any]) 
             sound=audio_clip(audio),
             mix=options["mix_audio"],
             tags=tags,
+            sources=tuple(sources),
             on_frame=bar.update,
         )
     for note in written.notes:

@@ -198,4 +198,5 @@ def _video(run: LipSyncRun) -> StreamingVideo:
         metadata=run.metadata(),
         progress=host.progress,
         release=run.release,
+        sources=run.sources,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import MediaError
 from ..host import Host
@@ -61,6 +64,28 @@ def find_file(host: Host, name: str) -> Path:
     raise MediaError(
         f"Expected a file named {text!r}, found none at {looked}: check the name or upload it."
     )
+
+
+def files_behind(host: Host, prompt: Mapping[str, Any], class_type: str) -> list[Path]:
+    """Return the files named by nodes of a class and by all that lead to them.
+
+    Tensors do not say which file they came from, but the prompt does.
+    """
+    waiting = [key for key, node in prompt.items() if node.get("class_type") == class_type]
+    seen: set[str] = set()
+    found: list[Path] = []
+    while waiting:
+        node_id = waiting.pop()
+        if node_id in seen or node_id not in prompt:
+            continue
+        seen.add(node_id)
+        for value in prompt[node_id].get("inputs", {}).values():
+            if isinstance(value, list) and len(value) == 2:  # a link
+                waiting.append(str(value[0]))
+            elif isinstance(value, str):
+                with contextlib.suppress(MediaError, OSError, ValueError):  # another text
+                    found.append(find_file(host, value))
+    return found
 
 
 def videos_in(folder: Path) -> list[Path]:

@@ -540,6 +540,17 @@ def test_a_run_interrupted_by_somebody_else_is_a_failure(servers, place):
     assert "was interrupted on the server" in str(result.error)
 
 
+def test_a_result_never_takes_the_place_of_what_it_was_made_from(avatar, servers, place):
+    server = servers()
+    (place / "talks").mkdir()
+    (place / "talks" / "talk.txt").hardlink_to(place / "speech.txt")
+    name = workflow(place / "flow.json", file="talks/talk.txt")
+    code, out, _ = avatar("run", name, "--server", server.url, "--output-dir", ".")
+    assert (code, out.splitlines()[-1].endswith("talk-2.txt")) == (0, True)
+    assert (place / "speech.txt").read_text() == "hello"
+    assert (place / "talks" / "talk.txt").samefile(place / "speech.txt")
+
+
 @pytest.mark.parametrize("subfolder", ["../..", "/etc", "talks/../../.."])
 def test_a_result_outside_of_the_folder_is_refused(place, subfolder):
     entry = {"filename": "x.txt", "subfolder": subfolder, "type": "output"}
