@@ -1,53 +1,60 @@
-"""An encoder's own options, given by a user: named plainly, and never the name of a file.
+"""An encoder's own options, given by a user: known ones only, and never the name of a file.
 
 Encoders can write statistics and read tables by options; a format file that somebody shares must
-not be able to do that, nor add an input or output to a command line.
+not be able to do that, nor add an input or output to a command line. What is allowed stands in
+``known_options``; this module looks names up, also those inside lists such as "x265-params".
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import EncodeError
+from .known_options import FLAGS, LISTS, options_of
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_VALUE = re.compile(r"[^/\\\x00-\x1f]{0,1000}")
-# Of x264, x265, SVT-AV1, libaom and libvpx, also inside their own lists ("x265-params").
-_FILE_OPTIONS = frozenset((
-    "analysis-load", "analysis-load-reuse-level", "analysis-reuse-file", "analysis-save", "cqm",
-    "cqmfile", "csv", "dhdr10-info", "dolby-vision-rpu", "dump-yuv", "fgs-table",
-    "film-grain-table", "input-stat-file", "lambda-file", "log-file", "multi-pass-opt-analysis",
-    "nalu-file", "output", "pass", "passlogfile", "psnr-file", "qpfile", "recon",
-    "recon-y4m-exec", "refine-analysis-type", "scaling-list", "stat-report", "stats",
-    "tcfile-in", "tcfile-out", "two-pass-stats", "vmaf_model_path", "zonefile", "zones",
-))  # fmt: skip
-# Options that every encoder of FFmpeg's has, which its own help does not repeat.
-GENERIC = frozenset((
-    "b", "bf", "bufsize", "compression_level", "flags", "g", "global_quality", "keyint_min",
-    "level", "maxrate", "minrate", "profile", "qdiff", "qmax", "qmin", "refs", "sc_threshold",
-    "slices", "threads", "trellis",
-))  # fmt: skip
+# Quotes and backslashes would hide a separator from us that an encoder's parser does not see.
+_VALUE = re.compile(r"[^/\\'\"\x00-\x1f\x7f]{0,1000}")
+_PLAIN = re.compile(r"[\w-]{1,64}", re.ASCII)
+_SHOWN = 12  # names in an error
 
 
-def checked_options(options: Mapping[str, Any], *, where: str) -> dict[str, str]:
-    """Return options as texts. Raises EncodeError naming ``where`` they were found."""
-    checked: dict[str, str] = {}
+def option_texts(options: Mapping[str, Any], *, where: str) -> dict[str, str]:
+    """Return options as texts, whichever encoder they are for. Raises EncodeError."""
+    texts: dict[str, str] = {}
     for name, value in options.items():
-        if not _NAME.fullmatch(name):
-            raise EncodeError(f"Expected names of encoder options in {where!r}, got {name!r}.")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise EncodeError(
                 f"Expected a text or number for the option {name} in {where!r}, got {value!r}."
             )
-        text = str(value)
-        names = {part.split("=")[0].strip().lower() for part in re.split("[:,]", text)}
-        if not _VALUE.fullmatch(text) or (names | {name.lower()}) & _FILE_OPTIONS:
+        texts[name] = str(value)
+    return texts
+
+
+def checked_options(options: Mapping[str, Any], *, encoder: str, where: str) -> dict[str, str]:
+    """Return options that an encoder may be given, spelled as FFmpeg does.
+
+    encoder: FFmpeg's name. Raises EncodeError that names the option and ``where`` it was found.
+    """
+    checked: dict[str, str] = {}
+    allowed = options_of(encoder)
+    for given, text in option_texts(options, where=where).items():
+        name = _known(given, allowed)
+        if name is None:
+            raise _unknown(given, encoder, where, allowed)
+        if _same(name) in map(_same, checked):
             raise EncodeError(
-                f"Expected options that name no files in {where!r}, got {name} = {text!r}: "
-                "remove it."
+                f"Expected each option of {encoder} once in {where!r}, got {given} twice in "
+                "different spellings: remove one."
             )
+        if not _VALUE.fullmatch(text):
+            raise EncodeError(
+                f"Expected options of {encoder} that name no files in {where!r}, got {name} = "
+                f"{text[:200]!r}: use no slashes, quotes, backslashes or control characters."
+            )
+        _check_inside(name, text, encoder, where)
         checked[name] = text
     return checked
 
@@ -57,4 +64,46 @@ def parse_options(text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if not all(equals for _, equals, _ in pairs):
         raise EncodeError(f"Expected encoder options as name=value,name=value, got {text!r}.")
-    return checked_options({n.strip(): v.strip() for n, _, v in pairs}, where="the options")
+    names = [name.strip() for name, _, _ in pairs]
+    if len(set(names)) < len(names):
+        raise EncodeError(f"Expected each encoder option once, got {text!r}: remove one.")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _check_inside(name: str, text: str, encoder: str, where: str) -> None:
+    """Look up the options or flags that a value is made of."""
+    if name == "flags":
+        for flag in re.split("[+-]", text.strip().lstrip("+-")):
+            if flag.strip() not in FLAGS:
+                raise _unknown(flag, encoder, where, FLAGS, inside=name)
+    elif name in LISTS:
+        for item in text.split(":"):
+            given = item.partition("=")[0].strip()
+            positive = re.sub("^no[-_]", "", given, flags=re.IGNORECASE)
+            if _known(positive, LISTS[name]) is None:
+                raise _unknown(given, encoder, where, LISTS[name], inside=name)
+
+
+def _same(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _known(given: str, allowed: frozenset[str]) -> str | None:
+    """Return the allowed name that is meant, None where there is none."""
+    if given in allowed:
+        return given
+    return next((name for name in sorted(allowed) if _same(name) == _same(given)), None)
+
+
+def _unknown(
+    given: str, encoder: str, where: str, allowed: Iterable[str], inside: str | None = None
+) -> EncodeError:
+    name = given if _PLAIN.fullmatch(given) else repr(given[:64])
+    by_same = {_same(known): known for known in sorted(allowed)}
+    near = [by_same[match] for match in difflib.get_close_matches(_same(given), by_same, n=4)]
+    listed = ", ".join(sorted(allowed)[:_SHOWN]) + (" and others" if len(by_same) > _SHOWN else "")
+    return EncodeError(
+        f"Expected options of {encoder} that name no files in {where!r}, whose list does not know "
+        f"{name}{f' in {inside}' if inside else ''}: remove it; "
+        + (f"near it are {', '.join(near)}." if near else f"known are {listed}.")
+    )

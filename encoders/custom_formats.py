@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EncodeError
-from .codec_options import checked_options
+from .codec_options import checked_options, option_texts
 from .interfaces import EncodingConfig
-from .presets import CONTAINERS
+from .presets import CONTAINERS, encoder_name
 
 PREFIX = "user/"
 MAX_BYTES = 1 << 16
@@ -93,7 +93,10 @@ def read_format(folder: Path, name: str) -> CustomFormat:
             f"{values['container']!r}."
         )
     values.pop("description", None)
-    options = checked_options(values.pop("options", {}), where=path.name)
+    options = option_texts(values.pop("options", {}), where=path.name)
+    if values["codec"] != "auto":  # else they are looked at when it is known
+        encoder = encoder_name(values["codec"])
+        options = checked_options(options, encoder=encoder, where=path.name)
     return CustomFormat(name=name, options=options, **values)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import EncodeError
-from .codec_options import GENERIC
 from .color import BT709, is_rgb
+from .known_options import COMMON
 from .outputs import MOV_FAMILY
 from .presets import CONTAINERS
 
@@ -74,11 +74,11 @@ def why_not_own(executable: Path, plan: EncodePlan) -> str | None:
 def check_own_options(executable: Path, plan: EncodePlan) -> None:
     """Raise EncodeError unless the user's options are ones of this encoder.
 
-    Others might be ffmpeg's own, which add inputs and outputs.
+    Which of them a user may give was checked before; this asks what this ffmpeg has.
     """
     done = _run([str(executable), "-hide_banner", "-h", f"encoder={plan.encoder}"], b"")
     listed = re.findall(r"^\s+-([\w-]+)\s", done.stdout.decode(errors="replace"), re.MULTILINE)
-    unknown = sorted(set(plan.config.codec_options or {}) - set(listed) - GENERIC)
+    unknown = sorted(set(plan.config.codec_options or {}) - set(listed) - COMMON)
     if unknown:
         raise EncodeError(
             f"Expected options of {plan.encoder} in {str(executable)!r}, which does not know "

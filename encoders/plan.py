@@ -21,6 +21,7 @@ from .hardware import (
     why_not,
 )
 from .interfaces import EncodingConfig
+from .known_options import COMMON
 from .outputs import checked_output, refuse_sources
 from .pixel_formats import has_alpha, pixel_format_for, step_of
 from .presets import (
@@ -86,6 +87,7 @@ def make_plan(
     spec = codec_for(config, holder)
     form, pixel_format = _form(spec, config)
     hardware = family_of(config.codec) is not None
+    config = _with_known_options(config, config.codec if hardware else spec.encoder)
     if min(size) < 1:
         raise EncodeError(f"Expected a picture size above zero, got {size[0]}x{size[1]}.")
     target = (config.width, config.height)
@@ -105,7 +107,7 @@ def make_plan(
         notes=_notes(spec, config),
         sources=sources,
     )
-    if config.codec_options is not None or not spec.is_known:
+    if not spec.is_known or (config.codec_options is not None and not hardware):
         check_encoder(plan)
     if source_colors is not None and source_colors.is_hdr:
         plan = _with_hdr(plan, source_colors)
@@ -134,6 +136,13 @@ def checked_target(
     return holder, absolute
 
 
+def _with_known_options(config: EncodingConfig, encoder: str) -> EncodingConfig:
+    if config.codec_options is None:
+        return config
+    options = checked_options(config.codec_options, encoder=encoder, where="codec_options")
+    return replace(config, codec_options=options)
+
+
 def _form(spec: CodecSpec, config: EncodingConfig) -> tuple[tuple[int, bool], str]:
     """Return (bit depth, alpha) and FFmpeg's pixel format."""
     if config.pixel_format is None:
@@ -158,8 +167,7 @@ def _notes(spec: CodecSpec, config: EncodingConfig) -> tuple[str, ...]:
 
 def check_encoder(plan: EncodePlan) -> None:
     """Try an encoder with options of the user's. Raises EncodeError with what it says."""
-    checked_options(plan.config.codec_options or {}, where="codec_options")
-    if plan.config.backend == "own ffmpeg":
+    if plan.spec.is_ffmpeg and plan.config.backend == "own ffmpeg":
         check_own_options(find_ffmpeg(plan.config.ffmpeg), plan)
         return
     if not plan.spec.is_ffmpeg:
@@ -222,7 +230,8 @@ def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
     chosen = replace(
         plan,
         encoder=encoder,
-        options=hardware_options(encoder, plan.spec, plan.config),
+        options=hardware_options(encoder, plan.spec, plan.config)
+        | dict(plan.config.codec_options or {}),
         pixel_format=hardware_format(encoder, form[0]),
     )
     if plan.config.backend == "own ffmpeg":
@@ -238,10 +247,13 @@ def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
         )
     if reason is None:
         return chosen
-    software = replace(plan.config, preset=None)  # the preset was meant for the hardware
-    fallen_back = replace(
-        plan,
-        options=encoder_options(plan.spec, software, form),
-        notes=(*plan.notes, fallback_note(encoder, plan.spec, reason)),
-    )
+    # The preset was meant for the hardware, and so were options that only it has.
+    given = plan.config.codec_options or {}
+    common = {name: value for name, value in given.items() if name in COMMON}
+    software = replace(plan.config, preset=None, codec_options=common)
+    notes = [*plan.notes, fallback_note(encoder, plan.spec, reason)]
+    if dropped := sorted(set(given) - set(common)):
+        notes.append(f"Options of {encoder} alone were left out: {', '.join(dropped)}.")
+    options = encoder_options(plan.spec, software, form)
+    fallen_back = replace(plan, options=options, notes=tuple(notes))
     return _with_software(fallen_back)

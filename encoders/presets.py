@@ -220,6 +220,12 @@ _SUFFIXES = {".m4v": "mp4", ".qt": "mov", ".matroska": "mkv"}
 DEFAULT_CONTAINERS = {"vp9": "webm", "prores": "mov", "ffv1": "mkv"}
 
 
+def encoder_name(codec: str) -> str:
+    """Return FFmpeg's name of the encoder that a codec's name stands for, else the name itself."""
+    spec = CODECS.get(_FFMPEG_NAMES.get(codec.lower(), codec.lower()))
+    return spec.encoder if spec else codec.lower()
+
+
 def default_container(codec: str) -> str:
     """Return the container that suits a codec, for when the user names none."""
     name = _FFMPEG_NAMES.get(codec, codec)
