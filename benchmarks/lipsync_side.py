@@ -15,7 +15,7 @@ import torch
 from alternating import Sample, measured
 from reference_networks import Networks, Side
 
-from avatarvideo.commands.own_process import keep_heap
+from avatarvideo.cli.own_process import keep_heap
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
 from avatarvideo.encoders.reader import VideoReader

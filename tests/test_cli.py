@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from avatarvideo import __version__
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.probe import probe
@@ -144,7 +144,7 @@ def test_every_field_of_the_configuration_is_an_explained_option(avatar, command
 
 def test_help_comes_before_torch_is_imported():
     script = (
-        "import sys; from avatarvideo.cli import main; main(['--help']);"
+        "import sys; from avatarvideo.cli.main import main; main(['--help']);"
         "main(['video', 'lipsync', '--help']); main(['video', 'encode', '--help']);"
         "sys.exit('torch' in sys.modules)"
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.encoders.ffmpeg import encode_frames
 
 

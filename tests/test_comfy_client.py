@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.comfy_client import Job, run_jobs
 from avatarvideo.errors import Cancelled, GraphError, MediaError
 from avatarvideo.graph import run

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.ffmpeg import VideoWriter, encode_frames
 from avatarvideo.encoders.outputs import PendingFile

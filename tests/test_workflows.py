@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from avatarvideo import __version__
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.encoders.probe import probe
 from avatarvideo.headless import load_workflow, node_table
 from avatarvideo.host import set_host

@@ -7,7 +7,7 @@ import json
 import pytest
 from huggingface_hub import constants
 
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.host import MODELS_VARIABLE
 from avatarvideo.musetalk.checkpoints import PUBLISHED, destination
 

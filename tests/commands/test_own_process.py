@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatarvideo import cli, system_processors
-from avatarvideo.commands import own_process
+from avatarvideo import system_processors
+from avatarvideo.cli import main as cli
+from avatarvideo.cli import own_process
 from avatarvideo.system_processors import WorkOfOthers
 
 SAMPLES = Path(cli.__file__).parent / "web" / "samples"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import read_audio

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.encoders.codec_options import checked_options, parse_options
 from avatarvideo.encoders.custom_formats import read_format
 from avatarvideo.encoders.ffmpeg import encode_frames

@@ -211,7 +211,7 @@ def headless(host: RealHost, tmp_path_factory: pytest.TempPathFactory) -> Callab
             "import importlib.util as u, sys; "
             f"s = u.spec_from_file_location('avatarvideo', {str(ROOT / '__init__.py')!r}); "
             "m = sys.modules['avatarvideo'] = u.module_from_spec(s); s.loader.exec_module(m); "
-            "from avatarvideo.cli import main; sys.exit(main())"
+            "from avatarvideo.cli.main import main; sys.exit(main())"
         )
         done = subprocess.run(
             [host.python, "-c", code, "run", str(workflow), "--output-dir", str(folder), *options],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatarvideo.cli import main
+from avatarvideo.cli.main import main
 from avatarvideo.host import set_host
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 

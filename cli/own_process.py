@@ -9,7 +9,7 @@ import sys
 
 from ..system_processors import WorkOfOthers, free_processors
 
-log = logging.getLogger("avatarvideo.commands.own_process")
+log = logging.getLogger("avatarvideo.cli.own_process")
 
 THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # glibc's names for them, from malloc.h.

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import click
 
-from . import __version__
-from .commands.models import doctor, models
-from .commands.own_process import settle
-from .commands.run import run
-from .commands.session import FAILED, INTERRUPTED, end_log
-from .commands.video import video
-from .errors import AvatarVideoError
+from .. import __version__
+from ..errors import AvatarVideoError
+from .models import doctor, models
+from .own_process import settle
+from .run import run
+from .session import FAILED, INTERRUPTED, end_log
+from .video import video
 
 PROGRAM = "avatar"
 

@@ -1,0 +1,1 @@
+"""Opening, decoding and probing media files."""

@@ -1,0 +1,1 @@
+"""Encoding and writing media files."""

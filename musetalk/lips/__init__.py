@@ -1,0 +1,1 @@
+"""Finding the lips without model files."""
