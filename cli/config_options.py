@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from ..errors import AvatarVideoError
-from ..prompts.prompt import suggestion
+from ..headless.prompt import suggestion
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,9 +14,9 @@ from .own_process import leave_busy_processors
 from .session import session, verbose_option
 
 if TYPE_CHECKING:
-    from ..headless import Setting
+    from ..headless.prompt import NodeDefinition
+    from ..headless.run import Setting
     from ..host import StandaloneHost
-    from ..prompts.prompt import NodeDefinition
     from ..system_processors import WorkOfOthers
 
 _FILE = click.Path(path_type=Path)
@@ -54,7 +54,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Run ComfyUI workflows, in the editor's or the API's format, without ComfyUI."""
-    from ..headless import Setting
+    from ..headless.run import Setting
 
     try:
         changes = [Setting.parse(text) for text in settings]
@@ -74,9 +74,9 @@ def _run_here(
     as_json: bool,
     others: WorkOfOthers | None,
 ) -> None:
-    from ..graph import NodeEvent, ResultCache
-    from ..headless import load_workflow, node_table, run_workflow
-    from ..prompts.prompt import definitions, describe
+    from ..headless.execute import NodeEvent, ResultCache
+    from ..headless.prompt import definitions, describe
+    from ..headless.run import load_workflow, node_table, run_workflow
 
     nodes, display_names = node_table()
     leave_busy_processors(others)
@@ -104,9 +104,9 @@ def _run_on_servers(
     servers: Sequence[str],
     as_json: bool,
 ) -> None:
-    from ..comfy_client import Job, run_jobs
-    from ..headless import check_output_folder, load_workflow
-    from ..workflow_json import read_workflow
+    from ..headless.editor_format import read_workflow
+    from ..headless.run import check_output_folder, load_workflow
+    from ..headless.servers import Job, run_jobs
 
     def job(path: Path) -> Job:
         def build(declared: Mapping[str, NodeDefinition]) -> tuple[dict[str, Any], Any]:

@@ -251,7 +251,7 @@ def _check_output(path: Path, sources: list[Path]) -> None:
     """Refuse a file that cannot be written, or is a source, before anything is computed for it."""
     from ..encoders.interfaces import EncodingConfig
     from ..encoders.plan import checked_target
-    from ..headless import check_writable
+    from ..headless.run import check_writable
 
     _, target = checked_target(path, EncodingConfig(), sources=sources)
     check_writable(target.parent)

@@ -58,7 +58,7 @@ class FFmpegEncode:
         extra_pnginfo: Any = None,
         **options: Any,
     ) -> dict[str, Any]:
-        from ..file_video import FileVideo
+        from ..headless.core_video import FileVideo
 
         host = current_host()
         options["save_metadata"] = options["save_metadata"] and host.saves_metadata
@@ -85,7 +85,7 @@ class FFmpegEncode:
 
 def _videos(images: Any, video: Any, path: str) -> list[Any]:
     """Return what is to be encoded: the IMAGE, the VIDEO, or the files that the path names."""
-    from ..file_video import FileVideo
+    from ..headless.core_video import FileVideo
 
     if (images is None) != (video is None):
         return [video if images is None else images]

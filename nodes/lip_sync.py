@@ -181,7 +181,7 @@ def _images(run: LipSyncRun) -> Any:
 
 
 def _video(run: LipSyncRun) -> StreamingVideo:
-    from ..file_video import FileVideo
+    from ..headless.core_video import FileVideo
     from ..streaming_video import StreamingVideo
 
     host = current_host()

@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from avatarvideo.cli.main import main
-from avatarvideo.comfy_client import Job, run_jobs
 from avatarvideo.errors import Cancelled, GraphError, MediaError
-from avatarvideo.graph import run
-from avatarvideo.prompts.validation import validate
-from avatarvideo.servers.comfy_server import ComfyServer, ServerError
+from avatarvideo.headless.comfy_server import ComfyServer, ServerError
+from avatarvideo.headless.execute import run
+from avatarvideo.headless.servers import Job, run_jobs
+from avatarvideo.headless.validate import validate
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -444,7 +444,7 @@ def test_another_server_than_comfyui_is_named(avatar, servers, place):
 
 @pytest.mark.parametrize("way", ["plain", "broken"])
 def test_an_end_without_an_event_is_found_in_the_history(servers, place, monkeypatch, way):
-    monkeypatch.setattr("avatarvideo.servers.comfy_server.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("avatarvideo.headless.comfy_server.SILENCE_SECONDS", 0.2)
     server = servers()
     server.lose_events = True
     (result,) = jobs_on([server], place, [workflow(place / "flow.json", way=way)])
@@ -456,7 +456,7 @@ def test_an_end_without_an_event_is_found_in_the_history(servers, place, monkeyp
 
 
 def test_a_server_that_forgot_the_run_is_given_up(servers, place, monkeypatch):
-    monkeypatch.setattr("avatarvideo.servers.comfy_server.SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr("avatarvideo.headless.comfy_server.SILENCE_SECONDS", 0.2)
     server = servers()
     server.run = lambda *_: None
     (result,) = jobs_on([server], place, [workflow(place / "flow.json")])

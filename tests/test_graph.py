@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatarvideo.errors import Cancelled, GraphError, MediaError
-from avatarvideo.graph import ResultCache, run
+from avatarvideo.headless.execute import ResultCache, run
 
 
 class Value:

@@ -20,8 +20,9 @@ from avatarvideo.encoders.ffmpeg import VideoWriter, encode_frames
 from avatarvideo.encoders.outputs import PendingFile
 from avatarvideo.encoders.reader import VideoReader, read_audio
 from avatarvideo.errors import CheckpointError, EncodeError
-from avatarvideo.file_video import FileVideo
-from avatarvideo.graph import run
+from avatarvideo.headless.core_nodes import CORE_STAND_INS
+from avatarvideo.headless.core_video import FileVideo
+from avatarvideo.headless.execute import run
 from avatarvideo.host import StandaloneHost, set_host
 from avatarvideo.inputs import load_avatar, load_speech
 from avatarvideo.media import AudioClip
@@ -30,7 +31,6 @@ from avatarvideo.musetalk.checkpoints import converted_path
 from avatarvideo.musetalk.convert import convert
 from avatarvideo.naming import output_file
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
-from avatarvideo.nodes.core_stand_ins import CORE_STAND_INS
 from avatarvideo.streaming_video import StreamingVideo
 
 RATE = Fraction(25)

@@ -15,7 +15,7 @@ import torch
 
 from avatarvideo.encoders.reader import VideoReader, read_audio
 from avatarvideo.errors import MediaError
-from avatarvideo.file_video import ComponentsVideo, FileVideo
+from avatarvideo.headless.core_video import ComponentsVideo, FileVideo
 from avatarvideo.media import AudioClip
 from avatarvideo.streaming_video import StreamingVideo
 from avatarvideo.video_input import open_video

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from avatarvideo.errors import GraphError
-from avatarvideo.prompts.prompt import NodeDefinition
-from avatarvideo.prompts.widget_places import places, widget_values
-from avatarvideo.workflow_json import is_editor_format, read_workflow, to_prompt
+from avatarvideo.headless.editor_format import is_editor_format, read_workflow, to_prompt
+from avatarvideo.headless.prompt import NodeDefinition
+from avatarvideo.headless.widget_places import places, widget_values
 
 
 def defined(name, required=None, optional=None, output=(), **more):

@@ -13,11 +13,11 @@ from PIL import Image
 from avatarvideo import __version__
 from avatarvideo.cli.main import main
 from avatarvideo.encoders.probe import probe
-from avatarvideo.headless import load_workflow, node_table
+from avatarvideo.headless.prompt import NodeDefinition, definitions
+from avatarvideo.headless.run import load_workflow, node_table
+from avatarvideo.headless.validate import validate
+from avatarvideo.headless.widget_places import places
 from avatarvideo.host import set_host
-from avatarvideo.prompts.prompt import NodeDefinition, definitions
-from avatarvideo.prompts.validation import validate
-from avatarvideo.prompts.widget_places import places
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows"
 FILES = sorted(FOLDER.glob("*.json"))

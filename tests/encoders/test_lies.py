@@ -21,7 +21,7 @@ from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.probe import VideoInfo, probe, sound_only
 from avatarvideo.encoders.reader import VideoReader, read_audio, read_image
 from avatarvideo.errors import MediaError
-from avatarvideo.file_video import FileVideo
+from avatarvideo.headless.core_video import FileVideo
 from avatarvideo.media import AudioClip
 
 MakeVideo = Callable[..., Path]
@@ -194,12 +194,12 @@ def test_frames_that_do_not_fit_are_refused_before_they_are_decoded(
 ) -> None:
     path = make_video(tmp_path / "a.mp4", 10)
     needed = 10 * 64 * 48 * 3 * 4
-    monkeypatch.setattr("avatarvideo.file_video.available_memory", lambda: needed - 1)
+    monkeypatch.setattr("avatarvideo.headless.core_video.available_memory", lambda: needed - 1)
 
     with pytest.raises(MediaError, match="MiB of free memory"):
         FileVideo(path).get_components()
 
-    monkeypatch.setattr("avatarvideo.file_video.available_memory", lambda: needed)
+    monkeypatch.setattr("avatarvideo.headless.core_video.available_memory", lambda: needed)
     assert FileVideo(path).get_components().images.shape == (10, 48, 64, 3)
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from avatarvideo.encoders.reader import VideoReader
-from avatarvideo.prompts.prompt import NodeDefinition
-from avatarvideo.servers.comfy_server import ComfyServer, RunProgress, ServerRun
+from avatarvideo.headless.comfy_server import ComfyServer, RunProgress, ServerRun
+from avatarvideo.headless.prompt import NodeDefinition
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "ComfyUI-AvatarVideo"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from avatarvideo.servers.comfy_server import RunProgress
+from avatarvideo.headless.comfy_server import RunProgress
 
 # Below a second on a quiet machine; a busy one takes turns with others.
 SECONDS_UNTIL_IDLE = 10.0

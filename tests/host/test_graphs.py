@@ -14,7 +14,7 @@ import pytest
 from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.errors import GraphError
-from avatarvideo.workflow_json import to_prompt
+from avatarvideo.headless.editor_format import to_prompt
 
 ROOT = Path(__file__).resolve().parents[2]
 MUTED, BYPASSED = 2, 4

@@ -14,10 +14,10 @@ from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.errors import AvatarVideoError, GraphError, MediaError
-from avatarvideo.graph import run
+from avatarvideo.headless.core_nodes import CORE_STAND_INS
+from avatarvideo.headless.execute import run
 from avatarvideo.host import StandaloneHost, set_host
 from avatarvideo.media import AudioClip
-from avatarvideo.nodes.core_stand_ins import CORE_STAND_INS
 
 # Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.3.64.
 CORE = {

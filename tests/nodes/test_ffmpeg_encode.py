@@ -16,8 +16,8 @@ from PIL import Image
 from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader, read_audio
 from avatarvideo.errors import EncodeError, MediaError
-from avatarvideo.file_video import FileVideo
-from avatarvideo.graph import run
+from avatarvideo.headless.core_video import FileVideo
+from avatarvideo.headless.execute import run
 from avatarvideo.host import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY

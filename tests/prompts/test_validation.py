@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avatarvideo.errors import GraphError, MediaError
-from avatarvideo.prompts.validation import validate
+from avatarvideo.headless.validate import validate
 
 
 class Number:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from avatarvideo.servers.http_body import CHUNK, BrokenBody, file_body, json_body
+from avatarvideo.headless.http_body import CHUNK, BrokenBody, file_body, json_body
 
 BLOCKS = bytes(range(256)) * (2 * CHUNK // 256)
 CONTENT = BLOCKS + b"the end"

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from avatarvideo.servers.websocket import WebSocket, WebSocketError
+from avatarvideo.headless.websocket import WebSocket, WebSocketError
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

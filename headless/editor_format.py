@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .errors import GraphError
-from .prompts.prompt import NodeDefinition, suggestion
-from .prompts.widget_places import (
+from ..errors import GraphError
+from .prompt import NodeDefinition, suggestion
+from .widget_places import (
     MARKED_INPUT,
     MARKED_NODES,
     fill_marks,

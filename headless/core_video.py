@@ -11,14 +11,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from .encoders.ffmpeg import encode_frames
-from .encoders.interfaces import EncodingConfig
-from .encoders.outputs import PendingFile
-from .encoders.probe import probe
-from .encoders.reader import VideoReader, read_audio
-from .errors import EncodeError, MediaError
-from .system_memory import available_memory
-from .wire import audio_clip, audio_dict, check_images, image_frames
+from ..encoders.ffmpeg import encode_frames
+from ..encoders.interfaces import EncodingConfig
+from ..encoders.outputs import PendingFile
+from ..encoders.probe import probe
+from ..encoders.reader import VideoReader, read_audio
+from ..errors import EncodeError, MediaError
+from ..system_memory import available_memory
+from ..wire import audio_clip, audio_dict, check_images, image_frames
 
 FLOAT_BYTES = 4
 

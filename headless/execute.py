@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .errors import AvatarVideoError, Cancelled
-from .prompts.node_calls import SilentBlocker, call, columns, read_answer
-from .prompts.prompt import (
+from ..errors import AvatarVideoError, Cancelled
+from .node_calls import SilentBlocker, call, columns, read_answer
+from .prompt import (
     NodeDefinition,
     NodeTable,
     Prompt,
@@ -30,11 +30,11 @@ from .prompts.prompt import (
     output_nodes,
     reachable,
 )
-from .prompts.validation import validate
+from .validate import validate
 
 __all__ = ["NodeEvent", "ResultCache", "RunResult", "run", "validate"]
 
-logger = logging.getLogger("avatarvideo.graph")
+logger = logging.getLogger("avatarvideo.headless.execute")
 
 
 @dataclass(frozen=True)

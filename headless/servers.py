@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import AvatarVideoError, Cancelled, GraphError
-from .prompts.prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
-from .servers.comfy_server import ComfyServer, RunProgress, ServerError, ServerRun
+from ..errors import AvatarVideoError, Cancelled, GraphError
+from .comfy_server import ComfyServer, RunProgress, ServerError, ServerRun
+from .prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
 
-logger = logging.getLogger("avatarvideo.comfy_client")
+logger = logging.getLogger("avatarvideo.headless.servers")
 
 WAIT_SECONDS = 0.05  # how often the calling thread looks after the host and the progress
 # Nodes of these names always show what they made; when they show nothing they did not run.

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import EncodeError, GraphError
-from .graph import NodeEvent, ResultCache, run, validate
-from .host import Host
-from .prompts.prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion
-from .prompts.validation import check_structure
-from .workflow_json import is_editor_format, read_workflow, to_prompt
+from ..errors import EncodeError, GraphError
+from ..host import Host
+from .editor_format import is_editor_format, read_workflow, to_prompt
+from .execute import NodeEvent, ResultCache, run, validate
+from .prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion
+from .validate import check_structure
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ def _value(text: str, definition: InputDefinition) -> Any:
 
 def node_table() -> tuple[dict[str, type], dict[str, str]]:
     """Return the node classes of a run without ComfyUI, and their display names."""
-    from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-    from .nodes.core_stand_ins import CORE_STAND_INS
+    from ..nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+    from .core_nodes import CORE_STAND_INS
 
     return CORE_STAND_INS | NODE_CLASS_MAPPINGS, dict(NODE_DISPLAY_NAME_MAPPINGS)
 

@@ -15,8 +15,7 @@ from typing import Any
 from ..errors import EncodeError
 from ..host import current_host
 from ..naming import output_file
-from ..wire import check_images, image_frames, image_tensor
-from .widgets import (
+from ..nodes.widgets import (
     AUDIO_EXTENSIONS,
     IMAGE_EXTENSIONS,
     VIDEO_EXTENSIONS,
@@ -25,6 +24,7 @@ from .widgets import (
     find_file,
     fingerprint,
 )
+from ..wire import check_images, image_frames, image_tensor
 
 NO_MASK_SIZE = 64  # what core returns as the mask of a picture without transparency
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
@@ -130,7 +130,7 @@ class LoadVideo:
 
     def load(self, file: str) -> tuple[Any]:
         from ..encoders.reader import VideoReader
-        from ..file_video import FileVideo
+        from .core_video import FileVideo
 
         path = find_file(current_host(), file)
         VideoReader(path)  # a file that is no video is refused here, by name
@@ -172,7 +172,7 @@ class CreateVideo:
         }
 
     def create(self, images: Any, fps: float, audio: Any = None) -> tuple[Any]:
-        from ..file_video import ComponentsVideo
+        from .core_video import ComponentsVideo
 
         return (ComponentsVideo(images, audio, Fraction(fps)),)
 

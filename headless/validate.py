@@ -29,7 +29,7 @@ from .prompt import (
     suggestion,
 )
 
-logger = logging.getLogger("avatarvideo.prompts.validation")
+logger = logging.getLogger("avatarvideo.headless.validate")
 
 SHOWN_PROBLEMS = 3
 

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..errors import AvatarVideoError, EncodeError, GraphError, MediaError
-from ..prompts.prompt import NodeDefinition, Prompt, describe
 from .http_body import BrokenBody, file_body, json_body
+from .prompt import NodeDefinition, Prompt, describe
 from .websocket import WebSocket, WebSocketError
 
 logger = logging.getLogger("avatarvideo.servers")
