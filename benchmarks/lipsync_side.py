@@ -19,7 +19,8 @@ from avatarvideo.cli.own_process import keep_heap
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
 from avatarvideo.encoders.reader import VideoReader
-from avatarvideo.host import POLL_SECONDS, StandaloneHost
+from avatarvideo.host.contract import POLL_SECONDS, StandaloneHost
+from avatarvideo.host.system_memory import peak_memory
 from avatarvideo.inputs import load_avatar, load_speech
 from avatarvideo.musetalk import engine, generation
 from avatarvideo.musetalk.convolution import set_tiled
@@ -31,7 +32,6 @@ from avatarvideo.musetalk.generation import FaceGenerator, masked_and_whole
 from avatarvideo.musetalk.interfaces import LipSyncConfig, Quality
 from avatarvideo.musetalk.residency import Placement, dtype_for, tiles_convolutions
 from avatarvideo.musetalk.vae import SCALING_FACTOR, to_pixels
-from avatarvideo.system_memory import peak_memory
 
 UPSTREAM_CRFS = (18, 23)  # of the authors' two encodes
 TIMES_ON_A_GPU = 10  # a stage is run for one sample: it takes milliseconds

@@ -95,9 +95,9 @@ def run_one(
     sys.path.insert(0, str(ROOT / "tests"))
     import conftest  # noqa: F401 - makes the clone importable
 
+    from avatarvideo.host.system_memory import peak_memory
     from avatarvideo.musetalk.engine import MuseTalkLipSync
     from avatarvideo.musetalk.interfaces import LipSyncConfig
-    from avatarvideo.system_memory import peak_memory
 
     models = None
     if options.mode == "musetalk":

@@ -8,8 +8,8 @@ import platform
 from pathlib import Path
 
 from .. import __version__
-from ..host import Host
-from ..system_memory import available_memory, total_memory
+from ..host.contract import Host
+from ..host.system_memory import available_memory, total_memory
 
 GIBIBYTE = 1 << 30
 _BROKEN = (ImportError, AttributeError, RuntimeError, OSError, TypeError, ValueError)

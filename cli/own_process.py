@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 
-from ..system_processors import WorkOfOthers, free_processors
+from ..host.system_processors import WorkOfOthers, free_processors
 
 log = logging.getLogger("avatarvideo.cli.own_process")
 

@@ -17,9 +17,9 @@ from .session import json_option, session, start_log, verbose_option
 
 if TYPE_CHECKING:
     from ..encoders.interfaces import EncodingConfig, EncodingResult
-    from ..host import Host
+    from ..host.contract import Host
+    from ..host.system_processors import WorkOfOthers
     from ..musetalk.interfaces import LipSyncResult
-    from ..system_processors import WorkOfOthers
 
 _FILE = click.Path(path_type=Path)
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..system_processors import our_processors
+from ..host.system_processors import our_processors
 
 # FFmpeg's numbers. swscale and AVFrame count matrices differently, hence the table.
 SPC_RGB = 0

@@ -17,7 +17,7 @@ from ..encoders.outputs import PendingFile
 from ..encoders.probe import probe
 from ..encoders.reader import VideoReader, read_audio
 from ..errors import EncodeError, MediaError
-from ..system_memory import available_memory
+from ..host.system_memory import available_memory
 from ..wire import audio_clip, audio_dict, check_images, image_frames
 
 FLOAT_BYTES = 4

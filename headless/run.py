@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EncodeError, GraphError
-from ..host import Host
+from ..host.contract import Host
 from .editor_format import is_editor_format, read_workflow, to_prompt
 from .execute import NodeEvent, ResultCache, run, validate
 from .prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion

@@ -32,7 +32,7 @@ from ..errors import (
     MediaError,
     NoFaceError,
 )
-from ..host import POLL_SECONDS, Host, cache_directory, current_host
+from ..host.contract import POLL_SECONDS, Host, cache_directory, current_host
 from ..inputs import load_avatar, load_speech
 from ..media import (
     AudioClip,

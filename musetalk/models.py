@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ..system_memory import available_memory
+from ..host.system_memory import available_memory
 from .checkpoints import ROLES, Role
 from .face.bisenet import BiSeNet
 from .face.rtmpose import RTMPose

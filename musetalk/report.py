@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..host.system_memory import peak_memory
 from ..media import FaceLocation
-from ..system_memory import peak_memory
 from .job import Job
 
 

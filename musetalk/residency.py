@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from ..errors import DeviceMemoryError
-from ..system_memory import available_memory, total_memory
+from ..host.system_memory import available_memory, total_memory
 from .checkpoints import Role
 from .interfaces import Quality
 from .models import ModelSource, dtype_of, weight_bytes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EncodeError, MediaError
-from ..host import allowed_output_directories, current_host
+from ..host.contract import allowed_output_directories, current_host
 from ..libraries import naming_missing_libraries
 from ..naming import reserved_file
 from ..wire import audio_clip

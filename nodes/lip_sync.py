@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MediaError
-from ..host import Progress, current_host
+from ..host.contract import Progress, current_host
 from ..libraries import naming_missing_libraries
 from ..media import Avatar, Mel
 from ..musetalk.interfaces import CHOICES, RANGES, LipSyncConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MediaError
-from ..host import Host
+from ..host.contract import Host
 
 CATEGORY = "avatar video"
 SAMPLES_DIRECTORY = Path(__file__).parent.parent / "web" / "samples"

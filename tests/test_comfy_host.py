@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from avatarvideo.host import Host, current_host, set_host
+from avatarvideo.host.contract import Host, current_host, set_host
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 
 FAKE_HOST = Path(__file__).resolve().parent / "fake_host"
 OF_THE_HOST = ("comfy", "comfy_api", "comfy_execution", "folder_paths")
-ADAPTER = "avatarvideo.comfy_host"
+ADAPTER = "avatarvideo.host.comfy"
 LIPS = "115,146,146,146"  # corners in pixels of the bundled portrait at a third of its size
 MIB = 1 << 20
 

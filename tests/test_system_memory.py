@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from avatarvideo import system_memory
-from avatarvideo.system_memory import available_memory, peak_memory, total_memory
+from avatarvideo.host import system_memory
+from avatarvideo.host.system_memory import available_memory, peak_memory, total_memory
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from avatarvideo import system_processors
-from avatarvideo.system_processors import WorkOfOthers, free_processors, our_processors
+from avatarvideo.host import system_processors
+from avatarvideo.host.system_processors import WorkOfOthers, free_processors, our_processors
 
 
 @pytest.fixture

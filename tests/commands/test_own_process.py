@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatarvideo import system_processors
 from avatarvideo.cli import main as cli
 from avatarvideo.cli import own_process
-from avatarvideo.system_processors import WorkOfOthers
+from avatarvideo.host import system_processors
+from avatarvideo.host.system_processors import WorkOfOthers
 
 SAMPLES = Path(cli.__file__).parent / "web" / "samples"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.host import StandaloneHost, set_host
+from avatarvideo.host.contract import StandaloneHost, set_host
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 
 PORTRAIT_LIPS = "352,437,441,440"  # corners in pixels of the bundled portrait

@@ -16,7 +16,7 @@ from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.errors import AvatarVideoError, GraphError, MediaError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.execute import run
-from avatarvideo.host import StandaloneHost, set_host
+from avatarvideo.host.contract import StandaloneHost, set_host
 from avatarvideo.media import AudioClip
 
 # Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.3.64.

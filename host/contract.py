@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .errors import Cancelled
+from ..errors import Cancelled
 from .system_memory import available_memory
 
 if TYPE_CHECKING:
@@ -277,6 +277,6 @@ def _comfy_host() -> Host | None:
     # Inside ComfyUI its modules are already loaded; outside, a module of the same name may exist.
     if "folder_paths" not in sys.modules or "comfy.model_management" not in sys.modules:
         return None
-    from .comfy_host import ComfyHost
+    from .comfy import ComfyHost
 
     return ComfyHost()
