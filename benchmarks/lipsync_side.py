@@ -19,7 +19,8 @@ from avatarvideo.cli.own_process import keep_heap
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
 from avatarvideo.encoders.reader import VideoReader
-from avatarvideo.host.contract import POLL_SECONDS, StandaloneHost
+from avatarvideo.host.contract import POLL_SECONDS
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.host.system_memory import peak_memory
 from avatarvideo.inputs import load_avatar, load_speech
 from avatarvideo.musetalk import engine, generation

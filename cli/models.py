@@ -15,7 +15,8 @@ from ..errors import CheckpointError
 from .session import json_option, session, verbose_option
 
 if TYPE_CHECKING:
-    from ..host.contract import Progress, StandaloneHost
+    from ..host.contract import Progress
+    from ..host.standalone import StandaloneHost
     from ..musetalk.checkpoints import Precision
     from ..musetalk.interfaces import Model
     from ..musetalk.model_search import FileStatus
@@ -105,7 +106,7 @@ def download(model: Model, folder: Path | None) -> None:
 
 def _folder_to_write(host: StandaloneHost) -> Path:
     """Return the first folder of models that exists, else one the user named, else our own."""
-    from ..host.contract import MODELS_VARIABLE
+    from ..host.environment import MODELS_VARIABLE
 
     folders = host.model_directories
     for folder in folders:

@@ -16,7 +16,7 @@ from .session import session, verbose_option
 if TYPE_CHECKING:
     from ..headless.prompt import NodeDefinition
     from ..headless.run import Setting
-    from ..host.contract import StandaloneHost
+    from ..host.standalone import StandaloneHost
     from ..host.system_processors import WorkOfOthers
 
 _FILE = click.Path(path_type=Path)

@@ -16,7 +16,7 @@ import click
 from ..errors import Cancelled
 
 if TYPE_CHECKING:
-    from ..host.contract import StandaloneHost
+    from ..host.standalone import StandaloneHost
 
 FAILED, INTERRUPTED = 1, 130
 SIGNALLED = 128  # plus the signal's number: what a shell reports
@@ -59,7 +59,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 @contextlib.contextmanager
 def session(**folders: Path | None) -> Iterator[StandaloneHost]:
     """Be the host of one command: its folders, a progress bar, a cancel by signal."""
-    from ..host.contract import StandaloneHost, set_host
+    from ..host.current import set_host
+    from ..host.standalone import StandaloneHost
 
     with tempfile.TemporaryDirectory(prefix="avatarvideo-", ignore_cleanup_errors=True) as temp:
         host = StandaloneHost(temp_directory=Path(temp), show_progress=None, **folders)

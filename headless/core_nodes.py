@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EncodeError
-from ..host.contract import current_host
+from ..host.current import current_host
 from ..naming import output_file
 from ..nodes.widgets import (
     AUDIO_EXTENSIONS,

@@ -32,7 +32,9 @@ from ..errors import (
     MediaError,
     NoFaceError,
 )
-from ..host.contract import POLL_SECONDS, Host, cache_directory, current_host
+from ..host.contract import POLL_SECONDS, Host
+from ..host.current import current_host
+from ..host.environment import cache_directory
 from ..inputs import load_avatar, load_speech
 from ..media import (
     AudioClip,

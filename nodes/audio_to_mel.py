@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from ..errors import MediaError
-from ..host.contract import current_host
+from ..host.current import current_host
 from ..libraries import naming_missing_libraries
 from ..media import Mel
 from ..wire import audio_clip, audio_dict, one_image

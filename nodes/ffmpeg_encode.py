@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EncodeError, MediaError
-from ..host.contract import allowed_output_directories, current_host
+from ..host.current import current_host
+from ..host.environment import allowed_output_directories
 from ..libraries import naming_missing_libraries
 from ..naming import reserved_file
 from ..wire import audio_clip

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MediaError
-from ..host.contract import Progress, current_host
+from ..host.contract import Progress
+from ..host.current import current_host
 from ..libraries import naming_missing_libraries
 from ..media import Avatar, Mel
 from ..musetalk.interfaces import CHOICES, RANGES, LipSyncConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..host.contract import current_host
+from ..host.current import current_host
 from ..libraries import naming_missing_libraries
 from ..wire import one_image
 from .widgets import (

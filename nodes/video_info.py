@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MediaError
-from ..host.contract import current_host
+from ..host.current import current_host
 from ..libraries import naming_missing_libraries
 from .widgets import CATEGORY, find_file, fingerprint
 

@@ -22,7 +22,7 @@ from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.sound import read_audio
-from avatarvideo.host.contract import set_host
+from avatarvideo.host.current import set_host
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 

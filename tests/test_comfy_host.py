@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from avatarvideo.host.contract import Host, current_host, set_host
+from avatarvideo.host.contract import Host
+from avatarvideo.host.current import current_host, set_host
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 

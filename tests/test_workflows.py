@@ -17,7 +17,7 @@ from avatarvideo.headless.prompt import NodeDefinition, definitions
 from avatarvideo.headless.run import load_workflow, node_table
 from avatarvideo.headless.validate import validate
 from avatarvideo.headless.widget_places import places
-from avatarvideo.host.contract import set_host
+from avatarvideo.host.current import set_host
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows"
 FILES = sorted(FOLDER.glob("*.json"))

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from avatarvideo.cli.main import main
-from avatarvideo.host.contract import MODELS_VARIABLE
+from avatarvideo.host.environment import MODELS_VARIABLE
 from avatarvideo.musetalk.checkpoints import PUBLISHED, destination
 
 

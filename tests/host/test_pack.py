@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.cli.main import main
-from avatarvideo.host.contract import set_host
+from avatarvideo.host.current import set_host
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from avatarvideo.host.contract import StandaloneHost
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip, Avatar, LipCorners, frame_count_for
 from avatarvideo.musetalk.audio import prepare_mel
 from avatarvideo.musetalk.interfaces import LipSyncConfig

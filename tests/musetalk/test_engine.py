@@ -20,7 +20,7 @@ from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader, read_audio
 from avatarvideo.errors import Cancelled, DeviceMemoryError
-from avatarvideo.host.contract import StandaloneHost
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync, VRAMManager
 from avatarvideo.musetalk.engine import ranges

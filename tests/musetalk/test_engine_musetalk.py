@@ -15,7 +15,7 @@ from PIL import Image
 from avatarvideo.encoders.probe import probe
 from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.errors import Cancelled, CheckpointError
-from avatarvideo.host.contract import StandaloneHost
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 from avatarvideo.musetalk.face.bisenet import BiSeNet

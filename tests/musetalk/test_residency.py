@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from avatarvideo.errors import CheckpointError, DeviceMemoryError
-from avatarvideo.host.contract import StandaloneHost
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.musetalk import residency
 from avatarvideo.musetalk.convolution import Conv3x3, tiling_for
 from avatarvideo.musetalk.models import KEPT, MuseTalkModels, weight_bytes

@@ -17,7 +17,7 @@ from avatarvideo.encoders import EncodingConfig
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.errors import CheckpointError
-from avatarvideo.host.contract import StandaloneHost
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.inputs import load_avatar
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, LipSyncResult, MuseTalkLipSync

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.host.contract import StandaloneHost, set_host
+from avatarvideo.host.current import set_host
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 
 PORTRAIT_LIPS = "352,437,441,440"  # corners in pixels of the bundled portrait

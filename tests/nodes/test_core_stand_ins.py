@@ -16,7 +16,8 @@ from avatarvideo.encoders.reader import VideoReader
 from avatarvideo.errors import AvatarVideoError, GraphError, MediaError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.execute import run
-from avatarvideo.host.contract import StandaloneHost, set_host
+from avatarvideo.host.current import set_host
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip
 
 # Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.3.64.

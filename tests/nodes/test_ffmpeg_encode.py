@@ -18,7 +18,7 @@ from avatarvideo.encoders.reader import VideoReader, read_audio
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.headless.core_video import FileVideo
 from avatarvideo.headless.execute import run
-from avatarvideo.host.contract import StandaloneHost
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 

@@ -13,7 +13,7 @@ import torch
 
 from avatarvideo.encoders.probe import probe
 from avatarvideo.errors import EncodeError, MediaError
-from avatarvideo.host.contract import StandaloneHost
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from avatarvideo.wire import image_frames
 
