@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .encoders.reader import is_image, read_audio, read_image
+from .encoders.read.video import is_image, read_audio, read_image
 from .errors import MediaError
 from .media import DEFAULT_FRAME_RATE, Avatar, FramesOfFiles, LipCorners, Mel
 from .musetalk.audio import prepare_mel

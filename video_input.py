@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .encoders.reader import VideoReader, read_audio
+from .encoders.read.video import VideoReader, read_audio
 from .errors import MediaError
 from .media import AudioClip
 from .streaming_video import StreamingVideo

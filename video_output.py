@@ -18,7 +18,7 @@ from .encoders.operations import replace_audio, transcode
 from .encoders.pixel_formats import keeps_alpha
 from .encoders.plan import checked_target
 from .encoders.presets import CONTAINERS, container_for, default_container
-from .encoders.reader import VideoReader
+from .encoders.read.video import VideoReader
 from .encoders.resampling import mixed, track_of
 from .errors import EncodeError
 from .media import DEFAULT_FRAME_RATE, AudioClip, parse_frame_rate

@@ -18,7 +18,7 @@ from reference_networks import Networks, Side
 from avatarvideo.cli.own_process import keep_heap
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
-from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.host.contract import POLL_SECONDS
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.host.system_memory import peak_memory

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 import conftest  # noqa: E402, F401 - makes the clone importable
 
-from avatarvideo.encoders.probe import probe, table  # noqa: E402
+from avatarvideo.encoders.read.probe import probe, table  # noqa: E402
 from avatarvideo.inputs import load_avatar, load_speech  # noqa: E402
 from avatarvideo.media import Avatar, Mel  # noqa: E402
 from avatarvideo.musetalk.engine import MuseTalkLipSync  # noqa: E402

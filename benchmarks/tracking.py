@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from avatarvideo.encoders.pictures import read_image
+from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.musetalk.face.key_frames import FollowedFace
 from avatarvideo.musetalk.face.locate import LipTracker, locate_face
 from avatarvideo.musetalk.face.s3fd import ScoredBox

@@ -224,7 +224,7 @@ def _encode_one(
 ) -> EncodingResult:
     from ..encoders.ffmpeg import FFmpegEncoder
     from ..encoders.interfaces import EncodingResult
-    from ..encoders.probe import probe
+    from ..encoders.read.probe import probe
 
     try:
         count = probe(source).frame_count
@@ -284,7 +284,7 @@ def _made(result: LipSyncResult | EncodingResult, how: str) -> str:
 )
 def info(file: Path, as_json: bool, exact_count: bool, loudness: bool, verbose: int) -> None:
     """Show what is in a video FILE."""
-    from ..encoders.probe import probe, table
+    from ..encoders.read.probe import probe, table
 
     found = probe(
         file,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .ffmpeg import FFmpegEncoder, encode_frames
     from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
-    from .probe import VideoInfo
+    from .read.probe import VideoInfo
 
 __all__ = [
     "EncodingConfig",

@@ -23,11 +23,11 @@ from .audio_feed import SoundFeed
 from .executable import ERROR_CHARACTERS, NO_WINDOW, command, find_ffmpeg, said, why_not_own
 from .outputs import PendingFile
 from .plan import EncodePlan
+from .read.audio import AudioTrack
+from .read.open import open_media
 from .remux import copy_pictures
 from .resampling import SampleQueue
-from .sound import AudioTrack
 from .sound_packets import SoundPackets
-from .sources import open_media
 from .timing import WHOLE
 
 logger = logging.getLogger("avatarvideo.encoders.executable_target")

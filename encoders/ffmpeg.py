@@ -18,9 +18,9 @@ from ..errors import AvatarVideoError, Cancelled, EncodeError
 from ..media import AudioClip, FramesOfFiles
 from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
 from .operations import OnFrame, replace_audio, transcode
-from .probe import probe
-from .reader import VideoReader
-from .sound import AudioTrack
+from .read.audio import AudioTrack
+from .read.probe import probe
+from .read.video import VideoReader
 from .timing import WHOLE, Section
 from .writer import VideoWriter
 

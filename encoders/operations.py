@@ -21,12 +21,12 @@ from .metadata import kept_tags
 from .outputs import checked_output
 from .plan import checked_target
 from .presets import container_for
-from .reader import VideoReader
+from .read.audio import AudioTrack, decode_audio, has_sound
+from .read.open import checked_input, open_container
+from .read.video import VideoReader
 from .remux import CopiedPictures, copy_pictures
 from .resampling import mixed, track_of
-from .sound import AudioTrack, decode_audio, has_sound
 from .sound_packets import SoundPackets, copyable_sound
-from .sources import checked_input, open_container
 from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
 

@@ -18,7 +18,7 @@ from ..errors import EncodeError
 from .audio_feed import AudioFeed, SoundFeed
 from .outputs import OutputFile, PendingFile
 from .plan import EncodePlan
-from .sound import AudioTrack
+from .read.audio import AudioTrack
 
 NUMBER_DIGITS = 5
 

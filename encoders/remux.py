@@ -20,9 +20,9 @@ from .color import quarter_turns
 from .interfaces import EncodingConfig
 from .outputs import MOV_FAMILY, OutputFile, timescales_for
 from .presets import CODECS, CONTAINERS, container_for
-from .sound import AudioTrack
+from .read.audio import AudioTrack
+from .read.stream_facts import codec_name, first_rotation, picture_stream, stream_rate, unread_alpha
 from .sound_packets import PacketFeed, SoundPackets
-from .streams import codec_name, first_rotation, picture_stream, stream_rate, unread_alpha
 from .timing import Section
 
 KEPT_STREAM_TAGS = (

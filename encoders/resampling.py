@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import EncodeError
 from ..media import AudioClip
 from .audio_codecs import LAYOUTS
-from .sample_arrays import frame_of, samples_of
-from .sound import AudioTrack
+from .read.audio import AudioTrack
+from .read.audio_arrays import frame_of, samples_of
 
 AUDIO_BLOCK = 1 << 14  # samples handed over at a time
 

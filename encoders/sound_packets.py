@@ -14,7 +14,7 @@ from .audio_codecs import AUDIO_CODECS, audio_codec_for
 from .interfaces import EncodingConfig
 from .outputs import MOV_FAMILY
 from .presets import CONTAINERS
-from .sound import first_sound, zero_time
+from .read.audio import first_sound, zero_time
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from .color import RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, coding_of
 from .outputs import MOV_FAMILY, OutputFile, timescales_for
 from .plan import EncodePlan
 from .presets import CONTAINERS
-from .sound import AudioTrack
+from .read.audio import AudioTrack
 from .sound_packets import PacketFeed, SoundPackets
 
 MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures

@@ -23,8 +23,8 @@ from .interfaces import EncodingConfig
 from .pixel_formats import is_deep
 from .plan import EncodePlan, make_plan
 from .png_sequence import PngTarget
+from .read.audio import AudioTrack
 from .resampling import track_of
-from .sound import AudioTrack
 from .sound_packets import SoundPackets
 from .video_stream import StreamTarget
 

@@ -53,7 +53,7 @@ class LoadImage:
     def load(self, image: str) -> tuple[Any, Any]:
         import torch
 
-        from ..encoders.pictures import read_image
+        from ..encoders.read.picture import read_image
 
         path = find_file(current_host(), image)
         frame = read_image(path)
@@ -102,7 +102,7 @@ class LoadAudio:
         return fingerprint(current_host(), audio)
 
     def load(self, audio: str, **_player: Any) -> tuple[dict[str, Any] | None]:
-        from ..encoders.sound import read_audio
+        from ..encoders.read.audio import read_audio
         from ..wire import audio_dict
 
         return (audio_dict(read_audio(find_file(current_host(), audio))),)
@@ -129,7 +129,7 @@ class LoadVideo:
         return fingerprint(current_host(), file)
 
     def load(self, file: str) -> tuple[Any]:
-        from ..encoders.reader import VideoReader
+        from ..encoders.read.video import VideoReader
         from .core_video import FileVideo
 
         path = find_file(current_host(), file)

@@ -62,7 +62,7 @@ class VideoInfo:
     def inspect(
         self, path: str, exact_count: bool, measure_loudness: bool, video: Any = None
     ) -> dict[str, Any]:
-        from ..encoders.probe import probe, table
+        from ..encoders.read.probe import probe, table
 
         file = _file_of(video, path)
         found = probe(file, exact_count=exact_count, measure_loudness=measure_loudness)

@@ -20,8 +20,8 @@ from avatarvideo import __version__
 from avatarvideo.cli.main import main
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.sound import read_audio
+from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.probe import probe
 from avatarvideo.host.current import set_host
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk.interfaces import LipSyncConfig

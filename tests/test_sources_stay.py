@@ -18,7 +18,7 @@ from avatarvideo.cli.main import main
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.ffmpeg import VideoWriter, encode_frames
 from avatarvideo.encoders.outputs import PendingFile
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import CheckpointError, EncodeError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.core_video import FileVideo

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import ComponentsVideo, FileVideo
 from avatarvideo.media import AudioClip

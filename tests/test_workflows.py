@@ -12,7 +12,7 @@ from PIL import Image
 
 from avatarvideo import __version__
 from avatarvideo.cli.main import main
-from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.read.probe import probe
 from avatarvideo.headless.prompt import NodeDefinition, definitions
 from avatarvideo.headless.run import load_workflow, node_table
 from avatarvideo.headless.validate import validate

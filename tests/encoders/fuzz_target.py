@@ -125,8 +125,8 @@ def _target(root: Path) -> Callable[[Path], str | None]:
 
     from avatarvideo.encoders.ffmpeg import FFmpegEncoder
     from avatarvideo.encoders.interfaces import EncodingConfig
-    from avatarvideo.encoders.probe import probe, table
-    from avatarvideo.encoders.reader import VideoReader, is_image, read_audio, read_image
+    from avatarvideo.encoders.read.probe import probe, table
+    from avatarvideo.encoders.read.video import VideoReader, is_image, read_audio, read_image
     from avatarvideo.errors import AvatarVideoError, Cancelled
 
     def stop(frames: int) -> None:

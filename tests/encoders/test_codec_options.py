@@ -27,7 +27,7 @@ from avatarvideo.encoders.presets import (
     safe_options,
     software_name,
 )
-from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import EncodeError
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
 
@@ -145,7 +145,7 @@ def test_reading_that_is_stuck_is_ended(
     # Larger than what is read ahead, so that FFmpeg has to ask for more and sees the time is over.
     path = make_video(tmp_path / "a.mkv", 40, size=(320, 240), config=EncodingConfig(crf=0))
     assert path.stat().st_size > 100_000
-    monkeypatch.setattr(f"avatarvideo.encoders.sources.{limit}", 0.0)
+    monkeypatch.setattr(f"avatarvideo.encoders.read.open.{limit}", 0.0)
 
     with pytest.raises(MediaError, match="nothing came for"):
         list(VideoReader(path).frames())

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from avatarvideo.encoders.ffmpeg import FFmpegEncoder
-from avatarvideo.encoders.pictures import PICTURE_SUFFIXES
-from avatarvideo.encoders.probe import probe, sound_only
-from avatarvideo.encoders.reader import VideoReader, is_image, read_audio, read_image
+from avatarvideo.encoders.read.picture import PICTURE_SUFFIXES
+from avatarvideo.encoders.read.probe import probe, sound_only
+from avatarvideo.encoders.read.video import VideoReader, is_image, read_audio, read_image
 from avatarvideo.errors import MediaError
 from avatarvideo.nodes.widgets import AUDIO_EXTENSIONS, IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 

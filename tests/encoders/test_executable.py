@@ -16,8 +16,8 @@ from avatarvideo.encoders import executable_target
 from avatarvideo.encoders.executable import find_ffmpeg
 from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import Cancelled, EncodeError
 from avatarvideo.media import AudioClip
 

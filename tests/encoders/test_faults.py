@@ -18,7 +18,7 @@ import pytest
 
 from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, Quality
-from avatarvideo.encoders.reader import VideoReader, read_image
+from avatarvideo.encoders.read.video import VideoReader, read_image
 from avatarvideo.errors import Cancelled, EncodeError, MediaError
 
 MakeVideo = Callable[..., Path]

@@ -11,8 +11,8 @@ import pytest
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.ffmpeg import encode_frames
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import Cancelled
 from avatarvideo.media import AudioClip
 

@@ -17,8 +17,8 @@ from PIL import Image
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.presets import CODECS, CONTAINERS
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import EncodeError
 from avatarvideo.media import AudioClip
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from avatarvideo.encoders.index_claims import MAX_CLAIMED, check_claims
+from avatarvideo.encoders.read.index_claims import MAX_CLAIMED, check_claims
 from avatarvideo.errors import MediaError
 
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from avatarvideo.encoders.ffmpeg import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.probe import VideoInfo, probe, sound_only
-from avatarvideo.encoders.reader import VideoReader, read_audio, read_image
+from avatarvideo.encoders.read.probe import VideoInfo, probe, sound_only
+from avatarvideo.encoders.read.video import VideoReader, read_audio, read_image
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import FileVideo
 from avatarvideo.media import AudioClip

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.loudness import integrated_loudness
-from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.read.loudness import integrated_loudness
+from avatarvideo.encoders.read.probe import probe
 from avatarvideo.media import AudioClip
 
 

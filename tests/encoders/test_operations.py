@@ -15,8 +15,8 @@ import pytest
 from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.operations import replace_audio, transcode
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.encoders.timing import Section, at_constant_rate
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.media import AudioClip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatarvideo.encoders.pictures import is_image, read_image
+from avatarvideo.encoders.read.picture import is_image, read_image
 from avatarvideo.errors import MediaError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
 

@@ -13,7 +13,7 @@ import pytest
 
 from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.media import AudioClip
 
 SECONDS = int(os.environ.get("AVATAR_SYNC_SECONDS", "10"))

@@ -13,8 +13,8 @@ import pytest
 
 from avatarvideo.encoders.ffmpeg import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader, read_audio
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.encoders.writer import VideoWriter
 from avatarvideo.errors import Cancelled, EncodeError
 from avatarvideo.media import AudioClip

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.headless.comfy_server import ComfyServer, RunProgress, ServerRun
 from avatarvideo.headless.prompt import NodeDefinition
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import GraphError
 from avatarvideo.headless.editor_format import to_prompt
 

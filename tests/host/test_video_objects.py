@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.encoders.read.video import VideoReader
 
 SAMPLE_FRAMES = 75  # of the bundled talking head
 Frames = Callable[[Path], np.ndarray]

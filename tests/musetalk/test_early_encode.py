@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk import LipSyncConfig, pipeline
 from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames, Stopped, read_ahead

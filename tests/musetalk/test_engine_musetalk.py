@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled, CheckpointError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import LipCorners

@@ -15,7 +15,7 @@ from PIL import Image
 
 from avatarvideo.encoders import EncodingConfig
 from avatarvideo.encoders.ffmpeg import encode_frames
-from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import CheckpointError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.inputs import load_avatar

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from avatarvideo.encoders.ffmpeg import encode_frames
-from avatarvideo.encoders.probe import probe
-from avatarvideo.encoders.reader import VideoReader
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import AvatarVideoError, GraphError, MediaError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.execute import run

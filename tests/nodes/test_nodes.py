@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.encoders.probe import probe
+from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS

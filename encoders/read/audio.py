@@ -14,13 +14,13 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from ..errors import MediaError
-from ..media import AudioClip
-from .audio_codecs import LAYOUTS
-from .sample_arrays import frame_of, samples_of
-from .sources import MAX_CHANNELS, SAMPLE_RATES, checked_input, open_media, unreadable
+from ...errors import MediaError
+from ...media import AudioClip
+from ..audio_codecs import LAYOUTS
+from .audio_arrays import frame_of, samples_of
+from .open import MAX_CHANNELS, SAMPLE_RATES, checked_input, open_media, unreadable
 
-logger = logging.getLogger("avatarvideo.encoders.sound")
+logger = logging.getLogger("avatarvideo.encoders.read.audio")
 
 MAX_DECODED_BYTES = 2 << 30  # 2 GiB: an hour and a half of 48 kHz stereo as float32
 # Containers count in milliseconds or worse, so smaller steps between packets are rounding.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import MediaError
+from ...errors import MediaError
 
 MAX_CLAIMED = 5_000_000  # a day of 60 frames a second; FFmpeg takes about 300 MB for it
 MAX_BOXES = 1_000_000

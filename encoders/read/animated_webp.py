@@ -11,12 +11,12 @@ import av
 import numpy as np
 from PIL import Image
 
-from ..errors import MediaError
-from .metadata import picture_tags
-from .pictures import DAMAGED
-from .sources import check_frame_size
+from ...errors import MediaError
+from ..metadata import picture_tags
+from .open import check_frame_size
+from .picture import DAMAGED
 
-logger = logging.getLogger("avatarvideo.encoders.animated_pictures")
+logger = logging.getLogger("avatarvideo.encoders.read.animated_webp")
 
 TICK = Fraction(1, 1000)
 STILL_TICKS = 100  # how long a picture stays that does not say so

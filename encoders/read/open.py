@@ -15,10 +15,10 @@ import av
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
 
-from ..errors import MediaError
+from ...errors import MediaError
 from .index_claims import check_claims
 
-logger = logging.getLogger("avatarvideo.encoders.sources")
+logger = logging.getLogger("avatarvideo.encoders.read.open")
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
 _LENIENT_TAGS: dict[str, Any] = (

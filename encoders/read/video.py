@@ -14,16 +14,16 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..errors import MediaError
-from ..media import FramesOfFiles
-from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
-from .color import Colors, RgbConverter, is_transparent, on_white, quarter_turns
-from .metadata import read_tags
-from .pictures import is_image, read_image
-from .pixel_formats import is_deep
-from .sound import has_sound, read_audio
-from .sources import check_frame_size, checked_input, open_media
-from .streams import (
+from ...errors import MediaError
+from ...media import FramesOfFiles
+from ..color import Colors, RgbConverter, is_transparent, on_white, quarter_turns
+from ..metadata import read_tags
+from ..pixel_formats import is_deep
+from .animated_webp import TICK, AnimatedPicture, is_animated_webp
+from .audio import has_sound, read_audio
+from .open import check_frame_size, checked_input, open_media
+from .picture import is_image, read_image
+from .stream_facts import (
     TIMED_BY_PACKETS,
     claimed_frame_count,
     count_packets,
@@ -41,7 +41,7 @@ from .streams import (
 
 __all__ = ["VideoReader", "is_image", "read_audio", "read_image"]
 
-logger = logging.getLogger("avatarvideo.encoders.reader")
+logger = logging.getLogger("avatarvideo.encoders.read.video")
 
 MOST_OBLONG = Fraction(4)  # pixels wider or higher than this are a mistake in the file
 

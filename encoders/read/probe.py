@@ -12,13 +12,13 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..errors import MediaError
-from .animated_pictures import TICK, AnimatedPicture, is_animated_webp
-from .color import RANGE_FULL, UNSPECIFIED, quarter_turns
+from ...errors import MediaError
+from ..color import RANGE_FULL, UNSPECIFIED, quarter_turns
+from ..metadata import read_tags
+from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .loudness import file_loudness
-from .metadata import read_tags
-from .sources import checked_input, open_media
-from .streams import (
+from .open import checked_input, open_media
+from .stream_facts import (
     TIMED_BY_PACKETS,
     codec_name,
     count_packets,
@@ -32,7 +32,7 @@ from .streams import (
     varies,
 )
 
-logger = logging.getLogger("avatarvideo.encoders.probe")
+logger = logging.getLogger("avatarvideo.encoders.read.probe")
 
 CHEAP_BYTES = 32 << 20  # read through in a moment, so the count is exact unasked
 RATE_SAMPLE_PACKETS = 600  # enough to see a varying rate without reading a long file through

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import MediaError
-from .sound import decode_audio
-from .sources import open_media
+from ...errors import MediaError
+from .audio import decode_audio
+from .open import open_media
 
-logger = logging.getLogger("avatarvideo.encoders.loudness")
+logger = logging.getLogger("avatarvideo.encoders.read.loudness")
 
 SHELF = (1681.974450955533, 3.999843853973347, 0.7071752369554196)  # Hz, dB, Q
 HIGH_PASS = (38.13547087602444, 0.5003270373238773)  # Hz, Q

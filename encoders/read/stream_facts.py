@@ -15,10 +15,10 @@ from av.container import InputContainer
 from av.error import ExitError, FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 
-from ..errors import MediaError
-from .sources import MAX_FRAME_PIXELS, check_frame_size, unreadable
+from ...errors import MediaError
+from .open import MAX_FRAME_PIXELS, check_frame_size, unreadable
 
-logger = logging.getLogger("avatarvideo.encoders.streams")
+logger = logging.getLogger("avatarvideo.encoders.read.stream_facts")
 
 DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
 MAX_RATE = Fraction(1000)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..errors import MediaError
-from .sources import MAX_FRAME_PIXELS, check_frame_size, checked_input
+from ...errors import MediaError
+from .open import MAX_FRAME_PIXELS, check_frame_size, checked_input
 
 # Formats whose decoders read the file and nothing else: no EPS (runs Ghostscript), no WMF, no
 # fonts, no multi-page documents.
