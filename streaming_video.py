@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from .encoders.ffmpeg import encode_frames
+from .encoders.encoder import encode_frames
 from .encoders.interfaces import EncodingConfig
-from .encoders.outputs import refuse_sources
+from .encoders.write.output_file import refuse_sources
 from .media import AudioClip
 
 log = logging.getLogger("avatarvideo.streaming_video")

@@ -30,10 +30,10 @@ import numpy as np
 from alternating import in_turns, measured
 
 from avatarvideo.encoders.color import FrameConverter, plane_view, to_integers
-from avatarvideo.encoders.ffmpeg import FFmpegEncoder
+from avatarvideo.encoders.encoder import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.presets import CODECS, encoder_options
-from avatarvideo.encoders.writer import VideoWriter
+from avatarvideo.encoders.write.codecs import CODECS, encoder_options
+from avatarvideo.encoders.write.writer import VideoWriter
 from avatarvideo.media import AudioClip
 
 RATE = Fraction(25)

@@ -38,7 +38,7 @@ from alternating import Comparison, Sample
 from lipsync_side import Setting, ceiling, serve
 from PIL import Image
 
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.inputs import load_speech
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"

@@ -16,7 +16,7 @@ from alternating import Sample, measured
 from reference_networks import Networks, Side
 
 from avatarvideo.cli.own_process import keep_heap
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.host.contract import POLL_SECONDS

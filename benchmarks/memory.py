@@ -145,7 +145,7 @@ def write_avatar(
 
     from PIL import Image
 
-    from avatarvideo.encoders.ffmpeg import encode_frames
+    from avatarvideo.encoders.encoder import encode_frames
     from avatarvideo.media import LipCorners
 
     width, height = size

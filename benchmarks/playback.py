@@ -26,10 +26,10 @@ import cv2
 import numpy as np
 
 from avatarvideo.encoders.color import FrameConverter
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.presets import CODECS, encoder_options
 from avatarvideo.encoders.read.picture import read_image
+from avatarvideo.encoders.write.codecs import CODECS, encoder_options
 from avatarvideo.inputs import load_speech
 from avatarvideo.media import AudioClip, Avatar, LipCorners, Mel
 from avatarvideo.musetalk.face.blend import (

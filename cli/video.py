@@ -95,7 +95,7 @@ def _number_or_text(text: str) -> int | float | str:
 
 
 def _codec_options(text: str) -> dict[str, str]:
-    from ..encoders.codec_options import parse_options
+    from ..encoders.write.codec_options import parse_options
 
     return parse_options(text)
 
@@ -174,7 +174,7 @@ def encode(
         raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
     if mix and audio is None:
         raise click.UsageError("--mix adds the sound of --audio: give both.")
-    from ..encoders.custom_formats import format_file, read_format, with_format
+    from ..encoders.write.custom_formats import format_file, read_format, with_format
 
     files = [file for file in (audio, config_file) if file is not None]
     with session() as host:
@@ -202,8 +202,8 @@ def _inputs_and_outputs(
     """Return what is to be encoded and where: one file, or every video of a folder."""
     if not source.is_dir():
         return [(source, output)]
-    from ..encoders.presets import default_container
-    from ..naming import make_folder
+    from ..encoders.write.codecs import default_container
+    from ..encoders.write.output_names import make_folder
     from ..nodes.widgets import videos_in
 
     make_folder(output)
@@ -222,7 +222,7 @@ def _encode_one(
     mix: bool,
     sources: list[Path],
 ) -> EncodingResult:
-    from ..encoders.ffmpeg import FFmpegEncoder
+    from ..encoders.encoder import FFmpegEncoder
     from ..encoders.interfaces import EncodingResult
     from ..encoders.read.probe import probe
 
@@ -250,7 +250,7 @@ def _seconds(option: str, text: str) -> Fraction:
 def _check_output(path: Path, sources: list[Path]) -> None:
     """Refuse a file that cannot be written, or is a source, before anything is computed for it."""
     from ..encoders.interfaces import EncodingConfig
-    from ..encoders.plan import checked_target
+    from ..encoders.write.plan import checked_target
     from ..headless.run import check_writable
 
     _, target = checked_target(path, EncodingConfig(), sources=sources)

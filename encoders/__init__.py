@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .ffmpeg import FFmpegEncoder, encode_frames
+    from .encoder import FFmpegEncoder, encode_frames
     from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
     from .read.probe import VideoInfo
 

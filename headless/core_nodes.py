@@ -12,9 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ..encoders.write.output_names import output_file
 from ..errors import EncodeError
 from ..host.current import current_host
-from ..naming import output_file
 from ..nodes.widgets import (
     AUDIO_EXTENSIONS,
     IMAGE_EXTENSIONS,
@@ -207,7 +207,7 @@ class SaveVideo:
         self, video: Any, filename_prefix: str, format: str, codec: str = "auto", **newer: Any
     ) -> dict[str, Any]:
         from ..encoders.interfaces import EncodingConfig
-        from ..encoders.operations import transcode
+        from ..encoders.write.operations import transcode
 
         codec = newer.get("format.codec", codec)
         crf = newer.get("format.codec.encoding.crf")

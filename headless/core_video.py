@@ -11,11 +11,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ..encoders.ffmpeg import encode_frames
+from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
-from ..encoders.outputs import PendingFile
 from ..encoders.read.probe import probe
 from ..encoders.read.video import VideoReader, read_audio
+from ..encoders.write.output_file import PendingFile
 from ..errors import EncodeError, MediaError
 from ..host.system_memory import available_memory
 from ..wire import audio_clip, audio_dict, check_images, image_frames

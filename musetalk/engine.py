@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from ..encoders.ffmpeg import encode_frames
+from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig, EncodingResult
 from ..encoders.metadata import tags_for
-from ..encoders.outputs import refuse_sources
-from ..encoders.plan import result_path
-from ..encoders.presets import container_for
+from ..encoders.write.codecs import container_for
+from ..encoders.write.output_file import refuse_sources
+from ..encoders.write.plan import result_path
 from ..errors import (
     AvatarVideoError,
     Cancelled,

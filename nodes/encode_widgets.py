@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..encoders.audio_codecs import AUDIO_CODECS
-from ..encoders.custom_formats import format_names, read_format, with_format
 from ..encoders.interfaces import (
     BACKENDS,
     FITS,
@@ -17,7 +15,9 @@ from ..encoders.interfaces import (
     VARIABLE_RATES,
     EncodingConfig,
 )
-from ..encoders.presets import CODECS, CONTAINERS, HARDWARE_ENCODERS
+from ..encoders.write.audio_codecs import AUDIO_CODECS
+from ..encoders.write.codecs import CODECS, CONTAINERS, HARDWARE_ENCODERS
+from ..encoders.write.custom_formats import format_names, read_format, with_format
 from ..errors import EncodeError
 from ..media import parse_frame_rate
 

@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..encoders.write.output_names import reserved_file
 from ..errors import EncodeError, MediaError
 from ..host.current import current_host
 from ..host.environment import allowed_output_directories
 from ..libraries import naming_missing_libraries
-from ..naming import reserved_file
 from ..wire import audio_clip
 from .encode_widgets import encode_widgets, encoding_config
 from .widgets import CATEGORY, files_behind, find_file, fingerprint, videos_in

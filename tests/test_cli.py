@@ -18,7 +18,7 @@ from PIL import Image
 
 from avatarvideo import __version__
 from avatarvideo.cli.main import main
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from avatarvideo.cli.main import main
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from avatarvideo.encoders.write.output_names import output_file, reserved_file
 from avatarvideo.errors import EncodeError
-from avatarvideo.naming import output_file, reserved_file
 
 VALUES = {"width": 640, "height": 480, "name": "my clip"}
 NOW = datetime(2026, 3, 4, 5, 6, 7)

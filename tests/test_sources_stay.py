@@ -16,9 +16,10 @@ from PIL import Image
 
 from avatarvideo.cli.main import main
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
-from avatarvideo.encoders.ffmpeg import VideoWriter, encode_frames
-from avatarvideo.encoders.outputs import PendingFile
+from avatarvideo.encoders.encoder import VideoWriter, encode_frames
 from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.write.output_file import PendingFile
+from avatarvideo.encoders.write.output_names import output_file
 from avatarvideo.errors import CheckpointError, EncodeError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.core_video import FileVideo
@@ -29,7 +30,6 @@ from avatarvideo.media import AudioClip
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 from avatarvideo.musetalk.checkpoints import converted_path
 from avatarvideo.musetalk.convert import convert
-from avatarvideo.naming import output_file
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.streaming_video import StreamingVideo
 

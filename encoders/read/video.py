@@ -18,7 +18,7 @@ from ...errors import MediaError
 from ...media import FramesOfFiles
 from ..color import Colors, RgbConverter, is_transparent, on_white, quarter_turns
 from ..metadata import read_tags
-from ..pixel_formats import is_deep
+from ..write.pixel_formats import is_deep
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import has_sound, read_audio
 from .open import check_frame_size, checked_input, open_media

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.cli.main import main
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import read_audio
 from avatarvideo.media import AudioClip

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.writer import VideoWriter
+from avatarvideo.encoders.write.writer import VideoWriter
 from avatarvideo.media import AudioClip
 
 MakeVideo = Callable[..., Path]

@@ -123,7 +123,7 @@ def _target(root: Path) -> Callable[[Path], str | None]:
     sys.modules["avatarvideo"] = package = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
 
-    from avatarvideo.encoders.ffmpeg import FFmpegEncoder
+    from avatarvideo.encoders.encoder import FFmpegEncoder
     from avatarvideo.encoders.interfaces import EncodingConfig
     from avatarvideo.encoders.read.probe import probe, table
     from avatarvideo.encoders.read.video import VideoReader, is_image, read_audio, read_image

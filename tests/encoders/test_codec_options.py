@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 
 from avatarvideo.cli.main import main
-from avatarvideo.encoders.codec_options import checked_options, parse_options
-from avatarvideo.encoders.custom_formats import read_format
-from avatarvideo.encoders.ffmpeg import encode_frames
-from avatarvideo.encoders.hardware import hardware_options
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import QUALITIES, EncodingConfig
-from avatarvideo.encoders.known_options import ENCODERS, HARDWARE, LISTS, options_of
-from avatarvideo.encoders.plan import make_plan
-from avatarvideo.encoders.presets import (
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.write.codec_options import checked_options, parse_options
+from avatarvideo.encoders.write.codecs import (
     CODECS,
     HARDWARE_ENCODERS,
     encoder_options,
     safe_options,
     software_name,
 )
-from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.write.custom_formats import read_format
+from avatarvideo.encoders.write.hardware import hardware_options
+from avatarvideo.encoders.write.known_options import ENCODERS, HARDWARE, LISTS, options_of
+from avatarvideo.encoders.write.plan import make_plan
 from avatarvideo.errors import EncodeError
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY

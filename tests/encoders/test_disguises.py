@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.ffmpeg import FFmpegEncoder
+from avatarvideo.encoders.encoder import FFmpegEncoder
 from avatarvideo.encoders.read.picture import PICTURE_SUFFIXES
 from avatarvideo.encoders.read.probe import probe, sound_only
 from avatarvideo.encoders.read.video import VideoReader, is_image, read_audio, read_image

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatarvideo.encoders import executable_target
-from avatarvideo.encoders.executable import find_ffmpeg
-from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
+from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.write import ffmpeg_target as executable_target
+from avatarvideo.encoders.write.ffmpeg_command import find_ffmpeg
 from avatarvideo.errors import Cancelled, EncodeError
 from avatarvideo.media import AudioClip
 

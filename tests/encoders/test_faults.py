@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
+from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, Quality
 from avatarvideo.encoders.read.video import VideoReader, read_image
 from avatarvideo.errors import Cancelled, EncodeError, MediaError
@@ -44,7 +44,7 @@ def test_killed_in_mid_encode_leaves_no_file_of_that_name(
     code = load_clone + (
         "import numpy as np\n"
         "from fractions import Fraction\n"
-        "from avatarvideo.encoders.ffmpeg import encode_frames\n"
+        "from avatarvideo.encoders.encoder import encode_frames\n"
         "def frames():\n"
         "    for index in range(10**9):\n"
         "        if index == 20: print('going', flush=True)\n"

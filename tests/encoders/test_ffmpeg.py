@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import Cancelled

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.presets import CODECS, CONTAINERS
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.write.codecs import CODECS, CONTAINERS
 from avatarvideo.errors import EncodeError
 from avatarvideo.media import AudioClip
 

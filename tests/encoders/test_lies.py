@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatarvideo.encoders.ffmpeg import FFmpegEncoder
+from avatarvideo.encoders.encoder import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.probe import VideoInfo, probe, sound_only
 from avatarvideo.encoders.read.video import VideoReader, read_audio, read_image

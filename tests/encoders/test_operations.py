@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
+from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.operations import replace_audio, transcode
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio
-from avatarvideo.encoders.timing import Section, at_constant_rate
+from avatarvideo.encoders.write.operations import replace_audio, transcode
+from avatarvideo.encoders.write.timing import Section, at_constant_rate
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.media import AudioClip
 

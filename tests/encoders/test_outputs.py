@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from avatarvideo.encoders.outputs import STALE_SECONDS, PendingFile, remove_stale
+from avatarvideo.encoders.write.output_file import STALE_SECONDS, PendingFile, remove_stale
 
 OURS = (".avatarvideo-0123456789ab.part", ".avatarvideo-clip_00001.reserved")
 OTHERS = (".avatarvideo-notes.txt", "avatarvideo-0123456789ab.part", "clip.part", "clip_00001.mp4")

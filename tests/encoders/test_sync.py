@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.ffmpeg import FFmpegEncoder, encode_frames
+from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.media import AudioClip

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio
-from avatarvideo.encoders.writer import VideoWriter
+from avatarvideo.encoders.write.writer import VideoWriter
 from avatarvideo.errors import Cancelled, EncodeError
 from avatarvideo.media import AudioClip
 
@@ -220,7 +220,7 @@ def test_narrow_pictures_do_not_damage_memory_in_x265(tmp_path: Path, load_clone
     code = load_clone + (
         "import numpy as np, av\n"
         "from fractions import Fraction\n"
-        "from avatarvideo.encoders.ffmpeg import encode_frames\n"
+        "from avatarvideo.encoders.encoder import encode_frames\n"
         "from avatarvideo.encoders.interfaces import EncodingConfig\n"
         "frames = [np.zeros((32, 48, 3), np.uint8)] * 4\n"
         f"encode_frames(frames, {str(tmp_path / 'a.mp4')!r}, frame_rate=Fraction(25),\n"
@@ -237,7 +237,7 @@ def test_encoders_print_nothing(tmp_path: Path, load_clone: str) -> None:
     code = load_clone + (
         "import numpy as np\n"
         "from fractions import Fraction\n"
-        "from avatarvideo.encoders.ffmpeg import encode_frames\n"
+        "from avatarvideo.encoders.encoder import encode_frames\n"
         "from avatarvideo.encoders.interfaces import EncodingConfig\n"
         "frames = [np.zeros((64, 64, 3), np.uint8)] * 3\n"
         "for codec in ('h264', 'h265', 'av1', 'vp9'):\n"

@@ -191,7 +191,7 @@ def bad_inputs(portrait: Path, folder: Path) -> dict[str, tuple[Path, Path, str]
     silent = folder / "silent.mp4"
     good = write_tone(folder / "good.wav", 16000)
     MuseTalkLipSync().generate(portrait, good, folder / "v.mp4", LipSyncConfig(mode="static"))
-    from avatarvideo.encoders.ffmpeg import encode_frames
+    from avatarvideo.encoders.encoder import encode_frames
 
     encode_frames([np.zeros((16, 16, 3), np.uint8)] * 3, silent, frame_rate=Fraction(25))
     return {

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from avatarvideo.encoders import EncodingConfig
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import CheckpointError
 from avatarvideo.host.standalone import StandaloneHost

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from avatarvideo.encoders.ffmpeg import encode_frames
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import AvatarVideoError, GraphError, MediaError

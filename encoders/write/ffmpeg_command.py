@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import EncodeError
-from .color import BT709, is_rgb
+from ...errors import EncodeError
+from ..color import BT709, is_rgb
+from .codecs import CONTAINERS
 from .known_options import COMMON
-from .outputs import MOV_FAMILY
-from .presets import CONTAINERS
+from .output_file import MOV_FAMILY
 
 if TYPE_CHECKING:
     from .plan import EncodePlan

@@ -18,19 +18,19 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..errors import EncodeError
+from ...errors import EncodeError
+from ..read.audio import AudioTrack
+from ..read.open import open_media
 from .audio_feed import SoundFeed
-from .executable import ERROR_CHARACTERS, NO_WINDOW, command, find_ffmpeg, said, why_not_own
-from .outputs import PendingFile
+from .audio_packets import SoundPackets
+from .audio_track import SampleQueue
+from .ffmpeg_command import ERROR_CHARACTERS, NO_WINDOW, command, find_ffmpeg, said, why_not_own
+from .output_file import PendingFile
 from .plan import EncodePlan
-from .read.audio import AudioTrack
-from .read.open import open_media
 from .remux import copy_pictures
-from .resampling import SampleQueue
-from .sound_packets import SoundPackets
 from .timing import WHOLE
 
-logger = logging.getLogger("avatarvideo.encoders.executable_target")
+logger = logging.getLogger("avatarvideo.encoders.write.ffmpeg_target")
 
 STUCK_SECONDS = 120.0  # without taking a picture or writing a byte
 

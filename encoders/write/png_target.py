@@ -14,11 +14,11 @@ from av.error import FFmpegError
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..errors import EncodeError
+from ...errors import EncodeError
+from ..read.audio import AudioTrack
 from .audio_feed import AudioFeed, SoundFeed
-from .outputs import OutputFile, PendingFile
+from .output_file import OutputFile, PendingFile
 from .plan import EncodePlan
-from .read.audio import AudioTrack
 
 NUMBER_DIGITS = 5
 

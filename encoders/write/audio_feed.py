@@ -10,11 +10,11 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from ..errors import EncodeError
+from ...errors import EncodeError
+from ..read.audio import AudioTrack
+from ..read.audio_arrays import frame_of
 from .audio_codecs import AUDIO_CODECS, default_bitrate, encoded_rate, layout_for
-from .read.audio import AudioTrack
-from .read.audio_arrays import frame_of
-from .resampling import AUDIO_BLOCK, SampleQueue, converted
+from .audio_track import AUDIO_BLOCK, SampleQueue, converted
 
 # Bits a second and channel from which FFmpeg's AAC encoder has a way that takes a quarter of the
 # time and is nearer to the sound; below it the slow one is better.

@@ -21,12 +21,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from ..metadata import exif_of
 from .audio_feed import SoundFeed
-from .metadata import exif_of
-from .outputs import PendingFile
+from .output_file import PendingFile
 from .plan import EncodePlan
 
-logger = logging.getLogger("avatarvideo.encoders.animation")
+logger = logging.getLogger("avatarvideo.encoders.write.animation_target")
 
 MAX_WEBP_QUALITY = 100
 WEBP_CRF_SCALE = 63

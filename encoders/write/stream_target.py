@@ -17,15 +17,15 @@ from av.error import FFmpegError
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from ..errors import EncodeError
+from ...errors import EncodeError
+from ..color import RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, coding_of, is_rgb
+from ..read.audio import AudioTrack
 from .audio_codecs import audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, SoundFeed
-from .color import RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, coding_of, is_rgb
-from .outputs import MOV_FAMILY, OutputFile, timescales_for
+from .audio_packets import PacketFeed, SoundPackets
+from .codecs import CONTAINERS
+from .output_file import MOV_FAMILY, OutputFile, timescales_for
 from .plan import EncodePlan
-from .presets import CONTAINERS
-from .read.audio import AudioTrack
-from .sound_packets import PacketFeed, SoundPackets
 
 MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
 POLL_SECONDS = 0.05  # how often ``check`` is asked

@@ -17,16 +17,16 @@ import numpy as np
 from ..errors import AvatarVideoError, Cancelled, EncodeError
 from ..media import AudioClip, FramesOfFiles
 from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
-from .operations import OnFrame, replace_audio, transcode
 from .read.audio import AudioTrack
 from .read.probe import probe
 from .read.video import VideoReader
-from .timing import WHOLE, Section
-from .writer import VideoWriter
+from .write.operations import OnFrame, replace_audio, transcode
+from .write.timing import WHOLE, Section
+from .write.writer import VideoWriter
 
 __all__ = ["FFmpegEncoder", "VideoWriter", "encode_frames"]
 
-logger = logging.getLogger("avatarvideo.encoders.ffmpeg")
+logger = logging.getLogger("avatarvideo.encoders.encoder")
 
 
 def encode_frames(

@@ -12,23 +12,23 @@ from typing import Protocol, TypeVar
 import av
 import numpy as np
 
-from ..errors import EncodeError
-from ..media import AudioClip
-from .animation import GifTarget, WebpTarget
+from ...errors import EncodeError
+from ...media import AudioClip
+from ..color import Colors, on_white, to_integers
+from ..interfaces import EncodingConfig
+from ..read.audio import AudioTrack
+from .animation_target import GifTarget, WebpTarget
 from .audio_feed import SoundFeed
-from .color import Colors, on_white, to_integers
-from .executable_target import ExecutableTarget
+from .audio_packets import SoundPackets
+from .audio_track import track_of
+from .ffmpeg_target import ExecutableTarget
 from .fitting import Fitter
-from .interfaces import EncodingConfig
 from .pixel_formats import is_deep
 from .plan import EncodePlan, make_plan
-from .png_sequence import PngTarget
-from .read.audio import AudioTrack
-from .resampling import track_of
-from .sound_packets import SoundPackets
-from .video_stream import StreamTarget
+from .png_target import PngTarget
+from .stream_target import StreamTarget
 
-logger = logging.getLogger("avatarvideo.encoders.writer")
+logger = logging.getLogger("avatarvideo.encoders.write.writer")
 
 WHITE = 255
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..errors import EncodeError
+from ...errors import EncodeError
 from .known_options import FLAGS, LISTS, options_of
 
 # Quotes and backslashes would hide a separator from us that an encoder's parser does not see.

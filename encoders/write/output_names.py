@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from .errors import EncodeError
+from ...errors import EncodeError
 
 MAX_NAME = 200  # bytes of one path component, leaving room for the counter and the extension
 COUNTER_DIGITS = 5

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..errors import EncodeError
-from .interfaces import QUALITIES, EncodingConfig
+from ...errors import EncodeError
+from ..interfaces import QUALITIES, EncodingConfig
 
 X264_PRESETS = (
     "ultrafast",

@@ -10,11 +10,11 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
+from ..interfaces import EncodingConfig
+from ..read.audio import first_sound, zero_time
 from .audio_codecs import AUDIO_CODECS, audio_codec_for
-from .interfaces import EncodingConfig
-from .outputs import MOV_FAMILY
-from .presets import CONTAINERS
-from .read.audio import first_sound, zero_time
+from .codecs import CONTAINERS
+from .output_file import MOV_FAMILY
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import EncodeError
-from .presets import CONTAINERS
+from ...errors import EncodeError
+from .codecs import CONTAINERS
 
 # Transparent for speech and music with FFmpeg's AAC; it allows 6 bits a sample at most.
 BITS_PER_CHANNEL = 96_000

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import av
 
-from ..errors import EncodeError
-from .interfaces import EncodingConfig
-from .presets import CODECS, CodecSpec, codec_for, software_name
+from ...errors import EncodeError
+from ..interfaces import EncodingConfig
+from .codecs import CODECS, CodecSpec, codec_for, software_name
 
 _STEP = 16  # pixels, a multiple of every subsampling
 

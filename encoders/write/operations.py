@@ -13,24 +13,24 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from ..errors import EncodeError
-from ..media import AudioClip, parse_frame_rate
-from .color import RgbConverter
-from .interfaces import EncodingConfig
-from .metadata import kept_tags
-from .outputs import checked_output
+from ...errors import EncodeError
+from ...media import AudioClip, parse_frame_rate
+from ..color import RgbConverter
+from ..interfaces import EncodingConfig
+from ..metadata import kept_tags
+from ..read.audio import AudioTrack, decode_audio, has_sound
+from ..read.open import checked_input, open_container
+from ..read.video import VideoReader
+from .audio_packets import SoundPackets, copyable_sound
+from .audio_track import mixed, track_of
+from .codecs import container_for
+from .output_file import checked_output
 from .plan import checked_target
-from .presets import container_for
-from .read.audio import AudioTrack, decode_audio, has_sound
-from .read.open import checked_input, open_container
-from .read.video import VideoReader
 from .remux import CopiedPictures, copy_pictures
-from .resampling import mixed, track_of
-from .sound_packets import SoundPackets, copyable_sound
 from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
 
-logger = logging.getLogger("avatarvideo.encoders.operations")
+logger = logging.getLogger("avatarvideo.encoders.write.operations")
 
 OnFrame = Callable[[int], None]
 Sound = AudioTrack | SoundPackets | None

@@ -21,9 +21,9 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from ..errors import EncodeError
+from ...errors import EncodeError
 
-logger = logging.getLogger("avatarvideo.encoders.outputs")
+logger = logging.getLogger("avatarvideo.encoders.write.output_file")
 
 TEMPORARY_PREFIX = ".avatarvideo-"
 # What a killed process leaves: unfinished files, and the marks of numbers being used.

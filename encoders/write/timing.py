@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import av
 
-from ..errors import MediaError
-from .read.video import VideoReader
+from ...errors import MediaError
+from ..read.video import VideoReader
 
 # Containers that count in milliseconds put a frame a little before or after its time.
 ROUNDING = Fraction(2, 1000)

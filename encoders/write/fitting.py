@@ -8,7 +8,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from .interfaces import Fit
+from ..interfaces import Fit
 
 
 @dataclass(frozen=True)

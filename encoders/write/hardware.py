@@ -16,10 +16,10 @@ from av.codec.codec import UnknownCodecError
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
-from .interfaces import EncodingConfig
-from .presets import CODECS, HARDWARE_FAMILIES, CodecSpec
+from ..interfaces import EncodingConfig
+from .codecs import CODECS, HARDWARE_FAMILIES, CodecSpec
 
-logger = logging.getLogger("avatarvideo.encoders.hardware")
+logger = logging.getLogger("avatarvideo.encoders.write.hardware")
 
 # Our quality -> the family's own speed setting; the crf becomes its constant-quality number.
 _SPEEDS: Mapping[str, tuple[str, Mapping[str, str]]] = {

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import EncodeError
+from ...errors import EncodeError
+from ..interfaces import EncodingConfig
 from .codec_options import checked_options, option_texts
-from .interfaces import EncodingConfig
-from .presets import CONTAINERS, encoder_name
+from .codecs import CONTAINERS, encoder_name
 
 PREFIX = "user/"
 MAX_BYTES = 1 << 16

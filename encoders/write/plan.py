@@ -7,10 +7,18 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from ..errors import EncodeError
+from ...errors import EncodeError
+from ..color import Colors
+from ..interfaces import EncodingConfig
 from .codec_options import checked_options
-from .color import Colors
-from .executable import check_own_options, find_ffmpeg, why_not_own
+from .codecs import (
+    CodecSpec,
+    codec_for,
+    container_for,
+    encoder_options,
+    safe_options,
+)
+from .ffmpeg_command import check_own_options, find_ffmpeg, why_not_own
 from .fitting import Placement, place
 from .hardware import (
     fallback_note,
@@ -20,17 +28,9 @@ from .hardware import (
     try_encoder,
     why_not,
 )
-from .interfaces import EncodingConfig
 from .known_options import COMMON
-from .outputs import checked_output, refuse_sources
+from .output_file import checked_output, refuse_sources
 from .pixel_formats import has_alpha, pixel_format_for, step_of
-from .presets import (
-    CodecSpec,
-    codec_for,
-    container_for,
-    encoder_options,
-    safe_options,
-)
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,22 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from ..errors import EncodeError
+from ...errors import EncodeError
+from ..color import quarter_turns
+from ..interfaces import EncodingConfig
+from ..read.audio import AudioTrack
+from ..read.stream_facts import (
+    codec_name,
+    first_rotation,
+    picture_stream,
+    stream_rate,
+    unread_alpha,
+)
 from .audio_codecs import audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, SoundFeed
-from .color import quarter_turns
-from .interfaces import EncodingConfig
-from .outputs import MOV_FAMILY, OutputFile, timescales_for
-from .presets import CODECS, CONTAINERS, container_for
-from .read.audio import AudioTrack
-from .read.stream_facts import codec_name, first_rotation, picture_stream, stream_rate, unread_alpha
-from .sound_packets import PacketFeed, SoundPackets
+from .audio_packets import PacketFeed, SoundPackets
+from .codecs import CODECS, CONTAINERS, container_for
+from .output_file import MOV_FAMILY, OutputFile, timescales_for
 from .timing import Section
 
 KEPT_STREAM_TAGS = (
