@@ -15,8 +15,8 @@ from .encoders.read.video import is_image, read_audio, read_image
 from .errors import MediaError
 from .media import DEFAULT_FRAME_RATE, Avatar, FramesOfFiles, LipCorners, Mel
 from .musetalk.audio import prepare_mel
-from .video_input import VideoInput, file_hash, open_video_file
-from .wire import image_frames, images_hash
+from .nodes.tensors import image_frames, images_hash
+from .nodes.video_input import VideoInput, file_hash, open_video_file
 
 
 def load_avatar(

@@ -15,6 +15,7 @@ from typing import Any
 from ..encoders.write.output_names import output_file
 from ..errors import EncodeError
 from ..host.current import current_host
+from ..nodes.tensors import check_images, image_frames, image_tensor
 from ..nodes.widgets import (
     AUDIO_EXTENSIONS,
     IMAGE_EXTENSIONS,
@@ -24,7 +25,6 @@ from ..nodes.widgets import (
     find_file,
     fingerprint,
 )
-from ..wire import check_images, image_frames, image_tensor
 
 NO_MASK_SIZE = 64  # what core returns as the mask of a picture without transparency
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
@@ -103,7 +103,7 @@ class LoadAudio:
 
     def load(self, audio: str, **_player: Any) -> tuple[dict[str, Any] | None]:
         from ..encoders.read.audio import read_audio
-        from ..wire import audio_dict
+        from ..nodes.tensors import audio_dict
 
         return (audio_dict(read_audio(find_file(current_host(), audio))),)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..errors import MediaError
 from ..host.current import current_host
-from ..libraries import naming_missing_libraries
 from ..media import Mel
-from ..wire import audio_clip, audio_dict, one_image
+from .missing_library import naming_missing_libraries
+from .tensors import audio_clip, audio_dict, one_image
 from .widgets import (
     AUDIO_EXTENSIONS,
     CATEGORY,

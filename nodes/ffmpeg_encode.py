@@ -10,13 +10,13 @@ from ..encoders.write.output_names import reserved_file
 from ..errors import EncodeError, MediaError
 from ..host.current import current_host
 from ..host.environment import allowed_output_directories
-from ..libraries import naming_missing_libraries
-from ..wire import audio_clip
 from .encode_widgets import encode_widgets, encoding_config
+from .missing_library import naming_missing_libraries
+from .tensors import audio_clip
 from .widgets import CATEGORY, files_behind, find_file, fingerprint, videos_in
 
 if TYPE_CHECKING:
-    from ..video_output import WrittenVideo
+    from .video_output import WrittenVideo
 
 logger = logging.getLogger("avatarvideo.nodes.ffmpeg_encode")
 
@@ -106,7 +106,7 @@ def _write(
     kept: dict[str, Any],
     sources: list[Path],
 ) -> WrittenVideo:
-    from ..video_output import container_of, file_tags, source_of, write_video
+    from .video_output import container_of, file_tags, source_of, write_video
 
     host = current_host()
     source = source_of(one, temp_directory=host.temp_directory)

@@ -12,15 +12,15 @@ import numpy as np
 from ..errors import MediaError
 from ..host.contract import Progress
 from ..host.current import current_host
-from ..libraries import naming_missing_libraries
 from ..media import Avatar, Mel
 from ..musetalk.interfaces import CHOICES, RANGES, LipSyncConfig
-from ..wire import audio_dict, image_tensor, mask_array, mask_tensor
+from .missing_library import naming_missing_libraries
+from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY
 
 if TYPE_CHECKING:
     from ..musetalk.engine import LipSyncRun
-    from ..streaming_video import StreamingVideo
+    from .streaming_video import StreamingVideo
 
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
@@ -135,7 +135,7 @@ def _config(options: dict[str, Any]) -> LipSyncConfig:
 
 def _as_avatar(value: Any) -> Avatar:
     from ..inputs import avatar_from_images, avatar_from_video
-    from ..video_input import open_video
+    from .video_input import open_video
 
     if isinstance(value, Avatar):
         return value
@@ -183,7 +183,7 @@ def _images(run: LipSyncRun) -> Any:
 
 def _video(run: LipSyncRun) -> StreamingVideo:
     from ..headless.core_video import FileVideo
-    from ..streaming_video import StreamingVideo
+    from .streaming_video import StreamingVideo
 
     host = current_host()
     host.register_video(StreamingVideo)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..host.current import current_host
-from ..libraries import naming_missing_libraries
-from ..wire import one_image
+from .missing_library import naming_missing_libraries
+from .tensors import one_image
 from .widgets import (
     CATEGORY,
     IMAGE_EXTENSIONS,

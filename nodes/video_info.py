@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import MediaError
 from ..host.current import current_host
-from ..libraries import naming_missing_libraries
+from .missing_library import naming_missing_libraries
 from .widgets import CATEGORY, find_file, fingerprint
 
 
@@ -73,8 +73,8 @@ class VideoInfo:
 
 
 def _file_of(video: Any, path: str) -> Path:
-    from ..streaming_video import StreamingVideo
-    from ..video_input import open_video
+    from .streaming_video import StreamingVideo
+    from .video_input import open_video
 
     host = current_host()
     if video is None:

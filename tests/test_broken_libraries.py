@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avatarvideo.errors import MissingLibraryError
-from avatarvideo.libraries import naming_missing_libraries
+from avatarvideo.nodes.missing_library import naming_missing_libraries
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORT_LIMIT = 0.150  # seconds of processor time beyond torch and numpy

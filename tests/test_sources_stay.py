@@ -31,7 +31,7 @@ from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 from avatarvideo.musetalk.checkpoints import converted_path
 from avatarvideo.musetalk.convert import convert
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
-from avatarvideo.streaming_video import StreamingVideo
+from avatarvideo.nodes.streaming_video import StreamingVideo
 
 RATE = Fraction(25)
 FAST = EncodingConfig(quality="fast")

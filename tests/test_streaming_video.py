@@ -17,8 +17,8 @@ from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import ComponentsVideo, FileVideo
 from avatarvideo.media import AudioClip
-from avatarvideo.streaming_video import StreamingVideo
-from avatarvideo.video_input import open_video
+from avatarvideo.nodes.streaming_video import StreamingVideo
+from avatarvideo.nodes.video_input import open_video
 
 COUNT = 6
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo import wire
 from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
+from avatarvideo.nodes import tensors as wire
 
 
 def test_pictures_survive_the_way_through_a_tensor() -> None:

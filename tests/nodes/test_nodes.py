@@ -15,7 +15,7 @@ from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
-from avatarvideo.wire import image_frames
+from avatarvideo.nodes.tensors import image_frames
 
 WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN")
 LIPS = "352,437,441,440"

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from .encoders.encoder import encode_frames
-from .encoders.interfaces import EncodingConfig
-from .encoders.metadata import GENERATED_NOTE, kept_tags
-from .encoders.read.video import VideoReader
-from .encoders.write.audio_track import mixed, track_of
-from .encoders.write.codecs import CONTAINERS, container_for, default_container
-from .encoders.write.operations import replace_audio, transcode
-from .encoders.write.pixel_formats import keeps_alpha
-from .encoders.write.plan import checked_target
-from .errors import EncodeError
-from .media import DEFAULT_FRAME_RATE, AudioClip, parse_frame_rate
+from ..encoders.encoder import encode_frames
+from ..encoders.interfaces import EncodingConfig
+from ..encoders.metadata import GENERATED_NOTE, kept_tags
+from ..encoders.read.video import VideoReader
+from ..encoders.write.audio_track import mixed, track_of
+from ..encoders.write.codecs import CONTAINERS, container_for, default_container
+from ..encoders.write.operations import replace_audio, transcode
+from ..encoders.write.pixel_formats import keeps_alpha
+from ..encoders.write.plan import checked_target
+from ..errors import EncodeError
+from ..media import DEFAULT_FRAME_RATE, AudioClip, parse_frame_rate
 from .streaming_video import StreamingVideo
+from .tensors import check_images, float_frames
 from .video_input import VideoInput, open_video
-from .wire import check_images, float_frames
 
 SILENT = ("gif", "webp")
 COPY = "copy"

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from .encoders.read.video import VideoReader, read_audio
-from .errors import MediaError
-from .media import AudioClip
+from ..encoders.read.video import VideoReader, read_audio
+from ..errors import MediaError
+from ..media import AudioClip
 from .streaming_video import StreamingVideo
-from .wire import audio_clip, image_frames, images_hash
+from .tensors import audio_clip, image_frames, images_hash
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MediaError
-from .media import AudioClip
+from ..errors import MediaError
+from ..media import AudioClip
 
 
 def check_images(images: Any) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from .encoders.encoder import encode_frames
-from .encoders.interfaces import EncodingConfig
-from .encoders.write.output_file import refuse_sources
-from .media import AudioClip
+from ..encoders.encoder import encode_frames
+from ..encoders.interfaces import EncodingConfig
+from ..encoders.write.output_file import refuse_sources
+from ..media import AudioClip
 
-log = logging.getLogger("avatarvideo.streaming_video")
+log = logging.getLogger("avatarvideo.nodes.streaming_video")
 
 FrameFactory = Callable[[], Iterator[np.ndarray]]
 

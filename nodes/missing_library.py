@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from .errors import MissingLibraryError
+from ..errors import MissingLibraryError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
