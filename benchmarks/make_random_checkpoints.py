@@ -23,12 +23,12 @@ from planted_faces import plant_box, plant_landmarks, plant_skin
 from random_weights import draw_weights, random_tensor
 from torch import Tensor, nn
 
-from avatarvideo.musetalk.checkpoints import PUBLISHED
 from avatarvideo.musetalk.face.bisenet import BiSeNet
 from avatarvideo.musetalk.face.rtmpose import RTMPose
 from avatarvideo.musetalk.face.s3fd import S3FD
 from avatarvideo.musetalk.unet import UNet
 from avatarvideo.musetalk.vae import AutoencoderKL
+from avatarvideo.musetalk.weights.catalogue import PUBLISHED
 from avatarvideo.musetalk.whisper import WhisperEncoder
 
 # Attention of the VAE as it is published, before diffusers renamed it.

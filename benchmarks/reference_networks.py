@@ -13,9 +13,9 @@ from planted_faces import plant_box, plant_landmarks, plant_skin
 from random_weights import draw_weights
 from torch import Tensor, nn
 
-from avatarvideo.musetalk.checkpoints import Role
-from avatarvideo.musetalk.models import weight_bytes
-from avatarvideo.musetalk.networks import NETWORKS, empty_network, skeleton
+from avatarvideo.musetalk.weights.build import NETWORKS, empty_network, skeleton
+from avatarvideo.musetalk.weights.catalogue import Role
+from avatarvideo.musetalk.weights.session import weight_bytes
 
 Side = Literal["ours", "reference"]
 SEED = 0

@@ -18,10 +18,10 @@ from torch import nn
 from avatarvideo.musetalk.face.bisenet import BiSeNet, BiSeNetConfig
 from avatarvideo.musetalk.face.rtmpose import FACE_LANDMARKS, RTMPose, RTMPoseConfig
 from avatarvideo.musetalk.face.s3fd import S3FD, S3FDConfig
-from avatarvideo.musetalk.models import MuseTalkModels
 from avatarvideo.musetalk.taesd import TAESDConfig, TAESDDecoder
 from avatarvideo.musetalk.unet import UNet, UNetConfig
 from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.weights.session import MuseTalkModels
 from avatarvideo.musetalk.whisper import WhisperConfig, WhisperEncoder
 
 UNET = UNetConfig(

@@ -76,7 +76,7 @@ def _device(host: Host) -> str:
 
 def _locators(host: Host) -> list[tuple[str, str]]:
     from ..musetalk.face.haar import cascade_file
-    from ..musetalk.model_search import list_files
+    from ..musetalk.weights.search import list_files
 
     rows = {row.role: row for row in list_files(host.model_directories)}
     networks = [role for role in ("s3fd", "rtmpose") if rows[role].state == "present"]
@@ -103,8 +103,8 @@ def _folder(folder: Path) -> str:
 
 
 def _model_files(host: Host) -> list[tuple[str, str]]:
-    from ..musetalk.checkpoints import TITLES
-    from ..musetalk.model_search import list_files
+    from ..musetalk.weights.catalogue import TITLES
+    from ..musetalk.weights.search import list_files
 
     found = []
     for row in list_files(host.model_directories):

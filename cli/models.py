@@ -17,9 +17,9 @@ from .session import json_option, session, verbose_option
 if TYPE_CHECKING:
     from ..host.contract import Progress
     from ..host.standalone import StandaloneHost
-    from ..musetalk.checkpoints import Precision
     from ..musetalk.interfaces import Model
-    from ..musetalk.model_search import FileStatus
+    from ..musetalk.weights.catalogue import Precision
+    from ..musetalk.weights.search import FileStatus
 
 MEBIBYTE = 1 << 20
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -49,7 +49,7 @@ def models() -> None:
 @verbose_option
 def list_models(as_json: bool) -> None:
     """Show which files are there, which are missing, and their licences."""
-    from ..musetalk.model_search import list_files
+    from ..musetalk.weights.search import list_files
 
     with session() as host:
         rows = list_files(host.model_directories)
@@ -63,7 +63,7 @@ def list_models(as_json: bool) -> None:
 
 
 def _row(row: FileStatus) -> str:
-    from ..musetalk.checkpoints import TITLES, readable_size
+    from ..musetalk.weights.catalogue import TITLES, readable_size
 
     file = row.published or row.wanted
     what = f"{TITLES[row.role]}{f' ({row.model})' if row.model else ''}"
@@ -81,9 +81,9 @@ def _row(row: FileStatus) -> str:
 @verbose_option
 def download(model: Model, folder: Path | None) -> None:
     """Get the files that are missing; an interrupted download is taken up again."""
-    from ..musetalk.checkpoints import readable_size
-    from ..musetalk.download import download as download_file
-    from ..musetalk.model_search import files_to_download
+    from ..musetalk.weights.catalogue import readable_size
+    from ..musetalk.weights.download import download as download_file
+    from ..musetalk.weights.search import files_to_download
 
     with session() as host:
         root = folder or _folder_to_write(host)
@@ -120,7 +120,7 @@ def _folder_to_write(host: StandaloneHost) -> Path:
 @verbose_option
 def verify(files: tuple[Path, ...]) -> None:
     """Check FILES, or every file that is found: its hash, and whether it fills its network."""
-    from ..musetalk.verify import verify as verify_file
+    from ..musetalk.weights.verify import verify as verify_file
 
     bad = 0
     with session() as host:
@@ -136,7 +136,7 @@ def verify(files: tuple[Path, ...]) -> None:
 
 
 def _files_to_verify(host: StandaloneHost, named: tuple[Path, ...]) -> Iterator:
-    from ..musetalk.model_search import list_files
+    from ..musetalk.weights.search import list_files
 
     if named:
         yield from ((path, None) for path in named)
@@ -162,9 +162,9 @@ def _files_to_verify(host: StandaloneHost, named: tuple[Path, ...]) -> Iterator:
 @verbose_option
 def convert(model: Model, precision: Precision, folder: Path | None) -> None:
     """Write the files as safetensors that load faster and hold only what is used."""
-    from ..musetalk.checkpoints import readable_size
-    from ..musetalk.convert import convert_all
-    from ..musetalk.model_search import MissingFiles, find
+    from ..musetalk.weights.catalogue import readable_size
+    from ..musetalk.weights.convert import convert_all
+    from ..musetalk.weights.search import MissingFiles, find
 
     with session() as host:
         found = find(model, host.model_directories, precision="full")

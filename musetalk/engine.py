@@ -53,13 +53,13 @@ from .fallback.playback import PuppetPlayback, track_lips
 from .fallback.puppet import Puppet
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
 from .job import Job
-from .model_search import MissingFiles, find
-from .models import ModelFiles, ModelSource
 from .pipeline import Begin, Spoken, speak, total_steps
 from .prepared import PreparedCache
 from .report import Made, ranges, report_of
 from .residency import Ladder, VRAMManager, dtype_for
 from .source_frames import read_frames, source_indices
+from .weights.search import MissingFiles, find
+from .weights.session import ModelFiles, ModelSource
 from .work import Work
 
 log = logging.getLogger("avatarvideo.musetalk.engine")

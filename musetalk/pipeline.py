@@ -17,12 +17,10 @@ import numpy as np
 import torch
 
 from .audio import window_starts
-from .checkpoints import Role
 from .early_encode import FinalFrames
 from .face.detect import FaceTrack
 from .generation import LATENT_SHAPE, FaceGenerator, MadeFaces, one_thread
 from .job import Job
-from .models import ModelSession, ModelSource
 from .playback import CROP_SHAPE, NOWHERE, SpeakingPlayback
 from .prepare import FacePreparation, FaceSearch, prepared_bytes
 from .prepared import PreparedCache
@@ -31,6 +29,8 @@ from .speech_features import FeatureStore, hidden_states, segment_count, speech_
 from .spool import Spool, SpoolReader, SpoolWriter
 from .stages import Networks, StageRunner, Surroundings
 from .taesd import ComparedDecoder
+from .weights.catalogue import Role
+from .weights.session import ModelSession, ModelSource
 from .work import Work
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline")

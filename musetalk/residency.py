@@ -15,9 +15,9 @@ import torch
 
 from ..errors import DeviceMemoryError
 from ..host.system_memory import available_memory, total_memory
-from .checkpoints import Role
 from .interfaces import Quality
-from .models import ModelSource, dtype_of, weight_bytes
+from .weights.catalogue import Role
+from .weights.session import ModelSource, dtype_of, weight_bytes
 
 log = logging.getLogger("avatarvideo.musetalk.residency")
 

@@ -12,9 +12,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import nn
 
-from .checkpoints import Role
 from .convolution import set_tiled
-from .models import ModelSession, ModelSource, dtype_of
 from .residency import (
     STAGE_ROLES,
     Ladder,
@@ -25,6 +23,8 @@ from .residency import (
     plan_stage,
     tiles_convolutions,
 )
+from .weights.catalogue import Role
+from .weights.session import ModelSession, ModelSource, dtype_of
 from .work import Work
 
 log = logging.getLogger("avatarvideo.musetalk.stages")

@@ -28,8 +28,8 @@ from avatarvideo.host.contract import StandaloneHost, set_host
 from avatarvideo.inputs import load_avatar, load_speech
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
-from avatarvideo.musetalk.checkpoints import converted_path
-from avatarvideo.musetalk.convert import convert
+from avatarvideo.musetalk.weights.catalogue import converted_path
+from avatarvideo.musetalk.weights.convert import convert
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.streaming_video import StreamingVideo
 

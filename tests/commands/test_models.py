@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from avatarvideo.cli.main import main
 from avatarvideo.host.environment import MODELS_VARIABLE
-from avatarvideo.musetalk.checkpoints import PUBLISHED, destination
+from avatarvideo.musetalk.weights.catalogue import PUBLISHED, destination
 
 
 @pytest.fixture

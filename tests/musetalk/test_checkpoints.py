@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from avatarvideo.musetalk.checkpoints import (
+from avatarvideo.musetalk.weights.catalogue import (
     EXTRAS,
     MODELS,
     PUBLISHED,

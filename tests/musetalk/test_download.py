@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from avatarvideo.errors import Cancelled, CheckpointError
-from avatarvideo.musetalk.checkpoints import HubFile, PublishedFile, WebFile, destination
-from avatarvideo.musetalk.download import Patience, download
-from avatarvideo.musetalk.file_lock import locked
+from avatarvideo.musetalk.weights.catalogue import HubFile, PublishedFile, WebFile, destination
+from avatarvideo.musetalk.weights.download import Patience, download
+from avatarvideo.musetalk.weights.file_lock import locked
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from avatarvideo.errors import Cancelled
-from avatarvideo.musetalk.file_lock import locked
+from avatarvideo.musetalk.weights.file_lock import locked
 
 TESTS = Path(__file__).resolve().parents[1]
 HEAD = f"""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from avatarvideo.musetalk.checkpoints import (
+from avatarvideo.musetalk.interfaces import Model
+from avatarvideo.musetalk.weights.catalogue import (
     EXTRAS,
     MODELS,
     PUBLISHED,
@@ -18,8 +19,7 @@ from avatarvideo.musetalk.checkpoints import (
     destination,
     published_for,
 )
-from avatarvideo.musetalk.interfaces import Model
-from avatarvideo.musetalk.model_search import (
+from avatarvideo.musetalk.weights.search import (
     Caches,
     FileStatus,
     FoundFiles,

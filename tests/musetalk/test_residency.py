@@ -18,8 +18,6 @@ from avatarvideo.errors import CheckpointError, DeviceMemoryError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.musetalk import residency
 from avatarvideo.musetalk.convolution import Conv3x3, tiling_for
-from avatarvideo.musetalk.models import KEPT, MuseTalkModels, weight_bytes
-from avatarvideo.musetalk.networks import empty_network
 from avatarvideo.musetalk.residency import (
     STAGE_ROLES,
     Ladder,
@@ -33,6 +31,8 @@ from avatarvideo.musetalk.residency import (
 )
 from avatarvideo.musetalk.unet import UNet
 from avatarvideo.musetalk.vae import AutoencoderKL
+from avatarvideo.musetalk.weights.build import empty_network
+from avatarvideo.musetalk.weights.session import KEPT, MuseTalkModels, weight_bytes
 
 META = torch.device("meta")
 GB = 1_000_000_000
@@ -415,7 +415,7 @@ def test_unloading_empties_what_earlier_runs_kept(clips: Any) -> None:
 def test_auto_keeps_what_leaves_room(
     clips: Any, monkeypatch: pytest.MonkeyPatch, free: int, kept: bool
 ) -> None:
-    monkeypatch.setattr("avatarvideo.musetalk.models.available_memory", lambda: free)
+    monkeypatch.setattr("avatarvideo.musetalk.weights.session.available_memory", lambda: free)
     models = clips.CountingModels()
     clips.speak(clips.job("f", residency="auto"), models)
     assert bool(models.alive()) == kept

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from avatarvideo.errors import CheckpointError
-from avatarvideo.musetalk.safe_pickle import DAMAGE, Inert, read_pickle
-from avatarvideo.musetalk.state_dicts import read_state_dict
+from avatarvideo.musetalk.weights.safe_pickle import DAMAGE, Inert, read_pickle
+from avatarvideo.musetalk.weights.state_dicts import read_state_dict
 
 FORMATS = pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "row of pickles"])
 # PyTorch remarks on pickles of another protocol than the one it writes, and reads them.

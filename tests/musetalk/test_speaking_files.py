@@ -21,7 +21,7 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.inputs import load_avatar
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, LipSyncResult, MuseTalkLipSync
-from avatarvideo.musetalk.checkpoints import REQUIRED, converted_path, published_for
+from avatarvideo.musetalk.weights.catalogue import REQUIRED, converted_path, published_for
 
 
 @pytest.fixture

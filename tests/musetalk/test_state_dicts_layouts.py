@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from avatarvideo.errors import CheckpointError
-from avatarvideo.musetalk.key_layouts import native_keys
-from avatarvideo.musetalk.state_dicts import load_checkpoint, load_into, read_state_dict
 from avatarvideo.musetalk.unet import UNet, UNetConfig
 from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.weights.key_layouts import native_keys
+from avatarvideo.musetalk.weights.state_dicts import load_checkpoint, load_into, read_state_dict
 from avatarvideo.musetalk.whisper import WhisperConfig, WhisperEncoder
 
 KEYS = Path(__file__).parent / "keys"

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from avatarvideo.errors import CheckpointError
-from avatarvideo.musetalk.checkpoints import PublishedFile, Role, file_sha256, published_for
 from avatarvideo.musetalk.unet import UNet, UNetConfig
-from avatarvideo.musetalk.verify import verify
+from avatarvideo.musetalk.weights.catalogue import PublishedFile, Role, file_sha256, published_for
+from avatarvideo.musetalk.weights.verify import verify
 from avatarvideo.musetalk.whisper import WhisperEncoder
 
 SMALL = UNetConfig(

@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
-from .checkpoints import Precision, Role, converted_path, file_sha256, readable_size
-from .interfaces import Model
+from ...errors import CheckpointError
+from ..interfaces import Model
+from .build import empty_network
+from .catalogue import Precision, Role, converted_path, file_sha256, readable_size
 from .key_layouts import native_keys
-from .model_search import FoundFile
-from .networks import empty_network
+from .search import FoundFile
 from .state_dicts import load_into, read_state_dict
 
 # The networks that look at faces run in full precision: half would move their masks and points.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from .interfaces import Model
+from ..interfaces import Model
 
 Role = Literal["unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose", "taesd"]
 Precision = Literal["half", "full"]

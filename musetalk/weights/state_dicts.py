@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
-from .checkpoints import Role
+from ...errors import CheckpointError
+from .catalogue import Role
 from .key_layouts import looks_like, native_keys
 from .safe_pickle import DAMAGE, ZIP_MAGIC, read_pickle
 

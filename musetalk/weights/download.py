@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from ..errors import CheckpointError
-from .checkpoints import (
+from ...errors import CheckpointError
+from .catalogue import (
     HubFile,
     PublishedFile,
     WebFile,

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .checkpoints import Role
-from .face.bisenet import BiSeNet
-from .face.rtmpose import RTMPose
-from .face.s3fd import S3FD
+from ..face.bisenet import BiSeNet
+from ..face.rtmpose import RTMPose
+from ..face.s3fd import S3FD
+from ..taesd import TAESDDecoder
+from ..unet import UNet
+from ..vae import AutoencoderKL
+from ..whisper import WhisperEncoder
+from .catalogue import Role
 from .state_dicts import load_checkpoint
-from .taesd import TAESDDecoder
-from .unet import UNet
-from .vae import AutoencoderKL
-from .whisper import WhisperEncoder
 
 NETWORKS: dict[Role, type[nn.Module]] = {
     "unet": UNet,

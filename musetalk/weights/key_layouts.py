@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from .checkpoints import Role
+from .catalogue import Role
 
 LDM_PREFIX = "first_stage_model."
 

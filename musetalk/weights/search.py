@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .checkpoints import (
+from ..interfaces import Model
+from .catalogue import (
     BASES,
     EXTRAS,
     MODELS,
@@ -25,7 +26,6 @@ from .checkpoints import (
     readable_size,
     size_problem,
 )
-from .interfaces import Model
 
 State = Literal["present", "missing", "wrong"]
 

@@ -11,18 +11,18 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ..host.system_memory import available_memory
-from .checkpoints import ROLES, Role
-from .face.bisenet import BiSeNet
-from .face.rtmpose import RTMPose
-from .face.s3fd import S3FD
-from .interfaces import Residency
-from .model_search import FoundFiles
-from .networks import load_network, skeleton
-from .taesd import TAESDDecoder
-from .unet import UNet
-from .vae import AutoencoderKL
-from .whisper import WhisperEncoder
+from ...host.system_memory import available_memory
+from ..face.bisenet import BiSeNet
+from ..face.rtmpose import RTMPose
+from ..face.s3fd import S3FD
+from ..interfaces import Residency
+from ..taesd import TAESDDecoder
+from ..unet import UNet
+from ..vae import AutoencoderKL
+from ..whisper import WhisperEncoder
+from .build import load_network, skeleton
+from .catalogue import ROLES, Role
+from .search import FoundFiles
 
 KEPT = "musetalk networks"  # our entry among what the host keeps between runs
 KEEP_FACTOR = 2  # "auto" keeps networks where so many times their size would still be free

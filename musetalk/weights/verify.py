@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import nn
 
-from ..errors import CheckpointError
-from .checkpoints import PUBLISHED, PublishedFile, Role, file_sha256
+from ...errors import CheckpointError
+from .build import empty_network
+from .catalogue import PUBLISHED, PublishedFile, Role, file_sha256
 from .key_layouts import guessed_role, native_keys
-from .networks import empty_network
 from .state_dicts import load_into, read_state_dict
 
 

@@ -1,0 +1,1 @@
+"""Model files: what is published, where they lie, and loading them."""
