@@ -23,13 +23,13 @@ from planted_faces import plant_box, plant_landmarks, plant_skin
 from random_weights import draw_weights, random_tensor
 from torch import Tensor, nn
 
-from avatarvideo.musetalk.face.bisenet import BiSeNet
-from avatarvideo.musetalk.face.rtmpose import RTMPose
-from avatarvideo.musetalk.face.s3fd import S3FD
-from avatarvideo.musetalk.unet import UNet
-from avatarvideo.musetalk.vae import AutoencoderKL
+from avatarvideo.musetalk.networks.bisenet import BiSeNet
+from avatarvideo.musetalk.networks.rtmpose import RTMPose
+from avatarvideo.musetalk.networks.s3fd import S3FD
+from avatarvideo.musetalk.networks.unet import UNet
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
+from avatarvideo.musetalk.networks.whisper import WhisperEncoder
 from avatarvideo.musetalk.weights.catalogue import PUBLISHED
-from avatarvideo.musetalk.whisper import WhisperEncoder
 
 # Attention of the VAE as it is published, before diffusers renamed it.
 OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

@@ -19,8 +19,8 @@ import torch
 from reference_networks import ReferenceUNet, ReferenceVAE, ReferenceWhisper, random_network
 from torch import Tensor
 
-from avatarvideo.musetalk.convolution import set_tiled
-from avatarvideo.musetalk.vae import SCALING_FACTOR, to_pixels
+from avatarvideo.musetalk.networks.fast.winograd import set_tiled
+from avatarvideo.musetalk.networks.vae import SCALING_FACTOR, to_pixels
 
 
 class Comparison(NamedTuple):

@@ -10,9 +10,9 @@ import math
 
 import torch
 
-from avatarvideo.musetalk.face.bisenet import BiSeNet, FacePart
-from avatarvideo.musetalk.face.rtmpose import FLIP_INDICES, RTMPose
-from avatarvideo.musetalk.face.s3fd import (
+from avatarvideo.musetalk.networks.bisenet import BiSeNet, FacePart
+from avatarvideo.musetalk.networks.rtmpose import FLIP_INDICES, RTMPose
+from avatarvideo.musetalk.networks.s3fd import (
     CENTER_VARIANCE,
     FIRST_STRIDE,
     PRIOR_STRIDES,

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from avatarvideo.musetalk.face.bisenet import BiSeNet, BiSeNetConfig
-from avatarvideo.musetalk.face.rtmpose import FACE_LANDMARKS, RTMPose, RTMPoseConfig
-from avatarvideo.musetalk.face.s3fd import S3FD, S3FDConfig
-from avatarvideo.musetalk.taesd import TAESDConfig, TAESDDecoder
-from avatarvideo.musetalk.unet import UNet, UNetConfig
-from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.networks.bisenet import BiSeNet, BiSeNetConfig
+from avatarvideo.musetalk.networks.rtmpose import FACE_LANDMARKS, RTMPose, RTMPoseConfig
+from avatarvideo.musetalk.networks.s3fd import S3FD, S3FDConfig
+from avatarvideo.musetalk.networks.taesd import TAESDConfig, TAESDDecoder
+from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
 from avatarvideo.musetalk.weights.session import MuseTalkModels
-from avatarvideo.musetalk.whisper import WhisperConfig, WhisperEncoder
 
 UNET = UNetConfig(
     block_out_channels=(8, 16),

@@ -62,7 +62,7 @@ def _device(host: Host) -> str:
     device = host.device()
     if not device.startswith("cuda"):
         return f"{device} ({torch.get_num_threads()} threads)"
-    from ..musetalk.fused import kernels
+    from ..musetalk.networks.fast.fused import kernels
 
     free, total = torch.cuda.mem_get_info(device)
     name = torch.cuda.get_device_name(device)

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from .face.crop import CROP_SIZE
 from .interfaces import Posterior
-from .replay import Replay, can_record
-from .unet import UNet, audio_positions
-from .vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
+from .networks.fast.cuda_graph import Replay, can_record
+from .networks.unet import UNet, audio_positions
+from .networks.vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
 
 log = logging.getLogger("avatarvideo.musetalk.generation")
 

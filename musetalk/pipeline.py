@@ -21,6 +21,7 @@ from .early_encode import FinalFrames
 from .face.detect import FaceTrack
 from .generation import LATENT_SHAPE, FaceGenerator, MadeFaces, one_thread
 from .job import Job
+from .networks.taesd import ComparedDecoder
 from .playback import CROP_SHAPE, NOWHERE, SpeakingPlayback
 from .prepare import FacePreparation, FaceSearch, prepared_bytes
 from .prepared import PreparedCache
@@ -28,7 +29,6 @@ from .residency import Ladder, Placement, dtype_name
 from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
 from .spool import Spool, SpoolReader, SpoolWriter
 from .stages import Networks, StageRunner, Surroundings
-from .taesd import ComparedDecoder
 from .weights.catalogue import Role
 from .weights.session import ModelSession, ModelSource
 from .work import Work

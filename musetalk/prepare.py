@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .face.bisenet import BiSeNet, parse_face
 from .face.blend import cut_square, face_mask, given_mask, replaced_region
 from .face.crop import FaceBox, cut_face
 from .face.detect import (
@@ -27,6 +26,7 @@ from .face.detect import (
 from .face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
 from .generation import LATENT_SHAPE, FaceEncoder, PosteriorDraws
 from .job import Job
+from .networks.bisenet import BiSeNet, parse_face
 from .playback import NOWHERE
 from .prepared import Entry, PreparedCache, content_key, tensor_text, text_tensor
 from .residency import Placement

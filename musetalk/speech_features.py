@@ -20,8 +20,8 @@ from .audio import (
     log_mel_v1,
 )
 from .interfaces import Model
+from .networks.whisper import WhisperEncoder
 from .spool import SpoolReader
-from .whisper import WhisperEncoder
 
 STATES = 5  # of Whisper's encoder: its input and what its four blocks make
 

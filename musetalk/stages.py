@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import nn
 
-from .convolution import set_tiled
+from .networks.fast.winograd import set_tiled
 from .residency import (
     STAGE_ROLES,
     Ladder,

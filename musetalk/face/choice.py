@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .s3fd import ScoredBox
+from ..networks.s3fd import ScoredBox
 
 
 @dataclass(frozen=True)

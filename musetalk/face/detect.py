@@ -15,13 +15,13 @@ import numpy as np
 
 from ...media import FaceLocation, LipCorners
 from ..interfaces import LandmarksOn
+from ..networks.rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
+from ..networks.s3fd import S3FD, ScoredBox, detect_faces
 from .choice import FaceChoice, FaceFollower
 from .crop import FaceBox, face_box, fit_to_frame
 from .key_frames import FollowedFace
 from .locate import LipTracker, locate_face
 from .reduced import ReducedDetector
-from .rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
-from .s3fd import S3FD, ScoredBox, detect_faces
 
 log = logging.getLogger("avatarvideo.musetalk.face.detect")
 

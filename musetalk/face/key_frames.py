@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .s3fd import ScoredBox
+from ..networks.s3fd import ScoredBox
 
 KEY_DISTANCE = 8  # frames from one look of the detector to the next
 MOST_MOTION = 0.25  # of the face's side, from one frame to the next

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..networks.s3fd import S3FD, ScoredBox, detect_faces
 from .choice import FaceFollower, face_center, nearest_face
-from .s3fd import S3FD, ScoredBox, detect_faces
 
 REDUCED_SIDE = 640  # pixels of a frame's longer side that the detector sees
 CLOSER_SIDE = 1920  # in doubt; who is missed even so is too small to speak

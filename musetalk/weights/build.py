@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..face.bisenet import BiSeNet
-from ..face.rtmpose import RTMPose
-from ..face.s3fd import S3FD
-from ..taesd import TAESDDecoder
-from ..unet import UNet
-from ..vae import AutoencoderKL
-from ..whisper import WhisperEncoder
+from ..networks.bisenet import BiSeNet
+from ..networks.rtmpose import RTMPose
+from ..networks.s3fd import S3FD
+from ..networks.taesd import TAESDDecoder
+from ..networks.unet import UNet
+from ..networks.vae import AutoencoderKL
+from ..networks.whisper import WhisperEncoder
 from .catalogue import Role
 from .state_dicts import load_checkpoint
 

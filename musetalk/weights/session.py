@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from ...host.system_memory import available_memory
-from ..face.bisenet import BiSeNet
-from ..face.rtmpose import RTMPose
-from ..face.s3fd import S3FD
 from ..interfaces import Residency
-from ..taesd import TAESDDecoder
-from ..unet import UNet
-from ..vae import AutoencoderKL
-from ..whisper import WhisperEncoder
+from ..networks.bisenet import BiSeNet
+from ..networks.rtmpose import RTMPose
+from ..networks.s3fd import S3FD
+from ..networks.taesd import TAESDDecoder
+from ..networks.unet import UNet
+from ..networks.vae import AutoencoderKL
+from ..networks.whisper import WhisperEncoder
 from .build import load_network, skeleton
 from .catalogue import ROLES, Role
 from .search import FoundFiles

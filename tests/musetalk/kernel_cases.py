@@ -13,9 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from avatarvideo.musetalk import fused, gpu_kernels
-from avatarvideo.musetalk.unet import UNet, UNetConfig
-from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.networks.fast import fused
+from avatarvideo.musetalk.networks.fast import triton_kernels as gpu_kernels
+from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

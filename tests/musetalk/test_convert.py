@@ -10,13 +10,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from avatarvideo.errors import Cancelled, CheckpointError
-from avatarvideo.musetalk.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.whisper import WhisperEncoder
 from avatarvideo.musetalk.weights.build import NETWORKS, empty_network, load_network
 from avatarvideo.musetalk.weights.catalogue import Role, converted_path, file_sha256
 from avatarvideo.musetalk.weights.convert import convert, convert_all
 from avatarvideo.musetalk.weights.search import Caches, FoundFile, MissingFiles, find
 from avatarvideo.musetalk.weights.state_dicts import load_checkpoint
-from avatarvideo.musetalk.whisper import WhisperEncoder
 
 SMALL = UNetConfig(
     block_out_channels=(8, 8, 8, 8), attention_heads=2, cross_attention_dim=8, norm_num_groups=4

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from avatarvideo.musetalk import convolution
-from avatarvideo.musetalk.convolution import (
+from avatarvideo.musetalk.networks.fast import winograd as convolution
+from avatarvideo.musetalk.networks.fast.winograd import (
     LARGE_TILES,
     SMALL_TILES,
     UPSAMPLING_TILES,

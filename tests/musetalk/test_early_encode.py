@@ -19,8 +19,8 @@ from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk import LipSyncConfig, pipeline
 from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames, Stopped, read_ahead
-from avatarvideo.musetalk.unet import UNet
-from avatarvideo.musetalk.vae import AutoencoderKL
+from avatarvideo.musetalk.networks.unet import UNet
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
 
 OPTIONS = LipSyncConfig(mode="musetalk", quality="high", residency="unload")
 PATIENCE = 30.0  # seconds

@@ -18,11 +18,11 @@ from avatarvideo.errors import Cancelled, CheckpointError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
-from avatarvideo.musetalk.face.bisenet import BiSeNet
-from avatarvideo.musetalk.face.rtmpose import RTMPose
-from avatarvideo.musetalk.face.s3fd import S3FD
-from avatarvideo.musetalk.unet import UNet
-from avatarvideo.musetalk.vae import AutoencoderKL
+from avatarvideo.musetalk.networks.bisenet import BiSeNet
+from avatarvideo.musetalk.networks.rtmpose import RTMPose
+from avatarvideo.musetalk.networks.s3fd import S3FD
+from avatarvideo.musetalk.networks.unet import UNet
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
 
 LIPS = LipCorners(345, 438, 438, 438)  # in pixels of the bundled portrait
 PORTRAIT = Path(__file__).resolve().parents[2] / "web" / "samples" / "portrait.png"

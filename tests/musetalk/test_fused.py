@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from avatarvideo import musetalk
-from avatarvideo.musetalk import fused
 from avatarvideo.musetalk.generation import FaceGenerator
-from avatarvideo.musetalk.unet import UNet, UNetConfig
-from avatarvideo.musetalk.vae import AutoencoderKL, ResnetBlock, VAEConfig
+from avatarvideo.musetalk.networks.fast import fused
+from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.vae import AutoencoderKL, ResnetBlock, VAEConfig
 
 UNET = UNetConfig(block_out_channels=(64, 128), attention_heads=4)
 VAE = VAEConfig(block_out_channels=(64, 128, 128, 128))
@@ -65,7 +65,7 @@ CPU = torch.device("cpu")
 
 
 def test_without_triton_nothing_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "avatarvideo.musetalk.gpu_kernels", None)
+    monkeypatch.setitem(sys.modules, "avatarvideo.musetalk.networks.fast.triton_kernels", None)
     monkeypatch.delattr(musetalk, "gpu_kernels", raising=False)
     assert fused.kernels.__wrapped__(CPU) is None
 

@@ -25,11 +25,11 @@ from avatarvideo.musetalk.generation import (
     masked_and_whole,
     one_thread,
 )
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline import GeneratedFaces
 from avatarvideo.musetalk.prepared import PreparedCache
 from avatarvideo.musetalk.speech_features import FeatureStore, hidden_states, speech_segments
 from avatarvideo.musetalk.spool import Spool
-from avatarvideo.musetalk.vae import AutoencoderKL
 from avatarvideo.musetalk.work import Work
 
 FRAME_RATES = ["10", "12", "23.976", "24", "25", "29.97", "30", "50", "60"]

@@ -12,7 +12,7 @@ import torch
 
 from avatarvideo.musetalk import generation
 from avatarvideo.musetalk.generation import LEAST_REPEATS, FaceGenerator, MadeFaces
-from avatarvideo.musetalk.replay import Replay, can_record
+from avatarvideo.musetalk.networks.fast.cuda_graph import Replay, can_record
 
 Batch = tuple[torch.Tensor, ...]
 

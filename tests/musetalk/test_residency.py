@@ -17,7 +17,9 @@ from torch.utils._pytree import tree_leaves
 from avatarvideo.errors import CheckpointError, DeviceMemoryError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.musetalk import residency
-from avatarvideo.musetalk.convolution import Conv3x3, tiling_for
+from avatarvideo.musetalk.networks.fast.winograd import Conv3x3, tiling_for
+from avatarvideo.musetalk.networks.unet import UNet
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.residency import (
     STAGE_ROLES,
     Ladder,
@@ -29,8 +31,6 @@ from avatarvideo.musetalk.residency import (
     plan_stage,
     products_are_fast,
 )
-from avatarvideo.musetalk.unet import UNet
-from avatarvideo.musetalk.vae import AutoencoderKL
 from avatarvideo.musetalk.weights.build import empty_network
 from avatarvideo.musetalk.weights.session import KEPT, MuseTalkModels, weight_bytes
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from avatarvideo.errors import Cancelled
-from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.weights.state_dicts import load_into, read_state_dict
 
 SMALL = VAEConfig(block_out_channels=(4, 4), layers_per_block=1, norm_num_groups=2)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatarvideo.musetalk.face.bisenet import BiSeNet
-from avatarvideo.musetalk.face.rtmpose import RTMPose
-from avatarvideo.musetalk.face.s3fd import S3FD
-from avatarvideo.musetalk.taesd import TAESDDecoder
-from avatarvideo.musetalk.unet import UNet
-from avatarvideo.musetalk.vae import AutoencoderKL
-from avatarvideo.musetalk.whisper import WhisperEncoder
+from avatarvideo.musetalk.networks.bisenet import BiSeNet
+from avatarvideo.musetalk.networks.rtmpose import RTMPose
+from avatarvideo.musetalk.networks.s3fd import S3FD
+from avatarvideo.musetalk.networks.taesd import TAESDDecoder
+from avatarvideo.musetalk.networks.unet import UNet
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
+from avatarvideo.musetalk.networks.whisper import WhisperEncoder
 
 KEYS = Path(__file__).parent / "keys"
 NETWORKS = {

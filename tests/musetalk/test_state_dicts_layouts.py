@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from avatarvideo.errors import CheckpointError
-from avatarvideo.musetalk.unet import UNet, UNetConfig
-from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
 from avatarvideo.musetalk.weights.key_layouts import native_keys
 from avatarvideo.musetalk.weights.state_dicts import load_checkpoint, load_into, read_state_dict
-from avatarvideo.musetalk.whisper import WhisperConfig, WhisperEncoder
 
 KEYS = Path(__file__).parent / "keys"
 SMALL_VAE = VAEConfig(block_out_channels=(32, 32, 32, 32))

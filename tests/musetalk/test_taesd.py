@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from avatarvideo.errors import CheckpointError
-from avatarvideo.musetalk.taesd import ComparedDecoder, TAESDConfig, TAESDDecoder
-from avatarvideo.musetalk.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.networks.taesd import ComparedDecoder, TAESDConfig, TAESDDecoder
+from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.weights.build import load_network
 from avatarvideo.musetalk.weights.catalogue import EXTRAS, ROLES
 from avatarvideo.musetalk.weights.search import Caches, files_to_download, find, list_files

@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from avatarvideo.musetalk.unet import UNet, UNetConfig, audio_positions
+from avatarvideo.musetalk.networks.unet import UNet, UNetConfig, audio_positions
 
 SMALL = UNetConfig(block_out_channels=(32, 48, 64, 64), cross_attention_dim=24, norm_num_groups=8)
 

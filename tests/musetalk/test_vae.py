@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from avatarvideo.musetalk.vae import (
+from avatarvideo.musetalk.networks.vae import (
     SCALING_FACTOR,
     AutoencoderKL,
     VAEConfig,

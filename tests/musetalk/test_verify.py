@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from avatarvideo.errors import CheckpointError
-from avatarvideo.musetalk.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.whisper import WhisperEncoder
 from avatarvideo.musetalk.weights.catalogue import PublishedFile, Role, file_sha256, published_for
 from avatarvideo.musetalk.weights.verify import verify
-from avatarvideo.musetalk.whisper import WhisperEncoder
 
 SMALL = UNetConfig(
     block_out_channels=(8, 8, 8, 8), attention_heads=2, cross_attention_dim=8, norm_num_groups=4

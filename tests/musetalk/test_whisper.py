@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from avatarvideo.musetalk.whisper import WhisperConfig, WhisperEncoder
+from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
 
 SMALL = WhisperConfig(mel_bins=20, positions=60, width=48, heads=6, layers=4)
 PREFIX = "model.encoder."

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatarvideo.musetalk.face.bisenet import BiSeNet, BiSeNetConfig, parse_face
-from avatarvideo.musetalk.face.rtmpose import RTMPose, RTMPoseConfig, find_landmarks
-from avatarvideo.musetalk.face.s3fd import S3FD, S3FDConfig, detect_faces
+from avatarvideo.musetalk.networks.bisenet import BiSeNet, BiSeNetConfig, parse_face
+from avatarvideo.musetalk.networks.rtmpose import RTMPose, RTMPoseConfig, find_landmarks
+from avatarvideo.musetalk.networks.s3fd import S3FD, S3FDConfig, detect_faces
 
 GOLDENS = Path(__file__).with_name("goldens.npz")
 RANDOM_WEIGHTS = Path(__file__).resolve().parents[3] / "benchmarks" / "random_weights.py"

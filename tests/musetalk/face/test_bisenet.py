@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from avatarvideo.musetalk.face.bisenet import BiSeNet, BiSeNetConfig, FacePart, parse_face
+from avatarvideo.musetalk.networks.bisenet import BiSeNet, BiSeNetConfig, FacePart, parse_face
 
 TINY = BiSeNetConfig(stages=(4, 4, 4, 4), context=4, side=4)
 

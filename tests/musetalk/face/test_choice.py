@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from avatarvideo.musetalk.face.choice import FaceChoice, FaceFollower
-from avatarvideo.musetalk.face.s3fd import ScoredBox
+from avatarvideo.musetalk.networks.s3fd import ScoredBox
 
 
 def face(x: float, y: float = 100, side: float = 40, score: float = 0.9) -> ScoredBox:

@@ -18,7 +18,7 @@ from avatarvideo.musetalk.face.detect import (
     box_around_lips,
     find_faces,
 )
-from avatarvideo.musetalk.face.s3fd import detect_faces
+from avatarvideo.musetalk.networks.s3fd import detect_faces
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)
 

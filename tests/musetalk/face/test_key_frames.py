@@ -13,7 +13,7 @@ import pytest
 from avatarvideo.musetalk.face.choice import FaceChoice
 from avatarvideo.musetalk.face.detect import LandmarkFinder, find_faces
 from avatarvideo.musetalk.face.key_frames import KEY_DISTANCE, FollowedFace
-from avatarvideo.musetalk.face.s3fd import ScoredBox
+from avatarvideo.musetalk.networks.s3fd import ScoredBox
 
 FACE = ScoredBox(60, 40, 140, 140, 0.9)
 POINTS = np.array([[70.0, 60], [130, 60], [100, 90], [100, 130]])

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatarvideo.musetalk.face.bisenet import FacePart, parse_face
-from avatarvideo.musetalk.face.rtmpose import find_landmarks
-from avatarvideo.musetalk.face.s3fd import detect_faces
+from avatarvideo.musetalk.networks.bisenet import FacePart, parse_face
+from avatarvideo.musetalk.networks.rtmpose import find_landmarks
+from avatarvideo.musetalk.networks.s3fd import detect_faces
 
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "planted_faces.py"
 

@@ -13,7 +13,7 @@ from avatarvideo.musetalk import stages
 from avatarvideo.musetalk.face.choice import FaceChoice
 from avatarvideo.musetalk.face.detect import FaceTrack, LandmarkFinder, find_faces
 from avatarvideo.musetalk.face.reduced import LOOK_DISTANCE, detect_reduced, reduced_size
-from avatarvideo.musetalk.face.s3fd import detect_faces
+from avatarvideo.musetalk.networks.s3fd import detect_faces
 from avatarvideo.musetalk.prepared import PreparedCache
 from avatarvideo.musetalk.residency import MemoryPlan
 

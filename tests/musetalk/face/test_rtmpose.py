@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.musetalk.face.rtmpose import (
+from avatarvideo.musetalk.networks.rtmpose import (
     FACE_LANDMARKS,
     FLIP_INDICES,
     RTMPose,

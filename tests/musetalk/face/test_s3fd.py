@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.musetalk.face import s3fd
-from avatarvideo.musetalk.face.s3fd import (
+from avatarvideo.musetalk.networks import s3fd
+from avatarvideo.musetalk.networks.s3fd import (
     S3FD,
     S3FDConfig,
     decode_levels,

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .convolution import Conv3x3, laid_out_as
-from .fused import fuses, gated_gelu, normalised, residual, sum_with_bias
+from .fast.fused import fuses, gated_gelu, normalised, residual, sum_with_bias
+from .fast.winograd import Conv3x3, laid_out_as
 
 RESNET_EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6  # only of the GroupNorm that opens a transformer

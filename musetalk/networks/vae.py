@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .convolution import Conv3x3
-from .fused import fuses, normalised, of_repeated, residual
+from .fast.fused import fuses, normalised, of_repeated, residual
+from .fast.winograd import Conv3x3
 
 SCALING_FACTOR = 0.18215  # latents are the posterior times this; absent from the published config
 NORM_EPSILON = 1e-6  # of every GroupNorm in this network; the UNet's residual blocks use 1e-5

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .convolution import Conv3x3
+from .winograd import Conv3x3
 
-log = logging.getLogger("avatarvideo.musetalk.fused")
+log = logging.getLogger("avatarvideo.musetalk.networks.fast.fused")
 
 TOLERANCE = 5e-3  # of the trial's float16 values, which are about 1
 
@@ -121,7 +121,7 @@ def kernels(device: torch.device) -> ModuleType | None:
     None otherwise, which is logged. Raises OutOfMemoryError.
     """
     try:
-        from . import gpu_kernels
+        from . import triton_kernels as gpu_kernels
     except ImportError as error:
         log.info("networks go without fused steps on %s: %s", device, error)
         return None

@@ -1,0 +1,1 @@
+"""The networks, each as its paper draws it."""
