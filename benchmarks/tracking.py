@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 
 from avatarvideo.encoders.read.picture import read_image
+from avatarvideo.musetalk.face.finder import LipTracker, locate_face
 from avatarvideo.musetalk.face.key_frames import FollowedFace
-from avatarvideo.musetalk.face.locate import LipTracker, locate_face
 from avatarvideo.musetalk.networks.s3fd import ScoredBox
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "web" / "samples" / "portrait.png"

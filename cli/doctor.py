@@ -75,7 +75,7 @@ def _device(host: Host) -> str:
 
 
 def _locators(host: Host) -> list[tuple[str, str]]:
-    from ..musetalk.face.haar import cascade_file
+    from ..musetalk.lips.cascade import cascade_file
     from ..musetalk.weights.search import list_files
 
     rows = {row.role: row for row in list_files(host.model_directories)}

@@ -47,7 +47,7 @@ from ..media import (
     frame_count_for,
 )
 from .early_encode import EarlyEncode
-from .face.locate import locate_face
+from .face.finder import locate_face
 from .fallback.driver import mouth_motion
 from .fallback.playback import PuppetPlayback, track_lips
 from .fallback.puppet import Puppet

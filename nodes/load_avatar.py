@@ -72,7 +72,7 @@ class LoadAvatar:
     @naming_missing_libraries
     def load(self, avatar: str, mouth: str, face_index: int) -> dict[str, Any]:
         from ..inputs import load_avatar, parse_corners
-        from ..musetalk.face.locate import draw_overlay, locate_face
+        from ..musetalk.face.finder import draw_overlay, locate_face
 
         host, corners = current_host(), parse_corners(mouth)
         path = find_file(host, avatar)

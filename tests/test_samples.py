@@ -10,7 +10,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from avatarvideo.musetalk.face.locate import locate_face
+from avatarvideo.musetalk.face.finder import locate_face
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
 

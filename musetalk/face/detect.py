@@ -19,8 +19,8 @@ from ..networks.rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
 from ..networks.s3fd import S3FD, ScoredBox, detect_faces
 from .choice import FaceChoice, FaceFollower
 from .crop import FaceBox, face_box, fit_to_frame
+from .finder import LipTracker, locate_face
 from .key_frames import FollowedFace
-from .locate import LipTracker, locate_face
 from .reduced import ReducedDetector
 
 log = logging.getLogger("avatarvideo.musetalk.face.detect")

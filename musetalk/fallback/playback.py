@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...media import Avatar, LipShape
-from ..face.locate import FaceLocation, LipTracker
+from ..face.finder import FaceLocation, LipTracker
 from ..source_frames import read_frames
 from .driver import MouthMotion
 from .puppet import Puppet

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatarvideo.musetalk.face.face_frame import FaceFrame
-from avatarvideo.musetalk.face.face_motion import KeyView
+from avatarvideo.musetalk.lips.frame import FaceFrame
+from avatarvideo.musetalk.lips.motion import KeyView
 
 SIDE = 240
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.media import LipCorners
-from avatarvideo.musetalk.face.held_corners import (
+from avatarvideo.musetalk.lips.held_corners import (
     average_lips,
     checked_corners,
     frame_of_mouth,

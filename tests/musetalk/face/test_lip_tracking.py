@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.media import Box, FaceLocation, LipCorners
-from avatarvideo.musetalk.face.locate import LipTracker, locate_face
+from avatarvideo.musetalk.face.finder import LipTracker, locate_face
 
 PORTRAIT = Path(__file__).resolve().parents[3] / "web" / "samples" / "portrait.png"
 CORNERS = np.array([[352.0, 437.0], [441.0, 440.0]]) * 0.75

@@ -14,7 +14,7 @@ import pytest
 
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import FaceLocation, LipCorners
-from avatarvideo.musetalk.face.locate import draw_overlay, locate_face
+from avatarvideo.musetalk.face.finder import draw_overlay, locate_face
 from avatarvideo.musetalk.fallback.puppet import Puppet
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"

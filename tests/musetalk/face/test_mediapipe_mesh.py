@@ -8,8 +8,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from avatarvideo.musetalk.face.locate import locate_face
-from avatarvideo.musetalk.face.mediapipe_mesh import BORDERS, find_faces
+from avatarvideo.musetalk.face.finder import locate_face
+from avatarvideo.musetalk.lips.mediapipe_mesh import BORDERS, find_faces
 
 PICTURE = np.full((100, 200, 3), 128, np.uint8)
 

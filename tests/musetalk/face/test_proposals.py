@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from avatarvideo.musetalk.face.eyes import refined_frame
-from avatarvideo.musetalk.face.face_frame import FaceFrame
-from avatarvideo.musetalk.face.proposals import face_likeness, propose_faces
+from avatarvideo.musetalk.lips.eyes import refined_frame
+from avatarvideo.musetalk.lips.frame import FaceFrame
+from avatarvideo.musetalk.lips.proposals import face_likeness, propose_faces
 
 
 def drawn_face(frame: FaceFrame, *, size: tuple[int, int] = (320, 400)) -> np.ndarray:

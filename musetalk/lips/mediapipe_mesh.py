@@ -10,7 +10,7 @@ import numpy as np
 
 from ...media import LIP_CURVE_POINTS, Box, FaceLocation, LipCorners, LipShape
 
-log = logging.getLogger("avatarvideo.musetalk.face.mediapipe_mesh")
+log = logging.getLogger("avatarvideo.musetalk.lips.mediapipe_mesh")
 
 # Indices of the published 468 point mesh, from the right corner of the mouth to the left one.
 BORDERS = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .lip_maps import PIXELS_PER_EYE, REGION, LipMaps
+from .maps import PIXELS_PER_EYE, REGION, LipMaps
 
 # Columns of a candidate, all in e but the tilt (radians): centre, half width, tilt of the corner
 # line, bow of the upper lip's inner border, heights of both lips, gap between them.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .lip_maps import PIXELS_PER_EYE, LipMaps
-from .lip_template import BOW, CX, CY, GAP, HALF, TILT, Grid
+from .maps import PIXELS_PER_EYE, LipMaps
+from .template import BOW, CX, CY, GAP, HALF, TILT, Grid
 
 # Positions along the mouth in half widths from its middle: 1 is the template's corner.
 OUTWARDS = np.linspace(0.5, 1.8, 53)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ...media import Box
-from .face_frame import FaceFrame, upright_patch
+from .frame import FaceFrame, upright_patch
 
 PIXELS_PER_EYE = 96
 REGION = Box(-0.85, 0.45, 0.85, 1.85)  # e: nose tip to chin, cheek to cheek

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ...media import Box
-from .face_frame import FaceFrame, upright_patch
+from .frame import FaceFrame, upright_patch
 
 PIXELS_PER_EYE = 40
 REGION = Box(-1.5, -1.1, 1.5, 1.9)  # e, what is compared

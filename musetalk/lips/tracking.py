@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...media import FaceLocation, LipShape
-from .face_frame import FaceFrame
-from .face_motion import KeyView
-from .face_search import find_face
+from .frame import FaceFrame
 from .held_corners import frame_of_mouth
-from .lip_maps import make_lip_maps
-from .lip_shape import U, lip_shape
-from .lip_template import (
+from .maps import make_lip_maps
+from .motion import KeyView
+from .search import find_face
+from .shape import U, lip_shape
+from .template import (
     AT_REST,
     BOW,
     CX,

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ...media import Box
-from .face_frame import FaceFrame, upright_patch
+from .frame import FaceFrame, upright_patch
 
 PIXELS_PER_EYE = 10
 REGION = Box(-1.1, -0.9, 1.1, 1.6)  # e, what the pattern covers

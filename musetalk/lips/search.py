@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 
 from ...media import Box, FaceLocation
-from . import haar, mediapipe_mesh
+from . import cascade as haar
+from . import mediapipe_mesh
+from .confidence import ACCEPT, JudgedLips, judge_lips, quick_score
 from .eyes import refined_frame, rough_frame
-from .face_frame import FaceFrame
-from .lip_confidence import ACCEPT, JudgedLips, judge_lips, quick_score
-from .lip_shape import lip_shape
+from .frame import FaceFrame
 from .proposals import face_likeness, propose_faces
+from .shape import lip_shape
 
 SEARCH_PIXELS = 450_000  # larger pictures are searched reduced; the lips are fitted at full size
 MOST_BOXES = 5  # of the cascade that are judged

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...media import LIP_CURVE_POINTS, LipCorners, LipShape
-from .face_frame import FaceFrame
-from .lip_maps import PIXELS_PER_EYE, LipMaps
-from .lip_template import BOW, GAP, HALF, Grid, LipFit, corner_points, curve_offsets
+from .frame import FaceFrame
+from .maps import PIXELS_PER_EYE, LipMaps
+from .template import BOW, GAP, HALF, Grid, LipFit, corner_points, curve_offsets
 
 U = np.linspace(-1, 1, LIP_CURVE_POINTS)
 SEAM_REACH = 0.05  # e to either side of the template's line

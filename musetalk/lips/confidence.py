@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .face_frame import FaceFrame
-from .lip_corners import with_exact_corners
-from .lip_maps import LipMaps, make_lip_maps
-from .lip_template import (
+from .corners import with_exact_corners
+from .frame import FaceFrame
+from .maps import LipMaps, make_lip_maps
+from .proposals import face_likeness
+from .template import (
     ALONG,
     AT_REST,
     BOW,
@@ -32,7 +33,6 @@ from .lip_template import (
     fit_lips,
     weight_vector,
 )
-from .proposals import face_likeness
 
 ACCEPT = 0.2
 # Two further judges with other habits: one is blind to colour, one trusts the seam first.

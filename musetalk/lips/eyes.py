@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ...media import Box
-from .face_frame import BOX_EYE_LINE, BOX_PER_EYE, FaceFrame, upright_patch
+from .frame import BOX_EYE_LINE, BOX_PER_EYE, FaceFrame, upright_patch
 
 BOX_PIXELS = 110  # the face box is reduced to this before voting
 WINDOW_CENTRES = (0.31, 0.69)  # of the box width

@@ -8,11 +8,11 @@ import numpy as np
 
 from ...errors import MediaError
 from ...media import FaceLocation, LipCorners, LipShape
-from .face_frame import FaceFrame
-from .lip_confidence import SEAM_FIRST, outer_heights
-from .lip_maps import make_lip_maps
-from .lip_shape import U, lip_shape
-from .lip_template import (
+from .confidence import SEAM_FIRST, outer_heights
+from .frame import FaceFrame
+from .maps import make_lip_maps
+from .shape import U, lip_shape
+from .template import (
     AT_REST,
     CX,
     CY,

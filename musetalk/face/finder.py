@@ -14,14 +14,14 @@ import numpy as np
 
 from ...errors import MediaError
 from ...media import Box, FaceLocation, LipCorners
-from .face_search import find_face, judge_square
-from .held_corners import locate_by_corners
-from .lip_tracking import LipTracker
+from ..lips.held_corners import locate_by_corners
+from ..lips.search import find_face, judge_square
+from ..lips.tracking import LipTracker
 from .overlay import draw_overlay
 
 __all__ = ["FaceLocation", "LipTracker", "draw_overlay", "locate_face"]
 
-log = logging.getLogger("avatarvideo.musetalk.face.locate")
+log = logging.getLogger("avatarvideo.musetalk.face.finder")
 
 BOX_MARGIN = 0.25  # of the user's box is looked at around it
 LEAST_BOX = 8  # pixels
