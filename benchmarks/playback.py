@@ -42,9 +42,9 @@ from avatarvideo.musetalk.face.blend import (
 from avatarvideo.musetalk.face.crop import CROP_SIZE, FaceBox
 from avatarvideo.musetalk.face.detect import FaceTrack
 from avatarvideo.musetalk.face.finder import locate_face
-from avatarvideo.musetalk.fallback.driver import mouth_motion
-from avatarvideo.musetalk.fallback.playback import PuppetPlayback
 from avatarvideo.musetalk.playback import SpeakingPlayback
+from avatarvideo.musetalk.puppet.driver import mouth_motion
+from avatarvideo.musetalk.puppet.playback import PuppetPlayback
 from avatarvideo.musetalk.spool import Spool
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"

@@ -48,13 +48,13 @@ from ..media import (
 )
 from .early_encode import EarlyEncode
 from .face.finder import locate_face
-from .fallback.driver import mouth_motion
-from .fallback.playback import PuppetPlayback, track_lips
-from .fallback.puppet import Puppet
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
 from .job import Job
 from .pipeline import Begin, Spoken, speak, total_steps
 from .prepared import PreparedCache
+from .puppet.driver import mouth_motion
+from .puppet.playback import PuppetPlayback, track_lips
+from .puppet.puppet import Puppet
 from .report import Made, ranges, report_of
 from .residency import Ladder, VRAMManager, dtype_for
 from .source_frames import read_frames, source_indices

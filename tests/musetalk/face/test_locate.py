@@ -15,7 +15,7 @@ import pytest
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import FaceLocation, LipCorners
 from avatarvideo.musetalk.face.finder import draw_overlay, locate_face
-from avatarvideo.musetalk.fallback.puppet import Puppet
+from avatarvideo.musetalk.puppet.puppet import Puppet
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 # Lip corners read off enlarged crops by eye: x0, y0, x1, y1 in pixels.

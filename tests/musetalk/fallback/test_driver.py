@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarvideo.errors import MediaError
-from avatarvideo.musetalk.fallback.driver import MouthMotion, mouth_motion
+from avatarvideo.musetalk.puppet.driver import MouthMotion, mouth_motion
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 RATE = 16000
@@ -239,7 +239,7 @@ def test_motion_is_the_same_at_any_frame_rate(rate: Fraction) -> None:
 def test_chunked_analysis_leaves_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     speech = synthetic_speech()
     whole = motion_of(speech)
-    monkeypatch.setattr("avatarvideo.musetalk.fallback.driver.CHUNK", 7)
+    monkeypatch.setattr("avatarvideo.musetalk.puppet.driver.CHUNK", 7)
     np.testing.assert_allclose(motion_of(speech).opening, whole.opening, atol=1e-6)
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from avatarvideo.errors import MediaError
 from avatarvideo.media import LipCorners, LipShape
-from avatarvideo.musetalk.fallback.puppet import Puppet
-from avatarvideo.musetalk.fallback.warp import FULL_GAP, LipTable, MouthFrame, WarpGrid
+from avatarvideo.musetalk.puppet.puppet import Puppet
+from avatarvideo.musetalk.puppet.warp import FULL_GAP, LipTable, MouthFrame, WarpGrid
 
 POSES = [(0.1, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (1.0, -1.0), (0.0, 1.0), (0.0, -1.0)]
 LENS = (1 - np.linspace(-1, 1, 33) ** 2) ** 0.8
