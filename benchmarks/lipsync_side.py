@@ -23,16 +23,17 @@ from avatarvideo.host.contract import POLL_SECONDS
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.host.system_memory import peak_memory
 from avatarvideo.inputs import load_avatar, load_speech
-from avatarvideo.musetalk import engine, generation
+from avatarvideo.musetalk import engine
 from avatarvideo.musetalk.early_encode import EarlyEncode
 from avatarvideo.musetalk.face.blend import MaskSettings, cut_square, face_mask, replaced_region
 from avatarvideo.musetalk.face.crop import FaceBox
-from avatarvideo.musetalk.generation import FaceGenerator, masked_and_whole
 from avatarvideo.musetalk.interfaces import LipSyncConfig, Quality
 from avatarvideo.musetalk.networks.bisenet import parse_face
 from avatarvideo.musetalk.networks.fast.winograd import set_tiled
 from avatarvideo.musetalk.networks.vae import SCALING_FACTOR, to_pixels
-from avatarvideo.musetalk.residency import Placement, dtype_for, tiles_convolutions
+from avatarvideo.musetalk.pipeline import generate as generation
+from avatarvideo.musetalk.pipeline.generate import FaceGenerator, masked_and_whole
+from avatarvideo.musetalk.pipeline.memory import Placement, dtype_for, tiles_convolutions
 
 UPSTREAM_CRFS = (18, 23)  # of the authors' two encodes
 TIMES_ON_A_GPU = 10  # a stage is run for one sample: it takes milliseconds

@@ -42,10 +42,10 @@ from avatarvideo.musetalk.face.blend import (
 from avatarvideo.musetalk.face.crop import CROP_SIZE, FaceBox
 from avatarvideo.musetalk.face.detect import FaceTrack
 from avatarvideo.musetalk.face.finder import locate_face
-from avatarvideo.musetalk.playback import SpeakingPlayback
+from avatarvideo.musetalk.pipeline.compose import SpeakingPlayback
+from avatarvideo.musetalk.pipeline.spool import Spool
 from avatarvideo.musetalk.puppet.driver import mouth_motion
 from avatarvideo.musetalk.puppet.playback import PuppetPlayback
-from avatarvideo.musetalk.spool import Spool
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
 PORTRAIT_LIPS = (352.0, 437.0, 441.0, 440.0)  # corners in pixels of the bundled portrait

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engine import LipSyncRun, MuseTalkLipSync
     from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
-    from .residency import VRAMManager
+    from .pipeline.memory import VRAMManager
 
 __all__ = [
     "LipSyncConfig",

@@ -50,13 +50,13 @@ from .early_encode import EarlyEncode
 from .face.finder import locate_face
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
 from .job import Job
-from .pipeline import Begin, Spoken, speak, total_steps
-from .prepared import PreparedCache
+from .pipeline.avatar_cache import PreparedCache
+from .pipeline.memory import Ladder, VRAMManager, dtype_for
+from .pipeline.run import Begin, Spoken, speak, total_steps
 from .puppet.driver import mouth_motion
 from .puppet.playback import PuppetPlayback, track_lips
 from .puppet.puppet import Puppet
 from .report import Made, ranges, report_of
-from .residency import Ladder, VRAMManager, dtype_for
 from .source_frames import read_frames, source_indices
 from .weights.search import MissingFiles, find
 from .weights.session import ModelFiles, ModelSource

@@ -20,9 +20,9 @@ from avatarvideo.media import AudioClip, Avatar, LipCorners, frame_count_for
 from avatarvideo.musetalk.audio import prepare_mel
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 from avatarvideo.musetalk.job import Job
-from avatarvideo.musetalk.pipeline import Spoken, speak
-from avatarvideo.musetalk.prepared import PreparedCache
-from avatarvideo.musetalk.residency import Ladder, VRAMManager
+from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.memory import Ladder, VRAMManager
+from avatarvideo.musetalk.pipeline.run import Spoken, speak
 from avatarvideo.musetalk.source_frames import source_indices
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

@@ -17,10 +17,11 @@ import torch
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled
-from avatarvideo.musetalk import LipSyncConfig, pipeline
+from avatarvideo.musetalk import LipSyncConfig
 from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames, Stopped, read_ahead
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
+from avatarvideo.musetalk.pipeline import run as pipeline
 
 OPTIONS = LipSyncConfig(mode="musetalk", quality="high", residency="unload")
 PATIENCE = 30.0  # seconds
@@ -49,7 +50,7 @@ def claim(path: Path) -> dict[str, Any]:
 @pytest.fixture
 def batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     largest = {"generate": (1, 1), "prepare": (1, 1)}
-    monkeypatch.setattr("avatarvideo.musetalk.residency.LARGEST_BATCH", largest)
+    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.LARGEST_BATCH", largest)
 
 
 def test_the_file_is_the_one_made_afterwards(

@@ -166,7 +166,7 @@ def portrait_job(clips: Any) -> Any:
 def test_auto_falls_back_to_the_puppet_when_memory_runs_out(
     engine: Any, clips: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avatarvideo.musetalk.residency.products_are_fast", lambda: True)
+    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.products_are_fast", lambda: True)
     made = run(engine({"unet": NothingFits}), portrait_job(clips), mode="auto")
     assert made.mode == "puppet"
     assert "MuseTalk could not be used" in made.report["reason"]
@@ -279,7 +279,7 @@ def test_a_folder_keeps_avatars_for_other_processes(
 def test_low_quality_is_half_precision_where_the_processor_has_it(
     engine: Any, clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avatarvideo.musetalk.residency.processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.processor_has_bfloat16", lambda: True)
     exact, low = (run(engine(), clips.job("f"), quality=name) for name in ("high", "low"))
     assert (low.report["dtype"], low.report["batch"]) == ("bfloat16", 4)
     assert low.report["decoder"] == "full"

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from avatarvideo import musetalk
-from avatarvideo.musetalk.generation import FaceGenerator
 from avatarvideo.musetalk.networks.fast import fused
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, ResnetBlock, VAEConfig
+from avatarvideo.musetalk.pipeline.generate import FaceGenerator
 
 UNET = UNetConfig(block_out_channels=(64, 128), attention_heads=4)
 VAE = VAEConfig(block_out_channels=(64, 128, 128, 128))

@@ -15,21 +15,26 @@ import torch
 
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import LipCorners
-from avatarvideo.musetalk import prepare, residency
 from avatarvideo.musetalk.audio import audio_windows, log_mel_v1, window_starts
 from avatarvideo.musetalk.face.detect import FaceTrack
-from avatarvideo.musetalk.generation import (
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
+from avatarvideo.musetalk.pipeline import memory as residency
+from avatarvideo.musetalk.pipeline import prepare_avatar as prepare
+from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.generate import (
     LATENT_SHAPE,
     FaceGenerator,
     PosteriorDraws,
     masked_and_whole,
     one_thread,
 )
-from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import GeneratedFaces
-from avatarvideo.musetalk.prepared import PreparedCache
-from avatarvideo.musetalk.speech_features import FeatureStore, hidden_states, speech_segments
-from avatarvideo.musetalk.spool import Spool
+from avatarvideo.musetalk.pipeline.run import GeneratedFaces
+from avatarvideo.musetalk.pipeline.speech_features import (
+    FeatureStore,
+    hidden_states,
+    speech_segments,
+)
+from avatarvideo.musetalk.pipeline.spool import Spool
 from avatarvideo.musetalk.work import Work
 
 FRAME_RATES = ["10", "12", "23.976", "24", "25", "29.97", "30", "50", "60"]
@@ -448,7 +453,7 @@ def test_frames_that_hear_the_same_are_made_as_one_by_one(
     assert len(set(starts[:4])) < 4  # of the first batch
     together = clips.shown(job).astype(int)
     largest = {"generate": (1, 1), "prepare": (1, 1)}
-    monkeypatch.setattr("avatarvideo.musetalk.residency.LARGEST_BATCH", largest)
+    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.LARGEST_BATCH", largest)
     alone = clips.shown(clips.job("f", seconds=0.2, fps=60))
     assert len(alone) == 12
     assert np.abs(together - alone).max() <= 1
@@ -598,7 +603,7 @@ def test_the_host_is_asked_often(clips: Any) -> None:
 
 
 def test_progress_counts_to_the_total_with_faces_missing(clips: Any) -> None:
-    from avatarvideo.musetalk.pipeline import total_steps
+    from avatarvideo.musetalk.pipeline.run import total_steps
 
     job, seen = clips.job("f..f", seconds=0.2, mask=clips.everywhere), []
     clips.speak(job, poll=lambda work: seen.append((work.done, work.preview)))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from avatarvideo.errors import Cancelled
-from avatarvideo.musetalk import prepare
-from avatarvideo.musetalk.prepared import PreparedCache
+from avatarvideo.musetalk.pipeline import prepare_avatar as prepare
+from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
 
 
 def test_a_run_resumed_from_the_disk_equals_a_fresh_one(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.musetalk import generation
-from avatarvideo.musetalk.generation import LEAST_REPEATS, FaceGenerator, MadeFaces
 from avatarvideo.musetalk.networks.fast.cuda_graph import Replay, can_record
+from avatarvideo.musetalk.pipeline import generate as generation
+from avatarvideo.musetalk.pipeline.generate import LEAST_REPEATS, FaceGenerator, MadeFaces
 
 Batch = tuple[torch.Tensor, ...]
 

@@ -16,11 +16,11 @@ from torch.utils._pytree import tree_leaves
 
 from avatarvideo.errors import CheckpointError, DeviceMemoryError
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.musetalk import residency
 from avatarvideo.musetalk.networks.fast.winograd import Conv3x3, tiling_for
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.residency import (
+from avatarvideo.musetalk.pipeline import memory as residency
+from avatarvideo.musetalk.pipeline.memory import (
     STAGE_ROLES,
     Ladder,
     MemoryPlan,

@@ -123,7 +123,7 @@ def test_a_picture_changed_in_one_pixel_is_prepared_anew(clips: Any, tmp_path: P
 def test_only_high_quality_passes_by_converted_half_precision(
     clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: Any, opened: str
 ) -> None:
-    monkeypatch.setattr("avatarvideo.musetalk.residency.processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.processor_has_bfloat16", lambda: True)
     for role in REQUIRED:
         published = published_for(role, "v1.5")[0]
         for path, size in (

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from avatarvideo.musetalk import stages
 from avatarvideo.musetalk.face.choice import FaceChoice
 from avatarvideo.musetalk.face.detect import FaceTrack, LandmarkFinder, find_faces
 from avatarvideo.musetalk.face.reduced import LOOK_DISTANCE, detect_reduced, reduced_size
 from avatarvideo.musetalk.networks.s3fd import detect_faces
-from avatarvideo.musetalk.prepared import PreparedCache
-from avatarvideo.musetalk.residency import MemoryPlan
+from avatarvideo.musetalk.pipeline import stages
+from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.memory import MemoryPlan
 
 SMALL = (slice(320, 322), slice(1280, 1282))  # grey in a reduced frame
 ON_SMALL = FaceChoice(point=(1281.0, 321.0))

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .face.crop import CROP_SIZE
-from .interfaces import Posterior
-from .networks.fast.cuda_graph import Replay, can_record
-from .networks.unet import UNet, audio_positions
-from .networks.vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
+from ..face.crop import CROP_SIZE
+from ..interfaces import Posterior
+from ..networks.fast.cuda_graph import Replay, can_record
+from ..networks.unet import UNet, audio_positions
+from ..networks.vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
 
-log = logging.getLogger("avatarvideo.musetalk.generation")
+log = logging.getLogger("avatarvideo.musetalk.pipeline.generate")
 
 FIRST_MASKED_ROW = CROP_SIZE // 2
 LATENT_SHAPE = (8, CROP_SIZE // 8, CROP_SIZE // 8)

@@ -14,28 +14,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .face.blend import cut_square, face_mask, given_mask, replaced_region
-from .face.crop import FaceBox, cut_face
-from .face.detect import (
+from ..face.blend import cut_square, face_mask, given_mask, replaced_region
+from ..face.crop import FaceBox, cut_face
+from ..face.detect import (
     FaceFinder,
     FaceTrack,
     LandmarkFinder,
     WeightlessFinder,
     find_faces,
 )
-from .face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
-from .generation import LATENT_SHAPE, FaceEncoder, PosteriorDraws
-from .job import Job
-from .networks.bisenet import BiSeNet, parse_face
-from .playback import NOWHERE
-from .prepared import Entry, PreparedCache, content_key, tensor_text, text_tensor
-from .residency import Placement
-from .source_frames import read_frames
+from ..face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
+from ..job import Job
+from ..networks.bisenet import BiSeNet, parse_face
+from ..source_frames import read_frames
+from ..weights.catalogue import Role
+from ..weights.session import ModelSource
+from .avatar_cache import Entry, PreparedCache, content_key, tensor_text, text_tensor
+from .compose import NOWHERE
+from .generate import LATENT_SHAPE, FaceEncoder, PosteriorDraws
+from .memory import Placement
 from .spool import Spool, SpoolWriter
-from .weights.catalogue import Role
-from .weights.session import ModelSource
 
-log = logging.getLogger("avatarvideo.musetalk.prepare")
+log = logging.getLogger("avatarvideo.musetalk.pipeline.prepare_avatar")
 
 CHUNK = 16  # faces that are computed, kept and found again together
 LATENT_BYTES = int(np.prod(LATENT_SHAPE)) * 4

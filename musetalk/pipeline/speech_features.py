@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..media import Mel
-from .audio import (
+from ...media import Mel
+from ..audio import (
     HOP,
     SEGMENT_FEATURES,
     SEGMENT_FRAMES,
@@ -19,8 +19,8 @@ from .audio import (
     feature_count,
     log_mel_v1,
 )
-from .interfaces import Model
-from .networks.whisper import WhisperEncoder
+from ..interfaces import Model
+from ..networks.whisper import WhisperEncoder
 from .spool import SpoolReader
 
 STATES = 5  # of Whisper's encoder: its input and what its four blocks make

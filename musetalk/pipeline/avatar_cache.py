@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-log = logging.getLogger("avatarvideo.musetalk.prepared")
+log = logging.getLogger("avatarvideo.musetalk.pipeline.avatar_cache")
 
 MEMORY_BYTES = 64 << 20  # a still, or about twenty seconds of a video avatar
 FORMAT = 1  # part of every key: raise it when the meaning of an entry changes

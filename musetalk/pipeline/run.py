@@ -16,24 +16,24 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from .audio import window_starts
-from .early_encode import FinalFrames
-from .face.detect import FaceTrack
-from .generation import LATENT_SHAPE, FaceGenerator, MadeFaces, one_thread
-from .job import Job
-from .networks.taesd import ComparedDecoder
-from .playback import CROP_SHAPE, NOWHERE, SpeakingPlayback
-from .prepare import FacePreparation, FaceSearch, prepared_bytes
-from .prepared import PreparedCache
-from .residency import Ladder, Placement, dtype_name
+from ..audio import window_starts
+from ..early_encode import FinalFrames
+from ..face.detect import FaceTrack
+from ..job import Job
+from ..networks.taesd import ComparedDecoder
+from ..weights.catalogue import Role
+from ..weights.session import ModelSession, ModelSource
+from ..work import Work
+from .avatar_cache import PreparedCache
+from .compose import CROP_SHAPE, NOWHERE, SpeakingPlayback
+from .generate import LATENT_SHAPE, FaceGenerator, MadeFaces, one_thread
+from .memory import Ladder, Placement, dtype_name
+from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
 from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
 from .spool import Spool, SpoolReader, SpoolWriter
 from .stages import Networks, StageRunner, Surroundings
-from .weights.catalogue import Role
-from .weights.session import ModelSession, ModelSource
-from .work import Work
 
-log = logging.getLogger("avatarvideo.musetalk.pipeline")
+log = logging.getLogger("avatarvideo.musetalk.pipeline.run")
 
 CROP_BYTES = int(np.prod(CROP_SHAPE))
 

@@ -12,8 +12,11 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import nn
 
-from .networks.fast.winograd import set_tiled
-from .residency import (
+from ..networks.fast.winograd import set_tiled
+from ..weights.catalogue import Role
+from ..weights.session import ModelSession, ModelSource, dtype_of
+from ..work import Work
+from .memory import (
     STAGE_ROLES,
     Ladder,
     MemoryPlan,
@@ -23,11 +26,8 @@ from .residency import (
     plan_stage,
     tiles_convolutions,
 )
-from .weights.catalogue import Role
-from .weights.session import ModelSession, ModelSource, dtype_of
-from .work import Work
 
-log = logging.getLogger("avatarvideo.musetalk.stages")
+log = logging.getLogger("avatarvideo.musetalk.pipeline.stages")
 
 Result = TypeVar("Result")
 Networks = dict[Role, Any]

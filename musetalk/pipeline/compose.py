@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..media import Avatar
-from .face.blend import Backdrop
-from .face.crop import CROP_SIZE
-from .face.detect import FaceTrack
-from .source_frames import read_frames
+from ...media import Avatar
+from ..face.blend import Backdrop
+from ..face.crop import CROP_SIZE
+from ..face.detect import FaceTrack
+from ..source_frames import read_frames
 from .spool import Spool, SpoolReader
 
 NOWHERE = -1  # the place of what is not in the spool

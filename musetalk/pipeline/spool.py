@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import MediaError
+from ...errors import MediaError
 
-log = logging.getLogger("avatarvideo.musetalk.spool")
+log = logging.getLogger("avatarvideo.musetalk.pipeline.spool")
 
 
 class Spool:

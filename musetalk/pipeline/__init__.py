@@ -1,0 +1,1 @@
+"""From an avatar and speech to composed frames, stage by stage."""
