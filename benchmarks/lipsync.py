@@ -39,7 +39,7 @@ from lipsync_side import Setting, ceiling, serve
 from PIL import Image
 
 from avatarvideo.encoders.encoder import encode_frames
-from avatarvideo.inputs import load_speech
+from avatarvideo.musetalk.inputs import load_speech
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -22,11 +22,11 @@ from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.host.contract import POLL_SECONDS
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.host.system_memory import peak_memory
-from avatarvideo.inputs import load_avatar, load_speech
 from avatarvideo.musetalk import engine
-from avatarvideo.musetalk.early_encode import EarlyEncode
+from avatarvideo.musetalk.background_encode import EarlyEncode
 from avatarvideo.musetalk.face.blend import MaskSettings, cut_square, face_mask, replaced_region
 from avatarvideo.musetalk.face.crop import FaceBox
+from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.interfaces import LipSyncConfig, Quality
 from avatarvideo.musetalk.networks.bisenet import parse_face
 from avatarvideo.musetalk.networks.fast.winograd import set_tiled

@@ -16,10 +16,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 import conftest  # noqa: E402, F401 - makes the clone importable
 
 from avatarvideo.encoders.read.probe import probe, table  # noqa: E402
-from avatarvideo.inputs import load_avatar, load_speech  # noqa: E402
 from avatarvideo.media import Avatar, Mel  # noqa: E402
 from avatarvideo.musetalk.engine import MuseTalkLipSync  # noqa: E402
 from avatarvideo.musetalk.face.finder import draw_overlay, locate_face  # noqa: E402
+from avatarvideo.musetalk.inputs import load_avatar, load_speech  # noqa: E402
 from avatarvideo.musetalk.interfaces import LipSyncConfig  # noqa: E402
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY  # noqa: E402
 

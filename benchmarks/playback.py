@@ -30,7 +30,6 @@ from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.encoders.write.codecs import CODECS, encoder_options
-from avatarvideo.inputs import load_speech
 from avatarvideo.media import AudioClip, Avatar, LipCorners, Mel
 from avatarvideo.musetalk.face.blend import (
     PARSING_SIZE,
@@ -42,6 +41,7 @@ from avatarvideo.musetalk.face.blend import (
 from avatarvideo.musetalk.face.crop import CROP_SIZE, FaceBox
 from avatarvideo.musetalk.face.detect import FaceTrack
 from avatarvideo.musetalk.face.finder import locate_face
+from avatarvideo.musetalk.inputs import load_speech
 from avatarvideo.musetalk.pipeline.compose import SpeakingPlayback
 from avatarvideo.musetalk.pipeline.spool import Spool
 from avatarvideo.musetalk.puppet.driver import mouth_motion

@@ -82,7 +82,7 @@ def _tooltips(*nodes: Any) -> dict[str, str]:
 
 
 def _corners(text: str) -> Any:
-    from ..inputs import parse_corners  # loads torch, which --help must not wait for
+    from ..musetalk.inputs import parse_corners  # loads torch, which --help must not wait for
 
     return parse_corners(text)
 

@@ -22,10 +22,10 @@ __all__ = [
 _HOMES = {
     "EncodingConfig": "interfaces",
     "EncodingResult": "interfaces",
-    "FFmpegEncoder": "ffmpeg",
+    "FFmpegEncoder": "encoder",
     "VideoEncoderInterface": "interfaces",
-    "VideoInfo": "probe",
-    "encode_frames": "ffmpeg",
+    "VideoInfo": "read.probe",
+    "encode_frames": "encoder",
 }
 
 

@@ -25,7 +25,7 @@ _HOMES = {
     "LipSyncResult": "interfaces",
     "LipSyncRun": "engine",
     "MuseTalkLipSync": "engine",
-    "VRAMManager": "residency",
+    "VRAMManager": "pipeline.memory",
 }
 
 

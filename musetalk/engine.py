@@ -35,7 +35,6 @@ from ..errors import (
 from ..host.contract import POLL_SECONDS, Host
 from ..host.current import current_host
 from ..host.environment import cache_directory
-from ..inputs import load_avatar, load_speech
 from ..media import (
     AudioClip,
     Avatar,
@@ -46,8 +45,9 @@ from ..media import (
     Mel,
     frame_count_for,
 )
-from .early_encode import EarlyEncode
+from .background_encode import EarlyEncode
 from .face.finder import locate_face
+from .inputs import load_avatar, load_speech
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
 from .job import Job
 from .pipeline.avatar_cache import PreparedCache

@@ -82,8 +82,8 @@ class AudioToMel:
         speech: dict[str, Any] | None = None,
         audioUI: object = None,
     ) -> tuple[Any, ...]:
-        from ..inputs import as_seconds, load_speech
         from ..musetalk.audio import prepare_mel
+        from ..musetalk.inputs import as_seconds, load_speech
 
         host, linked = current_host(), audio_clip(speech)
         if linked is None:

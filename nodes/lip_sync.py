@@ -134,7 +134,7 @@ def _config(options: dict[str, Any]) -> LipSyncConfig:
 
 
 def _as_avatar(value: Any) -> Avatar:
-    from ..inputs import avatar_from_images, avatar_from_video
+    from ..musetalk.inputs import avatar_from_images, avatar_from_video
     from .video_input import open_video
 
     if isinstance(value, Avatar):

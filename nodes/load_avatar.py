@@ -71,8 +71,8 @@ class LoadAvatar:
 
     @naming_missing_libraries
     def load(self, avatar: str, mouth: str, face_index: int) -> dict[str, Any]:
-        from ..inputs import load_avatar, parse_corners
         from ..musetalk.face.finder import draw_overlay, locate_face
+        from ..musetalk.inputs import load_avatar, parse_corners
 
         host, corners = current_host(), parse_corners(mouth)
         path = find_file(host, avatar)

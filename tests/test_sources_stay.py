@@ -25,9 +25,9 @@ from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.core_video import FileVideo
 from avatarvideo.headless.execute import run
 from avatarvideo.host.contract import StandaloneHost, set_host
-from avatarvideo.inputs import load_avatar, load_speech
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
+from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.weights.catalogue import converted_path
 from avatarvideo.musetalk.weights.convert import convert
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..audio import window_starts
-from ..early_encode import FinalFrames
+from ..background_encode import FinalFrames
 from ..face.detect import FaceTrack
 from ..job import Job
 from ..networks.taesd import ComparedDecoder

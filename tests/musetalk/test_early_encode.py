@@ -18,7 +18,7 @@ from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk import LipSyncConfig
-from avatarvideo.musetalk.early_encode import EarlyEncode, FinalFrames, Stopped, read_ahead
+from avatarvideo.musetalk.background_encode import EarlyEncode, FinalFrames, Stopped, read_ahead
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline import run as pipeline

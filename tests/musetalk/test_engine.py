@@ -264,7 +264,7 @@ def test_a_cancelled_run_leaves_no_file_and_the_next_one_works(
 
 
 def test_static_frames_are_the_picture(portrait: Path, tmp_path: Path, tone: Path) -> None:
-    from avatarvideo.inputs import load_avatar, load_speech
+    from avatarvideo.musetalk.inputs import load_avatar, load_speech
 
     avatar = load_avatar(portrait)
     run = MuseTalkLipSync().run(avatar, load_speech(tone), LipSyncConfig(mode="static"))

@@ -18,9 +18,9 @@ from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import CheckpointError
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.inputs import load_avatar
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, LipSyncResult, MuseTalkLipSync
+from avatarvideo.musetalk.inputs import load_avatar
 from avatarvideo.musetalk.weights.catalogue import REQUIRED, converted_path, published_for
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .encoders.read.video import is_image, read_audio, read_image
-from .errors import MediaError
-from .media import DEFAULT_FRAME_RATE, Avatar, FramesOfFiles, LipCorners, Mel
-from .musetalk.audio import prepare_mel
-from .nodes.tensors import image_frames, images_hash
-from .nodes.video_input import VideoInput, file_hash, open_video_file
+from ..encoders.read.video import is_image, read_audio, read_image
+from ..errors import MediaError
+from ..media import DEFAULT_FRAME_RATE, Avatar, FramesOfFiles, LipCorners, Mel
+from ..nodes.tensors import image_frames, images_hash
+from ..nodes.video_input import VideoInput, file_hash, open_video_file
+from .audio import prepare_mel
 
 
 def load_avatar(
