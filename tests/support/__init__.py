@@ -1,0 +1,1 @@
+"""What several tests and the benchmarks share: small networks, random weights, stand-in hosts."""
