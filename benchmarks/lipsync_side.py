@@ -31,7 +31,7 @@ from avatarvideo.musetalk.interfaces import LipSyncConfig, Quality
 from avatarvideo.musetalk.networks.bisenet import parse_face
 from avatarvideo.musetalk.networks.fast.winograd import set_tiled
 from avatarvideo.musetalk.networks.vae import SCALING_FACTOR, to_pixels
-from avatarvideo.musetalk.pipeline import generate as generation
+from avatarvideo.musetalk.pipeline import generate
 from avatarvideo.musetalk.pipeline.generate import FaceGenerator, masked_and_whole
 from avatarvideo.musetalk.pipeline.memory import Placement, dtype_for, tiles_convolutions
 
@@ -55,7 +55,7 @@ def serve(setting: Setting, pipe: Connection) -> None:
         keep_heap()
     torch.set_num_threads(setting.threads)
     if setting.side == "reference":
-        generation.LEAST_REPEATS = sys.maxsize  # its libraries record nothing by themselves
+        generate.LEAST_REPEATS = sys.maxsize  # its libraries record nothing by themselves
     worker = Computing(setting)
     with torch.inference_mode():
         while (call := pipe.recv()) is not None:

@@ -17,10 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import clone  # noqa: F401
 import numpy as np
 import torch
-from planted_faces import plant_box, plant_landmarks, plant_skin
-from random_weights import draw_weights, random_tensor
 from torch import Tensor, nn
 
 from avatarvideo.musetalk.networks.bisenet import BiSeNet
@@ -30,6 +29,8 @@ from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.networks.whisper import WhisperEncoder
 from avatarvideo.musetalk.weights.catalogue import PUBLISHED
+from support.planted_faces import plant_box, plant_landmarks, plant_skin
+from support.random_weights import draw_weights, random_tensor
 
 # Attention of the VAE as it is published, before diffusers renamed it.
 OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

@@ -8,21 +8,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import clone  # noqa: F401
 import numpy as np
 from PIL import Image, ImageDraw
 
+from avatarvideo.encoders.read.probe import probe, table
+from avatarvideo.media import Avatar, Mel
+from avatarvideo.musetalk.engine import MuseTalkLipSync
+from avatarvideo.musetalk.face.finder import draw_overlay, locate_face
+from avatarvideo.musetalk.inputs import load_avatar, load_speech
+from avatarvideo.musetalk.interfaces import LipSyncConfig
+from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-import conftest  # noqa: E402, F401 - makes the clone importable
-
-from avatarvideo.encoders.read.probe import probe, table  # noqa: E402
-from avatarvideo.media import Avatar, Mel  # noqa: E402
-from avatarvideo.musetalk.engine import MuseTalkLipSync  # noqa: E402
-from avatarvideo.musetalk.face.finder import draw_overlay, locate_face  # noqa: E402
-from avatarvideo.musetalk.inputs import load_avatar, load_speech  # noqa: E402
-from avatarvideo.musetalk.interfaces import LipSyncConfig  # noqa: E402
-from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY  # noqa: E402
-
 SIZE = 400  # pixels; the browser shows squares
 QUALITY = 82
 DARK, LIGHT, RED = (24, 26, 32), (226, 230, 238), (255, 77, 109)

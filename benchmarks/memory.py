@@ -10,14 +10,12 @@ Passes when 120 s take at most 5 % more than 30 s, at every picture size.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
@@ -92,8 +90,7 @@ def run_one(
     size: tuple[int, int], seconds: int, folder: Path, options: argparse.Namespace
 ) -> dict[str, object]:
     """Make one video in this process and return what it took."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    import conftest  # noqa: F401 - makes the clone importable
+    import clone  # noqa: F401
 
     from avatarvideo.host.system_memory import peak_memory
     from avatarvideo.musetalk.engine import MuseTalkLipSync
@@ -101,7 +98,9 @@ def run_one(
 
     models = None
     if options.mode == "musetalk":
-        models = tiny_models_module().tiny_models()
+        from support.tiny_models import tiny_models
+
+        models = tiny_models()
     avatar, corners = write_avatar(size, folder, options)
     speech = write_speech(seconds, folder / "speech.wav")
     config = LipSyncConfig(
@@ -121,17 +120,6 @@ def run_one(
         "peak_mib": round(peak_memory() / (1 << 20), 1),
         "wall_seconds": round(time.perf_counter() - began, 2),
     }
-
-
-def tiny_models_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "tiny_models", Path(__file__).with_name("tiny_models.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_avatar(
@@ -159,7 +147,9 @@ def write_avatar(
     pixels = np.asarray(picture)
     if options.mode == "musetalk":
         pixels = (pixels * 0.35).astype(np.uint8)
-        tiny_models_module().plant_face(pixels, width // 32, height // 32)
+        from support.tiny_models import plant_face
+
+        plant_face(pixels, width // 32, height // 32)
     if options.avatar != "video":
         Image.fromarray(pixels).save(folder / "avatar.png")
         return folder / "avatar.png", corners

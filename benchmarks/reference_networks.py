@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import clone  # noqa: F401
 import torch
-from planted_faces import plant_box, plant_landmarks, plant_skin
-from random_weights import draw_weights
 from torch import Tensor, nn
 
 from avatarvideo.musetalk.weights.build import NETWORKS, empty_network, skeleton
 from avatarvideo.musetalk.weights.catalogue import Role
 from avatarvideo.musetalk.weights.session import weight_bytes
+from support.planted_faces import plant_box, plant_landmarks, plant_skin
+from support.random_weights import draw_weights
 
 Side = Literal["ours", "reference"]
 SEED = 0

@@ -1,4 +1,4 @@
-"""Make the clone importable as ``avatarvideo`` whatever its folder is called; shared fixtures."""
+"""Make the clone importable as ``avatarvideo``, and what tests share as ``support``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"
 
 
-def _import_clone_as(name: str) -> None:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py")
+def _import_package(name: str, folder: Path) -> None:
+    spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -39,7 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RootIsNotATestPackage())
 
 
-_import_clone_as("avatarvideo")
+_import_package("avatarvideo", ROOT)
+# By name and not by sys.path: folders such as nodes and host would shadow a real ComfyUI's.
+_import_package("support", ROOT / "tests" / "support")
 
 
 @pytest.hookimpl

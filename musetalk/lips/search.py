@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from ...media import Box, FaceLocation
-from . import cascade as haar
-from . import mediapipe_mesh
+from . import cascade, mediapipe_mesh
 from .confidence import ACCEPT, JudgedLips, judge_lips, quick_score
 from .eyes import refined_frame, rough_frame
 from .frame import FaceFrame
@@ -70,7 +69,7 @@ def _candidates(frame: np.ndarray, check: Callable[[], None]) -> Iterator[list[F
     """Yield the cascade's faces, then, if they are not enough, those of our own search."""
     reduced, scale = _reduced(frame)
     grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
-    boxes = [Box(*(edge / scale for edge in box)) for box in haar.find_boxes(grey)]
+    boxes = [Box(*(edge / scale for edge in box)) for box in cascade.find_boxes(grey)]
     yield [refined_frame(frame, rough_frame(box)) for box in boxes[:MOST_BOXES]]
     scored = []
     for proposal in propose_faces(grey, most=MOST_PROPOSALS):

@@ -38,7 +38,7 @@ from .catalogue import (
 )
 from .file_lock import locked
 
-log = logging.getLogger("avatarvideo.download")
+log = logging.getLogger("avatarvideo.musetalk.weights.download")
 
 CHUNK_BYTES = 1 << 18
 POLL_SECONDS = 0.05

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARK = Path(__file__).resolve().parent.parent / "benchmarks" / "memory.py"
+BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "memory.py"
 
 
 @pytest.mark.parametrize("avatar", ["still", "video"])

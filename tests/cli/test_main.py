@@ -26,7 +26,7 @@ from avatarvideo.host.current import set_host
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ SAMPLES = Path(cli.__file__).parent / "web" / "samples"
 
 PAGES_OF = """
 import resource, torch
-from avatarvideo.commands.own_process import keep_heap
+from avatarvideo.cli.own_process import keep_heap
 {before}
 def use():
     (torch.empty(48 << 20, dtype=torch.uint8)).fill_(1)

@@ -21,7 +21,7 @@ from avatarvideo.media import AudioClip
 
 MakeVideo = Callable[..., Path]
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = Path(__file__).with_name("fuzz_target.py")
+TARGET = ROOT / "tests" / "support" / "fuzz_target.py"
 SECONDS = float(os.environ.get("AVATAR_FUZZ_SECONDS", "10"))  # CI has a minute more in a step
 FIRST = int(os.environ.get("AVATAR_FUZZ_FIRST", "0"))
 MOST_FINDINGS = 10

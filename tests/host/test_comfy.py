@@ -21,7 +21,7 @@ from avatarvideo.host.current import current_host, set_host
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 
-FAKE_HOST = Path(__file__).resolve().parent / "fake_host"
+FAKE_HOST = Path(__file__).resolve().parents[1] / "support" / "fake_host"
 OF_THE_HOST = ("comfy", "comfy_api", "comfy_execution", "folder_paths")
 ADAPTER = "avatarvideo.host.comfy"
 LIPS = "115,146,146,146"  # corners in pixels of the bundled portrait at a third of its size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import wave
 from collections.abc import Callable
@@ -16,19 +15,7 @@ import torch
 from PIL import Image
 
 from avatarvideo.musetalk import MuseTalkLipSync
-
-RANDOM_WEIGHTS = Path(__file__).resolve().parents[2] / "benchmarks" / "random_weights.py"
-
-
-@pytest.fixture(scope="session")
-def fill_randomly() -> Callable[..., Any]:
-    """``fill_randomly(module, seed)`` of the benchmarks."""
-    spec = importlib.util.spec_from_file_location("random_weights", RANDOM_WEIGHTS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fill_randomly
+from support.small_clips import Clips
 
 
 @pytest.fixture(scope="session")
@@ -57,22 +44,10 @@ def noise() -> Callable[..., torch.Tensor]:
     return make
 
 
-@pytest.fixture(scope="session")
-def small_clips() -> ModuleType:
-    """The module that makes small clips for the pipeline."""
-    path = Path(__file__).with_name("small_clips.py")
-    spec = importlib.util.spec_from_file_location("small_clips", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def clips(small_clips: ModuleType, tmp_path: Path) -> Any:
+def clips(tmp_path: Path) -> Clips:
     """Small clips whose temporary files go below ``tmp_path``."""
-    return small_clips.Clips(tmp_path)
+    return Clips(tmp_path)
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_speech_is_made_without_torchaudio(tmp_path: Path) -> None:
         "clip = AudioClip(np.zeros((2, 44100), np.float32), 44100);"
         "print(audio.to_speech(clip).size, audio.to_speech(clip).size)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],

@@ -21,7 +21,7 @@ from avatarvideo.musetalk import LipSyncConfig
 from avatarvideo.musetalk.background_encode import EarlyEncode, FinalFrames, Stopped, read_ahead
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import run as pipeline
+from avatarvideo.musetalk.pipeline import run
 
 OPTIONS = LipSyncConfig(mode="musetalk", quality="high", residency="unload")
 PATIENCE = 30.0  # seconds
@@ -29,7 +29,7 @@ PATIENCE = 30.0  # seconds
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "leaves_processors_idle", lambda placement: True)
+    monkeypatch.setattr(run, "leaves_processors_idle", lambda placement: True)
 
 
 def early_threads() -> list[str]:
@@ -63,7 +63,7 @@ def test_the_file_is_the_one_made_afterwards(
 ) -> None:
     paths = tmp_path / "after.mp4", tmp_path / "meanwhile.mp4"
     for path, early in zip(paths, (False, True), strict=True):
-        monkeypatch.setattr(pipeline, "leaves_processors_idle", lambda _, early=early: early)
+        monkeypatch.setattr(run, "leaves_processors_idle", lambda _, early=early: early)
         made = engine().generate(picture, tone, path, OPTIONS)
         assert made.success, made.error
         assert (made.frame_count, made.report["frames_synced"]) == (5, 5)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -16,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from support import reference_path, small_clips, tiny_models
 
 BOX = (17, 14, 102, 100)  # where the planted landmarks put it, the margin of 10 pixels included
 
@@ -30,7 +31,7 @@ def oracle(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def clip_maker(small_clips: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def clip_maker(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return small_clips.Clips(tmp_path_factory.mktemp("golden"))
 
 
@@ -137,11 +138,10 @@ class Reference:
 
 
 @pytest.fixture(scope="module")
-def outcome(clip_maker: Any, small_clips: ModuleType, frames: list[np.ndarray]) -> SimpleNamespace:
-    models = small_clips.tiny.tiny_models()
-    blending = small_clips.module_at(Path(__file__).with_name("reference_path.py"))
+def outcome(clip_maker: Any, frames: list[np.ndarray]) -> SimpleNamespace:
+    models = tiny_models.tiny_models()
     clip = clip_maker.speak(clip_maker.job(clip_maker.avatar(frames), seconds=1), models)
-    reference = Reference(models, small_clips.tiny, blending)
+    reference = Reference(models, tiny_models, reference_path)
     return SimpleNamespace(
         clip=clip,
         got=list(clip.playback.frames()),

@@ -13,7 +13,7 @@ import pytest
 from avatarvideo.errors import MissingLibraryError
 from avatarvideo.nodes.missing_library import naming_missing_libraries
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 IMPORT_LIMIT = 0.150  # seconds of processor time beyond torch and numpy
 
 # Loads the pack as ComfyUI does, then calls the nodes that read files.

@@ -10,14 +10,14 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-FILE = Path(__file__).resolve().parents[2] / "musetalk" / "gpu_kernels.py"
+FILE = Path(__file__).resolve().parents[2] / "musetalk" / "networks" / "fast" / "triton_kernels.py"
 HOPPER = GPUTarget("cuda", 90, 32)
 SUMS = {"means", "squares", "factors", "terms"}
 MAPS = {"inputs", "first", "second", "hidden", "weight", "bias", "added", "out"}
 
 
 def main() -> None:
-    spec = importlib.util.spec_from_file_location("gpu_kernels", FILE)
+    spec = importlib.util.spec_from_file_location("triton_kernels", FILE)
     kernels = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = kernels
     spec.loader.exec_module(kernels)

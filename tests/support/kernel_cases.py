@@ -13,8 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from avatarvideo.musetalk.networks.fast import fused
-from avatarvideo.musetalk.networks.fast import triton_kernels as gpu_kernels
+from avatarvideo.musetalk.networks.fast import fused, triton_kernels
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 
@@ -56,7 +55,7 @@ def test_norm_of_kernels_is_torchs(
     shifted = inputs if added is None else inputs + added.view(1, -1, 1, 1)
     wanted = functional.silu(norm(shifted)) if silu else norm(shifted)
 
-    made = gpu_kernels.group_norm(
+    made = triton_kernels.group_norm(
         inputs, norm.weight, norm.bias, groups, norm.eps, silu=silu, added=added
     )
 
@@ -69,7 +68,7 @@ def test_norm_of_kernels_keeps_digits_beside_a_large_mean() -> None:
     wanted = norm.double()(inputs.double())
     norm = norm.float()
 
-    made = gpu_kernels.group_norm(inputs, norm.weight, norm.bias, 32, norm.eps, silu=False)
+    made = triton_kernels.group_norm(inputs, norm.weight, norm.bias, 32, norm.eps, silu=False)
 
     torch.testing.assert_close(made.double(), wanted, rtol=0, atol=2e-3)
 
@@ -97,20 +96,22 @@ def test_sum_and_gate_of_kernels_are_torchs() -> None:
     first, second = maps(2, 48, 5, 7).to(DEVICE), maps(2, 48, 5, 7).to(DEVICE)
     bias = torch.randn(48, device=DEVICE)
     torch.testing.assert_close(
-        gpu_kernels.add(first, second, bias), first + second + bias.view(1, -1, 1, 1)
+        triton_kernels.add(first, second, bias), first + second + bias.view(1, -1, 1, 1)
     )
-    torch.testing.assert_close(gpu_kernels.add(first, None, bias), first + bias.view(1, -1, 1, 1))
+    torch.testing.assert_close(
+        triton_kernels.add(first, None, bias), first + bias.view(1, -1, 1, 1)
+    )
     hidden = torch.randn(2, 3, 2 * 300, device=DEVICE)
     value, gate = hidden.chunk(2, dim=-1)
-    torch.testing.assert_close(gpu_kernels.gated_gelu(hidden), value * functional.gelu(gate))
+    torch.testing.assert_close(triton_kernels.gated_gelu(hidden), value * functional.gelu(gate))
 
 
 def test_kernels_pass_their_trial() -> None:
-    assert fused.trial(gpu_kernels, DEVICE) <= fused.TOLERANCE
+    assert fused.trial(triton_kernels, DEVICE) <= fused.TOLERANCE
 
 
 def test_kernels_that_are_wrong_fail_their_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    norm, add, gate = gpu_kernels.group_norm, gpu_kernels.add, gpu_kernels.gated_gelu
+    norm, add, gate = triton_kernels.group_norm, triton_kernels.add, triton_kernels.gated_gelu
     wrong = {
         "group_norm": lambda *args, added=None, **named: norm(*args, **named),
         "add": lambda first, second, bias: add(first, None, bias),
@@ -118,14 +119,14 @@ def test_kernels_that_are_wrong_fail_their_trial(monkeypatch: pytest.MonkeyPatch
     }
     for name, function in wrong.items():
         with monkeypatch.context() as patched:
-            patched.setattr(gpu_kernels, name, function)
-            assert fused.trial(gpu_kernels, DEVICE) > fused.TOLERANCE
+            patched.setattr(triton_kernels, name, function)
+            assert fused.trial(triton_kernels, DEVICE) > fused.TOLERANCE
 
 
 def test_groups_that_are_too_wide_are_named() -> None:
     norm, inputs = norm_of(512, 2), maps(1, 512, 2, 2)
     with pytest.raises(ValueError, match="at most 128 channels, got 256"):
-        gpu_kernels.group_norm(inputs, norm.weight, norm.bias, 2, norm.eps, silu=False)
+        triton_kernels.group_norm(inputs, norm.weight, norm.bias, 2, norm.eps, silu=False)
 
 
 @torch.inference_mode()
@@ -142,6 +143,6 @@ def test_networks_with_kernels_are_those_without(monkeypatch: pytest.MonkeyPatch
 
     upsampled = torch.randn(1, 64, 8, 8).to(DEVICE)
     plain = made()
-    monkeypatch.setattr(fused, "kernels_for", lambda inputs: gpu_kernels)
+    monkeypatch.setattr(fused, "kernels_for", lambda inputs: triton_kernels)
     for with_kernels, without in zip(made(), plain, strict=True):
         torch.testing.assert_close(with_kernels, without, rtol=1e-3, atol=1e-4)

@@ -1,13 +1,12 @@
-"""Write ``goldens.npz``: what small random face networks give, for ``test_*.py`` beside this.
+"""Write ``goldens.npz``: what small random face networks give, for their tests.
 
-Run it only when a network is meant to change: ``python tests/musetalk/face/make_goldens.py``.
+Run it only when a network is meant to change: ``python -m support.make_goldens`` in ``tests``.
 When the file was made, the networks of true size had been run beside the original ones (the
 detector and the parser of TMElyralab/MuseTalk, mmdet 3.1.0, mmpose 1.1.0) with equal weights.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ import torch
 from avatarvideo.musetalk.networks.bisenet import BiSeNet, BiSeNetConfig, parse_face
 from avatarvideo.musetalk.networks.rtmpose import RTMPose, RTMPoseConfig, find_landmarks
 from avatarvideo.musetalk.networks.s3fd import S3FD, S3FDConfig, detect_faces
+from support.random_weights import fill_randomly
 
-GOLDENS = Path(__file__).with_name("goldens.npz")
-RANDOM_WEIGHTS = Path(__file__).resolve().parents[3] / "benchmarks" / "random_weights.py"
+GOLDENS = Path(__file__).resolve().parents[1] / "musetalk" / "networks" / "goldens.npz"
 
 SMALL_S3FD = S3FDConfig(stages=(8, 8, 12, 12, 16), fc=16, conv6=(8, 12), conv7=(8, 12))
 SMALL_RTMPOSE = RTMPoseConfig(
@@ -34,12 +33,7 @@ SMALL_BISENET = BiSeNetConfig(stages=(16, 16, 24, 32), context=16, side=8)
 
 def random_network(network: torch.nn.Module, gain: float) -> Any:
     """Return the network in float64, in which processors hardly differ, with random weights."""
-    spec = importlib.util.spec_from_file_location("random_weights", RANDOM_WEIGHTS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fill_randomly(network.double(), gain=gain)
+    return fill_randomly(network.double(), gain=gain)
 
 
 def small_s3fd() -> S3FD:

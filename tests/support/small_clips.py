@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import weakref
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -24,26 +22,15 @@ from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
 from avatarvideo.musetalk.pipeline.memory import Ladder, VRAMManager
 from avatarvideo.musetalk.pipeline.run import Spoken, speak
 from avatarvideo.musetalk.source_frames import source_indices
+from support import tiny_models
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 WIDTH, HEIGHT = 243, 181
 # The planted landmarks in a frame of that size: RTMPose is shown 303.75 x 405 pixels around the
 # middle; left 0.15625, right 0.4375, bridge 0.40625, chin 0.5 of them; the margin is 10 pixels.
 BOX = (17, 14, 102, 100)
 
 
-def module_at(path: Path) -> ModuleType:
-    """Import a file by its path."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tiny = module_at(BENCHMARKS / "tiny_models.py")
-TINY = tiny.tiny_models()  # only ever copied: every run loads its own
+TINY = tiny_models.tiny_models()  # only ever copied: every run loads its own
 TINY.identities = "tiny"  # hashing them takes longer than using them
 
 
@@ -93,7 +80,7 @@ class FreeMemory(VRAMManager):
 class Clips:
     """Makes frames, jobs and finished clips; everything temporary goes below ``folder``."""
 
-    tiny = tiny
+    tiny = tiny_models
     box = BOX
     everywhere = np.ones((HEIGHT, WIDTH), np.float32)  # a mask; spares the face parser's time
     CountingModels = CountingModels
@@ -113,7 +100,7 @@ class Clips:
             rough = source.integers(0, 100, (height // 4, width // 4, 3), np.uint8)
             frame = cv2.resize(rough, (width, height))
             if kind == "f":
-                tiny.plant_face(frame, 3 + place % 3, 3)
+                tiny_models.plant_face(frame, 3 + place % 3, 3)
             drawn.append(frame)
         return drawn
 

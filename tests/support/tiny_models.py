@@ -7,10 +7,6 @@ at all: they are always at the same places of what they are shown. For tests and
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
@@ -23,6 +19,7 @@ from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
 from avatarvideo.musetalk.weights.session import MuseTalkModels
+from support.random_weights import fill_randomly
 
 UNET = UNetConfig(
     block_out_channels=(8, 16),
@@ -50,7 +47,7 @@ LEFT, BRIDGE, RIGHT, CHIN = 0.15625, 0.40625, 0.4375, 0.5  # multiples of a bin,
 
 def tiny_models(seed: int = 0) -> MuseTalkModels:
     """Return all six networks in float32."""
-    fill = _fill_randomly()
+    fill = fill_randomly
     bisenet = fill(BiSeNet(BISENET), seed + 3)
     classes = bisenet.conv_out.conv_out.weight
     classes *= 30
@@ -68,17 +65,7 @@ def tiny_models(seed: int = 0) -> MuseTalkModels:
 
 def small_decoder(seed: int = 9) -> TAESDDecoder:
     """Return a small decoder in float32, for the models' ``taesd``."""
-    return _fill_randomly()(TAESDDecoder(TAESDConfig(channels=4, blocks=(1, 1, 1, 1))), seed)
-
-
-def _fill_randomly() -> Any:
-    path = Path(__file__).with_name("random_weights.py")
-    spec = importlib.util.spec_from_file_location("random_weights", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fill_randomly
+    return fill_randomly(TAESDDecoder(TAESDConfig(channels=4, blocks=(1, 1, 1, 1))), seed)
 
 
 def plant_face(frame: np.ndarray, column: int, row: int, colour: tuple[int, ...] = WHITE) -> None:

@@ -121,12 +121,12 @@ def kernels(device: torch.device) -> ModuleType | None:
     None otherwise, which is logged. Raises OutOfMemoryError.
     """
     try:
-        from . import triton_kernels as gpu_kernels
+        from . import triton_kernels
     except ImportError as error:
         log.info("networks go without fused steps on %s: %s", device, error)
         return None
     try:
-        difference = trial(gpu_kernels, device)
+        difference = trial(triton_kernels, device)
     except torch.OutOfMemoryError:
         raise  # it says nothing of the kernels
     except Exception as error:  # noqa: BLE001 - whatever a compiler or a driver can raise
@@ -137,7 +137,7 @@ def kernels(device: torch.device) -> ModuleType | None:
             "networks go without fused steps on %s: Triton was off by %g", device, difference
         )
         return None
-    return gpu_kernels
+    return triton_kernels
 
 
 def trial(module: ModuleType, device: torch.device) -> float:

@@ -16,7 +16,7 @@ from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio
-from avatarvideo.encoders.write import ffmpeg_target as executable_target
+from avatarvideo.encoders.write import ffmpeg_target
 from avatarvideo.encoders.write.ffmpeg_command import find_ffmpeg
 from avatarvideo.errors import Cancelled, EncodeError
 from avatarvideo.media import AudioClip
@@ -152,7 +152,7 @@ def test_no_process_thread_or_file_is_left(
 def test_one_that_is_stuck_is_ended(
     tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executable_target, "STUCK_SECONDS", 1.0)
+    monkeypatch.setattr(ffmpeg_target, "STUCK_SECONDS", 1.0)
     stuck = _script(tmp_path / "stuck", _POSES_AS_FFMPEG + "import time\ntime.sleep(600)\n")
 
     with pytest.raises(EncodeError, match="it did nothing for 1 s"):

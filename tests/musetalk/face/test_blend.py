@@ -16,6 +16,7 @@ from avatarvideo.musetalk.face.blend import (
     replaced_region,
 )
 from avatarvideo.musetalk.face.crop import FaceBox
+from support import reference_path
 
 # Inside; square beyond every side; box at each border; wide; tall; tiny; odd.
 BOXES = [
@@ -56,18 +57,18 @@ def drawn_parts(seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("mode", ["raw", "neck", "jaw"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_regions_equal_the_reference(reference, mode, seed):
+def test_regions_equal_the_reference(mode, seed):
     parts = drawn_parts(seed)
     got = replaced_region(parts, MaskSettings(mode=mode))
-    assert np.array_equal(got, reference.region_of(parts, mode))
+    assert np.array_equal(got, reference_path.region_of(parts, mode))
     assert got.any()
 
 
 @pytest.mark.parametrize("widths", [(20, 160), (80, 80), (90, 91)])
-def test_cheek_widths_equal_the_reference(reference, widths):
+def test_cheek_widths_equal_the_reference(widths):
     parts = drawn_parts()
     got = replaced_region(parts, MaskSettings("jaw", *widths))
-    assert np.array_equal(got, reference.region_of(parts, "jaw", *widths))
+    assert np.array_equal(got, reference_path.region_of(parts, "jaw", *widths))
 
 
 def test_one_pixel_of_skin_grows_further_up_than_down():
@@ -86,8 +87,8 @@ def test_the_nose_is_never_replaced_and_the_lips_always_are():
 
 
 @pytest.mark.parametrize("box", BOXES)
-def test_the_parser_sees_the_square_that_the_reference_shows_it(reference, frame, box):
-    expected = np.array(reference.seen_by_the_parser(frame, box))
+def test_the_parser_sees_the_square_that_the_reference_shows_it(frame, box):
+    expected = np.array(reference_path.seen_by_the_parser(frame, box))
     assert np.array_equal(cut_square(frame, FaceBox(*box)), expected)
 
 
@@ -101,17 +102,17 @@ def test_the_border_can_be_repeated_instead_of_black(frame):
 
 @pytest.mark.parametrize("box", BOXES)
 @pytest.mark.parametrize("blur", [0.05, 0.1])
-def test_blended_frames_equal_the_reference_everywhere(reference, frame, crop, box, blur):
+def test_blended_frames_equal_the_reference_everywhere(frame, crop, box, blur):
     region = replaced_region(drawn_parts(), MaskSettings("jaw"))
     face = FaceBox(*box)
     mask = face_mask(region, face, blur_ratio=blur)
     got = Backdrop(frame, face, mask).with_face(crop)
-    assert np.array_equal(got, reference.blend(frame, crop, box, region, blur))
+    assert np.array_equal(got, reference_path.blend(frame, crop, box, region, blur))
     if face.width > 20:
         assert not np.array_equal(got, frame)
 
 
-def test_every_mixing_weight_rounds_as_pillow_does(reference):
+def test_every_mixing_weight_rounds_as_pillow_does():
     levels = np.arange(256, dtype=np.uint8)
     frame = np.repeat(np.broadcast_to(levels[:, None, None], (256, 256, 3)), 1, axis=0).copy()
     mask = np.broadcast_to(levels[None, :], (256, 256)).copy()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.musetalk.face.crop import FaceBox, cut_face, face_box, fit_to_frame, stretch_face
+from support import reference_path
 
 DETECTED = (10.0, 20.0, 60.0, 90.0)
 
@@ -56,13 +57,13 @@ def test_the_given_landmarks_stay_as_they_are():
     assert np.array_equal(points, landmarks())
 
 
-def test_any_landmarks_give_the_reference_box(reference):
+def test_any_landmarks_give_the_reference_box():
     source = np.random.default_rng(0)
     kinds = set()
     for _ in range(500):
         points = source.normal(60, source.uniform(5, 60), (68, 2))
         shift = int(source.integers(-40, 40))
-        expected = reference.box_of_landmarks(points, (10, 20, 60, 90), shift)
+        expected = reference_path.box_of_landmarks(points, (10, 20, 60, 90), shift)
         box, from_landmarks = face_box(points, DETECTED, bbox_shift=shift)
         assert box == expected
         kinds.add(from_landmarks)

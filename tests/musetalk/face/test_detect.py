@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from avatarvideo.musetalk.face.detect import (
     find_faces,
 )
 from avatarvideo.musetalk.networks.s3fd import detect_faces
+from support import tiny_models
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)
 
@@ -29,37 +29,40 @@ def dark() -> np.ndarray:
 
 
 @pytest.fixture
-def finder(tiny: ModuleType) -> Any:
+def finder() -> Any:
     def make(choice: FaceChoice | None = None, **options: Any) -> LandmarkFinder:
         return LandmarkFinder(
-            tiny.planted_s3fd(), tiny.planted_rtmpose(), choice or FaceChoice(), **options
+            tiny_models.planted_s3fd(),
+            tiny_models.planted_rtmpose(),
+            choice or FaceChoice(),
+            **options,
         )
 
     return make
 
 
-def test_the_planted_detector_sees_what_was_drawn(tiny, dark):
-    network = tiny.planted_s3fd()
+def test_the_planted_detector_sees_what_was_drawn(dark):
+    network = tiny_models.planted_s3fd()
     assert detect_faces(network, dark) == []
     frame = dark.copy()
-    tiny.plant_face(frame, 6, 5)
-    tiny.plant_face(frame, 12, 4, RED)
+    tiny_models.plant_face(frame, 6, 5)
+    tiny_models.plant_face(frame, 12, 4, RED)
     red, white = detect_faces(network, frame)
     assert np.allclose(red[:4], (168, 40, 232, 104))  # surer, but smaller
     assert np.allclose(white[:4], (61.5, 45.5, 146.5, 130.5), atol=0.01)
 
 
-def test_the_box_comes_from_landmarks_of_the_whole_frame(tiny, dark, finder):
+def test_the_box_comes_from_landmarks_of_the_whole_frame(dark, finder):
     frame = dark.copy()
-    tiny.plant_face(frame, 6, 5)
+    tiny_models.plant_face(frame, 6, 5)
     found = finder().find(frame)
     # RTMPose is shown 303.75 x 405 pixels: left 0.15625, right 0.4375, bridge 0.40625, chin 0.5.
     assert found == FoundFace(FaceBox(17, 14, 102, 90), True, (0, 0))
 
 
-def test_the_box_can_come_from_landmarks_of_the_detected_face(tiny, dark, finder):
+def test_the_box_can_come_from_landmarks_of_the_detected_face(dark, finder):
     frame = dark.copy()
-    tiny.plant_face(frame, 12, 4, RED)
+    tiny_models.plant_face(frame, 12, 4, RED)
     found = finder(landmarks_on="detected box").find(frame)
     # It is shown 80 x 106.67 pixels around (200, 72).
     x0, x1 = 160 + 80 * 0.15625, 160 + 80 * 0.4375
@@ -71,19 +74,19 @@ def test_a_frame_without_a_face_gives_none(dark, finder):
     assert finder().find(dark) is None
 
 
-def test_landmarks_on_somebody_else_are_looked_for_again(tiny, dark, finder):
+def test_landmarks_on_somebody_else_are_looked_for_again(dark, finder):
     frame = dark.copy()
-    tiny.plant_face(frame, 12, 8)  # the landmarks of the whole frame lie further left
-    tiny.plant_face(frame, 12, 2, RED)
+    tiny_models.plant_face(frame, 12, 8)  # the landmarks of the whole frame lie further left
+    tiny_models.plant_face(frame, 12, 2, RED)
     alone = frame.copy()
     alone[:64] = 0
     assert finder().find(alone).box == FaceBox(17, 14, 102, 90)
     assert finder().find(frame).box.x0 > 140
 
 
-def test_a_track_holds_one_record_per_frame(tiny, dark, finder):
+def test_a_track_holds_one_record_per_frame(dark, finder):
     with_face = dark.copy()
-    tiny.plant_face(with_face, 6, 5)
+    tiny_models.plant_face(with_face, 6, 5)
     counted: list[int] = []
     track = find_faces(
         [with_face, dark, with_face], finder(), extra_margin=10, on_frame=counted.append
@@ -96,9 +99,9 @@ def test_a_track_holds_one_record_per_frame(tiny, dark, finder):
     assert counted == [1, 2, 3]
 
 
-def test_a_shift_moves_the_box_up_by_two_pixels_for_one(tiny, dark, finder):
+def test_a_shift_moves_the_box_up_by_two_pixels_for_one(dark, finder):
     frame = dark.copy()
-    tiny.plant_face(frame, 6, 5)
+    tiny_models.plant_face(frame, 6, 5)
     assert finder(bbox_shift=5).find(frame).box == FaceBox(17, 24, 102, 90)
 
 

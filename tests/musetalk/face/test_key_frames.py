@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -14,6 +13,7 @@ from avatarvideo.musetalk.face.choice import FaceChoice
 from avatarvideo.musetalk.face.detect import LandmarkFinder, find_faces
 from avatarvideo.musetalk.face.key_frames import KEY_DISTANCE, FollowedFace
 from avatarvideo.musetalk.networks.s3fd import ScoredBox
+from support import tiny_models
 
 FACE = ScoredBox(60, 40, 140, 140, 0.9)
 POINTS = np.array([[70.0, 60], [130, 60], [100, 90], [100, 130]])
@@ -39,8 +39,8 @@ def shifted(picture: np.ndarray, x: float, y: float, scale: float = 1.0) -> np.n
     return cv2.warpAffine(picture, turn, size, borderMode=cv2.BORDER_REPLICATE)
 
 
-def finder(tiny: ModuleType, **options: Any) -> LandmarkFinder:
-    networks = tiny.planted_s3fd(), tiny.planted_rtmpose()
+def finder(**options: Any) -> LandmarkFinder:
+    networks = tiny_models.planted_s3fd(), tiny_models.planted_rtmpose()
     return LandmarkFinder(*networks, FaceChoice(), every_frame=False, **options)
 
 
@@ -66,25 +66,26 @@ def test_a_leap_another_size_or_another_picture_is_doubted(
 
 
 def test_on_a_head_that_keeps_still_the_detector_looks_at_every_eighth_frame(
-    tiny: ModuleType, picture: np.ndarray
+    picture: np.ndarray,
 ) -> None:
     frame = picture.copy()
-    tiny.plant_face(frame, 6, 5)
+    tiny_models.plant_face(frame, 6, 5)
     count = 2 * KEY_DISTANCE + 1
-    keyed, networks = finder(tiny), (tiny.planted_s3fd(), tiny.planted_rtmpose())
+    keyed, networks = (
+        finder(),
+        (tiny_models.planted_s3fd(), tiny_models.planted_rtmpose()),
+    )
     track = find_faces([frame] * count, keyed)
     every = find_faces([frame] * count, LandmarkFinder(*networks, FaceChoice()))
     assert np.array_equal(track.boxes, every.boxes)
     assert keyed.detections == 3
 
 
-def test_a_face_that_goes_is_missed_at_once_and_found_again(
-    tiny: ModuleType, picture: np.ndarray
-) -> None:
+def test_a_face_that_goes_is_missed_at_once_and_found_again(picture: np.ndarray) -> None:
     frame = picture.copy()
-    tiny.plant_face(frame, 6, 5)
+    tiny_models.plant_face(frame, 6, 5)
     empty = picture[:, ::-1].copy()
-    track = find_faces([frame, frame, empty, empty, frame, frame], finder(tiny))
+    track = find_faces([frame, frame, empty, empty, frame, frame], finder())
     assert track.found.tolist() == [True, True, False, False, True, True]
 
 

@@ -1,44 +1,30 @@
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from avatarvideo.musetalk.networks.bisenet import FacePart, parse_face
 from avatarvideo.musetalk.networks.rtmpose import find_landmarks
 from avatarvideo.musetalk.networks.s3fd import detect_faces
-
-SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "planted_faces.py"
-
-
-@pytest.fixture(scope="module")
-def planting():
-    spec = importlib.util.spec_from_file_location("planted_faces", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from support import make_goldens, planted_faces
 
 
 @pytest.mark.parametrize("size", [(270, 481), (640, 360), (33, 50)])
-def test_the_planted_box_is_the_only_face_in_any_picture(planting, golden_script, size):
-    network = golden_script.small_s3fd()
-    planting.plant_box(network)
-    faces = detect_faces(network, golden_script.picture(*size))
+def test_the_planted_box_is_the_only_face_in_any_picture(size):
+    network = make_goldens.small_s3fd()
+    planted_faces.plant_box(network)
+    faces = detect_faces(network, make_goldens.picture(*size))
     assert len(faces) == 1
-    np.testing.assert_allclose(faces[0][:4], planting.FACE_BOX, atol=1e-3)
+    np.testing.assert_allclose(faces[0][:4], planted_faces.FACE_BOX, atol=1e-3)
     assert faces[0].score > 0.99
 
 
 @pytest.mark.parametrize("size", [(270, 480), (512, 512)])
-def test_the_planted_landmarks_span_the_same_share_of_any_frame(planting, golden_script, size):
-    network = golden_script.small_rtmpose()
-    planting.plant_landmarks(network)
+def test_the_planted_landmarks_span_the_same_share_of_any_frame(size):
+    network = make_goldens.small_rtmpose()
+    planted_faces.plant_landmarks(network)
     height, width = size
-    points, scores = find_landmarks(network, golden_script.picture(*size))
+    points, scores = find_landmarks(network, make_goldens.picture(*size))
     face = points[23:91]
     step = 1.25 * width / 192  # one bin
     assert (scores > 0).all()
@@ -48,7 +34,7 @@ def test_the_planted_landmarks_span_the_same_share_of_any_frame(planting, golden
     assert face[29, 1] == pytest.approx(height / 2 + 0.05 * width, abs=step)
 
 
-def test_the_planted_parser_sees_skin_everywhere(planting, golden_script):
-    network = golden_script.small_bisenet()
-    planting.plant_skin(network)
-    assert (parse_face(network, golden_script.picture()) == FacePart.SKIN).all()
+def test_the_planted_parser_sees_skin_everywhere():
+    network = make_goldens.small_bisenet()
+    planted_faces.plant_skin(network)
+    assert (parse_face(network, make_goldens.picture()) == FacePart.SKIN).all()

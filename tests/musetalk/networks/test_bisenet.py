@@ -6,21 +6,22 @@ import torch
 from PIL import Image
 
 from avatarvideo.musetalk.networks.bisenet import BiSeNet, BiSeNetConfig, FacePart, parse_face
+from support import make_goldens
 
 TINY = BiSeNetConfig(stages=(4, 4, 4, 4), context=4, side=4)
 
 
 @torch.no_grad()
-def test_logits_equal_the_golden(golden_script, goldens):
-    got = golden_script.small_bisenet()(golden_script.small_input(64, 96))
+def test_logits_equal_the_golden(goldens):
+    got = make_goldens.small_bisenet()(make_goldens.small_input(64, 96))
     assert got.shape == (1, 19, 64, 96)
     expected = torch.from_numpy(goldens["bisenet_logits"]).double()
     assert expected.std() >= 0.1
     torch.testing.assert_close(got[0, :, ::7, ::7], expected, rtol=1e-6, atol=1e-6)
 
 
-def test_classes_equal_the_golden(golden_script, goldens):
-    classes = parse_face(golden_script.small_bisenet(), golden_script.picture())
+def test_classes_equal_the_golden(goldens):
+    classes = parse_face(make_goldens.small_bisenet(), make_goldens.picture())
     assert classes.shape == (512, 512)
     assert classes.dtype == np.uint8
     assert len(np.unique(goldens["bisenet_classes"])) > 10
@@ -54,8 +55,8 @@ def test_classes_have_the_numbers_of_the_training_set():
     assert parts == [1, 10, 11, 14, 18]
 
 
-def test_a_view_of_a_frame_is_accepted(golden_script):
-    frame = golden_script.picture()
+def test_a_view_of_a_frame_is_accepted():
+    frame = make_goldens.picture()
     parse_face(BiSeNet(TINY).eval(), frame[20:80, 10:70])
 
 

@@ -14,6 +14,7 @@ from avatarvideo.musetalk.networks.rtmpose import (
     find_landmarks,
     warp_to_input,
 )
+from support import make_goldens
 
 INPUT = (288, 384)
 TINY = RTMPoseConfig(
@@ -26,16 +27,16 @@ TINY = RTMPoseConfig(
 
 
 @torch.no_grad()
-def test_logits_equal_the_golden(golden_script, goldens):
-    got = golden_script.small_rtmpose()(golden_script.small_input(128, 96))
+def test_logits_equal_the_golden(goldens):
+    got = make_goldens.small_rtmpose()(make_goldens.small_input(128, 96))
     for axis, logits in zip("xy", got, strict=True):
         expected = torch.from_numpy(goldens[f"rtmpose_{axis}"]).double()
         assert expected.std() >= 0.1
         torch.testing.assert_close(logits[0, ::30], expected, rtol=1e-6, atol=1e-5)
 
 
-def test_landmarks_equal_the_golden(golden_script, goldens):
-    points, scores = find_landmarks(golden_script.small_rtmpose(), golden_script.picture())
+def test_landmarks_equal_the_golden(goldens):
+    points, scores = find_landmarks(make_goldens.small_rtmpose(), make_goldens.picture())
     assert len(np.unique(goldens["rtmpose_points"], axis=0)) > 100
     np.testing.assert_allclose(points, goldens["rtmpose_points"], atol=1e-4)
     np.testing.assert_allclose(scores, goldens["rtmpose_scores"], rtol=1e-5, atol=1e-5)
@@ -75,8 +76,8 @@ def test_an_empty_box_is_refused(box):
         center_and_scale(np.zeros((9, 9, 3), np.uint8), box, INPUT)
 
 
-def test_a_picture_of_the_input_size_passes_the_warp_unchanged(golden_script):
-    picture = golden_script.picture(384, 288)
+def test_a_picture_of_the_input_size_passes_the_warp_unchanged():
+    picture = make_goldens.picture(384, 288)
     center, scale = np.array([144, 192], np.float32), np.array([288, 384], np.float32)
     assert np.array_equal(warp_to_input(picture, center, scale, INPUT), picture)
 
@@ -149,9 +150,9 @@ def test_flip_indices_pair_every_landmark_with_its_mirror():
     assert [face[index] - 23 for index in (8, 27, 30, 33, 51, 57)] == [8, 27, 30, 33, 51, 57]
 
 
-def test_the_flip_test_makes_a_mirrored_picture_give_mirrored_landmarks(golden_script):
-    network = golden_script.small_rtmpose()
-    picture = golden_script.picture(128, 96)
+def test_the_flip_test_makes_a_mirrored_picture_give_mirrored_landmarks():
+    network = make_goldens.small_rtmpose()
+    picture = make_goldens.picture(128, 96)
     box = (9.6, 12.8, 86.4, 115.2)  # a quarter more of it is exactly the picture
     points, _ = find_landmarks(network, picture, box)
     mirrored, _ = find_landmarks(network, np.ascontiguousarray(picture[:, ::-1]), box)

@@ -12,6 +12,7 @@ from avatarvideo.musetalk.networks.s3fd import (
     detect_faces,
     suppress_overlaps,
 )
+from support import make_goldens
 
 TINY = S3FDConfig(stages=(4, 4, 4, 4, 4), fc=4, conv6=(4, 4), conv7=(4, 4))
 MAP_SIZES = ((30, 40), (15, 20), (7, 10), (7, 9), (4, 5), (2, 3))  # of a 160 x 120 picture
@@ -39,8 +40,8 @@ def silent_network() -> S3FD:
 
 
 @torch.no_grad()
-def test_every_level_equals_the_golden(golden_script, goldens):
-    levels = golden_script.small_s3fd()(golden_script.small_input(70, 45) * 60)
+def test_every_level_equals_the_golden(goldens):
+    levels = make_goldens.small_s3fd()(make_goldens.small_input(70, 45) * 60)
     for level, pair in enumerate(levels):
         for kind, got in zip(("logits", "offsets"), pair, strict=True):
             expected = torch.from_numpy(goldens[f"s3fd_{kind}_{level}"]).double()
@@ -48,8 +49,8 @@ def test_every_level_equals_the_golden(golden_script, goldens):
             torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_detections_equal_the_golden(golden_script, goldens):
-    faces = detect_faces(golden_script.small_s3fd(), golden_script.picture())
+def test_detections_equal_the_golden(goldens):
+    faces = detect_faces(make_goldens.small_s3fd(), make_goldens.picture())
     assert len(faces) > 20
     np.testing.assert_allclose(np.array(faces[:20]), goldens["s3fd_faces"], rtol=1e-4, atol=1e-4)
 
@@ -136,8 +137,8 @@ def test_a_frame_of_the_smallest_size_passes():
     assert detect_faces(silent_network(), np.zeros((32, 32, 3), np.uint8)) == []
 
 
-def test_a_mirrored_view_of_a_frame_is_accepted(golden_script):
-    detect_faces(golden_script.small_s3fd(), golden_script.picture(64, 64)[:, ::-1])
+def test_a_mirrored_view_of_a_frame_is_accepted():
+    detect_faces(make_goldens.small_s3fd(), make_goldens.picture(64, 64)[:, ::-1])
 
 
 def test_the_pass_can_be_stopped_between_blocks():
@@ -158,9 +159,9 @@ def test_the_pass_can_be_stopped_between_blocks():
 @torch.no_grad()
 @pytest.mark.parametrize("work", [1, 20_000, 10**9])
 def test_large_maps_are_convolved_in_strips_and_alike(
-    golden_script, monkeypatch: pytest.MonkeyPatch, work: int
+    monkeypatch: pytest.MonkeyPatch, work: int
 ) -> None:
-    network, picture = golden_script.small_s3fd().double(), golden_script.small_input(70, 45)
+    network, picture = make_goldens.small_s3fd().double(), make_goldens.small_input(70, 45)
     expected = network(picture.double() * 60)
     asked: list[None] = []
     network.between_blocks = lambda: asked.append(None)

@@ -17,12 +17,13 @@ from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.weights.build import load_network
 from avatarvideo.musetalk.weights.catalogue import EXTRAS, ROLES
 from avatarvideo.musetalk.weights.search import Caches, files_to_download, find, list_files
+from support.random_weights import fill_randomly
 
 NO_CACHES = Caches()
 
 
 @pytest.fixture(scope="module")
-def pair(oracle: Any, fill_randomly: Callable[..., Any]) -> tuple[TAESDDecoder, Any]:
+def pair(oracle: Any) -> tuple[TAESDDecoder, Any]:
     """Our decoder at true size and the reference autoencoder with the same weights, float64."""
     tiny = oracle("diffusers.models.autoencoders.autoencoder_tiny").AutoencoderTiny
     ours = fill_randomly(TAESDDecoder().double())
@@ -65,9 +66,7 @@ def published_layouts(network: TAESDDecoder) -> dict[str, dict[str, torch.Tensor
 
 @pytest.mark.parametrize("layout", ["decoder", "both halves", "diffusers"])
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_every_layout_fills_it(
-    tmp_path: Path, fill_randomly: Callable[..., Any], layout: str, suffix: str
-) -> None:
+def test_every_layout_fills_it(tmp_path: Path, layout: str, suffix: str) -> None:
     network = fill_randomly(TAESDDecoder())
     state = published_layouts(network)[layout]
     path = tmp_path / f"taesd_decoder{suffix}"
@@ -128,7 +127,7 @@ def test_nobody_has_to_have_it(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_the_difference_is_that_of_the_first_picture(fill_randomly: Callable[..., Any]) -> None:
+def test_the_difference_is_that_of_the_first_picture() -> None:
     small = fill_randomly(TAESDDecoder(TAESDConfig(channels=4, blocks=(1, 1, 1, 1))))
     both = ComparedDecoder(small, small)
     values = torch.randn(2, 4, 4, 4)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig, audio_positions
+from support.random_weights import fill_randomly
 
 SMALL = UNetConfig(block_out_channels=(32, 48, 64, 64), cross_attention_dim=24, norm_num_groups=8)
 
@@ -17,7 +18,7 @@ def reference_class(oracle):
 
 
 @pytest.fixture(scope="module")
-def pair(reference_class, fill_randomly):
+def pair(reference_class):
     """Our small UNet and the reference one with the same weights, both float64."""
     ours = fill_randomly(UNet(SMALL).double())
     reference = reference_class(
@@ -94,7 +95,7 @@ def test_a_window_that_several_frames_hear_is_turned_into_keys_once(pair, inputs
 
 
 @torch.no_grad()
-def test_folding_the_time_path_changes_nothing_but_rounding(fill_randomly, inputs):
+def test_folding_the_time_path_changes_nothing_but_rounding(inputs):
     network = fill_randomly(UNet(SMALL).double())
     latents, audio = inputs
     plain = network(latents, audio)
@@ -106,7 +107,7 @@ def test_folding_the_time_path_changes_nothing_but_rounding(fill_randomly, input
 
 
 @torch.no_grad()
-def test_the_time_path_matters(fill_randomly, inputs):
+def test_the_time_path_matters(inputs):
     network = fill_randomly(UNet(SMALL).double())
     plain = network(*inputs)
     network.time_embedding.linear_1.bias.zero_()
@@ -114,7 +115,7 @@ def test_the_time_path_matters(fill_randomly, inputs):
 
 
 @torch.no_grad()
-def test_folding_keeps_half_precision(fill_randomly, inputs):
+def test_folding_keeps_half_precision(inputs):
     network = fill_randomly(UNet(SMALL)).bfloat16()
     latents, audio = (tensor.bfloat16() for tensor in inputs)
     plain = network(latents, audio)

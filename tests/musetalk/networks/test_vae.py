@@ -12,6 +12,7 @@ from avatarvideo.musetalk.networks.vae import (
     sample_posterior,
     to_pixels,
 )
+from support.random_weights import fill_randomly
 
 SMALL = VAEConfig(block_out_channels=(16, 32, 32, 48), norm_num_groups=8)
 
@@ -22,7 +23,7 @@ def reference_class(oracle):
 
 
 @pytest.fixture(scope="module")
-def pair(reference_class, fill_randomly):
+def pair(reference_class):
     """Our small autoencoder and the reference one with the same weights, both float64."""
     ours = fill_randomly(AutoencoderKL(SMALL).double())
     reference = reference_class(
@@ -101,7 +102,7 @@ def test_sampling_without_a_generator_uses_the_global_one():
     assert torch.equal(drawn, torch.randn(1, 4, 2, 2))
 
 
-def test_log_variance_is_clamped(fill_randomly):
+def test_log_variance_is_clamped():
     network = fill_randomly(AutoencoderKL(SMALL))
     network.quant_conv.bias.fill_(100.0)
     _, log_variance = network.encode_moments(torch.zeros(1, 3, 16, 16))
@@ -118,7 +119,7 @@ def test_pixels_are_channels_last_in_the_same_order():
     assert to_pixels(images).tolist() == [[[[0, 128, 255]]]]
 
 
-def test_the_pass_can_be_stopped_between_blocks(fill_randomly):
+def test_the_pass_can_be_stopped_between_blocks():
     network = fill_randomly(AutoencoderKL(SMALL))
     calls = 0
 
@@ -135,7 +136,7 @@ def test_the_pass_can_be_stopped_between_blocks(fill_randomly):
     assert network.decode(torch.zeros(1, 4, 2, 2)).shape == (1, 3, 16, 16)
 
 
-def test_a_processor_decodes_face_by_face(fill_randomly, noise):
+def test_a_processor_decodes_face_by_face(noise):
     network = fill_randomly(AutoencoderKL(SMALL))
     values = noise(3, 4, 2, 2, dtype=torch.float32)
     checks: list[int] = []

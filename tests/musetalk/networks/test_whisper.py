@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
+from support.random_weights import fill_randomly
 
 SMALL = WhisperConfig(mel_bins=20, positions=60, width=48, heads=6, layers=4)
 PREFIX = "model.encoder."
@@ -17,7 +18,7 @@ def reference_class(oracle):
 
 
 @pytest.fixture(scope="module")
-def pair(oracle, reference_class, fill_randomly):
+def pair(oracle, reference_class):
     """Our small encoder and the reference one with the same weights, both float64."""
     ours = fill_randomly(WhisperEncoder(SMALL).double())
     config = oracle("transformers").WhisperConfig(
@@ -78,7 +79,7 @@ def test_the_last_state_can_be_had_before_the_final_norm(pair, log_mel):
 
 
 @torch.no_grad()
-def test_float16_stays_finite_where_a_block_overflows(fill_randomly):
+def test_float16_stays_finite_where_a_block_overflows():
     network = fill_randomly(WhisperEncoder(SMALL))
     network.model["encoder"].layers[1].fc2.bias.fill_(60000.0)
     network.model["encoder"].layers[2].fc2.bias.fill_(60000.0)

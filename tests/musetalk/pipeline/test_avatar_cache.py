@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from avatarvideo.errors import Cancelled
-from avatarvideo.musetalk.pipeline import prepare_avatar as prepare
+from avatarvideo.musetalk.pipeline import prepare_avatar
 from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
 
 
 def test_a_run_resumed_from_the_disk_equals_a_fresh_one(
     clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "CHUNK", 1)
+    monkeypatch.setattr(prepare_avatar, "CHUNK", 1)
     job = clips.job("fff", seconds=0.12)
 
     def stop_after_two_faces(work: Any) -> None:
@@ -31,9 +31,9 @@ def test_a_run_resumed_from_the_disk_equals_a_fresh_one(
             poll_seconds=1e-3,
         )
     cut: list[np.ndarray] = []
-    original = prepare.cut_face
+    original = prepare_avatar.cut_face
     monkeypatch.setattr(
-        prepare, "cut_face", lambda frame, box: cut.append(frame) or original(frame, box)
+        prepare_avatar, "cut_face", lambda frame, box: cut.append(frame) or original(frame, box)
     )
     resumed = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
     assert len(cut) <= 1

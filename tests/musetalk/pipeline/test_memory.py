@@ -19,7 +19,7 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.musetalk.networks.fast.winograd import Conv3x3, tiling_for
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import memory as residency
+from avatarvideo.musetalk.pipeline import memory
 from avatarvideo.musetalk.pipeline.memory import (
     STAGE_ROLES,
     Ladder,
@@ -74,7 +74,7 @@ def live_bytes(network: nn.Module, *inputs: torch.Tensor, method: str = "forward
 
 @pytest.fixture(autouse=True)
 def _a_processor_without_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residency, "products_are_fast", lambda: False)
+    monkeypatch.setattr(memory, "products_are_fast", lambda: False)
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_the_plan_covers_what_making_faces_holds(full_size: Any, dtype: Any, bat
         live_bytes(unet, latents, heard), live_bytes(vae, latents[:, :4], method="decode")
     )
     activations = planned("generate", full_size, dtype, batch).activations
-    assert counted <= activations - residency.WORKSPACE <= 1.4 * counted
+    assert counted <= activations - memory.WORKSPACE <= 1.4 * counted
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
@@ -122,12 +122,12 @@ def test_the_plan_covers_what_preparing_faces_holds(full_size: Any, dtype: Any, 
         live_bytes(empty_network("bisenet"), parsed),
     )
     activations = planned("prepare", full_size, dtype, batch).activations
-    assert counted <= activations - residency.WORKSPACE <= 2.2 * counted
+    assert counted <= activations - memory.WORKSPACE <= 2.2 * counted
 
 
 def test_the_plan_covers_what_hearing_holds(full_size: Any) -> None:
     counted = live_bytes(empty_network("whisper"), torch.empty(1, 80, 3000, device=META))
-    assert counted <= planned("audio", full_size, torch.float16).activations - residency.WORKSPACE
+    assert counted <= planned("audio", full_size, torch.float16).activations - memory.WORKSPACE
 
 
 @pytest.mark.parametrize("size", [(512, 512), (1280, 720), (1920, 1080)])
@@ -137,7 +137,7 @@ def test_the_plan_covers_what_looking_for_faces_holds(
     frame = torch.empty(1, 3, size[1], size[0], device=META)
     counted = live_bytes(empty_network("s3fd"), frame)
     activations = planned("faces", full_size, torch.float16, frame_size=size).activations
-    assert counted <= activations - residency.WORKSPACE <= 1.5 * counted
+    assert counted <= activations - memory.WORKSPACE <= 1.5 * counted
 
 
 def test_musetalk_in_half_precision_at_batch_8_plans_under_5_gb(full_size: Any) -> None:
@@ -173,7 +173,7 @@ def test_memory_of_the_processor_is_available_memory() -> None:
 
 def test_half_precision_is_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     for native, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(residency, "processor_has_bfloat16", lambda native=native: native)
+        monkeypatch.setattr(memory, "processor_has_bfloat16", lambda native=native: native)
         assert dtype_for("medium", "cpu") == dtype_for("low", "cpu") == expected
     assert dtype_for("low", "cuda:0") == torch.float16
     assert dtype_for("high", "cuda:0") == dtype_for("high", "cpu") == torch.float32
@@ -392,7 +392,7 @@ def test_kept_networks_are_not_loaded_again(clips: Any) -> None:
 def test_another_precision_or_other_weights_are_loaded_again(
     clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(residency, "processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(memory, "processor_has_bfloat16", lambda: True)
     models = clips.CountingModels()
     clips.speak(clips.job("f", residency="keep"), models)
     models.loaded.clear()
@@ -451,12 +451,12 @@ def test_modules_are_given_back_and_dropped_ones_are_not_copied(tmp_path: Any) -
 def test_only_full_precision_on_a_processor_with_fast_products_is_tiled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(residency, "products_are_fast", lambda: True)
-    assert residency.tiles_convolutions(Placement("cpu", torch.float32))
-    assert not residency.tiles_convolutions(Placement("cpu", torch.bfloat16))
-    assert not residency.tiles_convolutions(Placement("cuda:0", torch.float32))
-    monkeypatch.setattr(residency, "products_are_fast", lambda: False)
-    assert not residency.tiles_convolutions(Placement("cpu", torch.float32))
+    monkeypatch.setattr(memory, "products_are_fast", lambda: True)
+    assert memory.tiles_convolutions(Placement("cpu", torch.float32))
+    assert not memory.tiles_convolutions(Placement("cpu", torch.bfloat16))
+    assert not memory.tiles_convolutions(Placement("cuda:0", torch.float32))
+    monkeypatch.setattr(memory, "products_are_fast", lambda: False)
+    assert not memory.tiles_convolutions(Placement("cpu", torch.float32))
 
 
 @pytest.mark.parametrize(
@@ -475,17 +475,17 @@ def test_products_are_fast_where_they_were_measured_to_be(
 ) -> None:
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(residency, "_processor", lambda: processor)
+    monkeypatch.setattr(memory, "_processor", lambda: processor)
     assert products_are_fast.__wrapped__() is fast  # what the process keeps stays as it is
 
 
 def test_tiles_are_given_up_where_memory_is_short(
     clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(residency, "products_are_fast", lambda: True)
+    monkeypatch.setattr(memory, "products_are_fast", lambda: True)
 
     def plan(placement: Placement) -> MemoryPlan:
-        tiles = 400 if residency.tiles_convolutions(placement) else 0
+        tiles = 400 if memory.tiles_convolutions(placement) else 0
         return MemoryPlan(0, (100 * placement.batch + tiles) << 20)
 
     ladder = Ladder(clips.FreeMemory(450, "cpu"), "high")
@@ -503,8 +503,8 @@ def test_tiles_are_given_up_where_memory_is_short(
 def test_a_run_goes_on_without_tiles(
     clips: Any, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
-    monkeypatch.setattr(residency, "products_are_fast", lambda: True)
-    monkeypatch.setattr(residency, "LARGEST_BATCH", {"generate": (1, 1), "prepare": (1, 1)})
+    monkeypatch.setattr(memory, "products_are_fast", lambda: True)
+    monkeypatch.setattr(memory, "LARGEST_BATCH", {"generate": (1, 1), "prepare": (1, 1)})
     tiled: list[bool] = []
 
     class NoRoomForTiles(UNet):
@@ -524,9 +524,9 @@ def test_the_plan_has_room_for_what_tiled_convolutions_prepare(
     full_size: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Placement("cpu", torch.float32)
-    monkeypatch.setattr(residency, "products_are_fast", lambda: True)
+    monkeypatch.setattr(memory, "products_are_fast", lambda: True)
     tiled = {stage: plan_stage(stage, full_size, place) for stage in ("generate", "prepare")}
-    monkeypatch.setattr(residency, "products_are_fast", lambda: False)
+    monkeypatch.setattr(memory, "products_are_fast", lambda: False)
     for stage, plan in tiled.items():
         more = plan.total - plan_stage(stage, full_size, place).total
         needed = sum(prepared_bytes(role) for role in STAGE_ROLES[stage] if role != "bisenet")

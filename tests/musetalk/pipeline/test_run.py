@@ -6,7 +6,6 @@ import math
 import threading
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from avatarvideo.media import LipCorners
 from avatarvideo.musetalk.audio import audio_windows, log_mel_v1, window_starts
 from avatarvideo.musetalk.face.detect import FaceTrack
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import memory as residency
-from avatarvideo.musetalk.pipeline import prepare_avatar as prepare
+from avatarvideo.musetalk.pipeline import memory, prepare_avatar
 from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
 from avatarvideo.musetalk.pipeline.generate import (
     LATENT_SHAPE,
@@ -36,6 +34,7 @@ from avatarvideo.musetalk.pipeline.speech_features import (
 )
 from avatarvideo.musetalk.pipeline.spool import Spool
 from avatarvideo.musetalk.work import Work
+from support import small_clips
 
 FRAME_RATES = ["10", "12", "23.976", "24", "25", "29.97", "30", "50", "60"]
 
@@ -197,7 +196,7 @@ def test_the_mask_of_the_first_frame_covers_every_change(clips: Any) -> None:
 def test_a_batch_of_many_equals_batches_of_one(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job = clips.job("f.f", seconds=0.28, mask=clips.everywhere)
     many = clips.speak(job)
-    monkeypatch.setitem(residency.LARGEST_BATCH, "generate", (1, 1))
+    monkeypatch.setitem(memory.LARGEST_BATCH, "generate", (1, 1))
     one = clips.speak(job)
     assert (many.report["batch"], one.report["batch"]) == (4, 1)
     got, expected = (np.stack(list(clip.playback.frames())) for clip in (many, one))
@@ -218,7 +217,7 @@ def test_faces_prepared_together_equal_one_by_one(
 
     monkeypatch.setattr(AutoencoderKL, "encode_moments", counted)
     one_by_one = clips.shown(job)
-    monkeypatch.setitem(residency.LARGEST_BATCH, "prepare", (4, 4))
+    monkeypatch.setitem(memory.LARGEST_BATCH, "prepare", (4, 4))
     together = clips.shown(job)
     assert sizes == [2] * 6 + [8, 4]
     assert_equal_pictures(np.stack(together), np.stack(one_by_one))
@@ -227,7 +226,7 @@ def test_faces_prepared_together_equal_one_by_one(
 def test_chunks_of_one_face_equal_the_whole(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job = clips.job("f.ff", seconds=0.16, posterior="sample", sample_seed=3)
     whole = clips.shown(job)
-    monkeypatch.setattr(prepare, "CHUNK", 1)
+    monkeypatch.setattr(prepare_avatar, "CHUNK", 1)
     assert np.array_equal(clips.shown(job), whole)
 
 
@@ -280,7 +279,7 @@ def test_a_damaged_file_is_made_again(
 def test_what_was_prepared_before_a_cancel_is_found_again(
     clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "CHUNK", 1)
+    monkeypatch.setattr(prepare_avatar, "CHUNK", 1)
     cache, job = PreparedCache(), clips.job("ffff", seconds=0.16, mask=clips.everywhere)
 
     def stop_after_two_faces(work: Any) -> None:
@@ -290,16 +289,16 @@ def test_what_was_prepared_before_a_cancel_is_found_again(
     with pytest.raises(Cancelled):
         clips.speak(job, cache=cache, poll=stop_after_two_faces, poll_seconds=0.001)
     counted: list[np.ndarray] = []
-    original = prepare.cut_face
+    original = prepare_avatar.cut_face
     monkeypatch.setattr(
-        prepare, "cut_face", lambda frame, box: counted.append(frame) or original(frame, box)
+        prepare_avatar, "cut_face", lambda frame, box: counted.append(frame) or original(frame, box)
     )
     clips.speak(job, cache=cache)
     assert len(counted) <= 2
 
 
 @pytest.fixture(scope="module")
-def known(small_clips: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> PreparedCache:
+def known(tmp_path_factory: pytest.TempPathFactory) -> PreparedCache:
     """A cache that knows one avatar, by its mode and by one sample."""
     clips, cache = small_clips.Clips(tmp_path_factory.mktemp("known")), PreparedCache()
     clips.shown(clips.job("f", seconds=0.04), cache=cache)

@@ -769,8 +769,8 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import conftest
 from avatarvideo.errors import CheckpointError
-from avatarvideo.musetalk.checkpoints import HubFile, PublishedFile
-from avatarvideo.musetalk.download import Patience, download
+from avatarvideo.musetalk.weights.catalogue import HubFile, PublishedFile
+from avatarvideo.musetalk.weights.download import Patience, download
 published = PublishedFile(
     role="whisper",
     places=("whisper/tiny.pt",),
@@ -785,7 +785,7 @@ except CheckpointError as error:
 
 
 def download_from_hub(root: Path, **settings: str) -> str:
-    tests = Path(__file__).resolve().parents[1]
+    tests = Path(__file__).resolve().parents[2]
     environment = {
         key: value
         for key, value in os.environ.items()

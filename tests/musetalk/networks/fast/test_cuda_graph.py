@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatarvideo.musetalk.networks.fast.cuda_graph import Replay, can_record
-from avatarvideo.musetalk.pipeline import generate as generation
+from avatarvideo.musetalk.pipeline import generate
 from avatarvideo.musetalk.pipeline.generate import LEAST_REPEATS, FaceGenerator, MadeFaces
 
 Batch = tuple[torch.Tensor, ...]
@@ -39,8 +39,8 @@ def networks(clips: Any) -> list[Any]:
 
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "can_record", lambda device: True)
-    monkeypatch.setattr(generation, "Replay", recorded)
+    monkeypatch.setattr(generate, "can_record", lambda device: True)
+    monkeypatch.setattr(generate, "Replay", recorded)
 
 
 def batches(*sizes: int) -> list[Batch]:
@@ -104,7 +104,7 @@ def test_without_room_to_record_batches_go_step_by_step(
         tried.append(None)
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(generation, "Replay", full)
+    monkeypatch.setattr(generate, "Replay", full)
     inputs = batches(2, 2, 2, 2)
     generator = FaceGenerator(*networks, repeats=len(inputs))
     made = generated(generator, inputs)
@@ -127,7 +127,7 @@ def test_nobody_is_asked_while_a_batch_is_recorded(
         assert len(asked) == before
         return replay
 
-    monkeypatch.setattr(generation, "Replay", quiet)
+    monkeypatch.setattr(generate, "Replay", quiet)
     inputs = batches(1, 1, 1, 1)
     generator = FaceGenerator(*networks, repeats=len(inputs))
     generated(generator, inputs[:2])

@@ -21,6 +21,7 @@ from avatarvideo.musetalk.pipeline.generate import FaceGenerator
 
 UNET = UNetConfig(block_out_channels=(64, 128), attention_heads=4)
 VAE = VAEConfig(block_out_channels=(64, 128, 128, 128))
+SUPPORT = Path(__file__).resolve().parents[3] / "support"
 BATCH = 3
 CASES = 26  # in kernel_cases.py
 
@@ -35,7 +36,7 @@ def _needs_triton() -> None:
 def test_kernels_are_torchs_steps() -> None:
     _needs_triton()
     interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    cases = Path(__file__).with_name("kernel_cases.py")
+    cases = SUPPORT / "kernel_cases.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(cases)]
     done = subprocess.run(
         command, env={**os.environ, **interpreted}, capture_output=True, text=True, check=False
@@ -48,7 +49,7 @@ def test_every_kernel_compiles_for_gpus() -> None:
     _needs_triton()
     # In a process of its own: Triton's interpreter leaves its language changed.
     compiled = subprocess.run(
-        [sys.executable, Path(__file__).with_name("compile_kernels.py")],
+        [sys.executable, SUPPORT / "compile_kernels.py"],
         capture_output=True,
         text=True,
         check=False,
@@ -66,7 +67,7 @@ CPU = torch.device("cpu")
 
 def test_without_triton_nothing_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "avatarvideo.musetalk.networks.fast.triton_kernels", None)
-    monkeypatch.delattr(musetalk, "gpu_kernels", raising=False)
+    monkeypatch.delattr(musetalk, "triton_kernels", raising=False)
     assert fused.kernels.__wrapped__(CPU) is None
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from avatarvideo.musetalk.networks.fast import winograd as convolution
+from avatarvideo.musetalk.networks.fast import winograd
 from avatarvideo.musetalk.networks.fast.winograd import (
     LARGE_TILES,
     SMALL_TILES,
@@ -17,6 +17,7 @@ from avatarvideo.musetalk.networks.fast.winograd import (
     set_tiled,
     tiled_convolution,
 )
+from support.random_weights import fill_randomly
 
 CHANNELS, OUT_CHANNELS = 64, 96
 TILINGS = (SMALL_TILES, LARGE_TILES, UPSAMPLING_TILES)
@@ -29,7 +30,7 @@ def _without_gradients() -> Iterator[None]:
 
 
 @pytest.fixture
-def conv(fill_randomly: Callable[..., Conv3x3]) -> Conv3x3:
+def conv() -> Conv3x3:
     return fill_randomly(Conv3x3(CHANNELS, OUT_CHANNELS))
 
 
@@ -45,7 +46,7 @@ def exact(conv: Conv3x3, inputs: torch.Tensor, *, repeated: bool = False) -> tor
 
 
 @pytest.mark.parametrize("tiling", TILINGS)
-def test_a_tiling_is_the_convolution_in_exact_arithmetic(tiling: convolution.Tiling) -> None:
+def test_a_tiling_is_the_convolution_in_exact_arithmetic(tiling: winograd.Tiling) -> None:
     inputs, kernel, outputs = (
         torch.tensor(rows, dtype=torch.float64)
         for rows in (tiling.inputs, tiling.kernel, tiling.outputs)
@@ -76,8 +77,8 @@ def test_maps_are_cut_into_parts_without_a_seam(conv, picture, monkeypatch, size
     line = 36 * OUT_CHANNELS * 4 * (size[1] // 2)
     # Bytes of what is cut together and of what is multiplied together: from one line of tiles on.
     for strip, part in ((1, 1), (line, line), (line, 3 * line), (3 * line, 5 * line)):
-        monkeypatch.setattr(convolution, "STRIP_BYTES", strip)
-        monkeypatch.setattr(convolution, "PART_BYTES", part)
+        monkeypatch.setattr(winograd, "STRIP_BYTES", strip)
+        monkeypatch.setattr(winograd, "PART_BYTES", part)
         torch.testing.assert_close(conv(inputs), whole, rtol=0, atol=3e-5)
 
 
@@ -112,9 +113,9 @@ def test_the_decoders_tiles_round_less_than_a_step_of_eight_bits(conv, picture) 
 
 def test_a_kernel_is_never_reordered_for_its_map(conv, picture) -> None:
     last = picture(8, 8).contiguous(memory_format=torch.channels_last)
-    assert convolution.laid_out_as(conv.weight, last).is_contiguous()
+    assert winograd.laid_out_as(conv.weight, last).is_contiguous()
     ordered = conv.weight.contiguous(memory_format=torch.channels_last)
-    assert convolution.laid_out_as(ordered, last) is last
+    assert winograd.laid_out_as(ordered, last) is last
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
@@ -154,7 +155,7 @@ def test_keys_and_copies_know_nothing_of_it(conv, picture) -> None:
 
 def test_kernels_are_transformed_in_bounded_parts(conv, monkeypatch) -> None:
     whole = kernel_factors(conv.weight, LARGE_TILES)
-    monkeypatch.setattr(convolution, "CHANNELS_AT_ONCE", 5)
+    monkeypatch.setattr(winograd, "CHANNELS_AT_ONCE", 5)
     torch.testing.assert_close(kernel_factors(conv.weight, LARGE_TILES), whole, rtol=0, atol=1e-7)
     assert whole.shape == (36, CHANNELS, OUT_CHANNELS)
 
