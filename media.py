@@ -243,6 +243,29 @@ class FaceLocation:
 
 
 @dataclass(frozen=True, eq=False)
+class Clip:
+    """A video taken in: its pictures, which can be read again and again, and its sound.
+
+    open_frames: takes the number of the first frame; returns uint8 RGB (H, W, 3) frames.
+    read_sound: returns the sound as an AudioClip, or None when there is none.
+    sources: files it is made from; no result may replace them.
+    path: the file it is read from, if it is one; has_alpha: whether that holds transparency, which
+        its frames here have laid on white.
+    """
+
+    open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
+    read_sound: Callable[[], AudioClip | None] = field(repr=False)
+    width: int
+    height: int
+    frame_rate: Fraction
+    frame_count: int
+    content_hash: str
+    path: Path | None = None
+    has_alpha: bool = False
+    sources: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Avatar:
     """A picture or a video of somebody (the AVATAR socket).
 

@@ -1,23 +1,46 @@
-"""What this machine offers to us, as facts for people and bug reports. Nothing is changed."""
+"""``avatar doctor``: what this machine offers, for people and bug reports. Nothing is changed."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from .. import __version__
-from ..host.contract import Host
-from ..host.system_memory import available_memory, total_memory
+from .session import json_option, session, verbose_option
+
+if TYPE_CHECKING:
+    from ..host.contract import Host
 
 GIBIBYTE = 1 << 30
 _BROKEN = (ImportError, AttributeError, RuntimeError, OSError, TypeError, ValueError)
 LIBRARIES = ("numpy", "torch", "torchaudio", "cv2", "av", "PIL", "safetensors", "huggingface_hub")
 
 
+@click.command()
+@json_option
+@verbose_option
+def doctor(as_json: bool) -> None:
+    """Show what this machine offers: versions, device, memory, face locators, model files."""
+    with session() as host:
+        found = facts(host)
+    if as_json:
+        click.echo(json.dumps(dict(found), indent=2))
+        return
+    width = max(len(name) for name, _ in found)
+    for name, value in found:
+        click.echo(f"{name:<{width}}  {value}")
+
+
 def facts(host: Host) -> list[tuple[str, str]]:
     """Return names and values, in the order in which they help."""
+    from ..host.system_memory import available_memory, total_memory
+
     found = [
         ("avatarvideo", f"{__version__} in {Path(__file__).parents[1]}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),

@@ -13,7 +13,8 @@ import click
 
 from .. import __version__
 from ..errors import AvatarVideoError
-from .models import doctor, models
+from .doctor import doctor
+from .models import models
 from .own_process import settle
 from .run import run
 from .session import FAILED, INTERRUPTED, end_log

@@ -1,4 +1,4 @@
-"""``avatar models``: list, get, check and convert MuseTalk's files; ``avatar doctor``."""
+"""``avatar models``: list, get, check and convert MuseTalk's files."""
 
 from __future__ import annotations
 
@@ -189,20 +189,3 @@ def convert(model: Model, precision: Precision, folder: Path | None) -> None:
 
 def _reporter(bar: Progress):
     return lambda done, _total: bar.update(done // MEBIBYTE)
-
-
-@click.command()
-@json_option
-@verbose_option
-def doctor(as_json: bool) -> None:
-    """Show what this machine offers: versions, device, memory, face locators, model files."""
-    from .doctor import facts
-
-    with session() as host:
-        found = facts(host)
-    if as_json:
-        click.echo(json.dumps(dict(found), indent=2))
-        return
-    width = max(len(name) for name, _ in found)
-    for name, value in found:
-        click.echo(f"{name:<{width}}  {value}")

@@ -250,7 +250,7 @@ def _seconds(option: str, text: str) -> Fraction:
 def _check_output(path: Path, sources: list[Path]) -> None:
     """Refuse a file that cannot be written, or is a source, before anything is computed for it."""
     from ..encoders.interfaces import EncodingConfig
-    from ..encoders.write.plan import checked_target
+    from ..encoders.write.make_plan import checked_target
     from ..headless.run import check_writable
 
     _, target = checked_target(path, EncodingConfig(), sources=sources)

@@ -266,3 +266,8 @@ def tagged(frame: av.VideoFrame, colors: Colors | None = None) -> av.VideoFrame:
         frame.color_primaries = colors.primaries
         frame.color_trc = colors.transfer
     return frame
+
+
+def is_deep(pixel_format: str) -> bool:
+    """Tell whether one of FFmpeg's pixel formats has more than 8 bits a colour."""
+    return any(part.bits > 8 for part in av.VideoFormat(pixel_format).components)

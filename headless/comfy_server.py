@@ -23,7 +23,7 @@ from .http_body import BrokenBody, file_body, json_body
 from .prompt import NodeDefinition, Prompt, describe
 from .websocket import WebSocket, WebSocketError
 
-logger = logging.getLogger("avatarvideo.servers")
+logger = logging.getLogger("avatarvideo.headless.comfy_server")
 
 TIMEOUT = 60.0  # seconds for one answer; uploads and downloads count from byte to byte
 POLL_SECONDS = 0.05  # how often a wait asks whether the user cancelled

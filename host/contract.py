@@ -85,8 +85,8 @@ class Host(Protocol):
         """
         ...
 
-    def video_class(self) -> Callable[[str], Any] | None:
-        """Return the host's own file-backed VIDEO class, or None where it has none."""
+    def video_class(self) -> Callable[[str], Any]:
+        """Return the host's own file-backed VIDEO class, which is made from a path."""
         ...
 
     def register_video(self, kind: type) -> None:

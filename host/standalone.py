@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +104,11 @@ class StandaloneHost:
 
                 torch.cuda.empty_cache()
 
-    def video_class(self) -> None:
-        return None
+    def video_class(self) -> Callable[[str], Any]:
+        # Not at the top: the stand-ins for core nodes are far above the host.
+        from ..headless.core_video import FileVideo
+
+        return FileVideo
 
     def register_video(self, kind: type) -> None:
         pass

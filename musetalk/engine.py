@@ -22,8 +22,8 @@ from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig, EncodingResult
 from ..encoders.metadata import tags_for
 from ..encoders.write.codecs import container_for
+from ..encoders.write.make_plan import result_path
 from ..encoders.write.output_file import refuse_sources
-from ..encoders.write.plan import result_path
 from ..errors import (
     AvatarVideoError,
     Cancelled,

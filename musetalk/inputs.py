@@ -1,4 +1,4 @@
-"""Pictures, videos and sounds taken in: files and linked values become Avatar and Mel."""
+"""Pictures, videos and sounds taken in: files become Avatar and Mel."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..encoders.read.video import is_image, read_audio, read_image
+from ..encoders.read.video import (
+    file_hash,
+    is_image,
+    open_video_file,
+    read_audio,
+    read_image,
+)
 from ..errors import MediaError
-from ..media import DEFAULT_FRAME_RATE, Avatar, FramesOfFiles, LipCorners, Mel
-from ..nodes.tensors import image_frames, images_hash
-from ..nodes.video_input import VideoInput, file_hash, open_video_file
+from ..media import DEFAULT_FRAME_RATE, Avatar, Clip, FramesOfFiles, LipCorners, Mel
 from .audio import prepare_mel
 
 
@@ -35,11 +38,11 @@ def load_avatar(
         video = open_video_file(path, check=check)
         return avatar_from_video(video, corners=corners, face_index=face_index)
     picture = read_image(path)
-    return _still(picture, file_hash(path), path=path, corners=corners, face_index=face_index)
+    return still_avatar(picture, file_hash(path), path=path, corners=corners, face_index=face_index)
 
 
 def avatar_from_video(
-    video: VideoInput, *, corners: LipCorners | None = None, face_index: int = 0
+    video: Clip, *, corners: LipCorners | None = None, face_index: int = 0
 ) -> Avatar:
     """Return a VIDEO that was taken in as an avatar."""
     return Avatar(
@@ -56,22 +59,7 @@ def avatar_from_video(
     )
 
 
-def avatar_from_images(images: Any, frame_rate: Fraction = DEFAULT_FRAME_RATE) -> Avatar:
-    """Return an IMAGE as an avatar: one picture, or the frames of a video at ``frame_rate``."""
-    digest = images_hash(images)
-    if images.shape[0] == 1:
-        return _still(next(image_frames(images)), digest)
-    return Avatar(
-        open_frames=lambda start: image_frames(images, start),
-        frame_rate=frame_rate,
-        width=int(images.shape[2]),
-        height=int(images.shape[1]),
-        frame_count=int(images.shape[0]),
-        content_hash=digest,
-    )
-
-
-def _still(
+def still_avatar(
     picture: np.ndarray,
     digest: str,
     *,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import numpy as np
+
 from ..errors import MediaError
 from ..host.current import current_host
 from ..media import Mel
@@ -19,6 +21,10 @@ from .widgets import (
     find_file,
     fingerprint,
 )
+
+HEIGHT = 240  # pixels of the spectrogram: three for each of the 80 bands
+MAX_WIDTH = 1600
+MIN_WIDTH = 64
 
 
 class AudioToMel:
@@ -99,6 +105,17 @@ class AudioToMel:
 
 
 def _picture(mel: Mel) -> Any:
-    from ..musetalk.spectrogram import draw_spectrogram
-
     return draw_spectrogram(mel.log_mel[:, : max(1, mel.speech.size // 160)])
+
+
+def draw_spectrogram(log_mel: np.ndarray) -> np.ndarray:
+    """Return float32 (80, frames) as uint8 RGB (240, W, 3), low notes at the bottom."""
+    import cv2
+
+    span = float(np.ptp(log_mel))
+    level = (log_mel - log_mel.min()) / (span if span else 1.0)
+    width = min(max(log_mel.shape[1] * 2, MIN_WIDTH), MAX_WIDTH)
+    grey = cv2.resize(
+        (level[::-1] * 255).astype(np.uint8), (width, HEIGHT), interpolation=cv2.INTER_AREA
+    )
+    return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

@@ -59,26 +59,25 @@ class FFmpegEncode:
         extra_pnginfo: Any = None,
         **options: Any,
     ) -> dict[str, Any]:
-        from ..headless.core_video import FileVideo
-
         host = current_host()
         options["save_metadata"] = options["save_metadata"] and host.saves_metadata
         kept = {"prompt": prompt, **(extra_pnginfo or {})}
         made, notes = [], []
         videos = _videos(images, video, options["path"])
         sources = files_behind(host, prompt or {}, "FFmpegEncode") if options["overwrite"] else []
-        sources += [Path(one.get_stream_source()) for one in videos if isinstance(one, FileVideo)]
+        sources += [one for one in videos if isinstance(one, Path)]
         for one in videos:
             try:
                 made.append(_write(one, options, audio, kept, sources))
             except (MediaError, EncodeError) as error:
                 if len(videos) == 1:
                     raise
-                notes.append(f"{one} was left out: {error}")  # the others of a folder are not lost
+                name = one.name if isinstance(one, Path) else one
+                notes.append(f"{name} was left out: {error}")  # the others of a folder are not lost
                 logger.warning("%s", notes[-1])
         if not made:
             raise MediaError(" ".join(notes))
-        video_class = host.video_class() or FileVideo
+        video_class = host.video_class()
         paths = [str(written.path) for written in made]
         result = ([video_class(path) for path in paths], paths)
         return {"ui": _shown(made, notes, host.output_directory), "result": result}
@@ -86,8 +85,6 @@ class FFmpegEncode:
 
 def _videos(images: Any, video: Any, path: str) -> list[Any]:
     """Return what is to be encoded: the IMAGE, the VIDEO, or the files that the path names."""
-    from ..headless.core_video import FileVideo
-
     if (images is None) != (video is None):
         return [video if images is None else images]
     if images is not None or not path.strip():
@@ -96,7 +93,7 @@ def _videos(images: Any, video: Any, path: str) -> list[Any]:
             "video file."
         )
     found = find_file(current_host(), path)
-    return [FileVideo(file) for file in (videos_in(found) if found.is_dir() else [found])]
+    return videos_in(found) if found.is_dir() else [found]
 
 
 def _write(

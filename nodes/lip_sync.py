@@ -15,7 +15,7 @@ from ..host.current import current_host
 from ..media import Avatar, Mel
 from ..musetalk.interfaces import CHOICES, RANGES, LipSyncConfig
 from .missing_library import naming_missing_libraries
-from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
+from .tensors import audio_dict, avatar_from_images, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _config(options: dict[str, Any]) -> LipSyncConfig:
 
 
 def _as_avatar(value: Any) -> Avatar:
-    from ..musetalk.inputs import avatar_from_images, avatar_from_video
+    from ..musetalk.inputs import avatar_from_video
     from .video_input import open_video
 
     if isinstance(value, Avatar):
@@ -182,7 +182,6 @@ def _images(run: LipSyncRun) -> Any:
 
 
 def _video(run: LipSyncRun) -> StreamingVideo:
-    from ..headless.core_video import FileVideo
     from .streaming_video import StreamingVideo
 
     host = current_host()
@@ -194,7 +193,7 @@ def _video(run: LipSyncRun) -> StreamingVideo:
         frame_rate=Fraction(run.frame_rate),
         frame_count=run.frame_count,
         audio=run.clip,
-        file_class=host.video_class() or FileVideo,
+        file_class=host.video_class(),
         temp_directory=host.temp_directory,
         metadata=run.metadata(),
         progress=host.progress,

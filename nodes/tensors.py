@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from ..errors import MediaError
-from ..media import AudioClip
+from ..media import DEFAULT_FRAME_RATE, AudioClip, Avatar
 
 
 def check_images(images: Any) -> None:
@@ -77,6 +78,23 @@ def images_hash(images: Any) -> str:
     for image in images:
         digest.update(np.ascontiguousarray(image.detach().cpu().numpy()).data)
     return digest.hexdigest()
+
+
+def avatar_from_images(images: Any, frame_rate: Fraction = DEFAULT_FRAME_RATE) -> Avatar:
+    """Return an IMAGE as an avatar: one picture, or the frames of a video at ``frame_rate``."""
+    digest = images_hash(images)
+    if images.shape[0] == 1:
+        from ..musetalk.inputs import still_avatar
+
+        return still_avatar(next(image_frames(images)), digest)
+    return Avatar(
+        open_frames=lambda start: image_frames(images, start),
+        frame_rate=frame_rate,
+        width=int(images.shape[2]),
+        height=int(images.shape[1]),
+        frame_count=int(images.shape[0]),
+        content_hash=digest,
+    )
 
 
 def mask_array(mask: Any, *, height: int, width: int) -> np.ndarray | None:

@@ -9,45 +9,21 @@ from __future__ import annotations
 import hashlib
 import io
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..encoders.read.video import VideoReader, read_audio
+from ..encoders.read.video import open_video_file
 from ..errors import MediaError
-from ..media import AudioClip
+from ..media import Clip
 from .streaming_video import StreamingVideo
 from .tensors import audio_clip, image_frames, images_hash
 
 
-@dataclass(frozen=True, eq=False)
-class VideoInput:
-    """A VIDEO taken in.
-
-    open_frames: takes the number of the first frame; returns uint8 RGB (H, W, 3) frames.
-    read_sound: returns the sound as an AudioClip, or None when there is none.
-    sources: files it is made from; no result may replace them.
-    path: the file it is read from, if it is one; has_alpha: whether that holds transparency, which
-        its frames here have laid on white.
-    """
-
-    open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
-    read_sound: Callable[[], AudioClip | None] = field(repr=False)
-    width: int
-    height: int
-    frame_rate: Fraction
-    frame_count: int
-    content_hash: str
-    path: Path | None = None
-    has_alpha: bool = False
-    sources: tuple[Path, ...] = ()
-
-
-def open_video(video: Any, *, temp_directory: Path) -> VideoInput:
+def open_video(video: Any, *, temp_directory: Path) -> Clip:
     """Take a VIDEO in; files are made under ``temp_directory``. Raises MediaError."""
     if isinstance(video, StreamingVideo):
         return _from_stream(video)
@@ -65,42 +41,14 @@ def open_video(video: Any, *, temp_directory: Path) -> VideoInput:
     return open_video_file(Path(source))
 
 
-def open_video_file(path: Path, *, check: Callable[[], None] = lambda: None) -> VideoInput:
-    """Take a video file in; what ``check`` raises ends it. Raises MediaError."""
-    reader = VideoReader(path)
-    check()
-    return VideoInput(
-        open_frames=lambda start: VideoReader(path).frames(start),
-        read_sound=lambda: read_audio(path) if reader.has_audio else None,
-        width=reader.width,
-        height=reader.height,
-        frame_rate=reader.frame_rate,
-        frame_count=reader.frame_count,
-        content_hash=file_hash(path, check=check),
-        path=path,
-        has_alpha=reader.has_alpha,
-        sources=(path,),
-    )
-
-
-def file_hash(path: Path, *, check: Callable[[], None] = lambda: None) -> str:
-    """Return a digest of a file's bytes; ``check`` is called for each MiB and may raise."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            check()
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _from_stream(video: StreamingVideo) -> VideoInput:
+def _from_stream(video: StreamingVideo) -> Clip:
     def open_frames(start: int) -> Iterator[np.ndarray]:
         frames = video.frames()
         for _ in range(start):
             next(frames, None)
         return frames
 
-    return VideoInput(
+    return Clip(
         open_frames=open_frames,
         read_sound=lambda: video.audio,
         width=video.width,
@@ -124,9 +72,9 @@ def _is_in_memory(video: Any) -> bool:
     return type(video).__name__ in {"VideoFromComponents", "ComponentsVideo"}
 
 
-def _from_components(components: Any) -> VideoInput:
+def _from_components(components: Any) -> Clip:
     images = components.images
-    return VideoInput(
+    return Clip(
         open_frames=lambda start: image_frames(images, start),
         read_sound=lambda: audio_clip(components.audio),
         width=int(images.shape[2]),

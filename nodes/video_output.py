@@ -14,17 +14,17 @@ import numpy as np
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
 from ..encoders.metadata import GENERATED_NOTE, kept_tags
-from ..encoders.read.video import VideoReader
+from ..encoders.read.video import VideoReader, open_video_file
 from ..encoders.write.audio_track import mixed, track_of
 from ..encoders.write.codecs import CONTAINERS, container_for, default_container
+from ..encoders.write.make_plan import checked_target
 from ..encoders.write.operations import replace_audio, transcode
 from ..encoders.write.pixel_formats import keeps_alpha
-from ..encoders.write.plan import checked_target
 from ..errors import EncodeError
-from ..media import DEFAULT_FRAME_RATE, AudioClip, parse_frame_rate
+from ..media import DEFAULT_FRAME_RATE, AudioClip, Clip, parse_frame_rate
 from .streaming_video import StreamingVideo
 from .tensors import check_images, float_frames
-from .video_input import VideoInput, open_video
+from .video_input import open_video
 
 SILENT = ("gif", "webp")
 COPY = "copy"
@@ -64,7 +64,9 @@ class WrittenVideo:
 
 
 def source_of(given: Any, *, temp_directory: Path) -> VideoSource:
-    """Take an IMAGE or a VIDEO as what is encoded. Raises MediaError."""
+    """Take an IMAGE, a VIDEO or the path of a video as what is encoded. Raises MediaError."""
+    if isinstance(given, Path):
+        return _source_of(open_video_file(given), given.stem, {})
     if hasattr(given, "shape"):
         return _images_source(given)
     return _video_source(given, temp_directory)
@@ -92,7 +94,7 @@ def _video_source(video: Any, temp_directory: Path) -> VideoSource:
     return _source_of(taken, taken.path.stem if taken.path else "video", {})
 
 
-def _source_of(taken: VideoInput, name: str, tags: Mapping[str, str]) -> VideoSource:
+def _source_of(taken: Clip, name: str, tags: Mapping[str, str]) -> VideoSource:
     return VideoSource(
         name=name,
         open_frames=lambda: taken.open_frames(0),

@@ -3,154 +3,185 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parent.parent
 HOST_SIDE = {"comfy", "comfy_execution", "comfy_api", "folder_paths", "nodes", "server"}
-NETWORKS = {
-    "musetalk.unet",
-    "musetalk.vae",
-    "musetalk.taesd",
-    "musetalk.whisper",
-    "musetalk.face.s3fd",
-    "musetalk.face.rtmpose",
-    "musetalk.face.bisenet",
-}
-MEDIA_SIDE = {"encoders", "media", "errors", "system_memory", "system_processors"}
-WIRE = {"wire", "media", "errors"}
-# module or package -> what of ours it may import
-ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
-    "system_memory": set(),
-    "system_processors": set(),
-    "libraries": {"errors"},
-    "media": {"errors"},
-    "naming": {"errors"},
-    "wire": {"media", "errors"},
-    "encoders": MEDIA_SIDE,
-    "musetalk": {"musetalk", "media", "errors", "system_memory"},
-    "musetalk.engine": {
-        "musetalk",
-        "encoders",
-        "host",
-        "inputs",
-        "system_memory",
-        "media",
-        "errors",
-    },
-    "streaming_video": WIRE | {"encoders"},
-    "file_video": WIRE | {"encoders", "system_memory"},
-    "video_input": WIRE | {"encoders", "streaming_video"},
-    "video_output": WIRE | {"encoders", "streaming_video", "video_input"},
-    "inputs": WIRE | {"encoders", "musetalk", "video_input"},
-    "prompts": {"prompts", "errors"},
-    "graph": {"errors", "prompts"},
-    "workflow_json": {"errors", "prompts"},
-    "servers": {"servers", "prompts", "errors"},
-    "comfy_client": {"errors", "prompts", "servers"},
-    "commands.session": {"errors", "host"},
-    "commands.config_options": {"errors", "prompts"},
-    "host": {"errors", "system_memory", "comfy_host"},
-    "headless": {
-        "errors",
-        "graph",
-        "host",
-        "nodes",
-        "prompts",
-        "workflow_json",
-    },
-    "comfy_host": {"host", "errors", "system_memory"},
-    "nodes": {
-        *WIRE,
-        "nodes",
-        "musetalk",
-        "encoders",
-        "host",
-        "naming",
-        "libraries",
-        "inputs",
-        "file_video",
-        "streaming_video",
-        "video_input",
-        "video_output",
-    },
-    "__init__": {"nodes"},
-    "__main__": {"cli"},
-}
-PACKAGES = ("nodes", "musetalk", "encoders", "prompts", "servers", "commands")
-EVERYTHING = {"cli", "commands"}
+# From the top down: a module imports from its own line and from those below it. What a longer
+# name says wins over a shorter one.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("__main__",),
+    ("cli",),
+    ("headless",),
+    ("__init__", "nodes"),
+    ("musetalk.__init__", "musetalk.engine"),
+    ("musetalk.modes",),
+    ("musetalk.pipeline", "musetalk.puppet"),
+    ("musetalk.report",),
+    ("musetalk.job", "musetalk.inputs"),
+    ("musetalk.face",),
+    ("musetalk.lips", "musetalk.weights"),
+    ("musetalk.networks",),
+    (
+        "musetalk.interfaces",
+        "musetalk.audio",
+        "musetalk.background_encode",
+        "musetalk.source_frames",
+        "musetalk.work",
+    ),
+    ("encoders.__init__", "encoders.encoder"),
+    ("encoders.write",),
+    ("encoders.read",),
+    ("encoders.interfaces", "encoders.color", "encoders.metadata", "encoders.channel_layouts"),
+    ("media", "host"),
+    ("errors",),
+)
+# On one line these are strangers all the same.
+STRANGERS = (
+    ("musetalk.pipeline", "musetalk.puppet"),
+    ("musetalk.lips", "musetalk.weights"),
+    ("media", "host"),
+)
+# The stand-ins for core nodes answer for a host that has none of its own.
+UPWARD = {("host.standalone", "headless.core_video")}
+NETWORKS = {"unet", "vae", "taesd", "whisper", "s3fd", "rtmpose", "bisenet"}
+
+
+def packages() -> list[str]:
+    """The packages that an installation holds, without the root's name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    names = project["tool"]["setuptools"]["packages"]
+    return [name.removeprefix("avatarvideo.") for name in names if name != "avatarvideo"]
 
 
 def modules() -> list[str]:
     files = [
         *ROOT.glob("*.py"),
-        *(p for d in PACKAGES for p in (ROOT / d).rglob("*.py")),
+        *(path for name in packages() for path in ROOT.joinpath(*name.split(".")).glob("*.py")),
     ]
     return sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files)
 
 
+MODULES = modules()
+
+
+def source_of(module: str) -> str:
+    return ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
+
+
 def own_imports(module: str) -> set[str]:
     """The dotted names of our modules that a module imports, wherever the statement stands."""
-    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     package = module.split(".")[:-1]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = package[: len(package) - node.level + 1]
-            target = [*base, *(node.module.split(".") if node.module else [])]
-            found |= (
-                {".".join([*target, alias.name]) for alias in node.names}
-                if not node.module
-                else {".".join(target)}
-            )
-    return {name for name in found if _is_module(name)}
+    for node in ast.walk(ast.parse(source_of(module))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = package[: len(package) - node.level + 1]
+        target = [*base, *(node.module.split(".") if node.module else [])]
+        for alias in node.names:
+            inner = ".".join([*target, alias.name])
+            found.add(inner if _path_of(inner) else ".".join(target))
+    return {_path_of(name) or "__init__" for name in found}
 
 
-def _is_module(name: str) -> bool:
+def _path_of(name: str) -> str | None:
+    """The dotted name of the file that a dotted name imports, or None where there is none."""
     path = ROOT.joinpath(*name.split("."))
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+    if path.with_suffix(".py").is_file():
+        return name
+    return f"{name}.__init__" if name and (path / "__init__.py").is_file() else None
 
 
-def rule_for(module: str) -> set[str] | None:
-    parts = module.split(".")
-    for length in range(len(parts), 0, -1):
-        name = ".".join(parts[:length])
-        if name in ALLOWED:
-            return ALLOWED[name]
-    return None
+def layer_of(module: str) -> int:
+    matches = {
+        name: line
+        for line, names in enumerate(LAYERS)
+        for name in names
+        if module == name or module.startswith(f"{name}.")
+    }
+    assert matches, f"{module} has no line in LAYERS: add it where it belongs"
+    return matches[max(matches, key=len)]
 
 
-@pytest.mark.parametrize("module", modules())
-def test_a_module_imports_only_what_it_may(module: str) -> None:
-    allowed = rule_for(module)
-    if allowed is None and module.split(".")[0] in EVERYTHING:
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_one_way(module: str) -> None:
+    for imported in own_imports(module):
+        if (module, imported) in UPWARD or imported == "__init__":
+            continue
+        assert layer_of(imported) >= layer_of(module), f"{module} imports {imported}, above it"
+        for one, other in STRANGERS:
+            pair = (within(module, one), within(imported, other))
+            assert pair != (True, True), f"{module} imports {imported}"
+            assert (within(module, other), within(imported, one)) != (True, True), (
+                f"{module} imports {imported}"
+            )
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of one circle in order, or none: depth first, every edge looked at once."""
+    done: set[str] = set()
+
+    def walk(module: str, way: list[str]) -> list[str]:
+        if module in way:
+            return [*way[way.index(module) :], module]
+        if module in done:
+            return []
+        for imported in sorted(graph.get(module, ())):
+            found = walk(imported, [*way, module])
+            if found:
+                return found
+        done.add(module)
+        return []
+
+    return next((circle for module in sorted(graph) if (circle := walk(module, []))), [])
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {
+        module: {name for name in own_imports(module) if (module, name) not in UPWARD}
+        for module in MODULES
+        if not module.endswith("__init__")  # a package's door names what lies behind it
+    }
+    assert circle_in(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"d", "b"}}) == ["b", "c", "b"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_network_imports_only_errors_and_its_kind(module: str) -> None:
+    if not module.startswith("musetalk.networks."):
         return
-    assert allowed is not None, f"{module} has no rule: add one"
-    tops = {name.split(".")[0] for name in own_imports(module)}
-    assert tops <= allowed, f"{module} imports {sorted(tops - allowed)}"
+    for imported in own_imports(module):
+        assert imported == "errors" or imported.startswith("musetalk.networks."), imported
 
 
-@pytest.mark.parametrize("module", sorted(NETWORKS))
-def test_a_network_imports_only_errors_and_other_networks(module: str) -> None:
-    allowed = {"errors", "musetalk.blocks", "musetalk.convolution", "musetalk.fused", *NETWORKS}
-    assert own_imports(module) <= allowed
-
-
-@pytest.mark.parametrize("module", [m for m in modules() if m.startswith("nodes.")])
-def test_nodes_never_import_each_other(module: str) -> None:
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("nodes.")])
+def test_node_classes_never_import_each_other(module: str) -> None:
     if module == "nodes.__init__":
         return
-    others = {name for name in own_imports(module) if name.startswith("nodes.")}
-    assert others <= {"nodes.widgets", "nodes.encode_widgets"}
+    node_modules = {name for name in own_imports("nodes.__init__") if name.startswith("nodes.")}
+    assert not own_imports(module) & node_modules
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if m != "comfy_host"])
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "host.comfy"])
 def test_only_the_adapter_touches_the_host(module: str) -> None:
-    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     absolute = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source_of(module))):
         if isinstance(node, ast.Import):
             absolute |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
@@ -159,10 +190,15 @@ def test_only_the_adapter_touches_the_host(module: str) -> None:
 
 
 def test_the_encoder_knows_nothing_of_torch() -> None:
-    for path in (ROOT / "encoders").glob("*.py"):
-        assert "import torch" not in path.read_text(), path.name
+    encoder = [module for module in MODULES if module.startswith("encoders.")]
+    assert len(encoder) > 30
+    for module in encoder:
+        assert "import torch" not in source_of(module), module
 
 
-def test_the_walk_sees_an_upward_import(tmp_path: Path) -> None:
-    assert "encoders.reader" in own_imports("inputs")
+def test_the_walk_sees_what_is_imported() -> None:
+    assert "encoders.read.video" in own_imports("musetalk.inputs")
+    assert "musetalk.lips.cascade" in own_imports("musetalk.lips.search")
     assert "errors" in own_imports("musetalk.audio")
+    assert set(LAYERS[0]) < set(MODULES)
+    assert {f"musetalk.networks.{name}" for name in NETWORKS} < set(MODULES)

@@ -30,11 +30,12 @@ KNOWN_CLASSIFIERS = {  # one that the host does not know makes it drop all of th
     "Environment :: GPU :: Apple Metal",
     "Environment :: NPU :: Huawei Ascend",
 }
-SHIPPED = ("nodes", "musetalk", "encoders", "web", "workflows", "locales")
-MODULES = [
-    *ROOT.glob("*.py"),
-    *(path for part in ("nodes", "musetalk", "encoders") for path in (ROOT / part).rglob("*.py")),
+PACKAGES = [
+    name.removeprefix("avatarvideo").removeprefix(".").replace(".", "/")
+    for name in PROJECT["tool"]["setuptools"]["packages"]
 ]
+SHIPPED = (*filter(None, PACKAGES), "web", "workflows", "locales")
+MODULES = [path for part in PACKAGES for path in (ROOT / part).glob("*.py")]
 
 
 def test_the_name_and_version_are_the_registrys() -> None:

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 
 from ...errors import MediaError
 from ...media import AudioClip
-from ..write.audio_codecs import LAYOUTS
+from ..channel_layouts import LAYOUTS
 from .audio_arrays import frame_of, samples_of
 from .open import MAX_CHANNELS, SAMPLE_RATES, checked_input, open_media, unreadable
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from ...errors import MediaError
-from ...media import FramesOfFiles
-from ..color import Colors, RgbConverter, is_transparent, on_white, quarter_turns
+from ...media import Clip, FramesOfFiles
+from ..color import Colors, RgbConverter, is_deep, is_transparent, on_white, quarter_turns
 from ..metadata import read_tags
-from ..write.pixel_formats import is_deep
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import has_sound, read_audio
 from .open import check_frame_size, checked_input, open_media
@@ -39,7 +39,14 @@ from .stream_facts import (
     varies,
 )
 
-__all__ = ["VideoReader", "is_image", "read_audio", "read_image"]
+__all__ = [
+    "VideoReader",
+    "file_hash",
+    "is_image",
+    "open_video_file",
+    "read_audio",
+    "read_image",
+]
 
 logger = logging.getLogger("avatarvideo.encoders.read.video")
 
@@ -186,6 +193,34 @@ class VideoReader:
             return self._animation.starts
         with open_media(self.path) as container:
             return packet_times(container, picture_stream(container, self.path.name))
+
+
+def open_video_file(path: Path, *, check: Callable[[], None] = lambda: None) -> Clip:
+    """Take a video file in; what ``check`` raises ends it. Raises MediaError."""
+    reader = VideoReader(path)
+    check()
+    return Clip(
+        open_frames=lambda start: VideoReader(path).frames(start),
+        read_sound=lambda: read_audio(path) if reader.has_audio else None,
+        width=reader.width,
+        height=reader.height,
+        frame_rate=reader.frame_rate,
+        frame_count=reader.frame_count,
+        content_hash=file_hash(path, check=check),
+        path=path,
+        has_alpha=reader.has_alpha,
+        sources=(path,),
+    )
+
+
+def file_hash(path: Path, *, check: Callable[[], None] = lambda: None) -> str:
+    """Return a digest of a file's bytes; ``check`` is called for each MiB and may raise."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            check()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _square_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:

@@ -6,21 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...errors import EncodeError
+from ..channel_layouts import LAYOUTS
 from .codecs import CONTAINERS
 
 # Transparent for speech and music with FFmpeg's AAC; it allows 6 bits a sample at most.
 BITS_PER_CHANNEL = 96_000
 BITS_PER_SAMPLE = 4
-LAYOUTS = {
-    1: "mono",
-    2: "stereo",
-    3: "3.0",
-    4: "4.0",
-    5: "5.0",
-    6: "5.1",
-    7: "6.1",
-    8: "7.1",
-}
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 
 from ...errors import EncodeError
 from ...media import AudioClip
+from ..channel_layouts import LAYOUTS
 from ..read.audio import AudioTrack
 from ..read.audio_arrays import frame_of, samples_of
-from .audio_codecs import LAYOUTS
 
 AUDIO_BLOCK = 1 << 14  # samples handed over at a time
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from ..color import BT709, is_rgb
 from .codecs import CONTAINERS
 from .known_options import COMMON
 from .output_file import MOV_FAMILY
-
-if TYPE_CHECKING:
-    from .plan import EncodePlan
+from .plan import EncodePlan
 
 ENVIRONMENT = "AVATAR_FFMPEG"
 CHECK_SECONDS = 20.0  # hardware encoders may wake a driver first

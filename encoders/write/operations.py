@@ -24,8 +24,8 @@ from ..read.video import VideoReader
 from .audio_packets import SoundPackets, copyable_sound
 from .audio_track import mixed, track_of
 from .codecs import container_for
+from .make_plan import checked_target
 from .output_file import checked_output
-from .plan import checked_target
 from .remux import CopiedPictures, copy_pictures
 from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter

@@ -46,11 +46,6 @@ def has_alpha(pixel_format: str) -> bool:
     return any(part.is_alpha for part in _parts_of(pixel_format).components)
 
 
-def is_deep(pixel_format: str) -> bool:
-    """Tell whether one of FFmpeg's pixel formats has more than 8 bits a colour."""
-    return any(part.bits > 8 for part in av.VideoFormat(pixel_format).components)
-
-
 def step_of(pixel_format: str) -> tuple[int, int]:
     """Return what width and height must be multiples of: the chroma's subsampling."""
     parts = _parts_of(pixel_format)

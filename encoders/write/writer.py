@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import EncodeError
 from ...media import AudioClip
-from ..color import Colors, on_white, to_integers
+from ..color import Colors, is_deep, on_white, to_integers
 from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack
 from .animation_target import GifTarget, WebpTarget
@@ -23,8 +23,8 @@ from .audio_packets import SoundPackets
 from .audio_track import track_of
 from .ffmpeg_target import ExecutableTarget
 from .fitting import Fitter
-from .pixel_formats import is_deep
-from .plan import EncodePlan, make_plan
+from .make_plan import make_plan
+from .plan import EncodePlan
 from .png_target import PngTarget
 from .stream_target import StreamTarget
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -18,6 +15,7 @@ from ...host.system_memory import available_memory, total_memory
 from ..interfaces import Quality
 from ..weights.catalogue import Role
 from ..weights.session import ModelSource, dtype_of, weight_bytes
+from .cpu_features import processor_has_bfloat16, products_are_fast
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.memory")
 
@@ -130,37 +128,6 @@ def dtype_for(quality: Quality, device: str) -> torch.dtype:
     if not device.startswith("cpu"):
         return torch.float16
     return torch.bfloat16 if processor_has_bfloat16() else torch.float32
-
-
-@cache
-def processor_has_bfloat16() -> bool:
-    """Say whether the processor multiplies bfloat16 natively; False where the system hides it."""
-    lines = _processor().splitlines()
-    flags = {flag for line in lines if line.startswith(_FLAGS) for flag in line.split()}
-    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
-
-
-@cache
-def products_are_fast() -> bool:
-    """Say whether float32 matrix products run nearly as fast here as convolutions do.
-
-    Intel's MKL multiplies them: on Intel's processors as fast as oneDNN convolves, on others with
-    AVX2 at three quarters of that. Where others have AVX-512 it takes less than half of oneDNN's
-    speed, and more multiplications in a convolution cost less than fewer in a product.
-    """
-    if not torch.backends.mkl.is_available():
-        return False
-    return torch.backends.cpu.get_cpu_capability() == "AVX2" or "GenuineIntel" in _processor()
-
-
-def _processor() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        return platform.processor()
-
-
-_FLAGS = ("flags", "Features")  # as Linux calls them on x86 and on ARM
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-log = logging.getLogger("avatarvideo.download")
+log = logging.getLogger("avatarvideo.musetalk.weights.file_lock")
 
 POLL_SECONDS = 0.05
 _HELD = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)  # each system has its own

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -11,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatarvideo.cli import main as cli
 from avatarvideo.cli import own_process
 from avatarvideo.host import system_processors
 from avatarvideo.host.system_processors import WorkOfOthers
 
-SAMPLES = Path(cli.__file__).parent / "web" / "samples"
+cli = importlib.import_module("avatarvideo.cli.main")  # the module, not the function
+SAMPLES = Path(cli.__file__).parents[1] / "web" / "samples"
 
 PAGES_OF = """
 import resource, torch

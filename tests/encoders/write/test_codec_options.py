@@ -27,7 +27,7 @@ from avatarvideo.encoders.write.codecs import (
 from avatarvideo.encoders.write.custom_formats import read_format
 from avatarvideo.encoders.write.hardware import hardware_options
 from avatarvideo.encoders.write.known_options import ENCODERS, HARDWARE, LISTS, options_of
-from avatarvideo.encoders.write.plan import make_plan
+from avatarvideo.encoders.write.make_plan import make_plan
 from avatarvideo.errors import EncodeError
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY

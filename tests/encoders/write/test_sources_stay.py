@@ -24,7 +24,8 @@ from avatarvideo.errors import CheckpointError, EncodeError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.core_video import FileVideo
 from avatarvideo.headless.execute import run
-from avatarvideo.host.contract import StandaloneHost, set_host
+from avatarvideo.host.current import set_host
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 from avatarvideo.musetalk.inputs import load_avatar, load_speech

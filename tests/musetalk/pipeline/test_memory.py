@@ -19,7 +19,7 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.musetalk.networks.fast.winograd import Conv3x3, tiling_for
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import memory
+from avatarvideo.musetalk.pipeline import cpu_features, memory
 from avatarvideo.musetalk.pipeline.memory import (
     STAGE_ROLES,
     Ladder,
@@ -475,7 +475,7 @@ def test_products_are_fast_where_they_were_measured_to_be(
 ) -> None:
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(memory, "_processor", lambda: processor)
+    monkeypatch.setattr(cpu_features, "_processor", lambda: processor)
     assert products_are_fast.__wrapped__() is fast  # what the process keeps stays as it is
 
 

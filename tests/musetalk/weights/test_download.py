@@ -602,8 +602,8 @@ import logging, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import conftest
-from avatarvideo.musetalk.checkpoints import PublishedFile, WebFile
-from avatarvideo.musetalk.download import Patience, download
+from avatarvideo.musetalk.weights.catalogue import PublishedFile, WebFile
+from avatarvideo.musetalk.weights.download import Patience, download
 logging.basicConfig(format="%(message)s")
 published = PublishedFile(
     role="whisper",
@@ -620,7 +620,7 @@ WAITING = "Waiting for another download of whisper/tiny.pt"
 
 def started_download(root: Path, server: Server) -> subprocess.Popen[str]:
     script = PROCESS_SCRIPT.format(
-        tests=str(Path(__file__).resolve().parents[1]),
+        tests=str(Path(__file__).resolve().parents[2]),
         address=server.address,
         size=len(CONTENT),
         sha256=SHA256,

@@ -14,13 +14,13 @@ import pytest
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk.weights.file_lock import locked
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 HEAD = f"""
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {str(TESTS)!r})
 import conftest
-from avatarvideo.musetalk.file_lock import locked
+from avatarvideo.musetalk.weights.file_lock import locked
 lock = Path(sys.argv[1])
 nothing = lambda: None
 """

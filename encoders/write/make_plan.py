@@ -1,0 +1,228 @@
+"""Decide everything about an encode before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from ...errors import EncodeError
+from ..color import Colors
+from ..interfaces import EncodingConfig
+from .codec_options import checked_options
+from .codecs import (
+    CodecSpec,
+    codec_for,
+    container_for,
+    encoder_options,
+    safe_options,
+)
+from .ffmpeg_command import check_own_options, find_ffmpeg, why_not_own
+from .fitting import place
+from .hardware import (
+    fallback_note,
+    family_of,
+    hardware_format,
+    hardware_options,
+    try_encoder,
+    why_not,
+)
+from .known_options import COMMON
+from .output_file import checked_output, refuse_sources
+from .pixel_formats import has_alpha, pixel_format_for, step_of
+from .plan import EncodePlan
+
+
+def make_plan(
+    path: str | Path,
+    *,
+    size: tuple[int, int],
+    frame_rate: Fraction,
+    config: EncodingConfig,
+    metadata: dict[str, str] | None = None,
+    container: str | None = None,
+    time_base: Fraction | None = None,
+    source_colors: Colors | None = None,
+    sources: Iterable[Path] = (),
+) -> EncodePlan:
+    """Check and decide; raises EncodeError. size: (width, height) of the pictures given.
+
+    source_colors: of a file that is encoded again; HDR is kept where there are 10 bits for it.
+    sources: files that the result is made from.
+    """
+    sources = tuple(sources)
+    holder, absolute = checked_target(path, config, sources=sources, container=container)
+    spec = codec_for(config, holder)
+    form, pixel_format = _form(spec, config)
+    hardware = family_of(config.codec) is not None
+    config = _with_known_options(config, config.codec if hardware else spec.encoder)
+    if min(size) < 1:
+        raise EncodeError(f"Expected a picture size above zero, got {size[0]}x{size[1]}.")
+    target = (config.width, config.height)
+    plan = EncodePlan(
+        path=absolute,
+        container=holder,
+        spec=spec,
+        encoder=spec.encoder,
+        options={} if hardware else encoder_options(spec, config, form),
+        pixel_format=pixel_format,
+        channels=4 if form[1] else 3,
+        placement=place(size, target, config.fit, step_of(pixel_format)),
+        frame_rate=frame_rate,
+        time_base=time_base or 1 / frame_rate,
+        config=config,
+        metadata=dict(metadata or {}),
+        notes=_notes(spec, config),
+        sources=sources,
+    )
+    if not spec.is_known or (config.codec_options is not None and not hardware):
+        check_encoder(plan)
+    if source_colors is not None and source_colors.is_hdr:
+        plan = _with_hdr(plan, source_colors)
+    return _with_hardware(plan, form) if hardware else _with_software(plan)
+
+
+def checked_target(
+    path: str | Path,
+    config: EncodingConfig,
+    *,
+    sources: Iterable[str | Path],
+    container: str | None = None,
+) -> tuple[str, Path]:
+    """Return the container of a result and its absolute path, of a folder for a sequence.
+
+    Raises EncodeError where it cannot be written or would replace a file it is made from.
+    """
+    named = container or (None if config.container == "auto" else config.container)
+    holder = container_for(Path(path).suffix, named)
+    absolute = checked_output(
+        result_path(path, holder),
+        overwrite=config.overwrite,
+        is_folder=holder == "png",
+    )
+    refuse_sources(absolute, sources)
+    return holder, absolute
+
+
+def _with_known_options(config: EncodingConfig, encoder: str) -> EncodingConfig:
+    if config.codec_options is None:
+        return config
+    options = checked_options(config.codec_options, encoder=encoder, where="codec_options")
+    return replace(config, codec_options=options)
+
+
+def _form(spec: CodecSpec, config: EncodingConfig) -> tuple[tuple[int, bool], str]:
+    """Return (bit depth, alpha) and FFmpeg's pixel format."""
+    if config.pixel_format is None:
+        form = pixel_format_for(spec, config)
+        return form, spec.pixel_formats[form]
+    if not spec.is_ffmpeg:
+        raise EncodeError(
+            f"Expected no pixel_format for {spec.name}, which has one only, got "
+            f"{config.pixel_format!r}: leave it out."
+        )
+    return (8, has_alpha(config.pixel_format)), config.pixel_format
+
+
+def _notes(spec: CodecSpec, config: EncodingConfig) -> tuple[str, ...]:
+    notes: list[str] = []
+    if config.backend == "own ffmpeg" and not spec.is_ffmpeg:
+        notes.append(f"{spec.name} is always written by the built-in encoder.")
+    if config.crf is not None and spec.is_known and spec.qualities[config.quality][1] is None:
+        notes.append(f"{spec.name} has no crf: {config.crf} was left out.")
+    return tuple(notes)
+
+
+def check_encoder(plan: EncodePlan) -> None:
+    """Try an encoder with options of the user's. Raises EncodeError with what it says."""
+    if plan.spec.is_ffmpeg and plan.config.backend == "own ffmpeg":
+        check_own_options(find_ffmpeg(plan.config.ffmpeg), plan)
+        return
+    if not plan.spec.is_ffmpeg:
+        reason, unused = None, set(plan.config.codec_options or {})
+    else:
+        reason, unused = try_encoder(
+            plan.encoder,
+            plan.options,
+            width=plan.size[0],
+            height=plan.size[1],
+            pixel_format=plan.pixel_format,
+            frame_rate=plan.frame_rate,
+        )
+    if reason is not None:
+        raise EncodeError(
+            f"Expected {plan.encoder} to open with {plan.pixel_format} and its options, it says: "
+            f"{reason}."
+        )
+    unknown = sorted(unused & set(plan.config.codec_options or {}))
+    if unknown:
+        raise EncodeError(
+            f"Expected options of {plan.encoder}, which does not know {', '.join(unknown)}: remove "
+            "it."
+        )
+
+
+def _with_software(plan: EncodePlan) -> EncodePlan:
+    least = plan.spec.least_side
+    if min(plan.size) < least:
+        raise EncodeError(
+            f"Expected pictures of at least {least}x{least} for {plan.spec.name}, got "
+            f"{plan.size[0]}x{plan.size[1]}: choose h264 or a larger size."
+        )
+    return replace(plan, options=safe_options(plan.spec, plan.options, plan.size[0]))
+
+
+def result_path(path: str | Path, container: str) -> Path:
+    """Return what a result asked for under a name is called: a sequence's folder has no suffix."""
+    path = Path(path)
+    is_folder = container == "png" and path.suffix.lower() == ".png"
+    return path.with_suffix("") if is_folder else path
+
+
+def _with_hdr(plan: EncodePlan, colors: Colors) -> EncodePlan:
+    if "p10" in plan.pixel_format:
+        kept = replace(plan, colors=colors)
+        if plan.config.backend == "built-in":
+            return kept
+        note = "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR's."
+        return replace(kept, notes=(*plan.notes, note))
+    note = (
+        f"The HDR picture is stored with 8 bits as {plan.spec.name} and will look pale: choose "
+        "h265, av1 or prores and 10 bits to keep it."
+    )
+    return replace(plan, notes=(*plan.notes, note))
+
+
+def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
+    encoder = plan.config.codec
+    chosen = replace(
+        plan,
+        encoder=encoder,
+        options=hardware_options(encoder, plan.spec, plan.config)
+        | dict(plan.config.codec_options or {}),
+        pixel_format=hardware_format(encoder, form[0]),
+    )
+    if plan.config.backend == "own ffmpeg":
+        reason = why_not_own(find_ffmpeg(plan.config.ffmpeg), chosen)
+    else:
+        reason = why_not(
+            encoder,
+            chosen.options,
+            width=plan.size[0],
+            height=plan.size[1],
+            pixel_format=chosen.pixel_format,
+            frame_rate=plan.frame_rate,
+        )
+    if reason is None:
+        return chosen
+    # The preset was meant for the hardware, and so were options that only it has.
+    given = plan.config.codec_options or {}
+    common = {name: value for name, value in given.items() if name in COMMON}
+    software = replace(plan.config, preset=None, codec_options=common)
+    notes = [*plan.notes, fallback_note(encoder, plan.spec, reason)]
+    if dropped := sorted(set(given) - set(common)):
+        notes.append(f"Options of {encoder} alone were left out: {', '.join(dropped)}.")
+    options = encoder_options(plan.spec, software, form)
+    fallen_back = replace(plan, options=options, notes=tuple(notes))
+    return _with_software(fallen_back)

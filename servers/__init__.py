@@ -1,1 +1,0 @@
-"""A ComfyUI server as a client sees it: HTTP and WebSocket."""
