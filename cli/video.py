@@ -16,10 +16,10 @@ from .own_process import leave_busy_processors
 from .session import json_option, session, start_log, verbose_option
 
 if TYPE_CHECKING:
-    from ..encoders.interfaces import EncodingConfig, EncodingResult
+    from ..encoders.interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
     from ..host.contract import Host
     from ..host.system_processors import WorkOfOthers
-    from ..musetalk.interfaces import LipSyncResult
+    from ..musetalk.interfaces import LipSyncEngineInterface, LipSyncResult
 
 _FILE = click.Path(path_type=Path)
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -130,7 +130,8 @@ def lipsync(
         from ..musetalk.engine import MuseTalkLipSync
 
         leave_busy_processors(others)
-        result = MuseTalkLipSync(host=host).generate(image, audio, output, config)
+        engine: LipSyncEngineInterface = MuseTalkLipSync(host=host)
+        result = engine.generate(image, audio, output, config)
     if not result.success:
         raise AvatarVideoError(result.error or "The video was not made.")
     click.echo(f"Mode {result.mode}: {result.report.get('reason', '')}", err=True)
@@ -231,7 +232,7 @@ def _encode_one(
     except MediaError as error:
         return EncodingResult(success=False, error=str(error))
     with host.progress(count, "Encoding") as bar:
-        encoder = FFmpegEncoder(on_frame=bar.update, sources=sources)
+        encoder: VideoEncoderInterface = FFmpegEncoder(on_frame=bar.update, sources=sources)
         if audio is not None:
             return encoder.add_audio(source, audio, output, config, mix=mix)
         return encoder.trim(source, output, *section, config)

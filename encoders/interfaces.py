@@ -147,14 +147,26 @@ class VideoEncoderInterface(ABC):
         """Encode a video again, sound included."""
 
     @abstractmethod
+    def trim(
+        self,
+        input_video: str | Path,
+        output_path: str | Path,
+        start: Fraction = Fraction(0),
+        duration: Fraction = Fraction(0),
+        config: EncodingConfig | None = None,
+    ) -> EncodingResult:
+        """Encode a part of a video; seconds, a duration of 0 goes to the end."""
+
+    @abstractmethod
     def add_audio(
         self,
         input_video: str | Path,
         audio_file: str | Path,
         output_path: str | Path,
         config: EncodingConfig | None = None,
+        mix: bool = False,
     ) -> EncodingResult:
-        """Replace the sound; the pictures are copied, not encoded again."""
+        """Replace the sound, or add to it; the pictures are copied, not encoded again."""
 
     @abstractmethod
     def resize(

@@ -6,8 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine import LipSyncRun, MuseTalkLipSync
-    from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
+    from .engine import MuseTalkLipSync
+    from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult, LipSyncRun
     from .pipeline.memory import VRAMManager
 
 __all__ = [
@@ -23,7 +23,7 @@ _HOMES = {
     "LipSyncConfig": "interfaces",
     "LipSyncEngineInterface": "interfaces",
     "LipSyncResult": "interfaces",
-    "LipSyncRun": "engine",
+    "LipSyncRun": "interfaces",
     "MuseTalkLipSync": "engine",
     "VRAMManager": "pipeline.memory",
 }

@@ -6,11 +6,10 @@ else ``static``. Whatever made the result is named in the log, the report and th
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ import numpy as np
 
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig, EncodingResult
-from ..encoders.metadata import tags_for
 from ..encoders.write.codecs import container_for
 from ..encoders.write.make_plan import result_path
 from ..encoders.write.output_file import refuse_sources
@@ -36,7 +34,6 @@ from ..host.contract import POLL_SECONDS, Host
 from ..host.current import current_host
 from ..host.environment import cache_directory
 from ..media import (
-    AudioClip,
     Avatar,
     Box,
     FaceLocation,
@@ -48,7 +45,7 @@ from ..media import (
 from .background_encode import EarlyEncode
 from .face.finder import locate_face
 from .inputs import load_avatar, load_speech
-from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult
+from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult, LipSyncRun
 from .job import Job
 from .pipeline.avatar_cache import PreparedCache
 from .pipeline.memory import Ladder, VRAMManager, dtype_for
@@ -56,7 +53,7 @@ from .pipeline.run import Begin, Spoken, speak, total_steps
 from .puppet.driver import mouth_motion
 from .puppet.playback import PuppetPlayback, track_lips
 from .puppet.puppet import Puppet
-from .report import Made, ranges, report_of
+from .report import Made, report_of
 from .source_frames import read_frames, source_indices
 from .weights.search import MissingFiles, find
 from .weights.session import ModelFiles, ModelSource
@@ -64,40 +61,7 @@ from .work import Work
 
 log = logging.getLogger("avatarvideo.musetalk.engine")
 
-__all__ = ["LipSyncRun", "MuseTalkLipSync", "ranges"]
-
 PREPARED = "musetalk avatars"  # our entry among what the host keeps between runs
-REPORT_TAG = "avatarvideo"  # the tag of a video file that says which mode made it
-
-
-@dataclass(frozen=True, eq=False)
-class LipSyncRun:
-    """A run whose frames are made when they are read.
-
-    open_frames: returns a new iterator over exactly ``frame_count`` uint8 RGB (H, W, 3) frames.
-    clip: the original sound, untouched.
-    mask: float32 (H, W), where the first frame may differ from the source.
-    report: everything worth knowing, ready for JSON.
-    sources: files it is made from; no result may replace them.
-    """
-
-    open_frames: Callable[[], Iterator[np.ndarray]] = field(repr=False)
-    frame_count: int
-    frame_rate: Fraction
-    width: int
-    height: int
-    mode: str
-    clip: AudioClip
-    mask: np.ndarray = field(repr=False)
-    report: dict[str, Any] = field(repr=False)
-    release: Callable[[], None] | None = field(default=None, repr=False)
-    sources: tuple[Path, ...] = ()
-
-    def metadata(self) -> dict[str, str]:
-        """Return the tags that a file made of this run carries."""
-        kept = ("mode", "requested_mode", "reason", "frames", "frames_synced")
-        report = {REPORT_TAG: json.dumps({key: self.report[key] for key in kept})}
-        return report | tags_for(mode=self.mode, model=self.report.get("model"))
 
 
 class MuseTalkLipSync(LipSyncEngineInterface):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..media import DEFAULT_FRAME_RATE, LipCorners, parse_frame_rate
+import numpy as np
+
+from ..media import DEFAULT_FRAME_RATE, AudioClip, Avatar, LipCorners, Mel, parse_frame_rate
 
 Mode = Literal["auto", "musetalk", "puppet", "static"]
 Quality = Literal["high", "medium", "low"]
@@ -22,6 +26,7 @@ Posterior = Literal["mode", "sample"]
 
 DEFAULT_MAX_SECONDS = 120.0
 CHEEK_WIDTHS = (20, 160)  # in the 512 pixel parsing picture; upstream's app offers this range
+REPORT_TAG = "avatarvideo"  # the tag of a video file that says which mode made it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +110,7 @@ class LipSyncResult:
     """What one run gave. ``error`` is a sentence when ``success`` is False.
 
     fps: exact frame rate as a float; duration_seconds: of the video; resolution: (width, height).
-    mode: the mode that made the video ("musetalk", "puppet" or "static").
+    mode: the mode that made the video.
     report: everything worth knowing, ready for JSON.
     """
 
@@ -121,8 +126,62 @@ class LipSyncResult:
     report: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class LipSyncRun:
+    """A run whose frames are made when they are read.
+
+    open_frames: returns a new iterator over exactly ``frame_count`` uint8 RGB (H, W, 3) frames.
+    clip: the original sound, untouched.
+    mask: float32 (H, W), where the first frame may differ from the source.
+    report: everything worth knowing, ready for JSON.
+    sources: files it is made from; no result may replace them.
+    """
+
+    open_frames: Callable[[], Iterator[np.ndarray]] = field(repr=False)
+    frame_count: int
+    frame_rate: Fraction
+    width: int
+    height: int
+    mode: str
+    clip: AudioClip
+    mask: np.ndarray = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
+    release: Callable[[], None] | None = field(default=None, repr=False)
+    sources: tuple[Path, ...] = ()
+
+    def metadata(self) -> dict[str, str]:
+        """Return the tags that a file made of this run carries."""
+        from ..encoders.metadata import tags_for  # Pillow: not at ComfyUI's start
+
+        kept = ("mode", "requested_mode", "reason", "frames", "frames_synced")
+        report = {REPORT_TAG: json.dumps({key: self.report[key] for key in kept})}
+        return report | tags_for(mode=self.mode, model=self.report.get("model"))
+
+
 class LipSyncEngineInterface(ABC):
     """Makes a person in a picture or video speak."""
+
+    @abstractmethod
+    def run(
+        self,
+        avatar: Avatar,
+        mel: Mel,
+        config: LipSyncConfig | None = None,
+        *,
+        mask: np.ndarray | None = None,
+    ) -> LipSyncRun:
+        """Do all work that needs a network or the whole sound; frames are made when read.
+
+        mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
+        Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
+        """
+
+    @abstractmethod
+    def length(self, avatar: Avatar, mel: Mel, config: LipSyncConfig) -> tuple[int, Fraction]:
+        """Return the number of frames of the result and its exact rate.
+
+        Raises MediaError when the speech is shorter than 20 ms or longer than the limit.
+        """
 
     @abstractmethod
     def generate(

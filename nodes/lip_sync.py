@@ -13,13 +13,18 @@ from ..errors import MediaError
 from ..host.contract import Progress
 from ..host.current import current_host
 from ..media import Avatar, Mel
-from ..musetalk.interfaces import CHOICES, RANGES, LipSyncConfig
+from ..musetalk.interfaces import (
+    CHOICES,
+    RANGES,
+    LipSyncConfig,
+    LipSyncEngineInterface,
+    LipSyncRun,
+)
 from .missing_library import naming_missing_libraries
 from .tensors import audio_dict, avatar_from_images, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY
 
 if TYPE_CHECKING:
-    from ..musetalk.engine import LipSyncRun
     from .streaming_video import StreamingVideo
 
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
@@ -112,7 +117,7 @@ class MuseTalkLipSync:
         person = _as_avatar(avatar)
         if not isinstance(mel, Mel):
             raise MediaError(f"Expected a MEL, got {type(mel).__name__}: link Audio to Mel.")
-        engine = Engine()
+        engine: LipSyncEngineInterface = Engine()
         count, _ = engine.length(person, mel, config)
         reason = _why_no_images(person, count, config)
         if reason and config.images_output == "auto" and _is_linked(prompt, unique_id, 0):

@@ -23,7 +23,7 @@ from avatarvideo.errors import Cancelled, DeviceMemoryError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync, VRAMManager
-from avatarvideo.musetalk.engine import ranges
+from avatarvideo.musetalk.report import ranges
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTRAIT = ROOT / "web" / "samples" / "portrait.png"
