@@ -23,7 +23,7 @@ from avatarvideo.host.contract import POLL_SECONDS
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.host.system_memory import peak_memory
 from avatarvideo.musetalk import engine
-from avatarvideo.musetalk.background_encode import EarlyEncode
+from avatarvideo.musetalk.background_encode import BackgroundEncode
 from avatarvideo.musetalk.face.blend import MaskSettings, cut_square, face_mask, replaced_region
 from avatarvideo.musetalk.face.crop import FaceBox
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
@@ -190,11 +190,10 @@ class Computing:
             def run() -> None:
                 made.append(time.perf_counter())
                 picture, sound = load_avatar(avatar), load_speech(speech, duration=config.duration)
-                with EarlyEncode(encode) as early:  # where a GPU makes the faces, as in generate
-                    clip = lips.run(picture, sound, config, begin=early.begin)
+                with BackgroundEncode(encode) as background:  # where a GPU makes the faces
+                    clip = lips.run(picture, sound, config, encode=background)
                     began = time.perf_counter()
-                    if early.result(clip, idle, poll_seconds=POLL_SECONDS) is None:
-                        encode(clip, clip.open_frames(), idle)
+                    background.finish(clip, idle, poll_seconds=POLL_SECONDS)
                 made.extend([clip, time.perf_counter() - began])
 
             sample = as_a_caller(run)

@@ -11,16 +11,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from ..encoders.interfaces import EncodingResult
 from ..errors import AvatarVideoError, Cancelled
+from .interfaces import LipSyncRun
 
 FRAMES_AHEAD = 3  # composed before the encoder asks for them
-
-AnyRun = TypeVar("AnyRun", bound="Run")
-Encoded = TypeVar("Encoded")
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the encode was given up on request
@@ -55,33 +53,28 @@ class FinalFrames:
                 raise Stopped
 
 
-class Run(Protocol):
-    """What can be encoded: its frames, and the tags by which the file tells what it is."""
+class BackgroundEncode:
+    """Writes a run's file in a second thread while a GPU is still making the run's faces.
 
-    @property
-    def open_frames(self) -> Callable[[], Iterator[np.ndarray]]: ...
-
-    def metadata(self) -> dict[str, str]: ...
-
-
-class EarlyEncode(Generic[AnyRun, Encoded]):
-    """At most one encode in a thread of its own; use it as a context manager.
+    Use it as a context manager: leaving it stops an encode that was not finished. One file each.
 
     encode: writes the whole file of a run from its frames and returns what it became; calls its
         last argument with the count after each frame. It leaves nothing when frames or call raise.
     """
 
     def __init__(
-        self, encode: Callable[[AnyRun, Iterator[np.ndarray], Callable[[int], None]], Encoded]
+        self,
+        encode: Callable[[LipSyncRun, Iterator[np.ndarray], Callable[[int], None]], EncodingResult],
     ) -> None:
         self._encode = encode
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-early")
-        self._composing = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-frames")
-        self._begun: tuple[dict[str, str], Future[Encoded]] | None = None
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-encode")
+        self._composer = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-frames")
+        self._tags: dict[str, str] | None = None
+        self._file: Future[EncodingResult] | None = None
         self._decided, self._stopped = threading.Event(), threading.Event()
         self._count = 0
 
-    def __enter__(self) -> EarlyEncode[AnyRun, Encoded]:
+    def __enter__(self) -> BackgroundEncode:
         return self
 
     def __exit__(
@@ -92,55 +85,52 @@ class EarlyEncode(Generic[AnyRun, Encoded]):
     ) -> None:
         self.stop()
 
-    def begin(self, run: AnyRun) -> Callable[[], None]:
-        """Encode a run whose frames wait for what is still being made.
+    def start(self, run: LipSyncRun) -> None:
+        """Begin the file of a run; each of its frames is waited for until its face is made."""
+        self._tags = run.metadata()
+        self._file = self._encoder.submit(self._encode, run, self._frames(run), self._on_frame)
 
-        Return what raises the encode's failure, once there is one that a user can mend: to be
-        called while the frames are made, which nobody needs then.
+    def check(self) -> None:
+        """Raise what ended the encode if a user can mend it, such as a full disk.
+
+        To be called while the faces are made: without a file nobody needs them.
         """
-        tags = run.metadata()
-        encoding = self._pool.submit(self._encode, run, self._frames(run), self._on_frame)
-        self._begun = (tags, encoding)
+        failure = self._file.exception() if self._file and self._file.done() else None
+        if isinstance(failure, AvatarVideoError):
+            raise failure
 
-        def check() -> None:
-            failure = encoding.exception() if encoding.done() else None
-            if isinstance(failure, AvatarVideoError):
-                raise failure
+    def finish(
+        self, run: LipSyncRun, poll: Callable[[int], None], *, poll_seconds: float
+    ) -> EncodingResult:
+        """Complete the file of the run as it has become; return or raise as its encode does.
 
-        return check
-
-    def result(
-        self, run: AnyRun, poll: Callable[[int], None], *, poll_seconds: float
-    ) -> Encoded | None:
-        """Complete the file of what has become the run; return or raise as its encode does.
-
-        None, and no file, where none was begun or where its tags would not be the run's.
-        poll: called with the count of frames while it is waited for, at least every
+        Where no file was started, or one whose tags the run does not have, it is written now, in
+        this thread.
+        poll: called with the count of frames while the file is waited for, at least every
             ``poll_seconds``; may raise. A Cancelled that finds the file complete comes too late.
         """
-        if self._begun is None or self._begun[0] != run.metadata():
+        if self._file is None or self._tags != run.metadata():
             self.stop()
-            return None
+            return self._encode(run, run.open_frames(), poll)
         self._decided.set()
-        encoding = self._begun[1]
         try:
-            while not wait([encoding], poll_seconds).done:
+            while not wait([self._file], poll_seconds).done:
                 poll(self._count)
         except Cancelled:
             self.stop()
-            if encoding.exception() is not None:  # so it left no file
+            if self._file.exception() is not None:  # so it left no file
                 raise
-        return encoding.result()
+        return self._file.result()
 
     def stop(self) -> None:
         """End an encode that is not complete, without a file, and wait for its threads."""
         self._stopped.set()
         self._decided.set()
-        self._pool.shutdown(wait=True)
-        self._composing.shutdown(wait=True)
+        self._encoder.shutdown(wait=True)
+        self._composer.shutdown(wait=True)
 
-    def _frames(self, run: AnyRun) -> Iterator[np.ndarray]:
-        yield from read_ahead(iter(run.open_frames()), FRAMES_AHEAD, self._composing)
+    def _frames(self, run: LipSyncRun) -> Iterator[np.ndarray]:
+        yield from read_ahead(iter(run.open_frames()), FRAMES_AHEAD, self._composer)
         self._decided.wait()  # the file gets its name after the last frame
         if self._stopped.is_set():
             raise Stopped

@@ -42,14 +42,14 @@ from ..media import (
     Mel,
     frame_count_for,
 )
-from .background_encode import EarlyEncode
+from .background_encode import BackgroundEncode
 from .face.finder import locate_face
 from .inputs import load_avatar, load_speech
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult, LipSyncRun
 from .job import Job
 from .pipeline.avatar_cache import PreparedCache
 from .pipeline.memory import Ladder, VRAMManager, dtype_for
-from .pipeline.run import Begin, Spoken, speak, total_steps
+from .pipeline.run import Spoken, speak, total_steps
 from .puppet.driver import mouth_motion
 from .puppet.playback import PuppetPlayback, track_lips
 from .puppet.puppet import Puppet
@@ -124,9 +124,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             mel = load_speech(
                 audio_file, start=options.start, duration=options.duration, check=check
             )
-            with EarlyEncode(partial(_encode, Path(output_path), options)) as early:
-                run = self.run(avatar, mel, options, begin=early.begin)
-                return self._write(run, Path(output_path), options, began, early)
+            with BackgroundEncode(partial(_encode, Path(output_path), options)) as encode:
+                run = self.run(avatar, mel, options, encode=encode)
+                return self._write(run, Path(output_path), encode, began)
         except Cancelled:
             raise
         except AvatarVideoError as error:  # said by the caller, not also by the log
@@ -137,20 +137,13 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             )
 
     def _write(
-        self,
-        run: LipSyncRun,
-        path: Path,
-        options: LipSyncConfig,
-        began: float,
-        early: EarlyEncode[LipSyncRun, EncodingResult],
+        self, run: LipSyncRun, path: Path, encode: BackgroundEncode, began: float
     ) -> LipSyncResult:
         try:
             with self._host.progress(run.frame_count, "Encoding") as bar:
-                encoded = early.result(run, bar.update, poll_seconds=POLL_SECONDS)
-                if encoded is None:
-                    encoded = _encode(path, options, run, run.open_frames(), bar.update)
+                encoded = encode.finish(run, bar.update, poll_seconds=POLL_SECONDS)
         finally:
-            early.stop()
+            encode.stop()  # before what its frames are made from goes
             if run.release is not None:
                 run.release()
         return LipSyncResult(
@@ -187,15 +180,12 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         config: LipSyncConfig | None = None,
         *,
         mask: np.ndarray | None = None,
-        begin: Begin[LipSyncRun] | None = None,
+        encode: BackgroundEncode | None = None,
     ) -> LipSyncRun:
         """Do all work that needs a network or the whole sound; frames are made when read.
 
         mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
-        begin: called where a GPU is about to make the faces, with the run as it will be but for
-            seconds, memory and faces that come to nothing. Reading its frames, in another thread,
-            waits for them, and raises Stopped where they never come. What it returns is called
-            while the faces are made; what that raises ends the run.
+        encode: is started while a GPU makes the faces; whoever gives it finishes it.
         Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
         """
         options = config or self._defaults
@@ -211,18 +201,18 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
         job = Job(avatar, mel, options, frame_rate, indices, mask)
         ladder = Ladder(self._vram, options.quality)
-        mode, reason, location, made = self._made(job, ladder, begin)
+        mode, reason, location, made = self._made(job, ladder, encode)
         log.info("mode %s: %s", mode, reason)
         return _run_of(job, ladder, mode, reason, location, made)
 
     def _made(
-        self, job: Job, ladder: Ladder, begin: Begin[LipSyncRun] | None
+        self, job: Job, ladder: Ladder, encode: BackgroundEncode | None
     ) -> tuple[str, str, FaceLocation, Made]:
         """Return the best possible mode, why it was taken, where the face is, and what it made."""
         wanted = job.options.mode
         why_not = "a puppet was asked for"
         if wanted in ("auto", "musetalk"):
-            spoken, why_not = self._spoken(job, ladder, begin)
+            spoken, why_not = self._spoken(job, ladder, encode)
             if spoken is not None:
                 return "musetalk", why_not, _location_of(spoken), _made_of(spoken)
         with job.timed("locate"):
@@ -240,7 +230,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         return "static", reason, location, _static(job)
 
     def _spoken(
-        self, job: Job, ladder: Ladder, begin: Begin[LipSyncRun] | None
+        self, job: Job, ladder: Ladder, encode: BackgroundEncode | None
     ) -> tuple[Spoken | None, str]:
         """Return what MuseTalk made, or None where auto goes on without it; and why."""
         only = job.options.mode == "musetalk"
@@ -252,13 +242,18 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         reason = f"MuseTalk {job.options.model.removeprefix('v')} "
         reason += "was asked for" if only else "is installed"
 
-        def on_begun(spoken: Spoken) -> Callable[[], None]:
-            assert begin is not None
-            made = _made_of(spoken)
-            return begin(_run_of(job, ladder, "musetalk", reason, _location_of(spoken), made))
+        def start(spoken: Spoken) -> None:
+            if encode is not None:
+                made, location = _made_of(spoken), _location_of(spoken)
+                encode.start(_run_of(job, ladder, "musetalk", reason, location, made))
+
+        def check() -> None:
+            self._host.check_cancelled()
+            if encode is not None:
+                encode.check()
 
         try:
-            spoken = self._speak(job, source, ladder, on_begun if begin else None)
+            spoken = self._speak(job, source, ladder, check, start)
         except (CheckpointError, DeviceMemoryError) as error:
             if only:
                 raise
@@ -283,14 +278,19 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         return found if isinstance(found, MissingFiles) else ModelFiles(found)
 
     def _speak(
-        self, job: Job, source: ModelSource, ladder: Ladder, begin: Begin[Spoken] | None
+        self,
+        job: Job,
+        source: ModelSource,
+        ladder: Ladder,
+        check: Callable[[], None],
+        start_encode: Callable[[Spoken], None],
     ) -> Spoken:
         key = f"{PREPARED} {self._cache_directory or ''}"
         cache = self._host.kept.setdefault(key, PreparedCache(self._cache_directory))
         with self._host.progress(total_steps(job), "Speaking") as bar:
 
             def poll(work: Work) -> None:
-                self._host.check_cancelled()
+                check()
                 bar.update(work.done, preview=work.preview)
 
             return speak(
@@ -299,9 +299,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
                 self._host,
                 ladder,
                 cache=cache,
-                poll=poll,
-                poll_seconds=POLL_SECONDS,
-                begin=begin,
+                work=Work(poll, poll_seconds=POLL_SECONDS),
+                start_encode=start_encode,
             )
 
     def _puppet(self, job: Job, location: FaceLocation) -> Made:

@@ -26,7 +26,6 @@ class Work:
 
     def __init__(self, poll: Callable[[Work], None], *, poll_seconds: float) -> None:
         self._poll = poll
-        self._checks: list[Callable[[], None]] = []
         self._poll_seconds = poll_seconds
         self._polled = -poll_seconds
         self.done = 0
@@ -36,10 +35,6 @@ class Work:
         """Ask whether to go on. Called between the blocks of a network."""
         if time.monotonic() - self._polled >= self._poll_seconds:
             self._ask()
-
-    def also_ask(self, check: Callable[[], None]) -> None:
-        """Call ``check`` after the poll from now on; what it raises ends the work as well."""
-        self._checks.append(check)
 
     def run(self, task: Callable[[], Result], *, inference: bool = True) -> Result:
         """Return what the task returns; ask before and after it.
@@ -55,6 +50,4 @@ class Work:
 
     def _ask(self) -> None:
         self._poll(self)
-        for check in self._checks:
-            check()
         self._polled = time.monotonic()

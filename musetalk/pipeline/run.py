@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,10 +36,6 @@ from .stages import Networks, StageRunner, Surroundings
 log = logging.getLogger("avatarvideo.musetalk.pipeline.run")
 
 CROP_BYTES = int(np.prod(CROP_SHAPE))
-
-AnyRun = TypeVar("AnyRun")
-# Takes a run that is still being made; what it returns is called meanwhile and may raise.
-Begin = Callable[[AnyRun], Callable[[], None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,26 +62,23 @@ def speak(
     ladder: Ladder,
     *,
     cache: PreparedCache,
-    poll: Callable[[Work], None],
-    poll_seconds: float,
-    begin: Begin[Spoken] | None = None,
+    work: Work,
+    start_encode: Callable[[Spoken], None] | None = None,
 ) -> Spoken:
     """Do all work of a clip that needs a network.
 
     ladder: says where to compute; its ``steps`` tell afterwards what was given up.
-    poll: called between the steps of the work, at most every ``poll_seconds``; what it raises ends
-        the run.
-    begin: called where a GPU is about to make the faces, with the clip as it will be: its frames,
-        read by another thread, wait until they are final, and raise Stopped if they never are. What
-        it returns is called like ``poll`` from then on.
+    work: is asked between the steps; what that raises ends the run.
+    start_encode: called with the clip before a GPU makes its faces, which leaves the processor
+        free. Another thread may read the frames then: each waits until its face is made, and
+        raises Stopped if it never is.
     Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are let
     go of (or kept, as the residency says) and nothing is left in the temporary folder.
     """
     session = ModelSession(source, surroundings.kept, job.options.residency)
     try:
-        work = Work(poll, poll_seconds=poll_seconds)
         stages = StageRunner(work, session, ladder, surroundings)
-        return _Run(job, source, stages, cache, begin).spoken(surroundings)
+        return _Run(job, source, stages, cache, start_encode).spoken(surroundings)
     finally:
         session.close()
 
@@ -96,7 +89,7 @@ class _Run:
     source: ModelSource
     stages: StageRunner
     cache: PreparedCache
-    begin: Begin[Spoken] | None
+    start_encode: Callable[[Spoken], None] | None
     decoder: dict[str, Any] = field(default_factory=dict)
     is_recorded: bool = False
 
@@ -224,9 +217,8 @@ class _Run:
                 roles = (*roles, "taesd")
             placement = self.stages.place("generate")
             try:
-                if self.begin is not None and leaves_processors_idle(placement):
-                    early = self._spoken_early(track, prepared, faces, spool, placement)
-                    work.also_ask(self.begin(early))
+                if self.start_encode is not None and leaves_processors_idle(placement):
+                    self.start_encode(self._unfinished(track, prepared, faces, spool, placement))
                 _, placement = self.stages.run(
                     "generate", roles, task, placement=placement, last_use=roles
                 )
@@ -236,7 +228,7 @@ class _Run:
             log.warning("%d faces were not finite and pass through", faces.unusable)
         return faces.places, placement
 
-    def _spoken_early(
+    def _unfinished(
         self,
         track: FaceTrack,
         prepared: FacePreparation,

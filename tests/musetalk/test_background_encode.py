@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,18 @@ import numpy as np
 import pytest
 import torch
 
+from avatarvideo.encoders.interfaces import EncodingResult
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled
-from avatarvideo.musetalk import LipSyncConfig
-from avatarvideo.musetalk.background_encode import EarlyEncode, FinalFrames, Stopped, read_ahead
+from avatarvideo.media import AudioClip
+from avatarvideo.musetalk import LipSyncConfig, LipSyncRun
+from avatarvideo.musetalk.background_encode import (
+    BackgroundEncode,
+    FinalFrames,
+    Stopped,
+    read_ahead,
+)
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline import run
@@ -32,8 +40,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "leaves_processors_idle", lambda placement: True)
 
 
-def early_threads() -> list[str]:
-    ours = ("avatarvideo-early", "avatarvideo-frames")
+def encode_threads() -> list[str]:
+    ours = ("avatarvideo-encode", "avatarvideo-frames")
     return [t.name for t in threading.enumerate() if t.name.startswith(ours)]
 
 
@@ -62,8 +70,8 @@ def test_the_file_is_the_one_made_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     paths = tmp_path / "after.mp4", tmp_path / "meanwhile.mp4"
-    for path, early in zip(paths, (False, True), strict=True):
-        monkeypatch.setattr(run, "leaves_processors_idle", lambda _, early=early: early)
+    for path, idle in zip(paths, (False, True), strict=True):
+        monkeypatch.setattr(run, "leaves_processors_idle", lambda _, idle=idle: idle)
         made = engine().generate(picture, tone, path, OPTIONS)
         assert made.success, made.error
         assert (made.frame_count, made.report["frames_synced"]) == (5, 5)
@@ -79,9 +87,9 @@ def test_frames_are_encoded_before_the_last_face_is_made(
     engine: Any, picture: Path, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    told = EarlyEncode._on_frame
+    told = BackgroundEncode._on_frame
     monkeypatch.setattr(
-        EarlyEncode, "_on_frame", lambda self, count: (counts.append(count), told(self, count))
+        BackgroundEncode, "_on_frame", lambda self, count: (counts.append(count), told(self, count))
     )
     seen: list[int] = []
 
@@ -145,7 +153,7 @@ def test_what_was_encoded_of_a_failed_run_is_gone(
         assert claim(path)["mode"] == "static"
         assert probe(path).frame_count == 5
         assert files_beside(picture) == ["out.mp4"]
-    assert early_threads() == []
+    assert encode_threads() == []
     assert clips.left_over() == []
 
 
@@ -161,7 +169,7 @@ def test_cancel_leaves_no_file_and_no_thread(
     with pytest.raises(Cancelled):
         engine({"unet": Cancelling}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
     assert files_beside(picture) == []
-    assert early_threads() == []
+    assert encode_threads() == []
     assert clips.left_over() == []
 
 
@@ -196,73 +204,88 @@ def test_an_encoder_that_fails_at_once_ends_the_run_at_once(
     assert not made.success
     assert "folder" in str(made.error)
     assert len(asked) == 2
-    assert early_threads() == []
+    assert encode_threads() == []
     assert clips.left_over() == []
 
 
-class Counted:
-    """A run of three frames."""
+NAMED = EncodingResult(success=True, frame_count=3)
 
-    def open_frames(self) -> Iterator[int]:  # type: ignore[override]
-        return iter(range(3))
 
-    def metadata(self) -> dict[str, str]:
-        return {"frames": "3"}
+def counted() -> LipSyncRun:
+    """Return a run of three frames."""
+    said = {"requested_mode": "auto", "reason": "it was asked for", "frames": 3, "frames_synced": 3}
+    return LipSyncRun(
+        open_frames=lambda: iter([np.full((2, 2, 3), number, np.uint8) for number in range(3)]),
+        frame_count=3,
+        frame_rate=Fraction(25),
+        width=2,
+        height=2,
+        mode="musetalk",
+        clip=AudioClip(np.zeros((1, 1920), np.float32), 16000),
+        mask=np.ones((2, 2), np.float32),
+        report={"mode": "musetalk", **said},
+    )
 
 
 def test_a_file_gets_its_name_only_when_the_run_is_decided() -> None:
     written: list[int] = []
     named = threading.Event()
 
-    def encode(run: Any, frames: Iterator[int], on_frame: Callable[[int], None]) -> str:
+    def encode(
+        run: LipSyncRun, frames: Iterator[np.ndarray], on_frame: Callable[[int], None]
+    ) -> EncodingResult:
         for frame in frames:
-            written.append(frame)
+            written.append(int(frame[0, 0, 0]))
             on_frame(len(written))
         named.set()
-        return "named"
+        return NAMED
 
-    with EarlyEncode(encode) as early:  # type: ignore[arg-type, type-var]
-        early.begin(Counted())  # type: ignore[arg-type]
+    with BackgroundEncode(encode) as background:
+        background.start(counted())
         end = time.monotonic() + PATIENCE
         while len(written) < 3 and time.monotonic() < end:
             time.sleep(0.001)
         assert written == [0, 1, 2]
         assert not named.wait(0.05)
-        assert early.result(Counted(), lambda count: None, poll_seconds=0.01) == "named"  # type: ignore[arg-type]
+        assert background.finish(counted(), lambda count: None, poll_seconds=0.01) == NAMED
 
 
 def test_a_cancel_that_finds_the_file_complete_comes_too_late() -> None:
     asked = threading.Event()
 
-    def encode(run: Any, frames: Iterator[int], on_frame: Callable[[int], None]) -> str:
+    def encode(
+        run: LipSyncRun, frames: Iterator[np.ndarray], on_frame: Callable[[int], None]
+    ) -> EncodingResult:
         list(frames)
         assert asked.wait(PATIENCE)
-        return "named"  # as an encoder does that asks nobody any more
+        return NAMED  # as an encoder does that asks nobody any more
 
     def cancel(count: int) -> None:
         asked.set()
         raise Cancelled("The run was cancelled.")
 
-    with EarlyEncode(encode) as early:  # type: ignore[arg-type, type-var]
-        early.begin(Counted())  # type: ignore[arg-type]
-        assert early.result(Counted(), cancel, poll_seconds=0.01) == "named"  # type: ignore[arg-type]
+    with BackgroundEncode(encode) as background:
+        background.start(counted())
+        assert background.finish(counted(), cancel, poll_seconds=0.01) == NAMED
 
 
 def test_a_cancel_that_is_heard_in_time_is_the_callers() -> None:
-    def encode(run: Any, frames: Iterator[int], on_frame: Callable[[int], None]) -> str:
+    def encode(
+        run: LipSyncRun, frames: Iterator[np.ndarray], on_frame: Callable[[int], None]
+    ) -> EncodingResult:
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             on_frame(1)
             time.sleep(0.001)
-        return "named"
+        return NAMED
 
     def cancel(count: int) -> None:
         raise Cancelled("The run was cancelled.")
 
-    with EarlyEncode(encode) as early:  # type: ignore[arg-type, type-var]
-        early.begin(Counted())  # type: ignore[arg-type]
+    with BackgroundEncode(encode) as background:
+        background.start(counted())
         with pytest.raises(Cancelled):
-            early.result(Counted(), cancel, poll_seconds=0.01)  # type: ignore[arg-type]
+            background.finish(counted(), cancel, poll_seconds=0.01)
 
 
 def test_whoever_waits_for_a_frame_hears_that_it_never_comes() -> None:

@@ -22,6 +22,7 @@ from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
 from avatarvideo.musetalk.pipeline.memory import Ladder, VRAMManager
 from avatarvideo.musetalk.pipeline.run import Spoken, speak
 from avatarvideo.musetalk.source_frames import source_indices
+from avatarvideo.musetalk.work import Work
 from support import tiny_models
 
 WIDTH, HEIGHT = 243, 181
@@ -178,8 +179,7 @@ class Clips:
             self.host,
             self.ladder,
             cache=cache or PreparedCache(),
-            poll=poll,
-            poll_seconds=poll_seconds,
+            work=Work(poll, poll_seconds=poll_seconds),
         )
 
     def shown(self, job: Job, models: Any = None, **options: Any) -> np.ndarray:
