@@ -82,7 +82,7 @@ def test_the_file_is_the_one_made_afterwards(
     assert clips.models.alive() == []
 
 
-@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+@pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 def test_frames_are_encoded_before_the_last_face_is_made(
     engine: Any, picture: Path, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +107,7 @@ def test_frames_are_encoded_before_the_last_face_is_made(
     assert seen == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+@pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 def test_a_file_never_claims_faces_that_came_to_nothing(
     engine: Any, picture: Path, tone: Path, tmp_path: Path
 ) -> None:
@@ -135,7 +135,7 @@ class FailsLate(UNet):
         return super().forward(*inputs)
 
 
-@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+@pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 @pytest.mark.parametrize("mode", ["musetalk", "auto"])
 def test_what_was_encoded_of_a_failed_run_is_gone(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path, mode: Any
@@ -184,7 +184,7 @@ def test_an_encoder_that_fails_is_a_sentence(
     assert clips.left_over() == []
 
 
-@pytest.mark.usefixtures("meanwhile", "batches_of_one")
+@pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 def test_an_encoder_that_fails_at_once_ends_the_run_at_once(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
 ) -> None:
