@@ -1,7 +1,6 @@
-"""The lip-sync engine: chooses the mode, prepares everything, hands out frames or a file.
+"""The lip-sync engine: the first mode that can make the frames makes them, for a run or a file.
 
-Ladder of modes: ``musetalk`` when its files are there, else ``puppet`` when the lips are found,
-else ``static``. Whatever made the result is named in the log, the report and the file's tags.
+Which mode made the result, and why, is named in the log, the report and the file's tags.
 """
 
 from __future__ import annotations
@@ -22,46 +21,22 @@ from ..encoders.interfaces import EncodingConfig, EncodingResult
 from ..encoders.write.codecs import container_for
 from ..encoders.write.make_plan import result_path
 from ..encoders.write.output_file import refuse_sources
-from ..errors import (
-    AvatarVideoError,
-    Cancelled,
-    CheckpointError,
-    DeviceMemoryError,
-    MediaError,
-    NoFaceError,
-)
+from ..errors import AvatarVideoError, Cancelled, MediaError
 from ..host.contract import POLL_SECONDS, Host
 from ..host.current import current_host
 from ..host.environment import cache_directory
-from ..media import (
-    Avatar,
-    Box,
-    FaceLocation,
-    FramesOfFiles,
-    LipCorners,
-    Mel,
-    frame_count_for,
-)
+from ..media import Avatar, Mel, frame_count_for
 from .background_encode import BackgroundEncode
-from .face.finder import locate_face
 from .inputs import load_avatar, load_speech
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult, LipSyncRun
-from .job import Job
-from .pipeline.avatar_cache import PreparedCache
-from .pipeline.memory import Ladder, VRAMManager, dtype_for
-from .pipeline.run import Spoken, speak, total_steps
-from .puppet.driver import mouth_motion
-from .puppet.playback import PuppetPlayback, track_lips
-from .puppet.puppet import Puppet
-from .report import Made, report_of
-from .source_frames import read_frames, source_indices
-from .weights.search import MissingFiles, find
-from .weights.session import ModelFiles, ModelSource
-from .work import Work
+from .job import Job, Made
+from .modes import MODES
+from .modes.context import Context, maker_of
+from .pipeline.memory import Ladder, VRAMManager
+from .source_frames import source_indices
+from .weights.session import ModelSource
 
 log = logging.getLogger("avatarvideo.musetalk.engine")
-
-PREPARED = "musetalk avatars"  # our entry among what the host keeps between runs
 
 
 class MuseTalkLipSync(LipSyncEngineInterface):
@@ -199,141 +174,30 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             source_rate=avatar.frame_rate,
             loop=options.loop,
         )
-        job = Job(avatar, mel, options, frame_rate, indices, mask)
-        ladder = Ladder(self._vram, options.quality)
-        mode, reason, location, made = self._made(job, ladder, encode)
-        log.info("mode %s: %s", mode, reason)
-        return _run_of(job, ladder, mode, reason, location, made)
-
-    def _made(
-        self, job: Job, ladder: Ladder, encode: BackgroundEncode | None
-    ) -> tuple[str, str, FaceLocation, Made]:
-        """Return the best possible mode, why it was taken, where the face is, and what it made."""
-        wanted = job.options.mode
-        why_not = "a puppet was asked for"
-        if wanted in ("auto", "musetalk"):
-            spoken, why_not = self._spoken(job, ladder, encode)
-            if spoken is not None:
-                return "musetalk", why_not, _location_of(spoken), _made_of(spoken)
-        with job.timed("locate"):
-            location = _locate(job, self._host.check_cancelled)
-        if wanted == "static":
-            return "static", "a still picture was asked for", location, _static(job)
-        reason = f"{why_not}; {location.reason}"
-        if location.lips is not None:
-            return "puppet", reason, location, self._puppet(job, location)
-        if wanted == "puppet":
-            raise NoFaceError(
-                f"Expected lips to move, but {location.reason}: give the two lip corners "
-                '("mouth") or choose the mode static.'
-            )
-        return "static", reason, location, _static(job)
-
-    def _spoken(
-        self, job: Job, ladder: Ladder, encode: BackgroundEncode | None
-    ) -> tuple[Spoken | None, str]:
-        """Return what MuseTalk made, or None where auto goes on without it; and why."""
-        only = job.options.mode == "musetalk"
-        source = self._source(job.options)
-        if isinstance(source, MissingFiles):
-            if only:
-                raise CheckpointError(source.message)
-            return None, "MuseTalk's files are not installed"
-        reason = f"MuseTalk {job.options.model.removeprefix('v')} "
-        reason += "was asked for" if only else "is installed"
-
-        def start(spoken: Spoken) -> None:
-            if encode is not None:
-                made, location = _made_of(spoken), _location_of(spoken)
-                encode.start(_run_of(job, ladder, "musetalk", reason, location, made))
-
-        def check() -> None:
-            self._host.check_cancelled()
-            if encode is not None:
-                encode.check()
-
-        try:
-            spoken = self._speak(job, source, ladder, check, start)
-        except (CheckpointError, DeviceMemoryError) as error:
-            if only:
-                raise
-            log.warning("going on without MuseTalk: %s", error)
-            ladder.steps.append(
-                {"stage": "all", "reason": str(error), "from": "musetalk", "to": "another mode"}
-            )
-            return None, f"MuseTalk could not be used ({error})"
-        found = spoken.track.found.any()
-        if not found and not only:
-            return None, "MuseTalk found no face"
-        nothing = "" if found else "; no face was found, so every frame passes through"
-        return spoken, reason + nothing
-
-    def _source(self, options: LipSyncConfig) -> ModelSource | MissingFiles:
-        if self._models is not None:
-            return self._models
-        exact = dtype_for(options.quality, self._vram.device).itemsize == 4
-        found = find(
-            options.model, self._host.model_directories, precision="full" if exact else "half"
+        context = Context(
+            self._host,
+            Ladder(self._vram, options.quality),
+            self._models,
+            self._cache_directory,
+            encode,
         )
-        return found if isinstance(found, MissingFiles) else ModelFiles(found)
-
-    def _speak(
-        self,
-        job: Job,
-        source: ModelSource,
-        ladder: Ladder,
-        check: Callable[[], None],
-        start_encode: Callable[[Spoken], None],
-    ) -> Spoken:
-        key = f"{PREPARED} {self._cache_directory or ''}"
-        cache = self._host.kept.setdefault(key, PreparedCache(self._cache_directory))
-        with self._host.progress(total_steps(job), "Speaking") as bar:
-
-            def poll(work: Work) -> None:
-                check()
-                bar.update(work.done, preview=work.preview)
-
-            return speak(
-                job,
-                source,
-                self._host,
-                ladder,
-                cache=cache,
-                work=Work(poll, poll_seconds=POLL_SECONDS),
-                start_encode=start_encode,
-            )
-
-    def _puppet(self, job: Job, location: FaceLocation) -> Made:
-        last = int(job.indices.max()) + 1
-        with job.timed("track"), self._host.progress(last, "Following the lips") as bar:
-            shapes = track_lips(job.avatar, location, last, on_frame=bar.update)
-        with job.timed("driver"):
-            motion = mouth_motion(
-                job.mel.speech, frame_rate=job.frame_rate, frame_count=job.indices.size
-            )
-        playback = PuppetPlayback(job.avatar, job.indices, motion, shapes, job.mask)
-        assert location.lips is not None
-        reach = Puppet(job.avatar.first_frame(), location.lips).mask()
-        mask = reach if job.mask is None else reach * job.mask
-        return Made(playback.frames, mask, playback.passed_through())
+        return _first_possible(Job(avatar, mel, options, frame_rate, indices, mask), context)
 
 
-def _run_of(
-    job: Job, ladder: Ladder, mode: str, reason: str, location: FaceLocation, made: Made
-) -> LipSyncRun:
-    sources = (*job.avatar.sources, *job.mel.clip.sources)
-    return LipSyncRun(
-        open_frames=lambda: FramesOfFiles(made.open_frames(), sources),
-        frame_count=job.indices.size,
-        frame_rate=job.frame_rate,
-        width=job.avatar.width,
-        height=job.avatar.height,
-        mode=mode,
-        clip=job.mel.clip,
-        mask=made.mask,
-        report=report_of(job, location, mode, reason, made, ladder.steps),
-        release=made.release,
-        sources=sources,
+def _first_possible(job: Job, context: Context) -> LipSyncRun:
+    """Return what the mode that was asked for makes; in auto, the first mode that can."""
+    wanted, error = job.options.mode, None
+    for mode in (wanted,) if job.is_asked_for else MODES:
+        made = maker_of(mode)(job, context)
+        if isinstance(made, Made):
+            run = context.run_of(job, mode, made)
+            log.info("mode %s: %s", mode, run.report["reason"])
+            return run
+        context.refused.append(made.reason)
+        error = made.error
+    why = "; ".join(context.refused)
+    raise error or AvatarVideoError(
+        f"Expected the mode {wanted} to be possible, but {why}: choose another one."
     )
 
 
@@ -353,55 +217,4 @@ def _encode(
         metadata=run.metadata(),
         sources=run.sources,
         on_frame=on_frame,
-    )
-
-
-def _location_of(spoken: Spoken) -> FaceLocation:
-    faces = np.flatnonzero(spoken.track.found)
-    if not faces.size:
-        return FaceLocation(None, None, 0.0, spoken.track.method, "no face was found")
-    box = Box(*map(float, spoken.track.boxes[faces[0]]))
-    return FaceLocation(box, None, 1.0, spoken.track.method, "MuseTalk's own face box")
-
-
-def _made_of(spoken: Spoken) -> Made:
-    playback = spoken.playback
-    return Made(
-        playback.frames,
-        playback.mask(),
-        playback.passed_through(),
-        details=spoken.report,
-        release=playback.release,
-    )
-
-
-def _locate(job: Job, check: Callable[[], None]) -> FaceLocation:
-    frame = job.avatar.first_frame()
-    corners = job.avatar.corners or job.options.mouth
-    location = locate_face(frame, face_index=job.avatar.face_index, corners=corners, check=check)
-    if location.lips is None and corners is None and job.mask is not None and job.mask.any():
-        return locate_face(frame, corners=_corners_of(job.mask))
-    return location
-
-
-def _corners_of(mask: np.ndarray) -> LipCorners:
-    """Return the ends of a mouth mask's widest extent as lip corners."""
-    rows, columns = np.nonzero(mask > 0.5)
-    if not rows.size:
-        raise MediaError("Expected a mask with a masked part (above 0.5), got none.")
-    left, right = columns.min(), columns.max()
-    return LipCorners(
-        float(left),
-        float(rows[columns == left].mean()),
-        float(right),
-        float(rows[columns == right].mean()),
-    )
-
-
-def _static(job: Job) -> Made:
-    empty = np.zeros((job.avatar.height, job.avatar.width), np.float32)
-    return Made(
-        open_frames=lambda: read_frames(job.avatar, job.indices),
-        mask=empty,
-        passed_through=np.ones(job.indices.size, bool),
     )

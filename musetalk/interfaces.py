@@ -13,8 +13,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..media import DEFAULT_FRAME_RATE, AudioClip, Avatar, LipCorners, Mel, parse_frame_rate
+from .modes import MODES
 
-Mode = Literal["auto", "musetalk", "puppet", "static"]
 Quality = Literal["high", "medium", "low"]
 Model = Literal["v1.5", "v1.0"]
 ParsingMode = Literal["jaw", "neck", "raw"]
@@ -41,7 +41,7 @@ class LipSyncConfig:
     start, duration: the part of the audio to use, seconds; duration 0 goes to the end.
     """
 
-    mode: Mode = "auto"
+    mode: str = "auto"
     quality: Quality = "medium"
     model: Model = "v1.5"
     fps: float | int | str | Fraction = 25
@@ -82,7 +82,7 @@ class LipSyncConfig:
 
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "mode": get_args(Mode),
+    "mode": ("auto", *MODES),
     "quality": get_args(Quality),
     "model": get_args(Model),
     "parsing_mode": get_args(ParsingMode),

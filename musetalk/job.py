@@ -1,18 +1,20 @@
-"""One clip to make, what its options mean for every stage, and how long the stages took."""
+"""One clip to make, what its options mean for every stage, and what a mode made of it."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from ..media import Avatar, LipCorners, Mel
+from ..errors import AvatarVideoError
+from ..media import Avatar, FaceLocation, LipCorners, Mel
 from .face.blend import MaskSettings
 from .face.choice import FaceChoice
 from .interfaces import LipSyncConfig
@@ -43,6 +45,11 @@ class Job:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether the user named the mode that is to make it, instead of taking the best one."""
+        return self.options.mode != "auto"
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -83,3 +90,37 @@ class Job:
                 center = (float(columns.mean()), float(rows.mean()))
                 return FaceChoice(point=center, reach=math.inf)
         return FaceChoice(self.avatar.face_index)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The frames that one mode made of a job.
+
+    mask: float32 (H, W), where the first frame may differ from the source.
+    passed_through: bool (T,), frames that are the source's.
+    location: the face that was found, for the report.
+    reason: why this mode made them, part of a sentence; empty where what the others could not
+        do says it all.
+    details: what only this mode has to say, for the report.
+    release: drops what the frames are made from.
+    """
+
+    open_frames: Callable[[], Iterator[np.ndarray]]
+    mask: np.ndarray
+    passed_through: np.ndarray
+    location: FaceLocation
+    reason: str
+    details: dict[str, Any] = field(default_factory=dict)
+    release: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class NotPossible:
+    """Why a mode cannot make a job.
+
+    reason: part of a sentence for the report, where another mode makes it.
+    error: what a user is told who asked for this mode; None makes a sentence of the reason.
+    """
+
+    reason: str
+    error: AvatarVideoError | None = None

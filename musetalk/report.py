@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..host.system_memory import peak_memory
-from ..media import FaceLocation
-from .job import Job
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """The frames that one mode made of a job.
-
-    mask: float32 (H, W), where the first frame may differ from the source.
-    passed_through: bool (T,), frames that are the source's.
-    details: what only this mode has to say, for the report.
-    release: drops what the frames are made from.
-    """
-
-    open_frames: Callable[[], Iterator[np.ndarray]]
-    mask: np.ndarray
-    passed_through: np.ndarray
-    details: dict[str, Any] = field(default_factory=dict)
-    release: Callable[[], None] | None = None
+from .job import Job, Made
 
 
 def report_of(
-    job: Job,
-    location: FaceLocation,
-    mode: str,
-    reason: str,
-    made: Made,
-    ladder: list[dict[str, str]],
+    job: Job, mode: str, reason: str, made: Made, ladder: list[dict[str, str]]
 ) -> dict[str, Any]:
     """Return the report of a run, ready for JSON.
 
     ladder: what was given up for lack of memory, step by step.
     """
-    passed = made.passed_through
+    passed, location = made.passed_through, made.location
     return {
         "mode": mode,
         "requested_mode": job.options.mode,

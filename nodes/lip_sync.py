@@ -20,6 +20,7 @@ from ..musetalk.interfaces import (
     LipSyncEngineInterface,
     LipSyncRun,
 )
+from ..musetalk.modes import HELP as MODES_HELP
 from .missing_library import naming_missing_libraries
 from .tensors import audio_dict, avatar_from_images, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
 _TOOLTIPS = {
-    "mode": "musetalk needs the model files; puppet warps the mouth; static shows the picture. "
-    "auto takes the best of them that is possible.",
+    "mode": MODES_HELP,
     "quality": "high keeps the reference's numbers; medium computes in half precision; low also "
     "takes the fastest decoder there is.",
     "model": "The MuseTalk version.",

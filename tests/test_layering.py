@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "musetalk.source_frames",
         "musetalk.work",
     ),
+    ("musetalk.modes.__init__",),  # the table, which imports none of them
     ("encoders.__init__", "encoders.encoder"),
     ("encoders.write",),
     ("encoders.read",),

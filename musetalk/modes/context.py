@@ -1,0 +1,93 @@
+"""What a mode gets beside its job, and how what it made becomes a run."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import MediaError
+from ...host.contract import Host
+from ...media import FaceLocation, FramesOfFiles, LipCorners
+from ..background_encode import BackgroundEncode
+from ..face.finder import locate_face
+from ..interfaces import LipSyncRun
+from ..job import Job, Made, NotPossible
+from ..pipeline.memory import Ladder
+from ..report import report_of
+from ..weights.session import ModelSource
+
+
+@dataclass(eq=False)
+class Context:
+    """What the modes may use for one run.
+
+    ladder: where networks compute, and what was given up for lack of memory.
+    models: networks to use instead of the files that are found.
+    cache_directory: where prepared avatars are kept between processes; None is memory only.
+    encode: writes the file while a GPU makes the faces, if the caller wants one.
+    refused: why each mode that was tried before could not make the job.
+    """
+
+    host: Host
+    ladder: Ladder
+    models: ModelSource | None = None
+    cache_directory: Path | None = None
+    encode: BackgroundEncode | None = None
+    refused: list[str] = field(default_factory=list[str])
+    _location: FaceLocation | None = None
+
+    def location(self, job: Job) -> FaceLocation:
+        """Return where face and lips are in the first frame, found without weights, once a run."""
+        if self._location is None:
+            with job.timed("locate"):
+                self._location = _locate(job, self.host.check_cancelled)
+        return self._location
+
+    def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
+        """Return the run that hands out what a mode made."""
+        sources = (*job.avatar.sources, *job.mel.clip.sources)
+        reason = "; ".join(filter(None, [*self.refused, made.reason]))
+        return LipSyncRun(
+            open_frames=lambda: FramesOfFiles(made.open_frames(), sources),
+            frame_count=job.indices.size,
+            frame_rate=job.frame_rate,
+            width=job.avatar.width,
+            height=job.avatar.height,
+            mode=mode,
+            clip=job.mel.clip,
+            mask=made.mask,
+            report=report_of(job, mode, reason, made, self.ladder.steps),
+            release=made.release,
+            sources=sources,
+        )
+
+
+def maker_of(mode: str) -> Callable[[Job, Context], Made | NotPossible]:
+    """Return the function ``make`` of a mode, whose module is imported when first wanted."""
+    return importlib.import_module(f".{mode}", __package__).make
+
+
+def _locate(job: Job, check: Callable[[], None]) -> FaceLocation:
+    frame, corners = job.avatar.first_frame(), job.corners
+    location = locate_face(frame, face_index=job.avatar.face_index, corners=corners, check=check)
+    if location.lips is None and corners is None and job.mask is not None and job.mask.any():
+        return locate_face(frame, corners=_corners_of(job.mask))
+    return location
+
+
+def _corners_of(mask: np.ndarray) -> LipCorners:
+    """Return the ends of a mouth mask's widest extent as lip corners."""
+    rows, columns = np.nonzero(mask > 0.5)
+    if not rows.size:
+        raise MediaError("Expected a mask with a masked part (above 0.5), got none.")
+    left, right = columns.min(), columns.max()
+    return LipCorners(
+        float(left),
+        float(rows[columns == left].mean()),
+        float(right),
+        float(rows[columns == right].mean()),
+    )

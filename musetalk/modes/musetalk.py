@@ -1,0 +1,106 @@
+"""MuseTalk itself: its networks make the lower face anew in every frame."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from ...errors import CheckpointError, DeviceMemoryError
+from ...host.contract import POLL_SECONDS
+from ...media import Box, FaceLocation
+from ..job import Job, Made, NotPossible
+from ..pipeline.avatar_cache import PreparedCache
+from ..pipeline.memory import dtype_for
+from ..pipeline.run import Spoken, speak, total_steps
+from ..weights.search import MissingFiles, find
+from ..weights.session import ModelFiles, ModelSource
+from ..work import Work
+from .context import Context
+
+log = logging.getLogger("avatarvideo.musetalk.modes.musetalk")
+
+PREPARED = "musetalk avatars"  # our entry among what the host keeps between runs
+
+
+def make(job: Job, context: Context) -> Made | NotPossible:
+    """Return the avatar with new faces, or why MuseTalk cannot make them.
+
+    Raises CheckpointError or DeviceMemoryError where this mode was asked for.
+    """
+    source = _source(job, context)
+    if isinstance(source, MissingFiles):
+        return NotPossible("MuseTalk's files are not installed", CheckpointError(source.message))
+    try:
+        spoken = _speak(job, source, context)
+    except (CheckpointError, DeviceMemoryError) as error:
+        if job.is_asked_for:
+            raise
+        log.warning("going on without MuseTalk: %s", error)
+        context.ladder.steps.append(
+            {"stage": "all", "reason": str(error), "from": "musetalk", "to": "another mode"}
+        )
+        return NotPossible(f"MuseTalk could not be used ({error})")
+    if not job.is_asked_for and not spoken.track.found.any():
+        return NotPossible("MuseTalk found no face")
+    return _made_of(job, spoken)
+
+
+def _source(job: Job, context: Context) -> ModelSource | MissingFiles:
+    if context.models is not None:
+        return context.models
+    exact = dtype_for(job.options.quality, context.ladder.device).itemsize == 4
+    precision = "full" if exact else "half"
+    found = find(job.options.model, context.host.model_directories, precision=precision)
+    return found if isinstance(found, MissingFiles) else ModelFiles(found)
+
+
+def _speak(job: Job, source: ModelSource, context: Context) -> Spoken:
+    host, encode = context.host, context.encode
+    key = f"{PREPARED} {context.cache_directory or ''}"
+    cache = host.kept.setdefault(key, PreparedCache(context.cache_directory))
+
+    def start_encode(spoken: Spoken) -> None:
+        if encode is not None:
+            encode.start(context.run_of(job, "musetalk", _made_of(job, spoken)))
+
+    with host.progress(total_steps(job), "Speaking") as bar:
+
+        def poll(work: Work) -> None:
+            host.check_cancelled()
+            bar.update(work.done, preview=work.preview)
+            if encode is not None:
+                encode.check()
+
+        return speak(
+            job,
+            source,
+            host,
+            context.ladder,
+            cache=cache,
+            work=Work(poll, poll_seconds=POLL_SECONDS),
+            start_encode=start_encode,
+        )
+
+
+def _made_of(job: Job, spoken: Spoken) -> Made:
+    playback, found = spoken.playback, spoken.track.found.any()
+    version = f"MuseTalk {job.options.model.removeprefix('v')}"
+    nothing = "" if found else "; no face was found, so every frame passes through"
+    return Made(
+        playback.frames,
+        mask=playback.mask(),
+        passed_through=playback.passed_through(),
+        location=_location_of(spoken),
+        reason=f"{version} {'was asked for' if job.is_asked_for else 'is installed'}{nothing}",
+        details=spoken.report,
+        release=playback.release,
+    )
+
+
+def _location_of(spoken: Spoken) -> FaceLocation:
+    faces = np.flatnonzero(spoken.track.found)
+    if not faces.size:
+        return FaceLocation(None, None, 0.0, spoken.track.method, "no face was found")
+    box = Box(*map(float, spoken.track.boxes[faces[0]]))
+    return FaceLocation(box, None, 1.0, spoken.track.method, "MuseTalk's own face box")

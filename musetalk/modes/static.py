@@ -1,0 +1,20 @@
+"""The picture or video as it is, with the sound: always possible."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..job import Job, Made
+from ..source_frames import read_frames
+from .context import Context
+
+
+def make(job: Job, context: Context) -> Made:
+    """Return the avatar's own frames."""
+    return Made(
+        open_frames=lambda: read_frames(job.avatar, job.indices),
+        mask=np.zeros((job.avatar.height, job.avatar.width), np.float32),
+        passed_through=np.ones(job.indices.size, bool),
+        location=context.location(job),
+        reason="a still picture was asked for" if job.is_asked_for else "",
+    )
