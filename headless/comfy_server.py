@@ -21,14 +21,14 @@ from urllib.parse import quote, urlencode, urlsplit
 from ..errors import AvatarVideoError, EncodeError, GraphError, MediaError
 from .http_body import BrokenBody, file_body, json_body
 from .prompt import NodeDefinition, Prompt, describe
-from .websocket import WebSocket, WebSocketError
+from .server_events import ConnectionLostError, Events, listen
 
 logger = logging.getLogger("avatarvideo.headless.comfy_server")
 
 TIMEOUT = 60.0  # seconds for one answer; uploads and downloads count from byte to byte
 POLL_SECONDS = 0.05  # how often a wait asks whether the user cancelled
-GREETING_SECONDS = 2.0  # a server greets who listens; without a greeting go on after this
 SILENCE_SECONDS = 5.0  # without an event: ask the history whether the run ended unseen
+HISTORY_SECONDS = 1.0  # how often the history is asked where no events can be heard
 DOWNLOAD_ATTEMPTS = 3  # of a result that comes broken
 CHUNK = 1 << 20
 BLOCKED = "ExecutionBlocked"  # this error stops one branch only; the run goes on
@@ -151,11 +151,9 @@ class ComfyServer:
         Raises GraphError when the prompt is refused or fails, naming the node; ServerError when
         the server goes away; what ``check`` raises.
         """
-        address = f"{self.url}/ws?clientId={self._client_id}"
+        address = f"ws{self.url.removeprefix('http')}/ws?clientId={self._client_id}"
         try:
-            with WebSocket(address, timeout=TIMEOUT) as events:
-                # Before its greeting the server does not send us a run's events.
-                events.receive(GREETING_SECONDS)
+            with listen(address, timeout=TIMEOUT) as events:
                 prompt_id = self._submit(prompt, extra_pnginfo)
                 try:
                     return self._follow(events, prompt_id, prompt, on_progress)
@@ -163,7 +161,7 @@ class ComfyServer:
                     with contextlib.suppress(ServerError, _StatusError):
                         self.stop(prompt_id)
                     raise
-        except WebSocketError as error:
+        except ConnectionLostError as error:
             raise ServerError(f"Lost the server {self.url}: {error}") from error
 
     def stop(self, prompt_id: str) -> None:
@@ -225,18 +223,20 @@ class ComfyServer:
 
     def _follow(
         self,
-        events: WebSocket,
+        events: Events,
         prompt_id: str,
         prompt: Prompt,
         on_progress: Callable[[RunProgress], None],
     ) -> ServerRun:
-        run = ServerRun()
+        # The history does not say which nodes ran: those of a run that succeeded.
+        run = ServerRun(started=set() if events.hears else set(prompt))
+        silence = SILENCE_SECONDS if events.hears else HISTORY_SECONDS
         heard = time.monotonic()
         while True:
             self._check()
             message = events.receive(POLL_SECONDS)
             if message is None:
-                if time.monotonic() - heard > SILENCE_SECONDS:
+                if time.monotonic() - heard > silence:
                     heard = time.monotonic()
                     if self._ended(prompt_id, prompt):
                         return self._finished(run, prompt_id)
@@ -255,12 +255,14 @@ class ComfyServer:
 
     def _ended(self, prompt_id: str, prompt: Prompt) -> bool:
         """Ask whether a run ended without our hearing of it. Raises when it failed or is gone."""
-        history = self._json(f"/history/{quote(prompt_id)}").get(prompt_id)
+        history = self._history(prompt_id)
         if history is None:
             queue = self._json("/queue")
             waiting = [*queue.get("queue_running", ()), *queue.get("queue_pending", ())]
             if any(prompt_id in entry[:2] for entry in waiting):
                 return False
+            history = self._history(prompt_id)  # it may have ended since the first question
+        if history is None:
             raise ServerError(f"The server {self.url} no longer knows this run: was it restarted?")
         for kind, about in history.get("status", {}).get("messages", ()):
             if kind in ("execution_error", "execution_interrupted"):
@@ -270,7 +272,7 @@ class ComfyServer:
     def _finished(self, run: ServerRun, prompt_id: str) -> ServerRun:
         deadline = time.monotonic() + SILENCE_SECONDS
         while True:  # the last event comes a moment before the history is written
-            history = self._json(f"/history/{quote(prompt_id)}").get(prompt_id)
+            history = self._history(prompt_id)
             if history is not None:
                 run.outputs = history.get("outputs", {})
                 return run
@@ -278,6 +280,9 @@ class ComfyServer:
                 raise ServerError(f"The server {self.url} keeps no result of this run.")
             self._check()
             time.sleep(POLL_SECONDS)
+
+    def _history(self, prompt_id: str) -> dict[str, Any] | None:
+        return self._json(f"/history/{quote(prompt_id)}").get(prompt_id)
 
     def _json(self, path: str) -> Any:
         try:

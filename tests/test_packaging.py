@@ -66,6 +66,7 @@ name = folder.replace(".", "_x_")
 spec = importlib.util.spec_from_file_location(name, folder + "/__init__.py")
 module = importlib.util.module_from_spec(spec)
 sys.modules[name] = module
+sys.modules |= dict.fromkeys(sys.argv[2:])  # as if they were not installed
 before = set(sys.modules)
 spec.loader.exec_module(module)
 light = sorted(set(sys.modules) - before)
@@ -74,11 +75,15 @@ print(json.dumps({"light": light, "nodes": sorted(module.NODE_CLASS_MAPPINGS),
 """
 
 
-def test_it_loads_by_path_as_the_host_loads_a_pack(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", [(), ("psutil", "websocket")])
+def test_it_loads_by_path_as_the_host_loads_a_pack(
+    tmp_path: Path, missing: tuple[str, ...]
+) -> None:
+    """Also after a git pull, before what it newly requires is installed."""
     folder = copy_of_the_clone(tmp_path / "custom.nodes" / "ComfyUI-Avatar.Video")
 
     done = subprocess.run(
-        [sys.executable, "-c", LOAD_BY_PATH, str(folder)],
+        [sys.executable, "-c", LOAD_BY_PATH, str(folder), *missing],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +22,7 @@ from avatarvideo.cli.main import main
 from avatarvideo.errors import Cancelled, GraphError, MediaError
 from avatarvideo.headless.comfy_server import ComfyServer, ServerError
 from avatarvideo.headless.execute import run
+from avatarvideo.headless.server_events import websocket_library
 from avatarvideo.headless.servers import Job, run_jobs
 from avatarvideo.headless.validate import validate
 
@@ -39,7 +42,7 @@ class FakeComfy(ThreadingHTTPServer):
     """A server of its own input and output folders, one run at a time.
 
     max_upload: bytes. lose_events: a run's events after its start do not arrive.
-    dies: connections break in the middle of a run.
+    dies: connections break in the middle of a run; with lose_events that of the events does not.
     breaks: path -> heads of the answers that come with half of the content, used up in turn.
     """
 
@@ -72,12 +75,12 @@ class FakeComfy(ThreadingHTTPServer):
         text = json.dumps({"type": kind, "data": about}).encode()
         size = bytes([len(text)]) if len(text) < 126 else b"\x7e" + struct.pack(">H", len(text))
         preview = b"\x82\x08" + struct.pack(">I", 1) + b"JPEG"
-        for connection in self.listeners.get(client, ()):
-            connection.sendall(preview + b"\x81" + size + text)
+        for connection in list(self.listeners.get(client, ())):
+            with contextlib.suppress(OSError):  # a run goes on when who listened has gone
+                connection.sendall(preview + b"\x81" + size + text)
 
     def run(self, prompt_id, prompt, client):
         status, messages, outputs = "success", [], {}
-        self.running = [prompt_id]
 
         def tell(kind, **about):
             self.send(client, kind, prompt_id=prompt_id, **about)
@@ -196,10 +199,15 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(answer, 400)
             return
         prompt_id = f"run-{len(self.server.prompts)}"
+        self.server.running = [prompt_id]
         self.answer({"prompt_id": prompt_id, "number": 1, "node_errors": {}})
         if self.server.dies:
             self.server.shutdown()
             self.server.server_close()
+            if self.server.lose_events:
+                return
+            while not self.server.listeners.get(client):
+                time.sleep(0.01)  # the client gave up waiting for its greeting
             for connection in self.server.listeners[client]:
                 connection.shutdown(socket.SHUT_RDWR)
             return
@@ -216,8 +224,9 @@ class Handler(BaseHTTPRequestHandler):
         listeners = self.server.listeners.setdefault(client, [])
         listeners.append(self.connection)
         self.server.send(client, "status", status={}, sid=client)
-        while self.connection.fileno() >= 0 and self.connection.recv(1024):
-            pass
+        with contextlib.suppress(OSError):
+            while self.connection.fileno() >= 0 and self.connection.recv(1024):
+                pass
         listeners.remove(self.connection)
 
 
@@ -458,9 +467,49 @@ def test_an_end_without_an_event_is_found_in_the_history(servers, place, monkeyp
 def test_a_server_that_forgot_the_run_is_given_up(servers, place, monkeypatch):
     monkeypatch.setattr("avatarvideo.headless.comfy_server.SILENCE_SECONDS", 0.2)
     server = servers()
-    server.run = lambda *_: None
+    server.run = lambda *_: server.running.clear()
     (result,) = jobs_on([server], place, [workflow(place / "flow.json")])
     assert "no longer knows this run" in str(result.error)
+
+
+@pytest.mark.parametrize("way", ["plain", "broken"])
+def test_without_the_websocket_library_the_history_is_followed(
+    avatar, servers, place, monkeypatch, way
+):
+    monkeypatch.setattr("avatarvideo.headless.comfy_server.HISTORY_SECONDS", 0.1)
+    monkeypatch.setitem(sys.modules, "websocket", None)
+    websocket_library.cache_clear()
+    server = servers()
+    name = workflow(place / "flow.json", way=way)
+    try:
+        code, _, err = avatar("run", name, name, "--server", server.url)
+    finally:
+        websocket_library.cache_clear()
+    assert err.count("pip install websocket-client") == 1
+    assert not server.listeners
+    if way == "plain":
+        assert code == 0
+        assert files(place / "output") == ["talks/talk-2.txt", "talks/talk.txt"]
+    else:
+        assert code == 1
+        assert 'Node 1 "My words" (Load) failed on the server' in err
+
+
+def test_without_the_websocket_library_a_cancel_interrupts_the_run(servers, place, monkeypatch):
+    monkeypatch.setitem(sys.modules, "websocket", None)
+    websocket_library.cache_clear()
+    server = servers()
+
+    def check():
+        if server.running:
+            raise Cancelled("enough")
+
+    try:
+        with pytest.raises(Cancelled):
+            jobs_on([server], place, [workflow(place / "flow.json", way="slow")], check=check)
+    finally:
+        websocket_library.cache_clear()
+    assert server.interrupted.wait(2)
 
 
 def jobs_on(servers, place, names, check=lambda: None, progress=lambda fraction: None):
@@ -497,6 +546,14 @@ def test_the_workflow_of_a_server_that_dies_goes_to_another(servers, place, capl
     assert f"Lost the server {dying.url}" in caplog.text
     assert [r.error for r in results] == [None] * 3
     assert {r.server for r in results} == {living.url}
+
+
+def test_a_server_that_dies_without_a_word_is_noticed(servers, place, monkeypatch):
+    monkeypatch.setattr("avatarvideo.headless.comfy_server.SILENCE_SECONDS", 0.2)
+    server = servers()
+    server.dies = server.lose_events = True
+    (result,) = jobs_on([server], place, [workflow(place / "flow.json")])
+    assert f"Cannot reach the server {server.url}" in str(result.error)
 
 
 def test_without_a_server_left_every_workflow_fails(servers, place):
