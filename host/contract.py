@@ -1,13 +1,19 @@
-"""What we ask of whoever runs us: folders, device, memory, progress, cancel.
+"""What the package asks of whoever runs it, in three small parts that together are the host.
 
 ComfyUI answers in ``comfy.py``, a plain Python process in ``standalone.py``; ``current.py`` says
-which of them is there.
+which of them it is. A function that needs only a part asks for that part:
+
+    def portrait(folders: Folders) -> Path:
+        return folders.input_directory / "portrait.png"
+
+    portrait(current_host())  # every host is Folders, Device and Interaction
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,19 +25,18 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05  # how often long work asks whether the user cancelled
 
 
-class Progress(Protocol):
-    """One bar over a known number of steps."""
+@dataclass(frozen=True)
+class ExecutionBlocker:
+    """An output that was not made: whatever takes it as an input stops with this message.
 
-    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
-        """Say how many steps are done; ``preview`` is uint8 RGB (H, W, 3).
+    ComfyUI has a class of its own with this name, by which both are recognised.
+    """
 
-        May raise the host's interruption, so only the node's own thread calls it.
-        """
-        ...
+    message: str
 
 
-class Host(Protocol):
-    """Everything the package may ask of its surroundings."""
+class Folders(Protocol):
+    """Where files lie."""
 
     @property
     def input_directory(self) -> Path: ...
@@ -44,63 +49,90 @@ class Host(Protocol):
 
     @property
     def model_directories(self) -> list[Path]:
-        """Folders in which model files may lie, most preferred first; they may not exist."""
+        """The folders to search for model files, most preferred first; they may not exist."""
         ...
 
     @property
     def formats_directory(self) -> Path:
-        """Where the user's own formats lie; it may not exist."""
+        """The folder of the user's own encoding formats; it may not exist."""
         ...
 
-    @property
-    def saves_metadata(self) -> bool:
-        """Whether workflows may be kept in files at all."""
-        ...
+
+class Device(Protocol):
+    """What computes, its memory, and what stays in memory between runs."""
 
     def device(self) -> str:
         """Return the torch device to compute on, such as "cpu" or "cuda:0"."""
         ...
 
     def free_memory(self, device: str) -> int:
-        """Return the bytes that can be taken on a device now."""
+        """Return how many bytes can be allocated on a device now."""
         ...
 
     @property
     def kept(self) -> MutableMapping[str, Any]:
-        """What outlives a run, by name: loaded networks, prepared avatars. May be emptied."""
+        """What stays in memory between runs, by name: networks, prepared avatars.
+
+        The host may empty it at any time between runs.
+        """
         ...
 
     def keep_while(self, owner: object) -> None:
-        """Empty ``kept`` when the owner goes, if it belongs to the host as its nodes do."""
+        """Empty ``kept`` when the owner is garbage collected, if the host frees memory that way."""
         ...
 
     def models_on_device(
         self, modules: Sequence[nn.Module], *, activation_bytes: int
     ) -> AbstractContextManager[None]:
-        """Have whole torch modules on ``device()`` while the block lasts, then give them back.
+        """Hold torch modules on ``device()`` while the block lasts, then give them back.
 
-        activation_bytes: the room that computing with them takes besides.
-        A module that nobody else holds any more when the block ends is dropped where it is. Only
-        the node's own thread enters and leaves; what does not fit raises torch's own error.
+        activation_bytes: the memory that computing with them takes besides their weights.
+        A module that nobody else refers to when the block ends is not copied back. Call it from
+        the node's own thread. Where memory is short, torch's own error is raised.
         """
         ...
 
-    def video_class(self) -> Callable[[str], Any]:
-        """Return the host's own file-backed VIDEO class, which is made from a path."""
+
+class Progress(Protocol):
+    """A progress bar over a known number of steps."""
+
+    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
+        """Show how many steps are done; ``preview`` is a uint8 RGB picture (H, W, 3).
+
+        Raises the host's own exception when the user cancelled, so call it from the node's own
+        thread.
+        """
         ...
 
-    def register_video(self, kind: type) -> None:
-        """Let objects of a class pass where the host checks for its own VIDEO."""
-        ...
 
-    def blocked(self, message: str) -> Any:
-        """Return what stands in an output that was not made; consumers get the message."""
-        ...
+class Interaction(Protocol):
+    """What the user sees of a run, and how the user stops it."""
 
     def check_cancelled(self) -> None:
-        """Raise if the user asked to stop. Only the node's own thread calls it."""
+        """Raise if the user asked to stop. Call it from the node's own thread."""
         ...
 
     def progress(self, total: int, label: str) -> AbstractContextManager[Progress]:
-        """Open a bar over ``total`` steps; updates raise when the user asked to stop."""
+        """Show a progress bar over ``total`` steps; its updates raise when the user cancelled."""
+        ...
+
+
+class Host(Folders, Device, Interaction, Protocol):
+    """All three parts, and what the nodes of a graph ask besides."""
+
+    @property
+    def saves_metadata(self) -> bool:
+        """Whether files may contain the workflow that made them."""
+        ...
+
+    def video_class(self) -> Callable[[str], Any]:
+        """Return the host's own class for a VIDEO that is a file; it is called with a path."""
+        ...
+
+    def register_video(self, kind: type) -> None:
+        """Have the host accept objects of a class of ours as VIDEO."""
+        ...
+
+    def blocked(self, message: str) -> Any:
+        """Return an ``ExecutionBlocker``: the value of an output that was not made."""
         ...

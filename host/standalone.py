@@ -9,26 +9,18 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Cancelled
-from .contract import Progress
+from .contract import ExecutionBlocker, Progress
 from .environment import FORMATS_VARIABLE, MODELS_VARIABLE
 from .system_memory import available_memory
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True)
-class ExecutionBlocker:
-    """An output that was not made: whatever takes it stops with this message."""
-
-    message: str
 
 
 class StandaloneHost:
