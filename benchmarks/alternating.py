@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from avatarvideo.host.system_processors import WorkOfOthers, own_seconds
+from avatarvideo.host.machine import WorkOfOthers, own_seconds
 
 QUIET = 0.15  # processors that others may use in a round that counts
 GAUGE_ERROR = 0.03  # seconds: the system counts in hundredths, for every processor

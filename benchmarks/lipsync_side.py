@@ -20,8 +20,8 @@ from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.host.contract import POLL_SECONDS
+from avatarvideo.host.machine import peak_memory
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.host.system_memory import peak_memory
 from avatarvideo.musetalk import engine
 from avatarvideo.musetalk.background_encode import BackgroundEncode
 from avatarvideo.musetalk.face.blend import MaskSettings, cut_square, face_mask, replaced_region

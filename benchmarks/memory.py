@@ -92,7 +92,7 @@ def run_one(
     """Make one video in this process and return what it took."""
     import clone  # noqa: F401
 
-    from avatarvideo.host.system_memory import peak_memory
+    from avatarvideo.host.machine import peak_memory
     from avatarvideo.musetalk.engine import MuseTalkLipSync
     from avatarvideo.musetalk.interfaces import LipSyncConfig
 

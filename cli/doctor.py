@@ -15,11 +15,21 @@ from .. import __version__
 from .session import json_option, session, verbose_option
 
 if TYPE_CHECKING:
-    from ..host.contract import Host
+    from ..host.contract import Device, Folders, Host
 
 GIBIBYTE = 1 << 30
 _BROKEN = (ImportError, AttributeError, RuntimeError, OSError, TypeError, ValueError)
-LIBRARIES = ("numpy", "torch", "torchaudio", "cv2", "av", "PIL", "safetensors", "huggingface_hub")
+LIBRARIES = (
+    "numpy",
+    "torch",
+    "torchaudio",
+    "cv2",
+    "av",
+    "PIL",
+    "safetensors",
+    "huggingface_hub",
+    "psutil",
+)
 
 
 @click.command()
@@ -39,8 +49,6 @@ def doctor(as_json: bool) -> None:
 
 def facts(host: Host) -> list[tuple[str, str]]:
     """Return names and values, in the order in which they help."""
-    from ..host.system_memory import available_memory, total_memory
-
     found = [
         ("avatarvideo", f"{__version__} in {Path(__file__).parents[1]}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
@@ -48,11 +56,22 @@ def facts(host: Host) -> list[tuple[str, str]]:
     found += [(name, _version(name)) for name in LIBRARIES]
     found.append(("FFmpeg", _ffmpeg()))
     found.append(("device", _device(host)))
-    found.append(("memory", f"{_gib(available_memory())} free of {_gib(total_memory())}"))
+    found.append(("memory", _memory()))
     found += [(f"locator: {name}", value) for name, value in _locators(host)]
     found += [(f"model folder {i}", _folder(f)) for i, f in enumerate(host.model_directories, 1)]
     found += _model_files(host)
     return found
+
+
+def _memory() -> str:
+    from ..host.machine import available_memory, total_memory
+
+    free, total = _gib(available_memory()), total_memory()
+    return (
+        f"{free} free of {_gib(total)}"
+        if total
+        else (f"unknown, taken for {free} free: pip install psutil")
+    )
 
 
 def _gib(size: int) -> str:
@@ -77,7 +96,7 @@ def _ffmpeg() -> str:
     return ", ".join(f"{n} {'.'.join(map(str, av.library_versions[n]))}" for n in names)
 
 
-def _device(host: Host) -> str:
+def _device(host: Device) -> str:
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -97,7 +116,7 @@ def _device(host: Host) -> str:
     return f"{device}: {name}, {_gib(free)} free of {_gib(total)}; Triton {triton}"
 
 
-def _locators(host: Host) -> list[tuple[str, str]]:
+def _locators(host: Folders) -> list[tuple[str, str]]:
     from ..musetalk.lips.cascade import cascade_file
     from ..musetalk.weights.search import list_files
 
@@ -125,7 +144,7 @@ def _folder(folder: Path) -> str:
     return str(folder) if folder.is_dir() else f"{folder} (not there)"
 
 
-def _model_files(host: Host) -> list[tuple[str, str]]:
+def _model_files(host: Folders) -> list[tuple[str, str]]:
     from ..musetalk.weights.catalogue import TITLES
     from ..musetalk.weights.search import list_files
 

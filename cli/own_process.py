@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 
-from ..host.system_processors import WorkOfOthers, free_processors
+from ..host.machine import WorkOfOthers
 
 log = logging.getLogger("avatarvideo.cli.own_process")
 
@@ -60,8 +60,8 @@ def leave_busy_processors(others: WorkOfOthers | None) -> None:
         return
     import torch
 
-    busy = others.processors()
-    threads = free_processors(busy)
+    busy = others.cpus()
+    threads = others.machine.free_cpus(busy)
     # PyTorch takes a thread a core, which is fewer than processors where a core has two.
     if threads < torch.get_num_threads():
         log.info("others keep %.1f processors busy: computing with %d threads", busy or 0, threads)

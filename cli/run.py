@@ -16,8 +16,8 @@ from .session import session, verbose_option
 if TYPE_CHECKING:
     from ..headless.prompt import NodeDefinition
     from ..headless.run import Setting
+    from ..host.machine import WorkOfOthers
     from ..host.standalone import StandaloneHost
-    from ..host.system_processors import WorkOfOthers
 
 _FILE = click.Path(path_type=Path)
 _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -18,7 +18,7 @@ from .session import json_option, session, start_log, verbose_option
 if TYPE_CHECKING:
     from ..encoders.interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
     from ..host.contract import Host
-    from ..host.system_processors import WorkOfOthers
+    from ..host.machine import WorkOfOthers
     from ..musetalk.interfaces import LipSyncEngineInterface, LipSyncResult
 
 _FILE = click.Path(path_type=Path)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from ..host.system_processors import our_processors
+from ..host.machine import usable_cpus
 
 # FFmpeg's numbers. swscale and AVFrame count matrices differently, hence the table.
 SPC_RGB = 0
@@ -240,7 +240,7 @@ class FrameConverter:
 
 def bands_for(width: int, height: int) -> int:
     """Return in how many bands a picture is converted at once on this machine."""
-    most = min(MOST_BANDS, our_processors() // PROCESSORS_A_BAND)
+    most = min(MOST_BANDS, usable_cpus() // PROCESSORS_A_BAND)
     return max(1, min(most, width * height // BAND_PIXELS))
 
 

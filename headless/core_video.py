@@ -17,7 +17,7 @@ from ..encoders.read.probe import probe
 from ..encoders.read.video import VideoReader, read_audio
 from ..encoders.write.output_file import PendingFile
 from ..errors import EncodeError, MediaError
-from ..host.system_memory import available_memory
+from ..host.machine import available_memory
 from ..nodes.tensors import audio_clip, audio_dict, check_images, image_frames
 
 FLOAT_BYTES = 4

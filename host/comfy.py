@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .system_memory import available_memory
+from .machine import available_memory
 
 MODEL_TYPE = "musetalk"  # our folder under ComfyUI's models
 PREVIEW_SECONDS = 0.5  # previews are encoded and sent: two a second are enough

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import Cancelled
 from .contract import ExecutionBlocker, Progress
 from .environment import FORMATS_VARIABLE, MODELS_VARIABLE
-from .system_memory import available_memory
+from .machine import available_memory
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..host.system_memory import peak_memory
+from ..host.machine import peak_memory
 from .job import Job, Made
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from ...errors import DeviceMemoryError
-from ...host.system_memory import available_memory, total_memory
+from ...host.machine import available_memory, total_memory
 from ..interfaces import Quality
 from ..weights.catalogue import Role
 from ..weights.session import ModelSource, dtype_of, weight_bytes

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ...host.system_memory import available_memory
+from ...host.machine import available_memory
 from ..interfaces import Residency
 from ..networks.bisenet import BiSeNet
 from ..networks.rtmpose import RTMPose

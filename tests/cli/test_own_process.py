@@ -3,18 +3,16 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from avatarvideo.cli import own_process
-from avatarvideo.host import system_processors
-from avatarvideo.host.system_processors import WorkOfOthers
+from avatarvideo.host.machine import CPUTimes, Machine, Memory, WorkOfOthers
 
 cli = importlib.import_module("avatarvideo.cli.main")  # the module, not the function
 SAMPLES = Path(cli.__file__).parents[1] / "web" / "samples"
@@ -43,22 +41,29 @@ def test_kept_memory_is_not_asked_of_the_system_again() -> None:
     assert pages_taken("assert keep_heap()") < 100
 
 
-@pytest.fixture
-def gauge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[float], WorkOfOthers]:
-    """Return what makes a gauge that has seen so many of 16 processors busy for an hour."""
-    statistics = tmp_path / "stat"
-    monkeypatch.setattr(system_processors, "STATISTICS", statistics)
+class SixteenCPUs:
+    """Of them ``busy`` are busy for an hour once somebody has looked."""
 
-    def seen(busy: float) -> WorkOfOthers:
-        statistics.write_text("cpu 0 0 0 0 0 0 0 0 0 0\n")
-        others = WorkOfOthers()
-        ticks = 3600 * os.sysconf("SC_CLK_TCK")
-        statistics.write_text(
-            f"cpu {round(busy * ticks)} 0 0 {round((16 - busy) * ticks)} 0 0 0 0\n"
-        )
-        return others
+    def __init__(self, busy: float) -> None:
+        self._seconds = iter([0])
+        self._busy = busy
 
-    return seen
+    def memory(self) -> Memory:
+        return Memory(1 << 30, 1 << 30)
+
+    def cpu_times(self) -> CPUTimes:
+        seconds = next(self._seconds, 3600)
+        return CPUTimes(self._busy * seconds, 16 * seconds)
+
+    def cpu_count(self) -> int:
+        return 16
+
+    allowed_cpu_count = cpu_count
+
+
+def gauge(busy: float) -> WorkOfOthers:
+    """Return a gauge that has seen so many of 16 CPUs busy for an hour."""
+    return WorkOfOthers(Machine(SixteenCPUs(busy), Path("not", "there")))
 
 
 @pytest.fixture
@@ -66,9 +71,6 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The number of threads of a machine whose eight cores have two processors each."""
     for name in own_process.THREADS_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    monkeypatch.setattr(system_processors, "CONTAINER_LIMITS", Path("not", "there"))
     before = torch.get_num_threads()
     torch.set_num_threads(8)
     yield 8
@@ -76,9 +78,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("busy", "expected"), [(0.0, 8), (6.0, 8), (13.0, 3)])
-def test_torch_gets_no_more_threads_than_are_free(
-    gauge: Callable[[float], WorkOfOthers], threads: int, busy: float, expected: int
-) -> None:
+def test_torch_gets_no_more_threads_than_are_free(threads: int, busy: float, expected: int) -> None:
     assert torch.get_num_threads() == threads
     own_process.leave_busy_processors(gauge(busy))
     assert torch.get_num_threads() == expected
@@ -86,27 +86,20 @@ def test_torch_gets_no_more_threads_than_are_free(
 
 @pytest.mark.parametrize("name", own_process.THREADS_VARIABLES)
 def test_the_users_number_of_threads_stays(
-    monkeypatch: pytest.MonkeyPatch,
-    gauge: Callable[[float], WorkOfOthers],
-    threads: int,
-    name: str,
+    monkeypatch: pytest.MonkeyPatch, threads: int, name: str
 ) -> None:
     monkeypatch.setenv(name, "8")
     own_process.leave_busy_processors(gauge(16.0))
     assert torch.get_num_threads() == threads
 
 
-def test_an_empty_variable_gives_no_number(
-    monkeypatch: pytest.MonkeyPatch, gauge: Callable[[float], WorkOfOthers], threads: int
-) -> None:
+def test_an_empty_variable_gives_no_number(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     own_process.leave_busy_processors(gauge(14.0))
     assert torch.get_num_threads() == 2
 
 
-def test_fewer_threads_are_told(
-    gauge: Callable[[float], WorkOfOthers], threads: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_fewer_threads_are_told(threads: int, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="avatarvideo"):
         own_process.leave_busy_processors(gauge(6.0))
         assert not caplog.messages
@@ -123,7 +116,6 @@ def test_a_process_without_a_gauge_keeps_its_threads(threads: int) -> None:
 def test_commands_that_compute_leave_busy_processors(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    gauge: Callable[[float], WorkOfOthers],
     threads: int,
     command: str,
 ) -> None:

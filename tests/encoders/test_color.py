@@ -33,10 +33,10 @@ def test_bands_side_by_side_are_the_whole(bands: int, monkeypatch: pytest.Monkey
 
 
 def test_bands_need_processors_and_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(color, "our_processors", lambda: 16)
+    monkeypatch.setattr(color, "usable_cpus", lambda: 16)
     assert bands_for(1920, 1080) == 4
     assert bands_for(512, 512) == 1
-    monkeypatch.setattr(color, "our_processors", lambda: 2)
+    monkeypatch.setattr(color, "usable_cpus", lambda: 2)
     assert bands_for(3840, 2160) == 1
 
 
