@@ -1,16 +1,15 @@
 """Command-line options made from a configuration dataclass, and configuration files for it.
 
-Names and defaults come from the dataclass, explanations from the nodes' tooltips, so that the
-editor, the command line and Python say the same.
+Names, defaults, choices and explanations come from the dataclass, as the nodes' widgets do, so that
+the editor, the command line and Python say the same.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import click
 
 from ..errors import AvatarVideoError
 from ..headless.prompt import suggestion
+from ..options import Option, options_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,33 +29,34 @@ else:
 class ConfigOptions:
     """What turns a dataclass into options.
 
-    choices: field -> what it may be. helps: field -> one sentence.
     readers: field -> what makes its value from a text; others follow their default's type.
+    notation: field -> how that text is written, added to the field's explanation.
     """
 
     config: type
-    choices: Mapping[str, tuple[str, ...]]
-    helps: Mapping[str, str]
     readers: Mapping[str, Callable[[str], Any]]
+    notation: Mapping[str, str] = field(default_factory=dict)
 
     def options(self) -> list[click.Option]:
         """Return one option for each field; all are None unless given."""
-        return [self._option(field) for field in dataclasses.fields(self.config)]
+        return [self._option(name, one) for name, one in options_of(self.config).items()]
 
-    def _option(self, field: dataclasses.Field[Any]) -> click.Option:
+    def _option(self, name: str, one: Option) -> click.Option:
         kind: Any = str
-        if field.name in self.choices:
-            kind = click.Choice(list(self.choices[field.name]))
-        elif field.name not in self.readers and isinstance(field.default, (int, float)):
-            kind = type(field.default)
-        flag = _flag(field.name)
-        default = field.default
+        default = one.default
+        if isinstance(default, str) and one.choices:
+            kind = click.Choice([str(choice) for choice in one.choices])
+        elif name not in self.readers and isinstance(default, (int, float)):
+            kind = type(default)
+        flag = _flag(name)
         if kind is bool:
             flag, kind = f"{flag}/--no-{flag[2:]}", None
             default = "yes" if default else "no"
+        text = one.help
+        if name in self.notation:
+            text = f"{text.removesuffix('.')}, {self.notation[name]}."
         shown = "" if default in (None, "") else f" [default: {default}]"
-        help_text = self.helps.get(field.name, "") + shown
-        return click.Option([flag], type=kind, default=None, help=help_text)
+        return click.Option([flag], type=kind, default=None, help=text + shown)
 
     def make(self, given: Mapping[str, Any], file: Path | None) -> Any:
         """Return the configuration: options, then the file, then the defaults.
@@ -75,13 +76,13 @@ class ConfigOptions:
             raise click.UsageError(str(error)) from error
 
     def _check_types(self, values: Mapping[str, Any]) -> None:
-        for field in dataclasses.fields(self.config):
-            if field.name not in values or field.name in self.readers:
+        for name, one in options_of(self.config).items():
+            if name not in values or name in self.readers:
                 continue
-            value, kind = values[field.name], type(field.default)
+            value, kind = values[name], type(one.default)
             fits = isinstance(value, (int, float) if kind is float else kind)
             if kind in _KINDS and (not fits or isinstance(value, bool) != (kind is bool)):
-                raise click.UsageError(f"Expected {field.name} as {_KINDS[kind]}, got {value!r}.")
+                raise click.UsageError(f"Expected {name} as {_KINDS[kind]}, got {value!r}.")
 
 
 _KINDS: dict[type, str] = {
@@ -113,7 +114,7 @@ def read_config(path: Path, config: type) -> dict[str, Any]:
             f"Expected names and values in {path}, got a {type(values).__name__}."
         )
     found = {str(name).replace("-", "_"): value for name, value in values.items()}
-    known = [field.name for field in dataclasses.fields(config)]
+    known = list(options_of(config))
     for name in found:
         if name not in known:
             raise AvatarVideoError(

@@ -37,48 +37,22 @@ def video() -> None:
 
 
 def _lipsync_options() -> ConfigOptions:
-    from ..musetalk.interfaces import CHOICES, LipSyncConfig
-    from ..nodes import AudioToMel, LoadAvatar, MuseTalkLipSync
+    from ..musetalk.interfaces import LipSyncConfig
 
-    helps = _tooltips(LoadAvatar, AudioToMel, MuseTalkLipSync)
-    readers = {"mouth": _corners, "fps": _number_or_text}
-    return ConfigOptions(LipSyncConfig, CHOICES, helps, readers)
+    return ConfigOptions(LipSyncConfig, {"mouth": _corners, "fps": _number_or_text})
 
 
 def _encode_options() -> ConfigOptions:
-    from ..encoders.interfaces import CHOICES, EncodingConfig
-    from ..nodes import FFmpegEncode
+    from ..encoders.interfaces import EncodingConfig
 
-    helps = _tooltips(FFmpegEncode) | {
-        "preset": "The codec's own preset, instead of the quality's.",
-        "crf": "The codec's own quality number, lower is better, instead of the quality's.",
-        "fps": "Frames per second of the result; the input's own unless given.",
-        "audio_bitrate": "Bits per second of the sound, such as 192k.",
-        "alpha": "Keep transparency where codec and container can.",
-        "channels": "Channels of the sound; 0 keeps them, 1 and 2 mix down.",
-        "loop": "How often a GIF or WebP plays; 0 is for ever.",
-        "overwrite": "Replace a file of that name.",
-        "save_metadata": "Keep the tags of the source.",
-        "backend": "Who encodes: the built-in libraries or your own ffmpeg.",
-        "ffmpeg": "Your own ffmpeg, where it is neither AVATAR_FFMPEG nor on the PATH.",
-        "pixel_format": "FFmpeg's name of a pixel format, such as yuv444p.",
-        "codec_options": "The encoder's own options, as name=value,name=value.",
-    }
     readers = {
         "crf": int,
         "fps": _number_or_text,
         "audio_bitrate": _bits_per_second,
         "codec_options": _codec_options,
     }
-    return ConfigOptions(EncodingConfig, CHOICES, helps, readers)
-
-
-def _tooltips(*nodes: Any) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for node in nodes:
-        for name, (_kind, options) in node.INPUT_TYPES()["required"].items():
-            found[name] = options.get("tooltip", "")
-    return found
+    notation = {"audio_bitrate": "such as 192k", "codec_options": "as name=value,name=value"}
+    return ConfigOptions(EncodingConfig, readers, notation)
 
 
 def _corners(text: str) -> Any:

@@ -9,129 +9,131 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ..options import check_options, described, option
+
 Quality = Literal["high", "medium", "low", "fast"]
 QUALITIES: tuple[str, ...] = get_args(Quality)
 Fit = Literal["contain", "cover", "stretch", "pad"]
-FITS: tuple[str, ...] = get_args(Fit)
 Length = Literal["keep", "video", "audio", "shortest", "freeze"]
-LENGTHS: tuple[str, ...] = get_args(Length)
 VariableRate = Literal["constant", "keep"]
-VARIABLE_RATES: tuple[str, ...] = get_args(VariableRate)
 Backend = Literal["built-in", "own ffmpeg"]
-BACKENDS: tuple[str, ...] = get_args(Backend)
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "quality": QUALITIES,
-    "fit": FITS,
-    "length": LENGTHS,
-    "variable_rate": VARIABLE_RATES,
-    "backend": BACKENDS,
-}
-BIT_DEPTHS = (8, 10)
 MAX_SIDE = 16384  # pixels, the largest of any codec offered
-MAX_AUDIO_BITRATE = 1_000_000
-MAX_CRF = 63  # AV1 and VP9; H.264 and H.265 end at 51, which their preset table checks
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class EncodingConfig:
     """Options of one encode. ValueError names the option that is out of range.
 
-    quality: our preset name; sets the codec's preset and crf.
-    preset, crf: the codec's own, each overriding what the quality sets.
-    codec: "auto", our names ("h264"), FFmpeg's ("libx264", "h264_nvenc", which falls back to
-        software where it does not open), or "copy" to keep the packets of a file as they are.
-    fps: frame rate of the result; None keeps the source's.
-    audio_codec: "auto" keeps a file's sound as it is where the container holds it.
-    audio_bitrate: bits per second; None leaves it to the codec.
-    container: "auto" takes the file's suffix.
-    bit_depth: at least so many bits a colour. alpha: keep transparency.
-    pixel_format: FFmpeg's name of one, instead of what bit_depth and alpha choose.
-    codec_options: the encoder's own, by name; they win over everything else. With them, even an
-        empty set, or a pixel_format, any encoder that FFmpeg has can be named as codec.
-    width, height: pixels of the result; 0 follows from the other, both 0 keep the source's.
-    fit: how the picture meets another size: "pad" adds black bars, "contain" leaves them out (the
-        result is as large as fits, a side smaller than asked), "cover" fills the size and cuts
-        what is over, "stretch" distorts.
-    length: when pictures and sound differ by a frame or more. "keep" leaves both; "video" cuts
-        longer sound; "audio" cuts the pictures or holds the last one until the sound ends;
-        "shortest" cuts the longer; "freeze" holds the last picture and never cuts.
-    variable_rate: a file whose frame rate varies becomes "constant" or may "keep" its timing.
-    channels: of the sound; 0 keeps them, 1 and 2 mix down (5.1 to stereo).
-    loop: how often a GIF or WebP plays; 0 is for ever.
-    overwrite: False refuses a name that is taken.
-    save_metadata: keep the tags of the source in the result.
-    backend: who encodes; "own ffmpeg" is the executable named by ``ffmpeg``, else by the
-        environment's AVATAR_FFMPEG, else the one on the PATH. GIF, WebP and PNG stay built in.
+    None leaves the choice to the quality, the codec or the source. An "auto" container takes the
+    file's suffix, an "auto" audio_codec keeps a file's sound as it is where the container holds it.
+    codec takes our names ("h264") and FFmpeg's ("libx264", "h264_nvenc"); with codec_options, even
+    an empty set, or a pixel_format it takes any encoder that FFmpeg has. GIF, WebP and PNG stay
+    built in whatever the backend.
     """
 
-    quality: Quality = "medium"
-    preset: str | None = None
-    crf: int | None = None
-    codec: str = "auto"
-    fps: float | int | str | Fraction | None = None
-    audio_codec: str = "auto"
-    audio_bitrate: int | None = None
-    container: str = "auto"
-    bit_depth: int = 8
-    alpha: bool = False
-    width: int = 0
-    height: int = 0
-    fit: Fit = "pad"
-    length: Length = "keep"
-    variable_rate: VariableRate = "constant"
-    channels: int = 0
-    loop: int = 0
-    overwrite: bool = True
-    save_metadata: bool = True
-    backend: Backend = "built-in"
-    ffmpeg: str | None = None
-    pixel_format: str | None = None
-    codec_options: Mapping[str, str] | None = None
+    quality: Quality = option(
+        "medium", help="Sets the codec's preset and crf together.", choices=QUALITIES
+    )
+    preset: str | None = option(None, help="The codec's own preset, instead of the quality's.")
+    crf: int | None = option(
+        None,
+        help="The codec's own quality number, lower is better, instead of the quality's.",
+        low=0,
+        high=63,  # AV1 and VP9; H.264 and H.265 end at 51, which their preset table checks
+    )
+    codec: str = option(
+        "auto",
+        help="The video codec; auto takes the container's usual one, copy keeps a file's pictures "
+        "as they are. Graphics cards' encoders that do not open give way to software.",
+    )
+    fps: float | int | str | Fraction | None = option(
+        None,
+        help="Frames per second of the result; the input's own unless given.",
+        low=0,
+        high=240,  # MAX_FRAME_RATE of media, which would load NumPy
+        step=0.001,
+    )
+    audio_codec: str = option("auto", help="The audio codec; auto takes the container's usual one.")
+    audio_bitrate: int | None = option(
+        None, help="Bits per second of the sound.", low=0, high=1_000_000
+    )
+    container: str = option("auto", help="The file type; png is a folder of pictures.")
+    bit_depth: int = option(
+        8, help="Bits a colour, 8 or 10.", choices=(8, 10), low=8, high=10, step=2
+    )
+    alpha: bool = option(False, help="Keep transparency where codec and container can.")
+    width: int = option(0, help="Pixels; 0 follows the height.", low=0, high=MAX_SIDE)
+    height: int = option(0, help="Pixels; 0 follows the width.", low=0, high=MAX_SIDE)
+    fit: Fit = option(
+        "pad",
+        help="How the picture meets another size: contain shrinks the frame to it, cover cuts what "
+        "is over, stretch distorts, pad adds black bars.",
+        choices=get_args(Fit),
+    )
+    length: Length = option(
+        "keep",
+        help="When pictures and sound differ: keep both; cut the sound (video); cut or hold the "
+        "pictures (audio); cut the longer (shortest); hold the last picture (freeze).",
+        choices=get_args(Length),
+    )
+    variable_rate: VariableRate = option(
+        "constant",
+        help="What becomes of a file whose frame rate varies.",
+        choices=get_args(VariableRate),
+    )
+    channels: int = option(
+        0,
+        help="Channels of the sound; 0 keeps them, 1 and 2 mix down (5.1 to stereo).",
+        low=0,
+        high=2,
+    )
+    loop: int = option(0, help="How often a GIF or WebP plays; 0 is for ever.", low=0, high=65535)
+    overwrite: bool = option(True, help="Replace a file of that name.")
+    save_metadata: bool = option(True, help="Keep the tags of the source.")
+    backend: Backend = option(
+        "built-in",
+        help="Who encodes: the built-in libraries, or the ffmpeg on this machine (AVATAR_FFMPEG "
+        "names another one).",
+        choices=get_args(Backend),
+    )
+    ffmpeg: str | None = option(
+        None, help="Your own ffmpeg, where it is neither AVATAR_FFMPEG nor on the PATH."
+    )
+    pixel_format: str | None = option(
+        None, help="FFmpeg's name of a pixel format, such as yuv444p."
+    )
+    codec_options: Mapping[str, str] | None = option(None, help="The encoder's own options.")
 
     def __post_init__(self) -> None:
-        for name, allowed in (*CHOICES.items(), ("bit_depth", BIT_DEPTHS)):
-            value = getattr(self, name)
-            if value not in allowed:
-                known = ", ".join(map(str, allowed))
-                raise ValueError(f"Expected {name} to be one of {known}, got {value!r}.")
+        check_options(self, besides=["fps"])  # which is read, and checked, when it is used
         if self.ffmpeg is not None and self.backend != "own ffmpeg":
             raise ValueError(
                 f"Expected the backend 'own ffmpeg' with ffmpeg {self.ffmpeg!r}, got "
                 f"{self.backend!r}: set both or none."
             )
-        ranges = (
-            ("crf", self.crf, MAX_CRF),
-            ("width", self.width, MAX_SIDE),
-            ("height", self.height, MAX_SIDE),
-            ("audio_bitrate", self.audio_bitrate, MAX_AUDIO_BITRATE),
-            ("channels", self.channels, 2),
-            ("loop", self.loop, 65535),
-        )
-        for name, value, largest in ranges:
-            if value is not None and not 0 <= value <= largest:
-                raise ValueError(f"Expected {name} between 0 and {largest}, got {value}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodingResult:
-    """What one encode gave. ``error`` is a sentence when ``success`` is False.
-
-    encoder: FFmpeg's name of the one that worked, "copy" where packets were kept.
-    notes: sentences on what was done otherwise than asked (a fallback, frames left out).
-    """
+    """What one encode gave."""
 
     success: bool
     output_path: Path | None = None
     error: str | None = None
+    """A sentence when ``success`` is False."""
     duration_seconds: float = 0.0
     frame_count: int = 0
     resolution: tuple[int, int] = (0, 0)
+    """Width and height."""
     fps: float = 0.0
     file_size_bytes: int = 0
     codec: str = ""
     processing_seconds: float = 0.0
     encoder: str = ""
+    """FFmpeg's name of the one that worked, "copy" where packets were kept."""
     notes: tuple[str, ...] = ()
+    """Sentences on what was done otherwise than asked (a fallback, frames left out)."""
 
 
 class VideoEncoderInterface(ABC):

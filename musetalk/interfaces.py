@@ -12,7 +12,17 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ..media import DEFAULT_FRAME_RATE, AudioClip, Avatar, LipCorners, Mel, parse_frame_rate
+from ..media import (
+    DEFAULT_FRAME_RATE,
+    MAX_FRAME_RATE,
+    AudioClip,
+    Avatar,
+    LipCorners,
+    Mel,
+    parse_frame_rate,
+)
+from ..options import check_options, described, option
+from .modes import HELP as MODES_HELP
 from .modes import MODES
 
 Quality = Literal["high", "medium", "low"]
@@ -24,106 +34,149 @@ Residency = Literal["unload", "keep", "auto"]
 ImagesOutput = Literal["auto", "always", "never"]
 Posterior = Literal["mode", "sample"]
 
-DEFAULT_MAX_SECONDS = 120.0
-CHEEK_WIDTHS = (20, 160)  # in the 512 pixel parsing picture; upstream's app offers this range
+MAX_SECONDS = 36000.0  # ten hours
 REPORT_TAG = "avatarvideo"  # the tag of a video file that says which mode made it
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class LipSyncConfig:
     """Options of one lip-sync run. ValueError names the option that is out of range.
 
-    fps: frames per second of the result; 0 takes the avatar's own rate.
-    max_duration: seconds of speech accepted.
-    bbox_shift, extra_margin: pixels of the source picture.
-    left_cheek_width, right_cheek_width: pixels of the 512 pixel parsing picture.
-    mouth: lip corners in pixels of the source; None finds them.
-    start, duration: the part of the audio to use, seconds; duration 0 goes to the end.
+    The texts are those of the editor and the command line; here None finds the lip corners.
+    Pixels are the source's, those of the cheeks the parsing picture's (512 a side). Saved workflows
+    rely on the order of the fields: a new one goes to the end.
     """
 
-    mode: str = "auto"
-    quality: Quality = "medium"
-    model: Model = "v1.5"
-    fps: float | int | str | Fraction = 25
-    max_duration: float = DEFAULT_MAX_SECONDS
-    bbox_shift: int = 0
-    extra_margin: int = 10
-    parsing_mode: ParsingMode = "jaw"
-    left_cheek_width: int = 90
-    right_cheek_width: int = 90
-    landmarks_on: LandmarksOn = "whole frame"
-    loop: Loop = "pingpong"
-    residency: Residency = "auto"
-    images_output: ImagesOutput = "auto"
-    posterior: Posterior = "mode"
-    sample_seed: int = 0
-    mouth: LipCorners | None = None
-    face_index: int = 0
-    start: float = 0.0
-    duration: float = 0.0
+    mode: str = option("auto", help=MODES_HELP, choices=("auto", *MODES))
+    quality: Quality = option(
+        "medium",
+        help="high keeps the reference's numbers; medium computes in half precision; low also "
+        "takes the fastest decoder there is.",
+        choices=get_args(Quality),
+    )
+    model: Model = option("v1.5", help="The MuseTalk version.", choices=get_args(Model))
+    fps: float | int | str | Fraction = option(
+        25,
+        help="Frames per second of the result; 0 takes the avatar's own.",
+        low=0,
+        high=MAX_FRAME_RATE,
+        step=0.001,
+    )
+    max_duration: float = option(
+        120.0,
+        help="The longest speech accepted, in seconds.",
+        low=0.04,
+        high=MAX_SECONDS,
+        step=0.001,
+    )
+    bbox_shift: int = option(
+        0,
+        help="Moves the line down, in pixels, below which the face is made anew: more opens the "
+        "mouth wider. The report names the useful range; MuseTalk 1.5's own scripts keep it at 0.",
+        low=-200,
+        high=200,
+    )
+    extra_margin: int = option(
+        10, help="Pixels added below the chin (MuseTalk 1.5).", low=0, high=200
+    )
+    parsing_mode: ParsingMode = option(
+        "jaw",
+        help="How much of the face is replaced: the jaw, the neck too, or as in 1.0 (raw).",
+        choices=get_args(ParsingMode),
+    )
+    left_cheek_width: int = option(
+        90,
+        help="How far the replaced part reaches into the left cheek (jaw only).",
+        low=20,  # upstream's app offers this range
+        high=160,
+    )
+    right_cheek_width: int = option(
+        90,
+        help="How far the replaced part reaches into the right cheek (jaw only).",
+        low=20,
+        high=160,
+    )
+    landmarks_on: LandmarksOn = option(
+        "whole frame",
+        help="Where the landmark network looks: the whole frame as the reference does, or the "
+        "detected face, which is steadier in wide shots.",
+        choices=get_args(LandmarksOn),
+    )
+    loop: Loop = option(
+        "pingpong",
+        help="What a video avatar does when the speech is longer: play back and forth, start again "
+        "or stop on its last frame.",
+        choices=get_args(Loop),
+    )
+    residency: Residency = option(
+        "auto",
+        help="After a run: unload the models, keep them, or decide by free memory.",
+        choices=get_args(Residency),
+    )
+    images_output: ImagesOutput = option(
+        "auto",
+        help="Whether to fill the images output: auto does up to 1 GiB.",
+        choices=get_args(ImagesOutput),
+    )
+    posterior: Posterior = option(
+        "mode",
+        help="Encode the face by its most likely latent (mode) or draw one (sample).",
+        choices=get_args(Posterior),
+    )
+    sample_seed: int = option(0, help="The seed of that draw.", low=0, high=2**63 - 1)
+    mouth: LipCorners | None = option(
+        None,
+        help='The two lip corners in pixels of the first frame, as "x0,y0,x1,y1". Leave it empty '
+        "to have them found.",
+    )
+    face_index: int = option(
+        0,
+        help="Which face speaks when there are several: 0 is the largest.",
+        low=0,
+        high=99,
+    )
+    start: float = option(
+        0.0, help="Where to begin, in seconds.", low=0.0, high=MAX_SECONDS, step=0.01
+    )
+    duration: float = option(
+        0.0,
+        help="How much to use, in seconds; 0 goes to the end.",
+        low=0.0,
+        high=MAX_SECONDS,
+        step=0.01,
+    )
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ValueError(
-                    f"Expected {name} to be one of {', '.join(choices)}, got {value!r}."
-                )
+        check_options(self, besides=["fps"])
         if self.fps != 0:
             parse_frame_rate(self.fps)
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"Expected {name} between {low:g} and {high:g}, got {value!r}.")
 
     def frame_rate(self, source_rate: Fraction = DEFAULT_FRAME_RATE) -> Fraction:
         """Return the exact frame rate of the result for an avatar of ``source_rate``."""
         return source_rate if self.fps == 0 else parse_frame_rate(self.fps)
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "mode": ("auto", *MODES),
-    "quality": get_args(Quality),
-    "model": get_args(Model),
-    "parsing_mode": get_args(ParsingMode),
-    "landmarks_on": get_args(LandmarksOn),
-    "loop": get_args(Loop),
-    "residency": get_args(Residency),
-    "images_output": get_args(ImagesOutput),
-    "posterior": get_args(Posterior),
-}
-RANGES: dict[str, tuple[float, float]] = {
-    "max_duration": (0.04, 36000.0),
-    "bbox_shift": (-200, 200),
-    "extra_margin": (0, 200),
-    "left_cheek_width": CHEEK_WIDTHS,
-    "right_cheek_width": CHEEK_WIDTHS,
-    "sample_seed": (0, 2**63 - 1),
-    "face_index": (0, 99),
-    "start": (0.0, 36000.0),
-    "duration": (0.0, 36000.0),
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class LipSyncResult:
-    """What one run gave. ``error`` is a sentence when ``success`` is False.
-
-    fps: exact frame rate as a float; duration_seconds: of the video; resolution: (width, height).
-    mode: the mode that made the video.
-    report: everything worth knowing, ready for JSON.
-    """
+    """What one run gave."""
 
     success: bool
     output_path: Path | None = None
     error: str | None = None
+    """A sentence when ``success`` is False."""
     duration_seconds: float = 0.0
+    """Of the video."""
     frame_count: int = 0
     resolution: tuple[int, int] = (0, 0)
+    """Width and height."""
     fps: float = 0.0
+    """The exact frame rate, as a float."""
     mode: str = ""
+    """The mode that made the video."""
     processing_seconds: float = 0.0
     report: dict[str, Any] = field(default_factory=dict)
+    """Everything worth knowing, ready for JSON."""
 
 
 @dataclass(frozen=True, eq=False)

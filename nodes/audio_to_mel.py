@@ -10,6 +10,8 @@ import numpy as np
 from ..errors import MediaError
 from ..host.current import current_host
 from ..media import Mel
+from ..musetalk.interfaces import LipSyncConfig
+from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .tensors import audio_clip, audio_dict, one_image
 from .widgets import (
@@ -20,6 +22,7 @@ from .widgets import (
     file_names,
     find_file,
     fingerprint,
+    widget,
 )
 
 HEIGHT = 240  # pixels of the spectrogram: three for each of the 80 bands
@@ -44,7 +47,7 @@ class AudioToMel:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS)
-        seconds = {"default": 0.0, "min": 0.0, "max": 36000.0, "step": 0.01}
+        options = options_of(LipSyncConfig)
         return {
             "required": {
                 "audio": (
@@ -54,11 +57,8 @@ class AudioToMel:
                         "tooltip": "An audio file, or a video with sound, from the input folder.",
                     },
                 ),
-                "start": ("FLOAT", {**seconds, "tooltip": "Where to begin, in seconds."}),
-                "duration": (
-                    "FLOAT",
-                    {**seconds, "tooltip": "How much to use, in seconds; 0 goes to the end."},
-                ),
+                "start": widget(options["start"]),
+                "duration": widget(options["duration"]),
             },
             "optional": {
                 # The host's page cannot build a node with an audio upload but no player.

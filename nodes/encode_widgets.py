@@ -6,100 +6,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..encoders.interfaces import (
-    BACKENDS,
-    FITS,
-    LENGTHS,
-    MAX_SIDE,
-    QUALITIES,
-    VARIABLE_RATES,
-    EncodingConfig,
-)
+from ..encoders.interfaces import EncodingConfig
 from ..encoders.write.audio_codecs import AUDIO_CODECS
 from ..encoders.write.codecs import CODECS, CONTAINERS, HARDWARE_ENCODERS
 from ..encoders.write.custom_formats import format_names, read_format, with_format
 from ..errors import EncodeError
 from ..media import parse_frame_rate
+from ..options import options_of
+from .widgets import widget
 
+_OF = options_of(EncodingConfig)
 ENCODE_WIDGETS: dict[str, Any] = {
-    "fps": (
-        "FLOAT",
-        {
-            "default": 0.0,
-            "min": 0.0,
-            "max": 240.0,
-            "step": 0.001,
-            "tooltip": "Frames per second; 0 takes the video's own, or 25 for images.",
-        },
+    "fps": widget(
+        _OF["fps"],
+        default=0,
+        tooltip="Frames per second; 0 takes the video's own, or 25 for images.",
     ),
-    "quality": (
-        list(QUALITIES),
-        {"default": "medium", "tooltip": "Sets the codec's preset and crf together."},
+    "quality": widget(_OF["quality"]),
+    "crf": widget(_OF["crf"], default=-1, min=-1, tooltip="Lower is better; -1 is the quality's."),
+    "codec": widget(_OF["codec"], choices=["auto", *CODECS, "copy", *HARDWARE_ENCODERS]),
+    "container": widget(_OF["container"], choices=["auto", *CONTAINERS]),
+    "bit_depth": widget(_OF["bit_depth"]),
+    "audio_codec": widget(_OF["audio_codec"], choices=["auto", *AUDIO_CODECS]),
+    "audio_bitrate": widget(
+        _OF["audio_bitrate"], default=0, max=640, tooltip="Kilobits per second; 0 is the codec's."
     ),
-    "crf": (
-        "INT",
-        {"default": -1, "min": -1, "max": 63, "tooltip": "Lower is better; -1 is the quality's."},
-    ),
-    "codec": (
-        ["auto", *CODECS, "copy", *HARDWARE_ENCODERS],
-        {
-            "default": "auto",
-            "tooltip": "The video codec; auto takes the container's usual one, copy keeps a file's "
-            "pictures as they are. Graphics cards' encoders that do not open give way to software.",
-        },
-    ),
-    "container": (
-        ["auto", *CONTAINERS],
-        {"default": "auto", "tooltip": "The file type; png is a folder of pictures."},
-    ),
-    "bit_depth": (
-        "INT",
-        {"default": 8, "min": 8, "max": 10, "step": 2, "tooltip": "Bits a colour, 8 or 10."},
-    ),
-    "audio_codec": (
-        ["auto", *AUDIO_CODECS],
-        {"default": "auto", "tooltip": "The audio codec; auto takes the container's usual one."},
-    ),
-    "audio_bitrate": (
-        "INT",
-        {"default": 0, "min": 0, "max": 640, "tooltip": "Kilobits per second; 0 is the codec's."},
-    ),
-    "width": (
-        "INT",
-        {"default": 0, "min": 0, "max": MAX_SIDE, "tooltip": "Pixels; 0 follows the height."},
-    ),
-    "height": (
-        "INT",
-        {"default": 0, "min": 0, "max": MAX_SIDE, "tooltip": "Pixels; 0 follows the width."},
-    ),
-    "fit": (
-        list(FITS),
-        {
-            "default": "contain",
-            "tooltip": "How the picture meets another size: contain shrinks the frame to it, cover "
-            "cuts what is over, stretch distorts, pad adds black bars.",
-        },
-    ),
-    "length": (
-        list(LENGTHS),
-        {
-            "default": "keep",
-            "tooltip": "When pictures and sound differ: keep both; cut the sound (video); cut or "
-            "hold the pictures (audio); cut the longer (shortest); hold the last picture (freeze).",
-        },
-    ),
-    "variable_rate": (
-        list(VARIABLE_RATES),
-        {"default": "constant", "tooltip": "What becomes of a file whose frame rate varies."},
-    ),
-    "backend": (
-        list(BACKENDS),
-        {
-            "default": "built-in",
-            "tooltip": "Who encodes: the built-in libraries, or the ffmpeg on this machine "
-            "(AVATAR_FFMPEG names another one).",
-        },
-    ),
+    "width": widget(_OF["width"]),
+    "height": widget(_OF["height"]),
+    "fit": widget(_OF["fit"], default="contain"),
+    "length": widget(_OF["length"]),
+    "variable_rate": widget(_OF["variable_rate"]),
+    "backend": widget(_OF["backend"]),
     "filename_prefix": (
         "STRING",
         {
@@ -109,14 +46,10 @@ ENCODE_WIDGETS: dict[str, Any] = {
             "administrator's AVATAR_OUTPUT_DIRS.",
         },
     ),
-    "overwrite": (
-        "BOOLEAN",
-        {"default": False, "tooltip": "Use the plain name instead of the next number."},
+    "overwrite": widget(
+        _OF["overwrite"], default=False, tooltip="Use the plain name instead of the next number."
     ),
-    "save_metadata": (
-        "BOOLEAN",
-        {"default": True, "tooltip": "Keep the workflow in the file."},
-    ),
+    "save_metadata": widget(_OF["save_metadata"], tooltip="Keep the workflow in the file."),
     "mark_generated": (
         "BOOLEAN",
         {"default": True, "tooltip": "Note in the file that it is AI-generated."},
@@ -133,15 +66,7 @@ ENCODE_WIDGETS: dict[str, Any] = {
         "BOOLEAN",
         {"default": False, "tooltip": "Add the linked sound to the video's own."},
     ),
-    "channels": (
-        "INT",
-        {
-            "default": 0,
-            "min": 0,
-            "max": 2,
-            "tooltip": "Channels of the sound; 0 keeps them, 1 and 2 mix down (5.1 to stereo).",
-        },
-    ),
+    "channels": widget(_OF["channels"]),
 }
 NO_FORMAT = "none"
 
@@ -163,22 +88,7 @@ def encode_widgets(formats_directory: Path) -> dict[str, Any]:
 
 def encoding_config(options: Mapping[str, Any], formats_directory: Path) -> EncodingConfig:
     """Return the configuration that widget values make. Raises EncodeError."""
-    same = (
-        "quality",
-        "codec",
-        "container",
-        "bit_depth",
-        "audio_codec",
-        "width",
-        "height",
-        "fit",
-        "length",
-        "variable_rate",
-        "overwrite",
-        "save_metadata",
-        "backend",
-        "channels",
-    )
+    same = _OF.keys() & ENCODE_WIDGETS.keys() - {"fps", "crf", "audio_bitrate"}
     try:
         config = EncodingConfig(
             **{name: options[name] for name in same},

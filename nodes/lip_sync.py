@@ -13,45 +13,18 @@ from ..errors import MediaError
 from ..host.contract import Progress
 from ..host.current import current_host
 from ..media import Avatar, Mel
-from ..musetalk.interfaces import (
-    CHOICES,
-    RANGES,
-    LipSyncConfig,
-    LipSyncEngineInterface,
-    LipSyncRun,
-)
-from ..musetalk.modes import HELP as MODES_HELP
+from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncRun
+from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .tensors import audio_dict, avatar_from_images, image_tensor, mask_array, mask_tensor
-from .widgets import CATEGORY
+from .widgets import CATEGORY, widget
 
 if TYPE_CHECKING:
     from .streaming_video import StreamingVideo
 
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
-_TOOLTIPS = {
-    "mode": MODES_HELP,
-    "quality": "high keeps the reference's numbers; medium computes in half precision; low also "
-    "takes the fastest decoder there is.",
-    "model": "The MuseTalk version.",
-    "fps": "Frames per second of the result; 0 takes the avatar's own.",
-    "max_duration": "The longest speech accepted, in seconds.",
-    "bbox_shift": "Moves the line down, in pixels, below which the face is made anew: more opens "
-    "the mouth wider. The report names the useful range; MuseTalk 1.5's own scripts keep it at 0.",
-    "extra_margin": "Pixels added below the chin (MuseTalk 1.5).",
-    "parsing_mode": "How much of the face is replaced: the jaw, the neck too, or as in 1.0 (raw).",
-    "left_cheek_width": "How far the replaced part reaches into the left cheek (jaw only).",
-    "right_cheek_width": "How far the replaced part reaches into the right cheek (jaw only).",
-    "landmarks_on": "Where the landmark network looks: the whole frame as the reference does, or "
-    "the detected face, which is steadier in wide shots.",
-    "loop": "What a video avatar does when the speech is longer: play back and forth, start again "
-    "or stop on its last frame.",
-    "residency": "After a run: unload the models, keep them, or decide by free memory.",
-    "images_output": "Whether to fill the images output: auto does up to 1 GiB.",
-    "posterior": "Encode the face by its most likely latent (mode) or draw one (sample).",
-    "sample_seed": "The seed of that draw.",
-}
+_ELSEWHERE = {"mouth", "face_index", "start", "duration"}  # widgets of the nodes before this one
 
 
 class MuseTalkLipSync:
@@ -75,21 +48,8 @@ class MuseTalkLipSync:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        defaults = LipSyncConfig()
-        widgets: dict[str, Any] = {}
-        for name, tooltip in _TOOLTIPS.items():
-            default = getattr(defaults, name)
-            if name in CHOICES:
-                kind: Any = list(CHOICES[name])
-                options = {"default": default, "tooltip": tooltip}
-            else:
-                low, high = RANGES.get(name, (0.0, 240.0))
-                floating = name in {"fps", "max_duration"}
-                kind = "FLOAT" if floating else "INT"
-                cast = float if floating else int
-                options = {"default": cast(default), "min": cast(low), "max": cast(high)}
-                options |= {"tooltip": tooltip} | ({"step": 0.001} if floating else {})
-            widgets[name] = (kind, options)
+        options = options_of(LipSyncConfig)  # in an order that saved workflows rely on
+        widgets = {name: widget(options[name]) for name in options if name not in _ELSEWHERE}
         sockets = {
             "avatar": ("AVATAR,IMAGE,VIDEO", {"tooltip": "Who speaks: an avatar, IMAGE or VIDEO."}),
             "mel": ("MEL", {"tooltip": "The speech, from Audio to Mel."}),

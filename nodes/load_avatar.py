@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..host.current import current_host
+from ..musetalk.interfaces import LipSyncConfig
+from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .tensors import one_image
 from .widgets import (
@@ -15,6 +17,7 @@ from .widgets import (
     file_names,
     find_file,
     fingerprint,
+    widget,
 )
 
 
@@ -35,29 +38,15 @@ class LoadAvatar:
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
         files = file_names(current_host(), IMAGE_EXTENSIONS | VIDEO_EXTENSIONS)
+        options = options_of(LipSyncConfig)
         return {
             "required": {
                 "avatar": (
                     files,
                     {"tooltip": "A picture or video file from the input folder, or a sample."},
                 ),
-                "mouth": (
-                    "STRING",
-                    {
-                        "default": "",
-                        "tooltip": "The two lip corners in pixels of the first frame, as "
-                        '"x0,y0,x1,y1". Leave it empty to have them found.',
-                    },
-                ),
-                "face_index": (
-                    "INT",
-                    {
-                        "default": 0,
-                        "min": 0,
-                        "max": 99,
-                        "tooltip": "Which face speaks when there are several: 0 is the largest.",
-                    },
-                ),
+                "mouth": widget(options["mouth"], default=""),
+                "face_index": widget(options["face_index"]),
             }
         }
 

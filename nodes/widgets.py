@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import MediaError
 from ..host.contract import Host
+from ..options import Option
 
 CATEGORY = "avatar video"
 SAMPLES_DIRECTORY = Path(__file__).parent.parent / "web" / "samples"
@@ -16,6 +17,26 @@ SAMPLES_PREFIX = "samples/"  # combo values of the bundled files begin with it
 IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 AUDIO_EXTENSIONS = frozenset({".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav"})
+
+
+def widget(option: Option, **own: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the widget of an option; ``own`` are settings in which the editor differs.
+
+    Without a choice of words the kind follows the default: BOOLEAN, STRING, or FLOAT where the
+    option moves by a fraction, else INT.
+    """
+    limits = {"min": option.low, "max": option.high, "step": option.step}
+    settings = {"default": option.default, **limits, "tooltip": option.help} | own
+    choices = settings.pop("choices", option.choices)
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if isinstance(settings["default"], bool):
+        return "BOOLEAN", settings
+    if isinstance(settings["default"], str):
+        return list(choices) or "STRING", settings
+    number = float if isinstance(option.step, float) else int
+    for name in settings.keys() & {"default", "min", "max"}:
+        settings[name] = number(settings[name])
+    return number.__name__.upper(), settings
 
 
 def file_names(host: Host, extensions: frozenset[str]) -> list[str]:

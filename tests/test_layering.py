@@ -43,13 +43,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("encoders.read",),
     ("encoders.interfaces", "encoders.color", "encoders.metadata", "encoders.channel_layouts"),
     ("media", "host"),
-    ("errors",),
+    ("errors", "options"),
 )
 # On one line these are strangers all the same.
 STRANGERS = (
     ("musetalk.pipeline", "musetalk.puppet"),
     ("musetalk.lips", "musetalk.weights"),
     ("media", "host"),
+    ("errors", "options"),
 )
 # The stand-ins for core nodes answer for a host that has none of its own.
 UPWARD = {("host.standalone", "headless.core_video")}
