@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 from avatarvideo.encoders.read.probe import probe, table
 from avatarvideo.media import Avatar, Mel
 from avatarvideo.musetalk.engine import MuseTalkLipSync
-from avatarvideo.musetalk.face.finder import draw_overlay, locate_face
+from avatarvideo.musetalk.face.finder import locate_face
+from avatarvideo.musetalk.face.overlay import draw_overlay
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY

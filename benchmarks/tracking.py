@@ -21,8 +21,9 @@ import cv2
 import numpy as np
 
 from avatarvideo.encoders.read.picture import read_image
-from avatarvideo.musetalk.face.finder import LipTracker, locate_face
+from avatarvideo.musetalk.face.finder import locate_again, locate_face
 from avatarvideo.musetalk.face.key_frames import FollowedFace
+from avatarvideo.musetalk.lips.tracking import LipTracker
 from avatarvideo.musetalk.networks.s3fd import ScoredBox
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "web" / "samples" / "portrait.png"
@@ -71,7 +72,7 @@ def without_weights(picture: np.ndarray, count: int) -> dict[str, float]:
     for frame, turn in frames(picture, count):
         searched = locate_face(frame)
         if tracker is None:
-            tracker = LipTracker(frame, searched)
+            tracker = LipTracker(frame, searched, locate_again)
             followed = searched
         else:
             followed = tracker.follow(frame)

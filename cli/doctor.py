@@ -117,27 +117,11 @@ def _device(host: Device) -> str:
 
 
 def _locators(host: Folders) -> list[tuple[str, str]]:
-    from ..musetalk.lips.cascade import cascade_file
+    from ..musetalk.face.finder import FINDERS
     from ..musetalk.weights.search import list_files
 
-    rows = {row.role: row for row in list_files(host.model_directories)}
-    networks = [role for role in ("s3fd", "rtmpose") if rows[role].state == "present"]
-    return [
-        ("face networks", "usable" if len(networks) == 2 else "model files missing"),
-        ("mediapipe", _mediapipe()),
-        ("OpenCV cascade", "usable" if cascade_file() else "not in this OpenCV"),
-        ("own search", "usable"),
-    ]
-
-
-def _mediapipe() -> str:
-    if importlib.util.find_spec("mediapipe") is None:
-        return "not installed"
-    try:
-        importlib.import_module("mediapipe").solutions.face_mesh  # noqa: B018 - newer ones lack it
-    except _BROKEN:
-        return "installed, but its face mesh is not in it"
-    return "usable"
+    present = {row.role for row in list_files(host.model_directories) if row.state == "present"}
+    return [state for finder in FINDERS for state in finder.states(present).items()]
 
 
 def _folder(folder: Path) -> str:

@@ -60,7 +60,8 @@ class LoadAvatar:
 
     @naming_missing_libraries
     def load(self, avatar: str, mouth: str, face_index: int) -> dict[str, Any]:
-        from ..musetalk.face.finder import draw_overlay, locate_face
+        from ..musetalk.face.finder import locate_face
+        from ..musetalk.face.overlay import draw_overlay
         from ..musetalk.inputs import load_avatar, parse_corners
 
         host, corners = current_host(), parse_corners(mouth)

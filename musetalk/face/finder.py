@@ -1,30 +1,143 @@
-"""Where a face and its lips are in a picture, with no weights: refused rather than guessed.
+"""Where a face and its lips are: every way to find them, in the one order in which they are tried.
 
-The user's own points come first, then an installed mediapipe with models, then face candidates
-(OpenCV's cascade where there is one, else our own search) that the lip template has to confirm.
+LoadAvatar's picture, the puppet and MuseTalk all go through FINDERS. A new way is one class and one
+row. Lips are refused rather than guessed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import MediaError
 from ...media import Box, FaceLocation, LipCorners
-from ..lips.held_corners import locate_by_corners
-from ..lips.search import find_face, judge_square
-from ..lips.tracking import LipTracker
-from .overlay import draw_overlay
+from ..lips import mediapipe_mesh
+from ..lips.cascade import cascade_file
+from ..lips.held_corners import corners_of_mask, locate_by_corners
+from ..lips.search import find_face
 
-__all__ = ["FaceLocation", "LipTracker", "draw_overlay", "locate_face"]
+if TYPE_CHECKING:
+    from ..weights.catalogue import Role
+    from .landmarks import CropFinder, CropRules
 
 log = logging.getLogger("avatarvideo.musetalk.face.finder")
 
-BOX_MARGIN = 0.25  # of the user's box is looked at around it
-LEAST_BOX = 8  # pixels
+
+@dataclass(frozen=True, eq=False)
+class Sought:
+    """Whose face is looked for in a picture.
+
+    face_index: by size, 0 is the largest face. near: take the one closest to this box instead.
+    corners: lip corners known to the user, in pixels.
+    mask: float32 (H, W), 0..1, where the user lets the picture change.
+    check: called before each step of a search; what it raises ends it.
+    """
+
+    face_index: int = 0
+    near: Box | None = None
+    corners: LipCorners | None = None
+    mask: np.ndarray | None = None
+    check: Callable[[], None] = lambda: None
+
+
+class FaceFinder(ABC):
+    """One way to find a face.
+
+    roles: networks of MuseTalk's that it looks with; it takes part where their files are there.
+    """
+
+    roles: tuple[Role, ...] = ()
+
+    @abstractmethod
+    def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
+        """Return the face of one person in a uint8 RGB picture (H, W, 3), or None for no answer.
+
+        A face without lips is no answer either, but its reason is told if nobody finds any.
+        """
+
+    def follow(self, networks: Mapping[Role, Any], rules: CropRules) -> CropFinder | None:
+        """Return what finds MuseTalk's crop in every frame, or None: from the lips, then.
+
+        networks: those of ``roles``, loaded; empty without files. Any: each role has its own class.
+        """
+        return None
+
+    def states(self, roles: Collection[str]) -> dict[str, str]:
+        """Return what it looks with and whether that is here. roles: of the files that are."""
+        return {}
+
+
+class GivenCorners(FaceFinder):
+    """The lip corners that the user gave."""
+
+    def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
+        return None if sought.corners is None else locate_by_corners(frame, sought.corners)
+
+
+class ReferenceNetworks(FaceFinder):
+    """S3FD and RTMPose, MuseTalk's own: they find its crop, and no lips."""
+
+    roles = ("s3fd", "rtmpose")
+
+    def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
+        return None
+
+    def follow(self, networks: Mapping[Role, Any], rules: CropRules) -> CropFinder | None:
+        from .landmarks import LandmarkFinder  # here: PyTorch is not needed before
+
+        if not all(role in networks for role in self.roles):
+            return None
+        return LandmarkFinder(networks["s3fd"], networks["rtmpose"], rules)
+
+    def states(self, roles: Collection[str]) -> dict[str, str]:
+        there = all(role in roles for role in self.roles)
+        return {"face networks": "usable" if there else "model files missing"}
+
+
+class MediapipeMesh(FaceFinder):
+    """The face mesh of an installed mediapipe that still carries its models."""
+
+    def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
+        faces = mediapipe_mesh.find_faces(frame)
+        return faces[sought.face_index] if sought.face_index < len(faces) else None
+
+    def states(self, roles: Collection[str]) -> dict[str, str]:
+        return {"mediapipe": mediapipe_mesh.state()}
+
+
+class LipTemplate(FaceFinder):
+    """The lip template on the boxes of OpenCV's cascade or on our own proposals."""
+
+    def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
+        return find_face(frame, sought.face_index, near=sought.near, check=sought.check)
+
+    def states(self, roles: Collection[str]) -> dict[str, str]:
+        cascade = "usable" if cascade_file() else "not in this OpenCV"
+        return {"OpenCV cascade": cascade, "own search": "usable"}
+
+
+class GivenMask(FaceFinder):
+    """The ends of the user's mask: it may be drawn generously, so lips that are found go first."""
+
+    def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
+        if sought.mask is None or not sought.mask.any():
+            return None
+        return locate_by_corners(frame, corners_of_mask(sought.mask))
+
+
+# The order in which they are asked; the first one that answers is taken.
+FINDERS: list[FaceFinder] = [
+    GivenCorners(),
+    ReferenceNetworks(),
+    MediapipeMesh(),
+    LipTemplate(),
+    GivenMask(),
+]
 
 
 def locate_face(
@@ -32,51 +145,44 @@ def locate_face(
     *,
     face_index: int = 0,
     corners: LipCorners | None = None,
-    box: Box | None = None,
+    mask: np.ndarray | None = None,
     check: Callable[[], None] = lambda: None,
+    finders: Sequence[FaceFinder] = FINDERS,
 ) -> FaceLocation:
     """Return face box and lips of one person in a picture.
 
-    frame: uint8 RGB (H, W, 3). face_index: by size, 0 is the largest face.
-    corners: lip corners known to the user; box: a face box known to the user; both in pixels.
-    check: called before each step of a search; what it raises ends it.
-    Raises MediaError for another kind of picture, and for corners or a box outside of it.
+    frame: uint8 RGB (H, W, 3). The others as in ``Sought``.
+    Raises MediaError for another kind of picture, and for corners or a mask that cannot be meant.
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise MediaError(f"Expected a picture uint8 (H, W, 3), got {frame.dtype} {frame.shape}.")
-    if corners is not None:
-        location = locate_by_corners(frame, corners)
-    elif box is not None:
-        location = _inside(frame, box, check)
-    else:
-        location = find_face(frame, face_index, check=check)
+    location = _first_answer(frame, Sought(face_index, None, corners, mask, check), finders)
     log.info("face: %s: %s", location.method, location.reason)
     return location
 
 
-def _inside(frame: np.ndarray, box: Box, check: Callable[[], None]) -> FaceLocation:
-    """Locate the face inside the user's box."""
-    height, width = frame.shape[:2]
-    seen = box.clamped(width, height)
-    if not (seen.width >= LEAST_BOX and seen.height >= LEAST_BOX):  # false with NaN too
-        raise MediaError(
-            f"Expected a face box of at least {LEAST_BOX}x{LEAST_BOX} pixels inside the "
-            f"{width}x{height} picture, got {tuple(box)}: give x0,y0,x1,y1 in its pixels."
-        )
-    margin = BOX_MARGIN * max(seen.width, seen.height)
-    wide = Box(seen.x0 - margin, seen.y0 - margin, seen.x1 + margin, seen.y1 + margin)
-    x0, y0, x1, y1 = (round(edge) for edge in wide.clamped(width, height))
-    found = find_face(np.ascontiguousarray(frame[y0:y1, x0:x1]), 0, check=check)
-    if found.lips is not None:
-        return _shifted(found, x0, y0)
-    return judge_square(frame, seen)
+def locate_again(frame: np.ndarray, near: Box | None) -> FaceLocation:
+    """Return the face closest to where one was last seen, for a ``LipTracker`` that lost it."""
+    return _first_answer(frame, Sought(near=near), FINDERS)
 
 
-def _shifted(location: FaceLocation, dx: float, dy: float) -> FaceLocation:
-    lips, box = location.lips, location.box
-    if lips is not None:
-        c = lips.corners
-        lips = replace(lips, corners=LipCorners(c.x0 + dx, c.y0 + dy, c.x1 + dx, c.y1 + dy))
-    if box is not None:
-        box = Box(box.x0 + dx, box.y0 + dy, box.x1 + dx, box.y1 + dy)
-    return replace(location, lips=lips, box=box)
+def crop_finder(
+    networks: Mapping[Role, Any], rules: CropRules, finders: Sequence[FaceFinder] = FINDERS
+) -> CropFinder | None:
+    """Return the first finder's way to MuseTalk's crop, or None where no finder has its own.
+
+    networks: those that were loaded. Any: each role has its own class.
+    """
+    ways = (finder.follow(networks, rules) for finder in finders)
+    return next((way for way in ways if way is not None), None)
+
+
+def _first_answer(frame: np.ndarray, sought: Sought, finders: Sequence[FaceFinder]) -> FaceLocation:
+    refusal = FaceLocation(None, None, 0.0, "none", "no face was found in the picture")
+    for finder in finders:
+        sought.check()
+        location = finder.locate(frame, sought)
+        if location is not None and location.lips is not None:
+            return location
+        refusal = location or refusal
+    return refusal

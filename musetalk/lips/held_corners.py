@@ -71,6 +71,20 @@ def checked_corners(corners: LipCorners, *, width: int, height: int) -> LipCorne
     return LipCorners(x0, y0, x1, y1) if x0 <= x1 else LipCorners(x1, y1, x0, y0)
 
 
+def corners_of_mask(mask: np.ndarray) -> LipCorners:
+    """Return the ends of a mouth mask's widest extent as lip corners."""
+    rows, columns = np.nonzero(mask > 0.5)
+    if not rows.size:
+        raise MediaError("Expected a mask with a masked part (above 0.5), got none.")
+    left, right = columns.min(), columns.max()
+    return LipCorners(
+        float(left),
+        float(rows[columns == left].mean()),
+        float(right),
+        float(rows[columns == right].mean()),
+    )
+
+
 def frame_of_mouth(corners: LipCorners) -> FaceFrame:
     """Return the face in which these corners are those of an average mouth at rest."""
     x0, y0, x1, y1 = corners

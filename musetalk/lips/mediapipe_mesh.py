@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 from types import ModuleType
 
@@ -42,6 +43,13 @@ def find_faces(picture: np.ndarray) -> list[FaceLocation]:
     ]
     usable = [face for face in faces if face is not None]
     return sorted(usable, key=lambda face: -face.box.width if face.box else 0.0)
+
+
+def state() -> str:
+    """Say "usable", or why it is not."""
+    if importlib.util.find_spec("mediapipe") is None:
+        return "not installed"
+    return "usable" if _import_mesh() else "installed, but its face mesh is not in it"
 
 
 def _import_mesh() -> ModuleType | None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ...media import Box, FaceLocation
-from . import cascade, mediapipe_mesh
+from . import cascade
 from .confidence import ACCEPT, JudgedLips, judge_lips, quick_score
 from .eyes import refined_frame, rough_frame
 from .frame import FaceFrame
@@ -36,10 +36,6 @@ def find_face(
     face_index: by size, 0 is the largest. near: take the face closest to this box instead.
     check: called before each step of the search; what it raises ends it.
     """
-    check()
-    meshes = mediapipe_mesh.find_faces(frame)
-    if face_index < len(meshes):
-        return meshes[face_index]
     judged: list[JudgedLips] = []
     for candidates in _candidates(frame, check):
         known = list(judged)
@@ -51,18 +47,6 @@ def find_face(
         if face_index < len(clear):
             return _answer(_chosen(clear, face_index, near))
     return _refusal(frame, judged, face_index)
-
-
-def judge_square(frame: np.ndarray, box: Box) -> FaceLocation:
-    """Take the user's box for a face box and return the lips in it, if they are clear."""
-    side = min(box.width, box.height)
-    middle_x, middle_y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    square = Box(middle_x - side / 2, middle_y - side / 2, middle_x + side / 2, middle_y + side / 2)
-    judged = judge_lips(frame, refined_frame(frame, rough_frame(square)))
-    if judged.confidence >= ACCEPT:
-        return _answer(judged)
-    reason = f"no clear lips in the face box given by the user: {judged.doubt}"
-    return FaceLocation(box, None, judged.confidence, "none", reason)
 
 
 def _candidates(frame: np.ndarray, check: Callable[[], None]) -> Iterator[list[FaceFrame]]:

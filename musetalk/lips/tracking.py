@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...media import FaceLocation, LipShape
+from ...media import Box, FaceLocation, LipShape
 from .frame import FaceFrame
 from .held_corners import frame_of_mouth
 from .maps import make_lip_maps
 from .motion import KeyView
-from .search import find_face
 from .shape import U, lip_shape
 from .template import (
     AT_REST,
@@ -56,10 +56,17 @@ class LipTracker:
     """Follows one mouth from frame to frame of a video.
 
     frame: uint8 RGB (H, W, 3), the first one; location: what was found in it.
+    search: looks for lips that were lost in a frame, closest to where the face was last.
     """
 
-    def __init__(self, frame: np.ndarray, location: FaceLocation) -> None:
+    def __init__(
+        self,
+        frame: np.ndarray,
+        location: FaceLocation,
+        search: Callable[[np.ndarray, Box | None], FaceLocation],
+    ) -> None:
         self._last = location
+        self._search = search
         self._sighting: _Sighting | None = None
         self._lost_for, self._search_at = 0, 1
         if location.lips is not None:
@@ -123,7 +130,7 @@ class LipTracker:
         self._lost_for += 1
         if self._lost_for >= self._search_at:
             self._search_at = self._lost_for + min(self._lost_for, LONGEST_WAIT)
-            found = find_face(frame, 0, near=self._last.box)
+            found = self._search(frame, self._last.box)
             if found.lips is not None:
                 self._start(frame, found, found.lips)
                 return found

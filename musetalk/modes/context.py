@@ -7,11 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from ...errors import MediaError
 from ...host.contract import Host
-from ...media import FaceLocation, FramesOfFiles, LipCorners
+from ...media import FaceLocation, FramesOfFiles
 from ..background_encode import BackgroundEncode
 from ..face.finder import locate_face
 from ..interfaces import LipSyncRun
@@ -44,7 +41,13 @@ class Context:
         """Return where face and lips are in the first frame, found without weights, once a run."""
         if self._location is None:
             with job.timed("locate"):
-                self._location = _locate(job, self.host.check_cancelled)
+                self._location = locate_face(
+                    job.avatar.first_frame(),
+                    face_index=job.avatar.face_index,
+                    corners=job.corners,
+                    mask=job.mask,
+                    check=self.host.check_cancelled,
+                )
         return self._location
 
     def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
@@ -69,25 +72,3 @@ class Context:
 def maker_of(mode: str) -> Callable[[Job, Context], Made | NotPossible]:
     """Return the function ``make`` of a mode, whose module is imported when first wanted."""
     return importlib.import_module(f".{mode}", __package__).make
-
-
-def _locate(job: Job, check: Callable[[], None]) -> FaceLocation:
-    frame, corners = job.avatar.first_frame(), job.corners
-    location = locate_face(frame, face_index=job.avatar.face_index, corners=corners, check=check)
-    if location.lips is None and corners is None and job.mask is not None and job.mask.any():
-        return locate_face(frame, corners=_corners_of(job.mask))
-    return location
-
-
-def _corners_of(mask: np.ndarray) -> LipCorners:
-    """Return the ends of a mouth mask's widest extent as lip corners."""
-    rows, columns = np.nonzero(mask > 0.5)
-    if not rows.size:
-        raise MediaError("Expected a mask with a masked part (above 0.5), got none.")
-    left, right = columns.min(), columns.max()
-    return LipCorners(
-        float(left),
-        float(rows[columns == left].mean()),
-        float(right),
-        float(rows[columns == right].mean()),
-    )

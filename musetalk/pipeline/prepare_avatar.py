@@ -16,13 +16,9 @@ from torch import Tensor
 
 from ..face.blend import cut_square, face_mask, given_mask, replaced_region
 from ..face.crop import FaceBox, cut_face
-from ..face.detect import (
-    FaceFinder,
-    FaceTrack,
-    LandmarkFinder,
-    WeightlessFinder,
-    find_faces,
-)
+from ..face.detect import FaceTrack, LipFollower, find_faces
+from ..face.finder import FINDERS, crop_finder
+from ..face.landmarks import CropFinder, CropRules
 from ..face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
 from ..job import Job
 from ..networks.bisenet import BiSeNet, parse_face
@@ -47,9 +43,8 @@ class FaceSearch:
     def __init__(self, job: Job, source: ModelSource, cache: PreparedCache) -> None:
         self._job = job
         self._cache = cache
-        self.roles: tuple[Role, ...] = ()
-        if source.has("s3fd") and source.has("rtmpose"):
-            self.roles = ("s3fd", "rtmpose")
+        wanted = (finder.roles for finder in FINDERS if finder.roles)
+        self.roles = next((roles for roles in wanted if all(map(source.has, roles))), ())
         options = job.options
         # The reference's way, frame by frame, belongs to the quality that equals the reference.
         self._every_frame = options.quality == "high" or not self.roles
@@ -85,36 +80,30 @@ class FaceSearch:
         )
 
     def find(self, networks: dict[Role, Any], on_frame: Callable[[int], None]) -> FaceTrack:
-        """Look for them. networks: none where the weightless locator has to do."""
-        job = self._job
-        track = None
-        if networks:
-            finder = LandmarkFinder(
-                networks["s3fd"],
-                networks["rtmpose"],
-                job.face_choice,
-                landmarks_on=job.options.landmarks_on,
-                bbox_shift=job.options.bbox_shift,
-                every_frame=self._every_frame,
-            )
-            track = self._look(finder, on_frame)
-            log.info(
-                "the face detector looked at %d of %d frames", finder.detections, len(job.numbers)
-            )
+        """Look for them. networks: those of ``roles``, loaded."""
+        job, options = self._job, self._job.options
+        by_lips = LipFollower(
+            face_index=job.avatar.face_index,
+            corners=job.corners,
+            bbox_shift=options.bbox_shift,
+        )
+        rules = CropRules(
+            job.face_choice, options.landmarks_on, options.bbox_shift, self._every_frame
+        )
+        finder = crop_finder(networks, rules) or by_lips
+        track = self._look(finder, on_frame)
         # Where the user points at lips there is a face, even if the detector sees none.
-        if track is None or (job.corners is not None and not track.found.any()):
-            weightless = WeightlessFinder(
-                face_index=job.avatar.face_index,
-                corners=job.corners,
-                bbox_shift=job.options.bbox_shift,
-            )
-            track = self._look(weightless, on_frame)
+        if finder is not by_lips and job.corners is not None and not track.found.any():
+            track = self._look(by_lips, on_frame)
         self._cache.put(self._key, _track_entry(track))
         return track
 
-    def _look(self, finder: FaceFinder, on_frame: Callable[[int], None]) -> FaceTrack:
-        frames = read_frames(self._job.avatar, self._job.numbers)
-        return find_faces(frames, finder, extra_margin=self._job.extra_margin, on_frame=on_frame)
+    def _look(self, finder: CropFinder, on_frame: Callable[[int], None]) -> FaceTrack:
+        job = self._job
+        frames = read_frames(job.avatar, job.numbers)
+        track = find_faces(frames, finder, extra_margin=job.extra_margin, on_frame=on_frame)
+        log.info("the face detector looked at %d of %d frames", finder.detections, len(job.numbers))
+        return track
 
 
 def _track_entry(track: FaceTrack) -> Entry:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...media import Avatar, LipShape
-from ..face.finder import FaceLocation, LipTracker
+from ...media import Avatar, FaceLocation, LipShape
+from ..face.finder import locate_again
+from ..lips.tracking import LipTracker
 from ..source_frames import read_frames
 from .driver import MouthMotion
 from .puppet import Puppet
@@ -27,7 +28,7 @@ def track_lips(
     """
     frames = avatar.frames()
     shapes = [first.lips]
-    tracker = LipTracker(next(frames), first)
+    tracker = LipTracker(next(frames), first, locate_again)
     for frame in frames:
         if len(shapes) >= count:
             break

@@ -10,13 +10,8 @@ import pytest
 from avatarvideo.media import Box, FaceLocation, LipCorners, LipShape
 from avatarvideo.musetalk.face.choice import FaceChoice
 from avatarvideo.musetalk.face.crop import FaceBox
-from avatarvideo.musetalk.face.detect import (
-    FoundFace,
-    LandmarkFinder,
-    WeightlessFinder,
-    box_around_lips,
-    find_faces,
-)
+from avatarvideo.musetalk.face.detect import LipFollower, box_around_lips, find_faces
+from avatarvideo.musetalk.face.landmarks import CropRules, FoundFace, LandmarkFinder
 from avatarvideo.musetalk.networks.s3fd import detect_faces
 from support import tiny_models
 
@@ -34,8 +29,7 @@ def finder() -> Any:
         return LandmarkFinder(
             tiny_models.planted_s3fd(),
             tiny_models.planted_rtmpose(),
-            choice or FaceChoice(),
-            **options,
+            CropRules(choice or FaceChoice(), **options),
         )
 
     return make
@@ -161,7 +155,7 @@ def test_no_lips_give_no_box():
 
 
 def test_without_networks_the_users_corners_are_the_face(dark):
-    finder = WeightlessFinder(corners=LipCorners(101, 120, 139, 120))
+    finder = LipFollower(corners=LipCorners(101, 120, 139, 120))
     track = find_faces([dark, dark], finder)
     assert track.found.tolist() == [True, True]
     assert track.box(0) == FaceBox(66, 14, 173, 157)
@@ -169,4 +163,4 @@ def test_without_networks_the_users_corners_are_the_face(dark):
 
 
 def test_without_networks_a_picture_of_noise_has_no_face(dark):
-    assert not find_faces([dark], WeightlessFinder()).found.any()
+    assert not find_faces([dark], LipFollower()).found.any()

@@ -14,7 +14,8 @@ import pytest
 
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import FaceLocation, LipCorners
-from avatarvideo.musetalk.face.finder import draw_overlay, locate_face
+from avatarvideo.musetalk.face.finder import locate_face
+from avatarvideo.musetalk.face.overlay import draw_overlay
 from avatarvideo.musetalk.puppet.puppet import Puppet
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from avatarvideo.musetalk.face.choice import FaceChoice
-from avatarvideo.musetalk.face.detect import LandmarkFinder, find_faces
+from avatarvideo.musetalk.face.detect import find_faces
 from avatarvideo.musetalk.face.key_frames import KEY_DISTANCE, FollowedFace
+from avatarvideo.musetalk.face.landmarks import CropRules, LandmarkFinder
 from avatarvideo.musetalk.networks.s3fd import ScoredBox
 from support import tiny_models
 
@@ -41,7 +41,7 @@ def shifted(picture: np.ndarray, x: float, y: float, scale: float = 1.0) -> np.n
 
 def finder(**options: Any) -> LandmarkFinder:
     networks = tiny_models.planted_s3fd(), tiny_models.planted_rtmpose()
-    return LandmarkFinder(*networks, FaceChoice(), every_frame=False, **options)
+    return LandmarkFinder(*networks, CropRules(every_frame=False, **options))
 
 
 @pytest.mark.parametrize(("x", "y", "scale"), [(0, 0, 1), (6, -4, 1), (-9, 2, 1.08), (-2, 5, 0.95)])
@@ -76,7 +76,7 @@ def test_on_a_head_that_keeps_still_the_detector_looks_at_every_eighth_frame(
         (tiny_models.planted_s3fd(), tiny_models.planted_rtmpose()),
     )
     track = find_faces([frame] * count, keyed)
-    every = find_faces([frame] * count, LandmarkFinder(*networks, FaceChoice()))
+    every = find_faces([frame] * count, LandmarkFinder(*networks, CropRules()))
     assert np.array_equal(track.boxes, every.boxes)
     assert keyed.detections == 3
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from avatarvideo.musetalk.face.choice import FaceChoice
-from avatarvideo.musetalk.face.detect import FaceTrack, LandmarkFinder, find_faces
+from avatarvideo.musetalk.face.detect import FaceTrack, find_faces
+from avatarvideo.musetalk.face.landmarks import CropRules, LandmarkFinder
 from avatarvideo.musetalk.face.reduced import LOOK_DISTANCE, detect_reduced, reduced_size
 from avatarvideo.musetalk.networks.s3fd import detect_faces
 from avatarvideo.musetalk.pipeline import stages
@@ -40,13 +41,14 @@ def looked_at(frames: list[np.ndarray], choice: FaceChoice) -> tuple[FaceTrack, 
     """Return the track of a person and the widths at which the detector looked."""
     detector, widths = tiny_models.planted_s3fd(), []
     detector.register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape[3]))
-    finder = LandmarkFinder(detector, tiny_models.planted_rtmpose(), choice, every_frame=False)
+    rules = CropRules(choice, every_frame=False)
+    finder = LandmarkFinder(detector, tiny_models.planted_rtmpose(), rules)
     return find_faces(frames, finder), widths
 
 
 def at_full_size(frames: list[np.ndarray], choice: FaceChoice) -> FaceTrack:
     networks = tiny_models.planted_s3fd(), tiny_models.planted_rtmpose()
-    return find_faces(frames, LandmarkFinder(*networks, choice))
+    return find_faces(frames, LandmarkFinder(*networks, CropRules(choice)))
 
 
 def test_a_small_frame_is_seen_as_it_is(picture: np.ndarray) -> None:

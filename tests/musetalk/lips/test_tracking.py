@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from avatarvideo.media import Box, FaceLocation, LipCorners
-from avatarvideo.musetalk.face.finder import LipTracker, locate_face
+from avatarvideo.musetalk.face.finder import locate_again, locate_face
+from avatarvideo.musetalk.lips.tracking import LipTracker
 
 PORTRAIT = Path(__file__).resolve().parents[3] / "web" / "samples" / "portrait.png"
 CORNERS = np.array([[352.0, 437.0], [441.0, 440.0]]) * 0.75
@@ -23,7 +24,8 @@ def picture() -> np.ndarray:
 
 @pytest.fixture
 def tracker(picture: np.ndarray) -> LipTracker:
-    return LipTracker(picture, locate_face(picture, corners=LipCorners(*CORNERS.ravel())))
+    given = locate_face(picture, corners=LipCorners(*CORNERS.ravel()))
+    return LipTracker(picture, given, locate_again)
 
 
 def moved(picture: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +63,7 @@ def test_lips_on_a_still_head_do_not_jitter(picture: np.ndarray, tracker: LipTra
 def test_found_lips_are_followed_like_given_ones(picture: np.ndarray) -> None:
     location = locate_face(picture)
     before = corners_of(location)
-    after = corners_of(LipTracker(picture, location).follow(picture))
+    after = corners_of(LipTracker(picture, location, locate_again).follow(picture))
     assert np.abs(after - before).max() < 0.02 * np.hypot(*(before[1] - before[0]))
 
 
@@ -84,7 +86,7 @@ def test_outline_breathes_with_the_mouth_between_given_corners(
 
 def test_a_face_that_appears_later_is_found(picture: np.ndarray) -> None:
     empty = np.full_like(picture, 128)
-    tracker = LipTracker(empty, locate_face(empty))
+    tracker = LipTracker(empty, locate_face(empty), locate_again)
     found = tracker.follow(picture)
     assert found.lips is not None
     assert isinstance(found.box, Box)

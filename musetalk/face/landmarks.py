@@ -1,0 +1,127 @@
+"""MuseTalk's own way to its crop: S3FD says that there is a face, RTMPose's landmarks where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..interfaces import LandmarksOn
+from ..networks.rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
+from ..networks.s3fd import S3FD, ScoredBox, detect_faces
+from .choice import FaceChoice, FaceFollower
+from .crop import FaceBox, face_box
+from .key_frames import FollowedFace
+from .reduced import ReducedDetector
+
+
+class FoundFace(NamedTuple):
+    """A face in one frame.
+
+    box: of the crop, before margin and clamping.
+    by_landmarks: False where the landmarks gave no usable box and the detector's was taken.
+    bridge: pixels from the nose bridge's lower point up to the next and down to the next: how far
+        the middle of the box can be shifted sensibly.
+    """
+
+    box: FaceBox
+    by_landmarks: bool = True
+    bridge: tuple[int, int] = (0, 0)
+
+
+class CropFinder(Protocol):
+    """Finds one person's face; frames come in their order.
+
+    method: who finds it: "landmarks", or the word of a ``FaceLocation``.
+    detections: frames so far in which it looked everywhere instead of following.
+    """
+
+    method: str
+    detections: int
+
+    def find(self, frame: np.ndarray) -> FoundFace | None:
+        """Return the face in a frame, uint8 RGB (H, W, 3), or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class CropRules:
+    """Whose crop MuseTalk takes, and how.
+
+    landmarks_on: "whole frame" lets RTMPose look at the whole frame, as the reference does; where
+        several faces are seen and its landmarks lie on another one, the detected box is used.
+    every_frame: detect in every frame at its full size, as the reference does; False looks at
+        every eighth one, reduced, and wherever the face that is followed in between is in doubt.
+    """
+
+    choice: FaceChoice = field(default_factory=FaceChoice)
+    landmarks_on: LandmarksOn = "whole frame"
+    bbox_shift: int = 0
+    every_frame: bool = True
+
+
+class LandmarkFinder:
+    """Follows one person by what S3FD and RTMPose see."""
+
+    method = "landmarks"
+
+    def __init__(self, s3fd: S3FD, rtmpose: RTMPose, rules: CropRules) -> None:
+        self.detections = 0
+        self._followed: FollowedFace | None = None
+        self._s3fd = s3fd
+        self._rtmpose = rtmpose
+        self._rules = rules
+        self._follower = FaceFollower(rules.choice)
+        self._reduced = None if rules.every_frame else ReducedDetector(s3fd, self._follower)
+
+    def find(self, frame: np.ndarray) -> FoundFace | None:
+        """Return the face in a frame, uint8 RGB (H, W, 3), or None."""
+        return self._carried_on(frame) or self._detected(frame)
+
+    def _carried_on(self, frame: np.ndarray) -> FoundFace | None:
+        """Return the face by its landmarks alone, or None where the detector has to look."""
+        last = self._followed
+        if last is None or last.is_due:
+            return None
+        points = self._landmarks(frame, last.face, alone=last.alone)
+        self._followed = last.moved(frame, points)
+        if self._followed is None:
+            return None
+        self._follower.carry_on(self._followed.face)
+        return self._face_of(points, self._followed.face)
+
+    def _detected(self, frame: np.ndarray) -> FoundFace | None:
+        # A picture's frame is read-only, and torch warns of tensors that are.
+        writable = frame if frame.flags.writeable else frame.copy()
+        self.detections += 1
+        if self._reduced is not None:
+            faces, face = self._reduced.look(writable)
+        else:
+            faces = detect_faces(self._s3fd, writable)
+            face = self._follower.choose(faces)
+        if face is None:
+            self._followed = None
+            return None
+        alone = len(faces) == 1
+        points = self._landmarks(frame, face, alone=alone)
+        if self._reduced is not None:
+            self._followed = FollowedFace.seen(frame, face, points, alone=alone)
+        return self._face_of(points, face)
+
+    def _face_of(self, points: np.ndarray, face: ScoredBox) -> FoundFace:
+        box, by_landmarks = face_box(points, face[:4], bbox_shift=self._rules.bbox_shift)
+        heights = points[28:31, 1].astype(np.int32)
+        bridge = (int(heights[1] - heights[0]), int(heights[2] - heights[1]))
+        return FoundFace(box, by_landmarks, bridge)
+
+    def _landmarks(self, frame: np.ndarray, face: ScoredBox, *, alone: bool) -> np.ndarray:
+        if self._rules.landmarks_on == "whole frame":
+            points = find_landmarks(self._rtmpose, frame).points[FACE_LANDMARKS]
+            if alone or _inside(points.mean(axis=0), face):
+                return points
+        return find_landmarks(self._rtmpose, frame, face[:4]).points[FACE_LANDMARKS]
+
+
+def _inside(point: np.ndarray, face: ScoredBox) -> bool:
+    return bool(face.x0 <= point[0] <= face.x1 and face.y0 <= point[1] <= face.y1)

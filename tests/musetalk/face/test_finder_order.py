@@ -1,0 +1,145 @@
+"""Finders are asked in their order, and a new one is one class and one row."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatarvideo.errors import Cancelled
+from avatarvideo.host.current import set_host
+from avatarvideo.host.standalone import StandaloneHost
+from avatarvideo.media import FaceLocation, LipCorners
+from avatarvideo.musetalk.face.finder import (
+    FINDERS,
+    FaceFinder,
+    GivenCorners,
+    GivenMask,
+    Sought,
+    crop_finder,
+    locate_face,
+)
+from avatarvideo.musetalk.face.landmarks import CropRules, LandmarkFinder
+from avatarvideo.musetalk.lips.held_corners import average_lips
+from support import tiny_models
+
+PICTURE = np.full((100, 120, 3), 128, np.uint8)
+MOUTH = LipCorners(40, 60, 70, 62)
+
+
+class Toy(FaceFinder):
+    """Answers always alike and notes each search."""
+
+    def __init__(self, answer: FaceLocation | None, name: str = "toy") -> None:
+        self.answer = answer
+        self.searches: list[Sought] = []
+        self._name = name
+
+    def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
+        self.searches.append(sought)
+        return self.answer
+
+    def states(self, roles: Collection[str]) -> dict[str, str]:
+        return {self._name: f"asked {len(self.searches)} times"}
+
+
+def seen(method: str) -> FaceLocation:
+    return FaceLocation(None, average_lips(MOUTH), 0.7, method, f"{method} saw it")
+
+
+def refused(reason: str) -> FaceLocation:
+    return FaceLocation(None, None, 0.0, "none", reason)
+
+
+def test_the_one_order() -> None:
+    assert [type(finder).__name__ for finder in FINDERS] == [
+        "GivenCorners",
+        "ReferenceNetworks",
+        "MediapipeMesh",
+        "LipTemplate",
+        "GivenMask",
+    ]
+
+
+def test_the_first_finder_that_sees_lips_is_taken() -> None:
+    toys = [Toy(None), Toy(refused("too dark")), Toy(seen("third")), Toy(seen("fourth"))]
+    assert locate_face(PICTURE, face_index=2, finders=toys) is toys[2].answer
+    assert [len(toy.searches) for toy in toys] == [1, 1, 1, 0]
+    assert toys[0].searches[0].face_index == 2
+
+
+def test_the_last_reason_is_told_where_nobody_sees_lips() -> None:
+    toys = [Toy(refused("too dark")), Toy(refused("too small")), Toy(None)]
+    assert locate_face(PICTURE, finders=toys).reason == "too small"
+    assert locate_face(PICTURE, finders=toys[2:]).method == "none"
+
+
+def test_given_corners_go_before_and_a_mask_behind_what_is_found() -> None:
+    mask = np.zeros(PICTURE.shape[:2], np.float32)
+    mask[50:61, 30:81] = 1
+    sight, nothing = Toy(seen("toy")), Toy(refused("too dark"))
+    order = [GivenCorners(), sight, GivenMask()]
+    assert locate_face(PICTURE, corners=MOUTH, mask=mask, finders=order).method == "user"
+    assert not sight.searches
+    assert locate_face(PICTURE, mask=mask, finders=order).method == "toy"
+    drawn = locate_face(PICTURE, mask=mask, finders=[GivenCorners(), nothing, GivenMask()])
+    assert drawn.lips is not None
+    assert drawn.lips.corners == LipCorners(30, 55, 80, 55)
+    empty = locate_face(PICTURE, mask=0 * mask, finders=[nothing, GivenMask()])
+    assert empty.reason == "too dark"
+
+
+def test_a_cancel_is_heard_before_the_next_finder() -> None:
+    toys = [Toy(None), Toy(seen("toy"))]
+
+    def check() -> None:
+        if toys[0].searches:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        locate_face(PICTURE, check=check, finders=toys)
+    assert not toys[1].searches
+
+
+def test_the_networks_find_the_crop_where_they_are_loaded() -> None:
+    networks = {"s3fd": tiny_models.planted_s3fd(), "rtmpose": tiny_models.planted_rtmpose()}
+    assert isinstance(crop_finder(networks, CropRules()), LandmarkFinder)
+    assert crop_finder({}, CropRules()) is None
+
+    class Quick(Toy):
+        def follow(self, networks: Any, rules: CropRules) -> Any:
+            return self
+
+    quick = Quick(None)
+    assert crop_finder(networks, CropRules(), [Toy(None), quick, *FINDERS]) is quick
+
+
+@pytest.fixture
+def toy() -> Iterator[Toy]:
+    """A row of its own, asked first."""
+    finder = Toy(FaceLocation(None, average_lips(LipCorners(352, 437, 441, 440)), 0.7, "toy", "so"))
+    FINDERS.insert(0, finder)
+    yield finder
+    FINDERS.remove(finder)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[StandaloneHost]:
+    standalone = StandaloneHost(
+        input_directory=tmp_path, output_directory=tmp_path, temp_directory=tmp_path
+    )
+    set_host(standalone)
+    yield standalone
+    set_host(None)
+
+
+def test_the_doctor_lists_each_row(toy: Toy, host: StandaloneHost) -> None:
+    from avatarvideo.cli.doctor import facts
+
+    rows = [name for name, _ in facts(host) if name.startswith("locator: ")]
+    kinds = ["toy", "face networks", "mediapipe", "OpenCV cascade", "own search"]
+    assert rows == [f"locator: {kind}" for kind in kinds]
+    assert dict(facts(host))["locator: toy"] == "asked 0 times"
