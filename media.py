@@ -277,6 +277,7 @@ class Avatar:
     sources: all files it is made from; no result may replace them.
     face_index: which face, 0 being the largest.
     corners: the lip corners the user gave, or None.
+    face: what was found in the first frame by face_index and corners, or None: not looked for yet.
     """
 
     open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
@@ -289,6 +290,7 @@ class Avatar:
     face_index: int = 0
     corners: LipCorners | None = None
     sources: tuple[Path, ...] = ()
+    face: FaceLocation | None = None
 
     def __post_init__(self) -> None:
         if self.frame_count < 1:

@@ -79,6 +79,16 @@ class Job:
         return self.avatar.corners or self.options.mouth
 
     @property
+    def known_face(self) -> FaceLocation | None:
+        """The face that came with the avatar, unless the options or the mask ask for another."""
+        face, options = self.avatar.face, self.options
+        if options.face_index or self.corners != self.avatar.corners:
+            return None
+        if self.mask is not None and face is not None and face.lips is None:
+            return None
+        return face
+
+    @property
     def face_choice(self) -> FaceChoice:
         """Which face speaks: the one at the user's points, else in the mask, else by size."""
         if (lips := self.corners) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..host.current import current_host
@@ -72,5 +73,6 @@ class LoadAvatar:
         corners = loaded.corners
         location = locate_face(frame, face_index=face_index, corners=corners, check=check)
         lips = [list(location.lips.corners)] if location.lips is not None else []
-        result = (loaded, one_image(frame), one_image(draw_overlay(frame, location)))
+        avatar_and_face = replace(loaded, face=location)  # what is shown is what is used
+        result = (avatar_and_face, one_image(frame), one_image(draw_overlay(frame, location)))
         return {"ui": {"avatar_lips": lips, "text": [location.reason]}, "result": result}

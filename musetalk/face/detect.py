@@ -27,7 +27,10 @@ EYES_PER_MOUTH = 1 / 0.76
 
 
 class LipFollower:
-    """Follows one person by the lips found in the first frame, for a box with no landmarks."""
+    """Follows one person by the lips found in the first frame, for a box with no landmarks.
+
+    known: what was found in the first frame, where that is known.
+    """
 
     def __init__(
         self,
@@ -35,12 +38,14 @@ class LipFollower:
         face_index: int = 0,
         corners: LipCorners | None = None,
         bbox_shift: int = 0,
+        known: FaceLocation | None = None,
     ) -> None:
         self.method = "template"
         self.detections = 0
         self._face_index = face_index
         self._corners = corners
         self._bbox_shift = bbox_shift
+        self._known = known
         self._tracker: LipTracker | None = None
 
     def find(self, frame: np.ndarray) -> FoundFace | None:
@@ -50,9 +55,11 @@ class LipFollower:
         return None if box is None else FoundFace(box)
 
     def _locate(self, frame: np.ndarray) -> FaceLocation:
-        self.detections += 1
-        location = locate_face(frame, face_index=self._face_index, corners=self._corners)
-        self._corners = None  # they belong to the first frame
+        location = self._known
+        if location is None:
+            self.detections += 1
+            location = locate_face(frame, face_index=self._face_index, corners=self._corners)
+        self._known = self._corners = None  # they belong to the first frame
         self.method = location.method
         if location.lips is not None:
             self._tracker = LipTracker(frame, location, locate_again)

@@ -41,7 +41,7 @@ class Context:
         """Return where face and lips are in the first frame, found without weights, once a run."""
         if self._location is None:
             with job.timed("locate"):
-                self._location = locate_face(
+                self._location = job.known_face or locate_face(
                     job.avatar.first_frame(),
                     face_index=job.avatar.face_index,
                     corners=job.corners,

@@ -86,6 +86,7 @@ class FaceSearch:
             face_index=job.avatar.face_index,
             corners=job.corners,
             bbox_shift=options.bbox_shift,
+            known=job.known_face,
         )
         rules = CropRules(
             job.face_choice, options.landmarks_on, options.bbox_shift, self._every_frame

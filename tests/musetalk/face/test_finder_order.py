@@ -1,8 +1,10 @@
-"""Finders are asked in their order, and a new one is one class and one row."""
+"""Finders are asked in their order; one search serves LoadAvatar, the puppet and MuseTalk."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from avatarvideo.errors import Cancelled
 from avatarvideo.host.current import set_host
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.media import FaceLocation, LipCorners
+from avatarvideo.media import Avatar, FaceLocation, LipCorners
+from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 from avatarvideo.musetalk.face.finder import (
     FINDERS,
     FaceFinder,
@@ -24,6 +27,8 @@ from avatarvideo.musetalk.face.finder import (
 )
 from avatarvideo.musetalk.face.landmarks import CropRules, LandmarkFinder
 from avatarvideo.musetalk.lips.held_corners import average_lips
+from avatarvideo.nodes.load_avatar import LoadAvatar
+from avatarvideo.nodes.tensors import mask_tensor
 from support import tiny_models
 
 PICTURE = np.full((100, 120, 3), 128, np.uint8)
@@ -134,6 +139,62 @@ def host(tmp_path: Path) -> Iterator[StandaloneHost]:
     set_host(standalone)
     yield standalone
     set_host(None)
+
+
+def load(**options: Any) -> Avatar:
+    given = {"avatar": "samples/portrait.png", "mouth": "", "face_index": 0}
+    return LoadAvatar().load(**{**given, **options})["result"][0]
+
+
+def face_of(node_answer: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(node_answer["result"][3])["face"]
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("mode", ["puppet", "static", "auto"])
+def test_the_face_that_load_avatar_shows_is_used_without_another_search(
+    toy: Toy, clips: Any, mode: str
+) -> None:
+    from avatarvideo.nodes.lip_sync import MuseTalkLipSync as Node
+
+    avatar = load()
+    assert avatar.face is toy.answer
+    node = Node()
+    options = {"mode": mode, "max_duration": 10.0, "images_output": "never"}
+    mel = clips.job(avatar, seconds=0.2).mel
+    assert face_of(node.speak(avatar, mel, **options))["method"] == "toy"
+    mask = np.ones((avatar.height, avatar.width), np.float32)
+    assert face_of(node.speak(avatar, mel, mask_tensor(mask), **options))["method"] == "toy"
+    assert len(toy.searches) == 1
+
+
+@pytest.mark.usefixtures("host")
+def test_a_face_that_somebody_else_asks_for_is_searched_anew(toy: Toy, clips: Any) -> None:
+    avatar = load()
+    mel = clips.job(avatar, seconds=0.2).mel
+    engine = MuseTalkLipSync(host=clips.host)
+    engine.run(avatar, mel, LipSyncConfig(mode="puppet", face_index=1))
+    assert [sought.face_index for sought in toy.searches] == [0, 1]
+    engine.run(avatar, mel, LipSyncConfig(mode="puppet", mouth=LipCorners(350, 436, 440, 440)))
+    assert toy.searches[2].corners == (350, 436, 440, 440)
+    unseen = replace(avatar, face=refused("too dark"))
+    mask = np.ones((avatar.height, avatar.width), np.float32)
+    engine.run(unseen, mel, LipSyncConfig(mode="puppet"), mask=mask)
+    assert toy.searches[3].mask is mask
+    assert len(toy.searches) == 4
+
+
+def test_musetalk_without_face_networks_takes_the_face_that_is_known(toy: Toy, clips: Any) -> None:
+    models = clips.tiny.tiny_models()
+    models.s3fd = models.rtmpose = None
+    avatar = clips.avatar(clips.frames("."))
+    known = clips.speak(clips.job(replace(avatar, face=seen("known"))), models)
+    assert (known.report["face_method"], known.report["source_frames_with_face"]) == ("known", 1)
+    assert not toy.searches
+    toy.answer = seen("toy")
+    searched = clips.speak(clips.job(clips.avatar(clips.frames("."))), models)
+    assert searched.report["face_method"] == "toy"
+    assert len(toy.searches) == 1
 
 
 def test_the_doctor_lists_each_row(toy: Toy, host: StandaloneHost) -> None:
