@@ -132,7 +132,7 @@ def _model_files(host: Folders) -> list[tuple[str, str]]:
     from ..musetalk.weights.catalogue import TITLES
     from ..musetalk.weights.search import list_files
 
-    found = []
+    found: list[tuple[str, str]] = []
     for row in list_files(host.model_directories):
         name = f"{TITLES[row.role]} {row.model}" if row.model else TITLES[row.role]
         problem = f", {row.problem}" if row.problem else ""

@@ -127,7 +127,9 @@ def find_faces(
     extra_margin: pixels the box grows below the chin; 0 for MuseTalk 1.0.
     on_frame: called with the number of frames done.
     """
-    boxes, by_landmarks, bridges = [], [], []
+    boxes: list[FaceBox] = []
+    by_landmarks: list[bool] = []
+    bridges: list[tuple[int, int]] = []
     for number, frame in enumerate(frames, start=1):
         height, width = frame.shape[:2]
         face = finder.find(frame)

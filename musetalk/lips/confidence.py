@@ -36,8 +36,10 @@ from .template import (
 
 ACCEPT = 0.2
 # Two further judges with other habits: one is blind to colour, one trusts the seam first.
-LIGHT_ONLY = {term: weight for term, weight in WEIGHTS.items() if "red" not in term}
-LIGHT_ONLY |= {"upper_lip": 0.0, "lower_lip": 0.0}
+LIGHT_ONLY = {term: weight for term, weight in WEIGHTS.items() if "red" not in term} | {
+    "upper_lip": 0.0,
+    "lower_lip": 0.0,
+}
 SEAM_FIRST = {
     "seam": 2.9,
     "corner_valley": 0.8,

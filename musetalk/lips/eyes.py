@@ -116,7 +116,7 @@ def _peaks(grey: np.ndarray, centre: float) -> list[tuple[tuple[float, float], f
     highest = cv2.dilate(votes, np.ones((5, 5), np.uint8))
     rows, columns = np.nonzero((votes == highest) & (votes > LEAST_PEAK * votes.max()))
     order = np.argsort(-votes[rows, columns])[:PEAKS_PER_SIDE]
-    peaks = []
+    peaks: list[tuple[tuple[float, float], float]] = []
     for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
         place = ((x0 + column + 0.5) / BOX_PIXELS, (y0 + row + 0.5) / BOX_PIXELS)
         peaks.append((place, float(votes[row, column])))

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import logging
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -33,11 +34,12 @@ def find_faces(picture: np.ndarray) -> list[FaceLocation]:
         return []
     try:
         with mesh.FaceMesh(static_image_mode=True, max_num_faces=MOST_FACES) as finder:
-            found = finder.process(np.ascontiguousarray(picture)).multi_face_landmarks or []
+            seen = finder.process(np.ascontiguousarray(picture)).multi_face_landmarks
     except (RuntimeError, ValueError, OSError, AttributeError) as error:
         log.info("mediapipe is installed but its face mesh does not run: %s", error)
         return []
     height, width = picture.shape[:2]
+    found: list[Any] = seen or []  # Any: mediapipe's own class, and it may not be installed
     faces = [
         _location(np.array([(p.x * width, p.y * height) for p in face.landmark])) for face in found
     ]
@@ -81,7 +83,7 @@ def _lips(points: np.ndarray) -> LipShape | None:
     axis = across / width
     normal = np.array([-axis[1], axis[0]])
     even = np.linspace(0, 1, LIP_CURVE_POINTS)
-    curves = []
+    curves: list[np.ndarray] = []
     for border in BORDERS:
         relative = (points[list(border)] - ends[0]) / width
         along, offset = relative @ axis, relative @ normal

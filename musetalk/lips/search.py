@@ -55,7 +55,7 @@ def _candidates(frame: np.ndarray, check: Callable[[], None]) -> Iterator[list[F
     grey = cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY)
     boxes = [Box(*(edge / scale for edge in box)) for box in cascade.find_boxes(grey)]
     yield [refined_frame(frame, rough_frame(box)) for box in boxes[:MOST_BOXES]]
-    scored = []
+    scored: list[tuple[float, FaceFrame]] = []
     for proposal in propose_faces(grey, most=MOST_PROPOSALS):
         check()
         face = refined_frame(frame, proposal.frame.scaled(1 / scale))
