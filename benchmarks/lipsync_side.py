@@ -29,6 +29,7 @@ from avatarvideo.musetalk.face.crop import FaceBox
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.interfaces import LipSyncConfig, Quality
 from avatarvideo.musetalk.networks.bisenet import parse_face
+from avatarvideo.musetalk.networks.fast.accelerate import accelerate
 from avatarvideo.musetalk.networks.fast.winograd import set_tiled
 from avatarvideo.musetalk.networks.vae import SCALING_FACTOR, to_pixels
 from avatarvideo.musetalk.pipeline import generate
@@ -89,8 +90,7 @@ class Computing:
                 self._placed.add(role)
                 network.to(setting.device)
                 if setting.side == "ours" and not small:
-                    if dtype.itemsize == 2:
-                        network.to(memory_format=torch.channels_last)
+                    accelerate(network)
                     set_tiled(network, tiles_convolutions(Placement(setting.device, dtype)))
         return network
 

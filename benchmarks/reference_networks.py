@@ -12,6 +12,7 @@ import clone  # noqa: F401
 import torch
 from torch import Tensor, nn
 
+from avatarvideo.musetalk.networks.fast.time_path import fold_time_path
 from avatarvideo.musetalk.weights.build import NETWORKS, empty_network, skeleton
 from avatarvideo.musetalk.weights.catalogue import Role
 from avatarvideo.musetalk.weights.session import weight_bytes
@@ -54,7 +55,7 @@ class Networks:
             if self._side == "reference" and role in REFERENCES:
                 network = REFERENCES[role](network)
             elif role == "unet":
-                network.fold_time_path()
+                fold_time_path(network)
             self._made[role, dtype] = network.to(dtype)
         return self._made[role, dtype]
 

@@ -56,6 +56,7 @@ def facts(host: Host) -> list[tuple[str, str]]:
     found += [(name, _version(name)) for name in LIBRARIES]
     found.append(("FFmpeg", _ffmpeg()))
     found.append(("device", _device(host)))
+    found.append(("fast paths", _fast_paths()))
     found.append(("memory", _memory()))
     found += [(f"locator: {name}", value) for name, value in _locators(host)]
     found += [(f"model folder {i}", _folder(f)) for i, f in enumerate(host.model_directories, 1)]
@@ -114,6 +115,12 @@ def _device(host: Device) -> str:
         works = False
     triton = "works" if works else "is missing or failed its trial, so half precision is slower"
     return f"{device}: {name}, {_gib(free)} free of {_gib(total)}; Triton {triton}"
+
+
+def _fast_paths() -> str:
+    from ..host.environment import FAST_VARIABLE, fast_paths_are_on
+
+    return "on" if fast_paths_are_on() else f"off ({FAST_VARIABLE}=0)"
 
 
 def _locators(host: Folders) -> list[tuple[str, str]]:

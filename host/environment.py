@@ -1,4 +1,4 @@
-"""The environment variables by which whoever starts the process sets folders."""
+"""The environment variables by which whoever starts the process sets folders and fast paths."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ CACHE_VARIABLE = "AVATAR_CACHE"  # where prepared avatars are kept between proce
 # Folders besides the output folder in which workflows may write, separated like PATH. Only who
 # starts the process can set it, unlike whoever sends a workflow.
 OUTPUTS_VARIABLE = "AVATAR_OUTPUT_DIRS"
+FAST_VARIABLE = "AVATAR_FAST"  # "0" turns every fast path of the networks off
 
 
 def allowed_output_directories() -> list[Path]:
@@ -24,3 +25,8 @@ def cache_directory() -> Path | None:
     """Return the absolute folder in which prepared avatars outlive the process, if one is named."""
     named = os.environ.get(CACHE_VARIABLE, "").strip()
     return Path(named).expanduser().resolve() if named else None
+
+
+def fast_paths_are_on() -> bool:
+    """Say whether networks are accelerated and batches recorded as CUDA graphs; so by default."""
+    return os.environ.get(FAST_VARIABLE, "").strip() != "0"

@@ -3,6 +3,7 @@
 Architecture of Stable Diffusion 1's ``UNet2DConditionModel`` with 8 input channels and audio
 features of width 384 as context, run once at time step 0: no noise, no schedule, no guidance.
 State-dict keys are those of the published ``unet.pth`` (1.5) and ``pytorch_model.bin`` (1.0).
+``fast.accelerate`` makes a loaded network faster.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from .fast.fused import fuses, gated_gelu, normalised, residual, sum_with_bias
-from .fast.winograd import Conv3x3, laid_out_as
 
 RESNET_EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6  # only of the GroupNorm that opens a transformer
@@ -65,11 +63,12 @@ class UNet(nn.Module):
         self.config = config = config or UNetConfig()
         widths = config.block_out_channels
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
-        self.time_embedding: TimeEmbedding | None = TimeEmbedding(widths[0])
+        self.time_embedding = TimeEmbedding(widths[0])
         self.down_blocks = nn.ModuleList(DownBlock(config, level) for level in range(len(widths)))
         self.mid_block = MidBlock(config)
         self.up_blocks = nn.ModuleList(UpBlock(config, level) for level in range(len(widths)))
         self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=RESNET_EPSILON)
+        self.conv_act = nn.SiLU(inplace=True)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 
     def forward(
@@ -85,7 +84,7 @@ class UNet(nn.Module):
         """
         self._check(latents, audio_features, hears)
         heard = Heard(audio_features, hears)
-        time = None if self.time_embedding is None else self.time_embedding()
+        time = self.time_embedding()
         hidden = self.conv_in(latents)
         skips = [hidden]
         for block in self.down_blocks:
@@ -93,25 +92,7 @@ class UNet(nn.Module):
         hidden = self.mid_block(hidden, time, heard, self.between_blocks)
         for block in self.up_blocks:
             hidden = block(hidden, time, heard, skips, self.between_blocks)
-        return self.conv_out(normalised(hidden, self.conv_norm_out, silu=True))
-
-    @torch.no_grad()
-    def fold_time_path(self) -> None:
-        """Add the constant time path to the convolutions' biases and drop its weights.
-
-        Exact up to rounding; saves the time weights and one addition in every residual block.
-        Call it after loading; the keys ``time_embedding.*`` and ``*.time_emb_proj.*`` are gone
-        from then on.
-        """
-        if self.time_embedding is None:
-            return
-        # Half precision would round the sum of the two biases twice.
-        weight = self.time_embedding.linear_1.weight
-        time = self.time_embedding.to(torch.promote_types(weight.dtype, torch.float32))()
-        for module in self.modules():
-            if isinstance(module, ResnetBlock):
-                module.fold(time)
-        self.time_embedding = None
+        return self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
 
     def _check(self, latents: Tensor, audio_features: Tensor, hears: Tensor | None) -> None:
         config = self.config
@@ -190,7 +171,7 @@ class DownBlock(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        time: Tensor | None,
+        time: Tensor,
         heard: Heard,
         skips: list[Tensor],
         between_blocks: Callable[[], None] | None,
@@ -221,7 +202,7 @@ class MidBlock(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        time: Tensor | None,
+        time: Tensor,
         heard: Heard,
         between_blocks: Callable[[], None] | None,
     ) -> Tensor:
@@ -260,7 +241,7 @@ class UpBlock(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        time: Tensor | None,
+        time: Tensor,
         heard: Heard,
         skips: list[Tensor],
         between_blocks: Callable[[], None] | None,
@@ -285,32 +266,19 @@ class ResnetBlock(nn.Module):
         groups = config.norm_num_groups
         time_width = 4 * config.block_out_channels[0]
         self.norm1 = nn.GroupNorm(groups, channels, eps=RESNET_EPSILON)
-        self.conv1 = Conv3x3(channels, out_channels)
-        self.time_emb_proj: nn.Linear | None = nn.Linear(time_width, out_channels)
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.time_emb_proj = nn.Linear(time_width, out_channels)
         self.norm2 = nn.GroupNorm(groups, out_channels, eps=RESNET_EPSILON)
-        self.conv2 = Conv3x3(out_channels, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.conv_shortcut = (
             None if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
         )
 
-    def forward(self, inputs: Tensor, time: Tensor | None) -> Tensor:
-        if self.time_emb_proj is None and fuses(inputs):
-            return residual(self, inputs)
-        hidden = self.conv1(normalised(inputs, self.norm1, silu=True))
-        if self.time_emb_proj is not None:
-            hidden = hidden + self.time_emb_proj(time)[:, :, None, None]
-        hidden = self.conv2(normalised(hidden, self.norm2, silu=True))
+    def forward(self, inputs: Tensor, time: Tensor) -> Tensor:
+        hidden = self.conv1(functional.silu(self.norm1(inputs), inplace=True))
+        hidden = hidden + self.time_emb_proj(time)[:, :, None, None]
+        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
         return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
-
-    def fold(self, time: Tensor) -> None:
-        """Move what the time path adds into the first convolution's bias."""
-        bias = self.conv1.bias
-        if self.time_emb_proj is None or bias is None:
-            return
-        added = self.time_emb_proj.to(time.dtype)(time).squeeze(0)
-        folded = (bias.to(time.dtype) + added).to(bias.dtype)
-        self.conv1.bias = nn.Parameter(folded, requires_grad=bias.requires_grad)
-        self.time_emb_proj = None
 
 
 class Transformer(nn.Module):
@@ -324,20 +292,10 @@ class Transformer(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, inputs: Tensor, heard: Heard) -> Tensor:
-        if fuses(inputs):
-            return self._fused(inputs, heard)
         projected = self.proj_in(self.norm(inputs))
         pixels = projected.flatten(2).transpose(1, 2)  # (B, HW, C)
         pixels = self.transformer_blocks[0](pixels, heard)
         return inputs + self.proj_out(pixels.transpose(1, 2).reshape(inputs.shape))
-
-    def _fused(self, inputs: Tensor, heard: Heard) -> Tensor:
-        maps = normalised(inputs, self.norm).permute(0, 2, 3, 1)  # (B, H, W, C) as they lie
-        # A 1 x 1 convolution is a matrix product, and that adds the bias by itself.
-        pixels = functional.linear(maps, self.proj_in.weight.flatten(1), self.proj_in.bias)
-        pixels = self.transformer_blocks[0](pixels.flatten(1, 2), heard)
-        projected = functional.linear(pixels, self.proj_out.weight.flatten(1)).view(maps.shape)
-        return sum_with_bias(projected.permute(0, 3, 1, 2), inputs, self.proj_out.bias)
 
 
 class TransformerBlock(nn.Module):
@@ -406,7 +364,8 @@ class GatedGELU(nn.Module):
         self.proj = nn.Linear(channels, 2 * out_channels)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return gated_gelu(self.proj(pixels))
+        value, gate = self.proj(pixels).chunk(2, dim=-1)
+        return value * functional.gelu(gate)
 
 
 class Downsample(nn.Module):
@@ -417,7 +376,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.conv(laid_out_as(self.conv.weight, inputs))
+        return self.conv(inputs)
 
 
 class Upsample(nn.Module):
@@ -425,7 +384,8 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = Conv3x3(channels, channels)
+        self.repeat = nn.Upsample(scale_factor=2.0, mode="nearest")
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.conv.of_repeated(inputs)
+        return self.conv(self.repeat(inputs))

@@ -3,7 +3,8 @@
 Architecture of Stable Diffusion's ``AutoencoderKL`` (Rombach et al. 2022), written for the
 published weights ``stabilityai/sd-vae-ft-mse``. State-dict keys are the renamed diffusers ones
 (``mid_block.attentions.0.to_q``, ``to_out.0``); the checkpoint loader renames the legacy
-(``query``, ``proj_attn``) and LDM (``first_stage_model.``) spellings to these.
+(``query``, ``proj_attn``) and LDM (``first_stage_model.``) spellings to these. ``fast.accelerate``
+makes a loaded network faster.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from .fast.fused import fuses, normalised, of_repeated, residual
-from .fast.winograd import Conv3x3
 
 SCALING_FACTOR = 0.18215  # latents are the posterior times this; absent from the published config
 NORM_EPSILON = 1e-6  # of every GroupNorm in this network; the UNet's residual blocks use 1e-5
@@ -114,6 +112,7 @@ class Encoder(nn.Module):
         )
         self.mid_block = MidBlock(widths[-1], groups)
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=NORM_EPSILON)
+        self.conv_act = nn.SiLU(inplace=True)
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, images: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
@@ -121,7 +120,7 @@ class Encoder(nn.Module):
         for block in self.down_blocks:
             hidden = block(hidden, between_blocks)
         hidden = self.mid_block(hidden, between_blocks)
-        return self.conv_out(normalised(hidden, self.conv_norm_out, silu=True))
+        return self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
 
 
 class Decoder(nn.Module):
@@ -144,6 +143,7 @@ class Decoder(nn.Module):
             for level, width in enumerate(widths)
         )
         self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=NORM_EPSILON)
+        self.conv_act = nn.SiLU(inplace=True)
         self.conv_out = nn.Conv2d(widths[-1], config.image_channels, 3, padding=1)
 
     def forward(self, values: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
@@ -152,7 +152,7 @@ class Decoder(nn.Module):
             hidden = block(hidden, between_blocks)
         if between_blocks:
             between_blocks()
-        return self.conv_out(normalised(hidden, self.conv_norm_out, silu=True))
+        return self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
 
 
 class ResnetBlock(nn.Module):
@@ -161,18 +161,16 @@ class ResnetBlock(nn.Module):
     def __init__(self, channels: int, out_channels: int, groups: int) -> None:
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, channels, eps=NORM_EPSILON)
-        self.conv1 = Conv3x3(channels, out_channels)
+        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.norm2 = nn.GroupNorm(groups, out_channels, eps=NORM_EPSILON)
-        self.conv2 = Conv3x3(out_channels, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.conv_shortcut = (
             None if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if fuses(inputs):
-            return residual(self, inputs)
-        hidden = self.conv1(normalised(inputs, self.norm1, silu=True))
-        hidden = self.conv2(normalised(hidden, self.norm2, silu=True))
+        hidden = self.conv1(functional.silu(self.norm1(inputs), inplace=True))
+        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
         return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
 
 
@@ -188,7 +186,7 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, inputs: Tensor) -> Tensor:
-        maps = normalised(inputs, self.group_norm)
+        maps = self.group_norm(inputs)
         pixels = maps.flatten(2).transpose(1, 2).unsqueeze(1)  # (B, 1, HW, C)
         mixed = functional.scaled_dot_product_attention(
             self.to_q(pixels), self.to_k(pixels), self.to_v(pixels)
@@ -267,15 +265,11 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = Conv3x3(channels, channels)
+        self.repeat = nn.Upsample(scale_factor=2.0, mode="nearest")
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        half = inputs.dtype in (torch.bfloat16, torch.float16)
-        if half and inputs.device.type == "cpu":
-            return self.conv.of_repeated_in_phases(inputs)
-        if half and inputs.is_cuda and torch.version.hip is None:
-            return of_repeated(self.conv, inputs)
-        return self.conv.of_repeated(inputs)
+        return self.conv(self.repeat(inputs))
 
 
 def _resnets(channels: int, out_channels: int, groups: int, layers: int) -> nn.ModuleList:

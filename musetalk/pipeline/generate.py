@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...host.environment import fast_paths_are_on
 from ..face.crop import CROP_SIZE
 from ..interfaces import Posterior
-from ..networks.fast.cuda_graph import Replay, can_record
+from ..networks.fast.cuda_graph import RecordedBatch, can_record
 from ..networks.unet import UNet, audio_positions
 from ..networks.vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
 
@@ -126,20 +127,21 @@ class FaceGenerator:
         self._positions = audio_positions(width=unet.config.cross_attention_dim)
         self._placed_positions = self._positions
         device = unet.conv_in.weight.device
-        self._records = repeats >= LEAST_REPEATS and can_record(device)
+        many = repeats >= LEAST_REPEATS
+        self._records = many and fast_paths_are_on() and can_record(device)
         self._has_run = False
-        self._replay: Replay | None = None
+        self._recorded: RecordedBatch | None = None
 
     def close(self) -> None:
         """Give back what a recording took, which nothing else could use."""
-        if self._replay is not None:
-            self._replay = None
+        if self._recorded is not None:
+            self._recorded = None
             torch.cuda.empty_cache()
 
     @property
     def is_recorded(self) -> bool:
         """Whether batches are begun in one step by now."""
-        return self._replay is not None
+        return self._recorded is not None
 
     def generate(self, latents: Tensor, windows: Tensor, hears: Tensor | None = None) -> MadeFaces:
         """Return uint8 RGB (B, 256, 256, 3), and bool (B,): which of them can be used.
@@ -167,7 +169,7 @@ class FaceGenerator:
             if full or usable.all():
                 return crops, usable
             if dtype_of_network(self._unet) != torch.float32:  # else a batch before this one did
-                self._replay, self._records = None, False
+                self._recorded, self._records = None, False
                 make_float32(self._unet, self._vae)
                 self._on_full_precision()
             redone = np.flatnonzero(~usable)
@@ -208,17 +210,17 @@ class FaceGenerator:
         first, self._has_run = not self._has_run, True
         if first or not self._records:
             return self._faces(latents, windows)
-        if self._replay is None:
+        if self._recorded is None:
             try:
                 with _unasked(self._unet, self._vae):
-                    self._replay = Replay(self._faces, (latents, windows))
+                    self._recorded = RecordedBatch(self._faces, (latents, windows))
             except torch.OutOfMemoryError as error:
                 self._records = False
                 log.info("batches go step by step: there is no room to record one: %s", error)
                 return self._faces(latents, windows)
-        if not self._replay.takes((latents, windows)):
+        if not self._recorded.takes((latents, windows)):
             return self._faces(latents, windows)
-        pixels, usable = self._replay((latents, windows))
+        pixels, usable = self._recorded((latents, windows))
         return pixels, usable
 
 

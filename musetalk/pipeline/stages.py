@@ -138,9 +138,6 @@ class StageRunner:
             dtype = dtype_of(role, placement.dtype)
             # Also narrows what an earlier stage or attempt had widened.
             networks[role] = self._session.load(role, dtype).to(dtype)
-            if dtype.itemsize == 2:
-                # What multiplies half precision fast wants the channels of a pixel together.
-                networks[role].to(memory_format=torch.channels_last)
         return networks
 
     def _release(self, networks: Networks, last_use: Sequence[Role]) -> None:

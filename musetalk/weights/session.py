@@ -11,9 +11,12 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from ...host.environment import fast_paths_are_on
 from ...host.machine import available_memory
 from ..interfaces import Residency
 from ..networks.bisenet import BiSeNet
+from ..networks.fast.accelerate import accelerate
+from ..networks.fast.time_path import fold_time_path
 from ..networks.rtmpose import RTMPose
 from ..networks.s3fd import S3FD
 from ..networks.taesd import TAESDDecoder
@@ -89,8 +92,8 @@ class ModelFiles:
         """Return the network, read from its file. Raises CheckpointError."""
         path = self._found.files[role].path
         network = load_network(role, path, dtype=dtype, between_tensors=self.between_tensors)
-        if isinstance(network, UNet):
-            network.fold_time_path()
+        if isinstance(network, UNet) and fast_paths_are_on():
+            fold_time_path(network)
         return network
 
 
@@ -175,6 +178,8 @@ class ModelSession:
         else:
             self._held.pop(role, None)  # before its successor takes memory too
             network = self.source.load(role, dtype)
+            if fast_paths_are_on():
+                accelerate(network)
         self._held[role] = (*wanted, network)
         return network
 

@@ -120,3 +120,9 @@ def test_the_doctor_says_what_there_is(avatar, cut_short):
     assert "libavcodec" in facts["FFmpeg"]
     assert "it has 1,002 bytes" in facts["face detector"]
     assert dict(json.loads(avatar("doctor", "--json")[1]))["device"] == facts["device"].strip()
+
+
+@pytest.mark.parametrize(("value", "shown"), [("", "on"), ("0", "off (AVATAR_FAST=0)")])
+def test_the_doctor_says_whether_fast_paths_are_on(avatar, monkeypatch, value, shown):
+    monkeypatch.setenv("AVATAR_FAST", value)
+    assert dict(json.loads(avatar("doctor", "--json")[1]))["fast paths"] == shown

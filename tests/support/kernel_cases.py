@@ -6,6 +6,7 @@ first imported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from torch import nn
 from torch.nn import functional
 
 from avatarvideo.musetalk.networks.fast import fused, triton_kernels
-from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
+from avatarvideo.musetalk.networks.fast.accelerate import accelerate
+from avatarvideo.musetalk.networks.fast.time_path import fold_time_path
+from avatarvideo.musetalk.networks.unet import GatedGELU, UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -131,18 +134,38 @@ def test_groups_that_are_too_wide_are_named() -> None:
 
 @torch.inference_mode()
 def test_networks_with_kernels_are_those_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    # TensorFloat-32, with which a GPU convolves by default, would differ more than the kernels do.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     torch.manual_seed(7)
     unet = UNet(UNetConfig(block_out_channels=(32, 64), attention_heads=4)).to(DEVICE)
     vae = AutoencoderKL(VAEConfig(block_out_channels=(32, 64))).to(DEVICE)
-    unet.fold_time_path()
     latents, heard = torch.randn(1, 8, 8, 8).to(DEVICE), torch.randn(1, 50, 384).to(DEVICE)
+    images, small = torch.randn(1, 3, 4, 4).to(DEVICE), torch.randn(1, 64, 8, 8).to(DEVICE)
+    upsample = vae.decoder.up_blocks[0].upsamplers[0]
 
     def made() -> list[torch.Tensor]:
-        repeated = fused.of_repeated(vae.decoder.up_blocks[0].upsamplers[0].conv, upsampled)
-        return [unet(latents, heard), vae.decode(latents[:, :4]), repeated]
+        return [unet(latents, heard), vae.decode(latents[:, :4]), *vae.encode_moments(images)]
 
-    upsampled = torch.randn(1, 64, 8, 8).to(DEVICE)
-    plain = made()
+    plain = [*made(), upsample(small)]
+    fold_time_path(unet)
+    accelerate(unet)
+    accelerate(vae)
+    used: list[str] = []
     monkeypatch.setattr(fused, "kernels_for", lambda inputs: triton_kernels)
-    for with_kernels, without in zip(made(), plain, strict=True):
+    for name in ("group_norm", "add", "gated_gelu"):
+        monkeypatch.setattr(triton_kernels, name, noted(getattr(triton_kernels, name), used))
+    fast = [*made(), fused.upsampled(upsample.conv, small)]
+    for with_kernels, without in zip(fast, plain, strict=True):
         torch.testing.assert_close(with_kernels, without, rtol=1e-3, atol=1e-4)
+    norms = [each for network in (unet, vae) for each in network.modules()]
+    assert used.count("group_norm") == sum(isinstance(each, nn.GroupNorm) for each in norms)
+    assert used.count("gated_gelu") == sum(isinstance(each, GatedGELU) for each in norms)
+    assert used.count("add") > 20
+
+
+def noted(kernel: Callable[..., torch.Tensor], used: list[str]) -> Callable[..., torch.Tensor]:
+    def launch(*args: Any, **named: Any) -> torch.Tensor:
+        used.append(kernel.__name__)
+        return kernel(*args, **named)
+
+    return launch

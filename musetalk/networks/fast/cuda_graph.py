@@ -1,7 +1,7 @@
-"""The same arithmetic again and again on a GPU, begun in one step (a CUDA graph).
+"""Record one batch as a CUDA graph and replay it.
 
-A batch is more than a thousand operations. Python takes longer to begin them than a fast GPU takes
-to do them, the more so while another thread composes frames.
+A batch is more than a thousand operations. Python takes longer to launch them than a fast GPU takes
+to do them, the more so while another thread composes frames. A graph launches all of them at once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch import Tensor
 
 
 def can_record(device: torch.device) -> bool:
-    """Say whether recordings work: on NVIDIA's GPUs, with PyTorch's own allocator.
+    """Say whether CUDA graphs work: on NVIDIA's GPUs, with PyTorch's own allocator.
 
-    With CUDA's (``cudaMallocAsync``, which ComfyUI chooses on many GPUs) a repeated recording read
+    With CUDA's (``cudaMallocAsync``, which ComfyUI chooses on many GPUs) a replayed graph read
     memory that was no longer its own (PyTorch 2.11).
     """
     nvidia = device.type == "cuda" and torch.version.hip is None
@@ -25,19 +25,19 @@ def can_record(device: torch.device) -> bool:
 
 @cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """Return the stream on which a device's recordings are made.
+    """Return the stream on which a device's graphs are recorded.
 
     PyTorch itself keeps one for the process, on whatever device came first. A new one for every
-    recording would each keep a work space of the matrix products.
+    graph would each keep a work space of the matrix products.
     """
     return torch.cuda.Stream(device)
 
 
-class Replay:
-    """One function of tensors, recorded with inputs of one shape.
+class RecordedBatch:
+    """A CUDA graph of one function of tensors, recorded with inputs of one shape.
 
-    It must have run before with such inputs, so that nothing is left to be prepared; it may not
-    look at values. What it takes and returns lies in memory of its own until it is dropped.
+    The function must have run before with such inputs, so that nothing is left to be prepared; it
+    may not look at values. Inputs and outputs lie in memory of the graph's own until it is dropped.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Replay:
         )
 
     def __call__(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Begin it; return what will be there, valid until the next call.
+        """Launch the graph; return its outputs, valid until the next call.
 
-        Where inputs have fewer rows the results have too; what the rest makes is not returned.
+        Where inputs have fewer rows the outputs have too; what the other rows make is left out.
         """
         rows = len(inputs[0])
         for new, old in zip(inputs, self._inputs, strict=True):

@@ -27,9 +27,9 @@ class Residual(Protocol):
     """Two normalised 3 x 3 convolutions beside a skip."""
 
     norm1: nn.GroupNorm
-    conv1: Conv3x3
+    conv1: nn.Conv2d
     norm2: nn.GroupNorm
-    conv2: Conv3x3
+    conv2: nn.Conv2d
     conv_shortcut: nn.Conv2d | None
 
 
@@ -53,7 +53,8 @@ def normalised(
     """
     module = kernels_for(inputs)
     if module is None:
-        maps = norm(inputs if added is None else inputs + added.view(1, -1, 1, 1))
+        maps = inputs if added is None else inputs + added.view(1, -1, 1, 1)
+        maps = functional.group_norm(maps, norm.num_groups, norm.weight, norm.bias, norm.eps)
         return functional.silu(maps, inplace=True) if silu else maps
     ordered = inputs.contiguous(memory_format=torch.channels_last)
     return module.group_norm(
@@ -88,11 +89,11 @@ def sum_with_bias(first: Tensor, second: Tensor | None, bias: Tensor | None) -> 
     return module.add(first, second, bias)
 
 
-def of_repeated(convolution: Conv3x3, inputs: Tensor) -> Tensor:
-    """Return the convolution of (B, C, H, W) with every pixel repeated, made in one step."""
+def upsampled(convolution: Conv3x3, inputs: Tensor) -> Tensor:
+    """Return the convolution of (B, C, H, W) upsampled, as one transposed convolution."""
     if not fuses(inputs):
-        return convolution.of_repeated_transposed(inputs, convolution.bias)
-    maps = convolution.of_repeated_transposed(inputs, None)
+        return convolution.upsampled_transposed(inputs, convolution.bias)
+    maps = convolution.upsampled_transposed(inputs, None)
     return sum_with_bias(maps, None, convolution.bias)
 
 

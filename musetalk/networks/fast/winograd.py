@@ -110,10 +110,7 @@ class Conv3x3(nn.Conv2d):
     """
 
     tiled: bool = False
-
-    def __init__(self, channels: int, out_channels: int) -> None:
-        super().__init__(channels, out_channels, 3, padding=1)
-        self._factors: tuple[Tiling | Prepared, Tensor] | None = None
+    _factors: tuple[Tiling | Prepared, Tensor] | None = None  # prepared of the weights
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (B, C', H, W) of an input (B, C, H, W)."""
@@ -126,15 +123,16 @@ class Conv3x3(nn.Conv2d):
             return super().forward(laid_out_as(self.weight, input))
         return product_convolution(input, self.weight, self.bias)
 
-    def of_repeated(self, inputs: Tensor) -> Tensor:
-        """Return (B, C', 2 H, 2 W): the convolution of ``inputs`` with every pixel repeated."""
+    def upsampled(self, inputs: Tensor) -> Tensor:
+        """Return (B, C', 2 H, 2 W): the convolution of (B, C, H, W) upsampled, pixels repeated."""
         if not self._saves(inputs) or min(inputs.shape[2:]) < SMALLEST_TILED:
-            return self(functional.interpolate(inputs, scale_factor=2.0, mode="nearest"))
+            repeated = functional.interpolate(inputs, scale_factor=2.0, mode="nearest")
+            return Conv3x3.forward(self, repeated)
         kernel = self._kernel(UPSAMPLING_TILES)
         return tiled_convolution(inputs, kernel, self.bias, UPSAMPLING_TILES)
 
-    def of_repeated_in_phases(self, inputs: Tensor) -> Tensor:
-        """Return what ``of_repeated`` does, of any precision, with 16 multiplications for 36.
+    def upsampled_in_phases(self, inputs: Tensor) -> Tensor:
+        """Return what ``upsampled`` does, of any precision, with 16 multiplications for 36.
 
         Every output pixel is at one of four places in its source pixel; each has a 2 x 2 kernel.
         """
@@ -150,8 +148,8 @@ class Conv3x3(nn.Conv2d):
                 out[:, :, row, :, column] = seen.permute(0, 2, 3, 1)
         return out.view(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
 
-    def of_repeated_transposed(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
-        """Return what ``of_repeated`` does, with as many multiplications as in phases.
+    def upsampled_transposed(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
+        """Return what ``upsampled`` does, with as many multiplications as in phases.
 
         One step that writes every output pixel once; processors are slow at it, NVIDIA's are not.
         bias (C',): added to it; None leaves it to the caller.
@@ -181,6 +179,22 @@ class Conv3x3(nn.Conv2d):
         self.forget_factors()  # the weights move or change their precision
         super()._apply(fn, recurse)
         return self
+
+
+class UpsamplingConv3x3(Conv3x3):
+    """The convolution of a map upsampled to twice its size by repeating pixels."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return (B, C', 2 H, 2 W) of (B, C, H, W)."""
+        return self.upsampled(input)
+
+
+class StridedConv(nn.Conv2d):
+    """A convolution whose inputs take the memory order of its kernel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return what ``nn.Conv2d`` does."""
+        return super().forward(laid_out_as(self.weight, input))
 
 
 def tiling_for(inputs: Tensor) -> Tiling | None:

@@ -6,6 +6,7 @@ from copy import deepcopy
 import pytest
 import torch
 
+from avatarvideo.musetalk.networks.fast.time_path import fold_time_path
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig, audio_positions
 from support.random_weights import fill_randomly
 
@@ -99,10 +100,10 @@ def test_folding_the_time_path_changes_nothing_but_rounding(inputs):
     network = fill_randomly(UNet(SMALL).double())
     latents, audio = inputs
     plain = network(latents, audio)
-    network.fold_time_path()
+    fold_time_path(network)
     assert not [key for key in network.state_dict() if "time_emb" in key]
     torch.testing.assert_close(network(latents, audio), plain, rtol=0, atol=1e-9)
-    network.fold_time_path()
+    fold_time_path(network)
     torch.testing.assert_close(network(latents, audio), plain, rtol=0, atol=1e-9)
 
 
@@ -119,7 +120,7 @@ def test_folding_keeps_half_precision(inputs):
     network = fill_randomly(UNet(SMALL)).bfloat16()
     latents, audio = (tensor.bfloat16() for tensor in inputs)
     plain = network(latents, audio)
-    network.fold_time_path()
+    fold_time_path(network)
     assert {tensor.dtype for tensor in network.state_dict().values()} == {torch.bfloat16}
     torch.testing.assert_close(network(latents, audio), plain, rtol=0, atol=0.2)
 

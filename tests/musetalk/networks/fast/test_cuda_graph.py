@@ -10,25 +10,25 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.musetalk.networks.fast.cuda_graph import Replay, can_record
+from avatarvideo.musetalk.networks.fast.cuda_graph import RecordedBatch, can_record
 from avatarvideo.musetalk.pipeline import generate
 from avatarvideo.musetalk.pipeline.generate import LEAST_REPEATS, FaceGenerator, MadeFaces
 
 Batch = tuple[torch.Tensor, ...]
 
 
-def recorded(function: Callable[..., Batch], inputs: Sequence[torch.Tensor]) -> Replay:
-    """Return a Replay whose graph computes anew, into the same memory."""
-    replay = Replay.__new__(Replay)
-    replay._inputs = [each.clone() for each in inputs]
-    replay._outputs = function(*replay._inputs)
+def recorded(function: Callable[..., Batch], inputs: Sequence[torch.Tensor]) -> RecordedBatch:
+    """Return a RecordedBatch whose graph computes anew, into the same memory."""
+    batch = RecordedBatch.__new__(RecordedBatch)
+    batch._inputs = [each.clone() for each in inputs]
+    batch._outputs = function(*batch._inputs)
 
     def again() -> None:
-        for old, new in zip(replay._outputs, function(*replay._inputs), strict=True):
+        for old, new in zip(batch._outputs, function(*batch._inputs), strict=True):
             old.copy_(new)
 
-    replay._graph = SimpleNamespace(replay=again)
-    return replay
+    batch._graph = SimpleNamespace(replay=again)
+    return batch
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def networks(clips: Any) -> list[Any]:
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "can_record", lambda device: True)
-    monkeypatch.setattr(generate, "Replay", recorded)
+    monkeypatch.setattr(generate, "RecordedBatch", recorded)
 
 
 def batches(*sizes: int) -> list[Batch]:
@@ -100,11 +100,11 @@ def test_without_room_to_record_batches_go_step_by_step(
 ) -> None:
     tried: list[None] = []
 
-    def full(*_: object) -> Replay:
+    def full(*_: object) -> RecordedBatch:
         tried.append(None)
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(generate, "Replay", full)
+    monkeypatch.setattr(generate, "RecordedBatch", full)
     inputs = batches(2, 2, 2, 2)
     generator = FaceGenerator(*networks, repeats=len(inputs))
     made = generated(generator, inputs)
@@ -121,13 +121,13 @@ def test_nobody_is_asked_while_a_batch_is_recorded(
     for network, name in zip(networks, ("unet", "vae"), strict=True):
         network.between_blocks = lambda name=name: asked.append(name)
 
-    def quiet(function: Callable[..., Batch], inputs: Sequence[torch.Tensor]) -> Replay:
+    def quiet(function: Callable[..., Batch], inputs: Sequence[torch.Tensor]) -> RecordedBatch:
         before = len(asked)
-        replay = recorded(function, inputs)
+        batch = recorded(function, inputs)
         assert len(asked) == before
-        return replay
+        return batch
 
-    monkeypatch.setattr(generate, "Replay", quiet)
+    monkeypatch.setattr(generate, "RecordedBatch", quiet)
     inputs = batches(1, 1, 1, 1)
     generator = FaceGenerator(*networks, repeats=len(inputs))
     generated(generator, inputs[:2])

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo import musetalk
+from avatarvideo.musetalk.networks import fast
 from avatarvideo.musetalk.networks.fast import fused
+from avatarvideo.musetalk.networks.fast.accelerate import accelerate
+from avatarvideo.musetalk.networks.fast.time_path import fold_time_path
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, ResnetBlock, VAEConfig
 from avatarvideo.musetalk.pipeline.generate import FaceGenerator
@@ -23,7 +25,7 @@ UNET = UNetConfig(block_out_channels=(64, 128), attention_heads=4)
 VAE = VAEConfig(block_out_channels=(64, 128, 128, 128))
 SUPPORT = Path(__file__).resolve().parents[3] / "support"
 BATCH = 3
-CASES = 26  # in kernel_cases.py
+CASES, GPU_CASES = 26, 12  # in kernel_cases.py: everywhere, and on a GPU only
 
 
 def _needs_triton() -> None:
@@ -35,14 +37,15 @@ def _needs_triton() -> None:
 
 def test_kernels_are_torchs_steps() -> None:
     _needs_triton()
-    interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
+    has_gpu = torch.cuda.is_available()
+    interpreted = {} if has_gpu else {"TRITON_INTERPRET": "1"}
     cases = SUPPORT / "kernel_cases.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(cases)]
     done = subprocess.run(
         command, env={**os.environ, **interpreted}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
-    assert f"{CASES} passed" in done.stdout
+    assert f"{CASES + GPU_CASES * has_gpu} passed" in done.stdout
 
 
 def test_every_kernel_compiles_for_gpus() -> None:
@@ -67,7 +70,7 @@ CPU = torch.device("cpu")
 
 def test_without_triton_nothing_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "avatarvideo.musetalk.networks.fast.triton_kernels", None)
-    monkeypatch.delattr(musetalk, "triton_kernels", raising=False)
+    monkeypatch.delattr(fast, "triton_kernels", raising=False)
     assert fused.kernels.__wrapped__(CPU) is None
 
 
@@ -112,11 +115,9 @@ def networks(dtype: torch.dtype) -> tuple[UNet, AutoencoderKL]:
     """Small networks on the GPU, as a stage has them there."""
     torch.manual_seed(7)
     unet, vae = UNet(UNET).eval(), AutoencoderKL(VAE).eval()
-    unet.fold_time_path()
+    fold_time_path(unet)
     for network in (unet, vae):
-        network.requires_grad_(False).to("cuda", dtype)
-        if dtype.itemsize == 2:
-            network.to(memory_format=torch.channels_last)
+        accelerate(network.requires_grad_(False).to("cuda", dtype))
     return unet, vae
 
 

@@ -31,7 +31,7 @@ def _without_gradients() -> Iterator[None]:
 
 @pytest.fixture
 def conv() -> Conv3x3:
-    return fill_randomly(Conv3x3(CHANNELS, OUT_CHANNELS))
+    return fill_randomly(Conv3x3(CHANNELS, OUT_CHANNELS, 3, padding=1))
 
 
 @pytest.fixture
@@ -95,9 +95,9 @@ def test_repeated_pixels_are_convolved_without_making_them(conv, picture) -> Non
     for tiled in (False, True):
         set_tiled(conv, tiled)
         torch.testing.assert_close(
-            conv.of_repeated(inputs), wanted, rtol=0, atol=1e-5, check_stride=False
+            conv.upsampled(inputs), wanted, rtol=0, atol=1e-5, check_stride=False
         )
-    in_phases, transposed = conv.of_repeated_in_phases, conv.of_repeated_transposed
+    in_phases, transposed = conv.upsampled_in_phases, conv.upsampled_transposed
     for made in (in_phases(inputs), transposed(inputs, conv.bias), in_phases(inputs)):
         torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5, check_stride=False)
     unbiased = transposed(inputs, None) + conv.bias.view(1, -1, 1, 1)
