@@ -34,6 +34,14 @@ class RootIsNotATestPackage:
         return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-names",
+        action="store_true",
+        help="add new public names to tests/public_names.json (test_public_names.py)",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # A conftest's own hook is not asked about the folders above it, a plugin's is.
     config.pluginmanager.register(RootIsNotATestPackage())
