@@ -65,24 +65,26 @@ def arguments() -> dict[str, list[str]]:
 
 def flags() -> dict[str, list[str]]:
     """Every flag and argument of every command, by the command as it is typed."""
+    whole = avatar.make_context("avatar", [], resilient_parsing=True)
     return {
-        name: sorted(
+        context.command_path: sorted(
             flag
-            for one in command.get_params(click.Context(command))
+            for one in context.command.get_params(context)
             for flag in (
                 (*one.opts, *one.secondary_opts) if isinstance(one, click.Option) else [one.name]
             )
             if flag is not None
         )
-        for name, command in commands(avatar, "avatar")
+        for context in commands(whole)
     }
 
 
-def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    yield name, command
-    if isinstance(command, click.Group):
-        for part, inner in command.commands.items():
-            yield from commands(inner, f"{name} {part}")
+def commands(context: click.Context) -> Iterator[click.Context]:
+    """The context of a command, and those of all commands in it."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name, inner in context.command.commands.items():
+            yield from commands(click.Context(inner, context, name))
 
 
 def settings() -> list[str]:
