@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from PIL import Image
 
 from avatarvideo.musetalk.face.finder import locate_face
@@ -46,6 +47,7 @@ def test_video_lasts_three_seconds_without_sound():
     assert path.stat().st_size < 300 * 1024
 
 
+@pytest.mark.slow
 def test_lip_corners_are_shipped_beside_the_portrait():
     shipped = json.loads((SAMPLES / "portrait.json").read_text(encoding="utf-8"))
     with Image.open(SAMPLES / shipped["picture"]) as portrait:

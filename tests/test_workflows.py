@@ -112,6 +112,7 @@ def test_it_validates(path: Path) -> None:
     validate(load_workflow(path, definitions(nodes, names)).prompt, nodes)
 
 
+@pytest.mark.slow
 def test_it_runs_without_the_editor(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -158,6 +158,7 @@ def test_the_package_runs_as_a_module():
     assert __version__ in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -318,6 +319,7 @@ def test_a_workflow_runs_and_prints_the_files_it_wrote(avatar, media):
     assert probe(media / "made" / "talk_00001.mp4").frame_count == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["3", "Speaker", "MuseTalkLipSync"])
 def test_a_setting_finds_its_node_by_id_title_or_class(avatar, media, target):
     name = write(media / "flow.json", workflow())
@@ -499,6 +501,7 @@ def stopped_by(number, folder, *arguments):
     return process.returncode, seconds, last_word
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "expected", "arguments"),
     [

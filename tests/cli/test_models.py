@@ -101,6 +101,7 @@ def test_lipsync_by_network_without_files_lists_them(avatar, tmp_path):
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.slow
 def test_a_download_without_a_network_is_one_line_and_leaves_nothing(avatar, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # the library asks the variable once
     code, out, err = avatar("models", "download", "--to", "here")

@@ -36,6 +36,7 @@ def pages_taken(before: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is on Linux")
 def test_kept_memory_is_not_asked_of_the_system_again() -> None:
     assert pages_taken("assert keep_heap()") < 100
@@ -77,6 +78,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("busy", "expected"), [(0.0, 8), (6.0, 8), (13.0, 3)])
 def test_torch_gets_no_more_threads_than_are_free(threads: int, busy: float, expected: int) -> None:
     assert torch.get_num_threads() == threads
@@ -112,6 +114,7 @@ def test_a_process_without_a_gauge_keeps_its_threads(threads: int) -> None:
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["lipsync", "run"])
 def test_commands_that_compute_leave_busy_processors(
     monkeypatch: pytest.MonkeyPatch,

@@ -39,6 +39,7 @@ def avatar(
     return call
 
 
+@pytest.mark.slow
 def test_sound_is_added_when_asked(avatar: Avatar) -> None:
     encode = ("video", "encode", "clip.mkv", "-o", "out.mkv")
     assert avatar(*encode, "--audio", "clip.mkv", "--mix")[0] == 0
@@ -71,6 +72,7 @@ def test_the_encoders_own_options_are_taken(avatar: Avatar) -> None:
     assert (code, "name=value" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_the_users_own_ffmpeg_encodes(avatar: Avatar, ffmpeg: str) -> None:
     encode = ("video", "encode", "clip.mkv", "-o", "out.mp4", "--backend", "own ffmpeg")
     assert avatar(*encode)[0] == 0
@@ -79,12 +81,14 @@ def test_the_users_own_ffmpeg_encodes(avatar: Avatar, ffmpeg: str) -> None:
     assert (code, "found none" in err) == (1, True)
 
 
+@pytest.mark.slow
 def test_loudness_is_measured_on_request(avatar: Avatar) -> None:
     assert "LUFS" not in avatar("video", "info", "clip.mkv")[1]
     code, out, _ = avatar("video", "info", "clip.mkv", "--loudness")
     assert (code, "LUFS" in out) == (0, True)
 
 
+@pytest.mark.slow
 def test_every_video_of_a_folder_is_encoded(avatar: Avatar) -> None:
     folder = Path("batch")
     folder.mkdir()

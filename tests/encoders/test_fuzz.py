@@ -76,6 +76,7 @@ def _avi(path: Path, frames: list[np.ndarray]) -> None:
         made.mux(stream.encode(None))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="memory limits are POSIX's")
 def test_damaged_files_end_in_an_error_or_a_result(seeds: Path) -> None:
     folder, number, executions = seeds.parent, FIRST, 0

@@ -96,6 +96,7 @@ def graphs(draw):
     return prompt
 
 
+@pytest.mark.slow
 @given(graphs(), st.randoms(use_true_random=False))
 def test_order_and_result_never_depend_on_the_order_of_the_dictionary(prompt, shuffler):
     ids = list(prompt)
@@ -111,6 +112,7 @@ def test_order_and_result_never_depend_on_the_order_of_the_dictionary(prompt, sh
     assert list(plain.ui) == list(other.ui)
 
 
+@pytest.mark.slow
 @given(graphs())
 def test_inputs_run_before_the_nodes_that_take_them(prompt):
     result = run(prompt, NODES)
@@ -126,6 +128,7 @@ def test_inputs_run_before_the_nodes_that_take_them(prompt):
     assert sorted(done) == sorted(result.executed + result.cached)
 
 
+@pytest.mark.slow
 def test_a_chain_longer_than_the_recursion_limit_runs():
     prompt = {"0": node("Number", value=1)}
     for i in range(1, 3000):

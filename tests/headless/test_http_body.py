@@ -65,6 +65,7 @@ def test_an_empty_file_arrives(serve: Serve) -> None:
     assert received(serve("Content-Length: 0\r\n", b"")) == b""
 
 
+@pytest.mark.slow
 def test_a_server_that_keeps_the_connection_open_is_not_waited_for(serve: Serve) -> None:
     began = time.monotonic()
     assert received(serve(LENGTH, CONTENT, keep=True)) == CONTENT

@@ -183,6 +183,7 @@ def test_frames_are_shown_where_no_finished_video_follows(
     assert previews() == []
 
 
+@pytest.mark.slow
 def test_an_interruption_while_core_saves_leaves_no_file(
     comfy: SimpleNamespace, tmp_path: Path
 ) -> None:
@@ -223,6 +224,7 @@ def test_the_encoder_returns_the_hosts_file_object(comfy: SimpleNamespace) -> No
     assert video.get_stream_source() == path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [0, 1, 2, 8])
 def test_an_interruption_passes_through_the_nodes(
     comfy: SimpleNamespace, tmp_path: Path, check: int

@@ -77,6 +77,7 @@ def test_mel_of_silence_is_the_constant_floor() -> None:
     np.testing.assert_allclose(mel, reference_mel(silence), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_filter_bank_equals_librosa() -> None:
     expected = oracle("librosa").filters.mel(sr=16000, n_fft=400, n_mels=80)
     np.testing.assert_allclose(audio.mel_filters().numpy(), expected, atol=1e-8, rtol=0)
@@ -110,6 +111,7 @@ def test_both_resamplers_give_the_same_features(rate: int) -> None:
     assert np.abs(mels[0] - mels[1])[loud].max() < 0.05
 
 
+@pytest.mark.slow
 def test_resampling_real_speech_agrees_with_librosa(real_data: Path, speech: np.ndarray) -> None:
     librosa = oracle("librosa")
     clip = decode(real_data / "jfk.flac")
@@ -119,6 +121,7 @@ def test_resampling_real_speech_agrees_with_librosa(real_data: Path, speech: np.
     assert np.corrcoef(speech, reference)[0, 1] > 0.9999
 
 
+@pytest.mark.slow
 def test_speech_is_made_without_torchaudio(tmp_path: Path) -> None:
     (tmp_path / "torchaudio.py").write_text("raise OSError('undefined symbol')")
     script = (
@@ -195,6 +198,7 @@ def test_windows_equal_upstream_at_25_fps() -> None:
     assert (exact == upstream).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     rate=st.fractions(min_value=5, max_value=120, max_denominator=1001),

@@ -61,6 +61,7 @@ def batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.LARGEST_BATCH", largest)
 
 
+@pytest.mark.slow
 def test_the_file_is_the_one_made_afterwards(
     engine: Any,
     clips: Any,
@@ -82,6 +83,7 @@ def test_the_file_is_the_one_made_afterwards(
     assert clips.models.alive() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 def test_frames_are_encoded_before_the_last_face_is_made(
     engine: Any, picture: Path, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -107,6 +109,7 @@ def test_frames_are_encoded_before_the_last_face_is_made(
     assert seen == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 def test_a_file_never_claims_faces_that_came_to_nothing(
     engine: Any, picture: Path, tone: Path, tmp_path: Path
@@ -135,6 +138,7 @@ class FailsLate(UNet):
         return super().forward(*inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 @pytest.mark.parametrize("mode", ["musetalk", "auto"])
 def test_what_was_encoded_of_a_failed_run_is_gone(
@@ -157,6 +161,7 @@ def test_what_was_encoded_of_a_failed_run_is_gone(
     assert clips.left_over() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("meanwhile", "batches_of_one")
 def test_cancel_leaves_no_file_and_no_thread(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
@@ -173,6 +178,7 @@ def test_cancel_leaves_no_file_and_no_thread(
     assert clips.left_over() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("meanwhile")
 def test_an_encoder_that_fails_is_a_sentence(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
@@ -184,6 +190,7 @@ def test_an_encoder_that_fails_is_a_sentence(
     assert clips.left_over() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 def test_an_encoder_that_fails_at_once_ends_the_run_at_once(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path

@@ -64,6 +64,7 @@ def landscape(tmp_path: Path) -> Path:
     return tmp_path / "landscape.png"
 
 
+@pytest.mark.slow
 def test_the_complete_pipeline_as_first_documented(tmp_path: Path) -> None:
     vram = VRAMManager()
     engine = MuseTalkLipSync(config={}, vram_manager=vram)
@@ -89,6 +90,7 @@ def test_the_complete_pipeline_as_first_documented(tmp_path: Path) -> None:
     assert encoded.frame_count == result.frame_count
 
 
+@pytest.mark.slow
 def test_sound_and_picture_come_out_exactly_as_long_as_the_formula_says(tmp_path: Path) -> None:
     result = MuseTalkLipSync().generate(PORTRAIT, SPEECH, tmp_path / "out.mp4")
 
@@ -108,6 +110,7 @@ def test_sound_and_picture_come_out_exactly_as_long_as_the_formula_says(tmp_path
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out.mp4"]
 
 
+@pytest.mark.slow
 def test_sound_in_mkv_with_flac_is_bit_identical(tmp_path: Path) -> None:
     MuseTalkLipSync().generate(PORTRAIT, SPEECH, tmp_path / "out.mkv")
     back = read_audio(tmp_path / "out.mkv")
@@ -160,6 +163,7 @@ def test_any_rate_gives_the_frames_of_the_formula(
     assert VideoReader(tmp_path / "out.mp4").frame_count == frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["pingpong", "loop", "hold"])
 def test_a_video_avatar_speaks_longer_than_it_lasts(
     portrait: Path, tmp_path: Path, tone: Path, loop: str
@@ -246,6 +250,7 @@ def test_an_output_folder_that_is_missing_is_a_sentence(
     assert "no/such" in str(result.error)
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_leaves_no_file_and_the_next_one_works(
     portrait: Path, tmp_path: Path, tone: Path
 ) -> None:

@@ -119,12 +119,14 @@ def test_the_report_says_everything_worth_knowing(engine: Any, clips: Any) -> No
     made.release()
 
 
+@pytest.mark.slow
 def test_auto_takes_musetalk_where_it_can(engine: Any, clips: Any) -> None:
     made = run(engine(), clips.job("f"), mode="auto")
     assert (made.mode, made.report["reason"]) == ("musetalk", "MuseTalk 1.5 is installed")
     made.release()
 
 
+@pytest.mark.slow
 def test_the_first_frames_mask_and_all_frames_come_out(engine: Any, clips: Any) -> None:
     made = run(engine(), clips.job("f"))
     frames = list(made.open_frames())
@@ -162,6 +164,7 @@ def portrait_job(clips: Any) -> Any:
     return clips.job(clips.avatar([frame], corners=LIPS))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_processor")
 def test_auto_falls_back_to_the_puppet_when_memory_runs_out(
     engine: Any, clips: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -182,6 +185,7 @@ def test_auto_falls_back_to_the_puppet_when_memory_runs_out(
     assert len(list(made.open_frames())) == 3
 
 
+@pytest.mark.slow
 def test_where_musetalk_alone_is_wanted_lack_of_memory_is_a_sentence(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
 ) -> None:
@@ -227,6 +231,7 @@ def test_a_file_that_is_something_else_is_named_or_stepped_over(
     assert "MuseTalk could not be used" in made.report["reason"]
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_is_the_hosts_and_the_next_one_works(engine: Any, clips: Any) -> None:
     speaker, job = engine(), clips.job("f")
     clips.host.cancel()
@@ -237,6 +242,7 @@ def test_a_cancelled_run_is_the_hosts_and_the_next_one_works(engine: Any, clips:
     assert run(speaker, job).mode == "musetalk"
 
 
+@pytest.mark.slow
 def test_the_next_engine_of_the_same_host_knows_the_avatar(engine: Any, clips: Any) -> None:
     first = run(engine(), clips.job("f"))
     again = run(engine(), clips.job("f"))
@@ -245,6 +251,7 @@ def test_the_next_engine_of_the_same_host_knows_the_avatar(engine: Any, clips: A
         assert np.array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_processor")
 @pytest.mark.parametrize("kept_on_disk", [False, True])
 def test_a_known_avatar_needs_no_preparation_at_all(
@@ -266,6 +273,7 @@ def test_a_known_avatar_needs_no_preparation_at_all(
     assert set(reports[1]["seconds"]) == {"prepare", "audio", "generate"}  # the first only copies
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_avatars_for_other_processes(
     engine: Any, clips: Any, tmp_path: Path
 ) -> None:
@@ -275,6 +283,7 @@ def test_a_folder_keeps_avatars_for_other_processes(
     assert clips.models.loaded == ["whisper", "unet", "vae"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_processor")
 def test_low_quality_is_half_precision_where_the_processor_has_it(
     engine: Any, clips: Any, monkeypatch: pytest.MonkeyPatch
@@ -288,6 +297,7 @@ def test_low_quality_is_half_precision_where_the_processor_has_it(
     assert 0 < max(difference.mean() for difference in differences) < 4
 
 
+@pytest.mark.slow
 def test_the_folder_for_prepared_avatars_can_be_named(
     engine: Any, clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,7 @@ def outcome(clip_maker: Any, frames: list[np.ndarray]) -> SimpleNamespace:
     )
 
 
+@pytest.mark.slow
 def test_there_are_exactly_as_many_frames_as_the_sound_is_long(outcome: SimpleNamespace) -> None:
     assert len(outcome.got) == len(outcome.expected) == 25
 

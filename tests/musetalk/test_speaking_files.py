@@ -58,6 +58,7 @@ def written_video(clips: Any, path: Path, faces: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_picture_of_odd_size_says_the_shortest_of_speech(
     clips: Any, speak: Any, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_picture_of_odd_size_says_the_shortest_of_speech(
         assert result.resolution == (244, 182)  # 243 x 181, made even as H.264 wants it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("milliseconds", "frames"), [(200, 5), (80, 2)])
 def test_a_video_shorter_or_longer_than_the_speech_speaks(
     clips: Any, speak: Any, tmp_path: Path, milliseconds: int, frames: int

@@ -33,6 +33,7 @@ def assert_speaks_on(track: FaceTrack, side: str) -> None:
     assert (middle > 120).tolist() == [side == "right"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("landmarks_on", ["whole frame", "detected box"])
 @pytest.mark.parametrize(
     ("choice", "side"),
@@ -64,6 +65,7 @@ def test_a_mask_points_at_who_speaks(clips: Any) -> None:
     assert_speaks_on(clips.speak(job).track, "right")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["avatar", "options"])
 def test_the_number_of_the_face_can_come_with_the_avatar_or_the_options(
     clips: Any, where: str

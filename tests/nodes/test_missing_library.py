@@ -73,6 +73,7 @@ def load(tmp_path: Path, *, broken: str = "", call: bool = True) -> dict[str, ob
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_importing_the_nodes_costs_little_and_loads_nothing_heavy(tmp_path: Path) -> None:
     seconds: list[float] = []
     # The first run may compile, and a busy machine is given another chance.
@@ -83,11 +84,13 @@ def test_importing_the_nodes_costs_little_and_loads_nothing_heavy(tmp_path: Path
     assert min(seconds) < IMPORT_LIMIT
 
 
+@pytest.mark.slow
 def test_without_torchaudio_everything_works(tmp_path: Path) -> None:
     found = load(tmp_path, broken="torchaudio")
     assert found["said"] == {"LoadAvatar": "done", "AudioToMel": "done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "package"), [("cv2", "opencv-python"), ("av", "av"), ("PIL", "Pillow")]
 )

@@ -76,6 +76,7 @@ def test_combos_list_the_samples_and_the_input_folder(host: StandaloneHost, samp
     assert "notes.txt" not in files
 
 
+@pytest.mark.slow
 def test_an_avatar_comes_with_its_picture_and_what_was_found(
     host: StandaloneHost, portrait: str
 ) -> None:
@@ -144,6 +145,7 @@ def test_a_puppet_speaks_and_says_so(host: StandaloneHost, portrait: str, speech
     assert video.frame_count == 25
 
 
+@pytest.mark.slow
 def test_the_video_holds_the_same_frames_as_the_images(
     host: StandaloneHost, portrait: str, speech: Any
 ) -> None:
@@ -152,6 +154,7 @@ def test_the_video_holds_the_same_frames_as_the_images(
         assert (one == other).all()
 
 
+@pytest.mark.slow
 def test_static_shows_the_picture(host: StandaloneHost, portrait: str, speech: Any) -> None:
     images, _, _, report, mask = speak(portrait, speech, mode="static")
     assert (images == images[0]).all()
@@ -167,6 +170,7 @@ def test_musetalk_without_files_names_each_and_where_it_was_looked_for(
     assert "avatar models download" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_users_mask_bounds_the_change(host: StandaloneHost, portrait: str, speech: Any) -> None:
     mask = torch.zeros(1, 768, 768)
     mask[:, :440, :] = 1
@@ -202,6 +206,7 @@ def large(speech: Any) -> dict[str, Any]:
     return {"mel": call("AudioToMel", speech={**speech, "waveform": wave}), "mode": "static"}
 
 
+@pytest.mark.slow
 def test_images_too_large_are_refused_when_linked(
     host: StandaloneHost, portrait: str, large: dict[str, Any]
 ) -> None:
@@ -210,6 +215,7 @@ def test_images_too_large_are_refused_when_linked(
         call("MuseTalkLipSync", avatar=avatar, mel=large["mel"][0], mode="static", **linked(0))
 
 
+@pytest.mark.slow
 def test_images_too_large_are_blocked_when_not_linked(
     host: StandaloneHost, portrait: str, large: dict[str, Any]
 ) -> None:
@@ -226,6 +232,7 @@ def test_images_can_be_switched_off(host: StandaloneHost, portrait: str, speech:
     assert "never" in images.message
 
 
+@pytest.mark.slow
 def test_an_image_and_a_video_can_be_avatars(
     host: StandaloneHost, portrait: str, speech: Any
 ) -> None:
@@ -260,6 +267,7 @@ def test_speech_over_the_limit_names_the_limit(
         speak(portrait, speech, max_duration=0.5)
 
 
+@pytest.mark.slow
 def test_a_video_is_encoded_with_its_sound_under_the_expected_name(
     host: StandaloneHost, portrait: str, speech: Any
 ) -> None:

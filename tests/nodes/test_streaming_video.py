@@ -104,6 +104,7 @@ def test_it_is_hashable_weakly_referable_and_quiet(video: StreamingVideo) -> Non
     assert repr(video) == f"<video 24x16, {COUNT} frames>"
 
 
+@pytest.mark.slow
 def test_what_frames_are_made_from_goes_with_the_object(tmp_path: Path) -> None:
     released = []
     video = StreamingVideo(

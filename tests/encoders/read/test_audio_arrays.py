@@ -15,6 +15,7 @@ MakeVideo = Callable[..., Path]
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 7: "6.1", 8: "7.1", 16: "hexadecagonal", 24: "22.2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["s16", "s16p", "s32p", "flt", "fltp"])
 @pytest.mark.parametrize("channels", LAYOUTS)
 def test_samples_survive_a_frame(channels: int, form: str) -> None:
@@ -28,6 +29,7 @@ def test_samples_survive_a_frame(channels: int, form: str) -> None:
     assert np.array_equal(samples_of(frame), samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
 def test_eight_channels_are_written_and_read(
     tmp_path: Path, make_video: MakeVideo, suffix: str

@@ -48,6 +48,7 @@ def test_sound_of_a_codec_that_says_nothing_of_its_samples(
         read_audio(path)
 
 
+@pytest.mark.slow
 def test_sound_that_changes_in_the_middle_goes_on_as_it_began(tmp_path: Path) -> None:
     parts = []
     for layout, rate in (("mono", 16000), ("stereo", 16000), ("mono", 32000)):
@@ -74,6 +75,7 @@ def test_sound_that_changes_in_the_middle_goes_on_as_it_began(tmp_path: Path) ->
         assert 0.1 < loudness < 0.3
 
 
+@pytest.mark.slow
 def test_opening_an_animation_decodes_none_of_its_pictures(
     tmp_path: Path, make_video: MakeVideo
 ) -> None:

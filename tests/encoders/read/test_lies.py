@@ -43,6 +43,7 @@ def _resident_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_cut_anywhere_ends_in_a_result_or_a_sentence(
     tmp_path: Path, make_video: MakeVideo, tone: Tone, suffix: str
@@ -156,6 +157,7 @@ def _claiming(data: bytes, count: int) -> bytes:
     return bytes(patched)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [4_000_000, 10_000_000, 80_000_000])
 def test_millions_of_frames_in_no_bytes_are_not_believed(
     tmp_path: Path, make_video: MakeVideo, count: int

@@ -162,6 +162,7 @@ def _from_format(door: str, codec: str, container: str, options: dict[str, str])
     node().encode(**{**defaults, "path": path, "format": "user/bad"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("door", "codec", "name", "value", "said"), ATTEMPTS)
 def test_no_option_reaches_a_file(
     working_folder: Path,
@@ -248,6 +249,7 @@ def test_our_own_hardware_options_are_known(encoder: str, quality: Any) -> None:
     assert checked_options(options, encoder=encoder, where="ours") == options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["built-in", "own ffmpeg"])
 @pytest.mark.parametrize(
     ("codec", "options"),

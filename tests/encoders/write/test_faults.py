@@ -33,6 +33,7 @@ def _noise(count: int, width: int = 320, height: int = 180) -> Iterator[np.ndarr
         yield random.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("container", ["mp4", "mkv", "gif", "png"])
 def test_killed_in_mid_encode_leaves_no_file_of_that_name(
@@ -86,6 +87,7 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("container", ["mp4", "mkv", "gif", "webp", "png"])
 def test_a_full_disk_is_named_and_left_clean(small_disk: tuple[Path, str], container: str) -> None:
@@ -123,6 +125,7 @@ def _threads_and_children_after(seconds: float, wanted: int) -> tuple[int, int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "quality", "size"),
     [
@@ -163,6 +166,7 @@ def test_cancel_is_prompt_and_leaves_nothing(
     assert children <= before[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["av1", "h264", "h265", "vp9"])
 def test_cancel_is_heard_after_the_last_picture_was_given(tmp_path: Path, codec: str) -> None:
     before, count, asked, pressed = _threads_and_children(), 30, 0, 0.0

@@ -50,6 +50,7 @@ if '-version' in sys.argv or 'null' in sys.argv: sys.exit()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "container"), [("h264", "mp4"), ("vp9", "webm"), ("ffv1", "mkv")]
 )
@@ -77,6 +78,7 @@ def test_the_file_is_like_the_built_in_one(
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_an_encoder_only_it_knows_can_be_named(
     tmp_path: Path, pictures: Pictures, ffmpeg: str
 ) -> None:
@@ -149,6 +151,7 @@ def test_no_process_thread_or_file_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_one_that_is_stuck_is_ended(
     tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +185,7 @@ def test_the_environment_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert find_ffmpeg() == own
 
 
+@pytest.mark.slow
 def test_an_ended_encode_leaves_no_process(tmp_path: Path, pictures: Pictures, ffmpeg: str) -> None:
     seen = set()
 
@@ -197,6 +201,7 @@ def test_an_ended_encode_leaves_no_process(tmp_path: Path, pictures: Pictures, f
     assert _own_processes(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_hardware_it_cannot_open_falls_back_and_says_so(
     tmp_path: Path, pictures: Pictures, ffmpeg: str
 ) -> None:
@@ -208,6 +213,7 @@ def test_hardware_it_cannot_open_falls_back_and_says_so(
     assert "h264_amf does not open here" in result.notes[0]
 
 
+@pytest.mark.slow
 def test_apple_finds_its_tag(tmp_path: Path, pictures: Pictures, ffmpeg: str) -> None:
     path = tmp_path / "a.mp4"
 
@@ -216,6 +222,7 @@ def test_apple_finds_its_tag(tmp_path: Path, pictures: Pictures, ffmpeg: str) ->
     assert b"hvc1" in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_name_that_begins_with_a_dash_is_a_name(
     tmp_path: Path, pictures: Pictures, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,7 @@ def test_pictures_do_not_go_through_rgb_needlessly(tmp_path: Path, make_video: M
         assert np.array_equal(a.to_ndarray(), b.to_ndarray())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", ["keep", "video", "audio", "shortest", "freeze"])
 @pytest.mark.parametrize("seconds", [1, 3])
 def test_length_policies(tmp_path: Path, tone: Tone, length: str, seconds: int) -> None:

@@ -349,6 +349,7 @@ def test_a_source_that_takes_the_name_meanwhile_stays(place: Path, output: str) 
     assert not list(place.glob(".avatarvideo-*"))
 
 
+@pytest.mark.slow
 def test_copied_pictures_and_own_ffmpeg_look_again(place: Path, ffmpeg: str) -> None:
     def link(_count: int) -> None:
         if not Path("new.mp4").exists():

@@ -59,6 +59,7 @@ def _check(path: Path) -> None:
     assert np.abs(flashes - beeps).max() <= ONE_FRAME + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
 def test_flash_and_beep_stay_together(tmp_path: Path, suffix: str) -> None:
     first = tmp_path / f"first.{suffix}"

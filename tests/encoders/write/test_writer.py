@@ -211,6 +211,7 @@ def test_pictures_too_small_for_an_encoder_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_narrow_pictures_do_not_damage_memory_in_x265(tmp_path: Path, load_clone: str) -> None:
     # In a process of its own: with a checking allocator, and what it ends stays alone.
     check = Path("/lib/x86_64-linux-gnu/libc_malloc_debug.so.0")
@@ -232,6 +233,7 @@ def test_narrow_pictures_do_not_damage_memory_in_x265(tmp_path: Path, load_clone
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_encoders_print_nothing(tmp_path: Path, load_clone: str) -> None:
     # x265 and SVT-AV1 would write their settings straight to the terminal.
     code = load_clone + (

@@ -57,6 +57,7 @@ def right_or_refused(location: FaceLocation, marked: LipCorners) -> bool:
     return location.lips is None or corner_error(location.lips.corners, marked) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_search")
 @pytest.mark.parametrize("name", sorted(MARKED))
 def test_painted_portrait_is_located_right(real_data: Path, name: str) -> None:
@@ -65,6 +66,7 @@ def test_painted_portrait_is_located_right(real_data: Path, name: str) -> None:
     assert corner_error(location.lips.corners, MARKED[name]) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_search")
 @pytest.mark.usefixtures("_search")
 def test_a_search_ends_where_its_check_says() -> None:
@@ -94,6 +96,7 @@ def test_bundled_portrait_is_located_right() -> None:
     assert corner_error(location.lips.corners, LipCorners(352, 437, 441, 440)) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_search")
 def test_harder_faces_are_right_or_refused(real_data: Path) -> None:
     painted = locate_face(read_rgb(real_data / "portrait_sargent_agnew_1892.jpg"))
@@ -115,12 +118,14 @@ def test_a_smile_between_given_corners_opens_below_its_teeth() -> None:
     assert opened[under].mean() < 0.5 * picture[under].mean()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_search")
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])
 def test_pictures_without_a_human_face_are_refused(name: str) -> None:
     assert locate_face(skimage_picture(name)).lips is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_search")
 @pytest.mark.parametrize("name", sorted(MARKED))
 def test_changed_portraits_are_right_or_refused(real_data: Path, name: str) -> None:

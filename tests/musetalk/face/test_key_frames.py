@@ -65,6 +65,7 @@ def test_a_leap_another_size_or_another_picture_is_doubted(
     assert followed.moved(picture, POINTS - 500) is None
 
 
+@pytest.mark.slow
 def test_on_a_head_that_keeps_still_the_detector_looks_at_every_eighth_frame(
     picture: np.ndarray,
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_face_that_goes_is_missed_at_once_and_found_again(picture: np.ndarray)
     assert track.found.tolist() == [True, True, False, False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("quality", "looks"), [("high", 12), ("medium", 2)])
 def test_the_quality_that_equals_the_reference_detects_in_every_frame(
     clips: Any, caplog: pytest.LogCaptureFixture, quality: str, looks: int

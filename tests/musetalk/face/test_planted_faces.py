@@ -9,6 +9,7 @@ from avatarvideo.musetalk.networks.s3fd import detect_faces
 from support import make_goldens, planted_faces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(270, 481), (640, 360), (33, 50)])
 def test_the_planted_box_is_the_only_face_in_any_picture(size):
     network = make_goldens.small_s3fd()
@@ -34,6 +35,7 @@ def test_the_planted_landmarks_span_the_same_share_of_any_frame(size):
     assert face[29, 1] == pytest.approx(height / 2 + 0.05 * width, abs=step)
 
 
+@pytest.mark.slow
 def test_the_planted_parser_sees_skin_everywhere():
     network = make_goldens.small_bisenet()
     planted_faces.plant_skin(network)

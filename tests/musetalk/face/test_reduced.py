@@ -93,6 +93,7 @@ def test_one_person_in_a_large_first_frame_is_seen_reduced(picture: np.ndarray) 
     assert np.array_equal(track.boxes, at_full_size(frames, FaceChoice()).boxes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice",
     [FaceChoice(), FaceChoice(index=1), FaceChoice(point=(920.0, 400.0)), ON_SMALL],
@@ -109,6 +110,7 @@ def test_who_of_several_speaks_is_decided_at_a_closer_look(
     assert np.array_equal(track.boxes, at_full_size([frame], choice).boxes)
 
 
+@pytest.mark.slow
 def test_a_closer_look_at_a_huge_frame_is_reduced_too(picture: np.ndarray) -> None:
     frame = cv2.resize(large(picture, (12, 8), (18, 8)), (3840, 2112))
     track, widths = looked_at([frame], FaceChoice())
@@ -116,6 +118,7 @@ def test_a_closer_look_at_a_huge_frame_is_reduced_too(picture: np.ndarray) -> No
     assert track.found.all()
 
 
+@pytest.mark.slow
 def test_a_person_who_was_found_at_a_closer_look_stays_found(picture: np.ndarray) -> None:
     frame = large(picture, (12, 8))
     frame[SMALL] = tiny_models.WHITE
@@ -124,6 +127,7 @@ def test_a_person_who_was_found_at_a_closer_look_stays_found(picture: np.ndarray
     assert widths == [640, 1920, 1920, 1920]
 
 
+@pytest.mark.slow
 def test_a_choice_waits_for_people_to_come(picture: np.ndarray) -> None:
     both = large(picture, (12, 8), (18, 8))
     track, widths = looked_at([large(picture)] * 2 + [both], FaceChoice(index=1))
@@ -131,6 +135,7 @@ def test_a_choice_waits_for_people_to_come(picture: np.ndarray) -> None:
     assert widths == [640, 1920, 640, 640, 1920]
 
 
+@pytest.mark.slow
 def test_a_person_who_left_is_looked_for_closer_now_and_then(picture: np.ndarray) -> None:
     both, other = (
         large(picture, (12, 8), (18, 8)),

@@ -20,6 +20,7 @@ def test_logits_equal_the_golden(goldens):
     torch.testing.assert_close(got[0, :, ::7, ::7], expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_classes_equal_the_golden(goldens):
     classes = parse_face(make_goldens.small_bisenet(), make_goldens.picture())
     assert classes.shape == (512, 512)

@@ -34,6 +34,7 @@ def pair(oracle: Any) -> tuple[TAESDDecoder, Any]:
     return ours, reference
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_decoding_equals_the_reference_in_float64(
     pair: tuple[TAESDDecoder, Any], noise: Callable[..., torch.Tensor]
@@ -137,6 +138,7 @@ def test_the_difference_is_that_of_the_first_picture() -> None:
     assert both.psnr > 100
 
 
+@pytest.mark.slow
 def test_low_quality_uses_it_and_says_how_it_differs(clips: Any) -> None:
     job = clips.job("f", quality="low")
     models = clips.tiny.tiny_models()
@@ -157,6 +159,7 @@ def test_low_quality_uses_it_and_says_how_it_differs(clips: Any) -> None:
     assert told == pytest.approx(np.abs(crops[0] - crops[1]).mean(), abs=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["medium", "high"])
 def test_other_qualities_leave_it_alone(clips: Any, quality: str) -> None:
     models = clips.CountingModels(clips.tiny.tiny_models())
@@ -168,6 +171,7 @@ def test_other_qualities_leave_it_alone(clips: Any, quality: str) -> None:
     assert not models.alive()
 
 
+@pytest.mark.slow
 def test_both_decoders_are_let_go_of(clips: Any) -> None:
     models = clips.CountingModels(clips.tiny.tiny_models())
     models.models.taesd = clips.tiny.small_decoder()

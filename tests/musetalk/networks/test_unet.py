@@ -40,6 +40,7 @@ def inputs(noise):
     return noise(2, 8, 16, 24), noise(2, 10, SMALL.cross_attention_dim, seed=1)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_output_equals_the_reference_in_float64(pair, inputs):
     ours, reference = pair
@@ -50,6 +51,7 @@ def test_output_equals_the_reference_in_float64(pair, inputs):
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_output_equals_the_reference_in_float32(pair, inputs):
     ours, reference = (deepcopy(network).float() for network in pair)
@@ -59,6 +61,7 @@ def test_output_equals_the_reference_in_float32(pair, inputs):
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_audio_and_latents_both_reach_the_output(pair, inputs):
     ours, _ = pair
@@ -76,6 +79,7 @@ def test_a_batch_equals_its_samples_one_by_one(pair, inputs):
     torch.testing.assert_close(ours(latents, audio), alone, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_window_that_several_frames_hear_is_turned_into_keys_once(pair, inputs):
     ours, _ = pair
@@ -95,6 +99,7 @@ def test_a_window_that_several_frames_hear_is_turned_into_keys_once(pair, inputs
     torch.testing.assert_close(got, ours(latents, audio[hears]), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_folding_the_time_path_changes_nothing_but_rounding(inputs):
     network = fill_randomly(UNet(SMALL).double())
@@ -115,6 +120,7 @@ def test_the_time_path_matters(inputs):
     assert (network(*inputs) - plain).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_folding_keeps_half_precision(inputs):
     network = fill_randomly(UNet(SMALL)).bfloat16()

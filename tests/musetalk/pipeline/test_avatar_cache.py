@@ -13,6 +13,7 @@ from avatarvideo.musetalk.pipeline import prepare_avatar
 from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
 
 
+@pytest.mark.slow
 def test_a_run_resumed_from_the_disk_equals_a_fresh_one(
     clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def planned(stage: Any, source: Any, dtype: torch.dtype, batch: int = 1, **optio
 # --- plans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("batch", [1, 8])
 def test_the_plan_covers_what_making_faces_holds(full_size: Any, dtype: Any, batch: int) -> None:
@@ -282,6 +283,7 @@ class Broken(AutoencoderKL):
         raise RuntimeError("shapes cannot be multiplied")
 
 
+@pytest.mark.slow
 def test_the_batch_is_halved_until_it_fits_and_the_result_is_the_same(clips: Any) -> None:
     job = clips.job("f", seconds=0.2)
     models = clips.CountingModels(None, {"unet": AtMostOneFace})
@@ -309,6 +311,7 @@ class SecondDevice(StandaloneHost):
         return super().models_on_device(modules, activation_bytes=activation_bytes)
 
 
+@pytest.mark.slow
 def test_the_processor_takes_over_and_nothing_is_made_twice(clips: Any) -> None:
     clips.host = SecondDevice(temp_directory=clips.temp)
     ThirdPassFails.passes = 0
@@ -326,6 +329,7 @@ def test_the_processor_takes_over_and_nothing_is_made_twice(clips: Any) -> None:
     assert not clip.playback.passed_through().any()
 
 
+@pytest.mark.slow
 def test_where_nothing_helps_it_is_a_memory_error_and_nothing_is_left(clips: Any) -> None:
     models = clips.CountingModels(None, {"unet": NothingFits})
     with pytest.raises(DeviceMemoryError, match="stage generate on cpu, but CUDA out of memory"):
@@ -337,6 +341,7 @@ def test_where_nothing_helps_it_is_a_memory_error_and_nothing_is_left(clips: Any
 # --- who holds the networks
 
 
+@pytest.mark.slow
 def test_after_a_run_nobody_holds_the_networks(clips: Any) -> None:
     models = clips.CountingModels()
     clip = clips.speak(clips.job("f"), models)
@@ -345,6 +350,7 @@ def test_after_a_run_nobody_holds_the_networks(clips: Any) -> None:
     assert len(list(clip.playback.frames())) == 3
 
 
+@pytest.mark.slow
 def test_after_an_error_nobody_holds_them_and_it_is_the_caller_s(clips: Any) -> None:
     models = clips.CountingModels(None, {"vae": Broken})
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
@@ -353,6 +359,7 @@ def test_after_an_error_nobody_holds_them_and_it_is_the_caller_s(clips: Any) -> 
     assert clips.left_over() == []
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_met_at_its_stage_and_nothing_is_left(clips: Any) -> None:
     class Damaged(type(clips.tiny.tiny_models())):  # type: ignore[misc]
         def load(self, role: Any, dtype: torch.dtype) -> Any:
@@ -368,6 +375,7 @@ def test_a_damaged_file_is_met_at_its_stage_and_nothing_is_left(clips: Any) -> N
     assert clips.left_over() == []
 
 
+@pytest.mark.slow
 def test_each_stage_gives_its_networks_up_before_the_next_loads(clips: Any) -> None:
     held: list[list[str]] = []
 
@@ -380,6 +388,7 @@ def test_each_stage_gives_its_networks_up_before_the_next_loads(clips: Any) -> N
     assert held == [[], ["s3fd"], [], ["vae"], ["vae"], ["vae"]]
 
 
+@pytest.mark.slow
 def test_kept_networks_are_not_loaded_again(clips: Any) -> None:
     models, job = clips.CountingModels(), clips.job("f", residency="keep")
     first = clips.shown(job, models)
@@ -389,6 +398,7 @@ def test_kept_networks_are_not_loaded_again(clips: Any) -> None:
     assert models.loaded == loaded
 
 
+@pytest.mark.slow
 def test_another_precision_or_other_weights_are_loaded_again(
     clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,6 +414,7 @@ def test_another_precision_or_other_weights_are_loaded_again(
     assert len(clips.host.kept[KEPT]) == 6  # one of each
 
 
+@pytest.mark.slow
 def test_unloading_empties_what_earlier_runs_kept(clips: Any) -> None:
     models = clips.CountingModels()
     clips.speak(clips.job("f", residency="keep"), models)
@@ -411,6 +422,7 @@ def test_unloading_empties_what_earlier_runs_kept(clips: Any) -> None:
     assert models.alive() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("free", "kept"), [(1 << 20, False), (1 << 33, True)])
 def test_auto_keeps_what_leaves_room(
     clips: Any, monkeypatch: pytest.MonkeyPatch, free: int, kept: bool
@@ -421,6 +433,7 @@ def test_auto_keeps_what_leaves_room(
     assert bool(models.alive()) == kept
 
 
+@pytest.mark.slow
 def test_kept_networks_hold_on_to_nothing_of_the_run(clips: Any) -> None:
     clips.speak(clips.job("f", residency="keep"))
     assert all(network.between_blocks is None for *_, network in clips.host.kept[KEPT].values())
@@ -499,6 +512,7 @@ def test_tiles_are_given_up_where_memory_is_short(
     assert tileless.steps == []  # nothing of it to give up
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_run_goes_on_without_tiles(
     clips: Any, monkeypatch: pytest.MonkeyPatch, fails: bool
@@ -520,6 +534,7 @@ def test_a_run_goes_on_without_tiles(
     assert not clip.playback.passed_through().any()
 
 
+@pytest.mark.slow
 def test_the_plan_has_room_for_what_tiled_convolutions_prepare(
     full_size: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def assert_equal_pictures(got: np.ndarray, expected: np.ndarray) -> None:
 # --- how many frames, and which
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", FRAME_RATES)
 def test_any_frame_rate_gives_exactly_its_frames(clips: Any, rate: str) -> None:
     job = clips.job("ff", seconds=0.1, fps=rate, mask=clips.everywhere)
@@ -60,6 +61,7 @@ def test_any_frame_rate_gives_exactly_its_frames(clips: Any, rate: str) -> None:
     assert len(shown) == len(job.indices) == math.floor(job.frame_rate / 10 + Fraction(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("milliseconds", "frames"), [(40, 1), (79, 2), (80, 2), (20, 1)])
 def test_very_short_speech_is_spoken(clips: Any, milliseconds: int, frames: int) -> None:
     job = clips.job("f", seconds=milliseconds / 1000, mask=clips.everywhere)
@@ -68,6 +70,7 @@ def test_very_short_speech_is_spoken(clips: Any, milliseconds: int, frames: int)
     assert not clip.playback.passed_through().any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("faces", "loop"), [("ff", "pingpong"), ("fffff", "loop"), ("ff", "loop"), ("ff", "hold")]
 )
@@ -84,6 +87,7 @@ def test_every_frame_is_made_from_the_source_frame_it_shows(
         assert changed(shown, frames[index]).any()
 
 
+@pytest.mark.slow
 def test_an_avatar_of_another_rate_keeps_its_speed(clips: Any) -> None:
     avatar = clips.avatar(clips.frames("f.f.f."), rate=Fraction(50))
     clip = clips.speak(clips.job(avatar, seconds=0.12, mask=clips.everywhere))
@@ -91,6 +95,7 @@ def test_an_avatar_of_another_rate_keeps_its_speed(clips: Any) -> None:
     assert clip.report["source_frames"] == 3
 
 
+@pytest.mark.slow
 def test_frames_can_be_read_again_and_by_several_readers_at_once(clips: Any) -> None:
     clip = clips.speak(clips.job("f.f", mask=clips.everywhere))
     first, second = clip.playback.frames(), clip.playback.frames()
@@ -135,6 +140,7 @@ def test_no_face_anywhere_passes_every_frame_through(
     assert clips.left_over() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(97, 151), (243, 66), (64, 64), (129, 243)])
 def test_boxes_are_cut_at_frames_of_any_size(clips: Any, width: int, height: int) -> None:
     frames = clips.frames("f", width=width, height=height)
@@ -148,6 +154,7 @@ def test_boxes_are_cut_at_frames_of_any_size(clips: Any, width: int, height: int
         assert np.array_equal(shown[outside], frames[0][outside])
 
 
+@pytest.mark.slow
 def test_without_the_face_networks_the_users_lips_are_taken(clips: Any) -> None:
     models = clips.tiny.tiny_models()
     models.s3fd = models.rtmpose = None
@@ -157,6 +164,7 @@ def test_without_the_face_networks_the_users_lips_are_taken(clips: Any) -> None:
     assert not clip.playback.passed_through().any()
 
 
+@pytest.mark.slow
 def test_lips_the_user_points_at_are_a_face_even_where_none_is_detected(clips: Any) -> None:
     corners = LipCorners(101, 100, 139, 100)
     clip = clips.speak(clips.job(clips.avatar(clips.frames("."), corners=corners)))
@@ -164,6 +172,7 @@ def test_lips_the_user_points_at_are_a_face_even_where_none_is_detected(clips: A
     assert not clip.playback.passed_through().any()
 
 
+@pytest.mark.slow
 def test_the_users_mask_replaces_the_parsers(clips: Any) -> None:
     frames = clips.frames("f")
     mask = np.zeros(frames[0].shape[:2], np.float32)
@@ -180,6 +189,7 @@ def test_the_users_mask_replaces_the_parsers(clips: Any) -> None:
     assert "bisenet" not in models.loaded
 
 
+@pytest.mark.slow
 def test_the_mask_of_the_first_frame_covers_every_change(clips: Any) -> None:
     frames = clips.frames("f")
     clip = clips.speak(clips.job(clips.avatar(frames)))
@@ -193,6 +203,7 @@ def test_the_mask_of_the_first_frame_covers_every_change(clips: Any) -> None:
 # --- the same result however the work is cut up
 
 
+@pytest.mark.slow
 def test_a_batch_of_many_equals_batches_of_one(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job = clips.job("f.f", seconds=0.28, mask=clips.everywhere)
     many = clips.speak(job)
@@ -203,6 +214,7 @@ def test_a_batch_of_many_equals_batches_of_one(clips: Any, monkeypatch: pytest.M
     assert_equal_pictures(got, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("posterior", ["mode", "sample"])
 def test_faces_prepared_together_equal_one_by_one(
     clips: Any, monkeypatch: pytest.MonkeyPatch, posterior: str
@@ -223,6 +235,7 @@ def test_faces_prepared_together_equal_one_by_one(
     assert_equal_pictures(np.stack(together), np.stack(one_by_one))
 
 
+@pytest.mark.slow
 def test_chunks_of_one_face_equal_the_whole(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job = clips.job("f.ff", seconds=0.16, posterior="sample", sample_seed=3)
     whole = clips.shown(job)
@@ -246,6 +259,7 @@ def test_windows_read_from_the_file_equal_those_of_the_whole_speech(tmp_path: An
                 assert torch.equal(part, expected[first : first + 4])
 
 
+@pytest.mark.slow
 def test_the_next_run_finds_the_avatar_prepared(clips: Any) -> None:
     cache, job = PreparedCache(), clips.job("f.f")
     fresh = clips.shown(job, cache=cache)
@@ -254,6 +268,7 @@ def test_the_next_run_finds_the_avatar_prepared(clips: Any) -> None:
     assert models.loaded == ["whisper", "unet", "vae"]
 
 
+@pytest.mark.slow
 def test_the_next_process_finds_it_on_disk(clips: Any, tmp_path: Any) -> None:
     job = clips.job("f.f")
     fresh = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
@@ -264,6 +279,7 @@ def test_the_next_process_finds_it_on_disk(clips: Any, tmp_path: Any) -> None:
     assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".safetensors"}
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_made_again(
     clips: Any, tmp_path: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -276,6 +292,7 @@ def test_a_damaged_file_is_made_again(
     assert "is made again" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_was_prepared_before_a_cancel_is_found_again(
     clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +323,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> PreparedCache:
     return cache
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -328,6 +346,7 @@ def test_a_changed_option_is_prepared_anew(
     assert "bisenet" in models.loaded
 
 
+@pytest.mark.slow
 def test_a_changed_source_mask_or_network_is_prepared_anew(clips: Any) -> None:
     cache, frames = PreparedCache(), clips.frames("f")
     same, other = clips.avatar(frames), clips.avatar(frames, name="another")
@@ -356,6 +375,7 @@ def test_the_cache_forgets_what_was_used_longest_ago() -> None:
 # --- options
 
 
+@pytest.mark.slow
 def test_samples_are_repeated_by_their_seed_and_differ_from_the_mode(clips: Any) -> None:
     first, again, other, mode = (
         clips.shown(clips.job("f", seconds=0.04, mask=clips.everywhere, **options))
@@ -389,6 +409,7 @@ def test_the_lower_half_is_black_and_not_grey() -> None:
     assert torch.equal(masked[:, 128:], torch.full((3, 128, 256), -1.0))
 
 
+@pytest.mark.slow
 def test_version_one_has_neither_margin_nor_jaw_mask(clips: Any) -> None:
     job = clips.job("f", model="v1.0")
     clip = clips.speak(job)
@@ -428,6 +449,7 @@ def overflowing(clips: Any) -> Any:
     return models
 
 
+@pytest.mark.slow
 def test_crops_beyond_half_precision_are_redone_in_full(clips: Any) -> None:
     models, noted = overflowing(clips), []
     latents, windows = torch.randn(2, 8, 32, 32), torch.randn(2, 50, 24)
@@ -444,6 +466,7 @@ def test_crops_beyond_half_precision_are_redone_in_full(clips: Any) -> None:
     half[0].to(torch.float16)  # outside of inference mode: the weights stayed ordinary tensors
 
 
+@pytest.mark.slow
 def test_frames_that_hear_the_same_are_made_as_one_by_one(
     clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,6 +482,7 @@ def test_frames_that_hear_the_same_are_made_as_one_by_one(
     assert np.abs(alone[0].astype(int) - alone[3]).max() > 1  # another window, another face
 
 
+@pytest.mark.slow
 def test_what_several_frames_hear_is_given_once(clips: Any) -> None:
     models, noted = overflowing(clips), []
     latents, windows = torch.randn(4, 8, 32, 32), torch.randn(2, 50, 24)
@@ -478,6 +502,7 @@ def test_what_several_frames_hear_is_given_once(clips: Any) -> None:
     assert np.abs(redone.astype(int) - plain).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_batch_begun_before_another_was_widened_is_redone_too(clips: Any) -> None:
     models, noted = overflowing(clips), []
     latents, windows = torch.randn(4, 8, 32, 32), torch.randn(4, 50, 24)
@@ -544,6 +569,7 @@ def faces_made(clips: Any, folder: Path, ahead: int) -> tuple[list[np.ndarray], 
     return made, generator.order
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [1, 2])
 def test_batches_begun_ahead_make_the_same_faces(clips: Any, tmp_path: Path, ahead: int) -> None:
     expected, one_by_one = faces_made(clips, tmp_path, 0)
@@ -555,6 +581,7 @@ def test_batches_begun_ahead_make_the_same_faces(clips: Any, tmp_path: Path, ahe
     assert all(np.array_equal(one, other) for one, other in zip(made, expected, strict=True))
 
 
+@pytest.mark.slow
 def test_a_face_that_cannot_be_computed_passes_through(
     clips: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -574,6 +601,7 @@ class HostInterruption(BaseException):
     """A host's own interruption, of a kind we know nothing of."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [0, 2, 5, 9])
 def test_cancel_ends_every_stage_and_leaves_nothing(clips: Any, steps: int) -> None:
     asking: list[int] = []
@@ -593,6 +621,7 @@ def test_cancel_ends_every_stage_and_leaves_nothing(clips: Any, steps: int) -> N
     assert set(asking) == {threading.get_ident()}  # the host is never asked by another thread
 
 
+@pytest.mark.slow
 def test_the_host_is_asked_often(clips: Any) -> None:
     asked: list[int] = []
     clips.speak(clips.job("f"), poll=lambda work: asked.append(work.done), poll_seconds=0.001)
@@ -601,6 +630,7 @@ def test_the_host_is_asked_often(clips: Any) -> None:
     assert asked[-1] == 2 + 1 + 3  # source frames twice, a segment, output frames
 
 
+@pytest.mark.slow
 def test_progress_counts_to_the_total_with_faces_missing(clips: Any) -> None:
     from avatarvideo.musetalk.pipeline.run import total_steps
 

@@ -84,6 +84,7 @@ def test_source_is_never_written() -> None:
     assert np.array_equal(source, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tilt", [-30, 0, 17])
 @pytest.mark.parametrize("width", [20, 90, 200])
 def test_pixels_outside_the_mask_are_identical(tilt: float, width: float) -> None:
@@ -202,6 +203,7 @@ def test_motion_has_died_out_where_the_mask_ends(opening: float, spread: float) 
         assert np.abs(100 * field[outside]).max() < 1 / 32  # pixels; the resampling's own step
 
 
+@pytest.mark.slow
 def test_opening_a_little_changes_the_picture_a_little() -> None:
     lips = lips_at(256, 250, 100)
     puppet = Puppet(face((512, 512), lips), lips)
@@ -240,6 +242,7 @@ def test_tilted_picture_gives_the_tilted_result() -> None:
     assert np.quantile(difference, 0.999) < 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cx", "cy"), [(12, 250), (500, 250), (256, 6), (256, 505), (4, 4), (508, 509)]
 )

@@ -37,6 +37,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "dtype"), [("half", torch.float16), ("full", torch.float32)])
 def test_converted_file_holds_the_same_weights(
     tmp_path: Path, source: Path, precision, dtype: torch.dtype
@@ -55,6 +56,7 @@ def test_converted_file_holds_the_same_weights(
     assert result.size == result.path.stat().st_size
 
 
+@pytest.mark.slow
 def test_converted_file_says_what_it_came_from(tmp_path: Path, source: Path) -> None:
     result = convert("unet", "v1.5", source, tmp_path, "half", network=small_unet("meta"))
 
@@ -91,6 +93,7 @@ def test_values_lie_at_multiples_of_their_width(tmp_path: Path) -> None:
     assert load_file(result.path)["bn.num_batches_tracked"].dtype == torch.int64
 
 
+@pytest.mark.slow
 def test_progress_reaches_the_whole_size(tmp_path: Path, source: Path) -> None:
     seen = []
     convert(
@@ -106,6 +109,7 @@ def test_progress_reaches_the_whole_size(tmp_path: Path, source: Path) -> None:
     assert seen == sorted(seen)
 
 
+@pytest.mark.slow
 def test_cancelled_conversion_leaves_nothing(tmp_path: Path, source: Path) -> None:
     steps = iter(range(40))
 
@@ -127,6 +131,7 @@ def test_cancelled_conversion_leaves_nothing(tmp_path: Path, source: Path) -> No
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [source]
 
 
+@pytest.mark.slow
 def test_values_beyond_half_precision_are_an_error_and_leave_nothing(tmp_path: Path) -> None:
     state = small_unet("cpu").state_dict()
     state["conv_in.bias"][3] = 70000.0
@@ -145,6 +150,7 @@ def test_file_that_does_not_fit_is_not_converted(tmp_path: Path) -> None:
         convert("unet", "v1.5", tmp_path / "unet.pth", tmp_path, "half")
 
 
+@pytest.mark.slow
 def test_found_file_is_found_preferred_and_loaded_after_conversion(tmp_path: Path) -> None:
     encoder = WhisperEncoder().half()
     state = {key.removeprefix("model."): tensor for key, tensor in encoder.state_dict().items()}

@@ -522,6 +522,7 @@ def test_progress_reaches_the_whole_size(tmp_path: Path, server: Server) -> None
     assert threads == {threading.current_thread()}
 
 
+@pytest.mark.slow
 def test_cancelling_a_stalled_download_is_quick_and_leaves_only_a_hidden_part(
     tmp_path: Path, server: Server, behaviour: Behaviour
 ) -> None:
@@ -551,6 +552,7 @@ def test_cancelling_a_stalled_download_is_quick_and_leaves_only_a_hidden_part(
     assert behaviour.ranges() == ["bytes=200000-"]
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_is_asked_again(
     tmp_path: Path, server: Server, behaviour: Behaviour
 ) -> None:
@@ -654,6 +656,7 @@ def two_downloads(
         process.communicate()
 
 
+@pytest.mark.slow
 def test_a_second_download_waits_and_takes_the_file_of_the_first(
     tmp_path: Path, behaviour: Behaviour, two_downloads: list[subprocess.Popen[str]]
 ) -> None:
@@ -669,6 +672,7 @@ def test_a_second_download_waits_and_takes_the_file_of_the_first(
     assert behaviour.ranges() == [None]
 
 
+@pytest.mark.slow
 def test_a_second_download_resumes_what_a_killed_one_left(
     tmp_path: Path, behaviour: Behaviour, two_downloads: list[subprocess.Popen[str]]
 ) -> None:
@@ -685,6 +689,7 @@ def test_a_second_download_resumes_what_a_killed_one_left(
     assert behaviour.ranges() == [None, "bytes=200000-"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX's signal of Ctrl-C")
 def test_ctrl_c_ends_a_download_that_waits_and_not_the_other(
     tmp_path: Path, behaviour: Behaviour, two_downloads: list[subprocess.Popen[str]]
@@ -804,6 +809,7 @@ def download_from_hub(root: Path, **settings: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_hub_file_comes_from_the_endpoint_of_the_environment_with_its_token(
     tmp_path: Path, server: Server, behaviour: Behaviour
 ) -> None:
@@ -822,6 +828,7 @@ def test_hub_file_comes_from_the_endpoint_of_the_environment_with_its_token(
         )
 
 
+@pytest.mark.slow
 def test_token_does_not_follow_to_another_host(
     tmp_path: Path, server: Server, behaviour: Behaviour, servers: list[Server]
 ) -> None:
@@ -836,6 +843,7 @@ def test_token_does_not_follow_to_another_host(
     assert "authorization" not in {key.lower() for key in request[2]}
 
 
+@pytest.mark.slow
 def test_hub_hash_is_checked_where_the_table_has_none(
     tmp_path: Path, server: Server, behaviour: Behaviour, servers: list[Server]
 ) -> None:
@@ -849,6 +857,7 @@ def test_hub_hash_is_checked_where_the_table_has_none(
     assert [path for path in all_files(tmp_path) if "tiny" in path.name] == []
 
 
+@pytest.mark.slow
 def test_offline_mode_sends_nothing(tmp_path: Path, server: Server, behaviour: Behaviour) -> None:
     printed = download_from_hub(tmp_path, HF_ENDPOINT=server.address, HF_HUB_OFFLINE="1")
 
@@ -856,6 +865,7 @@ def test_offline_mode_sends_nothing(tmp_path: Path, server: Server, behaviour: B
     assert behaviour.requests == []
 
 
+@pytest.mark.slow
 def test_hub_refusals_are_told(tmp_path: Path, server: Server, behaviour: Behaviour) -> None:
     behaviour.statuses = [401]
 
@@ -865,6 +875,7 @@ def test_hub_refusals_are_told(tmp_path: Path, server: Server, behaviour: Behavi
     assert "refuses access (HTTP 401); a hub token may be needed" in printed
 
 
+@pytest.mark.slow
 def test_hub_that_cannot_be_reached_is_one_sentence(tmp_path: Path) -> None:
     printed = download_from_hub(tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
 

@@ -48,6 +48,7 @@ def nothing() -> None:
     pass
 
 
+@pytest.mark.slow
 def test_one_process_at_a_time_and_no_file_left(tmp_path: Path) -> None:
     (tmp_path / "counter").write_text("0")
     processes = [started(COUNT, tmp_path / "lock") for _ in range(3)]
@@ -58,6 +59,7 @@ def test_one_process_at_a_time_and_no_file_left(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["counter"]
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     waits: list[str] = []

@@ -224,6 +224,7 @@ def test_tensor_reaching_beyond_its_data_is_refused(tmp_path: Path) -> None:
         read_pickle(path)
 
 
+@pytest.mark.slow
 def test_compressed_structure_of_unreasonable_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -52,6 +52,7 @@ def test_keys_and_shapes_equal_the_published_file(name):
     assert ours == published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameter_count_is_the_published_one(name):
     assert sum(tensor.numel() for tensor in on_meta(name).parameters()) == PARAMETERS[name]

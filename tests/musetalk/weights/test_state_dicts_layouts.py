@@ -220,6 +220,7 @@ WRITERS: dict[str, Writer] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_format_fills_a_network_from_the_meta_device(tmp_path: Path, name: str) -> None:
     state = filled(UNet(SMALL_UNET), 3).state_dict()
@@ -280,6 +281,7 @@ def test_other_superfluous_keys_are_an_error(tmp_path: Path) -> None:
         load_into(on_meta(Normalised), state, source=tmp_path / "79999_iter.pth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "role", "swapped", "seems"),
     [

@@ -31,6 +31,7 @@ def published(role: Role, sha256: str | None) -> PublishedFile:
     return PublishedFile(role=role, places=("some/unet.pth",), licence="none", sha256=sha256)
 
 
+@pytest.mark.slow
 def test_file_with_the_published_hash_that_fills_its_network_is_good(unet: Path) -> None:
     item = published("unet", file_sha256(unet))
 

@@ -66,6 +66,7 @@ def test_a_processor_records_nothing(networks: list[Any]) -> None:
     assert not generator.is_recorded
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("records")
 def test_recorded_batches_are_the_others(networks: list[Any]) -> None:
     inputs = batches(2, 2, 2, 1, 3, 2)  # one shorter, and one that the recording cannot take
@@ -77,6 +78,7 @@ def test_recorded_batches_are_the_others(networks: list[Any]) -> None:
     assert_alike(made, generated(FaceGenerator(*networks), inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("records")
 def test_what_several_hear_is_spread_out_to_be_recorded(networks: list[Any]) -> None:
     hears = torch.tensor([0, 0, 1])
@@ -94,6 +96,7 @@ def test_few_batches_are_not_recorded(networks: list[Any]) -> None:
     assert not generator.is_recorded
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("records")
 def test_without_room_to_record_batches_go_step_by_step(
     networks: list[Any], monkeypatch: pytest.MonkeyPatch
@@ -113,6 +116,7 @@ def test_without_room_to_record_batches_go_step_by_step(
     assert_alike(made, generated(FaceGenerator(*networks), inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("records")
 def test_nobody_is_asked_while_a_batch_is_recorded(
     networks: list[Any], monkeypatch: pytest.MonkeyPatch

@@ -35,6 +35,7 @@ def _needs_triton() -> None:
         pytest.skip("needs Triton")
 
 
+@pytest.mark.slow
 def test_kernels_are_torchs_steps() -> None:
     _needs_triton()
     has_gpu = torch.cuda.is_available()
@@ -48,6 +49,7 @@ def test_kernels_are_torchs_steps() -> None:
     assert f"{CASES + GPU_CASES * has_gpu} passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_every_kernel_compiles_for_gpus() -> None:
     _needs_triton()
     # In a process of its own: Triton's interpreter leaves its language changed.
