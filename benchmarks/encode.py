@@ -150,7 +150,7 @@ def write_raw(frames: list[av.VideoFrame], path: Path) -> None:
     with path.open("wb") as file:
         for index in played(2 * DISTINCT - 2):
             for plane in range(3):
-                file.write(np.ascontiguousarray(plane_view(frames[index], plane)))
+                file.write(plane_view(frames[index], plane).tobytes())
 
 
 def x264_settings(stream: bytes) -> tuple[str, str]:
@@ -256,7 +256,7 @@ def _make_inputs(video: Path, sound: Path) -> None:
 
 def main() -> None:
     """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))

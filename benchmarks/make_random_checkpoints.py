@@ -214,7 +214,7 @@ def pad(path: Path, size: int, *, old_format: bool) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--only", nargs="+", choices=FILES, help="names of files to write")
     parser.add_argument("--seed", type=int, default=0)

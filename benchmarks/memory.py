@@ -29,7 +29,7 @@ AVATAR_SECONDS = 4  # of a video avatar, so that longer speech plays it to and f
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--json", action="store_true", help="print JSON only")
     parser.add_argument("--mode", choices=("musetalk", "puppet", "static"), default="puppet")
     parser.add_argument("--avatar", choices=("still", "video"), default="still")

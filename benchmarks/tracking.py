@@ -126,7 +126,7 @@ def _summary(errors: dict[str, list[float]]) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("portraits", nargs="*", type=Path, default=[PORTRAIT])
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--json", action="store_true", help="print JSON")

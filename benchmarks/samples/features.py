@@ -17,7 +17,7 @@ IRIS_RADIUS, PUPIL_RADIUS = 0.112, 0.044
 MOUTH_Y, MOUTH_HALF_WIDTH = 1.115, 0.40
 
 
-def smooth(value: Array, low: float, high: float) -> Array:
+def smooth(value: Array, low: float | Array, high: float | Array) -> Array:
     """Smooth step from 0 at ``low`` to 1 at ``high`` (either order)."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -113,7 +113,7 @@ def under_hair(picture: Array, cover: Array, surface: Surface) -> Array:
 def hair_backing(surface: Surface, cover: Array) -> Array:
     """Cover of the hair behind the neck and between the locks, 0..1."""
     side, scale = cover.shape[0], surface.scale
-    corners = to_pixels(np.float32([[-1.4, 0], [1.4, 0], [1.3, 2.9], [-1.3, 2.9]]), side)
+    corners = to_pixels(np.array([[-1.4, 0], [1.4, 0], [1.3, 2.9], [-1.3, 2.9]], np.float32), side)
     neck = cv2.fillPoly(np.zeros((side, side), np.uint8), [corners.astype(np.int32)], 255)
     neck = cv2.GaussianBlur(neck.astype(np.float32) / 255, (0, 0), 0.05 * scale)
     gap = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (round(0.2 * scale) | 1,) * 2)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]
 Field = Callable[[Array, Array, Array], Array]
 Vector = tuple[float, float, float]
 

@@ -18,6 +18,8 @@ MAPS = {"inputs", "first", "second", "hidden", "weight", "bias", "added", "out"}
 
 def main() -> None:
     spec = importlib.util.spec_from_file_location("triton_kernels", FILE)
+    assert spec is not None
+    assert spec.loader is not None
     kernels = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = kernels
     spec.loader.exec_module(kernels)

@@ -99,4 +99,4 @@ def compute() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    np.savez_compressed(GOLDENS, **compute())
+    np.savez_compressed(GOLDENS, allow_pickle=False, **compute())

@@ -7,17 +7,17 @@ on any; shared by the benchmarks and the tests.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @torch.no_grad()
-def fill_randomly(module: nn.Module, seed: int = 0, *, gain: float = 1.0) -> nn.Module:
+def fill_randomly(module: Network, seed: int = 0, *, gain: float = 1.0) -> Network:
     """Overwrite every tensor of a network, equally for equal keys and shapes, and return it.
 
     gain: standard deviation of a weight times the square root of its fan-in; 1.4 keeps the
