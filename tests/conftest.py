@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL_DATA = ROOT.parent / "shared" / "data"
+# Public-domain speech and portraits, which are no part of the repository.
+REAL_DATA = Path(os.environ.get("AVATAR_TEST_DATA") or ROOT.parent / "shared" / "data")
 
 
 def _import_package(name: str, folder: Path) -> None:
@@ -71,9 +72,9 @@ def _fixed_seeds() -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of public-domain speech and portraits beside the clone; must be there in CI."""
+    """The folder of public-domain speech and portraits; must be there in CI."""
     if not REAL_DATA.is_dir():
-        message = f"the folder of real speech and portraits is not at {REAL_DATA}"
+        message = f"no folder of real speech and portraits at {REAL_DATA}: set AVATAR_TEST_DATA"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
