@@ -18,6 +18,7 @@ from reference_networks import Networks, Side
 from avatarvideo.cli.own_process import keep_heap
 from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
+from avatarvideo.encoders.interfaces import Quality as EncoderQuality
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.host.contract import POLL_SECONDS
 from avatarvideo.host.machine import peak_memory
@@ -159,7 +160,9 @@ class Computing:
             decoder = vae.decoder if self._setting.side == "ours" else vae.network.decoder
             decoder.conv_out.weight.mul_(contrast)
 
-    def video(self, avatar: str, speech: str, frames: int, encoder: str) -> dict[str, Any]:
+    def video(
+        self, avatar: str, speech: str, frames: int, encoder: EncoderQuality
+    ) -> dict[str, Any]:
         """Make a video of so many frames, from the files to the mp4; say what each stage took.
 
         encoder: quality of the encode. Networks are there already; the avatar is prepared anew.
@@ -275,7 +278,9 @@ def publish(
         large.paste(Image.fromarray(face), (box.x0, box.y0))
         body.paste(large, (0, 0), Image.fromarray(mask))
         cv2.imwrite(str(folder / f"{number:08d}.png"), np.asarray(body)[:, :, ::-1])
-    pictures = (cv2.imread(str(path))[:, :, ::-1] for path in sorted(folder.glob("*.png")))
+    pictures = (
+        np.asarray(cv2.imread(str(path)))[:, :, ::-1] for path in sorted(folder.glob("*.png"))
+    )
     first, second = folder / "first.mp4", folder / "second.mp4"
     config = [EncodingConfig(quality="medium", crf=crf) for crf in UPSTREAM_CRFS]
     shown = map(np.ascontiguousarray, pictures)

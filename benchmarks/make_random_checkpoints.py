@@ -21,6 +21,7 @@ import clone  # noqa: F401
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._utils import _rebuild_tensor
 
 from avatarvideo.musetalk.networks.bisenet import BiSeNet
 from avatarvideo.musetalk.networks.rtmpose import RTMPose
@@ -156,7 +157,7 @@ class BriefTensor:
             wrap_storage=tensor.untyped_storage(), dtype=tensor.dtype, _internal=True
         )
         shape, stride = (self.tuples.setdefault(value, value) for value in (shape, stride))
-        return torch._utils._rebuild_tensor, (storage, tensor.storage_offset(), shape, stride)
+        return _rebuild_tensor, (storage, tensor.storage_offset(), shape, stride)
 
 
 def plain(network: nn.Module) -> dict[str, Tensor]:

@@ -16,8 +16,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from avatarvideo.media import LipCorners
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = ((512, 512), (1280, 720), (1920, 1080))
@@ -124,7 +128,7 @@ def run_one(
 
 def write_avatar(
     size: tuple[int, int], folder: Path, options: argparse.Namespace
-) -> tuple[Path, object]:
+) -> tuple[Path, LipCorners]:
     """Write the bundled portrait at a size, as a picture or a swaying clip; return its lips too.
 
     For MuseTalk it is darkened, and what the tiny detector takes for a face is drawn in.

@@ -6,6 +6,7 @@ weights. The reference computes as its libraries do by default.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import clone  # noqa: F401
@@ -35,6 +36,8 @@ def random_network(role: Role, seed: int = SEED) -> Any:
 
 class Networks:
     """Gives the networks of one side, each made once: a ``ModelSource``."""
+
+    between_tensors: Callable[[], None] | None = None
 
     def __init__(self, side: Side) -> None:
         self._side = side

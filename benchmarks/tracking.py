@@ -108,9 +108,8 @@ def on_key_frames(picture: np.ndarray, count: int) -> dict[str, float]:
         last = last.moved(frame, points) if last is not None and not last.is_due else None
         if last is None:
             looks += 1
-            last = FollowedFace.seen(
-                frame, ScoredBox(*every.ravel().tolist(), 1.0), points, alone=True
-            )
+            x0, y0, x1, y1 = every.ravel().tolist()
+            last = FollowedFace.seen(frame, ScoredBox(x0, y0, x1, y1, 1.0), points, alone=True)
             assert last is not None
         errors["box"] += np.abs(np.array(last.face[:4]) - every.ravel()).tolist()
     return {"detections": looks, **_summary(errors)}

@@ -86,7 +86,8 @@ def paint_layer(
     """Lay one layer of strokes onto canvas and thickness map."""
     side = source.shape[0]
     unit = side / 1152
-    smooth = cv2.GaussianBlur(source, (0, 0), max(0.6, layer.radius * 0.45 * unit))
+    blurred = cv2.GaussianBlur(source, (0, 0), max(0.6, layer.radius * 0.45 * unit))
+    smooth = np.asarray(blurred, np.uint8)
     grid = np.arange(0, side, layer.spacing * unit)
     starts = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
     jitter = rng.uniform(-0.5, 0.5, starts.shape) * layer.spacing * unit

@@ -48,13 +48,14 @@ def warp(picture: NDArray[np.uint8], frame: int) -> NDArray[np.uint8]:
     body = smooth(y, 2.2, 3.2) * (1 - head) * breath
     map_x = (x + (sx - x) * head) * scale + side * CENTRE[0]
     map_y = (y + (sy - y) * head + body) * scale + side * CENTRE[1]
-    return cv2.remap(
+    moved = cv2.remap(
         picture,
         map_x.astype(np.float32),
         map_y.astype(np.float32),
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REFLECT_101,
     )
+    return np.asarray(moved, np.uint8)
 
 
 def frames(portrait: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
@@ -64,7 +65,8 @@ def frames(portrait: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         since = frame - BLINK_START
         state = BLINK[since] if 0 <= since < len(BLINK) else 0
         moved = warp(states[state], frame)
-        yield cv2.resize(moved, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(moved, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        yield np.asarray(small, np.uint8)
 
 
 def write_clip(portrait: NDArray[np.uint8], path: Path) -> None:

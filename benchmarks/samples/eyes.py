@@ -137,7 +137,7 @@ def brow_strokes(rng: np.random.Generator) -> list[Stroke]:
     for sign in (-1, 1):
         for _ in range(420):
             u, v = rng.beta(1.1, 1.15), rng.uniform(-1, 1)
-            arch, half = brow_curve(np.float64(u))
+            arch, half = brow_curve(np.asarray(u))
             angle = np.interp(u, [0, 0.25, 0.7, 1], [-1.25, -0.55, 0.10, 0.50])
             bend = angle + v * 0.30 + rng.normal(0, 0.12) + 0.35 * t
             length = rng.uniform(0.05, 0.10) * (1 - 0.35 * u)

@@ -66,7 +66,7 @@ def spline(points: Array, count: int) -> Array:
     at = np.linspace(0, len(points) - 1 - 1e-6, count)
     i, t = at.astype(int), (at % 1)[:, None]
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (t + t**2 - t**3) + 1, t**3)
-    return sum(padded[i + k] * w for k, w in enumerate(weights)) / 6
+    return np.asarray(sum(padded[i + k] * w for k, w in enumerate(weights))) / 6
 
 
 @dataclass(frozen=True)

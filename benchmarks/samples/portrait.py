@@ -39,7 +39,9 @@ def scan(side: int, *, closed: float = 0.0) -> Surface:
     full[index] = normal
     shape = (side, side)
     return Surface(
-        *(head[i].reshape(shape) for i in range(3)),
+        head[0].reshape(shape),
+        head[1].reshape(shape),
+        head[2].reshape(shape),
         full.reshape(*shape, 3),
         picture["sky"].reshape(shape),
         picture["lit"].reshape(shape),
@@ -106,7 +108,9 @@ def under_hair(picture: Array, cover: Array, surface: Surface) -> Array:
     tint = np.array([0.62, 0.76, 0.82], np.float32)
     picture = picture * (1 - np.clip(shadow, 0, 1)[..., None] * tint)
     scalp = cv2.GaussianBlur(cv2.dilate(cover, np.ones((5, 5))), (0, 0), 0.02 * scale)
-    scalp = features.smooth(scalp, 0.45, 1.0) * features.smooth(surface.picture_y, 1.6, 0.8)
+    scalp = features.smooth(np.asarray(scalp, np.float32), 0.45, 1.0) * features.smooth(
+        surface.picture_y, 1.6, 0.8
+    )
     return mix(picture, hair.ROOT, scalp)
 
 
@@ -173,6 +177,6 @@ def draw(surface: Surface, cover: Array, *, closed: float = 0.0) -> NDArray[np.u
     mask = cv2.GaussianBlur(surface.mask, (0, 0), 0.7)
     wall = setting.wall(side, np.random.default_rng(SEED + 3))
     back = mix(wall, hair.ROOT, hair_backing(surface, cover))
-    canvas = to_srgb(mix(back, picture, mask))
+    canvas = to_srgb(mix(back, picture, np.asarray(mask, np.float32)))
     hair.draw(canvas, place, skin.KEY.direction, np.random.default_rng(SEED + 1))
     return canvas

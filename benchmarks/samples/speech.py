@@ -37,7 +37,7 @@ def mellow(samples: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
     treble = 1 / np.sqrt(1 + (frequency / CUTOFF) ** (2 * SLOPE))
     presence = 1 - 0.30 * np.exp(-(((frequency - 3300) / 1100) ** 2))
     rumble = 1 / np.sqrt(1 + (70 / np.maximum(frequency, 1)) ** 6)
-    return np.fft.irfft(spectrum * treble * presence * rumble, len(samples))
+    return np.asarray(np.fft.irfft(spectrum * treble * presence * rumble, len(samples)), np.float64)
 
 
 def room(samples: NDArray[np.float64], rate: int) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
 from avatarvideo.musetalk.pipeline.memory import Ladder, VRAMManager
 from avatarvideo.musetalk.pipeline.run import Spoken, speak
 from avatarvideo.musetalk.source_frames import source_indices
+from avatarvideo.musetalk.weights.catalogue import Role
 from avatarvideo.musetalk.work import Work
 from support import tiny_models
 
@@ -38,22 +39,24 @@ TINY.identities = "tiny"  # hashing them takes longer than using them
 class CountingModels:
     """The tiny networks; knows which were loaded, and which of them are still alive."""
 
+    between_tensors: Callable[[], None] | None = None
+
     def __init__(self, models: Any = None, model_of: dict[str, Any] | None = None) -> None:
         self.models = models or TINY
         self.loaded: list[str] = []
         self._replaced = model_of or {}
         self._made: list[tuple[str, weakref.ref]] = []
 
-    def has(self, role: str) -> bool:
+    def has(self, role: Role) -> bool:
         return self.models.has(role)
 
-    def identity(self, role: str) -> str:
+    def identity(self, role: Role) -> str:
         return self.models.identity(role)
 
-    def skeleton(self, role: str) -> Any:
+    def skeleton(self, role: Role) -> Any:
         return self.models.skeleton(role)
 
-    def load(self, role: str, dtype: torch.dtype) -> Any:
+    def load(self, role: Role, dtype: torch.dtype) -> Any:
         self.loaded.append(role)
         network = self.models.load(role, dtype)
         if role in self._replaced:
