@@ -164,6 +164,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(b"", 413)
             return
         body = self.rfile.read(size)
+        if len(body) < size:  # the client hung up: a real server keeps nothing of it
+            return
         if self.path == "/upload/image":
             self.answer(self.upload(body))
         elif self.path == "/prompt":
