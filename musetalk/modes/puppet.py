@@ -1,4 +1,4 @@
-"""The mouth of the picture, warped to the sound: needs lips, no weights."""
+"""The mouth of the picture, warped to the speech: needs lips, no weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture or video as it is, with the sound: always possible."""
+"""The picture or video as it is, with the speech: always possible."""
 
 from __future__ import annotations
 
