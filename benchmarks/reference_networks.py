@@ -72,7 +72,7 @@ class _Reference(nn.Module):
 
     between_blocks = None
 
-    def __init__(self, network: nn.Module, config: Any) -> None:
+    def __init__(self, network: Any, config: Any) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
         self.config = config
@@ -116,14 +116,17 @@ class ReferenceVAE(_Reference):
 
         config = ours.config
         levels = len(config.block_out_channels)
+        blocks: dict[str, Any] = {  # diffusers states tuples of one name
+            "down_block_types": ("DownEncoderBlock2D",) * levels,
+            "up_block_types": ("UpDecoderBlock2D",) * levels,
+        }
         with torch.device("meta"):
             network = AutoencoderKL(
                 block_out_channels=config.block_out_channels,
-                down_block_types=("DownEncoderBlock2D",) * levels,
-                up_block_types=("UpDecoderBlock2D",) * levels,
                 layers_per_block=config.layers_per_block,
                 latent_channels=config.latent_channels,
                 norm_num_groups=config.norm_num_groups,
+                **blocks,
             )
         network.load_state_dict(ours.state_dict(), assign=True)
         super().__init__(network, config)
@@ -167,7 +170,7 @@ class ReferenceWhisper(_Reference):
         return torch.stack(states, dim=2)
 
 
-REFERENCES: dict[str, type[_Reference]] = {
+REFERENCES: dict[str, Callable[[Any], nn.Module]] = {
     "unet": ReferenceUNet,
     "vae": ReferenceVAE,
     "whisper": ReferenceWhisper,

@@ -46,7 +46,8 @@ def room(samples: NDArray[np.float64], rate: int) -> NDArray[np.float64]:
     time = np.arange(int(0.16 * rate)) / rate
     tail = rng.standard_normal(len(time)) * np.exp(-time / 0.035) * (time > 0.006)
     tail *= 0.065 / np.sqrt((tail**2).sum())
-    return samples + np.convolve(samples, tail)[: len(samples)]
+    echo = np.convolve(samples, tail)[: len(samples)]
+    return samples + np.asarray(echo, np.float64)
 
 
 def level(samples: NDArray[np.float64]) -> NDArray[np.float64]:

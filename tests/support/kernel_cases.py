@@ -141,7 +141,8 @@ def test_networks_with_kernels_are_those_without(monkeypatch: pytest.MonkeyPatch
     vae = AutoencoderKL(VAEConfig(block_out_channels=(32, 64))).to(DEVICE)
     latents, heard = torch.randn(1, 8, 8, 8).to(DEVICE), torch.randn(1, 50, 384).to(DEVICE)
     images, small = torch.randn(1, 3, 4, 4).to(DEVICE), torch.randn(1, 64, 8, 8).to(DEVICE)
-    upsample = vae.decoder.up_blocks[0].upsamplers[0]
+    blocks: Any = vae.decoder.up_blocks  # a list of modules, which torch calls a module
+    upsample = blocks[0].upsamplers[0]
 
     def made() -> list[torch.Tensor]:
         return [unet(latents, heard), vae.decode(latents[:, :4]), *vae.encode_moments(images)]

@@ -7,6 +7,8 @@ at all: they are always at the same places of what they are shown. For tests and
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -97,6 +99,7 @@ def planted_s3fd() -> S3FD:
     first[1, 2, 1, 1] = 1.0  # blue
     # After the norm red is (1, 0) and white (0.75, 0.66), wherever it is dark (0, 0).
     scores, offsets = network.conv5_3_norm_mbox_conf, network.conv5_3_norm_mbox_loc
+    assert scores.bias is not None
     scores.bias[:] = torch.tensor([0.0, -5.0])
     scores.weight[1, 0, 1, 1] = 10.0
     for size in (2, 3):
@@ -122,7 +125,7 @@ def planted_rtmpose() -> RTMPose:
             tensor.fill_(1.0)
         elif not name.endswith("num_batches_tracked"):
             tensor.zero_()
-    head = network.head
+    head: Any = network.head  # whose parts torch calls tensors or modules
     sign = torch.ones(RTMPOSE.landmarks)
     sign[FACE_LANDMARKS.start + 8] = -1.0
     head.final_layer.bias.copy_(sign)  # of equal cells the norm keeps the sign alone
