@@ -119,7 +119,11 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CHANGELOG.md", "LICENSE", "NOTICE", "constraints.txt"]
+    "name",
+    [
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE", "constraints.txt"),
+        *("docs/ARCHITECTURE.md", "docs/decisions/0001-the-repository-root-is-the-package.md"),
+    ],
 )
-def test_the_root_holds(name: str) -> None:
+def test_the_repository_holds(name: str) -> None:
     assert (ROOT / name).stat().st_size > 0
