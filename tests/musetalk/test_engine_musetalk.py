@@ -26,7 +26,7 @@ from avatarvideo.musetalk.networks.vae import AutoencoderKL
 
 LIPS = LipCorners(345, 438, 438, 438)  # in pixels of the bundled portrait
 PORTRAIT = Path(__file__).resolve().parents[2] / "web" / "samples" / "portrait.png"
-OPTIONS = {"mode": "musetalk", "quality": "high", "residency": "unload"}
+OPTIONS: dict[str, Any] = {"mode": "musetalk", "quality": "high", "residency": "unload"}
 
 
 class NothingFits(UNet):
