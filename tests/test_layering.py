@@ -172,6 +172,12 @@ def test_a_network_imports_only_errors_and_its_kind(module: str) -> None:
         assert imported == "errors" or imported.startswith("musetalk.networks."), imported
 
 
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_a_plain_network_knows_no_fast_path(name: str) -> None:
+    imported = own_imports(f"musetalk.networks.{name}")
+    assert not [each for each in imported if within(each, "musetalk.networks.fast")]
+
+
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("nodes.")])
 def test_node_classes_never_import_each_other(module: str) -> None:
     if module == "nodes.__init__":

@@ -1,1 +1,1 @@
-"""Faster ways to compute the same networks."""
+"""Faster ways to compute the same networks: ``accelerate`` swaps them in after loading."""

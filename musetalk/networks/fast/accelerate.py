@@ -23,7 +23,8 @@ def accelerate(network: nn.Module) -> None:
     have fast modules: nearly all the work is in them. ``winograd.set_tiled`` sets their tiles.
     """
     if next(network.parameters()).dtype.itemsize == 2:
-        network.to(memory_format=torch.channels_last)
+        # PyTorch's annotations do not have the argument.
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     for module in network.modules():
         for kind, part, fast in FAST_MODULES:
             if isinstance(module, kind):

@@ -16,7 +16,14 @@ from torch.utils._pytree import tree_leaves
 
 from avatarvideo.errors import CheckpointError, DeviceMemoryError
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.musetalk.networks.fast.winograd import Conv3x3, tiling_for
+from avatarvideo.musetalk.networks.fast.accelerate import accelerate
+from avatarvideo.musetalk.networks.fast.winograd import (
+    SMALLEST_TILED,
+    UPSAMPLING_TILES,
+    Conv3x3,
+    UpsamplingConv3x3,
+    tiling_for,
+)
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline import cpu_features, memory
@@ -551,10 +558,15 @@ def test_the_plan_has_room_for_what_tiled_convolutions_prepare(
 def prepared_bytes(role: str) -> int:
     """What one pass prepares, counted on the network itself without computing anything."""
     network = empty_network(role)
+    accelerate(network)
     counted: list[int] = []
 
     def count(conv: Conv3x3, inputs: tuple[torch.Tensor, ...]) -> None:
         tiling = tiling_for(inputs[0])
+        if isinstance(conv, UpsamplingConv3x3):
+            small = min(inputs[0].shape[2:]) < SMALLEST_TILED
+            repeated = inputs[0].repeat(1, 1, 2, 2)
+            tiling = tiling_for(repeated) if small else UPSAMPLING_TILES
         if tiling is not None and min(conv.in_channels, conv.out_channels) >= 64:
             counted.append(conv.weight.numel() // 9 * len(tiling.kernel) ** 2 * 4)
 
