@@ -34,6 +34,7 @@ from avatarvideo.musetalk.networks.fast.accelerate import accelerate
 from avatarvideo.musetalk.networks.fast.winograd import set_tiled
 from avatarvideo.musetalk.networks.vae import SCALING_FACTOR, to_pixels
 from avatarvideo.musetalk.pipeline import generate
+from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.generate import FaceGenerator, masked_and_whole
 from avatarvideo.musetalk.pipeline.memory import Placement, dtype_for, tiles_convolutions
 
@@ -92,7 +93,8 @@ class Computing:
                 network.to(setting.device)
                 if setting.side == "ours" and not small:
                     accelerate(network)
-                    set_tiled(network, tiles_convolutions(Placement(setting.device, dtype)))
+                    placement = Placement(setting.device, dtype)
+                    set_tiled(network, tiles_convolutions(placement, Tuning()))
         return network
 
     def step(self, name: str, batch: int) -> Sample:
@@ -156,7 +158,8 @@ class Computing:
     def soften(self, contrast: float) -> None:
         """Let the decoder of whole runs paint with so much of its contrast from now on."""
         with torch.inference_mode(False):
-            vae = self._source.load("vae", dtype_for(self._quality(), self._setting.device))
+            dtype = dtype_for(self._quality(), self._setting.device, Tuning())
+            vae = self._source.load("vae", dtype)
             decoder = vae.decoder if self._setting.side == "ours" else vae.network.decoder
             decoder.conv_out.weight.mul_(contrast)
 

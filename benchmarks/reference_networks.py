@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from avatarvideo.musetalk.networks.fast.time_path import fold_time_path
-from avatarvideo.musetalk.weights.build import NETWORKS, empty_network, skeleton
-from avatarvideo.musetalk.weights.catalogue import Role
+from avatarvideo.musetalk.weights.build import empty_network, skeleton
+from avatarvideo.musetalk.weights.catalogue import CATALOGUE, Role
 from avatarvideo.musetalk.weights.session import weight_bytes
 from support.planted_faces import plant_box, plant_landmarks, plant_skin
 from support.random_weights import draw_weights
@@ -44,7 +44,7 @@ class Networks:
         self._made: dict[tuple[Role, torch.dtype], Any] = {}
 
     def has(self, role: Role) -> bool:
-        return role in NETWORKS and role != "taesd"
+        return CATALOGUE[role].need != "extra"
 
     def identity(self, role: Role) -> str:
         return f"random {role} {SEED}"

@@ -136,12 +136,13 @@ def _folder(folder: Path) -> str:
 
 
 def _model_files(host: Folders) -> list[tuple[str, str]]:
-    from ..musetalk.weights.catalogue import TITLES
+    from ..musetalk.weights.catalogue import CATALOGUE
     from ..musetalk.weights.search import list_files
 
     found: list[tuple[str, str]] = []
     for row in list_files(host.model_directories):
-        name = f"{TITLES[row.role]} {row.model}" if row.model else TITLES[row.role]
+        title = CATALOGUE[row.role].title
+        name = f"{title} {row.model}" if row.model else title
         problem = f", {row.problem}" if row.problem else ""
         absent = "not there (optional)" if row.is_extra else "missing"
         value = f"{row.path}{problem}" if row.path is not None else f"{absent}: {row.wanted.name}"

@@ -63,10 +63,10 @@ def list_models(as_json: bool) -> None:
 
 
 def _row(row: FileStatus) -> str:
-    from ..musetalk.weights.catalogue import TITLES, readable_size
+    from ..musetalk.weights.catalogue import CATALOGUE, readable_size
 
     file = row.published or row.wanted
-    what = f"{TITLES[row.role]}{f' ({row.model})' if row.model else ''}"
+    what = f"{CATALOGUE[row.role].title}{f' ({row.model})' if row.model else ''}"
     size = row.found_size if row.found_size is not None else file.size
     where = str(row.path) if row.path is not None else file.name
     problem = f" - {row.problem}" if row.problem else ""

@@ -32,6 +32,7 @@ from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult, Li
 from .job import Job, Made
 from .modes import MODES
 from .modes.context import Context, maker_of
+from .pipeline.cpu_features import Tuning
 from .pipeline.memory import Ladder, VRAMManager
 from .source_frames import source_indices
 from .weights.session import ModelSource
@@ -48,6 +49,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
     models: networks to use instead of the files that are found.
     cache: where prepared avatars are kept between processes; None takes the folder that
         AVATAR_CACHE names, and without it memory only.
+    tuning: how the machine is made use of; None takes what is best for this one.
     """
 
     def __init__(
@@ -58,10 +60,12 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         *,
         models: ModelSource | None = None,
         cache: Path | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
         self._defaults = LipSyncConfig(**(config or {}))
         self._host = host or current_host()
         self._models = models
+        self._tuning = tuning or Tuning()
         self._cache_directory = cache or cache_directory()
         self._vram = vram_manager or VRAMManager(
             self._host.device(), free_bytes=self._host.free_memory
@@ -176,7 +180,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
         context = Context(
             self._host,
-            Ladder(self._vram, options.quality),
+            Ladder(self._vram, options.quality, self._tuning),
             self._models,
             self._cache_directory,
             encode,

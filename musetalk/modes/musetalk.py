@@ -49,7 +49,8 @@ def make(job: Job, context: Context) -> Made | NotPossible:
 def _source(job: Job, context: Context) -> ModelSource | MissingFiles:
     if context.models is not None:
         return context.models
-    exact = dtype_for(job.options.quality, context.ladder.device).itemsize == 4
+    ladder = context.ladder
+    exact = dtype_for(job.options.quality, ladder.device, ladder.tuning).itemsize == 4
     precision = "full" if exact else "half"
     found = find(job.options.model, context.host.model_directories, precision=precision)
     return found if isinstance(found, MissingFiles) else ModelFiles(found)

@@ -1,40 +1,70 @@
-"""What this machine's CPU computes fast."""
+"""What this machine computes fast, and how much of it at a time."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
+from ...host.machine import available_memory
+from ..weights.catalogue import Stage
 
-@cache
-def processor_has_bfloat16() -> bool:
-    """Say whether the processor multiplies bfloat16 natively; False where the system hides it."""
-    lines = _processor().splitlines()
-    flags = {flag for line in lines if line.startswith(_FLAGS) for flag in line.split()}
-    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+_FLAGS = ("flags", "Features")  # as Linux calls them on x86 and on ARM
 
 
 @cache
-def products_are_fast() -> bool:
-    """Say whether float32 matrix products run nearly as fast here as convolutions do.
-
-    Intel's MKL multiplies them: on Intel's processors as fast as oneDNN convolves, on others with
-    AVX2 at three quarters of that. Where others have AVX-512 it takes less than half of oneDNN's
-    speed, and more multiplications in a convolution cost less than fewer in a product.
-    """
-    if not torch.backends.mkl.is_available():
-        return False
-    return torch.backends.cpu.get_cpu_capability() == "AVX2" or "GenuineIntel" in _processor()
-
-
-def _processor() -> str:
+def cpu_description() -> str:
+    """Return what the system says of the CPU: Linux its flags too, others a name."""
     try:
         return Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux
         return platform.processor()
 
 
-_FLAGS = ("flags", "Features")  # as Linux calls them on x86 and on ARM
+def multiplies_bfloat16(description: str) -> bool:
+    """Say whether the CPU multiplies bfloat16 natively; False where the system hides it."""
+    lines = description.splitlines()
+    flags = {flag for line in lines if line.startswith(_FLAGS) for flag in line.split()}
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def products_are_fast(description: str) -> bool:
+    """Say whether float32 matrix products run nearly as fast here as convolutions do.
+
+    Intel's MKL multiplies them: on Intel's CPUs as fast as oneDNN convolves, on others with
+    AVX2 at three quarters of that. Where others have AVX-512 it takes less than half of oneDNN's
+    speed, and more multiplications in a convolution cost less than fewer in a product.
+    """
+    if not torch.backends.mkl.is_available():
+        return False
+    return torch.backends.cpu.get_cpu_capability() == "AVX2" or "GenuineIntel" in description
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a run makes use of its machine; what is not given is for this one.
+
+    bfloat16: the CPU multiplies it natively; emulated it is slower than float32.
+    fast_products: matrix products are fast enough on the CPU for convolutions that save
+        multiplications.
+    largest_batches: of faces, on a CPU and on a GPU. More gives a CPU nothing to gain and cancel
+        more to wait for; at 16 a GPU reads the UNet's weights often enough, and encoding has two
+        pictures a face.
+    chunk: faces that are prepared, kept and found again together.
+    leaves_cpu_idle: kinds of devices that make faces while the CPU composes and encodes frames.
+    free_memory: asked for the bytes of main memory that can be taken now.
+    """
+
+    bfloat16: bool = field(default_factory=lambda: multiplies_bfloat16(cpu_description()))
+    fast_products: bool = field(default_factory=lambda: products_are_fast(cpu_description()))
+    largest_batches: Mapping[Stage, tuple[int, int]] = field(
+        default_factory=lambda: MappingProxyType({"generate": (4, 16), "prepare": (1, 8)})
+    )
+    chunk: int = 16
+    leaves_cpu_idle: tuple[str, ...] = ("cuda",)
+    free_memory: Callable[[], int] = available_memory

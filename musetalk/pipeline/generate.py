@@ -19,6 +19,7 @@ from ...host.environment import fast_paths_are_on
 from ..face.crop import CROP_SIZE
 from ..interfaces import Posterior
 from ..networks.fast.cuda_graph import RecordedBatch, can_record
+from ..networks.taesd import ComparedDecoder
 from ..networks.unet import UNet, audio_positions
 from ..networks.vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
 
@@ -116,7 +117,7 @@ class FaceGenerator:
     def __init__(
         self,
         unet: UNet,
-        vae: AutoencoderKL,
+        vae: AutoencoderKL | ComparedDecoder,
         *,
         on_full_precision: Callable[[], None] = lambda: None,
         repeats: int = 1,

@@ -6,39 +6,23 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 import torch
 
 from ...errors import DeviceMemoryError
 from ...host.machine import available_memory, total_memory
 from ..interfaces import Quality
-from ..weights.catalogue import Role
+from ..weights.catalogue import MIB, Stage, Workload, planned_networks
 from ..weights.session import ModelSource, dtype_of, weight_bytes
-from .cpu_features import processor_has_bfloat16, products_are_fast
+from .cpu_features import Tuning
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.memory")
 
-MIB = 1 << 20
-
-Stage = Literal["faces", "prepare", "audio", "generate"]
-STAGE_ROLES: dict[Stage, tuple[Role, ...]] = {
-    "faces": ("s3fd", "rtmpose"),
-    "prepare": ("vae", "bisenet"),
-    "audio": ("whisper",),
-    "generate": ("unet", "vae"),
-}
 FIRST_BATCH: dict[Quality, int] = {"high": 1, "medium": 2, "low": 4}
-# On a processor and on a GPU. More gives a processor nothing to gain and cancel more to wait for;
-# at 16 a GPU reads the UNet's weights often enough, and encoding has two pictures a face.
-LARGEST_BATCH: dict[Stage, tuple[int, int]] = {"generate": (4, 16), "prepare": (1, 8)}
 PLANNED_SHARE = 0.8  # of the free memory that a batch may be planned for
 # On top of the tensors counted: what the allocator cannot use and the convolutions' work space.
 SLACK = 1.25
 WORKSPACE = 256 * MIB
-CROP_PIXELS = 256 * 256
-# Of the weights of a network in float32 on the processor: what its convolutions prepare besides.
-TILED_SHARE: dict[Role, float] = {"unet": 0.21, "vae": 2.31}
 
 
 class VRAMManager:
@@ -117,17 +101,17 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def dtype_for(quality: Quality, device: str) -> torch.dtype:
+def dtype_for(quality: Quality, device: str, tuning: Tuning) -> torch.dtype:
     """Return the precision of a preset on a device.
 
-    "high" is float32 everywhere. The others take float16 on a GPU and, on a processor that
-    multiplies it natively, bfloat16; emulated it is slower than float32.
+    "high" is float32 everywhere. The others take float16 on a GPU and, on a CPU that multiplies it
+    natively, bfloat16.
     """
     if quality == "high":
         return torch.float32
     if not device.startswith("cpu"):
         return torch.float16
-    return torch.bfloat16 if processor_has_bfloat16() else torch.float32
+    return torch.bfloat16 if tuning.bfloat16 else torch.float32
 
 
 @dataclass(frozen=True)
@@ -150,10 +134,10 @@ class MemoryPlan:
         return self.total / MIB
 
 
-def tiles_convolutions(placement: Placement) -> bool:
+def tiles_convolutions(placement: Placement, tuning: Tuning) -> bool:
     """Say whether convolutions save multiplications there; they round no worse for it."""
-    on_processor = placement.device.startswith("cpu") and not placement.plain
-    return on_processor and placement.dtype == torch.float32 and products_are_fast()
+    on_cpu = placement.device.startswith("cpu") and not placement.plain
+    return on_cpu and placement.dtype == torch.float32 and tuning.fast_products
 
 
 def plan_stage(
@@ -161,48 +145,25 @@ def plan_stage(
     source: ModelSource,
     placement: Placement,
     *,
+    tuning: Tuning,
     frame_size: tuple[int, int] = (0, 0),
 ) -> MemoryPlan:
     """Return the memory that a stage needs.
 
     frame_size: width and height, for the detector, which sees whole frames.
     """
-    roles: list[Role] = [role for role in STAGE_ROLES[stage] if source.has(role)]
-    networks: dict[Role, Any] = {role: source.skeleton(role) for role in roles}
-    weights = sum(
-        weight_bytes(network, dtype_of(role, placement.dtype)) for role, network in networks.items()
-    )
-    tensors = _live_bytes(stage, networks, placement, frame_size)
-    if tiles_convolutions(placement):
-        shares = ((TILED_SHARE.get(role, 0), network) for role, network in networks.items())
-        prepared = (share * weight_bytes(network, torch.float32) for share, network in shares)
-        return MemoryPlan(weights, int(tensors * SLACK + sum(prepared)) + WORKSPACE)
-    return MemoryPlan(weights, int(tensors * SLACK) + WORKSPACE)
-
-
-def _live_bytes(
-    stage: Stage, networks: dict[Role, Any], placement: Placement, frame_size: tuple[int, int]
-) -> int:
-    """Return the most bytes of tensors alive at once, counted on the networks' own operations."""
-    size = placement.dtype.itemsize
-    if stage == "faces":
-        if "s3fd" not in networks:
-            return 0
-        # The first stage at full size: what a convolution reads and what it writes.
-        channels = 2 * networks["s3fd"].config.stages[0] + 3
-        return channels * frame_size[0] * frame_size[1] * 4 + 16 * MIB
-    widths = networks["vae"].config.block_out_channels if "vae" in networks else (0, 0)
-    if stage == "prepare":
-        return placement.batch * 2 * 6 * widths[0] * CROP_PIXELS * size + 64 * MIB
-    if stage == "audio":
-        config = networks["whisper"].config
-        # A segment's maps, and the attention's weights where no fused kernel avoids them.
-        maps = 60 * config.positions * config.width
-        return (maps + 2 * config.heads * config.positions**2) * 4
-    # The decoder's last level: two maps at full size beside their input.
-    decoder = 3 * widths[min(1, len(widths) - 1)] * CROP_PIXELS
-    unet = 125 * networks["unet"].config.block_out_channels[0] * (CROP_PIXELS // 64)
-    return placement.batch * max(decoder, unet) * size
+    work = Workload(placement.batch, placement.dtype.itemsize, frame_size)
+    weights, tensors, prepared = 0, 0, 0.0
+    for network in planned_networks(stage):
+        if source.has(network.role):
+            skeleton = source.skeleton(network.role)
+            weights += weight_bytes(skeleton, dtype_of(network, placement.dtype))
+            # Counted on the network's own operations; one network works at a time.
+            tensors = max(tensors, network.stages[stage](skeleton, work))
+            prepared += network.tiled_share * weight_bytes(skeleton, torch.float32)
+    if not tiles_convolutions(placement, tuning):
+        prepared = 0
+    return MemoryPlan(weights, int(tensors * SLACK + prepared) + WORKSPACE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -219,12 +180,14 @@ class Ladder:
 
     The batch is halved down to 1, then convolutions go without their tiles, then the processor
     takes over, then DeviceMemoryError.
+    tuning: how the machine is made use of; None takes what is best for this one.
     steps: what was given up and why, for the report.
     """
 
-    def __init__(self, vram: VRAMManager, quality: Quality) -> None:
+    def __init__(self, vram: VRAMManager, quality: Quality, tuning: Tuning | None = None) -> None:
         self._vram = vram
         self._quality: Quality = quality
+        self.tuning = tuning or Tuning()
         self._moved_to_processor = False
         self.steps: list[dict[str, str]] = []
 
@@ -239,8 +202,8 @@ class Ladder:
         Raises DeviceMemoryError when it fits nowhere.
         """
         device = "cpu" if self._moved_to_processor else self._vram.device
-        placement = Placement(device, dtype_for(self._quality, device))
-        if stage in LARGEST_BATCH:
+        placement = Placement(device, dtype_for(self._quality, device, self.tuning))
+        if stage in self.tuning.largest_batches:
             placement = replace(placement, batch=self._first_batch(stage, placement, plan))
         while not self._manager(placement).can_load(plan(placement).mb):
             free = self._manager(placement).free_mb()
@@ -251,8 +214,8 @@ class Ladder:
     def _first_batch(
         self, stage: Stage, placement: Placement, plan: Callable[[Placement], MemoryPlan]
     ) -> int:
-        on_processor, on_device = LARGEST_BATCH[stage]
-        largest = on_processor if placement.device.startswith("cpu") else on_device
+        on_cpu, on_gpu = self.tuning.largest_batches[stage]
+        largest = on_cpu if placement.device.startswith("cpu") else on_gpu
         room = self._manager(placement).free_mb() * PLANNED_SHARE
         batch = min(FIRST_BATCH[self._quality], largest)
         while batch < largest and plan(replace(placement, batch=batch * 2)).mb <= room:
@@ -267,12 +230,14 @@ class Ladder:
         """Return the next smaller placement, logged. Raises DeviceMemoryError after the last."""
         if placement.batch > 1:
             smaller = replace(placement, batch=placement.batch // 2)
-        elif tiles_convolutions(placement) and TILED_SHARE.keys() & set(STAGE_ROLES[stage]):
+        elif tiles_convolutions(placement, self.tuning) and any(
+            network.tiled_share for network in planned_networks(stage)
+        ):
             smaller = replace(placement, plain=True)
         elif placement.device != "cpu":
             # Faces are looked for in whole frames: that those do not fit says nothing of the rest.
             self._moved_to_processor = stage != "faces"
-            smaller = Placement("cpu", dtype_for(self._quality, "cpu"))
+            smaller = Placement("cpu", dtype_for(self._quality, "cpu", self.tuning))
         else:
             raise DeviceMemoryError(
                 f"Expected room for MuseTalk's stage {stage} on {placement.device}, but {reason}: "

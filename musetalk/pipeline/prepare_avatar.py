@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,17 +22,16 @@ from ..face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
 from ..job import Job
 from ..networks.bisenet import BiSeNet, parse_face
 from ..source_frames import read_frames
-from ..weights.catalogue import Role
 from ..weights.session import ModelSource
 from .avatar_cache import Entry, PreparedCache, content_key, tensor_text, text_tensor
 from .compose import NOWHERE
 from .generate import LATENT_SHAPE, FaceEncoder, PosteriorDraws
 from .memory import Placement
 from .spool import Spool, SpoolWriter
+from .stages import AvatarNetworks, FaceNetworks
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.prepare_avatar")
 
-CHUNK = 16  # faces that are computed, kept and found again together
 LATENT_BYTES = int(np.prod(LATENT_SHAPE)) * 4
 
 
@@ -79,7 +77,7 @@ class FaceSearch:
             tensor_text(entry["method"]),
         )
 
-    def find(self, networks: dict[Role, Any], on_frame: Callable[[int], None]) -> FaceTrack:
+    def find(self, networks: FaceNetworks, on_frame: Callable[[int], None]) -> FaceTrack:
         """Look for them. networks: those of ``roles``, loaded."""
         job, options = self._job, self._job.options
         by_lips = LipFollower(
@@ -91,7 +89,7 @@ class FaceSearch:
         rules = CropRules(
             job.face_choice, options.landmarks_on, options.bbox_shift, self._every_frame
         )
-        finder = crop_finder(networks, rules) or by_lips
+        finder = crop_finder(networks.by_role, rules) or by_lips
         track = self._look(finder, on_frame)
         # Where the user points at lips there is a face, even if the detector sees none.
         if finder is not by_lips and job.corners is not None and not track.found.any():
@@ -119,11 +117,18 @@ def _track_entry(track: FaceTrack) -> Entry:
 class FacePreparation:
     """Latents and masks of a job's faces, computed chunk by chunk or found again.
 
+    chunk: faces that are computed, kept and found again together.
     latent_places, mask_places: int64 (N,), where they lie in the spool; NOWHERE without a face.
     """
 
     def __init__(
-        self, job: Job, source: ModelSource, track: FaceTrack, cache: PreparedCache, spool: Spool
+        self,
+        job: Job,
+        source: ModelSource,
+        track: FaceTrack,
+        cache: PreparedCache,
+        spool: Spool,
+        chunk: int,
     ) -> None:
         self._job = job
         self._source = source
@@ -134,15 +139,15 @@ class FacePreparation:
         self.latent_places = np.full(count, NOWHERE, np.int64)
         self.mask_places = np.full(count, NOWHERE, np.int64)
         faces = np.flatnonzero(track.found)
-        self._chunks = [faces[first : first + CHUNK] for first in range(0, faces.size, CHUNK)]
+        self._chunk = chunk
+        self._chunks = [faces[first : first + chunk] for first in range(0, faces.size, chunk)]
         self._missing = list(range(len(self._chunks)))
         self._in_memory = cache.fits(prepared_bytes(track))
 
-    def roles(self) -> tuple[Role, ...]:
-        """Return the networks needed for what is missing."""
-        if not self._missing:
-            return ()
-        return ("vae",) if self._job.mask is not None else ("vae", "bisenet")
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing any more."""
+        return not self._missing
 
     def take_cached(self, placement: Placement, on_faces: Callable[[int], None]) -> None:
         """Move everything that is known into the spool. on_faces: called with how many more."""
@@ -178,14 +183,14 @@ class FacePreparation:
                 *common,
                 job.numbers[chunk].tobytes(),
                 self._track.boxes[chunk].tobytes(),
-                (job.options.sample_seed, number * CHUNK) if sampled else None,
+                (job.options.sample_seed, number * self._chunk) if sampled else None,
             )
             for number, chunk in enumerate(self._chunks)
         ]
 
     def compute(
         self,
-        networks: dict[Role, Any],
+        networks: AvatarNetworks,
         placement: Placement,
         *,
         on_face: Callable[[np.ndarray], None],
@@ -197,7 +202,7 @@ class FacePreparation:
         """
         options, keys = self._job.options, self._chunk_keys(placement)
         draws = PosteriorDraws(options.posterior, options.sample_seed)
-        encoder = FaceEncoder(networks["vae"], draws, on_full_precision=on_full_precision)
+        encoder = FaceEncoder(networks.vae, draws, on_full_precision=on_full_precision)
         slots = np.concatenate([self._chunks[number] for number in self._missing])
         frames = read_frames(self._job.avatar, self._job.numbers[slots])
         with self._spool.writer() as writer:
@@ -214,7 +219,7 @@ class FacePreparation:
         number: int,
         frames: Iterator[np.ndarray],
         encoder: FaceEncoder,
-        networks: dict[Role, Any],
+        networks: AvatarNetworks,
         batch: int,
         on_face: Callable[[np.ndarray], None],
     ) -> Entry:
@@ -227,8 +232,8 @@ class FacePreparation:
                 frame, box = next(frames), self._track.box(slot)
                 assert box is not None
                 crops.append(cut_face(frame, box))
-                masks.append(self._mask(frame, box, networks.get("bisenet")).reshape(-1))
-            latents.append(encoder.encode(crops, number * CHUNK + first))
+                masks.append(self._mask(frame, box, networks.bisenet).reshape(-1))
+            latents.append(encoder.encode(crops, number * self._chunk + first))
             for crop in crops:
                 on_face(crop)
         return {

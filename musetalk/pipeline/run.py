@@ -21,7 +21,8 @@ from ..background_encode import FinalFrames
 from ..face.detect import FaceTrack
 from ..job import Job
 from ..networks.taesd import ComparedDecoder
-from ..weights.catalogue import Role
+from ..networks.vae import AutoencoderKL
+from ..weights.catalogue import BISENET, CATALOGUE, TAESD, UNET, VAE, WHISPER
 from ..weights.session import ModelSession, ModelSource
 from ..work import Work
 from .avatar_cache import PreparedCache
@@ -31,7 +32,15 @@ from .memory import Ladder, Placement, dtype_name
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
 from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
 from .spool import Spool, SpoolReader, SpoolWriter
-from .stages import Networks, StageRunner, Surroundings
+from .stages import (
+    AvatarNetworks,
+    FaceNetworks,
+    GenerateNetworks,
+    Load,
+    SpeechNetworks,
+    StageRunner,
+    Surroundings,
+)
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.run")
 
@@ -75,7 +84,10 @@ def speak(
     Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are let
     go of (or kept, as the residency says) and nothing is left in the temporary folder.
     """
-    session = ModelSession(source, surroundings.kept, job.options.residency)
+    free_memory = ladder.tuning.free_memory
+    session = ModelSession(
+        source, surroundings.kept, job.options.residency, free_memory=free_memory
+    )
     try:
         stages = StageRunner(work, session, ladder, surroundings)
         return _Run(job, source, stages, cache, start_encode).spoken(surroundings)
@@ -127,7 +139,10 @@ class _Run:
             log.info("the faces of this avatar are known")
             return track
 
-        def task(networks: dict[Role, Any], placement: Placement) -> FaceTrack:
+        def choose(load: Load) -> FaceNetworks:
+            return FaceNetworks({role: load(CATALOGUE[role]) for role in search.roles})
+
+        def task(networks: FaceNetworks, placement: Placement) -> FaceTrack:
             def on_frame(done: int) -> None:
                 self.stages.work.check()
                 self.stages.work.done = done
@@ -135,12 +150,12 @@ class _Run:
             return search.find(networks, on_frame)
 
         with self.job.timed("faces"):
-            size, roles = search.seen_size, search.roles
-            track, _ = self.stages.run("faces", roles, task, frame_size=size, last_use=roles)
+            track, _ = self.stages.run("faces", choose, task, frame_size=search.seen_size)
         return track
 
     def _prepare(self, track: FaceTrack, spool: Spool) -> FacePreparation:
-        prepared = FacePreparation(self.job, self.source, track, self.cache, spool)
+        chunk = self.stages.ladder.tuning.chunk
+        prepared = FacePreparation(self.job, self.source, track, self.cache, spool, chunk)
         work = self.stages.work
 
         def on_faces(count: int) -> None:
@@ -151,7 +166,10 @@ class _Run:
             work.preview = crop
             on_faces(1)
 
-        def task(networks: dict[Role, Any], placement: Placement) -> None:
+        def choose(load: Load) -> AvatarNetworks:
+            return AvatarNetworks(load(VAE), load(BISENET) if self.job.mask is None else None)
+
+        def task(networks: AvatarNetworks, placement: Placement) -> None:
             prepared.compute(
                 networks,
                 placement,
@@ -162,17 +180,18 @@ class _Run:
         with self.job.timed("prepare"):
             placement = self.stages.place("prepare")
             self.stages.work.run(lambda: prepared.take_cached(placement, on_faces))
-            if prepared.roles():
-                self.stages.run(
-                    "prepare", prepared.roles(), task, placement=placement, last_use=("bisenet",)
-                )
+            if not prepared.is_complete:
+                self.stages.run("prepare", choose, task, placement=placement)
         return prepared
 
     def _hear(self, spool: Spool) -> FeatureStore:
         mel, model = self.job.mel, self.job.options.model
 
-        def task(networks: dict[Role, Any], placement: Placement) -> FeatureStore:
-            whisper = networks["whisper"]
+        def choose(load: Load) -> SpeechNetworks:
+            return SpeechNetworks(load(WHISPER))
+
+        def task(networks: SpeechNetworks, placement: Placement) -> FeatureStore:
+            whisper = networks.whisper
             place, length = NOWHERE, 0
             with spool.writer() as writer:
                 for cells, kept in speech_segments(mel, model):
@@ -185,7 +204,7 @@ class _Run:
 
         with self.job.timed("audio"):
             before = self.stages.work.done
-            features, _ = self.stages.run("audio", ("whisper",), task, last_use=("whisper",))
+            features, _ = self.stages.run("audio", choose, task)
             self.stages.work.done = before + segment_count(mel)
         return features
 
@@ -196,10 +215,14 @@ class _Run:
         work = self.stages.work
         work.done += int((~track.found[self.job.slots]).sum())
 
-        def task(networks: dict[Role, Any], placement: Placement) -> None:
-            decoder = self._decoder(networks)
+        def choose(load: Load) -> GenerateNetworks:
+            small = self.job.options.quality == "low" and self.source.has(TAESD.role)
+            return GenerateNetworks(load(UNET), load(VAE), load(TAESD) if small else None)
+
+        def task(networks: GenerateNetworks, placement: Placement) -> None:
+            decoder = networks.decoder()
             generator = FaceGenerator(
-                networks["unet"],
+                networks.unet,
                 decoder,
                 on_full_precision=lambda: self.stages.widened("generate", placement),
                 repeats=faces.batches(placement.batch),
@@ -212,21 +235,20 @@ class _Run:
             self.decoder = _decoder_report(decoder, low=self.job.options.quality == "low")
 
         with self.job.timed("generate"):
-            roles: tuple[Role, ...] = ("unet", "vae")
-            if self.job.options.quality == "low" and self.source.has("taesd"):
-                roles = (*roles, "taesd")
             placement = self.stages.place("generate")
             try:
-                if self.start_encode is not None and leaves_processors_idle(placement):
+                if self.start_encode is not None and self._leaves_cpu_idle(placement):
                     self.start_encode(self._unfinished(track, prepared, faces, spool, placement))
-                _, placement = self.stages.run(
-                    "generate", roles, task, placement=placement, last_use=roles
-                )
+                _, placement = self.stages.run("generate", choose, task, placement=placement)
             finally:
                 faces.final.give_up()  # of those that are not there by now
         if faces.unusable:
             log.warning("%d faces were not finite and pass through", faces.unusable)
         return faces.places, placement
+
+    def _leaves_cpu_idle(self, placement: Placement) -> bool:
+        """Say whether frames can be composed and encoded while the faces are made."""
+        return placement.device.startswith(self.stages.ladder.tuning.leaves_cpu_idle)
 
     def _unfinished(
         self,
@@ -249,12 +271,6 @@ class _Run:
         )
         return Spoken(playback, track, self._report(track, placement))
 
-    def _decoder(self, networks: Networks) -> Any:
-        """Return what turns latents into pictures: the small decoder where it is in use."""
-        if "taesd" not in networks:
-            return networks["vae"]
-        return ComparedDecoder(networks["taesd"], networks["vae"])
-
     def _report(self, track: FaceTrack, placement: Placement | None) -> dict[str, Any]:
         shift = track.shift_range()
         return {
@@ -273,7 +289,7 @@ class _Run:
         }
 
 
-def _decoder_report(decoder: Any, *, low: bool) -> dict[str, Any]:
+def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> dict[str, Any]:
     if not isinstance(decoder, ComparedDecoder):
         note = "no small decoder (vae_approx/taesd_decoder) was found" if low else None
         return {"decoder": "full", **({"decoder_note": note} if note else {})}
@@ -289,11 +305,6 @@ def _decoder_report(decoder: Any, *, low: bool) -> dict[str, Any]:
         "psnr_db": round(decoder.psnr, 1),
     }
     return {"decoder": "small", "decoder_difference": difference}
-
-
-def leaves_processors_idle(placement: Placement) -> bool:
-    """Say whether a GPU makes the faces, so that frames can be composed and encoded meanwhile."""
-    return placement.device.startswith("cuda")
 
 
 class GeneratedFaces:

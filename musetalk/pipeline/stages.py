@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 
+from ..networks.bisenet import BiSeNet
 from ..networks.fast.winograd import set_tiled
-from ..weights.catalogue import Role
+from ..networks.taesd import ComparedDecoder, TAESDDecoder
+from ..networks.unet import UNet
+from ..networks.vae import AutoencoderKL
+from ..networks.whisper import WhisperEncoder
+from ..weights.catalogue import Network, NetworkClass, Role, Stage, planned_networks
 from ..weights.session import ModelSession, ModelSource, dtype_of
 from ..work import Work
 from .memory import (
-    STAGE_ROLES,
     Ladder,
     MemoryPlan,
     Placement,
-    Stage,
     is_out_of_memory,
     plan_stage,
     tiles_convolutions,
@@ -30,7 +34,63 @@ from .memory import (
 log = logging.getLogger("avatarvideo.musetalk.pipeline.stages")
 
 Result = TypeVar("Result")
-Networks = dict[Role, Any]
+
+
+class StageNetworks:
+    """The networks of one stage, one in each field; None where the stage does without."""
+
+    def modules(self) -> list[nn.Module]:
+        """Return those that there are."""
+        fields: Iterable[nn.Module | None] = vars(self).values()
+        return [network for network in fields if network is not None]
+
+
+@dataclass(frozen=True)
+class FaceNetworks(StageNetworks):
+    """What the face finder in use looks with: each finder has networks of its own."""
+
+    by_role: Mapping[Role, nn.Module]
+
+    def modules(self) -> list[nn.Module]:
+        """Return those that there are."""
+        return list(self.by_role.values())
+
+
+@dataclass(frozen=True)
+class AvatarNetworks(StageNetworks):
+    """What makes latents and masks; no parser where the user gave the mask."""
+
+    vae: AutoencoderKL
+    bisenet: BiSeNet | None
+
+
+@dataclass(frozen=True)
+class SpeechNetworks(StageNetworks):
+    """What hears the speech."""
+
+    whisper: WhisperEncoder
+
+
+@dataclass(frozen=True)
+class GenerateNetworks(StageNetworks):
+    """What makes new faces; with the small decoder the other one is compared with it."""
+
+    unet: UNet
+    vae: AutoencoderKL
+    taesd: TAESDDecoder | None
+
+    def decoder(self) -> AutoencoderKL | ComparedDecoder:
+        """Return what turns latents into pictures."""
+        return self.vae if self.taesd is None else ComparedDecoder(self.taesd, self.vae)
+
+
+Networks = TypeVar("Networks", bound=StageNetworks)
+
+
+class Load(Protocol):
+    """Returns a network as the stage's placement wants it, on the CPU."""
+
+    def __call__(self, network: Network[NetworkClass], /) -> NetworkClass: ...
 
 
 class Surroundings(Protocol):
@@ -71,23 +131,22 @@ class StageRunner:
     def run(
         self,
         stage: Stage,
-        roles: Sequence[Role],
+        choose: Callable[[Load], Networks],
         task: Callable[[Networks, Placement], Result],
         *,
         placement: Placement | None = None,
         frame_size: tuple[int, int] = (0, 0),
-        last_use: Sequence[Role] = (),
     ) -> tuple[Result, Placement]:
         """Return what the task returns and where it ran in the end.
 
+        choose: loads the networks that the task takes, by the function it is given.
         task: run with the networks on the device; run again from where it was when
             memory ran out.
-        last_use: networks that no later stage needs.
         """
         placement = placement or self.place(stage, frame_size=frame_size)
         while True:
             try:
-                return self._attempt(stage, roles, task, placement, frame_size, last_use), placement
+                return self._attempt(stage, choose, task, placement, frame_size), placement
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -106,47 +165,35 @@ class StageRunner:
     def _attempt(
         self,
         stage: Stage,
-        roles: Sequence[Role],
+        choose: Callable[[Load], Networks],
         task: Callable[[Networks, Placement], Result],
         placement: Placement,
         frame_size: tuple[int, int],
-        last_use: Sequence[Role],
     ) -> Result:
+        def load(network: Network[NetworkClass]) -> NetworkClass:
+            return self._loaded(network, placement)
+
         with self._stoppable(self._session.source):
-            networks = self.work.run(lambda: self._loaded(roles, placement), inference=False)
+            networks = self.work.run(lambda: choose(load), inference=False)
         activations = self._plan(stage, placement, frame_size).activations
-        modules = list(networks.values())
-        try:
-            with self._on_device(modules, placement, activations):
+        modules = networks.modules()
+        with self._on_device(modules, placement, activations):
+            try:
+                _set_up(modules, self.work.check, tiles_convolutions(placement, self.ladder.tuning))
+                result = self.work.run(partial(task, networks, placement))
+            finally:
+                _set_up(modules, None, False)  # what tiles prepared takes memory
                 del modules
-                for network in networks.values():
-                    network.between_blocks = self.work.check
-                    set_tiled(network, tiles_convolutions(placement))
-                result = self.work.run(lambda: task(networks, placement))
-                # The host gives back, at the end of this block, what is still held then.
-                self._release(networks, last_use)
-        finally:
-            for network in networks.values():
-                network.between_blocks = None
-                set_tiled(network, False)  # what it prepared takes memory
+            # The host gives back, at the end of this block, what is still held then.
+            del networks
+            self._session.done(stage)
         return result
 
-    def _loaded(self, roles: Sequence[Role], placement: Placement) -> Networks:
-        networks: Networks = {}
-        for role in roles:
-            self.work.check()
-            dtype = dtype_of(role, placement.dtype)
-            # Also narrows what an earlier stage or attempt had widened.
-            networks[role] = self._session.load(role, dtype).to(dtype)
-        return networks
-
-    def _release(self, networks: Networks, last_use: Sequence[Role]) -> None:
-        for role in last_use:
-            if role in networks:
-                networks[role].between_blocks = None
-                set_tiled(networks[role], False)
-                del networks[role]
-        self._session.done(*last_use)
+    def _loaded(self, network: Network[NetworkClass], placement: Placement) -> NetworkClass:
+        self.work.check()
+        dtype = dtype_of(network, placement.dtype)
+        # Also narrows what an earlier stage or attempt had widened.
+        return self._session.load(network, dtype).to(dtype)
 
     def _on_device(
         self, modules: Sequence[nn.Module], placement: Placement, activations: int
@@ -156,10 +203,11 @@ class StageRunner:
         return self._surroundings.models_on_device(modules, activation_bytes=activations)
 
     def _plan(self, stage: Stage, placement: Placement, frame_size: tuple[int, int]) -> MemoryPlan:
-        plan = plan_stage(stage, self._session.source, placement, frame_size=frame_size)
+        source, tuning = self._session.source, self.ladder.tuning
+        plan = plan_stage(stage, source, placement, tuning=tuning, frame_size=frame_size)
         if placement.device.startswith("cpu"):
             # Weights that are in memory already take no more of it.
-            held = self._session.held_bytes(placement.dtype, STAGE_ROLES[stage])
+            held = self._session.held_bytes(placement.dtype, planned_networks(stage))
             plan = replace(plan, weights=max(0, plan.weights - held))
         return plan
 
@@ -174,3 +222,13 @@ class StageRunner:
 
     def _on_cuda(self) -> bool:
         return self._device.startswith("cuda")
+
+
+def _set_up(
+    modules: Sequence[nn.Module], between_blocks: Callable[[], None] | None, tiled: bool
+) -> None:
+    """Have networks ask between their blocks whether to go on, and tile their convolutions."""
+    for module in modules:
+        network: Any = module  # Any: torch declares no attribute but tensors and modules
+        network.between_blocks = between_blocks
+        set_tiled(module, tiled)

@@ -9,31 +9,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..networks.bisenet import BiSeNet
-from ..networks.rtmpose import RTMPose
-from ..networks.s3fd import S3FD
-from ..networks.taesd import TAESDDecoder
-from ..networks.unet import UNet
-from ..networks.vae import AutoencoderKL
-from ..networks.whisper import WhisperEncoder
-from .catalogue import Role
+from .catalogue import CATALOGUE, Role
 from .state_dicts import load_checkpoint
-
-NETWORKS: dict[Role, type[nn.Module]] = {
-    "unet": UNet,
-    "vae": AutoencoderKL,
-    "whisper": WhisperEncoder,
-    "bisenet": BiSeNet,
-    "s3fd": S3FD,
-    "rtmpose": RTMPose,
-    "taesd": TAESDDecoder,
-}
 
 
 def empty_network(role: Role) -> nn.Module:
     """Return the network at its published size on the meta device: it takes no memory."""
     with torch.device("meta"):
-        return NETWORKS[role]()
+        return CATALOGUE[role].network_class()()
 
 
 @cache

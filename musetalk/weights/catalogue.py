@@ -1,40 +1,46 @@
-"""The one table of published model files: what they are, where they come from, where they lie.
+"""The one table of networks: what each is, what it takes, and the published files of its weights.
 
-Sizes and SHA-256 are those of the publishers' own listings. Places are relative to a folder of
-models; besides upstream's layout they cover those of the ComfyUI packs for MuseTalk and of
-ComfyUI's own folders, so that nobody downloads a file twice. MuseTalk 1.0 and 1.5
-have networks of the same shape: which of them a UNet file holds is known by its SHA-256 only,
-and the published one of 1.0 is not known here, so a swapped pair is noticed by size alone.
+A network of another engine is a row here; nothing else depends on a role's name. Sizes and SHA-256
+are those of the publishers' own listings. Places are relative to a folder of models; besides
+upstream's layout they cover those of the ComfyUI packs for MuseTalk and of ComfyUI's own folders,
+so that nobody downloads a file twice. MuseTalk 1.0 and 1.5 have networks of the same shape: which
+of them a UNet file holds is known by its SHA-256 only, and the published one of 1.0 is not known
+here, so a swapped pair is noticed by size alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from ..interfaces import Model
+from .key_layouts import native_taesd, native_vae, native_whisper
+
+if TYPE_CHECKING:  # at run time a list of the files must not load torch
+    from torch import Tensor, nn
+
+    from ..networks import s3fd
+    from ..networks.bisenet import BiSeNet
+    from ..networks.rtmpose import RTMPose
+    from ..networks.taesd import TAESDDecoder
+    from ..networks.unet import UNet
+    from ..networks.vae import AutoencoderKL
+    from ..networks.whisper import WhisperEncoder
 
 Role = Literal["unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose", "taesd"]
 Precision = Literal["half", "full"]
+Stage = Literal["faces", "prepare", "audio", "generate"]
+Half = Literal["computed", "stored", "never"]
+Need = Literal["required", "optional", "extra"]
+Cache = Literal["torch_hub", "whisper"]
 
-ROLES: tuple[Role, ...] = ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose")
 MODELS: tuple[Model, ...] = get_args(Model)
-# Without the two others the face is located without weights instead.
-REQUIRED: tuple[Role, ...] = ("unet", "vae", "whisper", "bisenet")
-# Used where the user has them; never downloaded, never missed.
-EXTRAS: tuple[Role, ...] = ("taesd",)
-TITLES: dict[Role, str] = {
-    "unet": "UNet",
-    "vae": "face autoencoder",
-    "whisper": "Whisper",
-    "bisenet": "face parser",
-    "s3fd": "face detector",
-    "rtmpose": "landmark network",
-    "taesd": "small decoder",
-}
+MIB = 1 << 20
+CROP_PIXELS = 256 * 256
 
 
 @dataclass(frozen=True)
@@ -66,20 +72,114 @@ class PublishedFile:
     models: the versions of MuseTalk that use it.
     sources: where it can be had, the publisher first; none for a file that is not distributed.
     size: bytes; None where not known.
+    cache: of which other program's download cache it may lie in, under the name of its source.
     """
 
-    role: Role
     places: tuple[str, ...]
     licence: str
     models: tuple[Model, ...] = MODELS
     sources: tuple[HubFile | WebFile, ...] = ()
     size: int | None = None
     sha256: str | None = None
+    cache: Cache | None = None
 
     @property
     def name(self) -> str:
         """Its place in upstream's layout, such as "musetalkV15/unet.pth"."""
         return self.places[0]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a stage works on at once.
+
+    faces: of a batch. value_bytes: of one number. frame_size: width and height of a whole frame.
+    """
+
+    faces: int
+    value_bytes: int
+    frame_size: tuple[int, int] = (0, 0)
+
+
+NetworkClass = TypeVar("NetworkClass", bound="nn.Module")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Generic[NetworkClass]):
+    """Everything that is known of one network before it is loaded.
+
+    code: its module below ``networks`` and its class. title: what it is called for users.
+    files: that can fill it; of those for one model the first is the one `download` gets.
+    need: "required"; "optional" where something else does its work without it; "extra" is used
+        where the user has it, never downloaded and never missed.
+    half: "computed": in half precision where a run is; nearly all the work is in these. "stored":
+        only its converted file is half; the network feeds everything that follows, for a hundredth
+        of the time. "never": it decides where things are, and half would move them.
+    stages: that use it, in their order, each with the most bytes of tensors alive at once there.
+    tiled_share: of its weights in float32, what its convolutions prepare besides on a CPU.
+    native_keys: gives the weights of any published layout the keys of our network; others stay.
+    marks: keys that only this network's files have, and what such a file is called.
+    """
+
+    role: Role
+    title: str
+    code: str
+    files: tuple[PublishedFile, ...]
+    need: Need = "required"
+    half: Half = "never"
+    stages: Mapping[Stage, Callable[[NetworkClass, Workload], int]]
+    tiled_share: float = 0.0
+    native_keys: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
+    marks: tuple[tuple[str, str], ...]
+
+    def network_class(self) -> type[NetworkClass]:
+        """Import and return its class, which builds it at its published size."""
+        module, _, name = self.code.rpartition(".")
+        return getattr(importlib.import_module(f"..networks.{module}", __package__), name)
+
+    @property
+    def by_model(self) -> bool:
+        """Whether the versions of MuseTalk have weights of their own."""
+        return any(len(file.models) < len(MODELS) for file in self.files)
+
+    @property
+    def last_stage(self) -> Stage:
+        """The stage after which nothing needs it."""
+        return list(self.stages)[-1]
+
+
+def _nothing(network: nn.Module, work: Workload) -> int:
+    """Another network of the stage needs far more."""
+    return 0
+
+
+def _bytes_generating(unet: UNet, work: Workload) -> int:
+    width = unet.config.block_out_channels[0]
+    return work.faces * 125 * width * (CROP_PIXELS // 64) * work.value_bytes
+
+
+def _bytes_encoding(vae: AutoencoderKL, work: Workload) -> int:
+    width = vae.config.block_out_channels[0]
+    return work.faces * 2 * 6 * width * CROP_PIXELS * work.value_bytes + 64 * MIB
+
+
+def _bytes_decoding(vae: AutoencoderKL, work: Workload) -> int:
+    """The decoder's last level: two maps at full size beside their input."""
+    widths = vae.config.block_out_channels
+    return work.faces * 3 * widths[min(1, len(widths) - 1)] * CROP_PIXELS * work.value_bytes
+
+
+def _bytes_hearing(whisper: WhisperEncoder, work: Workload) -> int:
+    """A segment's maps, and the attention's weights where no fused kernel avoids them."""
+    config = whisper.config
+    maps = 60 * config.positions * config.width
+    return (maps + 2 * config.heads * config.positions**2) * 4
+
+
+def _bytes_detecting(network: s3fd.S3FD, work: Workload) -> int:
+    """The first stage at full size: what a convolution reads and what it writes."""
+    channels = 2 * network.config.stages[0] + 3
+    return channels * work.frame_size[0] * work.frame_size[1] * 4 + 16 * MIB
 
 
 _MUSETALK_LICENCE = (
@@ -90,176 +190,257 @@ _PARSER_LICENCE = "MIT (code); trained on CelebAMask-HQ, which is for research o
 _TINY_SHA256 = "65147644a518d12f04e32d6f3b26facc3f8dd46e5390956a9424a650c0ce22b9"
 _SFD = "face_detection/detection/sfd/s3fd.pth"  # beside the detector's code
 
-# Of the files for one role the first is the one `download` gets.
-PUBLISHED: tuple[PublishedFile, ...] = (
-    PublishedFile(
-        role="unet",
-        models=("v1.5",),
-        places=("musetalkV15/unet.pth",),
-        sources=(HubFile("TMElyralab/MuseTalk", "musetalkV15/unet.pth"),),
-        size=3_400_074_924,
-        sha256="7ebf6c98c181e20838e4c0054e96e944ac60d5d692cc01db42839fe11b787007",
-        licence=_MUSETALK_LICENCE,
-    ),
-    PublishedFile(
-        role="unet",
-        models=("v1.0",),
-        places=("musetalk/pytorch_model.bin",),
-        sources=(HubFile("TMElyralab/MuseTalk", "musetalk/pytorch_model.bin"),),
-        licence=_MUSETALK_LICENCE,
-    ),
-    PublishedFile(
-        role="unet",
-        models=("v1.0",),
-        places=("musetalk/epoch_*.pth",),
-        licence="that of whoever trained it",
-    ),
-    PublishedFile(
-        role="vae",
-        places=(
-            "sd-vae/diffusion_pytorch_model.safetensors",
-            "sd-vae-ft-mse/diffusion_pytorch_model.safetensors",
+UNET: Network[UNet] = Network(
+    role="unet",
+    title="UNet",
+    code="unet.UNet",
+    half="computed",
+    stages={"generate": _bytes_generating},
+    tiled_share=0.21,
+    marks=(("time_embedding.linear_1.weight", "a UNet"),),
+    files=(
+        PublishedFile(
+            models=("v1.5",),
+            places=("musetalkV15/unet.pth",),
+            sources=(HubFile("TMElyralab/MuseTalk", "musetalkV15/unet.pth"),),
+            size=3_400_074_924,
+            sha256="7ebf6c98c181e20838e4c0054e96e944ac60d5d692cc01db42839fe11b787007",
+            licence=_MUSETALK_LICENCE,
         ),
-        sources=(HubFile("stabilityai/sd-vae-ft-mse", "diffusion_pytorch_model.safetensors"),),
-        size=334_643_276,
-        sha256="a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
-        licence="MIT",
-    ),
-    PublishedFile(
-        role="vae",
-        places=(
-            "sd-vae/diffusion_pytorch_model.bin",
-            "sd-vae-ft-mse/diffusion_pytorch_model.bin",
+        PublishedFile(
+            models=("v1.0",),
+            places=("musetalk/pytorch_model.bin",),
+            sources=(HubFile("TMElyralab/MuseTalk", "musetalk/pytorch_model.bin"),),
+            licence=_MUSETALK_LICENCE,
         ),
-        sources=(HubFile("stabilityai/sd-vae-ft-mse", "diffusion_pytorch_model.bin"),),
-        size=334_707_217,
-        sha256="1b4889b6b1d4ce7ae320a02dedaeff1780ad77d415ea0d744b476155c6377ddc",
-        licence="MIT",
-    ),
-    # The same weights in Stable Diffusion's layout, as ComfyUI's own VAE loader takes them.
-    PublishedFile(
-        role="vae",
-        places=(
-            "vae/vae-ft-mse-840000-ema-pruned.safetensors",
-            "vae-ft-mse-840000-ema-pruned.safetensors",
+        PublishedFile(
+            models=("v1.0",),
+            places=("musetalk/epoch_*.pth",),
+            licence="that of whoever trained it",
         ),
-        sources=(
-            HubFile(
-                "stabilityai/sd-vae-ft-mse-original", "vae-ft-mse-840000-ema-pruned.safetensors"
-            ),
-        ),
-        size=334_641_190,
-        sha256="735e4c3a447a3255760d7f86845f09f937809baa529c17370d83e4c3758f3c75",
-        licence="MIT",
-    ),
-    PublishedFile(
-        role="vae",
-        places=(
-            "vae/vae-ft-mse-840000-ema-pruned.ckpt",
-            "vae-ft-mse-840000-ema-pruned.ckpt",
-        ),
-        sources=(
-            HubFile("stabilityai/sd-vae-ft-mse-original", "vae-ft-mse-840000-ema-pruned.ckpt"),
-        ),
-        sha256="c6a580b13a5bc05a5e16e4dbb80608ff2ec251a162311590c1f34c013d7f3dab",
-        licence="MIT",
-    ),
-    PublishedFile(
-        role="whisper",
-        places=("whisper/model.safetensors", "whisper-tiny/model.safetensors"),
-        sources=(HubFile("openai/whisper-tiny", "model.safetensors"),),
-        size=151_061_672,
-        sha256="7ebd0e69e78190ffe1438491fa05cc1f5c1aa3a4c4db3bc1723adbb551ea2395",
-        licence=_WHISPER_LICENCE,
-    ),
-    PublishedFile(
-        role="whisper",
-        places=("whisper/pytorch_model.bin", "whisper-tiny/pytorch_model.bin"),
-        sources=(HubFile("openai/whisper-tiny", "pytorch_model.bin"),),
-        size=151_095_027,
-        sha256="9607f98a2b22d9e229ae43c52ecea79dcede9e0c5cfae67e8da6eda86d8aac1d",
-        licence=_WHISPER_LICENCE,
-    ),
-    PublishedFile(
-        role="whisper",
-        places=("whisper/tiny.pt", "musetalk/whisper/checkpoints/tiny.pt"),
-        sources=(
-            WebFile(
-                f"https://openaipublic.azureedge.net/main/whisper/models/{_TINY_SHA256}/tiny.pt"
-            ),
-            HubFile("ByteDance/LatentSync-1.5", "whisper/tiny.pt"),
-        ),
-        size=75_572_083,
-        sha256=_TINY_SHA256,
-        licence=_WHISPER_LICENCE,
-    ),
-    PublishedFile(
-        role="bisenet",
-        places=(
-            "face-parse-bisent/79999_iter.pth",  # upstream's spelling
-            "face-parse-bisenet/79999_iter.pth",
-            "facexlib/parsing_bisenet.pth",  # the same bytes under another name
-            "facedetection/parsing_bisenet.pth",
-        ),
-        sources=(
-            HubFile("ManyOtherFunctions/face-parse-bisent", "79999_iter.pth"),
-            HubFile("vivym/face-parsing-bisenet", "79999_iter.pth"),
-            WebFile(
-                "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth"
-            ),
-        ),
-        size=53_289_463,
-        sha256="468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
-        licence=_PARSER_LICENCE,
-    ),
-    PublishedFile(
-        role="s3fd",
-        places=(
-            "s3fd/s3fd-619a316812.pth",
-            "s3fd-619a316812.pth",
-            "s3fd.pth",
-            "face_detection/s3fd.pth",
-            f"musetalk/utils/{_SFD}",
-            f"../musetalk/utils/{_SFD}",
-        ),
-        sources=(
-            WebFile("https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth"),
-            HubFile("ByteDance/LatentSync-1.5", "auxiliary/s3fd-619a316812.pth"),
-        ),
-        size=89_843_225,
-        sha256="619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
-        licence="BSD-3-Clause (face-alignment)",
-    ),
-    PublishedFile(
-        role="rtmpose",
-        places=("dwpose/dw-ll_ucoco_384.pth", "DWPose/dw-ll_ucoco_384.pth"),
-        sources=(HubFile("yzd-v/DWPose", "dw-ll_ucoco_384.pth"),),
-        size=406_878_486,
-        sha256="0d9408b13cd863c4e95a149dd31232f88f2a12aa6cf8964ed74d7d97748c7a07",
-        licence="Apache-2.0",
-    ),
-    # ComfyUI's previews look for the decoder alone, diffusers for the whole autoencoder.
-    PublishedFile(
-        role="taesd",
-        places=("vae_approx/taesd_decoder.safetensors", "taesd/taesd_decoder.safetensors"),
-        sources=(HubFile("madebyollin/taesd", "taesd_decoder.safetensors"),),
-        licence="MIT",
-    ),
-    PublishedFile(
-        role="taesd",
-        places=("vae_approx/taesd_decoder.pth", "taesd/taesd_decoder.pth"),
-        licence="MIT",
-    ),
-    PublishedFile(
-        role="taesd",
-        places=(
-            "taesd/diffusion_pytorch_model.safetensors",
-            "vae_approx/taesd/diffusion_pytorch_model.safetensors",
-        ),
-        sources=(HubFile("madebyollin/taesd", "diffusion_pytorch_model.safetensors"),),
-        licence="MIT",
     ),
 )
+
+VAE: Network[AutoencoderKL] = Network(
+    role="vae",
+    title="face autoencoder",
+    code="vae.AutoencoderKL",
+    half="computed",
+    stages={"prepare": _bytes_encoding, "generate": _bytes_decoding},
+    tiled_share=2.31,
+    native_keys=native_vae,
+    marks=(
+        ("first_stage_model.encoder.conv_in.weight", "a Stable Diffusion checkpoint"),
+        ("post_quant_conv.weight", "a Stable Diffusion VAE"),
+    ),
+    files=(
+        PublishedFile(
+            places=(
+                "sd-vae/diffusion_pytorch_model.safetensors",
+                "sd-vae-ft-mse/diffusion_pytorch_model.safetensors",
+            ),
+            sources=(HubFile("stabilityai/sd-vae-ft-mse", "diffusion_pytorch_model.safetensors"),),
+            size=334_643_276,
+            sha256="a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815",
+            licence="MIT",
+        ),
+        PublishedFile(
+            places=(
+                "sd-vae/diffusion_pytorch_model.bin",
+                "sd-vae-ft-mse/diffusion_pytorch_model.bin",
+            ),
+            sources=(HubFile("stabilityai/sd-vae-ft-mse", "diffusion_pytorch_model.bin"),),
+            size=334_707_217,
+            sha256="1b4889b6b1d4ce7ae320a02dedaeff1780ad77d415ea0d744b476155c6377ddc",
+            licence="MIT",
+        ),
+        # The same weights in Stable Diffusion's layout, as ComfyUI's own VAE loader takes them.
+        PublishedFile(
+            places=(
+                "vae/vae-ft-mse-840000-ema-pruned.safetensors",
+                "vae-ft-mse-840000-ema-pruned.safetensors",
+            ),
+            sources=(
+                HubFile(
+                    "stabilityai/sd-vae-ft-mse-original", "vae-ft-mse-840000-ema-pruned.safetensors"
+                ),
+            ),
+            size=334_641_190,
+            sha256="735e4c3a447a3255760d7f86845f09f937809baa529c17370d83e4c3758f3c75",
+            licence="MIT",
+        ),
+        PublishedFile(
+            places=(
+                "vae/vae-ft-mse-840000-ema-pruned.ckpt",
+                "vae-ft-mse-840000-ema-pruned.ckpt",
+            ),
+            sources=(
+                HubFile("stabilityai/sd-vae-ft-mse-original", "vae-ft-mse-840000-ema-pruned.ckpt"),
+            ),
+            sha256="c6a580b13a5bc05a5e16e4dbb80608ff2ec251a162311590c1f34c013d7f3dab",
+            licence="MIT",
+        ),
+    ),
+)
+
+WHISPER: Network[WhisperEncoder] = Network(
+    role="whisper",
+    title="Whisper",
+    code="whisper.WhisperEncoder",
+    half="stored",
+    stages={"audio": _bytes_hearing},
+    native_keys=native_whisper,
+    marks=(
+        ("model.encoder.embed_positions.weight", "Whisper"),
+        ("encoder.embed_positions.weight", "Whisper"),
+        ("encoder.positional_embedding", "Whisper"),
+    ),
+    files=(
+        PublishedFile(
+            places=("whisper/model.safetensors", "whisper-tiny/model.safetensors"),
+            sources=(HubFile("openai/whisper-tiny", "model.safetensors"),),
+            size=151_061_672,
+            sha256="7ebd0e69e78190ffe1438491fa05cc1f5c1aa3a4c4db3bc1723adbb551ea2395",
+            licence=_WHISPER_LICENCE,
+        ),
+        PublishedFile(
+            places=("whisper/pytorch_model.bin", "whisper-tiny/pytorch_model.bin"),
+            sources=(HubFile("openai/whisper-tiny", "pytorch_model.bin"),),
+            size=151_095_027,
+            sha256="9607f98a2b22d9e229ae43c52ecea79dcede9e0c5cfae67e8da6eda86d8aac1d",
+            licence=_WHISPER_LICENCE,
+        ),
+        PublishedFile(
+            places=("whisper/tiny.pt", "musetalk/whisper/checkpoints/tiny.pt"),
+            sources=(
+                WebFile(
+                    f"https://openaipublic.azureedge.net/main/whisper/models/{_TINY_SHA256}/tiny.pt"
+                ),
+                HubFile("ByteDance/LatentSync-1.5", "whisper/tiny.pt"),
+            ),
+            size=75_572_083,
+            sha256=_TINY_SHA256,
+            cache="whisper",
+            licence=_WHISPER_LICENCE,
+        ),
+    ),
+)
+
+BISENET: Network[BiSeNet] = Network(
+    role="bisenet",
+    title="face parser",
+    code="bisenet.BiSeNet",
+    stages={"prepare": _nothing},
+    marks=(("cp.resnet.conv1.weight", "the BiSeNet face parser"),),
+    files=(
+        PublishedFile(
+            places=(
+                "face-parse-bisent/79999_iter.pth",  # upstream's spelling
+                "face-parse-bisenet/79999_iter.pth",
+                "facexlib/parsing_bisenet.pth",  # the same bytes under another name
+                "facedetection/parsing_bisenet.pth",
+            ),
+            sources=(
+                HubFile("ManyOtherFunctions/face-parse-bisent", "79999_iter.pth"),
+                HubFile("vivym/face-parsing-bisenet", "79999_iter.pth"),
+                WebFile(
+                    "https://github.com/xinntao/facexlib/releases/download/v0.2.0/parsing_bisenet.pth"
+                ),
+            ),
+            size=53_289_463,
+            sha256="468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
+            licence=_PARSER_LICENCE,
+        ),
+    ),
+)
+
+# Without the next two the face is located without weights instead.
+S3FD: Network[s3fd.S3FD] = Network(
+    role="s3fd",
+    title="face detector",
+    code="s3fd.S3FD",
+    need="optional",
+    stages={"faces": _bytes_detecting},
+    marks=(("conv3_3_norm.weight", "the S3FD face detector"),),
+    files=(
+        PublishedFile(
+            places=(
+                "s3fd/s3fd-619a316812.pth",
+                "s3fd-619a316812.pth",
+                "s3fd.pth",
+                "face_detection/s3fd.pth",
+                f"musetalk/utils/{_SFD}",
+                f"../musetalk/utils/{_SFD}",
+            ),
+            sources=(
+                WebFile("https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth"),
+                HubFile("ByteDance/LatentSync-1.5", "auxiliary/s3fd-619a316812.pth"),
+            ),
+            size=89_843_225,
+            sha256="619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
+            licence="BSD-3-Clause (face-alignment)",
+            cache="torch_hub",
+        ),
+    ),
+)
+
+RTMPOSE: Network[RTMPose] = Network(
+    role="rtmpose",
+    title="landmark network",
+    code="rtmpose.RTMPose",
+    need="optional",
+    stages={"faces": _nothing},
+    marks=(("backbone.stem.0.conv.weight", "an RTMPose landmark network"),),
+    files=(
+        PublishedFile(
+            places=("dwpose/dw-ll_ucoco_384.pth", "DWPose/dw-ll_ucoco_384.pth"),
+            sources=(HubFile("yzd-v/DWPose", "dw-ll_ucoco_384.pth"),),
+            size=406_878_486,
+            sha256="0d9408b13cd863c4e95a149dd31232f88f2a12aa6cf8964ed74d7d97748c7a07",
+            licence="Apache-2.0",
+        ),
+    ),
+)
+
+TAESD: Network[TAESDDecoder] = Network(
+    role="taesd",
+    title="small decoder",
+    code="taesd.TAESDDecoder",
+    need="extra",
+    half="computed",
+    stages={"generate": _nothing},
+    native_keys=native_taesd,
+    marks=(
+        ("decoder.layers.0.weight", "a small decoder (TAESD)"),
+        ("taesd_decoder.1.weight", "a small decoder (TAESD)"),
+        ("3.conv.0.weight", "a small decoder (TAESD)"),
+    ),
+    files=(
+        # ComfyUI's previews look for the decoder alone, diffusers for the whole autoencoder.
+        PublishedFile(
+            places=("vae_approx/taesd_decoder.safetensors", "taesd/taesd_decoder.safetensors"),
+            sources=(HubFile("madebyollin/taesd", "taesd_decoder.safetensors"),),
+            licence="MIT",
+        ),
+        PublishedFile(
+            places=("vae_approx/taesd_decoder.pth", "taesd/taesd_decoder.pth"),
+            licence="MIT",
+        ),
+        PublishedFile(
+            places=(
+                "taesd/diffusion_pytorch_model.safetensors",
+                "vae_approx/taesd/diffusion_pytorch_model.safetensors",
+            ),
+            sources=(HubFile("madebyollin/taesd", "diffusion_pytorch_model.safetensors"),),
+            licence="MIT",
+        ),
+    ),
+)
+
+# Any: each is a network of its own class.
+_NETWORKS: tuple[Network[Any], ...] = (UNET, VAE, WHISPER, BISENET, S3FD, RTMPOSE, TAESD)
+CATALOGUE: Mapping[Role, Network[Any]] = {network.role: network for network in _NETWORKS}
+PUBLISHED = tuple(file for network in CATALOGUE.values() for file in network.files)
 
 # Folders below a folder of models under which the places are looked for; downloads go into the
 # first. The others are those of the hub snapshots that ComfyUI packs keep.
@@ -279,9 +460,36 @@ _HASHED_BYTES = 1 << 23  # at a time: some milliseconds
 _DTYPE_NAMES: dict[Precision, str] = {"half": "fp16", "full": "fp32"}
 
 
+def networks_for(model: Model) -> list[Network[Any]]:  # Any: of any class
+    """Return the networks that a version of MuseTalk uses."""
+    return [network for network in CATALOGUE.values() if published_for(network.role, model)]
+
+
+def planned_networks(stage: Stage) -> list[Network[Any]]:  # Any: of any class
+    """Return the networks whose memory a stage is planned with; an extra is too small to count."""
+    networks = CATALOGUE.values()
+    return [network for network in networks if stage in network.stages and network.need != "extra"]
+
+
 def published_for(role: Role, model: Model) -> tuple[PublishedFile, ...]:
     """Return the files that can fill ``role``, the one to download first."""
-    return tuple(item for item in PUBLISHED if item.role == role and model in item.models)
+    return tuple(file for file in CATALOGUE[role].files if model in file.models)
+
+
+def role_of(published: PublishedFile) -> Role | None:
+    """Return what a published file is for; None for one that is not in the catalogue."""
+    networks = CATALOGUE.values()
+    return next((network.role for network in networks if published in network.files), None)
+
+
+def looks_like(keys: Iterable[str]) -> tuple[Role, str] | None:
+    """Say whose weights have such keys, in any layout, and what a file of them is called."""
+    found = set(keys)
+    for network in CATALOGUE.values():
+        for mark, name in network.marks:
+            if mark in found:
+                return network.role, name
+    return None
 
 
 def destination(published: PublishedFile, root: Path) -> Path:
@@ -291,7 +499,7 @@ def destination(published: PublishedFile, root: Path) -> Path:
 
 def converted_path(role: Role, model: Model, precision: Precision, root: Path) -> Path:
     """Return where `convert` writes below a folder of models."""
-    stem = f"unet-{model}" if role == "unet" else role
+    stem = f"{role}-{model}" if CATALOGUE[role].by_model else role
     return root / CONVERTED_FOLDER / f"{stem}.{_DTYPE_NAMES[precision]}.safetensors"
 
 

@@ -20,13 +20,17 @@ from torch import Tensor, nn
 from ...errors import CheckpointError
 from ..interfaces import Model
 from .build import empty_network
-from .catalogue import Precision, Role, converted_path, file_sha256, readable_size
-from .key_layouts import native_keys
+from .catalogue import (
+    CATALOGUE,
+    Precision,
+    Role,
+    converted_path,
+    file_sha256,
+    readable_size,
+)
 from .search import FoundFile
 from .state_dicts import load_into, read_state_dict
 
-# The networks that look at faces run in full precision: half would move their masks and points.
-HALVED: tuple[Role, ...] = ("unet", "vae", "whisper", "taesd")
 DTYPES: dict[Precision, torch.dtype] = {"half": torch.float16, "full": torch.float32}
 _FORMAT_NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
 _HEADER_ALIGNMENT = 8
@@ -60,7 +64,7 @@ def convert_all(
 ) -> Iterator[Conversion]:
     """Convert each of the files that ``find`` gave, one a step; converted ones are passed by."""
     for role, found in files.items():
-        wanted = precision if role in HALVED else "full"
+        wanted = "full" if CATALOGUE[role].half == "never" else precision
         if found.precision == wanted:
             continue
         if found.precision == "half":
@@ -99,7 +103,7 @@ def convert(
             "move it, so that the original is not lost."
         )
     filled = network or empty_network(role)
-    load_into(filled, native_keys(role, read_state_dict(source)), source=source)
+    load_into(filled, CATALOGUE[role].native_keys(read_state_dict(source)), source=source)
     dtype = DTYPES[precision]
     metadata = {
         "format": "pt",

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from .catalogue import Role
+if TYPE_CHECKING:  # the catalogue must not load torch
+    from torch import Tensor
 
 LDM_PREFIX = "first_stage_model."
 
@@ -53,50 +53,13 @@ _OPENAI_PARTS = (
     (r"\.mlp_ln\.", ".final_layer_norm."),
 )
 
-# One key that only this network has, in the order to ask; a whole checkpoint of Stable Diffusion
-# holds a VAE among others.
-_MARKS: tuple[tuple[str, Role, str], ...] = (
-    ("first_stage_model.encoder.conv_in.weight", "vae", "a Stable Diffusion checkpoint"),
-    ("post_quant_conv.weight", "vae", "a Stable Diffusion VAE"),
-    ("time_embedding.linear_1.weight", "unet", "a UNet"),
-    ("model.encoder.embed_positions.weight", "whisper", "Whisper"),
-    ("encoder.embed_positions.weight", "whisper", "Whisper"),
-    ("encoder.positional_embedding", "whisper", "Whisper"),
-    ("cp.resnet.conv1.weight", "bisenet", "the BiSeNet face parser"),
-    ("backbone.stem.0.conv.weight", "rtmpose", "an RTMPose landmark network"),
-    ("conv3_3_norm.weight", "s3fd", "the S3FD face detector"),
-    ("decoder.layers.0.weight", "taesd", "a small decoder (TAESD)"),
-    ("taesd_decoder.1.weight", "taesd", "a small decoder (TAESD)"),
-    ("3.conv.0.weight", "taesd", "a small decoder (TAESD)"),
-)
 
+def native_vae(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the VAE's tensors under the keys of our network; unknown keys stay.
 
-def native_keys(role: Role, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors under the keys of our network for ``role``; unknown keys stay.
-
-    Only keys are changed, but for the VAE's attention in Stable Diffusion's layout, whose 1x1
+    Only keys are changed, but for the attention in Stable Diffusion's layout, whose 1x1
     convolutions become matrices.
     """
-    if role == "vae":
-        return _native_vae(state)
-    if role == "whisper":
-        return _native_whisper(state)
-    if role == "taesd":
-        return _native_small_decoder(state)
-    return dict(state)
-
-
-def looks_like(state: Mapping[str, Tensor]) -> str | None:
-    """Name the network whose weights these seem to be."""
-    return next((name for key, _, name in _MARKS if key in state), None)
-
-
-def guessed_role(state: Mapping[str, Tensor]) -> Role | None:
-    """Return the role that these weights seem to have, under the keys of any layout."""
-    return next((role for key, role, _ in _MARKS if key in state), None)
-
-
-def _native_vae(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(key.startswith(LDM_PREFIX) for key in state):
         state = {
             key.removeprefix(LDM_PREFIX): tensor
@@ -138,7 +101,8 @@ def _without_ldm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return native
 
 
-def _native_whisper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def native_whisper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of Whisper's encoder under the keys of our network."""
     native = {}
     for key, tensor in state.items():
         key = _renamed(key.removeprefix("model."), _OPENAI_PARTS)
@@ -147,8 +111,12 @@ def _native_whisper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return native
 
 
-def _native_small_decoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys such as "1.weight", counted from a layer without weights, are the decoder's alone."""
+def native_taesd(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the small decoder's tensors under the keys of our network.
+
+    Keys such as "1.weight", counted from a layer without weights, are those of the decoder
+    alone.
+    """
     native = {}
     for key, tensor in state.items():
         if found := _TAESD_LAYER.fullmatch(key):

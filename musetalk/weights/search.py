@@ -11,17 +11,16 @@ from typing import Literal
 from ..interfaces import Model
 from .catalogue import (
     BASES,
-    EXTRAS,
+    CATALOGUE,
     MODELS,
     PACK_BASES,
-    REQUIRED,
-    ROLES,
-    TITLES,
+    Cache,
     HubFile,
     Precision,
     PublishedFile,
     Role,
     converted_path,
+    networks_for,
     published_for,
     readable_size,
     size_problem,
@@ -37,6 +36,10 @@ class Caches:
     hub: Path | None = None
     torch_hub: Path | None = None
     whisper: Path | None = None
+
+    def folder(self, cache: Cache | None) -> Path | None:
+        """Return the folder of a cache that holds files under their names alone."""
+        return {"torch_hub": self.torch_hub, "whisper": self.whisper}.get(cache or "")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class MissingFiles:
     def message(self) -> str:
         """One sentence: which files, where they were looked for, and the command to get them."""
         files = ", ".join(
-            f"the {TITLES[item.role]} {item.wanted.name}"
+            f"the {CATALOGUE[item.role].title} {item.wanted.name}"
             + (f" ({readable_size(item.wanted.size)})" if item.wanted.size else "")
             for item in self.missing
         )
@@ -131,7 +134,7 @@ class FileStatus:
     @property
     def is_extra(self) -> bool:
         """Whether MuseTalk is complete without it; such a file is never downloaded."""
-        return self.role in EXTRAS
+        return CATALOGUE[self.role].need == "extra"
 
 
 def user_caches() -> Caches:
@@ -163,18 +166,15 @@ def find(
     A file of the published size wins over one of another size, which is reported as a problem.
     """
     found: dict[Role, FoundFile] = {}
-    missing = []
-    for role in ROLES:
-        item = _find_role(role, model, roots, precision, caches or user_caches())
-        if isinstance(item, FoundFile):
-            found[role] = item
-        else:
-            missing.append(item)
-    for role in EXTRAS:
-        item = _find_role(role, model, roots, precision, caches or user_caches())
-        if isinstance(item, FoundFile) and item.problem is None:
-            found[role] = item
-    required = tuple(item for item in missing if item.role in REQUIRED)
+    missing: list[MissingFile] = []
+    for network in networks_for(model):
+        item = _find_role(network.role, model, roots, precision, caches or user_caches())
+        extra = network.need == "extra"
+        if isinstance(item, MissingFile):
+            missing += [] if extra else [item]
+        elif item.problem is None or not extra:
+            found[network.role] = item
+    required = tuple(item for item in missing if CATALOGUE[item.role].need == "required")
     if required:
         return MissingFiles(model, required, found, tuple(roots))
     return FoundFiles(model, found, tuple(missing))
@@ -184,9 +184,10 @@ def list_files(
     roots: Sequence[Path], *, models: Sequence[Model] = MODELS, caches: Caches | None = None
 ) -> list[FileStatus]:
     """Return one row for every role and, where they differ, every version; extras come last."""
-    rows = []
-    for role in (*ROLES, *EXTRAS):
-        for model in models if role == "unet" else models[:1]:
+    rows: list[FileStatus] = []
+    for role, network in CATALOGUE.items():
+        having: list[Model] = [model for model in models if published_for(role, model)]
+        for model in having if network.by_model else having[:1]:
             item = _find_role(role, model, roots, "half", caches or user_caches())
             rows.append(_status(item, role, model))
     return rows
@@ -262,16 +263,15 @@ def _matches(base: Path, place: str) -> list[Path]:
 
 
 def _in_caches(published: PublishedFile, caches: Caches) -> Iterator[Path]:
+    folder = caches.folder(published.cache)
     for source in published.sources:
         name = Path(source.path if isinstance(source, HubFile) else source.url).name
         if isinstance(source, HubFile) and caches.hub:
             repository = caches.hub / f"models--{source.repository.replace('/', '--')}"
             for snapshot in sorted(repository.glob("snapshots/*")):
                 yield snapshot / source.path
-        if published.role == "s3fd" and caches.torch_hub:
-            yield caches.torch_hub / name
-        if name == "tiny.pt" and caches.whisper:
-            yield caches.whisper / name
+        if folder is not None:
+            yield folder / name
 
 
 def _status(item: FoundFile | MissingFile, role: Role, model: Model) -> FileStatus:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, MutableMapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
@@ -24,19 +24,17 @@ from ..networks.unet import UNet
 from ..networks.vae import AutoencoderKL
 from ..networks.whisper import WhisperEncoder
 from .build import load_network, skeleton
-from .catalogue import ROLES, Role
+from .catalogue import CATALOGUE, Network, NetworkClass, Role, Stage
 from .search import FoundFiles
 
 KEPT = "musetalk networks"  # our entry among what the host keeps between runs
 KEEP_FACTOR = 2  # "auto" keeps networks where so many times their size would still be free
-# Nearly all the work is in these two. The others decide where things are, or feed everything that
-# follows, for a hundredth of the time: they keep full precision.
-HALVED: tuple[Role, ...] = ("unet", "vae", "taesd")
+_Kept = tuple[str, torch.dtype, nn.Module]  # whose weights, in which precision
 
 
-def dtype_of(role: Role, dtype: torch.dtype) -> torch.dtype:
+def dtype_of(network: Network[Any], dtype: torch.dtype) -> torch.dtype:  # Any: of any class
     """Return the precision of one network in a run of that precision."""
-    return dtype if role in HALVED else torch.float32
+    return dtype if network.half == "computed" else torch.float32
 
 
 class ModelSource(Protocol):
@@ -58,11 +56,11 @@ class ModelSource(Protocol):
         """Return a text that changes when the network's weights change."""
         ...
 
-    def skeleton(self, role: Role) -> Any:
+    def skeleton(self, role: Role) -> nn.Module:
         """Return the network without weights: its shapes and its ``config``."""
         ...
 
-    def load(self, role: Role, dtype: torch.dtype) -> Any:
+    def load(self, role: Role, dtype: torch.dtype) -> nn.Module:
         """Return a new copy on the CPU, for inference. Raises CheckpointError."""
         ...
 
@@ -84,11 +82,11 @@ class ModelFiles:
         status = path.stat()
         return f"{path}:{status.st_size}:{status.st_mtime_ns}"
 
-    def skeleton(self, role: Role) -> Any:
+    def skeleton(self, role: Role) -> nn.Module:
         """Return the network on the meta device."""
         return skeleton(role)
 
-    def load(self, role: Role, dtype: torch.dtype) -> Any:
+    def load(self, role: Role, dtype: torch.dtype) -> nn.Module:
         """Return the network, read from its file. Raises CheckpointError."""
         path = self._found.files[role].path
         network = load_network(role, path, dtype=dtype, between_tensors=self.between_tensors)
@@ -116,17 +114,17 @@ class MuseTalkModels:
 
     def has(self, role: Role) -> bool:
         """Say whether the network was given."""
-        return getattr(self, role) is not None
+        return getattr(self, role, None) is not None
 
     def identity(self, role: Role) -> str:
         """Return the given text, or a hash of the weights."""
         return self.identities or _weights_hash(getattr(self, role))
 
-    def skeleton(self, role: Role) -> Any:
+    def skeleton(self, role: Role) -> nn.Module:
         """Return the given network."""
         return getattr(self, role)
 
-    def load(self, role: Role, dtype: torch.dtype) -> Any:
+    def load(self, role: Role, dtype: torch.dtype) -> nn.Module:
         """Return a copy, so that what was given stays as it is."""
         return deepcopy(getattr(self, role)).to(dtype).eval().requires_grad_(False)
 
@@ -151,52 +149,65 @@ class ModelSession:
     """The networks of one run: each is loaded when asked for, once.
 
     kept: what the host keeps between runs; networks that lie there are taken out while in use.
+    free_memory: asked for the bytes of main memory that can be taken now.
     """
 
     def __init__(
-        self, source: ModelSource, kept: MutableMapping[str, Any], residency: Residency
+        self,
+        source: ModelSource,
+        kept: MutableMapping[str, Any],  # Any: the host keeps whatever it is given
+        residency: Residency,
+        *,
+        free_memory: Callable[[], int] = available_memory,
     ) -> None:
         self.source = source
-        self._store: dict[Role, tuple[str, torch.dtype, Any]] = kept.setdefault(KEPT, {})
-        self._held: dict[Role, tuple[str, torch.dtype, Any]] = {}
-        self.keeps = residency == "keep" or (residency == "auto" and self._fits_twice())
+        self._store: dict[Role, _Kept] = kept.setdefault(KEPT, {})
+        self._held: dict[Role, _Kept] = {}
+        self.keeps = residency == "keep" or (
+            residency == "auto" and self._all_bytes() * KEEP_FACTOR <= free_memory()
+        )
         if not self.keeps:
             self._store.clear()
 
-    def _fits_twice(self) -> bool:
-        networks = [self.source.skeleton(role) for role in ROLES if self.source.has(role)]
-        size = sum(weight_bytes(network, torch.float32) for network in networks)
-        return size * KEEP_FACTOR <= available_memory()
+    def _all_bytes(self) -> int:
+        return sum(
+            weight_bytes(self.source.skeleton(network.role), torch.float32)
+            for network in CATALOGUE.values()
+            if network.need != "extra" and self.source.has(network.role)
+        )
 
-    def load(self, role: Role, dtype: torch.dtype) -> Any:
+    def load(self, network: Network[NetworkClass], dtype: torch.dtype) -> NetworkClass:
         """Return a network on the CPU in that precision. Raises CheckpointError."""
+        role = network.role
         wanted = (self.source.identity(role), dtype)
         for store in (self._held, self._store):
             if role in store and store[role][:2] == wanted:
-                network = store.pop(role)[2]
+                loaded = store.pop(role)[2]
                 break
         else:
             self._held.pop(role, None)  # before its successor takes memory too
-            network = self.source.load(role, dtype)
+            loaded = self.source.load(role, dtype)
             if fast_paths_are_on():
-                accelerate(network)
-        self._held[role] = (*wanted, network)
-        return network
+                accelerate(loaded)
+        self._held[role] = (*wanted, loaded)
+        # A cast: a source may give another class that answers the same calls.
+        return cast("NetworkClass", loaded)
 
-    def held_bytes(self, dtype: torch.dtype, roles: Iterable[Role]) -> int:
+    def held_bytes(self, dtype: torch.dtype, networks: Iterable[Network[Any]]) -> int:  # Any: all
         """Return what those of the networks take that are in memory for a run of that precision."""
         size = 0
-        for role in roles:
-            precision = dtype_of(role, dtype)
-            if self.source.has(role) and self._holds(role, precision):
-                size += weight_bytes(self.source.skeleton(role), precision)
+        for network in networks:
+            precision = dtype_of(network, dtype)
+            if self.source.has(network.role) and self._holds(network.role, precision):
+                size += weight_bytes(self.source.skeleton(network.role), precision)
         return size
 
-    def done(self, *roles: Role) -> None:
-        """Let go of networks that no later stage needs, unless they are to be kept."""
+    def done(self, stage: Stage) -> None:
+        """Let go of the networks that no stage after this one needs, unless they are to be kept."""
         if not self.keeps:
-            for role in roles:
-                self._held.pop(role, None)
+            for network in CATALOGUE.values():
+                if network.last_stage == stage:
+                    self._held.pop(network.role, None)
 
     def close(self) -> None:
         """End the run: keep the networks for the next one, or let go of all of them."""

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
-from .catalogue import Role
-from .key_layouts import looks_like, native_keys
+from .catalogue import CATALOGUE, Role, looks_like
 from .safe_pickle import DAMAGE, ZIP_MAGIC, read_pickle
 
 REPLACE_ADVICE = "replace it, or run `avatar models download` to get it again"
@@ -38,7 +37,7 @@ def load_checkpoint(
     between_tensors: Callable[[], None] | None = None,
 ) -> None:
     """Fill ``module``, built on the meta device, with the file's weights; see ``load_into``."""
-    state = native_keys(role, read_state_dict(path))
+    state = CATALOGUE[role].native_keys(read_state_dict(path))
     load_into(module, state, source=path, dtype=dtype, between_tensors=between_tensors)
 
 
@@ -87,7 +86,7 @@ def load_into(
             fitted[key] = torch.zeros((), dtype=torch.int64)
     if problem := _mismatch(wanted, fitted):
         guess = looks_like(state)
-        seems = f"; it seems to hold {guess}" if guess else ""
+        seems = f"; it seems to hold {guess[1]}" if guess else ""
         raise CheckpointError(
             f"Expected the weights of {type(module).__name__} in {source}, found {problem}{seems}: "
             f"{REPLACE_ADVICE}."

@@ -10,8 +10,15 @@ from torch import nn
 
 from ...errors import CheckpointError
 from .build import empty_network
-from .catalogue import PUBLISHED, PublishedFile, Role, file_sha256
-from .key_layouts import guessed_role, native_keys
+from .catalogue import (
+    CATALOGUE,
+    PUBLISHED,
+    PublishedFile,
+    Role,
+    file_sha256,
+    looks_like,
+    role_of,
+)
 from .state_dicts import load_into, read_state_dict
 
 
@@ -58,15 +65,16 @@ def verify(
     known = (published, *PUBLISHED) if published else PUBLISHED
     recognised = next((item for item in known if item.sha256 == sha256), None)
     if role is None and recognised is not None:
-        role = recognised.role
+        role = role_of(recognised)
     note = None
     problem = _other_file(path, sha256, published, recognised)
     try:
         state = read_state_dict(path)
-        role = role or guessed_role(state)
+        guess = looks_like(state)
+        role = role or (guess and guess[0])
         if role is None:
             raise CheckpointError(f"Expected model weights of MuseTalk in {path}, found others.")
-        native = native_keys(role, state)
+        native = CATALOGUE[role].native_keys(state)
         load_into(network or empty_network(role), native, source=path)
     except CheckpointError as error:
         problem = problem or str(error)
@@ -93,7 +101,7 @@ def _other_file(
 def _unrecognised(role: Role | None, published: PublishedFile | None) -> str:
     if published is None:
         return "no published file, so there is no hash to compare with; its keys and shapes fit"
-    if role == "unet":
+    if role is not None and CATALOGUE[role].by_model:
         return (
             f"no hash of {published.name} is known; its keys and shapes fit, but both versions of "
             "MuseTalk have the same ones"

@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from avatarvideo.cli.main import main
 from avatarvideo.host.environment import MODELS_VARIABLE
-from avatarvideo.musetalk.weights.catalogue import PUBLISHED, destination
+from avatarvideo.musetalk.weights.catalogue import S3FD, destination
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def avatar(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def cut_short(tmp_path):
     """The face detector's file, cut short."""
-    published = next(file for file in PUBLISHED if file.role == "s3fd")
+    published = S3FD.files[0]
     path = destination(published, tmp_path / "models")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"\x80\x02" + bytes(1000))

@@ -76,7 +76,9 @@ found["keeps"] = ModelSession(full_size, {}, "auto").keeps
 vram = VRAMManager("cpu")
 found["free_mb"] = vram.free_mb()
 ladder = Ladder(vram, "high")
-found["batch"] = ladder.place("generate", lambda p: plan_stage("generate", full_size, p)).batch
+found["batch"] = ladder.place(
+    "generate", lambda place: plan_stage("generate", full_size, place, tuning=ladder.tuning)
+).batch
 found["heard"] = heard.getvalue()
 print(json.dumps(found))
 """

@@ -56,6 +56,7 @@ def engine(clips: Any) -> Any:
 
     def make(replaced: dict[str, Any] | None = None, **options: Any) -> MuseTalkLipSync:
         clips.models = clips.CountingModels(None, replaced)
+        options.setdefault("tuning", clips.tuning)
         return MuseTalkLipSync(host=clips.host, models=clips.models, **options)
 
     return make

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,18 @@ from avatarvideo.musetalk.background_encode import (
 )
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import run
+from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 
 OPTIONS = LipSyncConfig(mode="musetalk", quality="high", residency="unload")
 PATIENCE = 30.0  # seconds
 
 
+MEANWHILE, AFTERWARDS = Tuning(leaves_cpu_idle=("cpu",)), Tuning(leaves_cpu_idle=())
+
+
 @pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "leaves_processors_idle", lambda placement: True)
+def meanwhile(clips: Any) -> None:
+    clips.tuning = MEANWHILE
 
 
 def encode_threads() -> list[str]:
@@ -56,9 +60,9 @@ def claim(path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def batches_of_one(clips: Any, meanwhile: None) -> None:
     largest = {"generate": (1, 1), "prepare": (1, 1)}
-    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.LARGEST_BATCH", largest)
+    clips.tuning = replace(MEANWHILE, largest_batches=largest)
 
 
 @pytest.mark.slow
@@ -68,12 +72,10 @@ def test_the_file_is_the_one_made_afterwards(
     picture: Path,
     tone: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     paths = tmp_path / "after.mp4", tmp_path / "meanwhile.mp4"
-    for path, idle in zip(paths, (False, True), strict=True):
-        monkeypatch.setattr(run, "leaves_processors_idle", lambda _, idle=idle: idle)
-        made = engine().generate(picture, tone, path, OPTIONS)
+    for path, tuning in zip(paths, (AFTERWARDS, MEANWHILE), strict=True):
+        made = engine(tuning=tuning).generate(picture, tone, path, OPTIONS)
         assert made.success, made.error
         assert (made.frame_count, made.report["frames_synced"]) == (5, 5)
     shown = [np.stack(list(VideoReader(path).frames())) for path in paths]

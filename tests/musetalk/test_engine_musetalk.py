@@ -23,6 +23,7 @@ from avatarvideo.musetalk.networks.rtmpose import RTMPose
 from avatarvideo.musetalk.networks.s3fd import S3FD
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
+from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 
 LIPS = LipCorners(345, 438, 438, 438)  # in pixels of the bundled portrait
 PORTRAIT = Path(__file__).resolve().parents[2] / "web" / "samples" / "portrait.png"
@@ -167,9 +168,9 @@ def portrait_job(clips: Any) -> Any:
 @pytest.mark.slow
 @pytest.mark.usefixtures("on_processor")
 def test_auto_falls_back_to_the_puppet_when_memory_runs_out(
-    engine: Any, clips: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    engine: Any, clips: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.products_are_fast", lambda: True)
+    clips.tuning = Tuning(fast_products=True)
     made = run(engine({"unet": NothingFits}), portrait_job(clips), mode="auto")
     assert made.mode == "puppet"
     assert "MuseTalk could not be used" in made.report["reason"]
@@ -285,10 +286,8 @@ def test_a_folder_keeps_avatars_for_other_processes(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("on_processor")
-def test_low_quality_is_half_precision_where_the_processor_has_it(
-    engine: Any, clips: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.processor_has_bfloat16", lambda: True)
+def test_low_quality_is_half_precision_where_the_processor_has_it(engine: Any, clips: Any) -> None:
+    clips.tuning = Tuning(bfloat16=True)
     exact, low = (run(engine(), clips.job("f"), quality=name) for name in ("high", "low"))
     assert (low.report["dtype"], low.report["batch"]) == ("bfloat16", 4)
     assert low.report["decoder"] == "full"

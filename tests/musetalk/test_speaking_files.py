@@ -21,7 +21,8 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, LipSyncResult, MuseTalkLipSync
 from avatarvideo.musetalk.inputs import load_avatar
-from avatarvideo.musetalk.weights.catalogue import REQUIRED, converted_path, published_for
+from avatarvideo.musetalk.pipeline.cpu_features import Tuning
+from avatarvideo.musetalk.weights.catalogue import CATALOGUE, converted_path, published_for
 
 
 @pytest.fixture
@@ -125,8 +126,8 @@ def test_a_picture_changed_in_one_pixel_is_prepared_anew(clips: Any, tmp_path: P
 def test_only_high_quality_passes_by_converted_half_precision(
     clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: Any, opened: str
 ) -> None:
-    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.processor_has_bfloat16", lambda: True)
-    for role in REQUIRED:
+    required = [role for role, network in CATALOGUE.items() if network.need == "required"]
+    for role in required:
         published = published_for(role, "v1.5")[0]
         for path, size in (
             (tmp_path / "musetalk" / published.name, published.size),
@@ -139,6 +140,7 @@ def test_only_high_quality_passes_by_converted_half_precision(
     lips = LipCorners(101, 100, 139, 100)
     job = clips.job(clips.avatar(clips.frames("."), corners=lips))
     config = LipSyncConfig(mode="musetalk", quality=quality, residency="unload")
-    engine = MuseTalkLipSync(host=StandaloneHost(temp_directory=clips.temp))
+    host, tuning = StandaloneHost(temp_directory=clips.temp), Tuning(bfloat16=True)
+    engine = MuseTalkLipSync(host=host, tuning=tuning)
     with pytest.raises(CheckpointError, match=f"{opened}, found a web page"):
         engine.run(job.avatar, job.mel, config)

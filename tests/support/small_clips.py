@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip, Avatar, LipCorners, frame_count_for
@@ -19,10 +20,12 @@ from avatarvideo.musetalk.audio import prepare_mel
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 from avatarvideo.musetalk.job import Job
 from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.memory import Ladder, VRAMManager
 from avatarvideo.musetalk.pipeline.run import Spoken, speak
 from avatarvideo.musetalk.source_frames import source_indices
 from avatarvideo.musetalk.weights.catalogue import Role
+from avatarvideo.musetalk.weights.session import ModelSource
 from avatarvideo.musetalk.work import Work
 from support import tiny_models
 
@@ -41,11 +44,15 @@ class CountingModels:
 
     between_tensors: Callable[[], None] | None = None
 
-    def __init__(self, models: Any = None, model_of: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        models: ModelSource | None = None,
+        model_of: Mapping[Role, type[nn.Module]] | None = None,
+    ) -> None:
         self.models = models or TINY
         self.loaded: list[str] = []
         self._replaced = model_of or {}
-        self._made: list[tuple[str, weakref.ref]] = []
+        self._made: list[tuple[str, weakref.ref[nn.Module]]] = []
 
     def has(self, role: Role) -> bool:
         return self.models.has(role)
@@ -53,10 +60,10 @@ class CountingModels:
     def identity(self, role: Role) -> str:
         return self.models.identity(role)
 
-    def skeleton(self, role: Role) -> Any:
+    def skeleton(self, role: Role) -> nn.Module:
         return self.models.skeleton(role)
 
-    def load(self, role: Role, dtype: torch.dtype) -> Any:
+    def load(self, role: Role, dtype: torch.dtype) -> nn.Module:
         self.loaded.append(role)
         network = self.models.load(role, dtype)
         if role in self._replaced:
@@ -93,6 +100,7 @@ class Clips:
     def __init__(self, folder: Path) -> None:
         self.temp = folder / "temp"
         self.host = StandaloneHost(temp_directory=self.temp)
+        self.tuning = Tuning()  # of every run that is given no other
 
     def frames(
         self, faces: str = "f.f", width: int = WIDTH, height: int = HEIGHT
@@ -167,15 +175,16 @@ class Clips:
     def speak(
         self,
         job: Job,
-        models: Any = None,
+        models: ModelSource | None = None,
         *,
         vram: VRAMManager | None = None,
+        tuning: Tuning | None = None,
         cache: PreparedCache | None = None,
         poll: Callable[[Any], None] = lambda work: None,
         poll_seconds: float = 0.01,
     ) -> Spoken:
         """Run the pipeline."""
-        self.ladder = Ladder(vram or VRAMManager("cpu"), job.options.quality)
+        self.ladder = Ladder(vram or VRAMManager("cpu"), job.options.quality, tuning or self.tuning)
         return speak(
             job,
             models or TINY,
@@ -185,7 +194,7 @@ class Clips:
             work=Work(poll, poll_seconds=poll_seconds),
         )
 
-    def shown(self, job: Job, models: Any = None, **options: Any) -> np.ndarray:
+    def shown(self, job: Job, models: ModelSource | None = None, **options: Any) -> np.ndarray:
         """Run the pipeline and return all frames, uint8 (T, H, W, 3)."""
         clip = self.speak(job, models, **options)
         frames = np.stack(list(clip.playback.frames()))

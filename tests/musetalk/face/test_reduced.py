@@ -7,15 +7,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from avatarvideo.musetalk.face.choice import FaceChoice
 from avatarvideo.musetalk.face.detect import FaceTrack, find_faces
 from avatarvideo.musetalk.face.landmarks import CropRules, LandmarkFinder
 from avatarvideo.musetalk.face.reduced import LOOK_DISTANCE, detect_reduced, reduced_size
 from avatarvideo.musetalk.networks.s3fd import detect_faces
-from avatarvideo.musetalk.pipeline import stages
-from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
-from avatarvideo.musetalk.pipeline.memory import MemoryPlan
+from avatarvideo.musetalk.pipeline.memory import Placement, VRAMManager, plan_stage
 from support import tiny_models
 
 SMALL = (slice(320, 322), slice(1280, 1282))  # grey in a reduced frame
@@ -149,23 +148,20 @@ def test_a_person_who_left_is_looked_for_closer_now_and_then(picture: np.ndarray
 
 @pytest.mark.parametrize(("quality", "seen"), [("high", (2400, 90)), ("medium", (1920, 72))])
 def test_memory_is_planned_for_what_the_detector_may_see(
-    clips: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    quality: str,
-    seen: tuple[int, int],
+    clips: Any, quality: str, seen: tuple[int, int]
 ) -> None:
-    planned: set[tuple[int, int]] = set()
-    plan = stages.plan_stage
+    asked: list[float] = []
 
-    def noting(stage: str, *args: Any, frame_size: tuple[int, int]) -> MemoryPlan:
-        if stage == "faces":
-            planned.add(frame_size)
-        return plan(stage, *args, frame_size=frame_size)
+    class Asked(VRAMManager):
+        def can_load(self, mb: float) -> bool:
+            asked.append(mb)
+            return True
 
-    monkeypatch.setattr(stages, "plan_stage", noting)
     avatar = clips.avatar([np.full((90, 2400, 3), 40, np.uint8)])
     models, widths = tiny_models.tiny_models(), []
     models.s3fd.register_forward_pre_hook(lambda _, shown: widths.append(shown[0].shape[3]))
-    clips.speak(clips.job(avatar, quality=quality), models, cache=PreparedCache())
-    assert planned == {seen}
+    place = Placement("cpu", torch.float32)
+    plan = plan_stage("faces", models, place, tuning=clips.tuning, frame_size=seen)
+    clips.speak(clips.job(avatar, quality=quality), models, vram=Asked("cpu"))
+    assert asked == [plan.mb]  # without a face there is no other stage
     assert max(widths) == seen[0]

@@ -11,13 +11,14 @@ import pytest
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk.pipeline import prepare_avatar
 from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 
 
 @pytest.mark.slow
 def test_a_run_resumed_from_the_disk_equals_a_fresh_one(
     clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_avatar, "CHUNK", 1)
+    clips.tuning = Tuning(chunk=1)
     job = clips.job("fff", seconds=0.12)
 
     def stop_after_two_faces(work: Any) -> None:

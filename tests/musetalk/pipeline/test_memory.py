@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,13 @@ from avatarvideo.musetalk.networks.fast.winograd import (
 )
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import cpu_features, memory
+from avatarvideo.musetalk.pipeline.cpu_features import (
+    Tuning,
+    multiplies_bfloat16,
+    products_are_fast,
+)
 from avatarvideo.musetalk.pipeline.memory import (
-    STAGE_ROLES,
+    WORKSPACE,
     Ladder,
     MemoryPlan,
     Placement,
@@ -36,9 +41,10 @@ from avatarvideo.musetalk.pipeline.memory import (
     dtype_for,
     is_out_of_memory,
     plan_stage,
-    products_are_fast,
+    tiles_convolutions,
 )
 from avatarvideo.musetalk.weights.build import empty_network
+from avatarvideo.musetalk.weights.catalogue import planned_networks
 from avatarvideo.musetalk.weights.session import KEPT, MuseTalkModels, weight_bytes
 
 META = torch.device("meta")
@@ -79,9 +85,15 @@ def live_bytes(network: nn.Module, *inputs: torch.Tensor, method: str = "forward
     return counted.peak
 
 
-@pytest.fixture(autouse=True)
-def _a_processor_without_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "products_are_fast", lambda: False)
+PLAIN = Tuning(fast_products=False)
+TILED = Tuning(fast_products=True)
+
+
+@pytest.fixture
+def clips(clips: Any) -> Any:
+    """Small clips on a processor without tiles."""
+    clips.tuning = PLAIN
+    return clips
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +111,7 @@ def full_size() -> MuseTalkModels:
 
 
 def planned(stage: Any, source: Any, dtype: torch.dtype, batch: int = 1, **options: Any) -> Any:
-    return plan_stage(stage, source, Placement("cuda:0", dtype, batch), **options)
+    return plan_stage(stage, source, Placement("cuda:0", dtype, batch), tuning=PLAIN, **options)
 
 
 # --- plans
@@ -116,7 +128,7 @@ def test_the_plan_covers_what_making_faces_holds(full_size: Any, dtype: Any, bat
         live_bytes(unet, latents, heard), live_bytes(vae, latents[:, :4], method="decode")
     )
     activations = planned("generate", full_size, dtype, batch).activations
-    assert counted <= activations - memory.WORKSPACE <= 1.4 * counted
+    assert counted <= activations - WORKSPACE <= 1.4 * counted
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
@@ -130,12 +142,12 @@ def test_the_plan_covers_what_preparing_faces_holds(full_size: Any, dtype: Any, 
         live_bytes(empty_network("bisenet"), parsed),
     )
     activations = planned("prepare", full_size, dtype, batch).activations
-    assert counted <= activations - memory.WORKSPACE <= 2.2 * counted
+    assert counted <= activations - WORKSPACE <= 2.2 * counted
 
 
 def test_the_plan_covers_what_hearing_holds(full_size: Any) -> None:
     counted = live_bytes(empty_network("whisper"), torch.empty(1, 80, 3000, device=META))
-    assert counted <= planned("audio", full_size, torch.float16).activations - memory.WORKSPACE
+    assert counted <= planned("audio", full_size, torch.float16).activations - WORKSPACE
 
 
 @pytest.mark.parametrize("size", [(512, 512), (1280, 720), (1920, 1080)])
@@ -145,7 +157,7 @@ def test_the_plan_covers_what_looking_for_faces_holds(
     frame = torch.empty(1, 3, size[1], size[0], device=META)
     counted = live_bytes(empty_network("s3fd"), frame)
     activations = planned("faces", full_size, torch.float16, frame_size=size).activations
-    assert counted <= activations - memory.WORKSPACE <= 1.5 * counted
+    assert counted <= activations - WORKSPACE <= 1.5 * counted
 
 
 def test_musetalk_in_half_precision_at_batch_8_plans_under_5_gb(full_size: Any) -> None:
@@ -179,12 +191,26 @@ def test_memory_of_the_processor_is_available_memory() -> None:
     assert not manager.can_load(manager.total_mb() + 1)
 
 
-def test_half_precision_is_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_precision_is_of_the_device() -> None:
     for native, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(memory, "processor_has_bfloat16", lambda native=native: native)
-        assert dtype_for("medium", "cpu") == dtype_for("low", "cpu") == expected
-    assert dtype_for("low", "cuda:0") == torch.float16
-    assert dtype_for("high", "cuda:0") == dtype_for("high", "cpu") == torch.float32
+        tuning = Tuning(bfloat16=native)
+        assert dtype_for("medium", "cpu", tuning) == dtype_for("low", "cpu", tuning) == expected
+        assert dtype_for("low", "cuda:0", tuning) == torch.float16
+        assert dtype_for("high", "cuda:0", tuning) == torch.float32
+        assert dtype_for("high", "cpu", tuning) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("description", "native"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 sse\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t\t: fpu avx2\nmodel name\t: bf16\n", False),
+        ("AMD64 Family 25 Model 33, AuthenticAMD", False),
+    ],
+)
+def test_native_half_precision_is_read_from_the_flags(description: str, native: bool) -> None:
+    assert multiplies_bfloat16(description) is native
 
 
 def scaled_plan(placement: Placement) -> MemoryPlan:
@@ -200,19 +226,19 @@ def scaled_plan(placement: Placement) -> MemoryPlan:
 def test_the_batch_is_planned_from_free_memory(
     clips: Any, quality: Any, free: int, batch: int
 ) -> None:
-    ladder = Ladder(clips.FreeMemory(free, "cuda:0"), quality)
+    ladder = Ladder(clips.FreeMemory(free, "cuda:0"), quality, PLAIN)
     placement = ladder.place("generate", scaled_plan)
-    assert placement == Placement("cuda:0", dtype_for(quality, "cuda:0"), batch)
+    assert placement == Placement("cuda:0", dtype_for(quality, "cuda:0", PLAIN), batch)
     assert ladder.steps == []
 
 
 def test_a_processor_starts_with_a_small_batch(clips: Any) -> None:
-    ladder = Ladder(clips.FreeMemory(10_000, "cpu"), "high")
+    ladder = Ladder(clips.FreeMemory(10_000, "cpu"), "high", PLAIN)
     assert ladder.place("generate", scaled_plan).batch == 4
 
 
 def test_the_presets_batch_is_halved_where_it_does_not_fit(clips: Any) -> None:
-    ladder = Ladder(clips.FreeMemory(250, "cuda:0"), "low")
+    ladder = Ladder(clips.FreeMemory(250, "cuda:0"), "low", PLAIN)
     assert ladder.place("generate", scaled_plan).batch == 1
     assert [step["to"] for step in ladder.steps] == [
         "cuda:0 float16 batch 2",
@@ -224,7 +250,7 @@ def test_the_presets_batch_is_halved_where_it_does_not_fit(clips: Any) -> None:
 def test_the_processor_takes_over_where_not_even_one_face_fits(
     clips: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ladder = Ladder(clips.FreeMemory(150, "cuda:0"), "high")
+    ladder = Ladder(clips.FreeMemory(150, "cuda:0"), "high", PLAIN)
     placement = ladder.place("generate", scaled_plan)
     assert placement == Placement("cpu", torch.float32, 1)
     assert ladder.steps[-1]["to"] == "cpu float32 batch 1"
@@ -233,14 +259,14 @@ def test_the_processor_takes_over_where_not_even_one_face_fits(
 
 
 def test_large_frames_on_the_processor_leave_the_rest_on_the_gpu(clips: Any) -> None:
-    ladder = Ladder(clips.FreeMemory(1_000, "cuda:0"), "medium")
+    ladder = Ladder(clips.FreeMemory(1_000, "cuda:0"), "medium", PLAIN)
     large = ladder.place("faces", lambda at: MemoryPlan(0, (at.device != "cpu") * (2_000 << 20)))
     assert large.device == "cpu"
     assert ladder.place("generate", scaled_plan).device == "cuda:0"
 
 
 def test_where_nothing_fits_the_sentence_says_what_to_do(clips: Any) -> None:
-    ladder = Ladder(clips.FreeMemory(10, "cpu"), "high")
+    ladder = Ladder(clips.FreeMemory(10, "cpu"), "high", PLAIN)
     with pytest.raises(DeviceMemoryError, match=r"400 MiB are needed and 10 MiB are free: close"):
         ladder.place("generate", scaled_plan)
 
@@ -406,10 +432,8 @@ def test_kept_networks_are_not_loaded_again(clips: Any) -> None:
 
 
 @pytest.mark.slow
-def test_another_precision_or_other_weights_are_loaded_again(
-    clips: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "processor_has_bfloat16", lambda: True)
+def test_another_precision_or_other_weights_are_loaded_again(clips: Any) -> None:
+    clips.tuning = Tuning(bfloat16=True, fast_products=False)
     models = clips.CountingModels()
     clips.speak(clips.job("f", residency="keep"), models)
     models.loaded.clear()
@@ -431,12 +455,10 @@ def test_unloading_empties_what_earlier_runs_kept(clips: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("free", "kept"), [(1 << 20, False), (1 << 33, True)])
-def test_auto_keeps_what_leaves_room(
-    clips: Any, monkeypatch: pytest.MonkeyPatch, free: int, kept: bool
-) -> None:
-    monkeypatch.setattr("avatarvideo.musetalk.weights.session.available_memory", lambda: free)
+def test_auto_keeps_what_leaves_room(clips: Any, free: int, kept: bool) -> None:
     models = clips.CountingModels()
-    clips.speak(clips.job("f", residency="auto"), models)
+    tuning = replace(PLAIN, free_memory=lambda: free)
+    clips.speak(clips.job("f", residency="auto"), models, tuning=tuning)
     assert bool(models.alive()) == kept
 
 
@@ -468,15 +490,11 @@ def test_modules_are_given_back_and_dropped_ones_are_not_copied(tmp_path: Any) -
 # --- convolutions that save multiplications
 
 
-def test_only_full_precision_on_a_processor_with_fast_products_is_tiled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(memory, "products_are_fast", lambda: True)
-    assert memory.tiles_convolutions(Placement("cpu", torch.float32))
-    assert not memory.tiles_convolutions(Placement("cpu", torch.bfloat16))
-    assert not memory.tiles_convolutions(Placement("cuda:0", torch.float32))
-    monkeypatch.setattr(memory, "products_are_fast", lambda: False)
-    assert not memory.tiles_convolutions(Placement("cpu", torch.float32))
+def test_only_full_precision_on_a_processor_with_fast_products_is_tiled() -> None:
+    assert tiles_convolutions(Placement("cpu", torch.float32), TILED)
+    assert not tiles_convolutions(Placement("cpu", torch.bfloat16), TILED)
+    assert not tiles_convolutions(Placement("cuda:0", torch.float32), TILED)
+    assert not tiles_convolutions(Placement("cpu", torch.float32), PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -495,25 +513,20 @@ def test_products_are_fast_where_they_were_measured_to_be(
 ) -> None:
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(cpu_features, "_processor", lambda: processor)
-    assert products_are_fast.__wrapped__() is fast  # what the process keeps stays as it is
+    assert products_are_fast(processor) is fast
 
 
-def test_tiles_are_given_up_where_memory_is_short(
-    clips: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "products_are_fast", lambda: True)
-
+def test_tiles_are_given_up_where_memory_is_short(clips: Any) -> None:
     def plan(placement: Placement) -> MemoryPlan:
-        tiles = 400 if memory.tiles_convolutions(placement) else 0
+        tiles = 400 if tiles_convolutions(placement, TILED) else 0
         return MemoryPlan(0, (100 * placement.batch + tiles) << 20)
 
-    ladder = Ladder(clips.FreeMemory(450, "cpu"), "high")
+    ladder = Ladder(clips.FreeMemory(450, "cpu"), "high", TILED)
     assert ladder.place("generate", plan) == Placement("cpu", torch.float32, 1, plain=True)
     assert [step["to"] for step in ladder.steps] == ["cpu float32 batch 1, plain convolutions"]
     with pytest.raises(DeviceMemoryError):
-        Ladder(clips.FreeMemory(50, "cpu"), "high").place("generate", plan)
-    tileless = Ladder(clips.FreeMemory(50, "cpu"), "high")
+        Ladder(clips.FreeMemory(50, "cpu"), "high", TILED).place("generate", plan)
+    tileless = Ladder(clips.FreeMemory(50, "cpu"), "high", TILED)
     with pytest.raises(DeviceMemoryError):
         tileless.place("audio", plan)
     assert tileless.steps == []  # nothing of it to give up
@@ -521,11 +534,8 @@ def test_tiles_are_given_up_where_memory_is_short(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_run_goes_on_without_tiles(
-    clips: Any, monkeypatch: pytest.MonkeyPatch, fails: bool
-) -> None:
-    monkeypatch.setattr(memory, "products_are_fast", lambda: True)
-    monkeypatch.setattr(memory, "LARGEST_BATCH", {"generate": (1, 1), "prepare": (1, 1)})
+def test_a_run_goes_on_without_tiles(clips: Any, fails: bool) -> None:
+    clips.tuning = replace(TILED, largest_batches={"generate": (1, 1), "prepare": (1, 1)})
     tiled: list[bool] = []
 
     class NoRoomForTiles(UNet):
@@ -542,17 +552,15 @@ def test_a_run_goes_on_without_tiles(
 
 
 @pytest.mark.slow
-def test_the_plan_has_room_for_what_tiled_convolutions_prepare(
-    full_size: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = Placement("cpu", torch.float32)
-    monkeypatch.setattr(memory, "products_are_fast", lambda: True)
-    tiled = {stage: plan_stage(stage, full_size, place) for stage in ("generate", "prepare")}
-    monkeypatch.setattr(memory, "products_are_fast", lambda: False)
-    for stage, plan in tiled.items():
-        more = plan.total - plan_stage(stage, full_size, place).total
-        needed = sum(prepared_bytes(role) for role in STAGE_ROLES[stage] if role != "bisenet")
-        assert needed <= more <= 1.3 * needed
+@pytest.mark.parametrize("stage", ["generate", "prepare"])
+def test_the_plan_has_room_for_what_tiled_convolutions_prepare(full_size: Any, stage: Any) -> None:
+    plans = (
+        plan_stage(stage, full_size, Placement("cpu", torch.float32), tuning=tuning)
+        for tuning in (TILED, PLAIN)
+    )
+    tiled, plain = (plan.total for plan in plans)
+    roles = [network.role for network in planned_networks(stage) if network.role != "bisenet"]
+    assert sum(map(prepared_bytes, roles)) <= tiled - plain <= 1.3 * sum(map(prepared_bytes, roles))
 
 
 def prepared_bytes(role: str) -> int:

@@ -17,8 +17,9 @@ from avatarvideo.media import LipCorners
 from avatarvideo.musetalk.audio import audio_windows, log_mel_v1, window_starts
 from avatarvideo.musetalk.face.detect import FaceTrack
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import memory, prepare_avatar
+from avatarvideo.musetalk.pipeline import prepare_avatar
 from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.generate import (
     LATENT_SHAPE,
     FaceGenerator,
@@ -36,6 +37,7 @@ from avatarvideo.musetalk.pipeline.spool import Spool
 from avatarvideo.musetalk.work import Work
 from support import small_clips
 
+ONE_BY_ONE = Tuning(largest_batches={"generate": (1, 1), "prepare": (1, 1)})
 FRAME_RATES = ["10", "12", "23.976", "24", "25", "29.97", "30", "50", "60"]
 
 
@@ -204,11 +206,10 @@ def test_the_mask_of_the_first_frame_covers_every_change(clips: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_batch_of_many_equals_batches_of_one(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_of_many_equals_batches_of_one(clips: Any) -> None:
     job = clips.job("f.f", seconds=0.28, mask=clips.everywhere)
     many = clips.speak(job)
-    monkeypatch.setitem(memory.LARGEST_BATCH, "generate", (1, 1))
-    one = clips.speak(job)
+    one = clips.speak(job, tuning=ONE_BY_ONE)
     assert (many.report["batch"], one.report["batch"]) == (4, 1)
     got, expected = (np.stack(list(clip.playback.frames())) for clip in (many, one))
     assert_equal_pictures(got, expected)
@@ -229,18 +230,17 @@ def test_faces_prepared_together_equal_one_by_one(
 
     monkeypatch.setattr(AutoencoderKL, "encode_moments", counted)
     one_by_one = clips.shown(job)
-    monkeypatch.setitem(memory.LARGEST_BATCH, "prepare", (4, 4))
-    together = clips.shown(job)
+    four = Tuning(largest_batches={"generate": (4, 16), "prepare": (4, 4)})
+    together = clips.shown(job, tuning=four)
     assert sizes == [2] * 6 + [8, 4]
     assert_equal_pictures(np.stack(together), np.stack(one_by_one))
 
 
 @pytest.mark.slow
-def test_chunks_of_one_face_equal_the_whole(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_one_face_equal_the_whole(clips: Any) -> None:
     job = clips.job("f.ff", seconds=0.16, posterior="sample", sample_seed=3)
     whole = clips.shown(job)
-    monkeypatch.setattr(prepare_avatar, "CHUNK", 1)
-    assert np.array_equal(clips.shown(job), whole)
+    assert np.array_equal(clips.shown(job, tuning=Tuning(chunk=1)), whole)
 
 
 def test_windows_read_from_the_file_equal_those_of_the_whole_speech(tmp_path: Any) -> None:
@@ -296,7 +296,7 @@ def test_a_damaged_file_is_made_again(
 def test_what_was_prepared_before_a_cancel_is_found_again(
     clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare_avatar, "CHUNK", 1)
+    clips.tuning = Tuning(chunk=1)
     cache, job = PreparedCache(), clips.job("ffff", seconds=0.16, mask=clips.everywhere)
 
     def stop_after_two_faces(work: Any) -> None:
@@ -467,16 +467,12 @@ def test_crops_beyond_half_precision_are_redone_in_full(clips: Any) -> None:
 
 
 @pytest.mark.slow
-def test_frames_that_hear_the_same_are_made_as_one_by_one(
-    clips: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_that_hear_the_same_are_made_as_one_by_one(clips: Any) -> None:
     job = clips.job("f", seconds=0.2, fps=60)
     starts = window_starts(12, job.frame_rate)
     assert len(set(starts[:4])) < 4  # of the first batch
     together = clips.shown(job).astype(int)
-    largest = {"generate": (1, 1), "prepare": (1, 1)}
-    monkeypatch.setattr("avatarvideo.musetalk.pipeline.memory.LARGEST_BATCH", largest)
-    alone = clips.shown(clips.job("f", seconds=0.2, fps=60))
+    alone = clips.shown(clips.job("f", seconds=0.2, fps=60), tuning=ONE_BY_ONE)
     assert len(alone) == 12
     assert np.abs(together - alone).max() <= 1
     assert np.abs(alone[0].astype(int) - alone[3]).max() > 1  # another window, another face

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import PurePosixPath
+from typing import get_args
 
 from avatarvideo.musetalk.weights.catalogue import (
-    EXTRAS,
+    CATALOGUE,
     MODELS,
     PUBLISHED,
-    REQUIRED,
-    ROLES,
-    TITLES,
     HubFile,
+    Need,
+    Role,
+    Stage,
+    networks_for,
+    planned_networks,
     published_for,
     readable_size,
     size_problem,
 )
+
+ROLES = [network.role for network in networks_for("v1.5") if network.need != "extra"]
 
 
 def test_every_role_of_every_model_can_be_downloaded() -> None:
@@ -54,8 +61,38 @@ def test_addresses_are_encrypted_and_hub_names_are_complete() -> None:
 
 
 def test_face_networks_are_not_required() -> None:
-    assert set(ROLES) - set(REQUIRED) == {"s3fd", "rtmpose"}
-    assert TITLES.keys() == {*ROLES, *EXTRAS}
+    needs = {need: [r for r in CATALOGUE if CATALOGUE[r].need == need] for need in get_args(Need)}
+    assert needs == {
+        "required": ["unet", "vae", "whisper", "bisenet"],
+        "optional": ["s3fd", "rtmpose"],
+        "extra": ["taesd"],
+    }
+
+
+def test_every_role_is_in_the_catalogue_with_all_that_is_asked_of_it() -> None:
+    assert tuple(CATALOGUE) == get_args(Role)
+    for role, network in CATALOGUE.items():
+        assert network.network_class().__name__ == network.code.rpartition(".")[2]
+        assert (network.role, bool(network.title), bool(network.marks)) == (role, True, True)
+        assert network.last_stage in get_args(Stage)
+        places = [get_args(Stage).index(stage) for stage in network.stages]
+        assert places == sorted(places)
+
+
+def test_stages_are_planned_with_what_they_load_but_for_the_small_decoder() -> None:
+    planned = {s: [network.role for network in planned_networks(s)] for s in get_args(Stage)}
+    assert planned == {
+        "faces": ["s3fd", "rtmpose"],
+        "prepare": ["vae", "bisenet"],
+        "audio": ["whisper"],
+        "generate": ["unet", "vae"],
+    }
+
+
+def test_a_list_of_the_files_does_not_load_torch() -> None:
+    code = "import avatarvideo.musetalk.weights.search, sys; print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
 
 
 def test_size_tells_a_file_from_another() -> None:

@@ -12,8 +12,8 @@ from torch import nn
 from avatarvideo.errors import Cancelled, CheckpointError
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.whisper import WhisperEncoder
-from avatarvideo.musetalk.weights.build import NETWORKS, empty_network, load_network
-from avatarvideo.musetalk.weights.catalogue import Role, converted_path, file_sha256
+from avatarvideo.musetalk.weights.build import empty_network, load_network
+from avatarvideo.musetalk.weights.catalogue import CATALOGUE, Role, converted_path, file_sha256
 from avatarvideo.musetalk.weights.convert import convert, convert_all
 from avatarvideo.musetalk.weights.search import Caches, FoundFile, MissingFiles, find
 from avatarvideo.musetalk.weights.state_dicts import load_checkpoint
@@ -180,7 +180,7 @@ def test_full_precision_is_not_made_from_half(tmp_path: Path) -> None:
         list(convert_all(found, "v1.5", tmp_path, "full"))
 
 
-@pytest.mark.parametrize("role", NETWORKS)
+@pytest.mark.parametrize("role", CATALOGUE)
 def test_empty_networks_have_the_published_keys_and_take_no_memory(role: Role) -> None:
     network = empty_network(role)
     published = json.loads((KEYS / f"{role}.json").read_text())

@@ -172,7 +172,6 @@ def published(
     *sources: str | HubFile, size: int | None = len(CONTENT), sha256: str | None = SHA256
 ) -> PublishedFile:
     return PublishedFile(
-        role="whisper",
         places=("whisper/tiny.pt",),
         licence="none",
         sources=tuple(WebFile(source) if isinstance(source, str) else source for source in sources),
@@ -608,7 +607,6 @@ from avatarvideo.musetalk.weights.catalogue import PublishedFile, WebFile
 from avatarvideo.musetalk.weights.download import Patience, download
 logging.basicConfig(format="%(message)s")
 published = PublishedFile(
-    role="whisper",
     places=("whisper/tiny.pt",),
     licence="none",
     sources=(WebFile({address!r} + "/tiny.pt"),),
@@ -777,7 +775,6 @@ from avatarvideo.errors import CheckpointError
 from avatarvideo.musetalk.weights.catalogue import HubFile, PublishedFile
 from avatarvideo.musetalk.weights.download import Patience, download
 published = PublishedFile(
-    role="whisper",
     places=("whisper/tiny.pt",),
     licence="none",
     sources=(HubFile("openai/whisper-tiny", "folder/tiny.pt"),),

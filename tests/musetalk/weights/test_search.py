@@ -7,17 +7,16 @@ import pytest
 
 from avatarvideo.musetalk.interfaces import Model
 from avatarvideo.musetalk.weights.catalogue import (
-    EXTRAS,
     MODELS,
     PUBLISHED,
-    REQUIRED,
-    ROLES,
     HubFile,
     PublishedFile,
     Role,
     converted_path,
     destination,
+    networks_for,
     published_for,
+    role_of,
 )
 from avatarvideo.musetalk.weights.search import (
     Caches,
@@ -31,6 +30,9 @@ from avatarvideo.musetalk.weights.search import (
 )
 
 NO_CACHES = Caches()
+NETWORKS = networks_for("v1.5")
+ROLES = [network.role for network in NETWORKS if network.need != "extra"]
+REQUIRED = [network.role for network in NETWORKS if network.need == "required"]
 
 
 def put(path: Path, size: int | None) -> Path:
@@ -134,7 +136,7 @@ def test_every_place_of_the_table_is_searched(tmp_path: Path) -> None:
             put(root / place.replace("*", "12"), item.size)
             found = find(item.models[0], [root], caches=NO_CACHES)
             files = found.files if isinstance(found, FoundFiles) else found.found
-            assert item.role in files, place
+            assert role_of(item) in files, place
 
 
 def test_face_networks_may_be_missing(tmp_path: Path) -> None:
@@ -286,7 +288,7 @@ def row(rows: list[FileStatus], role: Role, model: Model | None = None) -> FileS
 def test_list_has_one_row_for_every_role_extra_and_both_unets(tmp_path: Path) -> None:
     rows = list_files([tmp_path], caches=NO_CACHES)
 
-    assert [item.role for item in rows] == ["unet", *ROLES, *EXTRAS]
+    assert [item.role for item in rows] == ["unet", *ROLES, "taesd"]
     assert [item.model for item in rows] == ["v1.5", "v1.0", *[None] * 6]
     assert {item.state for item in rows} == {"missing"}
     assert all(item.looked for item in rows)

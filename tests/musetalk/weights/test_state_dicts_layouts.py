@@ -18,7 +18,8 @@ from avatarvideo.errors import CheckpointError
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
-from avatarvideo.musetalk.weights.key_layouts import native_keys
+from avatarvideo.musetalk.weights.catalogue import CATALOGUE
+from avatarvideo.musetalk.weights.key_layouts import native_vae, native_whisper
 from avatarvideo.musetalk.weights.state_dicts import load_checkpoint, load_into, read_state_dict
 
 KEYS = Path(__file__).parent / "keys"
@@ -119,7 +120,7 @@ def filled(network: nn.Module, seed: int) -> nn.Module:
 
 def test_published_vae_names_at_true_size_become_the_networks() -> None:
     expected = at_true_size("vae")
-    assert_same(native_keys("vae", with_published_attention(expected)), expected)
+    assert_same(native_vae(with_published_attention(expected)), expected)
 
 
 @pytest.mark.parametrize("prefix", ["", "first_stage_model."])
@@ -128,7 +129,7 @@ def test_stable_diffusion_vae_at_true_size_becomes_the_networks(prefix: str) -> 
     ldm = {prefix + key: value for key, value in as_stable_diffusion_has_it(expected).items()}
     ldm["loss.logvar" if not prefix else "cond_stage_model.x"] = torch.zeros(())
 
-    assert_same(native_keys("vae", ldm), expected)
+    assert_same(native_vae(ldm), expected)
 
 
 def test_published_vae_names_equal_what_diffusers_makes_of_them(
@@ -147,7 +148,7 @@ def test_published_vae_names_equal_what_diffusers_makes_of_them(
     save_file(published, tmp_path / "diffusion_pytorch_model.safetensors", {"format": "pt"})
 
     again = diffusers.AutoencoderKL.from_pretrained(tmp_path, low_cpu_mem_usage=False)
-    found = native_keys("vae", read_state_dict(tmp_path / "diffusion_pytorch_model.safetensors"))
+    found = native_vae(read_state_dict(tmp_path / "diffusion_pytorch_model.safetensors"))
 
     assert_same(found, again.state_dict())
 
@@ -160,7 +161,7 @@ def test_stable_diffusion_vae_equals_what_diffusers_makes_of_it(
     ldm = as_stable_diffusion_has_it(network.state_dict())
     config = {"down_block_types": [""] * 4, "up_block_types": [""] * 4}
 
-    assert_same(native_keys("vae", ldm), convert(dict(ldm), config))
+    assert_same(native_vae(ldm), convert(dict(ldm), config))
 
 
 def test_every_whisper_layout_at_true_size_becomes_the_networks() -> None:
@@ -174,10 +175,10 @@ def test_every_whisper_layout_at_true_size_becomes_the_networks() -> None:
     assert "encoder.blocks.3.attn.key.weight" in openai
     assert "encoder.ln_post.bias" in openai
 
-    assert_same(native_keys("whisper", {**expected, **beside}), expected)
-    assert_same(native_keys("whisper", without_model), expected)
+    assert_same(native_whisper({**expected, **beside}), expected)
+    assert_same(native_whisper(without_model), expected)
     assert_same(
-        native_keys("whisper", {**openai, "decoder.positional_embedding": torch.zeros(3)}),
+        native_whisper({**openai, "decoder.positional_embedding": torch.zeros(3)}),
         expected,
     )
 
@@ -202,7 +203,7 @@ def test_whisper_names_are_those_of_transformers(oracle: Callable[[str], ModuleT
     theirs = transformers.WhisperForConditionalGeneration(config).state_dict()
     network = on_meta(lambda: WhisperEncoder(SMALL_WHISPER))
 
-    load_into(network, native_keys("whisper", theirs), source=Path("whisper"))
+    load_into(network, native_whisper(theirs), source=Path("whisper"))
 
     expected = {key: theirs[key] for key in network.state_dict()}
     assert_same(network.state_dict(), expected)
@@ -302,7 +303,7 @@ def test_swapped_file_is_one_sentence_naming_file_keys_and_what_it_seems_to_be(
     first = next(iter(network.state_dict()))
 
     with pytest.raises(CheckpointError) as caught:
-        load_into(network, native_keys(role, at_true_size(swapped)), source=path)
+        load_into(network, CATALOGUE[role].native_keys(at_true_size(swapped)), source=path)
 
     message = str(caught.value)
     assert str(path) in message

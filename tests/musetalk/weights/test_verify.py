@@ -8,7 +8,7 @@ import torch
 from avatarvideo.errors import CheckpointError
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.whisper import WhisperEncoder
-from avatarvideo.musetalk.weights.catalogue import PublishedFile, Role, file_sha256, published_for
+from avatarvideo.musetalk.weights.catalogue import PublishedFile, file_sha256, published_for
 from avatarvideo.musetalk.weights.verify import verify
 
 SMALL = UNetConfig(
@@ -27,13 +27,13 @@ def small_unet() -> UNet:
         return UNet(SMALL)
 
 
-def published(role: Role, sha256: str | None) -> PublishedFile:
-    return PublishedFile(role=role, places=("some/unet.pth",), licence="none", sha256=sha256)
+def published(sha256: str | None) -> PublishedFile:
+    return PublishedFile(places=("some/unet.pth",), licence="none", sha256=sha256)
 
 
 @pytest.mark.slow
 def test_file_with_the_published_hash_that_fills_its_network_is_good(unet: Path) -> None:
-    item = published("unet", file_sha256(unet))
+    item = published(file_sha256(unet))
 
     result = verify(unet, role="unet", published=item, network=small_unet())
 
@@ -42,7 +42,7 @@ def test_file_with_the_published_hash_that_fills_its_network_is_good(unet: Path)
 
 
 def test_file_with_another_hash_is_a_problem_even_if_it_fits(unet: Path) -> None:
-    result = verify(unet, role="unet", published=published("unet", "0" * 64), network=small_unet())
+    result = verify(unet, role="unet", published=published("0" * 64), network=small_unet())
 
     assert not result.ok
     assert result.problem is not None
