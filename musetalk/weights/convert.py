@@ -72,31 +72,31 @@ def convert_all(
                 f"Expected a published file to convert to full precision, found only {found.path} "
                 "in half: run `avatar models download` first."
             )
+        target = converted_path(role, model, wanted, root)
         yield convert(
-            role, model, found.path, root, wanted, report=report, check_cancelled=check_cancelled
+            role, found.path, target, wanted, report=report, check_cancelled=check_cancelled
         )
 
 
 def convert(
     role: Role,
-    model: Model,
     source: Path,
-    root: Path,
+    target: Path,
     precision: Precision,
     *,
     report: Report | None = None,
     check_cancelled: Callable[[], None] = lambda: None,
     network: nn.Module | None = None,
 ) -> Conversion:
-    """Write ``source``, of any published layout, below the folder of models ``root``.
+    """Write ``source``, of any published layout, to ``target``.
 
-    The file is found and preferred from then on; it is complete or not there at all.
+    At its ``converted_path`` it is found and preferred from then on; it is complete or not there
+    at all.
     report: called with bytes done and in all.
     network: on the meta device, which the weights must fill; None takes the role's.
     Raises CheckpointError when the source does not fit the network, holds values too large for
     half precision, or the file cannot be written.
     """
-    target = converted_path(role, model, precision, root)
     if target.exists() and target.samefile(source):
         raise CheckpointError(
             f"Expected a file to convert other than the result, {target} is the source itself: "

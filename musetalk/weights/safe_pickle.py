@@ -15,7 +15,7 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -210,7 +210,12 @@ def _read_legacy(file: BinaryIO) -> object:
     if not load().get("little_endian", True):
         raise pickle.UnpicklingError("it was written by a big-endian machine")
     saved = load()
-    for key in load():
+    _fill(file, storages, load())
+    return saved
+
+
+def _fill(file: BinaryIO, storages: Mapping[str, Tensor], keys: Iterable[str]) -> None:
+    for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
         target = storages[key]
         if count != target.numel():
@@ -218,4 +223,3 @@ def _read_legacy(file: BinaryIO) -> object:
         buffer = target.view(torch.uint8).numpy().data
         if file.readinto(buffer) != len(buffer):  # pyright: ignore[reportAttributeAccessIssue]
             raise EOFError("it ends too early")
-    return saved

@@ -234,10 +234,8 @@ def _candidates(
     for root in roots:
         bases = _bases(root)
         for published in choices:
-            for base in bases:
-                for place in published.places:
-                    for path in _matches(base, place):
-                        yield path, published, None
+            for path in _in_places(published, bases):
+                yield path, published, None
     for published in choices:
         for path in _in_caches(published, caches):
             yield path, published, None
@@ -260,6 +258,12 @@ def _matches(base: Path, place: str) -> list[Path]:
         return [Path(os.path.normpath(base / place))]
     # The latest of numbered files: longer numbers are higher.
     return sorted(base.glob(place), key=lambda path: (len(path.name), path.name), reverse=True)
+
+
+def _in_places(published: PublishedFile, bases: Sequence[Path]) -> Iterator[Path]:
+    for base in bases:
+        for place in published.places:
+            yield from _matches(base, place)
 
 
 def _in_caches(published: PublishedFile, caches: Caches) -> Iterator[Path]:

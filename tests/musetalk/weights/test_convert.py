@@ -13,7 +13,13 @@ from avatarvideo.errors import Cancelled, CheckpointError
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.whisper import WhisperEncoder
 from avatarvideo.musetalk.weights.build import empty_network, load_network
-from avatarvideo.musetalk.weights.catalogue import CATALOGUE, Role, converted_path, file_sha256
+from avatarvideo.musetalk.weights.catalogue import (
+    CATALOGUE,
+    Precision,
+    Role,
+    converted_path,
+    file_sha256,
+)
 from avatarvideo.musetalk.weights.convert import convert, convert_all
 from avatarvideo.musetalk.weights.search import Caches, FoundFile, MissingFiles, find
 from avatarvideo.musetalk.weights.state_dicts import load_checkpoint
@@ -22,6 +28,11 @@ SMALL = UNetConfig(
     block_out_channels=(8, 8, 8, 8), attention_heads=2, cross_attention_dim=8, norm_num_groups=4
 )
 KEYS = Path(__file__).parent / "keys"
+
+
+def place(folder: Path, role: Role, precision: Precision) -> Path:
+    """Return where a converted file is found."""
+    return converted_path(role, "v1.5", precision, folder)
 
 
 def small_unet(device: str) -> UNet:
@@ -42,7 +53,9 @@ def source(tmp_path: Path) -> Path:
 def test_converted_file_holds_the_same_weights(
     tmp_path: Path, source: Path, precision, dtype: torch.dtype
 ) -> None:
-    result = convert("unet", "v1.5", source, tmp_path, precision, network=small_unet("meta"))
+    result = convert(
+        "unet", source, place(tmp_path, "unet", precision), precision, network=small_unet("meta")
+    )
 
     original = torch.load(source, weights_only=True)
     converted = load_file(result.path)
@@ -52,13 +65,15 @@ def test_converted_file_holds_the_same_weights(
     again = small_unet("meta")
     load_checkpoint(again, "unet", result.path)
     assert next(again.parameters()).dtype == dtype
-    assert result.path == converted_path("unet", "v1.5", precision, tmp_path)
+    assert result.path == place(tmp_path, "unet", precision)
     assert result.size == result.path.stat().st_size
 
 
 @pytest.mark.slow
 def test_converted_file_says_what_it_came_from(tmp_path: Path, source: Path) -> None:
-    result = convert("unet", "v1.5", source, tmp_path, "half", network=small_unet("meta"))
+    result = convert(
+        "unet", source, place(tmp_path, "unet", "half"), "half", network=small_unet("meta")
+    )
 
     with safe_open(result.path, "pt") as file:
         assert file.metadata() == {
@@ -80,7 +95,9 @@ def test_values_lie_at_multiples_of_their_width(tmp_path: Path) -> None:
     torch.save(Counting().state_dict(), tmp_path / "a.pth")
     with torch.device("meta"):
         network = Counting()
-    result = convert("bisenet", "v1.5", tmp_path / "a.pth", tmp_path, "half", network=network)
+    result = convert(
+        "bisenet", tmp_path / "a.pth", place(tmp_path, "bisenet", "half"), "half", network=network
+    )
 
     raw = result.path.read_bytes()
     header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
@@ -98,9 +115,8 @@ def test_progress_reaches_the_whole_size(tmp_path: Path, source: Path) -> None:
     seen = []
     convert(
         "unet",
-        "v1.5",
         source,
-        tmp_path,
+        place(tmp_path, "unet", "half"),
         "half",
         report=lambda done, total: seen.append((done, total)),
         network=small_unet("meta"),
@@ -120,9 +136,8 @@ def test_cancelled_conversion_leaves_nothing(tmp_path: Path, source: Path) -> No
     with pytest.raises(Cancelled):
         convert(
             "unet",
-            "v1.5",
             source,
-            tmp_path,
+            place(tmp_path, "unet", "half"),
             "half",
             check_cancelled=check_cancelled,
             network=small_unet("meta"),
@@ -138,7 +153,13 @@ def test_values_beyond_half_precision_are_an_error_and_leave_nothing(tmp_path: P
     torch.save(state, tmp_path / "unet.pth")
 
     with pytest.raises(CheckpointError, match=r"range of torch\.float16 .*in conv_in\.bias"):
-        convert("unet", "v1.5", tmp_path / "unet.pth", tmp_path, "half", network=small_unet("meta"))
+        convert(
+            "unet",
+            tmp_path / "unet.pth",
+            place(tmp_path, "unet", "half"),
+            "half",
+            network=small_unet("meta"),
+        )
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "unet.pth"]
 
@@ -147,7 +168,7 @@ def test_file_that_does_not_fit_is_not_converted(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(2)}, tmp_path / "unet.pth")
 
     with pytest.raises(CheckpointError, match=r"weights of UNet in .*unet\.pth"):
-        convert("unet", "v1.5", tmp_path / "unet.pth", tmp_path, "half")
+        convert("unet", tmp_path / "unet.pth", place(tmp_path, "unet", "half"), "half")
 
 
 @pytest.mark.slow
