@@ -7,9 +7,10 @@ Points are ``(x, y)`` in pixels, boxes ``(x0, y0, x1, y1)`` in pixels with the e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +87,7 @@ class FramesOfFiles(Iterator[np.ndarray]):
         """Close what the frames are read from."""
         if isinstance(self._frames, Generator):
             self._frames.close()
+        self._frames = iter(())  # what nobody holds any more closes itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,14 +143,12 @@ class Mel:
     speech: float32 (N,), mono, 16 kHz.
     clip: the original sound, rate and channels untouched, trimmed alike.
     start: where in the source the clip begins, seconds.
-    source_hash: changes when the sound changes.
     """
 
     log_mel: np.ndarray
     speech: np.ndarray
     clip: AudioClip
     start: Fraction
-    source_hash: str
 
     def __post_init__(self) -> None:
         if self.log_mel.ndim != 2 or self.log_mel.shape[0] != 80:
@@ -242,54 +242,78 @@ class FaceLocation:
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """A video taken in: its pictures, which can be read again and again, and its sound.
+def _no_audio() -> AudioClip | None:
+    return None
 
-    open_frames: takes the number of the first frame; returns uint8 RGB (H, W, 3) frames.
-    read_sound: returns the sound as an AudioClip, or None when there is none.
+
+def _no_times() -> Sequence[Fraction]:
+    return ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Clip:
+    """A video or a picture: frames that can be read again and again, and the sound beside them.
+
+    open_frames: takes the number of the first frame wanted; returns a new iterator over the frames
+        from there on, uint8 RGB (H, W, 3) unless said otherwise; may be called any number of times.
+    frame_rate: 1/s, exact; the average where the rate varies. A still picture carries 25.
+    read_audio: returns the sound, or None when there is none.
+    hash_of: returns what changes when any pixel or the frame rate changes; asked at most once.
+    read_times: returns when each frame is shown, seconds from the first; nothing where the rate is
+        constant. Asked at most once.
+    name: what a file made of it may be called.
+    path: the file it is read from, if it is one.
+    has_alpha: whether that holds transparency, which its frames here have laid on white.
+    tags: what its file, or its maker, says of it.
     sources: files it is made from; no result may replace them.
-    path: the file it is read from, if it is one; has_alpha: whether that holds transparency, which
-        its frames here have laid on white.
+    release: drops what the frames are made from; nothing can be read afterwards.
     """
 
     open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
-    read_sound: Callable[[], AudioClip | None] = field(repr=False)
     width: int
     height: int
     frame_rate: Fraction
     frame_count: int
-    content_hash: str
+    read_audio: Callable[[], AudioClip | None] = field(default=_no_audio, repr=False)
+    hash_of: Callable[[], str] = field(default=str, repr=False)
+    read_times: Callable[[], Sequence[Fraction]] = field(default=_no_times, repr=False)
+    name: str = "video"
     path: Path | None = None
     has_alpha: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
     sources: tuple[Path, ...] = ()
+    release: Callable[[], None] | None = field(default=None, repr=False)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Changes when any pixel or the frame rate changes."""
+        return self.hash_of()
+
+    @cached_property
+    def frame_times(self) -> Sequence[Fraction]:
+        """When each frame is shown, seconds from the first; empty where the rate is constant."""
+        return self.read_times()
+
+    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Iterate over the frames from number ``start``."""
+        return self.open_frames(start)
+
+    def first_frame(self) -> np.ndarray:
+        """Return the first frame."""
+        return next(iter(self.open_frames(0)))
 
 
-@dataclass(frozen=True, eq=False)
-class Avatar:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Avatar(Clip):
     """A picture or a video of somebody (the AVATAR socket).
 
-    open_frames: takes the number of the first frame wanted; returns a new iterator over uint8 RGB
-        (H, W, 3) frames from there on; may be called any number of times.
-    frame_rate: of the source; a still picture carries 25.
-    content_hash: changes when any pixel or the frame rate changes.
-    source: the file, or None when the frames came by a link.
-    sources: all files it is made from; no result may replace them.
     face_index: which face, 0 being the largest.
     corners: the lip corners the user gave, or None.
     face: what was found in the first frame by face_index and corners, or None: not looked for yet.
     """
 
-    open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
-    frame_rate: Fraction
-    width: int
-    height: int
-    frame_count: int
-    content_hash: str
-    source: Path | None = None
     face_index: int = 0
     corners: LipCorners | None = None
-    sources: tuple[Path, ...] = ()
     face: FaceLocation | None = None
 
     def __post_init__(self) -> None:
@@ -300,14 +324,12 @@ class Avatar:
                 f"Expected an avatar of at least 2x2 pixels, got {self.width}x{self.height}."
             )
 
+    @classmethod
+    def of(cls, clip: Clip, *, face_index: int = 0, corners: LipCorners | None = None) -> Avatar:
+        """Return a clip as an avatar."""
+        taken = {one.name: getattr(clip, one.name) for one in fields(Clip)}
+        return cls(**taken, face_index=face_index, corners=corners)
+
     @property
     def is_still(self) -> bool:
         return self.frame_count == 1
-
-    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
-        """Iterate over the frames from number ``start``: uint8 RGB (H, W, 3)."""
-        return self.open_frames(start)
-
-    def first_frame(self) -> np.ndarray:
-        """Return the first frame: uint8 RGB (H, W, 3)."""
-        return next(iter(self.open_frames(0)))

@@ -80,7 +80,13 @@ def portrait(size: str) -> tuple[np.ndarray, LipCorners]:
 def still(picture: np.ndarray) -> Avatar:
     """Return an avatar of one picture."""
     height, width = picture.shape[:2]
-    return Avatar(lambda start: iter([picture][start:]), RATE, width, height, 1, "portrait")
+    return Avatar(
+        open_frames=lambda start: iter([picture][start:]),
+        frame_rate=RATE,
+        width=width,
+        height=height,
+        frame_count=1,
+    )
 
 
 def puppet(size: str, mel: Mel, count: int, folder: Path) -> PuppetPlayback:

@@ -53,7 +53,7 @@ def encode_frames(
     seen = frames.sources if isinstance(frames, FramesOfFiles) else ()
     iterator = iter(frames)
     with contextlib.ExitStack() as stack:
-        close = getattr(iterator, "close", None)
+        close = getattr(frames if seen else iterator, "close", None)
         if close is not None:
             stack.callback(close)
         first = next(iterator, None)
@@ -72,9 +72,12 @@ def encode_frames(
             sources=(*sources, *seen),
             on_frame=on_frame,
         )
+
+        def write(frame: np.ndarray, _held: bool) -> None:
+            (writer.write if frame.dtype == np.uint8 else writer.write_float)(frame)
+
         with writer:
-            for frame, _held in writer.as_long_as_the_sound(itertools.chain([first], iterator)):
-                (writer.write if frame.dtype == np.uint8 else writer.write_float)(frame)
+            writer.write_all(itertools.chain([first], iterator), write)
     return _result(writer, started)
 
 
@@ -156,14 +159,14 @@ class FFmpegEncoder(VideoEncoderInterface):
         """
 
         def work(started: float) -> EncodingResult:
-            reader = VideoReader(input_video)
-            wanted = (width or reader.width, height or reader.height)
-            if config is None and wanted == (reader.width, reader.height):
-                return self._copied(input_video, None, output_path, EncodingConfig(), started)
-            sized = replace(config or EncodingConfig(), width=width, height=height)
-            writer = transcode(
-                input_video, output_path, sized, sources=self._sources, on_frame=self._on_frame
-            )
+            with contextlib.closing(VideoReader(input_video, stays_open=True)) as reader:
+                wanted = (width or reader.width, height or reader.height)
+                if config is None and wanted == (reader.width, reader.height):
+                    return self._copied(input_video, None, output_path, EncodingConfig(), started)
+                sized = replace(config or EncodingConfig(), width=width, height=height)
+                writer = transcode(
+                    reader, output_path, sized, sources=self._sources, on_frame=self._on_frame
+                )
             return _result(writer, started)
 
         return _reported(work)

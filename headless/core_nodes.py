@@ -129,12 +129,11 @@ class LoadVideo:
         return fingerprint(current_host(), file)
 
     def load(self, file: str) -> tuple[Any]:
-        from ..encoders.read.video import VideoReader
         from .core_video import FileVideo
 
-        path = find_file(current_host(), file)
-        VideoReader(path)  # a file that is no video is refused here, by name
-        return (FileVideo(path),)
+        video = FileVideo(find_file(current_host(), file))
+        video.get_dimensions()  # a file that is no video is refused here, by name
+        return (video,)
 
 
 class GetVideoComponents:

@@ -7,6 +7,7 @@ import math
 import shutil
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from typing import Any
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
 from ..encoders.read.probe import probe
-from ..encoders.read.video import VideoReader, read_audio
+from ..encoders.read.video import FileClip, open_video_file
 from ..encoders.write.output_file import PendingFile
 from ..errors import EncodeError, MediaError
 from ..host.machine import available_memory
-from ..nodes.tensors import audio_clip, audio_dict, check_images, image_frames
+from ..nodes.tensors import audio_dict, clip_from_images
 
 FLOAT_BYTES = 4
 
@@ -45,18 +46,21 @@ class FileVideo:
     def get_stream_source(self) -> str:
         return str(self._path)
 
+    @cached_property
+    def _clip(self) -> FileClip:
+        return open_video_file(self._path)
+
     def get_dimensions(self) -> tuple[int, int]:
-        reader = VideoReader(self._path)
-        return reader.width, reader.height
+        return self._clip.width, self._clip.height
 
     def get_duration(self) -> float:
-        return float(VideoReader(self._path).duration)
+        return float(self._clip.reader.duration)
 
     def get_frame_count(self) -> int:
-        return VideoReader(self._path).frame_count
+        return self._clip.frame_count
 
     def get_frame_rate(self) -> Fraction:
-        return VideoReader(self._path).frame_rate
+        return self._clip.frame_rate
 
     def get_container_format(self) -> str:
         return probe(self._path).as_dict()["container"]
@@ -65,17 +69,16 @@ class FileVideo:
         """Decode everything: 12 bytes a pixel and frame."""
         import torch
 
-        reader = VideoReader(self._path)
-        shape = (reader.frame_count, reader.height, reader.width, 3)
+        clip = self._clip
+        shape = (clip.frame_count, clip.height, clip.width, 3)
         _check_memory(math.prod(shape) * FLOAT_BYTES, self._path)
         images = torch.empty(shape)
         count = 0
-        for frame in itertools.islice(reader.frames(), reader.frame_count):
+        for frame in itertools.islice(clip.frames(), clip.frame_count):
             images[count] = torch.from_numpy(frame).float().div_(255)
             count += 1
         images = images[:count]  # a file that was cut short has fewer than it says
-        clip = read_audio(self._path) if reader.has_audio else None
-        return VideoComponents(images, reader.frame_rate, audio_dict(clip))
+        return VideoComponents(images, clip.frame_rate, audio_dict(clip.read_audio()))
 
     def save_to(self, path: str | BytesIO, **_options: Any) -> None:
         """Copy the file; what the host's own object re-encodes is left as it is.
@@ -110,33 +113,30 @@ class ComponentsVideo:
     def __init__(
         self, images: Any, audio: dict[str, Any] | None, frame_rate: Fraction | float
     ) -> None:
-        check_images(images)
         self._components = VideoComponents(images, Fraction(frame_rate), audio)
+        self._clip = clip_from_images(images, Fraction(frame_rate), audio)
 
     def __repr__(self) -> str:
-        count, height, width = self._components.images.shape[:3]
-        return f"<video {width}x{height}, {count} frames>"
+        return f"<video {self._clip.width}x{self._clip.height}, {self._clip.frame_count} frames>"
 
     def get_components(self) -> VideoComponents:
         return self._components
 
     def get_dimensions(self) -> tuple[int, int]:
-        height, width = self._components.images.shape[1:3]
-        return width, height
+        return self._clip.width, self._clip.height
 
     def get_duration(self) -> float:
-        return float(self._components.images.shape[0] / self._components.frame_rate)
+        return float(self._clip.frame_count / self._clip.frame_rate)
 
     def get_stream_source(self) -> BytesIO:
         raise EncodeError("These frames are held in memory: read them with get_components.")
 
     def save_to(self, path: str, **_options: Any) -> None:
         """Write an mp4 of these frames."""
-        components = self._components
         encode_frames(
-            image_frames(components.images),
+            self._clip.frames(),
             Path(path),
-            frame_rate=components.frame_rate,
+            frame_rate=self._clip.frame_rate,
             config=EncodingConfig(quality="high"),
-            audio=audio_clip(components.audio),
+            audio=self._clip.read_audio(),
         )

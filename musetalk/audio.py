@@ -44,7 +44,6 @@ def prepare_mel(
     clip: AudioClip,
     *,
     start: Fraction = Fraction(0),
-    source_hash: str = "",
     check: Callable[[], None] = lambda: None,
 ) -> Mel:
     """Return a clip prepared for lip-sync; ``start`` is where it begins in its source, seconds.
@@ -55,7 +54,7 @@ def prepare_mel(
     speech = to_speech(clip)
     check()
     cells = log_mel(speech, check=check)
-    return Mel(log_mel=cells, speech=speech, clip=clip, start=start, source_hash=source_hash)
+    return Mel(log_mel=cells, speech=speech, clip=clip, start=start)
 
 
 def to_speech(clip: AudioClip, resampler: Resampler | None = None) -> np.ndarray:

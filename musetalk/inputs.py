@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,55 +34,23 @@ def load_avatar(
     check: called all the time while a long file is read; what it raises ends it.
     """
     path = Path(path)
-    if not is_image(path):
-        video = open_video_file(path, check=check)
-        return avatar_from_video(video, corners=corners, face_index=face_index)
+    clip = _still(path) if is_image(path) else open_video_file(path, check=check)
+    return Avatar.of(clip, corners=corners, face_index=face_index)
+
+
+def _still(path: Path) -> Clip:
     picture = read_image(path)
-    return still_avatar(picture, file_hash(path), path=path, corners=corners, face_index=face_index)
-
-
-def avatar_from_video(
-    video: Clip, *, corners: LipCorners | None = None, face_index: int = 0
-) -> Avatar:
-    """Return a VIDEO that was taken in as an avatar."""
-    return Avatar(
-        open_frames=video.open_frames,
-        frame_rate=video.frame_rate,
-        width=video.width,
-        height=video.height,
-        frame_count=video.frame_count,
-        content_hash=video.content_hash,
-        source=video.path,
-        sources=video.sources,
-        face_index=face_index,
-        corners=corners,
-    )
-
-
-def still_avatar(
-    picture: np.ndarray,
-    digest: str,
-    *,
-    path: Path | None = None,
-    corners: LipCorners | None = None,
-    face_index: int = 0,
-) -> Avatar:
-    def open_frames(start: int) -> Iterator[np.ndarray]:
-        return FramesOfFiles(iter([picture][start:]), sources)
-
-    sources = () if path is None else (path,)
     height, width = picture.shape[:2]
-    return Avatar(
-        open_frames=open_frames,
-        frame_rate=DEFAULT_FRAME_RATE,
+    return Clip(
+        open_frames=lambda start: FramesOfFiles(iter([picture][start:]), (path,)),
         width=width,
         height=height,
+        frame_rate=DEFAULT_FRAME_RATE,
         frame_count=1,
-        content_hash=digest,
-        source=path,
-        sources=sources,
-        face_index=face_index,
-        corners=corners,
+        hash_of=cache(lambda: file_hash(path)),
+        name=path.stem,
+        path=path,
+        sources=(path,),
     )
 
 
@@ -101,9 +69,7 @@ def load_speech(
     """
     begin, length = as_seconds("start", start), as_seconds("duration", duration)
     clip = read_audio(Path(path), start=begin, duration=length, check=check)
-    key = f"{file_hash(Path(path), check=check)} {begin} {length}"
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return prepare_mel(clip, start=begin, source_hash=digest, check=check)
+    return prepare_mel(clip, start=begin, check=check)
 
 
 def as_seconds(name: str, value: float | Fraction) -> Fraction:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..errors import MediaError
-from ..media import Avatar
+from ..media import Clip
 from .interfaces import Loop
 
 BACKWARD_BYTES = 96 << 20  # frames held while a video is read backwards
@@ -41,48 +41,68 @@ def source_indices(
     return np.where(phase < source_count, phase, 2 * source_count - 1 - phase)
 
 
-def read_frames(avatar: Avatar, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the avatar's frames in the order of ``indices``: uint8 RGB (H, W, 3).
+def read_frames(clip: Clip, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+    """Iterate over the clip's frames in the order of ``indices``: uint8 RGB (H, W, 3).
 
-    Forwards one frame is held, backwards at most 96 MiB of them. Raises MediaError when the avatar
-    ends before a frame that was asked for.
+    Forwards one frame is held, backwards at most 96 MiB of them; a clip that fits into that and is
+    read backwards anywhere is read only once. Raises MediaError when the clip ends before a frame
+    that was asked for.
     """
-    held = max(1, BACKWARD_BYTES // (avatar.width * avatar.height * 3))
-    forward: Iterator[np.ndarray] | None = None
-    position = -1  # the number of ``frame``
-    frame: np.ndarray | None = None
-    behind: dict[int, np.ndarray] = {}
-    for wanted in map(int, indices):
-        if wanted != position or frame is None:
-            if wanted > position and forward is not None:
-                behind = {}
-                frame = _advance(forward, wanted - position, wanted)
-            elif wanted in behind:
-                frame, forward = behind[wanted], None
-            elif wanted == 0 or wanted > position:
-                forward, behind = avatar.frames(wanted), {}
-                frame = _advance(forward, 1, wanted)
-            else:
-                forward = None
-                behind = _chunk(avatar, max(0, wanted - held + 1), wanted)
-                frame = behind[wanted]
-            position = wanted
-        yield frame
+    order = np.asarray(indices, np.int64)
+    return map(_FrameReader(clip, order).frame, order.tolist())
 
 
-def _chunk(avatar: Avatar, first: int, last: int) -> dict[int, np.ndarray]:
-    frames = avatar.frames(first)
-    return {number: _advance(frames, 1, number) for number in range(first, last + 1)}
+class _FrameReader:
+    """Reads one frame after the other: cheap where the next is asked for, or one just before."""
+
+    def __init__(self, clip: Clip, order: np.ndarray) -> None:
+        self._clip = clip
+        self._held = max(1, BACKWARD_BYTES // (clip.width * clip.height * 3))
+        goes_back = bool(((np.diff(order) < 0) & (order[1:] > 0)).any())
+        self._keeps = goes_back and clip.frame_count <= self._held
+        self._forward: Iterator[np.ndarray] | None = None
+        self._reached = -1  # the number of the last frame of ``_forward``
+        self._behind: dict[int, np.ndarray] = {}
+        self._position = -1  # the number of ``_frame``
+        self._frame: np.ndarray | None = None
+
+    def frame(self, wanted: int) -> np.ndarray:
+        """Return frame number ``wanted``."""
+        if self._frame is None or wanted != self._position:
+            self._frame, self._position = self._read(wanted), wanted
+        return self._frame
+
+    def _read(self, wanted: int) -> np.ndarray:
+        if wanted in self._behind:
+            return self._behind[wanted]
+        if self._forward is not None and wanted > self._reached:
+            return self._advanced(self._forward, wanted)
+        if wanted == 0 or wanted > self._position:
+            self._forward, self._reached = self._clip.frames(wanted), wanted - 1
+            return self._advanced(self._forward, wanted)
+        first = max(0, wanted - self._held + 1)
+        frames, self._forward = self._clip.frames(first), None
+        self._behind = {number: _next(frames, number) for number in range(first, wanted + 1)}
+        return self._behind[wanted]
+
+    def _advanced(self, frames: Iterator[np.ndarray], wanted: int) -> np.ndarray:
+        if not self._keeps:
+            self._behind = {}
+        for number in range(self._reached + 1, wanted):
+            skipped = _next(frames, wanted)
+            if self._keeps:
+                self._behind[number] = skipped
+        frame, self._reached = _next(frames, wanted), wanted
+        if self._keeps:
+            self._behind[wanted] = frame
+        return frame
 
 
-def _advance(frames: Iterator[np.ndarray], steps: int, wanted: int) -> np.ndarray:
-    frame = None
-    for _ in range(steps):
-        frame = next(frames, None)
-        if frame is None:
-            raise MediaError(
-                f"Expected the avatar's frame {wanted}, but its video ends before it: "
-                "the file is damaged or changed while it was read."
-            )
-    assert frame is not None
+def _next(frames: Iterator[np.ndarray], wanted: int) -> np.ndarray:
+    frame = next(frames, None)
+    if frame is None:
+        raise MediaError(
+            f"Expected the avatar's frame {wanted}, but its video ends before it: the file is "
+            "damaged or changed while it was read."
+        )
     return frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,9 @@ def _write(
     from .video_output import container_of, file_tags, source_of, write_video
 
     host = current_host()
-    source = source_of(one, temp_directory=host.temp_directory)
     config = encoding_config(options, host.formats_directory)
+    source = source_of(one, config, temp_directory=host.temp_directory)
+    source = replace(source, sources=(*source.sources, *sources))
     tags = file_tags(
         source, kept, save=options["save_metadata"], generated=options["mark_generated"]
     )
@@ -125,10 +127,9 @@ def _write(
             source,
             path,
             config,
-            sound=audio_clip(audio),
+            audio=audio_clip(audio),
             mix=options["mix_audio"],
             tags=tags,
-            sources=tuple(sources),
             on_frame=bar.update,
         )
     for note in written.notes:

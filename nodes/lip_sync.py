@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +11,11 @@ import numpy as np
 from ..errors import MediaError
 from ..host.contract import Progress
 from ..host.current import current_host
-from ..media import Avatar, Mel
+from ..media import Avatar, Clip, Mel
 from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncRun
 from ..options import options_of
 from .missing_library import naming_missing_libraries
-from .tensors import audio_dict, avatar_from_images, image_tensor, mask_array, mask_tensor
+from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY, widget
 
 if TYPE_CHECKING:
@@ -99,15 +98,11 @@ def _config(options: dict[str, Any]) -> LipSyncConfig:
 
 
 def _as_avatar(value: Any) -> Avatar:
-    from ..musetalk.inputs import avatar_from_video
-    from .video_input import open_video
+    from .video_input import open_clip
 
     if isinstance(value, Avatar):
         return value
-    if hasattr(value, "shape"):
-        return avatar_from_images(value)
-    host = current_host()
-    return avatar_from_video(open_video(value, temp_directory=host.temp_directory))
+    return Avatar.of(open_clip(value, temp_directory=current_host().temp_directory))
 
 
 def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig) -> str:
@@ -152,16 +147,29 @@ def _video(run: LipSyncRun) -> StreamingVideo:
     host = current_host()
     host.register_video(StreamingVideo)
     return StreamingVideo(
-        run.open_frames,
-        width=run.width,
-        height=run.height,
-        frame_rate=Fraction(run.frame_rate),
-        frame_count=run.frame_count,
-        audio=run.clip,
+        _clip_of(run),
         file_class=host.video_class(),
         temp_directory=host.temp_directory,
-        metadata=run.metadata(),
         progress=host.progress,
-        release=run.release,
+    )
+
+
+def _clip_of(run: LipSyncRun) -> Clip:
+    def open_frames(start: int) -> Iterator[np.ndarray]:
+        frames = run.open_frames()
+        for _ in range(start):
+            next(frames, None)
+        return frames
+
+    return Clip(
+        open_frames=open_frames,
+        width=run.width,
+        height=run.height,
+        frame_rate=run.frame_rate,
+        frame_count=run.frame_count,
+        read_audio=lambda: run.clip,
+        name="avatar",
+        tags=run.metadata(),
         sources=run.sources,
+        release=run.release,
     )

@@ -13,7 +13,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,62 +21,42 @@ import numpy as np
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
 from ..encoders.write.output_file import refuse_sources
-from ..media import AudioClip
+from ..media import Clip
 
 log = logging.getLogger("avatarvideo.nodes.streaming_video")
 
-FrameFactory = Callable[[], Iterator[np.ndarray]]
-
 
 class StreamingVideo:
-    """Frames that are made when they are read.
+    """A clip whose frames are made when they are read.
 
-    open_frames: returns a new iterator over uint8 RGB (H, W, 3); may be called any number of times.
+    clip: its frames and the sound; what it releases is released when this object goes.
     file_class: the host's file-backed video, made from a path; unknown calls go to it.
     temp_directory: where the one finished file goes when somebody needs one.
     progress: opens the host's bar over so many frames while that file is made; its updates may
         raise what ends the encode.
-    metadata: tags for every file made of it.
-    sources: files it is made from; no result may replace them.
-    release: called once when the object goes, to drop what the frames are made from.
     identity: differs from that of every other video, also of those that are gone.
     """
 
     def __init__(
         self,
-        open_frames: FrameFactory,
+        clip: Clip,
         *,
-        width: int,
-        height: int,
-        frame_rate: Fraction,
-        frame_count: int,
-        audio: AudioClip | None,
         file_class: Callable[[str], Any],
         temp_directory: Path,
-        metadata: dict[str, str] | None = None,
         progress: Callable[[int, str], AbstractContextManager[Any]] | None = None,
-        release: Callable[[], None] | None = None,
-        sources: tuple[Path, ...] = (),
     ) -> None:
-        self.width = width
-        self.height = height
-        self.frame_rate = frame_rate
-        self.frame_count = frame_count
-        self.audio = audio
-        self.sources = sources
-        self.metadata = metadata or {}
+        self.clip = clip
         self.identity = secrets.token_hex(8)
-        self._open_frames = open_frames
         self._file_class = file_class
         self._temp_directory = temp_directory
         self._progress = progress or _unseen
         self._file: Path | None = None
         self._lock = threading.Lock()
-        if release is not None:
-            weakref.finalize(self, release)
+        if clip.release is not None:
+            weakref.finalize(self, clip.release)
 
     def __repr__(self) -> str:
-        return f"<video {self.width}x{self.height}, {self.frame_count} frames>"
+        return f"<video {self.clip.width}x{self.clip.height}, {self.clip.frame_count} frames>"
 
     def __getattr__(self, name: str) -> Any:
         # Hosts probe objects for model attributes: only public methods of the host's own class
@@ -88,14 +67,14 @@ class StreamingVideo:
         def call_on_file(*args: Any, **kwargs: Any) -> Any:
             target = args[0] if args else kwargs.get("path")
             if name == "save_to" and isinstance(target, (str, Path)):
-                refuse_sources(Path(target), self.sources)
+                refuse_sources(Path(target), self.clip.sources)
             return getattr(self._file_class(str(self.materialised())), name)(*args, **kwargs)
 
         return call_on_file
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """Iterate over the frames from the start: uint8 RGB (H, W, 3)."""
-        return self._open_frames()
+    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Iterate over the frames from number ``start``: uint8 RGB (H, W, 3)."""
+        return self.clip.frames(start)
 
     def materialised(self) -> Path:
         """Return the path of a finished mp4 of these frames, made once, and again if it vanished.
@@ -111,15 +90,16 @@ class StreamingVideo:
     def _encode(self) -> Path:
         self._temp_directory.mkdir(parents=True, exist_ok=True)
         path = self._temp_directory / f"avatar_{self.identity}.mp4"
-        log.info("writing %d frames for a reader that needs a file", self.frame_count)
-        with self._progress(self.frame_count, "Encoding") as bar:
+        clip = self.clip
+        log.info("writing %d frames for a reader that needs a file", clip.frame_count)
+        with self._progress(clip.frame_count, "Encoding") as bar:
             encode_frames(
-                self.frames(),
+                clip.frames(),
                 path,
-                frame_rate=self.frame_rate,
+                frame_rate=clip.frame_rate,
                 config=EncodingConfig(quality="high"),
-                audio=self.audio,
-                metadata=self.metadata,
+                audio=clip.read_audio(),
+                metadata=dict(clip.tags),
                 on_frame=bar.update,
             )
         return path

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from ..errors import MediaError
-from ..media import DEFAULT_FRAME_RATE, AudioClip, Avatar
+from ..media import DEFAULT_FRAME_RATE, AudioClip, Clip
 
 
 def check_images(images: Any) -> None:
@@ -80,20 +81,28 @@ def images_hash(images: Any) -> str:
     return digest.hexdigest()
 
 
-def avatar_from_images(images: Any, frame_rate: Fraction = DEFAULT_FRAME_RATE) -> Avatar:
-    """Return an IMAGE as an avatar: one picture, or the frames of a video at ``frame_rate``."""
-    digest = images_hash(images)
-    if images.shape[0] == 1:
-        from ..musetalk.inputs import still_avatar
+def clip_from_images(
+    images: Any,
+    frame_rate: Fraction = DEFAULT_FRAME_RATE,
+    audio: dict[str, Any] | None = None,
+    *,
+    as_floats: bool = False,
+) -> Clip:
+    """Return an IMAGE, with an AUDIO beside it, as a clip. Raises MediaError.
 
-        return still_avatar(next(image_frames(images)), digest)
-    return Avatar(
-        open_frames=lambda start: image_frames(images, start),
+    as_floats: its frames are float32 0..1 with all their channels, instead of uint8 RGB.
+    """
+    check_images(images)
+    count, height, width, channels = map(int, images.shape)
+    return Clip(
+        open_frames=partial(float_frames if as_floats else image_frames, images),
+        width=width,
+        height=height,
         frame_rate=frame_rate,
-        width=int(images.shape[2]),
-        height=int(images.shape[1]),
-        frame_count=int(images.shape[0]),
-        content_hash=digest,
+        frame_count=count,
+        read_audio=lambda: audio_clip(audio),
+        hash_of=cache(lambda: images_hash(images)),
+        has_alpha=as_floats and channels == 4,
     )
 
 

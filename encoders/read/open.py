@@ -85,9 +85,13 @@ def open_media(path: str | Path) -> Iterator[InputContainer]:
     try:
         yield container
     finally:
-        # A damaged file may fail once more here; what is wrong with it was said before.
-        with contextlib.suppress(FFmpegError, OSError):
-            container.close()
+        close_container(container)
+
+
+def close_container(container: InputContainer) -> None:
+    """Close a file; a damaged one may fail once more, and what is wrong with it was said before."""
+    with contextlib.suppress(FFmpegError, OSError):
+        container.close()
 
 
 def open_container(path: str | Path) -> InputContainer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -21,13 +22,14 @@ from .open import checked_input, open_media
 from .stream_facts import (
     TIMED_BY_PACKETS,
     codec_name,
-    count_packets,
+    counted,
     first_rotation,
     header_duration,
+    in_order,
     indexed_frame_count,
     packet_rate,
-    packet_times,
     picture_stream,
+    shown_stamps,
     stream_rate,
     varies,
 )
@@ -125,7 +127,9 @@ def probe(
         indexed = indexed_frame_count(container, stream)
         fields = _video_fields(container, stream)
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
-        ticks = packet_times(container, stream, RATE_SAMPLE_PACKETS)
+        ticks = in_order(
+            shown_stamps(itertools.islice(container.demux(stream), RATE_SAMPLE_PACKETS))
+        )
         times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
         if container.format.name in TIMED_BY_PACKETS:
             rate = packet_rate(container, stream) or rate
@@ -134,7 +138,7 @@ def probe(
     if count is None and (exact_count or absolute.stat().st_size <= CHEAP_BYTES):
         with open_media(absolute) as container:
             stream = picture_stream(container, absolute.name)
-            count, exact = count_packets(container, stream, absolute), True
+            count, exact = counted(shown_stamps(container.demux(stream)), absolute), True
     if count is None:
         count = round(duration * rate) if duration else len(times)
     if measure_loudness:

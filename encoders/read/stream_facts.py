@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 
@@ -53,25 +54,35 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
 
 
 def decoded_frames(
-    container: InputContainer, stream: VideoStream, path: Path
-) -> Iterator[av.VideoFrame]:
-    """Yield every frame that can be decoded; damaged packets are left out with a warning."""
+    opening: AbstractContextManager[tuple[InputContainer, VideoStream]],
+    path: Path,
+    at_end: Callable[[int], None] = lambda count: None,
+    seen: list[av.Packet] | None = None,
+) -> Generator[av.VideoFrame, None, None]:
+    """Yield every frame that can be decoded; damaged packets are left out with a warning.
+
+    at_end: called with the number of frames. seen: gets the packets that were read.
+    """
     failures = 0
     decoded = 0
-    try:
-        for packet in container.demux(stream):
-            try:
-                for frame in packet.decode():
-                    decoded += 1
-                    yield frame
-            except InvalidDataError:
-                failures += 1
-    except (FFmpegError, OSError, ValueError) as error:
-        if not decoded or isinstance(error, ExitError):
-            raise unreadable(path, error) from error
-        failures += 1
+    with opening as (container, stream):
+        try:
+            for packet in container.demux(stream):
+                if seen is not None:
+                    seen.append(packet)
+                try:
+                    for frame in packet.decode():
+                        decoded += 1
+                        yield frame
+                except InvalidDataError:
+                    failures += 1
+        except (FFmpegError, OSError, ValueError) as error:
+            if not decoded or isinstance(error, ExitError):
+                raise unreadable(path, error) from error
+            failures += 1
     if failures and decoded:
         logger.warning("%s: %d damaged frames were left out", path.name, failures)
+    at_end(decoded)
 
 
 def unread_alpha(stream: VideoStream) -> bool:
@@ -136,31 +147,27 @@ def claimed_frame_count(container: InputContainer, stream: VideoStream) -> int:
     return sum(not entry.is_discard for entry in entries)
 
 
-def count_packets(container: InputContainer, stream: VideoStream, path: Path) -> int:
-    """Return the frame count by reading the file through, without decoding."""
-    count = 0
-    with contextlib.suppress(FFmpegError, OSError):  # what is before the damage counts
-        for packet in container.demux(stream):
-            count += bool(packet.size) and not packet.is_discard
-    if not count:
-        raise MediaError(f"Expected a video, {path.name!r} has no frames: choose another file.")
-    return count
-
-
-def packet_times(
-    container: InputContainer, stream: VideoStream, most: int | None = None
-) -> list[int]:
-    """Return the time stamps of (the first ``most``) frames in the order shown.
-
-    In units of the stream's time base; empty when they cannot tell the frames apart.
-    """
-    times: list[int | None] = []
+def shown_stamps(packets: Iterable[av.Packet]) -> list[int | None]:
+    """Return the time stamp of every packet that becomes a frame, as far as they can be read."""
+    stamps: list[int | None] = []
     with contextlib.suppress(FFmpegError, OSError):  # what is before the damage still tells
-        for packet in itertools.islice(container.demux(stream), most):
+        for packet in packets:
             if packet.size and not packet.is_discard:
-                times.append(packet.pts)
-    known = [time for time in times if time is not None]
-    return sorted(known) if len(known) == len(times) == len(set(known)) else []
+                stamps.append(packet.pts)
+    return stamps
+
+
+def in_order(stamps: list[int | None]) -> list[int]:
+    """Return the time stamps in the order shown; empty when they cannot tell the frames apart."""
+    known = [stamp for stamp in stamps if stamp is not None]
+    return sorted(known) if len(known) == len(stamps) == len(set(known)) else []
+
+
+def counted(stamps: list[int | None], path: Path) -> int:
+    """Return the number of frames. Raises MediaError when there is none."""
+    if not stamps:
+        raise MediaError(f"Expected a video, {path.name!r} has no frames: choose another file.")
+    return len(stamps)
 
 
 # Their headers state no rate, only each picture how long it stays.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -13,26 +16,33 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ...errors import MediaError
 from ...media import Clip, FramesOfFiles
 from ..color import Colors, RgbConverter, is_deep, is_transparent, on_white, quarter_turns
-from ..metadata import read_tags
+from ..metadata import kept_tags, read_tags
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import has_sound, read_audio
-from .open import check_frame_size, checked_input, open_media
+from .open import (
+    check_frame_size,
+    checked_input,
+    close_container,
+    open_container,
+)
 from .picture import is_image, read_image
 from .stream_facts import (
     TIMED_BY_PACKETS,
     claimed_frame_count,
-    count_packets,
+    counted,
     decoded_frames,
     header_duration,
+    in_order,
     indexed_frame_count,
     packet_rate,
-    packet_times,
     picture_stream,
+    shown_stamps,
     stream_rate,
     unread_alpha,
     usual_rate,
@@ -50,6 +60,7 @@ __all__ = [
 
 logger = logging.getLogger("avatarvideo.encoders.read.video")
 
+REWINDABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 MOST_OBLONG = Fraction(4)  # pixels wider or higher than this are a mistake in the file
 
 
@@ -68,34 +79,63 @@ class VideoReader:
     Raises MediaError when the file cannot be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, counts: bool = False, stays_open: bool = False) -> None:
+        """counts: count the frames while the file is open, where no index tells.
+
+        stays_open: read all time stamps too and keep the file open for the first ``decoded``,
+        where it can be read from its beginning again; ``close`` it where none may follow.
+        """
         self.path = checked_input(path)
+        self._opened: tuple[InputContainer, VideoStream] | None = None
+        self._stamps: list[int | None] | None = None
         self._animation = AnimatedPicture(self.path) if is_animated_webp(self.path) else None
         if self._animation is not None:
             self._take_animation(self._animation)
             return
-        with open_media(self.path) as container:
+        with contextlib.ExitStack() as stack:
+            container = open_container(self.path)
+            stack.callback(close_container, container)
             stream = picture_stream(container, self.path.name)
-            first = self._first_frame(container, stream)
-            self.size = _square_size(first, stream)
-            self.has_alpha, self.unread_alpha = is_transparent(first), unread_alpha(stream)
-            self.is_deep = is_deep(first.format.name)
-            self.rotation = quarter_turns(first.rotation) * 90
-            turned = quarter_turns(first.rotation) % 2
-            self.width, self.height = self.size[:: -1 if turned else 1]
-            self.frame_rate = stream_rate(stream)
+            self._claimed_count = claimed_frame_count(container, stream)
+            seen = self._take_facts(container, stream)
+            if stays_open or (counts and self._indexed_count is None):
+                self._stamps = shown_stamps(itertools.chain(seen, container.demux(stream)))
             if container.format.name in TIMED_BY_PACKETS:
                 self.frame_rate = packet_rate(container, stream) or self.frame_rate
-            self.time_base = stream.time_base or Fraction(1, av.time_base)
-            self.has_audio = has_sound(container)
-            self.audio_streams = len(container.streams.audio)
-            context = stream.codec_context
-            self.colors = Colors(
-                int(context.colorspace), int(context.color_primaries), int(context.color_trc)
+            if stays_open and _begins_again(container, stream, seen[0]):
+                self._opened = (container, stream)
+                stack.pop_all()
+
+    def _take_facts(self, container: InputContainer, stream: VideoStream) -> list[av.Packet]:
+        """Decode the first frame and note what the file says; return the packets it took."""
+        seen: list[av.Packet] = []
+        opening = contextlib.nullcontext((container, stream))
+        first = next(decoded_frames(opening, self.path, seen=seen), None)
+        if first is None:
+            raise MediaError(
+                f"Expected a video, {self.path.name!r} has no frame that can be decoded: it is "
+                "damaged or was cut short."
             )
-            self.metadata = read_tags(container.metadata, container.format.name)
-            self._header_duration = header_duration(container, stream)
-            self._indexed_count = indexed_frame_count(container, stream)
+        check_frame_size(first.width, first.height, repr(self.path.name))
+        self._first = first
+        self.size = _square_size(first, stream)
+        self.has_alpha, self.unread_alpha = is_transparent(first), unread_alpha(stream)
+        self.is_deep = is_deep(first.format.name)
+        self.rotation = quarter_turns(first.rotation) * 90
+        turned = quarter_turns(first.rotation) % 2
+        self.width, self.height = self.size[:: -1 if turned else 1]
+        self.frame_rate = stream_rate(stream)
+        self.time_base = stream.time_base or Fraction(1, av.time_base)
+        self.has_audio = has_sound(container)
+        self.audio_streams = len(container.streams.audio)
+        context = stream.codec_context
+        self.colors = Colors(
+            int(context.colorspace), int(context.color_primaries), int(context.color_trc)
+        )
+        self.metadata = read_tags(container.metadata, container.format.name)
+        self._header_duration = header_duration(container, stream)
+        self._indexed_count = indexed_frame_count(container, stream)
+        return seen
 
     def _take_animation(self, animation: AnimatedPicture) -> None:
         self.size = (self.width, self.height) = animation.size
@@ -109,22 +149,24 @@ class VideoReader:
         self._header_duration = animation.duration
         self._indexed_count = animation.frame_count
 
-    def _first_frame(self, container: InputContainer, stream: VideoStream) -> av.VideoFrame:
-        for frame in decoded_frames(container, stream, self.path):
-            check_frame_size(frame.width, frame.height, repr(self.path.name))
-            return frame
-        raise MediaError(
-            f"Expected a video, {self.path.name!r} has no frame that can be decoded: it is damaged "
-            "or was cut short."
-        )
+    def close(self) -> None:
+        """Close a file that stayed open."""
+        if self._opened is not None:
+            container, self._opened = self._opened[0], None
+            close_container(container)
+
+    def _packet_stamps(self) -> list[int | None]:
+        if self._stamps is None:
+            with self._from(None) as (container, stream):
+                self._stamps = shown_stamps(container.demux(stream))
+        return self._stamps
 
     @cached_property
     def frame_count(self) -> int:
         """Exact number of frames: the index's where it is whole, else the packets counted."""
         if self._indexed_count is not None:
             return self._indexed_count
-        with open_media(self.path) as container:
-            return count_packets(container, picture_stream(container, self.path.name), self.path)
+        return counted(self._packet_stamps(), self.path)
 
     @property
     def duration(self) -> Fraction:
@@ -148,38 +190,57 @@ class VideoReader:
         where the time stamps allow it. Logs a warning when the file ends before it should or some
         frames are damaged.
         """
-        return FramesOfFiles(self._shown(start), (self.path,))
-
-    def _shown(self, start: int) -> Iterator[np.ndarray]:
         to_rgb = RgbConverter(*self.size, transparent=self.has_alpha)
-        for frame in self.decoded(start):
-            yield on_white(to_rgb(frame)) if self.has_alpha else to_rgb(frame)
+
+        def shown(frame: av.VideoFrame) -> np.ndarray:
+            return on_white(to_rgb(frame)) if self.has_alpha else to_rgb(frame)
+
+        return FramesOfFiles(map(shown, self.decoded(start)), (self.path,))
 
     def decoded(self, start: int = 0) -> Iterator[av.VideoFrame]:
         """Decode from frame ``start`` as FFmpeg's frames, neither upright nor converted."""
         if self._animation is not None:
-            yield from self._animation.pictures(start)
-            return
-        target = self._frame_ticks[start] if 0 < start < len(self._frame_ticks) else None
-        count = 0
-        with open_media(self.path) as container:
-            stream = picture_stream(container, self.path.name)
-            claimed = claimed_frame_count(container, stream)
-            if target is None:
-                frames = itertools.islice(decoded_frames(container, stream, self.path), start, None)
-            else:
+            return self._animation.pictures(start)
+        if start == 0 and self._opened is None:  # the first one is here: it takes no opening
+            return itertools.chain([self._first], self._decoded_after(1, None))
+        ticks = self._frame_ticks if start > 0 else []
+        return self._decoded_after(start, ticks[start] if start < len(ticks) else None)
+
+    def _decoded_after(self, start: int, target: int | None) -> Iterator[av.VideoFrame]:
+        """Leave out the frames shown before ``target``, in ticks, else the first ``start``."""
+        left_out = 0
+
+        def is_before(frame: av.VideoFrame) -> bool:
+            nonlocal left_out
+            at = left_out if target is None else frame.pts
+            before = at is None or at < (start if target is None else target)
+            left_out += before
+            return before
+
+        def at_end(count: int) -> None:
+            if start + count - left_out < self._claimed_count:
+                logger.warning(
+                    "%s: the header promises %d frames, %d could be decoded; the file was cut "
+                    "short",
+                    self.path.name,
+                    self._claimed_count,
+                    start + count - left_out,
+                )
+
+        return itertools.dropwhile(is_before, decoded_frames(self._from(target), self.path, at_end))
+
+    @contextlib.contextmanager
+    def _from(self, target: int | None) -> Iterator[tuple[InputContainer, VideoStream]]:
+        """Open the file, or take it as it stayed open, at a time in ticks."""
+        opened, self._opened = self._opened, None
+        container = open_container(self.path) if opened is None else opened[0]
+        try:
+            stream = picture_stream(container, self.path.name) if opened is None else opened[1]
+            if target is not None:
                 container.seek(target, stream=stream)
-                frames = _from_time(decoded_frames(container, stream, self.path), target)
-            for frame in frames:
-                count += 1
-                yield frame
-        if start + count < claimed:
-            logger.warning(
-                "%s: the header promises %d frames, %d could be decoded; the file was cut short",
-                self.path.name,
-                claimed,
-                start + count,
-            )
+            yield container, stream
+        finally:
+            close_container(container)
 
     @cached_property
     def frame_times(self) -> list[Fraction]:
@@ -191,25 +252,41 @@ class VideoReader:
     def _frame_ticks(self) -> list[int]:
         if self._animation is not None:
             return self._animation.starts
-        with open_media(self.path) as container:
-            return packet_times(container, picture_stream(container, self.path.name))
+        return in_order(self._packet_stamps())
 
 
-def open_video_file(path: Path, *, check: Callable[[], None] = lambda: None) -> Clip:
-    """Take a video file in; what ``check`` raises ends it. Raises MediaError."""
-    reader = VideoReader(path)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FileClip(Clip):
+    """A video file as a clip. reader: what it is read with."""
+
+    reader: VideoReader
+
+
+def open_video_file(
+    path: Path, *, check: Callable[[], None] = lambda: None, stays_open: bool = False
+) -> FileClip:
+    """Take a video file in; what ``check`` raises ends it. Raises MediaError.
+
+    stays_open: it is to be decoded at once; ``release`` closes it.
+    """
+    reader = VideoReader(path, counts=True, stays_open=stays_open)
     check()
-    return Clip(
-        open_frames=lambda start: VideoReader(path).frames(start),
-        read_sound=lambda: read_audio(path) if reader.has_audio else None,
+    return FileClip(
+        open_frames=reader.frames,
         width=reader.width,
         height=reader.height,
         frame_rate=reader.frame_rate,
         frame_count=reader.frame_count,
-        content_hash=file_hash(path, check=check),
+        read_audio=lambda: read_audio(path) if reader.has_audio else None,
+        hash_of=functools.cache(lambda: file_hash(path, check=check)),
+        read_times=lambda: reader.frame_times if reader.is_variable_rate else (),
+        name=path.stem,
         path=path,
         has_alpha=reader.has_alpha,
+        tags=kept_tags(reader.metadata),
         sources=(path,),
+        release=reader.close,
+        reader=reader,
     )
 
 
@@ -237,6 +314,17 @@ def _square_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:
     return width, height
 
 
-def _from_time(frames: Iterator[av.VideoFrame], target: int) -> Iterator[av.VideoFrame]:
-    """Leave out the frames shown before ``target``, in units of the stream's time base."""
-    return itertools.dropwhile(lambda frame: frame.pts is None or frame.pts < target, frames)
+def _begins_again(container: InputContainer, stream: VideoStream, first: av.Packet) -> bool:
+    """Go back to a file's first packet; tell whether that is surely where it now stands.
+
+    Only containers that hold where every key frame lies find it without doubt.
+    """
+    if container.format.name not in REWINDABLE or first.pts is None or not first.is_keyframe:
+        return False
+    try:
+        container.seek(first.pts, stream=stream)
+        again = next(container.demux(stream))
+        container.seek(first.pts, stream=stream)
+    except (FFmpegError, OSError, StopIteration):
+        return False
+    return (again.pts, again.pos, again.size) == (first.pts, first.pos, first.size)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
 
 from ...errors import EncodeError
 from ...media import AudioClip, parse_frame_rate
@@ -19,7 +18,7 @@ from ..color import RgbConverter
 from ..interfaces import EncodingConfig
 from ..metadata import kept_tags
 from ..read.audio import AudioTrack, decode_audio, has_sound
-from ..read.open import checked_input, open_container
+from ..read.open import checked_input, close_container, open_container
 from ..read.video import VideoReader
 from .audio_packets import SoundPackets, copyable_sound
 from .audio_track import mixed, track_of
@@ -38,7 +37,7 @@ NewSound = str | Path | AudioClip | None
 
 
 def transcode(
-    source: str | Path,
+    source: str | Path | VideoReader,
     output: str | Path,
     config: EncodingConfig,
     *,
@@ -51,25 +50,26 @@ def transcode(
 ) -> VideoWriter:
     """Encode a video again, sound included. Returns the finished writer.
 
+    source: a file, or its reader, which the caller closes.
     audio: a file or clip that takes the place of the sound, or with ``mix`` is added to it.
     section: the part to take. metadata: added to the source's tags. on_frame: gets the count.
     sources: further files that the result may not replace, as it may not those given.
     Raises MediaError and EncodeError.
     """
-    source, output = checked_input(source), checked_output(output, overwrite=config.overwrite)
-    sources = (*_files(source, audio), *sources)
+    path = source.path if isinstance(source, VideoReader) else checked_input(source)
+    output = checked_output(output, overwrite=config.overwrite)
+    sources = (*_files(path, audio), *sources)
     checked_target(output, config, sources=sources)
-    reader = VideoReader(source)
-    keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
-    own_rate = reader.steady_rate if reader.is_variable_rate else reader.frame_rate
-    if keeps_timing:
-        own_rate = reader.frame_rate
-    rate = parse_frame_rate(config.fps) if config.fps else own_rate
     with contextlib.ExitStack() as stack:
-        silent = audio is None and not reader.has_audio
+        if isinstance(source, VideoReader):
+            reader = source
+        else:
+            reader = stack.enter_context(contextlib.closing(VideoReader(path, stays_open=True)))
         sound = None
-        if not silent:
-            sound = _sound(stack, source, output, audio, config, mix=mix, section=section)
+        if audio is not None or reader.has_audio:
+            sound = _sound(stack, path, output, audio, config, mix=mix, section=section)
+        keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
+        rate = _rate(reader, config, keeps_timing=keeps_timing)
         writer = VideoWriter(
             output,
             width=reader.width,
@@ -93,28 +93,39 @@ def transcode(
         changes_rate = rate != reader.frame_rate or reader.is_variable_rate
         if changes_rate and not keeps_timing:
             steady = at_constant_rate(frames, rate, section_end(reader, section))
-            _write_all(writer, reader, ((None, frame) for frame in steady))
+            frames_and_times = ((None, frame) for frame in steady)
+        elif keeps_timing:
+            frames_and_times = frames
         else:
-            timed = ((time if keeps_timing else None, frame) for time, frame in frames)
-            _write_all(writer, reader, timed)
+            frames_and_times = ((None, frame) for _time, frame in frames)
+        _write_all(writer, reader, frames_and_times)
     return writer
+
+
+def _rate(reader: VideoReader, config: EncodingConfig, *, keeps_timing: bool) -> Fraction:
+    if config.fps:
+        return parse_frame_rate(config.fps)
+    return reader.steady_rate if reader.is_variable_rate and not keeps_timing else reader.frame_rate
 
 
 def _write_all(
     writer: VideoWriter,
     reader: VideoReader,
-    frames: Iterator[tuple[Fraction | None, av.VideoFrame]],
+    frames: Iterable[tuple[Fraction | None, av.VideoFrame]],
 ) -> None:
     deep = reader.is_deep and writer.takes_deep
     to_rgb = RgbConverter(*reader.size, transparent=reader.has_alpha, deep=deep)
     direct = writer.takes_decoded(alpha=reader.has_alpha) and not reader.rotation
 
-    for (time, frame), held in writer.as_long_as_the_sound(frames):
+    def write(timed: tuple[Fraction | None, av.VideoFrame], held: bool) -> None:
+        time, frame = timed
         shown = None if held else time
         if direct:
             writer.write_decoded(frame, shown)
         else:
             writer.write(to_rgb(frame), shown)
+
+    writer.write_all(frames, write)
 
 
 def replace_audio(
@@ -214,8 +225,7 @@ def _opened(path: Path) -> Iterator[InputContainer]:
     try:
         yield container
     finally:
-        with contextlib.suppress(FFmpegError, OSError):
-            container.close()
+        close_container(container)
 
 
 def _tags(metadata: Mapping[str, str], config: EncodingConfig) -> dict[str, str]:

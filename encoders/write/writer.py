@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -207,19 +207,21 @@ class VideoWriter:
         target.add_decoded(frame, self._next_tick(time))
         self._count()
 
-    def as_long_as_the_sound(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, bool]]:
-        """Yield (picture, whether it is held), cut or held at the end of the sound by ``length``.
+    def write_all(
+        self, pictures: Iterable[Picture], write: Callable[[Picture, bool], None]
+    ) -> None:
+        """Hand on pictures to be written, cut or held at the end of the sound by ``length``.
 
-        Each has to be written before the next is asked for.
+        write: takes a picture and whether it is held, and writes it.
         """
         last = None
         for picture in pictures:
             if self._sound_is_over():
                 break
-            yield picture, False
+            write(picture, False)
             last = picture
         while last is not None and self._sound_goes_on():
-            yield last, True
+            write(last, True)
 
     def _sound_is_over(self) -> bool:
         """Tell whether the next frame would come after the sound, where that ends the pictures."""

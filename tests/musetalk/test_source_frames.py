@@ -21,7 +21,13 @@ def numbered_avatar(count: int, stated: int | None = None) -> Avatar:
         for number in range(start, count):
             yield np.full((2, 2, 3), number, np.uint8)
 
-    return Avatar(open_frames, Fraction(25), 2, 2, stated or count, "hash")
+    return Avatar(
+        open_frames=open_frames,
+        frame_rate=Fraction(25),
+        width=2,
+        height=2,
+        frame_count=stated or count,
+    )
 
 
 def indices(count: int, loop: str, *, rate: int = 25, sources: int = 4) -> list[int]:

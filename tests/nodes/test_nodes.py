@@ -142,7 +142,7 @@ def test_a_puppet_speaks_and_says_so(host: StandaloneHost, portrait: str, speech
     assert not still.all()
     outside = (mask[0] == 0)[None, :, :, None].expand_as(images)
     assert still[outside].all()
-    assert video.frame_count == 25
+    assert video.clip.frame_count == 25
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_images_too_large_are_blocked_when_not_linked(
         "MuseTalkLipSync", avatar=avatar, mel=large["mel"][0], mode="static", **linked(1)
     )
     assert "1.5 GiB" in images.message
-    assert video.frame_count == 225
+    assert video.clip.frame_count == 225
 
 
 def test_images_can_be_switched_off(host: StandaloneHost, portrait: str, speech: Any) -> None:

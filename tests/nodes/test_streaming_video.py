@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import torch
 from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import ComponentsVideo, FileVideo
-from avatarvideo.media import AudioClip
+from avatarvideo.media import AudioClip, Clip
 from avatarvideo.nodes.streaming_video import StreamingVideo
 from avatarvideo.nodes.video_input import open_video
 
@@ -24,15 +25,25 @@ COUNT = 6
 
 
 class Counter:
-    """Counts how often the frames were read from the start."""
+    """Counts how often the frames were read."""
 
     def __init__(self) -> None:
         self.opened = 0
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self, start: int) -> Iterator[np.ndarray]:
         self.opened += 1
-        for number in range(COUNT):
+        for number in range(start, COUNT):
             yield np.full((16, 24, 3), 40 * number, np.uint8)
+
+    def clip(self, **further: Any) -> Clip:
+        return Clip(
+            open_frames=self.frames,
+            width=24,
+            height=16,
+            frame_rate=Fraction(25),
+            frame_count=COUNT,
+            **further,
+        )
 
 
 @pytest.fixture
@@ -42,16 +53,11 @@ def source() -> Counter:
 
 @pytest.fixture
 def video(source: Counter, tmp_path: Path) -> StreamingVideo:
+    audio = AudioClip(np.zeros((1, 3840), np.float32), 16000)
     return StreamingVideo(
-        source.frames,
-        width=24,
-        height=16,
-        frame_rate=Fraction(25),
-        frame_count=COUNT,
-        audio=AudioClip(np.zeros((1, 3840), np.float32), 16000),
+        source.clip(read_audio=lambda: audio, tags={"avatarvideo": "mode"}),
         file_class=FileVideo,
         temp_directory=tmp_path / "temp",
-        metadata={"avatarvideo": "mode"},
     )
 
 
@@ -108,15 +114,9 @@ def test_it_is_hashable_weakly_referable_and_quiet(video: StreamingVideo) -> Non
 def test_what_frames_are_made_from_goes_with_the_object(tmp_path: Path) -> None:
     released = []
     video = StreamingVideo(
-        Counter().frames,
-        width=24,
-        height=16,
-        frame_rate=Fraction(25),
-        frame_count=COUNT,
-        audio=None,
+        Counter().clip(release=lambda: released.append(True)),
         file_class=FileVideo,
         temp_directory=tmp_path,
-        release=lambda: released.append(True),
     )
     del video
     gc.collect()
@@ -129,7 +129,7 @@ def test_our_own_video_is_read_without_a_file(
     taken = open_video(video, temp_directory=tmp_path)
     values = [int(frame[0, 0, 0]) for frame in taken.open_frames(2)]
     assert values == [80, 120, 160, 200]
-    assert taken.read_sound() is video.audio
+    assert taken.read_audio() is video.clip.read_audio()
     assert not (tmp_path / "temp").exists()
 
 
@@ -137,7 +137,7 @@ def test_a_file_video_is_read_from_its_file(video: StreamingVideo, tmp_path: Pat
     path = Path(video.get_stream_source())
     taken = open_video(FileVideo(path), temp_directory=tmp_path)
     assert (taken.path, taken.frame_count, taken.frame_rate) == (path, COUNT, Fraction(25))
-    sound = taken.read_sound()
+    sound = taken.read_audio()
     assert sound is not None
     assert sound.sample_rate == 16000
 
@@ -147,7 +147,7 @@ def test_a_video_in_memory_is_read_from_its_tensors(tmp_path: Path) -> None:
     taken = open_video(ComponentsVideo(images, None, Fraction(30)), temp_directory=tmp_path)
     frames = np.stack(list(taken.open_frames(0)))
     assert np.abs(frames / 255 - images.numpy()).max() <= 0.5 / 255 + 1e-6
-    assert (taken.frame_rate, taken.read_sound()) == (Fraction(30), None)
+    assert (taken.frame_rate, taken.read_audio()) == (Fraction(30), None)
 
 
 class Trimmed(FileVideo):
@@ -183,16 +183,7 @@ def test_an_interrupted_cut_leaves_no_file(video: StreamingVideo, tmp_path: Path
 
 def test_a_later_video_is_never_taken_for_one_that_is_gone(source: Counter, tmp_path: Path) -> None:
     def taken() -> tuple[str, str]:
-        video = StreamingVideo(
-            source.frames,
-            width=24,
-            height=16,
-            frame_rate=Fraction(25),
-            frame_count=COUNT,
-            audio=None,
-            file_class=FileVideo,
-            temp_directory=tmp_path,
-        )
+        video = StreamingVideo(source.clip(), file_class=FileVideo, temp_directory=tmp_path)
         return open_video(video, temp_directory=tmp_path).content_hash, str(video.materialised())
 
     first, second = taken(), taken()  # the second often lies where the first lay in memory

@@ -132,12 +132,12 @@ class Clips:
 
         height, width = frames[0].shape[:2]
         return Avatar(
-            open_frames,
-            rate,
-            width,
-            height,
-            len(frames),
-            name,
+            open_frames=open_frames,
+            frame_rate=rate,
+            width=width,
+            height=height,
+            frame_count=len(frames),
+            hash_of=lambda: name,
             corners=corners,
             face_index=face_index,
         )

@@ -26,7 +26,7 @@ from avatarvideo.headless.core_video import FileVideo
 from avatarvideo.headless.execute import run
 from avatarvideo.host.current import set_host
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.media import AudioClip
+from avatarvideo.media import AudioClip, Clip
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.weights.catalogue import converted_path
@@ -194,15 +194,16 @@ def test_frames_and_sound_from_python_know_their_files(unchanged: None) -> None:
 def test_a_video_of_ours_is_not_saved_over_what_it_is_made_from(unchanged: None) -> None:
     file = FileVideo("a.mp4")
     stream = StreamingVideo(
-        lambda: iter(pictures()),
-        width=48,
-        height=32,
-        frame_rate=RATE,
-        frame_count=4,
-        audio=None,
+        Clip(
+            open_frames=lambda start: iter(pictures()[start:]),
+            width=48,
+            height=32,
+            frame_rate=RATE,
+            frame_count=4,
+            sources=(Path("a.mp4"),),
+        ),
         file_class=FileVideo,
         temp_directory=Path("never made"),
-        sources=(Path("a.mp4"),),
     )
     for video in (file, stream):
         for output in NAMES:
