@@ -33,6 +33,7 @@ from avatarvideo.encoders.color import FrameConverter, plane_view, to_integers
 from avatarvideo.encoders.encoder import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.write.codecs import CODECS, encoder_options
+from avatarvideo.encoders.write.plan import PictureFacts
 from avatarvideo.encoders.write.writer import VideoWriter
 from avatarvideo.media import AudioClip
 
@@ -113,7 +114,7 @@ def x264_alone(frames: list[av.VideoFrame], order: list[int]) -> bytes:
 def ours(frames: list[np.ndarray], order: list[int], path: Path) -> None:
     """Go from float frames to the finished file."""
     height, width = frames[0].shape[:2]
-    with VideoWriter(path, width=width, height=height, frame_rate=RATE) as writer:
+    with VideoWriter(path, PictureFacts((width, height), RATE)) as writer:
         for index in order:
             writer.write_float(frames[index])
 
@@ -247,9 +248,7 @@ def _make_inputs(video: Path, sound: Path) -> None:
         (video, None, order),
         (sound, AudioClip(tone, 48000), order[:2]),
     ):
-        with VideoWriter(
-            path, width=1280, height=720, frame_rate=RATE, config=fast, audio=audio
-        ) as writer:
+        with VideoWriter(path, PictureFacts((1280, 720), RATE), fast, audio) as writer:
             for index in shown:
                 writer.write_float(frames[index])
 

@@ -20,7 +20,8 @@ from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
 from .read.audio import AudioTrack
 from .read.probe import probe
 from .read.video import VideoReader
-from .write.operations import OnFrame, replace_audio, transcode
+from .write.operations import replace_audio, transcode
+from .write.plan import Extras, OnFrame, PictureFacts
 from .write.timing import WHOLE, Section
 from .write.writer import VideoWriter
 
@@ -59,19 +60,9 @@ def encode_frames(
         first = next(iterator, None)
         if first is None:
             raise EncodeError(f"Expected at least one frame for {Path(path).name!r}, got none.")
-        height, width = _picture_size(first)
-        writer = VideoWriter(
-            path,
-            width=width,
-            height=height,
-            frame_rate=frame_rate,
-            config=config,
-            audio=audio,
-            metadata=metadata,
-            container=container,
-            sources=(*sources, *seen),
-            on_frame=on_frame,
-        )
+        pictures = PictureFacts(_picture_size(first), frame_rate)
+        extras = Extras(metadata or {}, (*sources, *seen), on_frame)
+        writer = VideoWriter(path, pictures, config, audio, extras, container=container)
 
         def write(frame: np.ndarray, _held: bool) -> None:
             (writer.write if frame.dtype == np.uint8 else writer.write_float)(frame)
@@ -84,7 +75,7 @@ def encode_frames(
 def _picture_size(frame: np.ndarray) -> tuple[int, int]:
     if frame.ndim != 3 or frame.shape[2] not in (3, 4):
         raise EncodeError(f"Expected frames as RGB (H, W, 3), got {frame.dtype} {frame.shape}.")
-    return frame.shape[0], frame.shape[1]
+    return frame.shape[1], frame.shape[0]
 
 
 def _result(writer: VideoWriter, started: float) -> EncodingResult:
@@ -133,8 +124,7 @@ class FFmpegEncoder(VideoEncoderInterface):
 
         sources: files that no result may replace, besides those of each call.
         """
-        self._on_frame = on_frame
-        self._sources = tuple(sources)
+        self._extras = Extras(sources=tuple(sources), on_frame=on_frame)
 
     def encode(
         self,
@@ -164,9 +154,7 @@ class FFmpegEncoder(VideoEncoderInterface):
                 if config is None and wanted == (reader.width, reader.height):
                     return self._copied(input_video, None, output_path, EncodingConfig(), started)
                 sized = replace(config or EncodingConfig(), width=width, height=height)
-                writer = transcode(
-                    reader, output_path, sized, sources=self._sources, on_frame=self._on_frame
-                )
+                writer = transcode(reader, output_path, sized, extras=self._extras)
             return _result(writer, started)
 
         return _reported(work)
@@ -189,14 +177,7 @@ class FFmpegEncoder(VideoEncoderInterface):
             section = Section(Fraction(start), Fraction(duration))
             if used.codec == "copy":
                 return self._copied(input_video, None, output_path, used, started, section=section)
-            writer = transcode(
-                input_video,
-                output_path,
-                used,
-                section=section,
-                sources=self._sources,
-                on_frame=self._on_frame,
-            )
+            writer = transcode(input_video, output_path, used, section=section, extras=self._extras)
             return _result(writer, started)
 
         return _reported(work)
@@ -235,8 +216,7 @@ class FFmpegEncoder(VideoEncoderInterface):
             config,
             mix=mix,
             section=section,
-            sources=self._sources,
-            on_frame=self._on_frame,
+            extras=self._extras,
         )
         return EncodingResult(
             success=True,

@@ -207,6 +207,7 @@ class SaveVideo:
     ) -> dict[str, Any]:
         from ..encoders.interfaces import EncodingConfig
         from ..encoders.write.operations import transcode
+        from ..encoders.write.plan import Extras
 
         codec = newer.get("format.codec", codec)
         crf = newer.get("format.codec.encoding.crf")
@@ -221,7 +222,7 @@ class SaveVideo:
         else:
             config = EncodingConfig(codec=codec, crf=None if crf is None else round(crf))
             with host.progress(_length(video), "Encoding") as bar, _AsFile(video) as file:
-                transcode(file, path, config, on_frame=bar.update)
+                transcode(file, path, config, extras=Extras(on_frame=bar.update))
         shown = {"images": [_entry(path, host.output_directory, "output")], "animated": (True,)}
         return {"ui": shown, "result": (video,)}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
@@ -20,14 +20,13 @@ from ..encoders.write.codecs import CONTAINERS, container_for, default_container
 from ..encoders.write.make_plan import checked_target
 from ..encoders.write.operations import replace_audio, transcode
 from ..encoders.write.pixel_formats import keeps_alpha
+from ..encoders.write.plan import Extras, OnFrame
 from ..errors import EncodeError
 from ..media import DEFAULT_FRAME_RATE, AudioClip, Clip, parse_frame_rate
 from .video_input import open_clip
 
 SILENT = ("gif", "webp")
 COPY = "copy"
-
-OnFrame = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -113,13 +112,13 @@ def write_video(
         )
     if source.has_alpha and config.codec != COPY and keeps_alpha(config, container):
         config = replace(config, alpha=True)
-    options: _Options = {"metadata": tags, "sources": sources, "on_frame": on_frame}
+    extras = Extras(tags or {}, sources, on_frame)
     if config.codec == COPY and source.path is not None:
-        done = replace_audio(source.path, audio, path, config, mix=mix, **options)
+        done = replace_audio(source.path, audio, path, config, mix=mix, extras=extras)
         return WrittenVideo(path, (*notes, *done.notes))
     if isinstance(source, FileClip):
         with contextlib.closing(source.reader) as reader:
-            done = transcode(reader, path, config, audio=audio, mix=mix, **options)
+            done = transcode(reader, path, config, audio=audio, mix=mix, extras=extras)
         return WrittenVideo(done.path, (*notes, *done.notes))
     result = encode_frames(
         source.frames(),
@@ -127,15 +126,11 @@ def write_video(
         frame_rate=_rate_of_frames(source, config),
         config=config,
         audio=_audio(source, audio, mix=mix),
-        **options,
+        metadata=tags,
+        sources=sources,
+        on_frame=on_frame,
     )
     return WrittenVideo(result.output_path or path, (*notes, *result.notes))
-
-
-class _Options(TypedDict):
-    metadata: dict[str, str] | None
-    sources: tuple[Path, ...]
-    on_frame: OnFrame | None
 
 
 def _audio(source: Clip, given: AudioClip | None, *, mix: bool) -> AudioClip | AudioTrack | None:

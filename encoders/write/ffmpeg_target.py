@@ -26,7 +26,7 @@ from .audio_packets import SoundPackets
 from .audio_track import SampleQueue
 from .ffmpeg_command import ERROR_CHARACTERS, NO_WINDOW, command, find_ffmpeg, said, why_not_own
 from .output_file import PendingFile
-from .plan import EncodePlan
+from .plan import EncodePlan, Extras
 from .remux import copy_pictures
 from .timing import WHOLE
 
@@ -182,9 +182,7 @@ class ExecutableTarget:
                 output=self._plan.path,
                 config=config,
                 section=WHOLE,
-                metadata=self._plan.metadata,
-                on_packet=lambda _count: check(),
-                sources=self._plan.sources,
+                extras=Extras(self._plan.metadata, self._plan.sources, lambda _count: check()),
             )
 
     def _failure(self) -> EncodeError:

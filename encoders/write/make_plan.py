@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 from ...errors import EncodeError
@@ -31,28 +30,21 @@ from .hardware import (
 from .known_options import COMMON
 from .output_file import checked_output, refuse_sources
 from .pixel_formats import has_alpha, pixel_format_for, step_of
-from .plan import EncodePlan
+from .plan import EncodePlan, Extras, PictureFacts
 
 
 def make_plan(
     path: str | Path,
-    *,
-    size: tuple[int, int],
-    frame_rate: Fraction,
+    pictures: PictureFacts,
     config: EncodingConfig,
-    metadata: dict[str, str] | None = None,
+    extras: Extras | None = None,
+    *,
     container: str | None = None,
-    time_base: Fraction | None = None,
-    source_colors: Colors | None = None,
-    sources: Iterable[Path] = (),
 ) -> EncodePlan:
-    """Check and decide; raises EncodeError. size: (width, height) of the pictures given.
-
-    source_colors: of a file that is encoded again; HDR is kept where there are 10 bits for it.
-    sources: files that the result is made from.
-    """
-    sources = tuple(sources)
-    holder, absolute = checked_target(path, config, sources=sources, container=container)
+    """Check and decide; raises EncodeError. pictures: those given."""
+    size, frame_rate = pictures.size, pictures.frame_rate
+    extras = extras or Extras()
+    holder, absolute = checked_target(path, config, sources=extras.sources, container=container)
     spec = codec_for(config, holder)
     form, pixel_format = _form(spec, config)
     hardware = family_of(config.codec) is not None
@@ -70,16 +62,16 @@ def make_plan(
         channels=4 if form[1] else 3,
         placement=place(size, target, config.fit, step_of(pixel_format)),
         frame_rate=frame_rate,
-        time_base=time_base or 1 / frame_rate,
+        time_base=pictures.time_base or 1 / frame_rate,
         config=config,
-        metadata=dict(metadata or {}),
+        metadata=dict(extras.metadata),
         notes=_notes(spec, config),
-        sources=sources,
+        sources=extras.sources,
     )
     if not spec.is_known or (config.codec_options is not None and not hardware):
         check_encoder(plan)
-    if source_colors is not None and source_colors.is_hdr:
-        plan = _with_hdr(plan, source_colors)
+    if pictures.colors is not None and pictures.colors.is_hdr:
+        plan = _with_hdr(plan, pictures.colors)
     return _with_hardware(plan, form) if hardware else _with_software(plan)
 
 

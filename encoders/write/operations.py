@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,13 +25,13 @@ from .audio_track import mixed, track_of
 from .codecs import container_for
 from .make_plan import checked_target
 from .output_file import checked_output
+from .plan import Extras, PictureFacts
 from .remux import CopiedPictures, copy_pictures
 from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
 
 logger = logging.getLogger("avatarvideo.encoders.write.operations")
 
-OnFrame = Callable[[int], None]
 Sound = AudioTrack | SoundPackets | None
 NewSound = str | Path | AudioClip | None
 
@@ -44,22 +44,20 @@ def transcode(
     audio: NewSound = None,
     mix: bool = False,
     section: Section = WHOLE,
-    metadata: dict[str, str] | None = None,
-    sources: Iterable[Path] = (),
-    on_frame: OnFrame | None = None,
+    extras: Extras | None = None,
 ) -> VideoWriter:
     """Encode a video again, sound included. Returns the finished writer.
 
     source: a file, or its reader, which the caller closes.
     audio: a file or clip that takes the place of the sound, or with ``mix`` is added to it.
-    section: the part to take. metadata: added to the source's tags. on_frame: gets the count.
-    sources: further files that the result may not replace, as it may not those given.
+    section: the part to take. extras: its tags are added to the source's, its files are further
+    ones that the result may not replace, as it may not those given.
     Raises MediaError and EncodeError.
     """
     path = source.path if isinstance(source, VideoReader) else checked_input(source)
     output = checked_output(output, overwrite=config.overwrite)
-    sources = (*_files(path, audio), *sources)
-    checked_target(output, config, sources=sources)
+    extras = _with_files(extras, path, audio)
+    checked_target(output, config, sources=extras.sources)
     with contextlib.ExitStack() as stack:
         if isinstance(source, VideoReader):
             reader = source
@@ -70,19 +68,10 @@ def transcode(
             sound = _sound(stack, path, output, audio, config, mix=mix, section=section)
         keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
         rate = _rate(reader, config, keeps_timing=keeps_timing)
-        writer = VideoWriter(
-            output,
-            width=reader.width,
-            height=reader.height,
-            frame_rate=rate,
-            config=config,
-            audio=sound,
-            metadata=_tags(reader.metadata, config) | (metadata or {}),
-            time_base=reader.time_base if keeps_timing else None,
-            source_colors=reader.colors,
-            sources=sources,
-            on_frame=on_frame,
-        )
+        time_base = reader.time_base if keeps_timing else None
+        pictures = PictureFacts((reader.width, reader.height), rate, time_base, reader.colors)
+        extras = _with_tags(extras, reader.metadata, config)
+        writer = VideoWriter(output, pictures, config, sound, extras)
         if reader.unread_alpha:
             writer.note("The transparency was left out: that of VP8 and VP9 cannot be read.")
         if reader.audio_streams > 1 and audio is None:
@@ -136,18 +125,16 @@ def replace_audio(
     *,
     mix: bool = False,
     section: Section = WHOLE,
-    metadata: dict[str, str] | None = None,
-    sources: Iterable[Path] = (),
-    on_frame: OnFrame | None = None,
+    extras: Extras | None = None,
 ) -> CopiedPictures:
     """Put other sound under a video whose packets are copied as they are.
 
     audio: None keeps the sound. mix: add it to the video's own. section: begins at the key frame
-    before its start. sources: as in ``transcode``. Raises MediaError and EncodeError.
+    before its start. extras: as in ``transcode``. Raises MediaError and EncodeError.
     """
     video, output = checked_input(video), checked_output(output, overwrite=config.overwrite)
-    sources = (*_files(video, audio), *sources)
-    checked_target(output, config, sources=sources)
+    extras = _with_files(extras, video, audio)
+    checked_target(output, config, sources=extras.sources)
     if config.length in ("audio", "freeze"):
         raise EncodeError(
             f"Expected length keep, video or shortest where pictures are copied, got "
@@ -162,9 +149,7 @@ def replace_audio(
             output=output,
             config=config,
             section=section,
-            metadata=_tags(pictures.metadata, config) | (metadata or {}),
-            on_packet=on_frame,
-            sources=sources,
+            extras=_with_tags(extras, pictures.metadata, config),
         )
 
 
@@ -228,12 +213,14 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         close_container(container)
 
 
-def _tags(metadata: Mapping[str, str], config: EncodingConfig) -> dict[str, str]:
-    return kept_tags(metadata) if config.save_metadata else {}
+def _with_tags(extras: Extras, tags: Mapping[str, str], config: EncodingConfig) -> Extras:
+    own = kept_tags(tags) if config.save_metadata else {}
+    return replace(extras, metadata={**own, **extras.metadata})
 
 
-def _files(video: Path, audio: NewSound) -> tuple[Path, ...]:
-    """Return the files that a result is made from."""
-    if audio is None:
-        return (video,)
-    return (video, *(audio.sources if isinstance(audio, AudioClip) else (Path(audio),)))
+def _with_files(extras: Extras | None, video: Path, audio: NewSound) -> Extras:
+    """Add the files that a result is made from."""
+    extras, heard = extras or Extras(), ()
+    if audio is not None:
+        heard = audio.sources if isinstance(audio, AudioClip) else (Path(audio),)
+    return replace(extras, sources=(video, *heard, *extras.sources))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,37 @@ from ..color import Colors
 from ..interfaces import EncodingConfig
 from .codecs import CodecSpec
 from .fitting import Placement
+
+OnFrame = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """What the pictures are that a writer gets.
+
+    size: (width, height) in pixels. frame_rate: 1/s.
+    time_base: what their times are rounded to, seconds; None for a constant rate.
+    colors: of a file that is encoded again; HDR is kept where there are 10 bits for it.
+    """
+
+    size: tuple[int, int]
+    frame_rate: Fraction
+    time_base: Fraction | None = None
+    colors: Colors | None = None
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What goes with a result besides its pictures and sound.
+
+    metadata: tags. sources: files it may not replace, besides those that are known.
+    on_frame: called with the count after each frame, and all the time while an encoder finishes;
+        what it raises ends the work and leaves no file.
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[Path, ...] = ()
+    on_frame: OnFrame | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +29,7 @@ from .audio_feed import AudioFeed, SoundFeed
 from .audio_packets import PacketFeed, SoundPackets
 from .codecs import CODECS, CONTAINERS, container_for
 from .output_file import MOV_FAMILY, OutputFile, timescales_for
+from .plan import Extras, OnFrame
 from .timing import Section
 
 KEPT_STREAM_TAGS = (
@@ -37,8 +38,6 @@ KEPT_STREAM_TAGS = (
 )  # without the first, transparency is not looked for
 
 KEEPS_BESIDE = ("mkv", "webm")  # hold what lies beside the packets, the transparency of VP8 and VP9
-
-OnPacket = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,9 @@ def copy_pictures(
     output: Path,
     config: EncodingConfig,
     section: Section,
-    metadata: dict[str, str],
-    on_packet: OnPacket | None = None,
-    sources: Iterable[Path] = (),
+    extras: Extras,
 ) -> CopiedPictures:
-    """Write the pictures' packets and the sound to ``output``.
-
-    on_packet: called with their number so far; what it raises ends the copy and leaves no file.
-    sources: files that the result may not replace.
-    """
+    """Write the pictures' packets and the sound to ``output``; a packet counts as a frame."""
     named = None if config.container == "auto" else config.container
     holder = container_for(output.suffix, named)
     muxer = CONTAINERS[holder].muxer
@@ -92,17 +85,17 @@ def copy_pictures(
     file = OutputFile(
         output,
         muxer,
-        metadata,
+        dict(extras.metadata),
         timescales=timescales_for(stream.average_rate, rate),
         overwrite=config.overwrite,
-        sources=sources,
+        sources=extras.sources,
     )
     try:
         copied = _copied_stream(file.container, stream)
         feed = _feed(file.container, sound, codec, config)
-        count, duration = _copy(
-            pictures, stream, copied, file.container, feed, config, section, on_packet or _unseen
-        )
+        packets = _Packets(pictures, stream, section, copied)
+        on_packet = extras.on_frame or _unseen
+        count, duration = _copy(packets, file.container, feed, config, on_packet)
         file.finish()
     except (FFmpegError, OSError, ValueError) as error:
         explained = file.explained(error)
@@ -166,44 +159,61 @@ def _feed(
     )
 
 
+@dataclass(frozen=True)
+class _Packets(Iterable[av.Packet]):
+    """The packets of a section's pictures, in times of their own that begin at 0."""
+
+    pictures: InputContainer
+    stream: VideoStream
+    section: Section
+    copied: VideoStream
+
+    @property
+    def base(self) -> Fraction:
+        """Seconds a tick of their time stamps."""
+        return self.stream.time_base or Fraction(1, av.time_base)
+
+    @property
+    def step(self) -> Fraction:
+        """Seconds that a picture is shown."""
+        return 1 / (self.stream.average_rate or Fraction(25))
+
+    def __iter__(self) -> Iterator[av.Packet]:
+        section, begin = self.section, self.stream.start_time or 0
+        if section.start:
+            place = begin + math.floor(section.start / self.base)
+            self.pictures.seek(place, stream=self.stream)
+        end = math.ceil(section.duration / self.base) if section.duration else None
+        shift: int | None = None if section.start else begin
+        for packet in self.pictures.demux(self.stream):
+            if not packet.size:
+                continue
+            if packet.pts is None:
+                packet.pts = packet.dts
+            # The copy starts at 0, where the sound starts too.
+            if shift is None:
+                shift = packet.pts or 0
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+            if end is None or packet.pts is None or packet.pts < end:
+                yield packet
+
+
 def _copy(
-    pictures: InputContainer,
-    stream: VideoStream,
-    copied: VideoStream,
+    packets: _Packets,
     container: OutputContainer,
     feed: SoundFeed | None,
     config: EncodingConfig,
-    section: Section,
-    on_packet: OnPacket,
+    on_packet: OnFrame,
 ) -> tuple[int, Fraction]:
-    base = stream.time_base or Fraction(1, av.time_base)
-    begin = stream.start_time or 0
-    if section.start:
-        pictures.seek(begin + math.floor(section.start / base), stream=stream)
-    end = math.ceil(section.duration / base) if section.duration else None
-    step = 1 / (stream.average_rate or Fraction(25))
-    shift: int | None = None if section.start else begin
+    base, step = packets.base, packets.step
     count, newest = 0, 0
-    for packet in pictures.demux(stream):
-        if not packet.size:
-            continue
-        if packet.pts is None:
-            packet.pts = packet.dts
-        # The copy starts at 0, where the sound starts too.
-        if shift is None:
-            shift = packet.pts or 0
-        packet.pts = None if packet.pts is None else packet.pts - shift
-        packet.dts = None if packet.dts is None else packet.dts - shift
+    cut_by = feed if config.length == "shortest" else None
+    for packet in packets:
         pts = packet.pts or 0
-        if end is not None and packet.pts is not None and packet.pts >= end:
+        if cut_by is not None and not cut_by.reaches(pts * base + step / 2):
             continue
-        if (
-            config.length == "shortest"
-            and feed is not None
-            and not feed.reaches(pts * base + step / 2)
-        ):
-            continue
-        packet.stream = copied
+        packet.stream = packets.copied
         decoded_at = packet.dts if packet.dts is not None else pts
         container.mux(packet)
         count += 1

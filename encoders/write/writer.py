@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ import numpy as np
 
 from ...errors import EncodeError
 from ...media import AudioClip
-from ..color import Colors, is_deep, on_white, to_integers
+from ..color import is_deep, on_white, to_integers
 from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack
 from .animation_target import GifTarget, WebpTarget
@@ -24,7 +25,7 @@ from .audio_track import track_of
 from .ffmpeg_target import ExecutableTarget
 from .fitting import Fitter
 from .make_plan import make_plan
-from .plan import EncodePlan
+from .plan import EncodePlan, Extras, PictureFacts
 from .png_target import PngTarget
 from .stream_target import StreamTarget
 
@@ -66,42 +67,23 @@ class VideoWriter:
     def __init__(
         self,
         path: str | Path,
-        *,
-        width: int,
-        height: int,
-        frame_rate: Fraction,
+        pictures: PictureFacts,
         config: EncodingConfig | None = None,
         audio: AudioClip | AudioTrack | SoundPackets | None = None,
-        metadata: dict[str, str] | None = None,
+        extras: Extras | None = None,
+        *,
         container: str | None = None,
-        time_base: Fraction | None = None,
-        source_colors: Colors | None = None,
-        sources: Iterable[Path] = (),
-        on_frame: Callable[[int], None] | None = None,
     ) -> None:
-        """width, height: pixels of the frames given. container: None takes the file's suffix.
-
-        time_base: what ``write``'s times are rounded to, seconds; None for a constant rate.
-        source_colors, sources: see ``make_plan``. on_frame: called with the count after each frame,
-        and all the time while the encoder finishes; what it raises ends the encode.
-        """
+        """pictures: the frames given. container: None takes the file's suffix."""
         self.config = config or EncodingConfig()
-        heard = audio.sources if isinstance(audio, AudioClip) else ()
-        self.plan = make_plan(
-            path,
-            size=(width, height),
-            frame_rate=frame_rate,
-            config=self.config,
-            metadata=metadata,
-            container=container,
-            time_base=time_base,
-            source_colors=source_colors,
-            sources=(*sources, *heard),
-        )
+        extras = extras or Extras()
+        if isinstance(audio, AudioClip):
+            extras = replace(extras, sources=(*extras.sources, *audio.sources))
+        self.plan = make_plan(path, pictures, self.config, extras, container=container)
         self.frame_count = 0
         # Whether ``write`` takes uint16: for 10 bits, unless the picture has to be scaled.
         self.takes_deep = is_deep(self.plan.pixel_format) and self.plan.placement.is_identity
-        self._source_size = (width, height)
+        self._source_size = pictures.size
         self._track = track_of(audio) if isinstance(audio, AudioClip) else audio
         self._target: Target | None = None
         self._tick = -1
@@ -109,7 +91,7 @@ class VideoWriter:
         self._integers: np.ndarray | None = None
         self._lost_alpha = False
         self._notes: list[str] = []
-        self._on_frame = on_frame
+        self._on_frame = extras.on_frame
 
     @property
     def path(self) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.write.plan import Extras, PictureFacts
 from avatarvideo.encoders.write.writer import VideoWriter
 from avatarvideo.media import AudioClip
 
@@ -77,12 +78,10 @@ def make_video(pictures: Callable[..., list[np.ndarray]]) -> MakeVideo:
     ) -> Path:
         with VideoWriter(
             path,
-            width=size[0],
-            height=size[1],
-            frame_rate=Fraction(rate),
-            config=config or EncodingConfig(quality="fast"),
-            audio=audio,
-            metadata=metadata,
+            PictureFacts(size, Fraction(rate)),
+            config or EncodingConfig(quality="fast"),
+            audio,
+            Extras(metadata or {}),
         ) as writer:
             for frame in pictures(count, *size):
                 writer.write(frame)

@@ -28,6 +28,7 @@ from avatarvideo.encoders.write.custom_formats import read_format
 from avatarvideo.encoders.write.hardware import hardware_options
 from avatarvideo.encoders.write.known_options import ENCODERS, HARDWARE, LISTS, options_of
 from avatarvideo.encoders.write.make_plan import make_plan
+from avatarvideo.encoders.write.plan import PictureFacts
 from avatarvideo.errors import EncodeError
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
@@ -284,7 +285,7 @@ def test_hardware_gets_its_options_and_its_stand_in_only_common_ones(tmp_path: P
     options = {"rc-lookahead": "20", "spatial_aq": "1", "g": "7"}
     config = EncodingConfig(codec="h264_nvenc", codec_options=options)
 
-    plan = make_plan(tmp_path / "a.mp4", size=(256, 256), frame_rate=Fraction(25), config=config)
+    plan = make_plan(tmp_path / "a.mp4", PictureFacts((256, 256), Fraction(25)), config)
 
     if plan.encoder == "h264_nvenc":
         assert options.items() <= plan.options.items()

@@ -20,6 +20,7 @@ from avatarvideo.encoders.encoder import VideoWriter, encode_frames
 from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.encoders.write.output_file import PendingFile
 from avatarvideo.encoders.write.output_names import output_file
+from avatarvideo.encoders.write.plan import Extras, PictureFacts
 from avatarvideo.errors import CheckpointError, EncodeError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.core_video import FileVideo
@@ -334,7 +335,9 @@ def test_numbered_pictures_pass_by_what_is_there(place: Path) -> None:
 def test_a_source_that_takes_the_name_meanwhile_stays(place: Path, output: str) -> None:
     folder = output.endswith(".png")
     taken = Path("new/new_00001.png" if folder else output)
-    writer = VideoWriter(output, width=48, height=32, frame_rate=RATE, sources=[place / "a.mp4"])
+    writer = VideoWriter(
+        output, PictureFacts((48, 32), RATE), extras=Extras(sources=(place / "a.mp4",))
+    )
     before = Path("a.mp4").read_bytes()
 
     def write() -> None:

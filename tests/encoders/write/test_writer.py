@@ -15,6 +15,7 @@ from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.write.plan import PictureFacts
 from avatarvideo.encoders.write.writer import VideoWriter
 from avatarvideo.errors import Cancelled, EncodeError
 from avatarvideo.media import AudioClip
@@ -192,7 +193,7 @@ def test_metadata_is_kept(tmp_path: Path, pictures: Pictures) -> None:
 
 
 def test_writer_needs_its_with_statement(tmp_path: Path, pictures: Pictures) -> None:
-    writer = VideoWriter(tmp_path / "a.mp4", width=64, height=48, frame_rate=Fraction(25))
+    writer = VideoWriter(tmp_path / "a.mp4", PictureFacts((64, 48), Fraction(25)))
 
     with pytest.raises(EncodeError, match="with statement"):
         writer.write(pictures(1)[0])
