@@ -18,6 +18,7 @@ from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.pipeline import generate
 from avatarvideo.musetalk.pipeline.generate import LEAST_REPEATS, FaceGenerator
+from avatarvideo.musetalk.weights import catalogue
 from avatarvideo.musetalk.weights.build import empty_network
 from avatarvideo.musetalk.weights.session import ModelSession, weight_bytes
 from support.random_weights import fill_randomly
@@ -127,7 +128,8 @@ def test_one_variable_turns_every_fast_path_off(
     monkeypatch.setenv(FAST_VARIABLE, value)
     monkeypatch.setattr(generate, "can_record", lambda device: True)
     session = ModelSession(clips.tiny.tiny_models(), {}, "unload")
-    unet, vae = (session.load(role, torch.bfloat16) for role in ("unet", "vae"))
+    unet = session.load(catalogue.UNET, torch.bfloat16)
+    vae = session.load(catalogue.VAE, torch.bfloat16)
     last = vae.decoder.conv_out.weight
     assert last.is_contiguous(memory_format=torch.channels_last) is is_fast
     assert bool(fast_parts(unet)) is bool(fast_parts(vae)) is is_fast
