@@ -1,4 +1,4 @@
-"""AudioToMel: speech from a file or a link, prepared for lip-sync."""
+"""AudioToMel: speech from a file or a connected AUDIO input, prepared for lip-sync."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AudioToMel:
         "The sound at its original rate and channels, trimmed.",
         "The log-mel as a picture, low notes at the bottom.",
     )
-    DESCRIPTION = "Reads speech from a file or a link and prepares it for lip-sync."
+    DESCRIPTION = "Prepares speech from a file or a connected AUDIO input for lip-sync."
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
