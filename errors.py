@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose.
+"""The errors that callers of this package can catch.
 
     AvatarVideoError
     ├── MediaError          a picture, video or sound that cannot be used as it is
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 
 class AvatarVideoError(Exception):
-    """Base of all of them: catch this to catch everything we raise on purpose."""
+    """Base of all of them; a wrong option or argument is a ValueError instead."""
 
 
 class MediaError(AvatarVideoError):

@@ -1,4 +1,4 @@
-"""Reading, probing and writing media files."""
+"""Decodes, probes and encodes media files."""
 
 from __future__ import annotations
 

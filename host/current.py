@@ -1,4 +1,4 @@
-"""Which host runs us. It is the only module-level state of the package."""
+"""Holds the active host: the only mutable setting of the package; other state is caches."""
 
 from __future__ import annotations
 

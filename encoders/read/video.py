@@ -1,4 +1,4 @@
-"""Read pictures, videos and sound: exact counts and rates, upright RGB, errors as sentences."""
+"""Read videos, animated WebP too: exact counts and rates, upright RGB, errors as sentences."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What speaks when MuseTalk's files are missing: a warped mouth, or a still picture."""
+"""Lip-sync without model files: a mouth warped to the audio."""

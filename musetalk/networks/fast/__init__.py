@@ -1,1 +1,1 @@
-"""Faster ways to compute the same networks: ``accelerate`` swaps them in after loading."""
+"""Module swaps (accelerate), the folded time path, Winograd, fused kernels, CUDA graphs."""

@@ -2,6 +2,7 @@
 
 A batch is more than a thousand operations. Python takes longer to launch them than a fast GPU takes
 to do them, the more so while another thread composes frames. A graph launches all of them at once.
+Used by ``FaceGenerator`` in ``musetalk/pipeline/generate.py``.
 """
 
 from __future__ import annotations
