@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from ..errors import AvatarVideoError, EncodeError, GraphError, MediaError
 from .http_body import BrokenBody, file_body, json_body
-from .prompt import NodeDefinition, Prompt, describe
+from .prompt import NodeDefinition, Prompt, describe, is_object
 from .server_events import ConnectionLostError, Events, listen
 
 logger = logging.getLogger("avatarvideo.headless.comfy_server")
@@ -87,7 +87,7 @@ class ComfyServer:
     def definitions(self) -> dict[str, NodeDefinition]:
         """Return what the server's node classes declare."""
         info = self._json("/object_info")
-        if not isinstance(info, dict):
+        if not is_object(info):
             raise ServerError(f"Expected a ComfyUI server at {self.url}, got another answer.")
         return {name: NodeDefinition.from_object_info(name, one) for name, one in info.items()}
 
@@ -350,7 +350,7 @@ def _said(error: urllib.error.HTTPError) -> bytes:
         return b""
 
 
-def _event(message: str | bytes, prompt_id: str) -> tuple[str, dict[str, Any]] | None:
+def _event(message: str | bytes, prompt_id: str) -> tuple[str, Mapping[str, Any]] | None:
     """Return kind and content of an event of our run; None for previews and other runs."""
     if isinstance(message, bytes):
         return None
@@ -359,9 +359,7 @@ def _event(message: str | bytes, prompt_id: str) -> tuple[str, dict[str, Any]] |
         kind, about = event["type"], event["data"]
     except (ValueError, KeyError, TypeError):
         return None
-    return (
-        (kind, about) if isinstance(about, dict) and about.get("prompt_id") == prompt_id else None
-    )
+    return (kind, about) if is_object(about) and about.get("prompt_id") == prompt_id else None
 
 
 def _note(run: ServerRun, kind: str, about: Mapping[str, Any], prompt: Prompt, url: str) -> None:
@@ -399,12 +397,13 @@ def _refusal(prompt: Prompt, body: bytes, url: str) -> str:
     """Return a server's refusal of a prompt as one sentence."""
     try:
         answer = json.loads(body)
+        node_errors: Mapping[str, Any] = answer.get("node_errors") or {}
         problems = [
             f"{describe(prompt, node_id)}: {one.get('message')} ({one.get('details')})"
-            for node_id, found in (answer.get("node_errors") or {}).items()
+            for node_id, found in node_errors.items()
             for one in found.get("errors", ())
         ]
-        error = answer.get("error") or {}
+        error: Mapping[str, Any] = answer.get("error") or {}
     except (ValueError, AttributeError):
         return f"The server {url} refused the workflow: {body[:200].decode('utf-8', 'replace')}"
     if not problems:

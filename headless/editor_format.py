@@ -7,14 +7,14 @@ bypassed ones passed through by type, sub-graphs taken apart.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..errors import GraphError
-from .prompt import NodeDefinition, suggestion
+from .prompt import NodeDefinition, is_list, is_object, suggestion
 from .widget_places import (
     MARKED_INPUT,
     MARKED_NODES,
@@ -45,11 +45,11 @@ def read_workflow(path: str | Path) -> dict[str, Any]:
         raise GraphError(f"Expected a workflow in JSON, {path} is not a text file.") from error
     except (ValueError, RecursionError) as error:
         raise GraphError(f"Expected a workflow in JSON, {path} is broken: {error}.") from error
-    if not isinstance(document, dict):
+    if not is_object(document):
         raise GraphError(
             f"Expected a workflow, {path} holds {type(document).__name__}: save it from ComfyUI."
         )
-    return document
+    return dict(document)
 
 
 def is_editor_format(document: Mapping[str, Any]) -> bool:
@@ -70,7 +70,7 @@ def to_prompt(
     """
     if not is_editor_format(document):
         inner = document.get("prompt")  # the body of a request to a server
-        if isinstance(inner, Mapping) and "class_type" not in inner:
+        if is_object(inner) and "class_type" not in inner:
             return dict(inner)
         return dict(document)
     return _Conversion(document, declared, now).prompt()
@@ -113,9 +113,19 @@ class _Level:
         return f"Node {self.id_of(node)}{title} ({node['type']})"
 
 
+def _listed(holder: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """Return what an object lists under a name; files leave it out or write null for nothing."""
+    return holder.get(name) or ()
+
+
+def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the object under a name, an empty one where there is none."""
+    return holder.get(name) or {}
+
+
 def _nodes(graph: Mapping[str, Any], path: str) -> Iterator[Mapping[str, Any]]:
-    for node in graph.get("nodes", ()):
-        if not isinstance(node, Mapping) or not isinstance(node.get("type"), str):
+    for node in _listed(graph, "nodes"):
+        if not is_object(node) or not isinstance(node.get("type"), str):
             raise GraphError(f"Expected a node with a type in the workflow, got {node!r:.60}.")
         if not isinstance(node.get("id"), (int, str)):
             raise GraphError(f"Expected a {node['type']} node with an id, found none ({path}).")
@@ -125,11 +135,11 @@ def _nodes(graph: Mapping[str, Any], path: str) -> Iterator[Mapping[str, Any]]:
 def _links(graph: Mapping[str, Any], path: str) -> Iterator[tuple[Any, _Link]]:
     """Read links written as lists (the whole graph) or objects (sub-graphs, format 1)."""
     saved = graph.get("links") or ()
-    for link in saved.values() if isinstance(saved, Mapping) else saved:
+    for link in saved.values() if is_object(saved) else saved:
         if link is None:
             continue
         try:
-            if isinstance(link, Mapping):
+            if is_object(link):
                 names = ("id", "origin_id", "origin_slot", "target_id", "target_slot")
                 number, source, source_slot, target, target_slot = (link[name] for name in names)
             else:
@@ -154,8 +164,8 @@ class _Conversion:
     ) -> None:
         self._declared = declared
         self._now = now
-        definitions = document.get("definitions") or {}
-        self._subgraphs = {graph["id"]: graph for graph in definitions.get("subgraphs") or ()}
+        subgraphs = _listed(_object(document, "definitions"), "subgraphs")
+        self._subgraphs = {graph["id"]: graph for graph in subgraphs}
         self._levels: list[_Level] = []
         self._add_level(_Level(document))
         self._values: dict[str, dict[str, Any]] = {}
@@ -187,7 +197,7 @@ class _Conversion:
                 self._add_level(inner)
 
     def _refuse_unknown(self, runnable: list[tuple[_Level, Mapping[str, Any]]]) -> None:
-        problems = []
+        problems: list[str] = []
         for level, node in runnable:
             kind = node["type"]
             if kind.startswith(GROUP_NODE_PREFIXES):
@@ -230,7 +240,7 @@ class _Conversion:
             if source is None or source["type"] != PRIMITIVE or slot.name not in values:
                 continue
             saved = source.get("widgets_values")
-            if isinstance(saved, list) and saved:
+            if is_list(saved) and saved:
                 values[slot.name] = saved[0]
 
     def _value_of(self, node_name: str, widget: str) -> str | None:
@@ -238,9 +248,8 @@ class _Conversion:
         everything = [(level, node) for level in self._levels for node in level.nodes.values()]
         for key in ("search name", "title"):
             for level, node in everything:
-                properties = node.get("properties") or {}
-                names = {"search name": properties.get("Node name for S&R")}
-                names["title"] = node.get("title")
+                search_name = _object(node, "properties").get("Node name for S&R")
+                names = {"search name": search_name, "title": node.get("title")}
                 if names[key] == node_name:
                     value = self._values.get(level.id_of(node), {}).get(widget)
                     return None if value is None else _javascript_text(value)
@@ -252,9 +261,9 @@ class _Conversion:
         """Return a node's input slots: those of the file, then what the file left out."""
         definition = self._declared.get(node["type"])
         known = dict(inputs_of(definition)) if definition is not None else {}
-        found = []
-        for saved in node.get("inputs") or ():
-            if not isinstance(saved, Mapping) or not isinstance(saved.get("name"), str):
+        found: list[_Slot] = []
+        for saved in _listed(node, "inputs"):
+            if not is_object(saved) or not isinstance(saved.get("name"), str):
                 raise GraphError(
                     f"{level.name_of(node)}: expected named inputs, got {saved!r:.60}."
                 )
@@ -287,11 +296,11 @@ class _Conversion:
 
     def _outer_input(self, level: _Level, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
         """Follow a link out of a sub-graph to the input of its instance."""
-        declared = level.graph.get("inputs") or ()
+        declared = _listed(level.graph, "inputs")
         if level.parent is None or slot >= len(declared):
             return _NOTHING
         name = declared[slot].get("name")
-        saved = level.instance.get("inputs") or ()
+        saved = _listed(level.instance, "inputs")
         index = next((i for i, one in enumerate(saved) if one.get("name") == name), None)
         if index is not None and level.parent.links.get(saved[index].get("link")) is not None:
             return self._input(level.parent, level.instance, index, wanted, seen)
@@ -314,7 +323,7 @@ class _Conversion:
         if inner is not None:
             return self._inner_output(inner, slot, wanted, seen)
         if node["type"] in VIRTUAL:
-            if slot >= len(node.get("inputs") or ()):
+            if slot >= len(_listed(node, "inputs")):
                 return _NOTHING
             return self._input(level, node, slot, wanted, seen)
         return _DROPPED if node.get("mode") == MUTED else [level.id_of(node), slot]
@@ -335,7 +344,7 @@ class _Conversion:
     def _bypass(self, level: _Level, node: Mapping[str, Any], slot: int, wanted: str) -> int | None:
         """Return the input that a bypassed node passes on for an output, None without any."""
         slots = self._slots(level, node)
-        outputs = node.get("outputs") or ()
+        outputs = _listed(node, "outputs")
         brought = str(outputs[slot].get("type", "*")) if slot < len(outputs) else "*"
         if wanted in ("*", ""):
             return (slot if slot < len(slots) else 0) if slots else None
@@ -354,21 +363,21 @@ def _boundary(level: _Level, name: str, usual: int) -> Any:
     if level.parent is None:
         return None  # no link leaves the whole graph
     node = level.graph.get(name)
-    return node.get("id", usual) if isinstance(node, Mapping) else usual
+    return node.get("id", usual) if is_object(node) else usual
 
 
 def _promoted_values(level: _Level) -> dict[str, Any]:
     """Return the values of the widgets that a sub-graph shows on its outside, by input."""
     saved = level.instance.get("widgets_values")
-    if isinstance(saved, Mapping):
+    if is_object(saved):
         return dict(saved)
-    shown = (level.instance.get("properties") or {}).get("proxyWidgets")
+    shown = _listed(_object(level.instance, "properties"), "proxyWidgets")
     if shown:  # rows of inner node and widget; -1 stands for an input of the sub-graph
         names = [row[1] if str(row[0]) == "-1" else None for row in shown]
     else:
-        declared = level.graph.get("inputs") or ()
+        declared = _listed(level.graph, "inputs")
         names = [one.get("name") for i, one in enumerate(declared) if _feeds_a_widget(level, i)]
-    pairs = zip(names, saved if isinstance(saved, list) else (), strict=False)
+    pairs = zip(names, saved if is_list(saved) else (), strict=False)
     return {name: value for name, value in pairs if name is not None}
 
 
@@ -377,7 +386,7 @@ def _feeds_a_widget(level: _Level, slot: int) -> bool:
     start = _boundary(level, "inputNode", SUBGRAPH_INPUT)
     for link in level.links.values():
         if link.source == start and link.source_slot == slot:
-            inputs = (level.nodes.get(link.target) or {}).get("inputs") or ()
+            inputs = _listed(level.nodes.get(link.target) or {}, "inputs")
             return link.target_slot < len(inputs) and bool(inputs[link.target_slot].get("widget"))
     return False
 
@@ -388,7 +397,7 @@ def _connects(one: str, other: str) -> bool:
 
 
 def _wrapped(value: Any) -> Any:
-    return {"__value__": value} if isinstance(value, list) else value
+    return {"__value__": value} if is_list(value) else value
 
 
 def _javascript_text(value: Any) -> str:

@@ -51,7 +51,7 @@ class NodeEvent:
     class_type: str
     finished: int
     total: int
-    ui: Mapping[str, list[Any]] = field(default_factory=dict)
+    ui: Mapping[str, list[Any]] = field(default_factory=dict[str, list[Any]])
 
 
 @dataclass
@@ -78,13 +78,16 @@ class _Entry:
 
 
 class ResultCache:
-    """Results kept between runs; after each run only those of its own graph remain."""
+    """Results kept between runs; after each run only those of its own graph remain.
+
+    entries: by the signature of the node.
+    """
 
     def __init__(self) -> None:
-        self._entries: dict[str, _Entry] = {}
+        self.entries: dict[str, _Entry] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
 
 def run(
@@ -148,7 +151,7 @@ class _Run:
         self._needed = reachable(prompt, self._declared, self._outputs)
         self._links = {n: links_of(prompt, self._declared, n) for n in self._needed}
         self._keep = cache is not None
-        self._entries = cache._entries if cache is not None else {}
+        self._entries = cache.entries if cache is not None else {}
         self._signatures = self._all_signatures()
         self._waiting = self._consumers()
         self._done: set[str] = set()
@@ -330,7 +333,7 @@ class _Run:
         for name, (source, index) in self._links[node_id].items():
             entry = self._entries.get(self._signatures[source]) if not constants_only else None
             found[name] = entry.outputs[index] if entry else [None]
-        hidden = {
+        hidden: dict[str, object] = {
             "PROMPT": {} if constants_only else self._prompt,
             "DYNPROMPT": None if constants_only else _DynamicPrompt(self._prompt),
             "EXTRA_PNGINFO": None if constants_only else self._extra_pnginfo,

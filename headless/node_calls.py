@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
+from .prompt import is_list, is_object
 
 
 class SilentBlocker:
@@ -38,7 +39,7 @@ def call(
     if getattr(node, "INPUT_IS_LIST", False):
         return [_call_once(node, method, arguments, where, on_blocked)]
     lengths = [len(values) for values in arguments.values()] or [1]
-    answers = []
+    answers: list[Any] = []
     for i in range(max(lengths) if min(lengths) else 0):
         row = {name: v[min(i, len(v) - 1)] for name, v in arguments.items()}
         answers.append(_call_once(node, method, row, where, on_blocked))
@@ -53,7 +54,7 @@ def _call_once(
     on_blocked: Callable[[str], None],
 ) -> Any:
     for value in row.values():
-        for one in value if isinstance(value, list) else [value]:
+        for one in value if is_list(value) else [value]:
             if is_blocker(one):
                 if one.message is not None:
                     on_blocked(str(one.message))
@@ -72,17 +73,16 @@ def _call_once(
 def read_answer(answer: Any, count: int, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return a node's outputs and what it shows. Raises GraphError for anything but ``count``."""
     ui: dict[str, Any] = {}
-    if isinstance(answer, dict):
+    if is_object(answer):
         if "expand" in answer:
             raise GraphError(
                 f"{where} grows the graph while it runs, which only ComfyUI can do: "
                 "send the workflow to a server with --server."
             )
-        ui = answer.get("ui") or {}
-        answer = answer.get("result", ())
+        ui, answer = answer.get("ui") or {}, answer.get("result", ())
     if is_blocker(answer):
         return (answer,) * count, ui
-    row = () if answer is None else tuple(answer)
+    row: tuple[Any, ...] = () if answer is None else tuple(answer)
     if not row and ui:
         return (None,) * count, ui
     if len(row) != count:

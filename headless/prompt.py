@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import GraphError
 
@@ -28,7 +28,7 @@ class InputDefinition:
 
     name: str
     type: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     choices: tuple[Any, ...] | None = None
     required: bool = True
 
@@ -88,17 +88,30 @@ def _inputs(
 
 
 def _input(name: str, entry: Any, *, required: bool) -> InputDefinition:
-    kind, *rest = entry if isinstance(entry, (list, tuple)) else (entry,)
-    options = rest[0] if rest and isinstance(rest[0], Mapping) else {}
-    choices = kind if isinstance(kind, (list, tuple)) else options.get("options")
-    is_list = isinstance(choices, (list, tuple))
+    kind, *rest = entry if _is_sequence(entry) else (entry,)
+    options: Mapping[str, Any] = rest[0] if rest and is_object(rest[0]) else {}
+    choices = kind if _is_sequence(kind) else options.get("options")
     return InputDefinition(
-        name, _type_name(kind), options, tuple(choices) if is_list else None, required
+        name, _type_name(kind), options, tuple(choices) if _is_sequence(choices) else None, required
     )
 
 
 def _type_name(kind: Any) -> str:
-    return "COMBO" if isinstance(kind, (list, tuple)) else str(kind)
+    return "COMBO" if _is_sequence(kind) else str(kind)
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:  # Any: each member is checked later
+    """Say whether a value is what JSON calls an object."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:  # Any: each member is checked later
+    """Say whether a value is what JSON calls a list."""
+    return isinstance(value, list)
+
+
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:  # Any: each member is checked later
+    return isinstance(value, (list, tuple))
 
 
 def definitions(
@@ -112,7 +125,7 @@ def definitions(
 def is_link(value: Any) -> bool:
     """Say whether an input is a well-formed link."""
     return (
-        isinstance(value, list)
+        is_list(value)
         and len(value) == 2
         and isinstance(value[0], str)
         and isinstance(value[1], int)
@@ -126,12 +139,17 @@ def natural_order(node_id: str) -> tuple[list[tuple[int, str]], str]:
     return parts, node_id
 
 
+def title_of(node: Mapping[str, Any]) -> Any:
+    """Return the title that a node was given, None without one."""
+    meta = node.get("_meta")
+    return meta.get("title") if is_object(meta) else None
+
+
 def describe(prompt: Prompt, node_id: str) -> str:
     """Name a node for an error: id, title where it has one, class."""
-    node = prompt.get(node_id)
-    node = node if isinstance(node, Mapping) else {}
-    meta = node.get("_meta")
-    title = meta.get("title") if isinstance(meta, Mapping) else None
+    found = prompt.get(node_id)
+    node: Mapping[str, Any] = found if is_object(found) else {}
+    title = title_of(node)
     class_type = node.get("class_type", "no class")
     shown = f' "{title}"' if title and title != class_type else ""
     return f"Node {node_id}{shown} ({class_type})"
@@ -145,7 +163,7 @@ def suggestion(wanted: Any, known: Iterable[Any]) -> str:
 
 def constant(value: Any, definition: InputDefinition, *, check_range: bool = True) -> Any:
     """Return a constant as the node gets it. Raises GraphError (without the node's name)."""
-    if isinstance(value, Mapping) and "__value__" in value:
+    if is_object(value) and "__value__" in value:
         value = value["__value__"]
     if definition.type in _CONVERTERS:
         try:
@@ -160,10 +178,9 @@ def constant(value: Any, definition: InputDefinition, *, check_range: bool = Tru
 
 
 def _integer(value: Any) -> int:
-    number = int(value)
-    if isinstance(value, float) and number != value:
+    if isinstance(value, float) and value % 1:
         raise ValueError("not whole")
-    return number
+    return int(value)
 
 
 def _number(value: Any) -> float:
@@ -201,7 +218,7 @@ def _check_range(value: Any, definition: InputDefinition) -> None:
         if (low is not None and value < low) or (high is not None and value > high):
             raise GraphError(f"input {name!r}: expected {_bounds(low, high)}, got {value!r}")
     if definition.choices is not None:
-        chosen = value if options.get("multiselect") and isinstance(value, list) else [value]
+        chosen = value if options.get("multiselect") and is_list(value) else [value]
         for one in chosen:
             if one not in definition.choices:
                 raise GraphError(

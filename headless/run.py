@@ -13,7 +13,16 @@ from ..errors import EncodeError, GraphError
 from ..host.contract import Host
 from .editor_format import is_editor_format, read_workflow, to_prompt
 from .execute import NodeEvent, ResultCache, run, validate
-from .prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion
+from .prompt import (
+    InputDefinition,
+    NodeDefinition,
+    describe,
+    is_list,
+    is_object,
+    natural_order,
+    suggestion,
+    title_of,
+)
 from .validate import check_structure
 
 
@@ -115,7 +124,7 @@ def _matches(prompt: Mapping[str, Any], name: str) -> list[list[str]]:
     nodes = [(n, prompt[n]) for n in _ordered(prompt)]
     return [
         [n for n, _ in nodes if n == name],
-        [n for n, node in nodes if (node.get("_meta") or {}).get("title") == name],
+        [n for n, node in nodes if title_of(node) == name],
         [n for n, node in nodes if node.get("class_type") == name],
     ]
 
@@ -139,7 +148,7 @@ def _value(text: str, definition: InputDefinition) -> Any:
     except ValueError:
         return text
     is_widget = definition.choices is not None or definition.type in ("INT", "FLOAT", "BOOLEAN")
-    return {"__value__": value} if is_widget and isinstance(value, list) else value
+    return {"__value__": value} if is_widget and is_list(value) else value
 
 
 def node_table() -> tuple[dict[str, type], dict[str, str]]:
@@ -194,7 +203,7 @@ def _files(entries: list[Any], folder: Path) -> list[Path]:
     return [
         folder / entry.get("subfolder", "") / entry["filename"]
         for entry in entries
-        if isinstance(entry, Mapping) and entry.get("type") == "output" and "filename" in entry
+        if is_object(entry) and entry.get("type") == "output" and "filename" in entry
     ]
 
 

@@ -11,7 +11,7 @@ import functools
 import importlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -41,7 +41,7 @@ class Events(Protocol):
 
 
 @contextlib.contextmanager
-def listen(url: str, *, timeout: float) -> Iterator[Events]:
+def listen(url: str, *, timeout: float) -> Generator[Events]:
     """Yield the events of a server; ``url`` is ws:// or wss://. Raises ConnectionLostError.
 
     timeout: seconds for one answer while the connection is made.

@@ -16,7 +16,16 @@ from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
 from .comfy_server import ComfyServer, RunProgress, ServerError, ServerRun
-from .prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
+from .prompt import (
+    NodeDefinition,
+    Prompt,
+    describe,
+    is_link,
+    is_list,
+    is_object,
+    natural_order,
+    output_nodes,
+)
 
 logger = logging.getLogger("avatarvideo.headless.servers")
 
@@ -195,8 +204,8 @@ class _Share:
         for node_id in sorted(run.outputs, key=natural_order):
             shown = run.outputs[node_id]
             for entries in shown.values():
-                for entry in entries if isinstance(entries, list) else ():
-                    if isinstance(entry, Mapping) and entry.get("type") == "output":
+                for entry in entries if is_list(entries) else ():
+                    if is_object(entry) and entry.get("type") == "output":
                         result.files.append(server.download(entry, self._outputs))
             texts = [str(text) for text in shown.get("text") or ()]
             # A node that the run itself grew is not in the prompt.

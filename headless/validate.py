@@ -22,6 +22,8 @@ from .prompt import (
     definitions,
     describe,
     is_link,
+    is_list,
+    is_object,
     links_of,
     natural_order,
     output_nodes,
@@ -59,7 +61,7 @@ def validate(prompt: Prompt, nodes: NodeTable) -> None:
     _raise_all(problems)
 
 
-def check_structure(prompt: Any) -> None:
+def check_structure(prompt: object) -> None:
     """Raise GraphError unless this maps ids to nodes that have a class and inputs."""
     _raise_all(_broken_structure(prompt))
 
@@ -76,21 +78,25 @@ def _raise_all(problems: Iterable[str]) -> None:
     raise GraphError(shown + (f"; and {more} more problems." if more > 0 else "."))
 
 
-def _broken_structure(prompt: Any) -> Iterator[str]:
-    if not isinstance(prompt, Mapping) or not prompt:
+def _broken_structure(prompt: object) -> Iterator[str]:
+    if not is_object(prompt) or not prompt:
         yield f"Expected a workflow that maps node ids to nodes, got {type(prompt).__name__}" + (
-            " without any node" if isinstance(prompt, Mapping) else ""
+            " without any node" if is_object(prompt) else ""
         )
         return
     for node_id, node in prompt.items():
-        if not isinstance(node_id, str):
-            yield f"Node {node_id!r}: expected a text as the id"
-        elif not isinstance(node, Mapping):
-            yield f"Node {node_id}: expected an object with class_type and inputs, got {node!r:.60}"
-        elif not isinstance(node.get("class_type"), str):
-            yield f"Node {node_id}: expected a class_type, found none"
-        elif not isinstance(node.get("inputs", {}), Mapping):
-            yield f"{describe(prompt, node_id)}: expected inputs as an object"
+        yield from _broken_node(node_id, node)
+
+
+def _broken_node(node_id: object, node: object) -> Iterator[str]:
+    if not isinstance(node_id, str):
+        yield f"Node {node_id!r}: expected a text as the id"
+    elif not is_object(node):
+        yield f"Node {node_id}: expected an object with class_type and inputs, got {node!r:.60}"
+    elif not isinstance(node.get("class_type"), str):
+        yield f"Node {node_id}: expected a class_type, found none"
+    elif not is_object(node.get("inputs", {})):
+        yield f"{describe({node_id: node}, node_id)}: expected inputs as an object"
 
 
 def _unknown_classes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> Iterator[str]:
@@ -182,7 +188,7 @@ class _NodeCheck:
                 raise GraphError(f"input {name!r} ({definition.type}) is missing")
             return
         value = self._inputs[name]
-        if isinstance(value, list):
+        if is_list(value):
             self._values[name] = None
             self._check_link(name, definition, value)
             return
@@ -199,6 +205,8 @@ class _NodeCheck:
                 f'input {name!r}: expected a link ["node id", output index], got {value!r:.60} '
                 '(a list as a value is written {"__value__": [...]})'
             )
+        source: str
+        index: int
         source, index = value
         if source not in self._prompt:
             raise GraphError(f"input {name!r} is linked to node {source}, which does not exist")

@@ -7,11 +7,11 @@ places for widgets that the page adds by itself (seed control, upload button, au
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from .prompt import WIDGET_TYPES, InputDefinition, NodeDefinition
+from .prompt import WIDGET_TYPES, InputDefinition, NodeDefinition, is_list, is_object
 
 PLAYER_TYPE = "AUDIO_UI"
 # The page gives these core nodes a player that the server does not declare.
@@ -77,9 +77,9 @@ def widget_values(node: NodeDefinition, saved: Any) -> dict[str, Any]:
     """
     names = places(node)
     values = {name: _default(node.inputs[name]) for name in names if name is not None}
-    if isinstance(saved, Mapping):
+    if is_object(saved):
         values |= {name: saved[name] for name in values if name in saved}
-    elif isinstance(saved, list):
+    elif is_list(saved):
         values |= {
             name: value for name, value in zip(names, saved, strict=False) if name is not None
         }
