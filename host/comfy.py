@@ -1,12 +1,14 @@
 """ComfyUI's answers to what ``host`` asks. The only module that imports anything of ComfyUI."""
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportUntypedBaseClass=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 # ComfyUI is on no package index, so it is never there where types are checked.
 from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,7 @@ class ComfyHost:
     @contextmanager
     def models_on_device(
         self, modules: Sequence[torch.nn.Module], *, activation_bytes: int
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         patchers = [_patcher_of(module) for module in modules]
         del modules
         try:
@@ -122,7 +124,7 @@ class ComfyHost:
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     @contextmanager
-    def progress(self, total: int, label: str) -> Iterator[_Bar]:
+    def progress(self, total: int, label: str) -> Generator[_Bar]:
         yield _Bar(comfy.utils.ProgressBar(total), total)
 
 

@@ -7,10 +7,10 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from .machine import available_memory
 
 if TYPE_CHECKING:
     from torch import nn
+    from tqdm import tqdm
 
 
 class StandaloneHost:
@@ -81,7 +82,7 @@ class StandaloneHost:
     @contextmanager
     def models_on_device(
         self, modules: Sequence[nn.Module], *, activation_bytes: int
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         device = self.device()
         # Held weakly: a network that is not needed again need not be copied back first.
         borrowed = [weakref.ref(module) for module in modules]
@@ -118,7 +119,7 @@ class StandaloneHost:
             raise Cancelled("The run was cancelled.")
 
     @contextmanager
-    def progress(self, total: int, label: str) -> Iterator[Progress]:
+    def progress(self, total: int, label: str) -> Generator[Progress]:
         from tqdm import tqdm
 
         shown = sys.stderr.isatty() if self._show_progress is None else self._show_progress
@@ -132,10 +133,10 @@ def _move(modules: Sequence[nn.Module], device: str) -> None:
 
 
 class _Bar:
-    def __init__(self, host: StandaloneHost, bar: object) -> None:
+    def __init__(self, host: StandaloneHost, bar: tqdm[NoReturn]) -> None:
         self._host = host
         self._bar = bar
 
     def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
         self._host.check_cancelled()
-        self._bar.update(done - self._bar.n)  # type: ignore[attr-defined]
+        self._bar.update(done - self._bar.n)
