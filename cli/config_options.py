@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from ..errors import AvatarVideoError
-from ..headless.prompt import suggestion
+from ..headless.prompt import is_object, suggestion
 from ..options import Option, options_of
 
 if sys.version_info >= (3, 11):
@@ -35,7 +35,7 @@ class ConfigOptions:
 
     config: type
     readers: Mapping[str, Callable[[str], Any]]
-    notation: Mapping[str, str] = field(default_factory=dict)
+    notation: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def options(self) -> list[click.Option]:
         """Return one option for each field; all are None unless given."""
@@ -109,11 +109,11 @@ def read_config(path: Path, config: type) -> dict[str, Any]:
     except ValueError as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
         raise AvatarVideoError(f"Expected {kind} in {path}, it is broken: {error}.") from error
-    if not isinstance(values, dict):
+    if not is_object(values):
         raise AvatarVideoError(
             f"Expected names and values in {path}, got a {type(values).__name__}."
         )
-    found = {str(name).replace("-", "_"): value for name, value in values.items()}
+    found = {name.replace("-", "_"): value for name, value in values.items()}
     known = list(options_of(config))
     for name in found:
         if name not in known:

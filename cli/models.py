@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..host.contract import Progress
     from ..host.standalone import StandaloneHost
     from ..musetalk.interfaces import Model
-    from ..musetalk.weights.catalogue import Precision
+    from ..musetalk.weights.catalogue import Precision, PublishedFile
     from ..musetalk.weights.search import FileStatus
 
 MEBIBYTE = 1 << 20
@@ -135,18 +135,21 @@ def verify(files: tuple[Path, ...]) -> None:
         raise CheckpointError(f"{bad} model file{'s are' if bad > 1 else ' is'} not usable.")
 
 
-def _files_to_verify(host: StandaloneHost, named: tuple[Path, ...]) -> Iterator:
+def _files_to_verify(
+    host: StandaloneHost, named: tuple[Path, ...]
+) -> Iterator[tuple[Path, PublishedFile | None]]:
     from ..musetalk.weights.search import list_files
 
     if named:
         yield from ((path, None) for path in named)
         return
-    rows = [row for row in list_files(host.model_directories) if row.path is not None]
-    if not rows:
+    rows = list_files(host.model_directories)
+    found = [(row.path, row.published) for row in rows if row.path is not None]
+    if not found:
         raise CheckpointError(
             "Expected model files to verify, found none: run `avatar models download` first."
         )
-    yield from ((row.path, row.published) for row in rows)
+    yield from found
 
 
 @models.command()
@@ -187,5 +190,5 @@ def convert(model: Model, precision: Precision, folder: Path | None) -> None:
         click.echo("Every file is converted already.", err=True)
 
 
-def _reporter(bar: Progress):
+def _reporter(bar: Progress) -> Callable[[int, int | None], None]:
     return lambda done, _total: bar.update(done // MEBIBYTE)

@@ -7,7 +7,7 @@ import logging
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 @contextlib.contextmanager
-def session(**folders: Path | None) -> Iterator[StandaloneHost]:
+def session(**folders: Path | None) -> Generator[StandaloneHost]:
     """Be the host of one command: its folders, a progress bar, a cancel by signal."""
     from ..host.current import set_host
     from ..host.standalone import StandaloneHost
@@ -77,7 +77,7 @@ def session(**folders: Path | None) -> Iterator[StandaloneHost]:
 
 
 @contextlib.contextmanager
-def _signals(host: StandaloneHost, received: list[int]) -> Iterator[None]:
+def _signals(host: StandaloneHost, received: list[int]) -> Generator[None]:
     def stop(number: int, _frame: object) -> None:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -112,17 +114,48 @@ def lipsync(
     click.echo(_as_json(result) if as_json else _made(result, result.mode))
 
 
+class _AddedSound(NamedTuple):
+    """What is put under a video: nothing without ``path``. mix: its own sound is heard as well."""
+
+    path: Path | None
+    mix: bool
+
+
+def _section_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --start and --duration, which it gets as ``section`` in seconds."""
+
+    @click.option("--start", default="0", metavar="SECONDS", help="Where to begin.")
+    @click.option("--duration", default="0", metavar="SECONDS", help="How much; 0 goes to the end.")
+    @functools.wraps(command)
+    def with_section(start: str, duration: str, **others: Any) -> None:
+        command(section=(_seconds("--start", start), _seconds("--duration", duration)), **others)
+
+    return with_section
+
+
+def _sound_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --audio and --mix, which it gets as ``sound``."""
+
+    @click.option(
+        "--audio",
+        type=_FILE,
+        help="Put this sound under the video; its pictures are copied, not encoded.",
+    )
+    @click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
+    @functools.wraps(command)
+    def with_sound(audio: Path | None, mix: bool, **others: Any) -> None:
+        if mix and audio is None:
+            raise click.UsageError("--mix adds the sound of --audio: give both.")
+        command(sound=_AddedSound(audio, mix), **others)
+
+    return with_sound
+
+
 @video.command(cls=ConfigCommand, configuration=_encode_options)
 @click.argument("source", metavar="INPUT", type=_FILE)
 @click.option("-o", "--output", type=_FILE, required=True, help="The file, or folder, to write.")
-@click.option("--start", default="0", metavar="SECONDS", help="Where to begin.")
-@click.option("--duration", default="0", metavar="SECONDS", help="How much; 0 goes to the end.")
-@click.option(
-    "--audio",
-    type=_FILE,
-    help="Put this sound under the video; its pictures are copied, not encoded.",
-)
-@click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
+@_section_options
+@_sound_options
 @click.option("--format", "chosen", metavar="user/NAME", help="A format of your own, a JSON file.")
 @_config_file
 @json_option
@@ -130,10 +163,8 @@ def lipsync(
 def encode(
     source: Path,
     output: Path,
-    start: str,
-    duration: str,
-    audio: Path | None,
-    mix: bool,
+    section: tuple[Fraction, Fraction],
+    sound: _AddedSound,
     chosen: str | None,
     config_file: Path | None,
     as_json: bool,
@@ -144,23 +175,20 @@ def encode(
     Where INPUT is a folder, every video in it is encoded into the folder --output.
     """
     config = _encode_options().make(given, config_file)
-    section = _seconds("--start", start), _seconds("--duration", duration)
-    if audio is not None and any(section):
+    if sound.path is not None and any(section):
         raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
-    if mix and audio is None:
-        raise click.UsageError("--mix adds the sound of --audio: give both.")
     from ..encoders.write.custom_formats import format_file, read_format, with_format
 
-    files = [file for file in (audio, config_file) if file is not None]
+    files = [file for file in (sound.path, config_file) if file is not None]
     with session() as host:
         if chosen is not None:
             config = with_format(config, read_format(host.formats_directory, chosen))
             files.append(format_file(host.formats_directory, chosen))
         pairs = _inputs_and_outputs(source, output, config)
         files += [file for file, _target in pairs]
-        failures = []
+        failures: list[str | None] = []
         for file, target in pairs:
-            result = _encode_one(host, file, target, config, section, audio, mix, files)
+            result = _encode_one(host, file, target, config, section, sound, files)
             if not result.success:
                 failures.append(f"{file.name}: {result.error}" if len(pairs) > 1 else result.error)
                 continue
@@ -193,8 +221,7 @@ def _encode_one(
     output: Path,
     config: EncodingConfig,
     section: tuple[Fraction, Fraction],
-    audio: Path | None,
-    mix: bool,
+    sound: _AddedSound,
     sources: list[Path],
 ) -> EncodingResult:
     from ..encoders.encoder import FFmpegEncoder
@@ -207,8 +234,8 @@ def _encode_one(
         return EncodingResult(success=False, error=str(error))
     with host.progress(count, "Encoding") as bar:
         encoder: VideoEncoderInterface = FFmpegEncoder(on_frame=bar.update, sources=sources)
-        if audio is not None:
-            return encoder.add_audio(source, audio, output, config, mix=mix)
+        if sound.path is not None:
+            return encoder.add_audio(source, sound.path, output, config, mix=sound.mix)
         return encoder.trim(source, output, *section, config)
 
 
