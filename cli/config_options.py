@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 from ..errors import AvatarVideoError
-from ..headless.prompt import is_object, suggestion
+from ..headless.prompt import suggestion
+from ..json_values import is_object
 from ..options import Option, options_of
 
 if sys.version_info >= (3, 11):

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..errors import AvatarVideoError, EncodeError, GraphError, MediaError
+from ..json_values import is_object
 from .http_body import BrokenBody, file_body, json_body
-from .prompt import NodeDefinition, Prompt, describe, is_object
+from .prompt import NodeDefinition, Prompt, describe
 from .server_events import ConnectionLostError, Events, listen
 
 logger = logging.getLogger("avatarvideo.headless.comfy_server")

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GraphError
-from .prompt import NodeDefinition, is_list, is_object, suggestion
+from ..json_values import is_list, is_object
+from .prompt import NodeDefinition, suggestion
 from .widget_places import (
     MARKED_INPUT,
     MARKED_NODES,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
-from .prompt import is_list, is_object
+from ..json_values import is_list, is_object
 
 
 class SilentBlocker:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from ..errors import GraphError
+from ..json_values import is_list, is_object
 
 Prompt = Mapping[str, Any]
 NodeTable = Mapping[str, type]  # class_type -> V1 node class
@@ -98,16 +99,6 @@ def _input(name: str, entry: Any, *, required: bool) -> InputDefinition:
 
 def _type_name(kind: Any) -> str:
     return "COMBO" if _is_sequence(kind) else str(kind)
-
-
-def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:  # Any: each member is checked later
-    """Say whether a value is what JSON calls an object."""
-    return isinstance(value, Mapping)
-
-
-def is_list(value: object) -> TypeGuard[list[Any]]:  # Any: each member is checked later
-    """Say whether a value is what JSON calls a list."""
-    return isinstance(value, list)
 
 
 def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:  # Any: each member is checked later

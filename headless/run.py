@@ -11,14 +11,13 @@ from typing import Any
 
 from ..errors import EncodeError, GraphError
 from ..host.contract import Host
+from ..json_values import is_list, is_object
 from .editor_format import is_editor_format, read_workflow, to_prompt
 from .execute import NodeEvent, ResultCache, run, validate
 from .prompt import (
     InputDefinition,
     NodeDefinition,
     describe,
-    is_list,
-    is_object,
     natural_order,
     suggestion,
     title_of,

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
+from ..json_values import is_list, is_object
 from .comfy_server import ComfyServer, RunProgress, ServerError, ServerRun
 from .prompt import (
     NodeDefinition,
     Prompt,
     describe,
     is_link,
-    is_list,
-    is_object,
     natural_order,
     output_nodes,
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import AvatarVideoError, GraphError
+from ..json_values import is_list, is_object
 from .prompt import (
     ANY_TYPE,
     WIDGET_TYPES,
@@ -22,8 +23,6 @@ from .prompt import (
     definitions,
     describe,
     is_link,
-    is_list,
-    is_object,
     links_of,
     natural_order,
     output_nodes,

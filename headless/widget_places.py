@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from .prompt import WIDGET_TYPES, InputDefinition, NodeDefinition, is_list, is_object
+from ..json_values import is_list, is_object
+from .prompt import WIDGET_TYPES, InputDefinition, NodeDefinition
 
 PLAYER_TYPE = "AUDIO_UI"
 # The page gives these core nodes a player that the server does not declare.
