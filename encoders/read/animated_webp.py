@@ -63,7 +63,8 @@ class AnimatedPicture:
     @property
     def starts(self) -> list[int]:
         """When each picture begins, in milliseconds."""
-        starts, now = [], 0
+        starts: list[int] = []
+        now = 0
         for duration in self.durations:
             starts.append(now)
             now += duration

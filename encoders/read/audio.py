@@ -18,7 +18,7 @@ from ...errors import MediaError
 from ...media import AudioClip
 from ..channel_layouts import LAYOUTS
 from .audio_arrays import frame_of, samples_of
-from .open import MAX_CHANNELS, SAMPLE_RATES, checked_input, open_media, unreadable
+from .open import MAX_CHANNELS, SAMPLE_RATES, checked_input, has_codec, open_media, unreadable
 
 logger = logging.getLogger("avatarvideo.encoders.read.audio")
 
@@ -104,7 +104,7 @@ def has_sound(container: InputContainer) -> bool:
 def first_sound(container: InputContainer) -> AudioStream | None:
     """Return the first audio stream that can be decoded."""
     for stream in container.streams.audio:
-        if stream.codec_context is not None and stream.codec_context.sample_rate:
+        if has_codec(stream) and stream.codec_context.sample_rate:
             return stream
     return None
 
@@ -142,8 +142,9 @@ def decode_audio(
 
 
 def _exact_bits(stream: AudioStream) -> int:
-    sample_format = stream.codec_context.format  # None when nothing could be decoded as yet
-    narrow = sample_format is not None and sample_format.name.rstrip("p") in {"u8", "s16"}
+    # There is no format when nothing could be decoded as yet.
+    sample_format = str(getattr(stream.codec_context.format, "name", ""))
+    narrow = sample_format.rstrip("p") in {"u8", "s16"}
     return 16 if narrow else 24
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import MediaError
 from .audio import decode_audio
-from .open import open_media
+from .open import has_codec, open_media
 
 logger = logging.getLogger("avatarvideo.encoders.read.loudness")
 
@@ -35,7 +35,7 @@ def file_loudness(path: Path, number: int) -> float | None:
     """Return LUFS of a file's audio stream, counted from 0; None where it cannot be measured."""
     with open_media(path) as container:
         stream = container.streams.audio[number]
-        if stream.codec_context is None:
+        if not has_codec(stream):
             return None
         try:
             track = decode_audio(container, path.name, stream=stream)

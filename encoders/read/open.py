@@ -6,14 +6,16 @@ import contextlib
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import ExitError, FFmpegError
+from av.video.stream import VideoStream
 
 from ...errors import MediaError
 from .index_claims import check_claims
@@ -76,7 +78,7 @@ def _shown(path: str | Path) -> str:
 
 
 @contextmanager
-def open_media(path: str | Path) -> Iterator[InputContainer]:
+def open_media(path: str | Path) -> Generator[InputContainer]:
     """Open a sound or video file for reading; closed on every way out.
 
     Raises MediaError when FFmpeg cannot read it or it is of a kind that refers to other files.
@@ -115,6 +117,11 @@ def open_container(path: str | Path) -> InputContainer:
     except (FFmpegError, OSError, ValueError) as error:
         raise unreadable(absolute, error) from error
     return container
+
+
+def has_codec(stream: AudioStream | VideoStream) -> bool:
+    """Say whether FFmpeg knows a stream's codec; PyAV's types do not tell that it may not."""
+    return getattr(stream, "codec_context", None) is not None
 
 
 def unreadable(path: Path, error: BaseException) -> MediaError:

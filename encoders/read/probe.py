@@ -18,7 +18,7 @@ from ..color import RANGE_FULL, UNSPECIFIED, quarter_turns
 from ..metadata import read_tags
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .loudness import file_loudness
-from .open import checked_input, open_media
+from .open import checked_input, has_codec, open_media
 from .stream_facts import (
     TIMED_BY_PACKETS,
     codec_name,
@@ -310,7 +310,7 @@ def sound_only(path: str | Path) -> AudioInfo:
         for stream in container.streams.audio:
             duration = _seconds(stream.duration, stream.time_base)
             context = stream.codec_context
-            if context is None:
+            if not has_codec(stream):
                 continue
             return AudioInfo(
                 codec=codec_name(context),

@@ -17,7 +17,7 @@ from av.error import ExitError, FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 
 from ...errors import MediaError
-from .open import MAX_FRAME_PIXELS, check_frame_size, unreadable
+from .open import MAX_FRAME_PIXELS, check_frame_size, has_codec, unreadable
 
 logger = logging.getLogger("avatarvideo.encoders.read.stream_facts")
 
@@ -40,7 +40,7 @@ STANDARD_RATES = (
 
 def picture_stream(container: InputContainer, name: str) -> VideoStream:
     """Return the stream of moving pictures, its size checked; cover art does not count."""
-    streams = [s for s in container.streams.video if s.codec_context is not None]
+    streams = [s for s in container.streams.video if has_codec(s)]
     moving = [s for s in streams if not s.disposition & s.disposition.attached_pic]
     if not moving:
         what = "sound with a cover picture" if streams else "no video track"
@@ -57,7 +57,7 @@ def decoded_frames(
     opening: AbstractContextManager[tuple[InputContainer, VideoStream]],
     path: Path,
     at_end: Callable[[int], None] = lambda count: None,
-    seen: list[av.Packet] | None = None,
+    seen: list[av.Packet[VideoStream]] | None = None,
 ) -> Generator[av.VideoFrame, None, None]:
     """Yield every frame that can be decoded; damaged packets are left out with a warning.
 
@@ -147,7 +147,7 @@ def claimed_frame_count(container: InputContainer, stream: VideoStream) -> int:
     return sum(not entry.is_discard for entry in entries)
 
 
-def shown_stamps(packets: Iterable[av.Packet]) -> list[int | None]:
+def shown_stamps(packets: Iterable[av.Packet[VideoStream]]) -> list[int | None]:
     """Return the time stamp of every packet that becomes a frame, as far as they can be read."""
     stamps: list[int | None] = []
     with contextlib.suppress(FFmpegError, OSError):  # what is before the damage still tells

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -106,9 +106,11 @@ class VideoReader:
                 self._opened = (container, stream)
                 stack.pop_all()
 
-    def _take_facts(self, container: InputContainer, stream: VideoStream) -> list[av.Packet]:
+    def _take_facts(
+        self, container: InputContainer, stream: VideoStream
+    ) -> list[av.Packet[VideoStream]]:
         """Decode the first frame and note what the file says; return the packets it took."""
-        seen: list[av.Packet] = []
+        seen: list[av.Packet[VideoStream]] = []
         opening = contextlib.nullcontext((container, stream))
         first = next(decoded_frames(opening, self.path, seen=seen), None)
         if first is None:
@@ -230,7 +232,7 @@ class VideoReader:
         return itertools.dropwhile(is_before, decoded_frames(self._from(target), self.path, at_end))
 
     @contextlib.contextmanager
-    def _from(self, target: int | None) -> Iterator[tuple[InputContainer, VideoStream]]:
+    def _from(self, target: int | None) -> Generator[tuple[InputContainer, VideoStream]]:
         """Open the file, or take it as it stayed open, at a time in ticks."""
         opened, self._opened = self._opened, None
         container = open_container(self.path) if opened is None else opened[0]
@@ -314,7 +316,9 @@ def _square_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:
     return width, height
 
 
-def _begins_again(container: InputContainer, stream: VideoStream, first: av.Packet) -> bool:
+def _begins_again(
+    container: InputContainer, stream: VideoStream, first: av.Packet[VideoStream]
+) -> bool:
     """Go back to a file's first packet; tell whether that is surely where it now stands.
 
     Only containers that hold where every key frame lies find it without doubt.

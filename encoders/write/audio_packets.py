@@ -15,6 +15,7 @@ from ..read.audio import first_sound, zero_time
 from .audio_codecs import AUDIO_CODECS, audio_codec_for
 from .codecs import CONTAINERS
 from .output_file import MOV_FAMILY
+from .packets import add_copy, mux
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +66,12 @@ class PacketFeed:
 
     def __init__(self, container: OutputContainer, source: SoundPackets) -> None:
         self._container = container
-        self._copied = container.add_stream_from_template(source.stream, opaque=True)
+        self._copied = add_copy(container, source.stream)
         base = source.stream.time_base or Fraction(1, source.sample_rate)
         self._base = base
         self._shift = math.floor(source.zero / base)
         self._packets = source.container.demux(source.stream)
-        self._next: av.Packet | None = None
+        self._next: av.Packet[AudioStream] | None = None
         self._done = False
 
     def reaches(self, seconds: Fraction) -> bool:
@@ -91,7 +92,7 @@ class PacketFeed:
         while (packet := self._peek()) is not None:
             self._write(packet)
 
-    def _peek(self) -> av.Packet | None:
+    def _peek(self) -> av.Packet[AudioStream] | None:
         while self._next is None and not self._done:
             packet = next(self._packets, None)
             if packet is None:
@@ -102,7 +103,7 @@ class PacketFeed:
                 self._next = packet
         return self._next
 
-    def _write(self, packet: av.Packet) -> None:
+    def _write(self, packet: av.Packet[AudioStream]) -> None:
         self._next = None
         packet.stream = self._copied
-        self._container.mux(packet)
+        mux(self._container, packet)

@@ -51,8 +51,10 @@ class CodecSpec:
     max_crf: int = 51
     preset_option: str = "preset"
     crf_option: str = "crf"
-    options: Mapping[str, str] = field(default_factory=dict)
-    format_options: Mapping[tuple[int, bool], Mapping[str, str]] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    format_options: Mapping[tuple[int, bool], Mapping[str, str]] = field(
+        default_factory=dict[tuple[int, bool], Mapping[str, str]]
+    )
     tag: str | None = None
     is_ffmpeg: bool = True
     least_side: int = 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EncodeError
+from ...json_values import is_object
 from ..interfaces import EncodingConfig
 from .codec_options import checked_options, option_texts
 from .codecs import CONTAINERS, encoder_name
@@ -49,7 +50,7 @@ class CustomFormat:
     pixel_format: str | None = None
     preset: str | None = None
     crf: int | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
     audio_codec: str = "auto"
     audio_bitrate: int | None = None
 
@@ -110,11 +111,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise EncodeError(f"Cannot read the format {path.name!r}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise EncodeError(f"Expected JSON in {path.name!r}, it is broken: {error}.") from error
-    if not isinstance(values, dict):
+    if not is_object(values):
         raise EncodeError(
             f"Expected names and values in {path.name!r}, got a {type(values).__name__}."
         )
-    return values
+    return dict(values)
 
 
 def with_format(config: EncodingConfig, chosen: CustomFormat) -> EncodingConfig:

@@ -37,7 +37,7 @@ def find_ffmpeg(setting: str | None = None) -> Path:
     Raises EncodeError when there is none or it does not answer.
     """
     named = setting or os.environ.get(ENVIRONMENT)
-    found = shutil.which(Path(named).expanduser()) if named else shutil.which("ffmpeg")
+    found = shutil.which(str(Path(named).expanduser())) if named else shutil.which("ffmpeg")
     if found is None:
         raise EncodeError(
             f"Expected an ffmpeg executable{f' at {named!r}' if named else ' on the PATH'}, found "

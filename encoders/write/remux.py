@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +29,7 @@ from .audio_feed import AudioFeed, SoundFeed
 from .audio_packets import PacketFeed, SoundPackets
 from .codecs import CODECS, CONTAINERS, container_for
 from .output_file import MOV_FAMILY, OutputFile, timescales_for
+from .packets import add_copy, mux
 from .plan import Extras, OnFrame
 from .timing import Section
 
@@ -127,7 +128,7 @@ def _notes(stream: VideoStream, holder: str) -> tuple[str, ...]:
 
 def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStream:
     try:
-        copied = container.add_stream_from_template(stream, opaque=True)
+        copied = add_copy(container, stream)
     except ValueError as error:
         raise EncodeError(
             f"Expected a container that holds {stream.codec_context.name}, got "
@@ -160,7 +161,7 @@ def _feed(
 
 
 @dataclass(frozen=True)
-class _Packets(Iterable[av.Packet]):
+class _Packets:
     """The packets of a section's pictures, in times of their own that begin at 0."""
 
     pictures: InputContainer
@@ -178,7 +179,7 @@ class _Packets(Iterable[av.Packet]):
         """Seconds that a picture is shown."""
         return 1 / (self.stream.average_rate or Fraction(25))
 
-    def __iter__(self) -> Iterator[av.Packet]:
+    def __iter__(self) -> Iterator[av.Packet[VideoStream]]:
         section, begin = self.section, self.stream.start_time or 0
         if section.start:
             place = begin + math.floor(section.start / self.base)
@@ -215,7 +216,7 @@ def _copy(
             continue
         packet.stream = packets.copied
         decoded_at = packet.dts if packet.dts is not None else pts
-        container.mux(packet)
+        mux(container, packet)
         count += 1
         on_packet(count)
         newest = max(newest, pts)
