@@ -8,6 +8,7 @@ window that does not move with the frame rate, zeros wherever a window passes th
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import math
 from collections.abc import Callable
@@ -88,7 +89,7 @@ def _resampler_for(sample_rate: int) -> Resampler:
 @functools.cache
 def _torchaudio_imports() -> bool:
     try:
-        import torchaudio.functional  # noqa: F401
+        importlib.import_module("torchaudio.functional")
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         # A torchaudio built for another torch fails with any of these.
         log.info("torchaudio does not import (%s); PyAV resamples instead", error)
@@ -98,10 +99,10 @@ def _torchaudio_imports() -> bool:
 
 def resample_with_torchaudio(mono: np.ndarray, sample_rate: int) -> np.ndarray:
     """Return float32 at 16 kHz from float32 (N,): windowed sinc, Kaiser window."""
-    import torchaudio.functional
+    import torchaudio.functional  # pyright: ignore[reportMissingTypeStubs] - it has no types
 
     return torchaudio.functional.resample(
-        torch.from_numpy(mono),
+        torch.as_tensor(mono),
         sample_rate,
         SAMPLE_RATE,
         # The values torchaudio documents for matching resampy's "kaiser_best".
@@ -117,7 +118,7 @@ def resample_with_pyav(mono: np.ndarray, sample_rate: int) -> np.ndarray:
     import av
 
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
-    chunks = []
+    chunks: list[av.AudioFrame] = []
     for first in range(0, mono.size, sample_rate):
         frame = av.AudioFrame.from_ndarray(
             mono[None, first : first + sample_rate], format="flt", layout="mono"
@@ -141,7 +142,7 @@ def mel_filters() -> torch.Tensor:
     falling = slopes[2:] / widths[1:, None]
     triangles = np.maximum(0.0, np.minimum(rising, falling))
     area = 2.0 / (edges_hz[2:] - edges_hz[:-2])
-    return torch.from_numpy((triangles * area[:, None]).astype(np.float32))
+    return torch.as_tensor((triangles * area[:, None]).astype(np.float32))
 
 
 # Slaney's scale: linear to 1 kHz (3 mel per 200 Hz), then 27 mel per factor 6.4.
@@ -172,7 +173,7 @@ def log_mel(speech: np.ndarray, *, check: Callable[[], None] = lambda: None) -> 
         speech[first : first + SEGMENT_SAMPLES]
         for first in range(0, max(1, speech.size), SEGMENT_SAMPLES)
     ]
-    made = []
+    made: list[np.ndarray] = []
     for part in segments:
         check()
         padded = np.pad(part, (0, SEGMENT_SAMPLES - part.size))
@@ -194,7 +195,7 @@ def _log_power(speech: np.ndarray) -> torch.Tensor:
     if speech.size <= N_FFT // 2:  # reflection needs more samples than it mirrors
         speech = np.pad(speech, (0, N_FFT // 2 + 1 - speech.size))
     spectrum = torch.stft(
-        torch.from_numpy(np.ascontiguousarray(speech)),
+        torch.as_tensor(np.ascontiguousarray(speech)),
         N_FFT,
         HOP,
         window=torch.hann_window(N_FFT),
@@ -245,7 +246,7 @@ def audio_windows(
     repeat_edges: outside the sound take the nearest feature (MuseTalk 1.0) instead of zeros.
     """
     length = features.shape[0]
-    wanted = torch.from_numpy(starts)[:, None] + torch.arange(WINDOW)[None, :]
+    wanted = torch.as_tensor(starts)[:, None] + torch.arange(WINDOW)[None, :]
     inside = (wanted >= 0) & (wanted < length)
     index = wanted.clamp(0, max(0, length - 1)).to(features.device)
     windows = features[index]

@@ -88,7 +88,7 @@ def _lips(points: np.ndarray) -> LipShape | None:
         relative = (points[list(border)] - ends[0]) / width
         along, offset = relative @ axis, relative @ normal
         order = np.argsort(along)
-        curves.append(np.interp(even, along[order], offset[order]))
+        curves += [np.interp(even, along[order], offset[order])]
     stacked = np.stack(curves).astype(np.float32)
     parted = bool((stacked[2] - stacked[1]).max() > OPEN_GAP)
     return LipShape(LipCorners(*(float(v) for v in ends.ravel())), stacked, parted)

@@ -92,7 +92,8 @@ def _dark_path(maps: LipMaps, fit: LipFit) -> np.ndarray:
 
 def _cheapest_path(cost: np.ndarray) -> np.ndarray:
     """Return one column index per row (T, K) of the path of least cost and bending."""
-    rows, levels = cost.shape
+    rows = len(cost)
+    levels: int = cost.shape[1]
     price = BENDING * np.abs(np.arange(levels)[:, None] - np.arange(levels)[None])
     total = cost[0]
     came = np.zeros((rows, levels), np.int64)

@@ -69,7 +69,7 @@ def parse_face(network: BiSeNet, crop: np.ndarray) -> np.ndarray:
     size = (PARSING_SIZE, PARSING_SIZE)
     resized = np.array(Image.fromarray(crop).resize(size, Image.Resampling.BILINEAR))
     weight = network.conv_out.conv_out.weight
-    image = torch.from_numpy(resized).to(weight.device).permute(2, 0, 1).float() / 255
+    image = torch.as_tensor(resized).to(weight.device).permute(2, 0, 1).float() / 255
     means, deviations = (image.new_tensor(values)[:, None, None] for values in (MEANS, DEVIATIONS))
     logits = network(((image - means) / deviations).unsqueeze(0).to(weight.dtype))
     # Classes side by side in memory: a processor compares them four times as fast.
@@ -179,7 +179,7 @@ class ResNet18(nn.Module):
         """Return features at an eighth, a sixteenth and a thirty-second of the size."""
         hidden = functional.relu(self.bn1(self.conv1(images)))
         hidden = functional.max_pool2d(hidden, 3, stride=2, padding=1)
-        features = []
+        features: list[Tensor] = []
         for index in range(1, 5):
             for block in self.get_submodule(f"layer{index}").children():
                 if between_blocks:

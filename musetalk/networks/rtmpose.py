@@ -39,6 +39,8 @@ FLIP_INDICES = (
     *range(91, 112),
 )
 
+_vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch.linalg has no types
+
 
 @dataclass(frozen=True)
 class RTMPoseConfig:
@@ -85,7 +87,7 @@ def find_landmarks(
     center, scale = center_and_scale(frame, box, network.config.input_size)
     crop = warp_to_input(frame, center, scale, network.config.input_size)
     weight = network.head.final_layer.weight
-    image = torch.from_numpy(crop).to(weight.device).permute(2, 0, 1).unsqueeze(0).float()
+    image = torch.as_tensor(crop).to(weight.device).permute(2, 0, 1).unsqueeze(0).float()
     means, deviations = (image.new_tensor(values)[:, None, None] for values in (MEANS, DEVIATIONS))
     image = ((image - means) / deviations).to(weight.dtype)
     logits_x, logits_y = network(image)
@@ -331,7 +333,8 @@ class GatedAttention(nn.Module):
         self.res_scale = Scale(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        gate, value, base = functional.silu(self.uv(self.ln(tokens))).split(self.widths, dim=2)
+        hidden = functional.silu(self.uv(self.ln(tokens)))
+        gate, value, base = torch.split(hidden, list(self.widths), dim=2)
         query = base * self.gamma[0] + self.beta[0]
         key = base * self.gamma[1] + self.beta[1]
         weights = functional.relu(query @ key.transpose(1, 2) / self.widths[2] ** 0.5).square()
@@ -347,7 +350,8 @@ class ScaleNorm(nn.Module):
         self.g = nn.Parameter(torch.ones(1))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(tokens, dim=2, keepdim=True) * self.width**-0.5
+        norm = _vector_norm(tokens, dim=2, keepdim=True)
+        length = norm * self.width**-0.5
         return tokens / length.clamp(min=SCALE_NORM_EPSILON) * self.g
 
 

@@ -28,6 +28,8 @@ NORM_EPSILON = 1e-10
 # them about half a second.
 STRIP_WORK = 1 << 34
 
+_vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch.linalg has no types
+
 
 @dataclass(frozen=True)
 class S3FDConfig:
@@ -63,7 +65,7 @@ def detect_faces(
         return []
     weight = network.conv1_1.weight
     means = MEANS if means_in_rgb_order else MEANS[::-1]
-    image = torch.from_numpy(np.ascontiguousarray(frame)).to(weight.device)
+    image = torch.as_tensor(np.ascontiguousarray(frame)).to(weight.device)
     image = (
         image.permute(2, 0, 1).float() - torch.tensor(means, device=weight.device)[:, None, None]
     )
@@ -82,7 +84,8 @@ def decode_levels(levels: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.n
     levels: what the network returns for one frame. The reference also takes faint cells along
     and drops them in the end; they never displace a stronger one, so dropping them here is equal.
     """
-    boxes, scores = [], []
+    boxes: list[Tensor] = []
+    scores: list[Tensor] = []
     for level, (logits, offsets) in enumerate(levels):
         stride = FIRST_STRIDE * 2**level
         probabilities = functional.softmax(logits[0].float(), dim=0)[1].cpu()
@@ -243,8 +246,8 @@ class L2Norm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(features, dim=1, keepdim=True) + NORM_EPSILON
-        return features / length * self.weight[:, None, None]
+        norm = _vector_norm(features, dim=1, keepdim=True)
+        return features / (norm + NORM_EPSILON) * self.weight[:, None, None]
 
 
 def _conv3(channels: int, out_channels: int) -> nn.Conv2d:

@@ -331,7 +331,7 @@ class Attention(nn.Module):
 
     def forward(self, pixels: Tensor, heard: Heard) -> Tensor:
         query, key, value = (
-            tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            torch.unflatten(tokens, 2, (self.heads, -1)).transpose(1, 2)
             for tokens in (
                 self.to_q(pixels),
                 heard.by_frame(self.to_k(heard.features)),

@@ -66,7 +66,7 @@ class AutoencoderKL(nn.Module):
         """
         if values.device.type == "cpu" and values.shape[0] > 1:
             # Together they gain a processor nothing, and one block would take seconds to end.
-            return torch.cat([self.decode(one) for one in values.split(1)])
+            return torch.cat([self.decode(one) for one in torch.split(values, 1)])
         return self.decoder(self.post_quant_conv(values), self.between_blocks)
 
 

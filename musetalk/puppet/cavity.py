@@ -53,9 +53,9 @@ class CavityLook(NamedTuple):
 def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityLook:
     """Return the look for a picture uint8 RGB (H, W, 3), from pixels in and round the mouth."""
     x = np.linspace(-0.4, 0.4, 25)
-    outer_up, inner_up, inner_low, outer_low = (
-        np.interp(x, np.linspace(-0.5, 0.5, lips.curves.shape[1]), curve) for curve in lips.curves
-    )
+    own = np.linspace(-0.5, 0.5, lips.curves.shape[1])
+    curves: list[np.ndarray] = [np.interp(x, own, curve) for curve in lips.curves]
+    outer_up, inner_up, inner_low, outer_low = curves
     within = [inner_up + share * (inner_low - inner_up) for share in (0, 0.25, 0.5, 0.75, 1)]
     around = [within[0] - 0.02, *within, within[-1] + 0.02]
     between = _sampled(frame, mouth, x, np.array(around)).reshape(-1, 3)

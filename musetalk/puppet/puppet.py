@@ -131,7 +131,7 @@ def _remapped(source: np.ndarray, x: np.ndarray, y: np.ndarray, kernel: int) -> 
 
 def _nodes_where(chosen: np.ndarray) -> tuple[slice, slice]:
     """Return the rows and columns that hold every chosen node (h, w) and its neighbours."""
-    spans = []
+    spans: list[slice] = []
     for axis in (1, 0):
         found = np.flatnonzero(chosen.any(axis=axis))
         first, last = (found[0], found[-1]) if len(found) else (0, 0)

@@ -85,7 +85,8 @@ class LipTable:
     def of(cls, lips: LipShape) -> LipTable:
         x = np.linspace(-REACH, REACH, TABLE_STEPS)
         own = np.linspace(-0.5, 0.5, lips.curves.shape[1])
-        outer_up, inner_up, seam, outer_low = (np.interp(x, own, curve) for curve in lips.curves)
+        curves: list[np.ndarray] = [np.interp(x, own, curve) for curve in lips.curves]
+        outer_up, inner_up, seam, outer_low = curves
         lens = 1 - np.minimum(np.abs(2 * x), 1) ** LENS_POWER
         jaw = np.exp(-0.5 * (x / JAW_DEVIATION) ** 2)
         own_gap = float((seam - inner_up).max()) if lips.parted else 0.0

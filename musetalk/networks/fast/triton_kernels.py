@@ -5,8 +5,12 @@ such maps before and after it, which takes a GPU longer than the convolutions do
 only where Triton is: ``fused`` does.
 """
 
-# pyright: reportArgumentType=false
-# Triton's types describe a kernel from the inside; a caller gives constants.
+# pyright: reportArgumentType=false, reportMissingParameterType=false
+# pyright: reportUnknownParameterType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false
+# Triton's types describe a kernel from the inside, and a caller gives constants. What a kernel's
+# parameters are, Triton finds out when it compiles one for what it is called with.
 
 from __future__ import annotations
 

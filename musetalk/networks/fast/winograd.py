@@ -140,7 +140,7 @@ class Conv3x3(nn.Conv2d):
         batch, _, height, width = inputs.shape
         bias = None if self.bias is None else self.bias.repeat(4)
         padded = functional.pad(inputs, (1, 1, 1, 1))
-        phases = functional.conv2d(padded, kernels, bias).unflatten(1, (2, 2, -1))
+        phases = torch.unflatten(functional.conv2d(padded, kernels, bias), 1, (2, 2, -1))
         out = inputs.new_empty(batch, height, 2, width, 2, phases.shape[3])
         for row in range(2):
             for column in range(2):
@@ -177,7 +177,7 @@ class Conv3x3(nn.Conv2d):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Conv3x3:
         self.forget_factors()  # the weights move or change their precision
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType] - it has no types
         return self
 
 
@@ -274,10 +274,12 @@ def tiled_convolution(
     for first in range(0, len(strips), strips_a_part):
         part = strips[first : first + strips_a_part]
         tiles = len(part) * strip * columns
-        for place, target in zip(part, factors.split(strip * columns, dim=1), strict=False):
+        for place, target in zip(part, torch.split(factors, strip * columns, dim=1), strict=False):
             cutter.cut(*place, target)
         sums = torch.bmm(factors[:, :tiles], kernel)
-        for (image, row), source in zip(part, sums.split(strip * columns, dim=1), strict=True):
+        for (image, row), source in zip(
+            part, torch.split(sums, strip * columns, dim=1), strict=True
+        ):
             _join(joining, source, out[image, row : row + strip], bias)
     return out.view(batch, rows * made, columns * made, out_channels).permute(0, 3, 1, 2)
 
