@@ -30,16 +30,23 @@ PRORES_PROFILES = ("proxy", "lt", "standard", "hq", "4444", "4444xq")
 
 @dataclass(frozen=True)
 class CodecSpec:
-    """One video codec as we offer it.
+    """One video codec as we offer it: an entry says all that is particular about it.
 
     qualities: our quality -> (the codec's preset, crf); crf None where the codec has none.
+    presets: all that a user may name; ``preset_option`` and ``crf_option`` are the encoder's own
+        names of the two, ``max_crf`` is the worst it takes.
     pixel_formats: (bit depth, alpha) -> FFmpeg's pixel format.
-    preset_option, crf_option: the encoder's own names of the two.
+    containers: those that hold it, the best one first.
+    other_names: what it is called too, besides the encoder's name.
+    hardware: its name in FFmpeg's hardware encoders, as in hevc_nvenc; None where we use none.
     options: always set, whatever the quality; ``format_options`` for a (bit depth, alpha).
-    is_ffmpeg: False for those we write ourselves.
+    narrow: (width in pixels, option, more of it), for pictures of less than that width.
     least_side: pixels under which the encoder fails.
-    is_known: False for encoders of FFmpeg's that a user names; their crf and preset are passed on.
     tag: four-character code for mp4 and mov where the default one does not play everywhere.
+    environment: variables that the encoder reads when it opens, unless the user has set them.
+    is_slow_to_close: it takes dozens of frames at once, and gives none of them up.
+    is_ffmpeg: False for those we write ourselves.
+    is_known: False for encoders of FFmpeg's that a user names; their crf and preset are passed on.
     """
 
     name: str
@@ -51,13 +58,18 @@ class CodecSpec:
     max_crf: int = 51
     preset_option: str = "preset"
     crf_option: str = "crf"
+    other_names: tuple[str, ...] = ()
+    hardware: str | None = None
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     format_options: Mapping[tuple[int, bool], Mapping[str, str]] = field(
         default_factory=dict[tuple[int, bool], Mapping[str, str]]
     )
-    tag: str | None = None
-    is_ffmpeg: bool = True
+    narrow: tuple[int, str, str] | None = None
     least_side: int = 1
+    tag: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    is_slow_to_close: bool = False
+    is_ffmpeg: bool = True
     is_known: bool = True
 
 
@@ -78,6 +90,8 @@ CODECS: Mapping[str, CodecSpec] = {
             presets=X264_PRESETS,
             pixel_formats=_YUV420,
             containers=("mp4", "mov", "mkv"),
+            other_names=("avc", "x264"),
+            hardware="h264",
         ),
         CodecSpec(
             name="h265",
@@ -86,9 +100,13 @@ CODECS: Mapping[str, CodecSpec] = {
             presets=X264_PRESETS,
             pixel_formats=_YUV420,
             containers=("mp4", "mov", "mkv"),
+            other_names=("hevc", "x265"),
+            hardware="hevc",
             options={"x265-params": "log-level=error"},
-            tag="hvc1",  # Apple's players show nothing with FFmpeg's default hev1
+            # x265 4.1's AVX2 code for it writes past its buffer on narrower pictures.
+            narrow=(64, "x265-params", ":cutree=0"),
             least_side=16,
+            tag="hvc1",  # Apple's players show nothing with FFmpeg's default hev1
         ),
         CodecSpec(
             name="av1",
@@ -98,8 +116,11 @@ CODECS: Mapping[str, CodecSpec] = {
             presets=tuple(str(n) for n in range(14)),
             pixel_formats=_YUV420,
             containers=("mp4", "mkv", "webm"),
-            least_side=32,  # SVT-AV1 4.1 ends the process on less
             max_crf=63,
+            hardware="av1",
+            least_side=32,  # SVT-AV1 4.1 ends the process on less
+            environment={"SVT_LOG": "1"},  # errors only, else it prints its settings
+            is_slow_to_close=True,
         ),
         CodecSpec(
             name="vp9",
@@ -111,6 +132,7 @@ CODECS: Mapping[str, CodecSpec] = {
             containers=("webm", "mkv", "mp4"),
             max_crf=63,
             preset_option="cpu-used",
+            hardware="vp9",
             options={"deadline": "good", "row-mt": "1", "b": "0"},
         ),
         CodecSpec(
@@ -207,32 +229,25 @@ CONTAINERS: Mapping[str, ContainerSpec] = {
     # A folder of pictures, with the sound beside them.
     "png": ContainerSpec("", "flac", ("flac",), video_codec="png", alpha_codec="png"),
 }
-_FFMPEG_NAMES = {
-    "libx264": "h264",
-    "avc": "h264",
-    "x264": "h264",
-    "libx265": "h265",
-    "hevc": "h265",
-    "x265": "h265",
-    "libsvtav1": "av1",
-    "libvpx-vp9": "vp9",
-    "prores_ks": "prores",
-}
+_NAMES = {name: spec.name for spec in CODECS.values() for name in (spec.encoder, *spec.other_names)}
 _SUFFIXES = {".m4v": "mp4", ".qt": "mov", ".matroska": "mkv"}
-DEFAULT_CONTAINERS = {"vp9": "webm", "prores": "mov", "ffv1": "mkv"}
+
+
+def known_codec(name: str) -> CodecSpec | None:
+    """Return the codec of ours that a name of ours or of FFmpeg's stands for."""
+    return CODECS.get(_NAMES.get(name, name))
 
 
 def encoder_name(codec: str) -> str:
     """Return FFmpeg's name of the encoder that a codec's name stands for, else the name itself."""
-    spec = CODECS.get(_FFMPEG_NAMES.get(codec.lower(), codec.lower()))
+    spec = known_codec(codec.lower())
     return spec.encoder if spec else codec.lower()
 
 
 def default_container(codec: str) -> str:
     """Return the container that suits a codec, for when the user names none."""
-    name = _FFMPEG_NAMES.get(codec, codec)
-    spec = CODECS.get(name)
-    return DEFAULT_CONTAINERS.get(name) or (spec.containers[0] if spec else "mp4")
+    spec = known_codec(codec)
+    return spec.containers[0] if spec else "mp4"
 
 
 def container_for(suffix: str, container: str | None) -> str:
@@ -252,7 +267,7 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
     name = config.codec.lower()
     if name == "auto":
         name = (config.alpha and holder.alpha_codec) or holder.video_codec
-    spec = CODECS.get(_FFMPEG_NAMES.get(name, software_name(name)))
+    spec = known_codec(software_name(name))
     if spec is None and names_any_encoder(config):
         spec = _unknown_codec(name)
     if spec is None:
@@ -290,17 +305,12 @@ def _unknown_codec(encoder: str) -> CodecSpec:
     )
 
 
-X265_SAFE_WIDTH = 64
-
-
 def safe_options(spec: CodecSpec, options: Mapping[str, str], width: int) -> dict[str, str]:
-    """Return the options changed where an encoder would otherwise damage memory.
-
-    x265 4.1's AVX2 code for ``cutree`` writes past its buffer on pictures under 64 pixels wide.
-    """
-    if spec.encoder != "libx265" or width >= X265_SAFE_WIDTH:
+    """Return the options with what narrow pictures need, in pixels, besides."""
+    if spec.narrow is None or width >= spec.narrow[0]:
         return dict(options)
-    return {**options, "x265-params": f"{options['x265-params']}:cutree=0"}
+    _, name, more = spec.narrow
+    return {**options, name: options[name] + more}
 
 
 HARDWARE_FAMILIES = ("nvenc", "qsv", "amf", "videotoolbox", "mf", "v4l2m2m")
@@ -311,7 +321,7 @@ HARDWARE_ENCODERS = (
     *("h264_amf", "hevc_amf", "av1_amf"),
     *("h264_videotoolbox", "hevc_videotoolbox"),
 )
-_HARDWARE_CODECS = {"h264": "h264", "hevc": "h265", "av1": "av1", "vp9": "vp9"}
+_HARDWARE_CODECS = {spec.hardware: spec.name for spec in CODECS.values() if spec.hardware}
 
 
 def software_name(encoder: str) -> str:

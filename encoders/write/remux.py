@@ -27,7 +27,7 @@ from ..read.stream_facts import (
 from .audio_codecs import audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, SoundFeed
 from .audio_packets import PacketFeed, SoundPackets
-from .codecs import CODECS, CONTAINERS, container_for
+from .codecs import CONTAINERS, container_for, known_codec
 from .output_file import MOV_FAMILY, OutputFile, timescales_for
 from .packets import add_copy, mux
 from .plan import Extras, OnFrame
@@ -134,8 +134,8 @@ def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStre
             f"Expected a container that holds {stream.codec_context.name}, got "
             f"{container.format.name}: use .mkv, or encode the video instead."
         ) from error
-    spec = CODECS["h265"]
-    if stream.codec_context.name == "hevc" and spec.tag and container.format.name in MOV_FAMILY:
+    spec = known_codec(stream.codec_context.name)
+    if spec is not None and spec.tag and container.format.name in MOV_FAMILY:
         copied.codec_context.codec_tag = spec.tag  # a copy would get FFmpeg's own
     if stream.average_rate and stream.average_rate == stream.base_rate:
         copied.codec_context.framerate = stream.average_rate  # else Matroska keeps milliseconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from fractions import Fraction
 from typing import Any, TypeVar
@@ -29,7 +29,6 @@ from .plan import EncodePlan
 
 MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
 POLL_SECONDS = 0.05  # how often ``check`` is asked
-SLOW_TO_CLOSE = ("libsvtav1",)  # takes dozens of frames at once, and gives none of them up
 FRAMES_AHEAD = 2  # given to the encoder before the oldest of them is waited for
 
 Result = TypeVar("Result")
@@ -48,7 +47,7 @@ class StreamTarget:
         self._video: VideoStream | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._encoding: deque[tuple[int, Future[list[av.Packet]]]] = deque()
-        self._is_slow_to_close = plan.encoder in SLOW_TO_CLOSE
+        self._is_slow_to_close = plan.spec.is_slow_to_close and plan.encoder == plan.spec.encoder
         self._convert = FrameConverter(*plan.size, plan.pixel_format, plan.colors)
         encoded = isinstance(track, AudioTrack)
         codec = audio_codec_for(plan.config.audio_codec, plan.container) if encoded else ""
@@ -75,7 +74,7 @@ class StreamTarget:
                     bitrate=plan.config.audio_bitrate,
                     channels=plan.config.channels,
                 )
-            with quiet_encoder(plan.encoder):
+            with _environment(plan.spec.environment):
                 self._output.container.start_encoding()
 
     def add(self, picture: np.ndarray, tick: int) -> None:
@@ -204,13 +203,12 @@ def _with_sane_times(packets: list[av.Packet]) -> list[av.Packet]:
 
 
 @contextlib.contextmanager
-def quiet_encoder(encoder: str) -> Iterator[None]:
-    """Keep SVT-AV1 from printing its settings: it reads its log level when it opens."""
-    if encoder != "libsvtav1" or "SVT_LOG" in os.environ:
-        yield
-        return
-    os.environ["SVT_LOG"] = "1"  # errors only
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the block, but those that the user has set."""
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        os.environ.pop("SVT_LOG", None)
+        for name in added:
+            os.environ.pop(name, None)
