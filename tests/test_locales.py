@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from avatarvideo import NODE_CLASS_MAPPINGS
 from support.make_locale import ENGLISH, LOCALES, english_locale
 
 LANGUAGES = sorted(path.name for path in LOCALES.iterdir())
@@ -39,6 +40,13 @@ def test_every_language_has_every_text(language: str) -> None:
     found = texts(language)
     assert set(found) == set(texts("en"))
     assert all(found.values())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_node_has_its_help_page(language: str) -> None:
+    pages = LOCALES.parent / "web" / "docs"
+    written = {page.parent.name for page in pages.glob(f"*/{language}.md") if page.read_text()}
+    assert written == set(NODE_CLASS_MAPPINGS)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
