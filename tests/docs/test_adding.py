@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avatarvideo.encoders.read.probe import probe
-from support.worked_examples import PAGE, ROOT, Copy, Step, steps_of
+from support.worked_examples import PAGE, Copy, Step, steps_of
 
 TITLES = ("An engine", "A codec", "A node", "A face finder")
 pytestmark = pytest.mark.skipif(
@@ -129,8 +129,3 @@ def test_what_was_forgotten_is_red(tmp_path: Path, title: str, forgotten: str, r
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
     assert len(failed) == 1, done.stdout
     assert red in failed[0]
-
-
-def test_the_other_papers_link_to_the_page() -> None:
-    for name in ("CONTRIBUTING.md", "docs/ARCHITECTURE.md"):
-        assert "ADDING.md)" in (ROOT / name).read_text(encoding="utf-8")
