@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from fractions import Fraction
 
 import av
 from av.codec.codec import UnknownCodecError
@@ -18,6 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from ..interfaces import EncodingConfig
 from .codecs import CODECS, HARDWARE_FAMILIES, CodecSpec
+from .plan import EncodePlan
 
 logger = logging.getLogger("avatarvideo.encoders.write.hardware")
 
@@ -59,45 +59,19 @@ def hardware_format(encoder: str, bit_depth: int) -> str:
     return "yuv420p" if family_of(encoder) == "nvenc" else "nv12"
 
 
-def why_not(
-    encoder: str,
-    options: Mapping[str, str],
-    *,
-    width: int,
-    height: int,
-    pixel_format: str,
-    frame_rate: Fraction,
-) -> str | None:
-    """Try an encoder; return None when it opens, else the reason. Takes under 40 ms."""
-    reason, _ = try_encoder(
-        encoder,
-        options,
-        width=width,
-        height=height,
-        pixel_format=pixel_format,
-        frame_rate=frame_rate,
-    )
-    return reason
+def try_encoder(plan: EncodePlan) -> tuple[str | None, set[str]]:
+    """Open an encoder and let it go; return why it did not (None: it did) and options left over.
 
-
-def try_encoder(
-    encoder: str,
-    options: Mapping[str, str],
-    *,
-    width: int,
-    height: int,
-    pixel_format: str,
-    frame_rate: Fraction,
-) -> tuple[str | None, set[str]]:
-    """Open an encoder and let it go; return why it did not (None: it did) and options left over."""
+    Takes under 40 ms.
+    """
     try:
-        context = av.CodecContext.create(encoder, "w")
+        context = av.CodecContext.create(plan.encoder, "w")
         if not isinstance(context, VideoCodecContext):
             return "no video encoder", set()
-        context.width, context.height = width, height
-        context.pix_fmt = pixel_format
-        context.time_base, context.framerate = 1 / frame_rate, frame_rate
-        context.options = dict(options)
+        context.width, context.height = plan.size
+        context.pix_fmt = plan.pixel_format
+        context.time_base, context.framerate = 1 / plan.frame_rate, plan.frame_rate
+        context.options = dict(plan.options)
         context.open()
     except UnknownCodecError:
         return "FFmpeg's libraries here have no such encoder", set()

@@ -25,7 +25,6 @@ from .hardware import (
     hardware_format,
     hardware_options,
     try_encoder,
-    why_not,
 )
 from .known_options import COMMON
 from .output_file import checked_output, refuse_sources
@@ -134,14 +133,7 @@ def check_encoder(plan: EncodePlan) -> None:
     if not plan.spec.is_ffmpeg:
         reason, unused = None, set(plan.config.codec_options or {})
     else:
-        reason, unused = try_encoder(
-            plan.encoder,
-            plan.options,
-            width=plan.size[0],
-            height=plan.size[1],
-            pixel_format=plan.pixel_format,
-            frame_rate=plan.frame_rate,
-        )
+        reason, unused = try_encoder(plan)
     if reason is not None:
         raise EncodeError(
             f"Expected {plan.encoder} to open with {plan.pixel_format} and its options, it says: "
@@ -198,14 +190,7 @@ def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
     if plan.config.backend == "own ffmpeg":
         reason = why_not_own(find_ffmpeg(plan.config.ffmpeg), chosen)
     else:
-        reason = why_not(
-            encoder,
-            chosen.options,
-            width=plan.size[0],
-            height=plan.size[1],
-            pixel_format=chosen.pixel_format,
-            frame_rate=plan.frame_rate,
-        )
+        reason, _ = try_encoder(chosen)
     if reason is None:
         return chosen
     # The preset was meant for the hardware, and so were options that only it has.
