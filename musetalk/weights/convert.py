@@ -28,7 +28,7 @@ from .catalogue import (
     file_sha256,
     readable_size,
 )
-from .search import FoundFile
+from .search import FileStatus
 from .state_dicts import load_into, read_state_dict
 
 DTYPES: dict[Precision, torch.dtype] = {"half": torch.float16, "full": torch.float32}
@@ -54,7 +54,7 @@ class Conversion:
 
 
 def convert_all(
-    files: Mapping[Role, FoundFile],
+    files: Mapping[Role, FileStatus],
     model: Model,
     root: Path,
     precision: Precision,
@@ -65,7 +65,7 @@ def convert_all(
     """Convert each of the files that ``find`` gave, one a step; converted ones are passed by."""
     for role, found in files.items():
         wanted = "full" if CATALOGUE[role].half == "never" else precision
-        if found.precision == wanted:
+        if found.path is None or found.precision == wanted:
             continue
         if found.precision == "half":
             raise CheckpointError(

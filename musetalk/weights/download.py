@@ -1,8 +1,8 @@
-"""Download published files, only when asked: resumed, checked, and never half under their name.
+"""Download published files when asked: resumed, verified, and renamed only when complete.
 
-For files of the Hugging Face hub its library answers where they are (endpoint, token, offline
-mode, size and hash). The bytes of every source come through one stream of our own, because the
-library throws a broken download away and these files are gigabytes.
+The Hugging Face library resolves files of its hub (endpoint, token, offline mode, size and hash).
+The bytes of every source come through our own stream, because the library discards a broken
+download and these files are gigabytes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = logging.getLogger("avatarvideo.musetalk.weights.download")
 
 CHUNK_BYTES = 1 << 18
 POLL_SECONDS = 0.05
-GRACE_SECONDS = 0.2  # for a reader that is told to stop; one that waits for bytes is left alone
+GRACE_SECONDS = 0.2  # for the reader to stop; one that still waits for bytes is left behind
 USER_AGENT = "avatarvideo"
 _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG)
@@ -53,12 +53,12 @@ Report = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to put up with a bad connection.
+class RetryPolicy:
+    """How often and how long to retry over a bad connection.
 
     timeout: seconds without a byte.
-    attempts: in a row that bring nothing new.
-    pause: seconds before another attempt; doubles with every one that brings nothing.
+    attempts: that many in a row without a new byte end the download.
+    pause: seconds before another attempt; doubles after each one without a new byte.
     """
 
     timeout: float = 30.0
@@ -72,13 +72,12 @@ def download(
     *,
     report: Report | None = None,
     check_cancelled: Callable[[], None] | None = None,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Path:
-    """Get a published file and return where it lies now, below the folder of models ``root``.
+    """Download a published file below the folder of models ``root`` and return its path.
 
-    A file of the right size that is there already stays. Its sources are tried in turn; an
-    interrupted download is resumed by the next call. Another process that downloads the same file
-    is waited for.
+    An existing file of the right size is kept. The sources are tried in turn; an interrupted
+    download is resumed by the next call. Waits for another process that downloads the same file.
 
     report: called with bytes done and in all (None when not known), on the calling thread.
     check_cancelled: called on the calling thread every 50 ms; may raise to stop.
@@ -92,7 +91,7 @@ def download(
         target,
         report or (lambda _done, _total: None),
         check_cancelled or (lambda: None),
-        patience or Patience(),
+        retry or RetryPolicy(),
         _opener(),
     )
     with job.alone():
@@ -104,7 +103,7 @@ def _has_right_size(published: PublishedFile, path: Path) -> bool:
 
 
 class _SourceError(Exception):
-    """This source will not give the file."""
+    """This source cannot provide the file."""
 
 
 class _ConnectionError(Exception):
@@ -113,7 +112,7 @@ class _ConnectionError(Exception):
 
 @dataclass(frozen=True)
 class _Remote:
-    """Where the bytes are now: hub addresses are signed and expire."""
+    """The current address of the bytes: those of the hub are signed and expire."""
 
     url: str
     authorization: str | None = field(default=None, repr=False)
@@ -123,20 +122,20 @@ class _Remote:
 
 @dataclass(frozen=True)
 class _Job:
-    """One file to get to one place."""
+    """The download of one file to one path."""
 
     published: PublishedFile
     target: Path
     report: Report
     check_cancelled: Callable[[], None]
-    patience: Patience
+    retry: RetryPolicy
     opener: urllib.request.OpenerDirector
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         """Keep other processes from downloading the same file."""
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError:  # nothing to share; the download will say why
+        except OSError:  # the download itself will report why
             return contextlib.nullcontext()
         return locked(
             self.target.with_name(f".{self.target.name}.lock"),
@@ -152,7 +151,7 @@ class _Job:
         return wanted is None or file_sha256(self.target, self.check_cancelled) == wanted
 
     def get(self) -> Path:
-        reasons = []
+        reasons: list[str] = []
         for source in self.published.sources:
             try:
                 return self.get_from(source)
@@ -176,10 +175,10 @@ class _Job:
                 kept = self._kept_bytes()
                 failures = 0 if kept > most else failures + 1
                 most = max(most, kept)
-                if failures >= self.patience.attempts:
+                if failures >= self.retry.attempts:
                     raise _SourceError(f"{error}, {failures} times in a row") from error
                 log.info("Download of %s interrupted (%s); going on", self.published.name, error)
-            self._wait(self.patience.pause * 2 ** max(failures - 1, 0))
+            self._wait(self.retry.pause * 2 ** max(failures - 1, 0))
 
     def _attempt(self, source: HubFile | WebFile) -> Path:
         self.check_cancelled()
@@ -297,15 +296,15 @@ class _Reader(threading.Thread):
     def _copy(self) -> None:
         request = urllib.request.Request(self._remote.url, headers={"User-Agent": USER_AGENT})
         if self._remote.authorization:
-            # Not for whomever the address redirects to.
+            # Never sent on to the host of a redirect.
             request.add_unredirected_header("Authorization", self._remote.authorization)
         if self.done:
             request.add_header("Range", f"bytes={self.done}-")
-        with self._job.opener.open(request, timeout=self._job.patience.timeout) as response:
+        with self._job.opener.open(request, timeout=self._job.retry.timeout) as response:
             self._start_at(response)
             if self.stop.is_set():
-                return  # the part may be another download's by now
-            # Nothing may be left in a buffer: a reader that is told to stop closes late.
+                return  # another download may write the part by now
+            # Unbuffered: a stopped reader may close late and must not write then.
             with self._part.open("ab", buffering=0) as file:
                 file.truncate(self.done)
                 self._append(response, file)
@@ -336,7 +335,7 @@ class _Reader(threading.Thread):
     def _offered(self, response: http.client.HTTPResponse) -> int | None:
         """Return the size of the whole file as the answer states it."""
         if response.status != 206:
-            self.done = 0  # it ignores the range: all over again
+            self.done = 0  # the source ignores the range: start over
             return response.length
         stated = _CONTENT_RANGE.match(response.headers.get("Content-Range") or "")
         if stated is None or int(stated[1]) != self.done:
@@ -346,7 +345,7 @@ class _Reader(threading.Thread):
 
     def _refusal(self, status: int) -> Exception:
         if status == 416 and self.done:
-            # What is kept is not the beginning of what is there now.
+            # The kept part is not the beginning of the current file.
             self._part.unlink(missing_ok=True)
             return _ConnectionError("the kept part does not fit the file")
         return _refusal(status)
@@ -357,9 +356,14 @@ def _locate(source: HubFile | WebFile) -> _Remote:
         if _is_offline():
             raise _SourceError("HF_HUB_OFFLINE is set")
         return _Remote(source.url)
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.file_download import (
+        get_hf_file_metadata,  # pyright: ignore[reportUnknownVariableType]  # it takes a bare dict
+    )
+    from huggingface_hub.utils import (
+        build_hf_headers,  # pyright: ignore[reportUnknownVariableType]  # it takes a bare dict
+    )
 
     # The library's HTTP client has changed over time, and its connection errors with it; they
     # share the base of the library's own error.
@@ -370,7 +374,8 @@ def _locate(source: HubFile | WebFile) -> _Remote:
     except OfflineModeIsEnabled as error:
         raise _SourceError("HF_HUB_OFFLINE is set") from error
     except HfHubHTTPError as error:
-        raise _refusal(error.response.status_code if error.response is not None else 0) from error
+        status: int = getattr(error.response, "status_code", 0)  # older ones may have no response
+        raise _refusal(status) from error
     except (OSError, client_error) as error:
         raise _ConnectionError(_reason(error)) from error
     location = metadata.location or url
@@ -415,7 +420,7 @@ def _reason(error: BaseException) -> str:
 def _opener() -> urllib.request.OpenerDirector:
     context = ssl.create_default_context()
     with contextlib.suppress(ImportError):
-        # Some Python installations know no authorities of their own.
+        # Some Python installations come without certificate authorities.
         import certifi
 
         context.load_verify_locations(certifi.where())

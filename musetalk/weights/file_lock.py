@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 log = logging.getLogger("avatarvideo.musetalk.weights.file_lock")
@@ -40,7 +40,7 @@ else:
 @contextlib.contextmanager
 def locked(
     path: Path, *, on_wait: Callable[[], None], check_cancelled: Callable[[], None]
-) -> Iterator[None]:
+) -> Generator[None, None, None]:
     """Hold the lock of the file ``path``, which is made, and goes with the lock.
 
     on_wait: called once when another holds it. check_cancelled: called every 50 ms until it is

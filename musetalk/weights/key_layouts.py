@@ -70,7 +70,7 @@ def native_vae(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(_LDM_MARK.match(key) for key in state):
         state = _without_ldm_names(state)
         attention = _LDM_ATTENTION
-    native = {}
+    native: dict[str, Tensor] = {}
     for key, tensor in state.items():
         found = _ATTENTION.fullmatch(key)
         if found and found[2] in attention:
@@ -94,7 +94,7 @@ def _without_ldm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     def mirrored(found: re.Match[str]) -> str:
         return f"decoder.up.{top - int(found[1])}."  # counted from the largest size there
 
-    native = {}
+    native: dict[str, Tensor] = {}
     for key, tensor in kept.items():
         key = re.sub(r"^decoder\.up\.(\d+)\.", mirrored, key)
         native[_renamed(key, _LDM_PARTS)] = tensor
@@ -103,7 +103,7 @@ def _without_ldm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def native_whisper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of Whisper's encoder under the keys of our network."""
-    native = {}
+    native: dict[str, Tensor] = {}
     for key, tensor in state.items():
         key = _renamed(key.removeprefix("model."), _OPENAI_PARTS)
         if not key.startswith(("decoder.", "proj_out.")):
@@ -117,7 +117,7 @@ def native_taesd(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Keys such as "1.weight", counted from a layer without weights, are those of the decoder
     alone.
     """
-    native = {}
+    native: dict[str, Tensor] = {}
     for key, tensor in state.items():
         if found := _TAESD_LAYER.fullmatch(key):
             key = f"decoder.layers.{int(found[1]) - 1}.{found[2]}"

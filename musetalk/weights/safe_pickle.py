@@ -2,7 +2,7 @@
 
 PyTorch's own ``weights_only`` refuses files that name classes it does not know, such as the
 message hub of a training framework. Here every unknown name becomes an object that accepts
-everything and does nothing, so the tensors beside it can still be had. Both layouts of
+everything and does nothing, so the tensors beside it can still be read. Both layouts of
 ``torch.save`` are read: the zip archive (mapped, not copied) and the older row of pickles.
 """
 
@@ -17,7 +17,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,20 +70,10 @@ class Inert:
     def __call__(self, *_arguments: object, **_named: object) -> Inert:
         return self
 
-    def __setstate__(self, _state: object) -> None:
+    def _ignore(self, *_arguments: object) -> None:
         pass
 
-    def __setitem__(self, _key: object, _value: object) -> None:
-        pass
-
-    def append(self, _item: object) -> None:
-        pass
-
-    def extend(self, _items: object) -> None:
-        pass
-
-    def add(self, _item: object) -> None:
-        pass
+    __setstate__ = __setitem__ = append = extend = add = _ignore
 
 
 def read_pickle(path: Path) -> object:
@@ -101,10 +91,11 @@ def read_pickle(path: Path) -> object:
 class _Unpickler(pickle.Unpickler):
     """Knows how tensors are put together; every other name is ``Inert``."""
 
-    def __init__(self, file: BinaryIO, storage: Callable[..., Tensor]) -> None:
+    def __init__(self, file: io.BufferedIOBase, storage: Callable[..., Tensor]) -> None:
         super().__init__(file, encoding="utf-8")
         self._storage = storage
 
+    # Any: as the standard library declares both.
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         if module_name in ("torch", "torch.storage") and global_name in DTYPES:
             return DTYPES[global_name]
@@ -137,7 +128,7 @@ _KNOWN: dict[tuple[str, str], object] = {
 }
 
 
-def _read_zip(file: BinaryIO) -> object:
+def _read_zip(file: io.BufferedIOBase) -> object:
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         name = next((name for name in entries if name.endswith("/data.pkl")), "")
@@ -182,14 +173,18 @@ def _mapped_tensor(mapped: mmap.mmap, dtype: torch.dtype, count: int, offset: in
     return tensor.clone() if offset % dtype.itemsize else tensor
 
 
-def _read_legacy(file: BinaryIO) -> object:
+def _read_legacy(file: io.BufferedIOBase) -> object:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     promised = 0
     storages: dict[str, Tensor] = {}
 
     def storage(
-        dtype: torch.dtype, key: str, _location: str, count: int, view: Any = None
+        dtype: torch.dtype,
+        key: str,
+        _location: str,
+        count: int,
+        view: tuple[str, int, int] | None = None,
     ) -> Tensor:
         nonlocal promised
         if key not in storages:
@@ -202,7 +197,7 @@ def _read_legacy(file: BinaryIO) -> object:
         _view_key, offset, length = view
         return storages[key].narrow(0, offset, length)
 
-    def load() -> Any:
+    def load() -> Any:  # whatever the file holds
         return _Unpickler(file, storage).load()
 
     if load() != LEGACY_MAGIC or load() != LEGACY_PROTOCOL:
@@ -214,12 +209,12 @@ def _read_legacy(file: BinaryIO) -> object:
     return saved
 
 
-def _fill(file: BinaryIO, storages: Mapping[str, Tensor], keys: Iterable[str]) -> None:
+def _fill(file: io.BufferedIOBase, storages: Mapping[str, Tensor], keys: Iterable[str]) -> None:
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
         target = storages[key]
         if count != target.numel():
             raise pickle.UnpicklingError(f"its tensor data {key} has an unexpected size")
         buffer = target.view(torch.uint8).numpy().data
-        if file.readinto(buffer) != len(buffer):  # pyright: ignore[reportAttributeAccessIssue]
+        if file.readinto(buffer) != len(buffer):
             raise EOFError("it ends too early")

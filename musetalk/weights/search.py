@@ -43,81 +43,15 @@ class Caches:
 
 
 @dataclass(frozen=True)
-class FoundFile:
-    """A file for a role.
-
-    published: what it should be; None for a file our ``convert`` wrote.
-    precision: of a converted file; None for a published one.
-    problem: how its size tells that it is damaged, incomplete or another file.
-    """
-
-    role: Role
-    path: Path
-    published: PublishedFile | None
-    precision: Precision | None
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class MissingFile:
-    """A file that is nowhere.
-
-    wanted: the file `download` would get.
-    looked: every path that was tried.
-    """
-
-    role: Role
-    wanted: PublishedFile
-    looked: tuple[Path, ...] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class FoundFiles:
-    """Everything MuseTalk itself needs.
-
-    files: by role; of the extras those that are there.
-    missing: face networks that are not there; faces are then located without weights.
-    """
-
-    model: Model
-    files: dict[Role, FoundFile]
-    missing: tuple[MissingFile, ...] = ()
-
-
-@dataclass(frozen=True)
-class MissingFiles:
-    """At least one required file is nowhere; ``message`` says so to the user."""
-
-    model: Model
-    missing: tuple[MissingFile, ...]
-    found: dict[Role, FoundFile]
-    roots: tuple[Path, ...]
-
-    @property
-    def message(self) -> str:
-        """One sentence: which files, where they were looked for, and the command to get them."""
-        files = ", ".join(
-            f"the {CATALOGUE[item.role].title} {item.wanted.name}"
-            + (f" ({readable_size(item.wanted.size)})" if item.wanted.size else "")
-            for item in self.missing
-        )
-        roots = ", ".join(str(root) for root in self.roots) or "no folder of models"
-        option = "" if self.model == MODELS[0] else f" --model {self.model}"
-        return (
-            f"MuseTalk {self.model.removeprefix('v')} needs files that were not found: {files}; "
-            f"looked in {roots} (there under {BASES[0]}/ and in the layouts of other MuseTalk "
-            f"packs) and in the download caches: run `avatar models download{option}` to get them."
-        )
-
-
-@dataclass(frozen=True)
 class FileStatus:
-    """One row of `avatar models list`.
+    """What was found for one network: a row of `avatar models list`.
 
     model: the version the file is for; None for all.
     wanted: the file `download` would get.
-    published: what the file found should be; None for a converted one, or when nothing is there.
-    problem: why the state is "wrong".
+    published: what the file found should be; None for one that `convert` wrote.
+    precision: of a converted file; None for a published one.
+    problem: how the size tells that the file is damaged, incomplete or another one.
+    looked: every path that was tried, where nothing was found.
     """
 
     role: Role
@@ -135,6 +69,45 @@ class FileStatus:
     def is_extra(self) -> bool:
         """Whether MuseTalk is complete without it; such a file is never downloaded."""
         return CATALOGUE[self.role].need == "extra"
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """Everything MuseTalk itself needs.
+
+    files: by role; of the extras those that are there.
+    missing: face networks that are not there; faces are then located without weights.
+    """
+
+    model: Model
+    files: dict[Role, FileStatus]
+    missing: tuple[FileStatus, ...] = ()
+
+
+@dataclass(frozen=True)
+class MissingFiles:
+    """At least one required file is missing; ``message`` tells the user which."""
+
+    model: Model
+    missing: tuple[FileStatus, ...]
+    found: dict[Role, FileStatus]
+    roots: tuple[Path, ...]
+
+    @property
+    def message(self) -> str:
+        """One sentence: which files, where they were looked for, and the command to get them."""
+        files = ", ".join(
+            f"the {CATALOGUE[item.role].title} {item.wanted.name}"
+            + (f" ({readable_size(item.wanted.size)})" if item.wanted.size else "")
+            for item in self.missing
+        )
+        roots = ", ".join(str(root) for root in self.roots) or "no folder of models"
+        option = "" if self.model == MODELS[0] else f" --model {self.model}"
+        return (
+            f"MuseTalk {self.model.removeprefix('v')} needs files that were not found: {files}; "
+            f"looked in {roots} (there under {BASES[0]}/ and in the layouts of other MuseTalk "
+            f"packs) and in the download caches: run `avatar models download{option}` to get them."
+        )
 
 
 def user_caches() -> Caches:
@@ -165,31 +138,32 @@ def find(
     caches: download caches to look in as well; None for the user's.
     A file of the published size wins over one of another size, which is reported as a problem.
     """
-    found: dict[Role, FoundFile] = {}
-    missing: list[MissingFile] = []
-    for network in networks_for(model):
-        item = _find_role(network.role, model, roots, precision, caches or user_caches())
-        extra = network.need == "extra"
-        if isinstance(item, MissingFile):
-            missing += [] if extra else [item]
-        elif item.problem is None or not extra:
-            found[network.role] = item
-    required = tuple(item for item in missing if CATALOGUE[item.role].need == "required")
+    caches = caches or user_caches()
+    rows = [
+        _status(network.role, model, roots, precision, caches) for network in networks_for(model)
+    ]
+    found: dict[Role, FileStatus] = {
+        row.role: row
+        for row in rows
+        if row.state == "present" or (row.state == "wrong" and not row.is_extra)
+    }
+    missing = tuple(row for row in rows if row.state == "missing" and not row.is_extra)
+    required = tuple(row for row in missing if CATALOGUE[row.role].need == "required")
     if required:
         return MissingFiles(model, required, found, tuple(roots))
-    return FoundFiles(model, found, tuple(missing))
+    return FoundFiles(model, found, missing)
 
 
 def list_files(
     roots: Sequence[Path], *, models: Sequence[Model] = MODELS, caches: Caches | None = None
 ) -> list[FileStatus]:
     """Return one row for every role and, where they differ, every version; extras come last."""
+    caches = caches or user_caches()
     rows: list[FileStatus] = []
     for role, network in CATALOGUE.items():
         having: list[Model] = [model for model in models if published_for(role, model)]
         for model in having if network.by_model else having[:1]:
-            item = _find_role(role, model, roots, "half", caches or user_caches())
-            rows.append(_status(item, role, model))
+            rows.append(_status(role, model, roots, "half", caches))
     return rows
 
 
@@ -201,23 +175,27 @@ def files_to_download(
     return [row.wanted for row in rows if row.state != "present" and not row.is_extra]
 
 
-def _find_role(
+def _status(
     role: Role, model: Model, roots: Sequence[Path], precision: Precision, caches: Caches
-) -> FoundFile | MissingFile:
-    looked = []
-    doubtful = None
+) -> FileStatus:
+    """Return the first file that fits, else the first of a wrong size, else where was looked."""
+    wanted = published_for(role, model)[0]
+    version = model if CATALOGUE[role].by_model else None
+    wrong: FileStatus | None = None
+    looked: list[Path] = []
     for path, published, converted in _candidates(role, model, roots, precision, caches):
         looked.append(path)
         if not path.is_file():
             continue
-        problem = size_problem(published, path.stat().st_size) if published else None
-        item = FoundFile(role, path, published, converted, problem)
+        size = path.stat().st_size
+        problem = size_problem(published, size) if published else None
+        state: State = "wrong" if problem else "present"
+        status = FileStatus(role, version, wanted, state, published, path, size, converted, problem)
         if problem is None:
-            return item
-        doubtful = doubtful or item
-    return doubtful or MissingFile(
-        role, published_for(role, model)[0], tuple(dict.fromkeys(looked))
-    )
+            return status
+        wrong = wrong or status
+    tried = tuple(dict.fromkeys(looked))
+    return wrong or FileStatus(role, version, wanted, "missing", looked=tried)
 
 
 _Candidate = tuple[Path, PublishedFile | None, Precision | None]
@@ -276,21 +254,3 @@ def _in_caches(published: PublishedFile, caches: Caches) -> Iterator[Path]:
                 yield snapshot / source.path
         if folder is not None:
             yield folder / name
-
-
-def _status(item: FoundFile | MissingFile, role: Role, model: Model) -> FileStatus:
-    wanted = published_for(role, model)[0]
-    only = model if len(wanted.models) < len(MODELS) else None
-    if isinstance(item, MissingFile):
-        return FileStatus(role, only, wanted, "missing", looked=item.looked)
-    return FileStatus(
-        role,
-        only,
-        wanted,
-        "wrong" if item.problem else "present",
-        published=item.published,
-        path=item.path,
-        found_size=item.path.stat().st_size,
-        precision=item.precision,
-        problem=item.problem,
-    )

@@ -69,16 +69,15 @@ class ModelFiles:
     """The networks in the files that were found."""
 
     def __init__(self, found: FoundFiles) -> None:
-        self._found = found
+        self._paths = {role: file.path for role, file in found.files.items() if file.path}
         self.between_tensors: Callable[[], None] | None = None
 
     def has(self, role: Role) -> bool:
-        """Say whether the network's file was found."""
-        return role in self._found.files
+        return role in self._paths
 
     def identity(self, role: Role) -> str:
         """Return the file's path, size and time of change: hashing 3.4 GB takes too long."""
-        path = self._found.files[role].path
+        path = self._paths[role]
         status = path.stat()
         return f"{path}:{status.st_size}:{status.st_mtime_ns}"
 
@@ -88,7 +87,7 @@ class ModelFiles:
 
     def load(self, role: Role, dtype: torch.dtype) -> nn.Module:
         """Return the network, read from its file. Raises CheckpointError."""
-        path = self._found.files[role].path
+        path = self._paths[role]
         network = load_network(role, path, dtype=dtype, between_tensors=self.between_tensors)
         if isinstance(network, UNet) and fast_paths_are_on():
             fold_time_path(network)

@@ -7,10 +7,13 @@ import re
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import (
+    load_file,  # pyright: ignore[reportUnknownVariableType]  # it takes os.PathLike without a type
+)
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
@@ -140,13 +143,19 @@ def _unpickled(path: Path) -> object:
 def _tensors_of(saved: object) -> dict[str, Tensor]:
     if not isinstance(saved, Mapping):
         raise ValueError("it holds no state dict")
-    wrapper = next((name for name in _WRAPPERS if isinstance(saved.get(name), Mapping)), None)
+    # Casts: isinstance says nothing of what a mapping holds.
+    state = cast("Mapping[object, object]", saved)
+    for name in _WRAPPERS:
+        if isinstance(inner := state.get(name), Mapping):
+            state = cast("Mapping[object, object]", inner)
+            break
+    tensors: dict[str, Tensor] = {}
     # A plain dict, because the file chooses the attributes of any other mapping.
-    state = dict(saved if wrapper is None else saved[wrapper])
-    for key, tensor in state.items():
+    for key, tensor in dict(state).items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
             raise ValueError(f"{str(key)[:80]!r} in it is no tensor")
-    return state
+        tensors[key] = tensor
+    return tensors
 
 
 def _superfluous(key: str) -> bool:

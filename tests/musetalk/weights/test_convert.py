@@ -19,9 +19,10 @@ from avatarvideo.musetalk.weights.catalogue import (
     Role,
     converted_path,
     file_sha256,
+    published_for,
 )
 from avatarvideo.musetalk.weights.convert import convert, convert_all
-from avatarvideo.musetalk.weights.search import Caches, FoundFile, MissingFiles, find
+from avatarvideo.musetalk.weights.search import Caches, FileStatus, MissingFiles, find
 from avatarvideo.musetalk.weights.state_dicts import load_checkpoint
 
 SMALL = UNetConfig(
@@ -194,8 +195,15 @@ def test_found_file_is_found_preferred_and_loaded_after_conversion(tmp_path: Pat
 
 
 def test_full_precision_is_not_made_from_half(tmp_path: Path) -> None:
-    found: dict[Role, FoundFile] = {
-        "unet": FoundFile("unet", tmp_path / "unet.fp16.safetensors", None, "half")
+    found: dict[Role, FileStatus] = {
+        "unet": FileStatus(
+            "unet",
+            "v1.5",
+            published_for("unet", "v1.5")[0],
+            "present",
+            path=tmp_path / "unet.fp16.safetensors",
+            precision="half",
+        )
     }
     with pytest.raises(CheckpointError, match="Expected a published file to convert"):
         list(convert_all(found, "v1.5", tmp_path, "full"))

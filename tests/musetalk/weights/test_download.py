@@ -19,12 +19,12 @@ import pytest
 
 from avatarvideo.errors import Cancelled, CheckpointError
 from avatarvideo.musetalk.weights.catalogue import HubFile, PublishedFile, WebFile, destination
-from avatarvideo.musetalk.weights.download import Patience, download
+from avatarvideo.musetalk.weights.download import RetryPolicy, download
 from avatarvideo.musetalk.weights.file_lock import locked
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-QUICK = Patience(timeout=5.0, attempts=3, pause=0.01)
+QUICK = RetryPolicy(timeout=5.0, attempts=3, pause=0.01)
 
 
 @dataclass
@@ -193,7 +193,7 @@ def test_file_arrives_whole_under_its_name_and_nothing_else_is_left(
 ) -> None:
     wanted = published(f"{server.address}/tiny.pt")
 
-    path = download(wanted, tmp_path, patience=QUICK)
+    path = download(wanted, tmp_path, retry=QUICK)
 
     assert path == destination(wanted, tmp_path)
     assert path.read_bytes() == CONTENT
@@ -205,7 +205,7 @@ def test_dropped_connections_are_resumed_where_they_broke(
 ) -> None:
     behaviour.drop_after = [100_000, 0, 0, 300_000, 0]
 
-    path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+    path = download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert path.read_bytes() == CONTENT
     resumed = ["bytes=100000-"] * 3 + ["bytes=400000-"] * 2
@@ -218,7 +218,7 @@ def test_a_connection_that_never_brings_anything_is_given_up(
     behaviour.drop_after = [50_000] + [0] * 20
 
     with pytest.raises(CheckpointError, match=r"ended after 50,000 of 1,048,576 bytes, 3 times"):
-        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+        download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert [path.name for path in all_files(tmp_path)] == [f".tiny.pt.{SHA256[:12]}.part"]
 
@@ -229,10 +229,10 @@ def test_a_later_call_resumes_what_an_earlier_one_kept(
     behaviour.drop_after = [70_000] + [0] * 3
     wanted = published(f"{server.address}/tiny.pt")
     with pytest.raises(CheckpointError):
-        download(wanted, tmp_path, patience=QUICK)
+        download(wanted, tmp_path, retry=QUICK)
     behaviour.requests.clear()
 
-    path = download(wanted, tmp_path, patience=QUICK)
+    path = download(wanted, tmp_path, retry=QUICK)
 
     assert path.read_bytes() == CONTENT
     assert behaviour.ranges() == ["bytes=70000-"]
@@ -245,7 +245,7 @@ def test_a_server_that_ignores_ranges_starts_over(
     behaviour.drop_after = [100_000]
     behaviour.ignores_range = True
 
-    path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+    path = download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert path.read_bytes() == CONTENT
     assert behaviour.ranges() == [None, "bytes=100000-"]
@@ -257,7 +257,7 @@ def test_a_server_that_does_not_say_the_length_is_checked_all_the_same(
     behaviour.says_length = False
     behaviour.drop_after = [100_000]
 
-    path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+    path = download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert path.read_bytes() == CONTENT
 
@@ -269,7 +269,7 @@ def test_a_file_of_unknown_size_that_breaks_off_is_resumed(
     behaviour.drop_after = [dropped]
     wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
 
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
     assert behaviour.ranges() == [None, f"bytes={dropped}-" if dropped else None]
 
 
@@ -280,7 +280,7 @@ def test_chunks_that_break_off_are_resumed(
     behaviour.drop_after = [1 << 18, 300_000]
     wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
 
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
     assert behaviour.ranges() == [None, "bytes=262144-", "bytes=562144-"]
 
 
@@ -292,7 +292,7 @@ def test_chunks_that_never_end_are_one_sentence(
     wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
 
     with pytest.raises(CheckpointError, match="the connection ended after 1,000 bytes, 3 times"):
-        download(wanted, tmp_path, patience=QUICK)
+        download(wanted, tmp_path, retry=QUICK)
 
     assert not destination(wanted, tmp_path).exists()
 
@@ -306,7 +306,7 @@ def test_a_file_of_which_nothing_tells_the_end_is_refused(
     wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
 
     with pytest.raises(CheckpointError, match="it does not say how many bytes the file has"):
-        download(wanted, tmp_path, patience=QUICK)
+        download(wanted, tmp_path, retry=QUICK)
 
     assert not destination(wanted, tmp_path).exists()
 
@@ -319,10 +319,10 @@ def test_a_hash_tells_whether_a_file_of_unknown_size_is_whole(
     wanted = published(f"{server.address}/tiny.pt", size=None)
 
     with pytest.raises(CheckpointError, match="it sent another file"):
-        download(wanted, tmp_path, patience=QUICK)
+        download(wanted, tmp_path, retry=QUICK)
 
     assert all_files(tmp_path) == []
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("length", ["5", "1048575", "1048577"])
@@ -332,7 +332,7 @@ def test_another_length_than_the_published_one_is_refused(
     behaviour.length = length
 
     with pytest.raises(CheckpointError, match=f"it offers {int(length):,} bytes instead of"):
-        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+        download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert not destination(published(), tmp_path).exists()
 
@@ -345,7 +345,7 @@ def test_a_length_beyond_the_end_is_no_file(
     wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
 
     with pytest.raises(CheckpointError, match="ended after 1,048,576 of 1,048,577 bytes, 3 times"):
-        download(wanted, tmp_path, patience=QUICK)
+        download(wanted, tmp_path, retry=QUICK)
 
     assert not destination(wanted, tmp_path).exists()
 
@@ -357,7 +357,7 @@ def test_answers_that_bring_less_than_was_asked_for_are_joined(
     behaviour.at_most = 400_000
     wanted = published(f"{server.address}/tiny.pt", size=None, sha256=None)
 
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
     starts = [100_000, 500_000, 900_000]
     assert behaviour.ranges() == [None, *(f"bytes={start}-" for start in starts)]
 
@@ -369,7 +369,7 @@ def test_a_source_that_starts_over_and_breaks_off_anywhere_is_given_up(
     behaviour.ignores_range = True
 
     with pytest.raises(CheckpointError, match=r"3 times in a row"):
-        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+        download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert len(behaviour.requests) == 4
 
@@ -380,7 +380,7 @@ def test_wrong_file_of_the_right_size_is_thrown_away(
     behaviour.content = CONTENT[::-1]
 
     with pytest.raises(CheckpointError, match=rf"another file \(SHA-256 \w+ instead of {SHA256}"):
-        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+        download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert all_files(tmp_path) == []
 
@@ -391,7 +391,7 @@ def test_file_of_another_size_is_refused_before_it_is_loaded(
     behaviour.content = CONTENT * 2
 
     with pytest.raises(CheckpointError, match="it offers 2,097,152 bytes instead of 1,048,576"):
-        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+        download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert sum(path.stat().st_size for path in all_files(tmp_path)) == 0
 
@@ -402,7 +402,7 @@ def test_a_kept_part_of_another_size_is_replaced(tmp_path: Path, server: Server)
     part.parent.mkdir(parents=True)
     part.write_bytes(bytes(len(CONTENT) + 5))
 
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
 
 
 def test_a_kept_part_longer_than_a_file_of_unknown_size_is_replaced(
@@ -413,7 +413,7 @@ def test_a_kept_part_longer_than_a_file_of_unknown_size_is_replaced(
     part.parent.mkdir(parents=True)
     part.write_bytes(bytes(len(CONTENT) + 5))
 
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
 
 
 def test_damaged_kept_part_is_noticed_and_thrown_away(tmp_path: Path, server: Server) -> None:
@@ -423,7 +423,7 @@ def test_damaged_kept_part_is_noticed_and_thrown_away(tmp_path: Path, server: Se
     part.write_bytes(bytes(1000))
 
     with pytest.raises(CheckpointError, match="it sent another file"):
-        download(wanted, tmp_path, patience=QUICK)
+        download(wanted, tmp_path, retry=QUICK)
 
     assert all_files(tmp_path) == []
 
@@ -435,7 +435,7 @@ def test_refusals_are_not_repeated(
     behaviour.statuses = [status]
 
     with pytest.raises(CheckpointError, match=rf"HTTP {status}"):
-        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+        download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert len(behaviour.requests) == 1
     assert all_files(tmp_path) == []
@@ -447,7 +447,7 @@ def test_overloaded_servers_are_asked_again(
 ) -> None:
     behaviour.statuses = [status, status]
 
-    path = download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+    path = download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert path.read_bytes() == CONTENT
     assert len(behaviour.requests) == 3
@@ -459,7 +459,7 @@ def test_the_next_source_is_tried(tmp_path: Path, servers: list[Server]) -> None
     servers.append(good)
     sources = [f"{server.address}/tiny.pt" for server in servers]
 
-    path = download(published(*sources), tmp_path, patience=QUICK)
+    path = download(published(*sources), tmp_path, retry=QUICK)
 
     assert path.read_bytes() == CONTENT
     assert len(good.behaviour.requests) == 1
@@ -472,7 +472,7 @@ def test_no_server_is_one_sentence_with_every_source_and_the_place(
     wanted = published(f"{server.address}/tiny.pt", "http://127.0.0.1:9/tiny.pt")
 
     with pytest.raises(CheckpointError) as caught:
-        download(wanted, tmp_path, patience=QUICK)
+        download(wanted, tmp_path, retry=QUICK)
 
     message = str(caught.value)
     assert re.fullmatch(
@@ -490,10 +490,10 @@ def test_file_that_nobody_distributes_says_so(tmp_path: Path) -> None:
 
 def test_file_that_is_there_already_is_kept(tmp_path: Path, server: Server) -> None:
     wanted = published(f"{server.address}/tiny.pt")
-    first = download(wanted, tmp_path, patience=QUICK)
+    first = download(wanted, tmp_path, retry=QUICK)
     server.behaviour.requests.clear()
 
-    assert download(wanted, tmp_path, patience=QUICK) == first
+    assert download(wanted, tmp_path, retry=QUICK) == first
     assert server.behaviour.requests == []
 
 
@@ -503,7 +503,7 @@ def test_damaged_file_is_replaced(tmp_path: Path, server: Server) -> None:
     target.parent.mkdir(parents=True)
     target.write_bytes(b"half")
 
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
 
 
 def test_progress_reaches_the_whole_size(tmp_path: Path, server: Server) -> None:
@@ -514,7 +514,7 @@ def test_progress_reaches_the_whole_size(tmp_path: Path, server: Server) -> None
         seen.append((done, total))
         threads.add(threading.current_thread())
 
-    download(published(f"{server.address}/tiny.pt"), tmp_path, report=report, patience=QUICK)
+    download(published(f"{server.address}/tiny.pt"), tmp_path, report=report, retry=QUICK)
 
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
@@ -538,7 +538,7 @@ def test_cancelling_a_stalled_download_is_quick_and_leaves_only_a_hidden_part(
             raise Cancelled("The run was cancelled.")
 
     with pytest.raises(Cancelled):
-        download(wanted, tmp_path, report=report, check_cancelled=check_cancelled, patience=QUICK)
+        download(wanted, tmp_path, report=report, check_cancelled=check_cancelled, retry=QUICK)
 
     assert time.monotonic() - asked_at[0] < 1.0
     (part,) = all_files(tmp_path)
@@ -547,7 +547,7 @@ def test_cancelling_a_stalled_download_is_quick_and_leaves_only_a_hidden_part(
 
     behaviour.stall_after = None
     behaviour.requests.clear()
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
     assert behaviour.ranges() == ["bytes=200000-"]
 
 
@@ -556,7 +556,7 @@ def test_a_server_that_falls_silent_is_asked_again(
     tmp_path: Path, server: Server, behaviour: Behaviour
 ) -> None:
     behaviour.stall_after = 200_000
-    patience = Patience(timeout=0.2, attempts=3, pause=0.01)
+    retry = RetryPolicy(timeout=0.2, attempts=3, pause=0.01)
 
     def check_cancelled() -> None:
         if len(behaviour.requests) > 1:
@@ -566,7 +566,7 @@ def test_a_server_that_falls_silent_is_asked_again(
         published(f"{server.address}/tiny.pt"),
         tmp_path,
         check_cancelled=check_cancelled,
-        patience=patience,
+        retry=retry,
     )
 
     assert path.read_bytes() == CONTENT
@@ -578,7 +578,7 @@ def test_full_disk_is_noticed_before_anything_is_loaded(
     wanted = published(f"{server.address}/tiny.pt", size=10**18)
 
     with pytest.raises(CheckpointError, match=r"Expected 1000000000\.00 GB of free space in"):
-        download(wanted, tmp_path, patience=QUICK)
+        download(wanted, tmp_path, retry=QUICK)
 
     assert behaviour.requests == []
 
@@ -587,7 +587,7 @@ def test_unwritable_folder_is_one_sentence(tmp_path: Path, server: Server) -> No
     (tmp_path / "musetalk").write_text("a file where the folder should be")
 
     with pytest.raises(CheckpointError, match=r"Expected to write .*tiny\.pt, but .*: free some"):
-        download(published(f"{server.address}/tiny.pt"), tmp_path, patience=QUICK)
+        download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
 
 def test_other_kinds_of_address_are_not_opened(tmp_path: Path) -> None:
@@ -595,7 +595,7 @@ def test_other_kinds_of_address_are_not_opened(tmp_path: Path) -> None:
     secret.write_bytes(CONTENT)
 
     with pytest.raises(CheckpointError, match="unknown url type"):
-        download(published(secret.as_uri()), tmp_path, patience=QUICK)
+        download(published(secret.as_uri()), tmp_path, retry=QUICK)
 
 
 PROCESS_SCRIPT = """
@@ -604,7 +604,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import conftest
 from avatarvideo.musetalk.weights.catalogue import PublishedFile, WebFile
-from avatarvideo.musetalk.weights.download import Patience, download
+from avatarvideo.musetalk.weights.download import RetryPolicy, download
 logging.basicConfig(format="%(message)s")
 published = PublishedFile(
     places=("whisper/tiny.pt",),
@@ -613,7 +613,7 @@ published = PublishedFile(
     size={size},
     sha256={sha256!r},
 )
-print(download(published, Path({root!r}), patience=Patience(20.0, 3, 0.01)))
+print(download(published, Path({root!r}), retry=RetryPolicy(20.0, 3, 0.01)))
 """
 WAITING = "Waiting for another download of whisper/tiny.pt"
 
@@ -719,7 +719,7 @@ def test_a_download_that_waits_can_be_cancelled(tmp_path: Path, server: Server) 
         locked(lock, on_wait=lambda: None, check_cancelled=lambda: None),
         pytest.raises(Cancelled),
     ):
-        download(wanted, tmp_path, check_cancelled=check_cancelled, patience=QUICK)
+        download(wanted, tmp_path, check_cancelled=check_cancelled, retry=QUICK)
 
     assert len(asked) == 3
     assert server.behaviour.requests == []
@@ -746,7 +746,7 @@ def test_what_another_download_made_is_checked(
     other = threading.Thread(target=make)
     other.start()
     assert held.wait(10)
-    download(wanted, tmp_path, patience=QUICK)
+    download(wanted, tmp_path, retry=QUICK)
     other.join()
 
     assert WAITING in caplog.messages
@@ -761,7 +761,7 @@ def test_a_folder_without_locks_takes_a_download(
     lock = destination(wanted, tmp_path).with_name(".tiny.pt.lock")
     lock.mkdir(parents=True)  # nobody can open a folder to lock it
 
-    assert download(wanted, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
     assert [message for message in caplog.messages if "going on without" in message]
 
 
@@ -773,14 +773,14 @@ sys.path.insert(0, {tests!r})
 import conftest
 from avatarvideo.errors import CheckpointError
 from avatarvideo.musetalk.weights.catalogue import HubFile, PublishedFile
-from avatarvideo.musetalk.weights.download import Patience, download
+from avatarvideo.musetalk.weights.download import RetryPolicy, download
 published = PublishedFile(
     places=("whisper/tiny.pt",),
     licence="none",
     sources=(HubFile("openai/whisper-tiny", "folder/tiny.pt"),),
 )
 try:
-    print(download(published, Path({root!r}), patience=Patience(5.0, 3, 0.01)))
+    print(download(published, Path({root!r}), retry=RetryPolicy(5.0, 3, 0.01)))
 except CheckpointError as error:
     print("error:", error)
 """

@@ -54,7 +54,7 @@ def put_everything(folder: Path, places: list[str]) -> None:
 
 def paths(found: FoundFiles | MissingFiles) -> dict[Role, Path]:
     assert isinstance(found, FoundFiles), found.message
-    return {role: item.path for role, item in found.files.items()}
+    return {role: item.path for role, item in found.files.items() if item.path}
 
 
 UPSTREAM = [
@@ -242,7 +242,7 @@ def test_latest_of_numbered_training_checkpoints_is_taken(tmp_path: Path) -> Non
     found = find("v1.0", [tmp_path], caches=NO_CACHES)
 
     assert isinstance(found, MissingFiles)
-    assert found.found["unet"].path.name == "epoch_10.pth"
+    assert found.found["unet"].path == tmp_path / "musetalk/musetalk/epoch_10.pth"
 
 
 def test_download_caches_are_searched_last(tmp_path: Path) -> None:
