@@ -36,7 +36,7 @@ from avatarvideo.musetalk.networks.vae import SCALING_FACTOR, to_pixels
 from avatarvideo.musetalk.pipeline import generate
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.generate import FaceGenerator, masked_and_whole
-from avatarvideo.musetalk.pipeline.memory import Placement, dtype_for, tiles_convolutions
+from avatarvideo.musetalk.pipeline.memory import Placement, dtype_for, uses_winograd
 
 UPSTREAM_CRFS = (18, 23)  # of the authors' two encodes
 TIMES_ON_A_GPU = 10  # a stage is run for one sample: it takes milliseconds
@@ -94,7 +94,7 @@ class Computing:
                 if setting.side == "ours" and not small:
                     accelerate(network)
                     placement = Placement(setting.device, dtype)
-                    set_tiled(network, tiles_convolutions(placement, Tuning()))
+                    set_tiled(network, uses_winograd(placement, Tuning()))
         return network
 
     def step(self, name: str, batch: int) -> Sample:

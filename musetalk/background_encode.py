@@ -1,7 +1,7 @@
-"""A file encoded while its faces are still being made, where a GPU makes them.
+"""Encode a file while a GPU is still generating its faces.
 
 One thread composes each frame as soon as it is final, another encodes it. They never touch the
-host: the thread that asked for the file polls, shows progress and decides.
+host: the calling thread polls, shows progress and decides.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from .interfaces import LipSyncRun
 FRAMES_AHEAD = 3  # composed before the encoder asks for them
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the encode was given up on request
-    """Ends an encode that was given up, inside the thread that does it; never reaches a user."""
+class Stopped(Exception):  # noqa: N818 - not an error: the encode was stopped on request
+    """Ends a stopped encode inside its thread; never reaches a user."""
 
 
 class FinalFrames:
-    """How many frames of a clip are final, told by one thread and waited for by another."""
+    """How many frames of a clip are final, set by one thread and waited for by another."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._given_up = False
+        self._closed = False
         self._changed = threading.Condition()
 
     def tell(self, count: int) -> None:
@@ -39,27 +39,27 @@ class FinalFrames:
             self._count = count
             self._changed.notify_all()
 
-    def give_up(self) -> None:
+    def close(self) -> None:
         """Say that no more frames will come."""
         with self._changed:
-            self._given_up = True
+            self._closed = True
             self._changed.notify_all()
 
     def wait_for(self, number: int) -> None:
         """Return when frame ``number``, counted from 0, is final; raise Stopped if it never is."""
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or self._count > number)
+            self._changed.wait_for(lambda: self._closed or self._count > number)
             if self._count <= number:
                 raise Stopped
 
 
 class BackgroundEncode:
-    """Writes a run's file in a second thread while a GPU is still making the run's faces.
+    """Writes a run's file in a second thread while a GPU is still generating the run's faces.
 
-    Use it as a context manager: leaving it stops an encode that was not finished. One file each.
+    A context manager: leaving it stops an encode that was not finished. For one file only.
 
-    encode: writes the whole file of a run from its frames and returns what it became; calls its
-        last argument with the count after each frame. It leaves nothing when frames or call raise.
+    encode: writes the whole file of a run from its frames; calls its last argument with the count
+        after each frame. It leaves no file when that or the frames raise.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class BackgroundEncode:
         self.stop()
 
     def start(self, run: LipSyncRun) -> None:
-        """Begin the file of a run; each of its frames is waited for until its face is made."""
+        """Begin the file of a run, whose frames wait for their faces."""
         self._tags = run.metadata()
         self._file = self._encoder.submit(self._encode, run, self._frames(run), self._on_frame)
 
     def check(self) -> None:
-        """Raise what ended the encode if a user can mend it, such as a full disk.
+        """Raise what ended the encode if the user can fix it, such as a full disk.
 
-        To be called while the faces are made: without a file nobody needs them.
+        To be called while the faces are generated: without a file nobody needs them.
         """
         failure = self._file.exception() if self._file and self._file.done() else None
         if isinstance(failure, AvatarVideoError):
@@ -102,12 +102,12 @@ class BackgroundEncode:
     def finish(
         self, run: LipSyncRun, poll: Callable[[int], None], *, poll_seconds: float
     ) -> EncodingResult:
-        """Complete the file of the run as it has become; return or raise as its encode does.
+        """Wait until the file of the finished run is complete; return or raise as its encode does.
 
-        Where no file was started, or one whose tags the run does not have, it is written now, in
+        Where no file was started, or one with other tags than the run's, it is written now, in
         this thread.
-        poll: called with the count of frames while the file is waited for, at least every
-            ``poll_seconds``; may raise. A Cancelled that finds the file complete comes too late.
+        poll: called with the count of frames at least every ``poll_seconds``; may raise. A
+            Cancelled that finds the file complete is ignored.
         """
         if self._file is None or self._tags != run.metadata():
             self.stop()
@@ -123,7 +123,7 @@ class BackgroundEncode:
         return self._file.result()
 
     def stop(self) -> None:
-        """End an encode that is not complete, without a file, and wait for its threads."""
+        """Stop an encode that is not complete, without a file, and wait for its threads."""
         self._stopped.set()
         self._decided.set()
         self._encoder.shutdown(wait=True)
@@ -146,8 +146,7 @@ def read_ahead(
 ) -> Iterator[np.ndarray]:
     """Iterate over frames that another thread makes, ``count`` of them in advance.
 
-    What making one raises is raised in its place. When this is closed a frame may still be made;
-    then a generator is closed too.
+    Its exceptions are raised here. Closing this closes ``frames`` too, after the current frame.
     """
     begun = deque(thread.submit(next, frames, None) for _ in range(count))
     try:

@@ -1,6 +1,6 @@
-"""The lip-sync engine: the first mode that can make the frames makes them, for a run or a file.
+"""The lip-sync engine: the first possible mode makes the frames of a run or a file.
 
-Which mode made the result, and why, is named in the log, the report and the file's tags.
+The log, the report and the file's tags name the mode that made the result, and why.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .job import Job, Made
 from .modes import MODES
 from .modes.context import Context, maker_of
 from .pipeline.cpu_features import Tuning
-from .pipeline.memory import Ladder, VRAMManager
+from .pipeline.memory import FallbackPlan, VRAMManager
 from .source_frames import source_indices
 from .weights.session import ModelSource
 
@@ -47,9 +47,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
     vram_manager: answers what fits on the device; None makes one for the host's device.
     host: folders, progress and cancel; None takes the current one.
     models: networks to use instead of the files that are found.
-    cache: where prepared avatars are kept between processes; None takes the folder that
-        AVATAR_CACHE names, and without it memory only.
-    tuning: how the machine is made use of; None takes what is best for this one.
+    cache: the folder of the avatar cache; None takes the one that AVATAR_CACHE names, and without
+        it memory only.
+    tuning: how the machine is used; None takes what is best for this one.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
 
     def get_supported_formats(self) -> dict[str, list[str]]:
-        """Return the file extensions accepted: keys "image", "video", "audio" and "output"."""
         return {
             "image": ["bmp", "jpeg", "jpg", "png", "tif", "tiff", "webp"],
             "video": ["avi", "m4v", "mkv", "mov", "mp4", "webm"],
@@ -87,10 +86,6 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         output_path: str | Path,
         config: LipSyncConfig | None = None,
     ) -> LipSyncResult:
-        """Write a lip-synced video file. Operational failures come back as ``success=False``.
-
-        A cancelled run raises Cancelled (or the host's own interruption) and leaves no file.
-        """
         began = time.perf_counter()
         options = config or self._defaults
         try:
@@ -108,7 +103,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
                 return self._write(run, Path(output_path), encode, began)
         except Cancelled:
             raise
-        except AvatarVideoError as error:  # said by the caller, not also by the log
+        except AvatarVideoError as error:  # reported by the caller, not also logged
             return LipSyncResult(
                 success=False,
                 error=str(error),
@@ -122,7 +117,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             with self._host.progress(run.frame_count, "Encoding") as bar:
                 encoded = encode.finish(run, bar.update, poll_seconds=POLL_SECONDS)
         finally:
-            encode.stop()  # before what its frames are made from goes
+            encode.stop()  # before the run releases what its frames are made from
             if run.release is not None:
                 run.release()
         return LipSyncResult(
@@ -138,10 +133,6 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
 
     def length(self, avatar: Avatar, mel: Mel, config: LipSyncConfig) -> tuple[int, Fraction]:
-        """Return the number of frames of the result and its exact rate.
-
-        Raises MediaError when the speech is shorter than 20 ms or longer than the limit.
-        """
         seconds = float(mel.clip.duration)
         if seconds > config.max_duration:
             raise MediaError(
@@ -161,11 +152,9 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         mask: np.ndarray | None = None,
         encode: BackgroundEncode | None = None,
     ) -> LipSyncRun:
-        """Do all work that needs a network or the whole sound; frames are made when read.
+        """Do as the interface says.
 
-        mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
-        encode: is started while a GPU makes the faces; whoever gives it finishes it.
-        Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
+        encode: is started while a GPU generates the faces; the caller finishes it.
         """
         options = config or self._defaults
         if not avatar.face_index:
@@ -180,7 +169,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
         context = Context(
             self._host,
-            Ladder(self._vram, options.quality, self._tuning),
+            FallbackPlan(self._vram, options.quality, self._tuning),
             self._models,
             self._cache_directory,
             encode,
@@ -189,7 +178,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
 
 
 def _first_possible(job: Job, context: Context) -> LipSyncRun:
-    """Return what the mode that was asked for makes; in auto, the first mode that can."""
+    """Return the run of the requested mode; in auto, of the first possible one."""
     wanted, error = job.options.mode, None
     for mode in (wanted,) if job.is_asked_for else MODES:
         made = maker_of(mode)(job, context)

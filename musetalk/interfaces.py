@@ -181,10 +181,10 @@ class LipSyncResult:
 
 @dataclass(frozen=True, eq=False)
 class LipSyncRun:
-    """A run whose frames are made when they are read.
+    """A run whose frames are composed when they are read.
 
     open_frames: returns a new iterator over exactly ``frame_count`` uint8 RGB (H, W, 3) frames.
-    clip: the original sound, untouched.
+    clip: the original audio, untouched.
     mask: float32 (H, W), where the first frame may differ from the source.
     report: everything worth knowing, ready for JSON.
     sources: files it is made from; no result may replace them.
@@ -223,7 +223,7 @@ class LipSyncEngineInterface(ABC):
         *,
         mask: np.ndarray | None = None,
     ) -> LipSyncRun:
-        """Do all work that needs a network or the whole sound; frames are made when read.
+        """Do all work that needs a network or the whole audio; frames are made when read.
 
         mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
         Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
@@ -244,7 +244,10 @@ class LipSyncEngineInterface(ABC):
         output_path: str | Path,
         config: LipSyncConfig | None = None,
     ) -> LipSyncResult:
-        """Write a lip-synced video file. Operational failures come back as ``success=False``."""
+        """Write a lip-synced video file. Operational failures come back as ``success=False``.
+
+        A cancelled run raises Cancelled (or the host's own interruption) and leaves no file.
+        """
 
     @abstractmethod
     def get_supported_formats(self) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""One clip to make, what its options mean for every stage, and what a mode made of it."""
+"""A clip to make, what its options mean for every stage, and what a mode made of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Job:
     frame_rate: Fraction
     indices: np.ndarray
     mask: np.ndarray | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     @contextmanager
     def timed(self, stage: str) -> Generator[None, None, None]:
@@ -48,7 +48,7 @@ class Job:
 
     @property
     def is_asked_for(self) -> bool:
-        """Whether the user named the mode that is to make it, instead of taking the best one."""
+        """Whether the user chose the mode instead of taking the best one."""
         return self.options.mode != "auto"
 
     @cached_property
@@ -104,15 +104,15 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """The frames that one mode made of a job.
+    """What a mode made of a job.
 
     mask: float32 (H, W), where the first frame may differ from the source.
     passed_through: bool (T,), frames that are the source's.
     location: the face that was found, for the report.
-    reason: why this mode made them, part of a sentence; empty where what the others could not
-        do says it all.
-    details: what only this mode has to say, for the report.
-    release: drops what the frames are made from.
+    reason: why this mode made them, part of a sentence; empty where the reasons against the other
+        modes are enough.
+    details: what only this mode adds to the report.
+    release: frees what the frames are made from.
     """
 
     open_frames: Callable[[], Iterator[np.ndarray]]
@@ -120,7 +120,7 @@ class Made:
     passed_through: np.ndarray
     location: FaceLocation
     reason: str
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict[str, Any])  # Any: part of the report
     release: Callable[[], None] | None = None
 
 
@@ -129,7 +129,7 @@ class NotPossible:
     """Why a mode cannot make a job.
 
     reason: part of a sentence for the report, where another mode makes it.
-    error: what a user is told who asked for this mode; None makes a sentence of the reason.
+    error: raised where the user chose this mode; None makes one of the reason.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""What a run says of itself."""
+"""The report of a run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .job import Job, Made
 
 
 def report_of(
-    job: Job, mode: str, reason: str, made: Made, ladder: list[dict[str, str]]
+    job: Job, mode: str, reason: str, made: Made, fallbacks: list[dict[str, str]]
 ) -> dict[str, Any]:
     """Return the report of a run, ready for JSON.
 
-    ladder: what was given up for lack of memory, step by step.
+    fallbacks: what did not fit in memory, step by step.
     """
     passed, location = made.passed_through, made.location
     return {
@@ -38,7 +38,7 @@ def report_of(
             ),
         },
         **made.details,
-        "ladder": ladder,
+        "ladder": fallbacks,
         "seconds": {stage: round(value, 3) for stage, value in job.seconds.items()},
         "peak_memory_bytes": peak_memory(),
     }

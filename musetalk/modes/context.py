@@ -1,4 +1,4 @@
-"""What a mode gets beside its job, and how what it made becomes a run."""
+"""The context of a run: what modes may use, and how what a mode made becomes a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..background_encode import BackgroundEncode
 from ..face.finder import locate_face
 from ..interfaces import LipSyncRun
 from ..job import Job, Made, NotPossible
-from ..pipeline.memory import Ladder
+from ..pipeline.memory import FallbackPlan
 from ..report import report_of
 from ..weights.session import ModelSource
 
@@ -22,15 +22,15 @@ from ..weights.session import ModelSource
 class Context:
     """What the modes may use for one run.
 
-    ladder: where networks compute, and what was given up for lack of memory.
+    fallback: where networks compute, and what did not fit in memory.
     models: networks to use instead of the files that are found.
-    cache_directory: where prepared avatars are kept between processes; None is memory only.
-    encode: writes the file while a GPU makes the faces, if the caller wants one.
-    refused: why each mode that was tried before could not make the job.
+    cache_directory: of the avatar cache; None keeps it in memory only.
+    encode: writes the file while a GPU generates the faces, if the caller wants one.
+    refused: why each mode that was tried before was not possible.
     """
 
     host: Host
-    ladder: Ladder
+    fallback: FallbackPlan
     models: ModelSource | None = None
     cache_directory: Path | None = None
     encode: BackgroundEncode | None = None
@@ -38,7 +38,7 @@ class Context:
     _location: FaceLocation | None = None
 
     def location(self, job: Job) -> FaceLocation:
-        """Return where face and lips are in the first frame, found without weights, once a run."""
+        """Locate face and lips in the first frame without weights, once a run."""
         if self._location is None:
             with job.timed("locate"):
                 self._location = job.known_face or locate_face(
@@ -51,7 +51,7 @@ class Context:
         return self._location
 
     def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
-        """Return the run that hands out what a mode made."""
+        """Return the run of what a mode made."""
         sources = (*job.avatar.sources, *job.mel.clip.sources)
         reason = "; ".join(filter(None, [*self.refused, made.reason]))
         return LipSyncRun(
@@ -63,12 +63,12 @@ class Context:
             mode=mode,
             clip=job.mel.clip,
             mask=made.mask,
-            report=report_of(job, mode, reason, made, self.ladder.steps),
+            report=report_of(job, mode, reason, made, self.fallback.steps),
             release=made.release,
             sources=sources,
         )
 
 
 def maker_of(mode: str) -> Callable[[Job, Context], Made | NotPossible]:
-    """Return the function ``make`` of a mode, whose module is imported when first wanted."""
+    """Import a mode's module and return its function ``make``."""
     return importlib.import_module(f".{mode}", __package__).make

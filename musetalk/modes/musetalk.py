@@ -1,4 +1,4 @@
-"""MuseTalk itself: its networks make the lower face anew in every frame."""
+"""MuseTalk: networks generate the lower face in every frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...errors import CheckpointError, DeviceMemoryError
 from ...host.contract import POLL_SECONDS
 from ...media import Box, FaceLocation
 from ..job import Job, Made, NotPossible
-from ..pipeline.avatar_cache import PreparedCache
+from ..pipeline.avatar_cache import AvatarCache
 from ..pipeline.memory import dtype_for
 from ..pipeline.run import Spoken, speak, total_steps
 from ..weights.search import MissingFiles, find
@@ -24,7 +24,7 @@ PREPARED = "musetalk avatars"  # our entry among what the host keeps between run
 
 
 def make(job: Job, context: Context) -> Made | NotPossible:
-    """Return the avatar with new faces, or why MuseTalk cannot make them.
+    """Return the avatar with generated faces, or why MuseTalk cannot make them.
 
     Raises CheckpointError or DeviceMemoryError where this mode was asked for.
     """
@@ -36,12 +36,12 @@ def make(job: Job, context: Context) -> Made | NotPossible:
     except (CheckpointError, DeviceMemoryError) as error:
         if job.is_asked_for:
             raise
-        log.warning("going on without MuseTalk: %s", error)
-        context.ladder.steps.append(
+        log.warning("continuing without MuseTalk: %s", error)
+        context.fallback.steps.append(
             {"stage": "all", "reason": str(error), "from": "musetalk", "to": "another mode"}
         )
         return NotPossible(f"MuseTalk could not be used ({error})")
-    if not job.is_asked_for and not spoken.track.found.any():
+    if not job.is_asked_for and not spoken.playback.track.found.any():
         return NotPossible("MuseTalk found no face")
     return _made_of(job, spoken)
 
@@ -49,8 +49,8 @@ def make(job: Job, context: Context) -> Made | NotPossible:
 def _source(job: Job, context: Context) -> ModelSource | MissingFiles:
     if context.models is not None:
         return context.models
-    ladder = context.ladder
-    exact = dtype_for(job.options.quality, ladder.device, ladder.tuning).itemsize == 4
+    fallback = context.fallback
+    exact = dtype_for(job.options.quality, fallback.device, fallback.tuning).itemsize == 4
     precision = "full" if exact else "half"
     found = find(job.options.model, context.host.model_directories, precision=precision)
     return found if isinstance(found, MissingFiles) else ModelFiles(found)
@@ -59,7 +59,7 @@ def _source(job: Job, context: Context) -> ModelSource | MissingFiles:
 def _speak(job: Job, source: ModelSource, context: Context) -> Spoken:
     host, encode = context.host, context.encode
     key = f"{PREPARED} {context.cache_directory or ''}"
-    cache = host.kept.setdefault(key, PreparedCache(context.cache_directory))
+    cache = host.kept.setdefault(key, AvatarCache(context.cache_directory))
 
     def start_encode(spoken: Spoken) -> None:
         if encode is not None:
@@ -77,7 +77,7 @@ def _speak(job: Job, source: ModelSource, context: Context) -> Spoken:
             job,
             source,
             host,
-            context.ladder,
+            context.fallback,
             cache=cache,
             work=Work(poll, poll_seconds=POLL_SECONDS),
             start_encode=start_encode,
@@ -85,7 +85,8 @@ def _speak(job: Job, source: ModelSource, context: Context) -> Spoken:
 
 
 def _made_of(job: Job, spoken: Spoken) -> Made:
-    playback, found = spoken.playback, spoken.track.found.any()
+    playback = spoken.playback
+    found = playback.track.found.any()
     version = f"MuseTalk {job.options.model.removeprefix('v')}"
     nothing = "" if found else "; no face was found, so every frame passes through"
     return Made(
@@ -100,8 +101,9 @@ def _made_of(job: Job, spoken: Spoken) -> Made:
 
 
 def _location_of(spoken: Spoken) -> FaceLocation:
-    faces = np.flatnonzero(spoken.track.found)
+    track = spoken.playback.track
+    faces = np.flatnonzero(track.found)
     if not faces.size:
-        return FaceLocation(None, None, 0.0, spoken.track.method, "no face was found")
-    box = Box(*map(float, spoken.track.boxes[faces[0]]))
-    return FaceLocation(box, None, 1.0, spoken.track.method, "MuseTalk's own face box")
+        return FaceLocation(None, None, 0.0, track.method, "no face was found")
+    box = Box(*map(float, track.boxes[faces[0]]))
+    return FaceLocation(box, None, 1.0, track.method, "MuseTalk's own face box")

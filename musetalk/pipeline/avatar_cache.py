@@ -1,4 +1,4 @@
-"""An avatar made ready, kept for the next run: in memory up to a bound, on disk if wanted.
+"""The avatar cache: prepared avatars kept for the next run, in bounded memory and on disk.
 
 Every entry is a few plain tensors under a hash of all they depend on, so a changed source, option
 or network never meets an old entry. Files are safetensors: nothing in them can run.
@@ -15,7 +15,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import (
+    load_file,  # pyright: ignore[reportUnknownVariableType]  # it takes os.PathLike without a type
+    save_file,  # pyright: ignore[reportUnknownVariableType]  # the same
+)
 from torch import Tensor
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.avatar_cache")
@@ -36,8 +39,8 @@ def content_key(*parts: object) -> str:
     return digest.hexdigest()
 
 
-class PreparedCache:
-    """Entries by key, the ones used longest ago given up first; safe from several threads.
+class AvatarCache:
+    """Entries by key, the least recently used evicted first; safe from several threads.
 
     directory: where entries are kept between processes too; None keeps them in memory only.
     """
@@ -56,14 +59,13 @@ class PreparedCache:
             if entry is not None:
                 self._entries.move_to_end(key)
                 return entry
-        entry = self._read(key)
-        return entry
+        return self._read(key)
 
     def put(self, key: str, entry: Entry, *, in_memory: bool = True) -> None:
-        """Keep an entry. A full disk is logged and no more.
+        """Keep an entry. A full disk is only logged.
 
-        in_memory: False for entries of which the others of the same avatar will not fit: read in
-            turn they would only push each other out.
+        in_memory: False where the entries of one avatar do not fit together: read in turn they
+            would evict each other.
         """
         self._write(key, entry)
         size = _size(entry)
@@ -120,4 +122,4 @@ def text_tensor(text: str) -> Tensor:
 
 def tensor_text(tensor: Tensor) -> str:
     """Return the text that ``text_tensor`` made a tensor of."""
-    return bytes(tensor.tolist()).decode()
+    return tensor.numpy().tobytes().decode()

@@ -1,4 +1,4 @@
-"""Generated faces put into their frames, when the frames are read."""
+"""Blend generated faces into their frames when the frames are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ...media import Avatar
 from ..face.blend import Backdrop
-from ..face.crop import CROP_SIZE
+from ..face.crop import CROP_SIZE, FaceBox
 from ..face.detect import FaceTrack
 from ..source_frames import read_frames
 from .spool import Spool, SpoolReader
@@ -20,15 +20,14 @@ CROP_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
 
 @dataclass(frozen=True, eq=False)
 class SpeakingPlayback:
-    """What a speaking clip is made of. In memory are a few numbers per frame.
+    """A lip-synced clip whose frames are composed when read; memory holds a few numbers a frame.
 
     indices: int64 (T,), the avatar's frame shown in every output frame.
     slots: int64 (T,), that frame's number among the distinct ones, of which there are N.
     track: of the N frames.
     mask_places: int64 (N,), where each frame's mask lies in the spool.
     crop_places: int64 (T,), where each output frame's face lies; NOWHERE lets it pass through.
-    wait_for: called with a frame's number before it is made, where faces are still being made;
-        None when all are there.
+    wait_for: blocks until the face of the frame with this number is generated; None when all are.
     """
 
     avatar: Avatar
@@ -60,34 +59,29 @@ class SpeakingPlayback:
                     continue
                 slot = int(self.slots[number])
                 if backdrop is None or slot != shown:
-                    backdrop, shown = self._backdrop(reader, frame, slot), slot
+                    backdrop, shown = Backdrop(frame, *self._box_and_mask(reader, slot)), slot
                 place = int(self.crop_places[number])
                 yield backdrop.with_face(reader.read(place, CROP_SHAPE, np.uint8))
 
-    def _backdrop(self, reader: SpoolReader, frame: np.ndarray, slot: int) -> Backdrop:
+    def _box_and_mask(self, reader: SpoolReader, slot: int) -> tuple[FaceBox, np.ndarray]:
         box = self.track.box(slot)
         assert box is not None
-        return Backdrop(frame, box, self._box_mask(reader, slot))
-
-    def _box_mask(self, reader: SpoolReader, slot: int) -> np.ndarray:
-        box = self.track.box(slot)
-        assert box is not None
-        return reader.read(int(self.mask_places[slot]), (box.height, box.width), np.uint8)
+        mask = reader.read(int(self.mask_places[slot]), (box.height, box.width), np.uint8)
+        return box, mask
 
     def mask(self) -> np.ndarray:
         """Return float32 (H, W), 0..1: where the first frame may differ from the source."""
         whole = np.zeros((self.avatar.height, self.avatar.width), np.float32)
-        box = self.track.box(int(self.slots[0]))
-        if self.spool is None or box is None or self.passed_through()[0]:
-            return whole
-        with self.spool.reader() as reader:
-            whole[box.area] = self._box_mask(reader, int(self.slots[0])) / np.float32(255)
+        if self.spool is not None and not self.passed_through()[0]:
+            with self.spool.reader() as reader:
+                box, mask = self._box_and_mask(reader, int(self.slots[0]))
+            whole[box.area] = mask / np.float32(255)
         return whole
 
     def passed_through(self) -> np.ndarray:
         """Return bool (T,): output frames that are the source's, unchanged.
 
-        While faces are still being made, those that have no face to be replaced.
+        While faces are still being generated: those without a face to replace.
         """
         if self.wait_for is not None:
             return ~self.track.found[self.slots]

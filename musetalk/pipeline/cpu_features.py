@@ -1,4 +1,4 @@
-"""What this machine computes fast, and how much of it at a time."""
+"""How a run is tuned to its machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def products_are_fast(description: str) -> bool:
 
     Intel's MKL multiplies them: on Intel's CPUs as fast as oneDNN convolves, on others with
     AVX2 at three quarters of that. Where others have AVX-512 it takes less than half of oneDNN's
-    speed, and more multiplications in a convolution cost less than fewer in a product.
+    speed, and a plain convolution is faster than Winograd's fewer multiplications.
     """
     if not torch.backends.mkl.is_available():
         return False
@@ -47,16 +47,15 @@ def products_are_fast(description: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """How a run makes use of its machine; what is not given is for this one.
+    """How a run uses the machine; the defaults are this machine's.
 
     bfloat16: the CPU multiplies it natively; emulated it is slower than float32.
-    fast_products: matrix products are fast enough on the CPU for convolutions that save
-        multiplications.
+    fast_products: the CPU multiplies matrices fast enough for Winograd convolutions.
     largest_batches: of faces, on a CPU and on a GPU. More gives a CPU nothing to gain and cancel
         more to wait for; at 16 a GPU reads the UNet's weights often enough, and encoding has two
         pictures a face.
-    chunk: faces that are prepared, kept and found again together.
-    leaves_cpu_idle: kinds of devices that make faces while the CPU composes and encodes frames.
+    chunk: faces that are prepared and cached together.
+    leaves_cpu_idle: devices that generate faces while the CPU composes and encodes frames.
     free_memory: asked for the bytes of main memory that can be taken now.
     """
 

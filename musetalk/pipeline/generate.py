@@ -1,13 +1,13 @@
-"""The networks' arithmetic: face crops to latents, latents and speech to new face crops.
+"""Inference: face crops to latents, then latents and audio features to new face crops.
 
 The steps are those of TMElyralab/MuseTalk (MIT). Changed against it: the posterior's mode by
-default, and numbers that left half precision's range are computed again in full precision.
+default, and batches with values outside half precision's range run again in full precision.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ log = logging.getLogger("avatarvideo.musetalk.pipeline.generate")
 
 FIRST_MASKED_ROW = CROP_SIZE // 2
 LATENT_SHAPE = (8, CROP_SIZE // 8, CROP_SIZE // 8)
-# To record a batch takes a GPU about as long as two or three batches begun step by step.
+# To capture a CUDA graph takes a GPU about as long as two or three batches without one.
 LEAST_REPEATS = 4
 
 MadeFaces = tuple[np.ndarray, np.ndarray]  # crops, and which of them can be used
@@ -53,14 +53,14 @@ class PosteriorDraws:
             for _ in range(2 * face):
                 torch.randn(mean[:1].shape, generator=self._generator, dtype=mean.dtype)
         self._next_face = face + 1
-        pairs = zip(mean.split(1), log_variance.split(1), strict=True)
+        pairs = zip(mean.chunk(len(mean)), log_variance.chunk(len(mean)), strict=True)
         return torch.cat([sample_posterior(*pair, self._generator) for pair in pairs])
 
 
 class FaceEncoder:
-    """Turns face crops into what the UNet starts from.
+    """Encodes face crops into the latents that the UNet starts from.
 
-    on_full_precision: called once when half precision was not enough and was given up.
+    on_full_precision: called once, when half precision overflowed.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class FaceEncoder:
         weight = self._vae.quant_conv.weight
         images = sent(torch.cat(list(map(masked_and_whole, crops))), weight.device, weight.dtype)
         mean, log_variance = self._vae.encode_moments(images)
-        pairs = zip(mean.split(2), log_variance.split(2), strict=True)
+        pairs = zip(mean.chunk(len(crops)), log_variance.chunk(len(crops)), strict=True)
         latents = [
             SCALING_FACTOR * self._draws.latents(*pair, face).flatten(0, 1)
             for face, pair in enumerate(pairs, start=first_face)
@@ -100,18 +100,18 @@ class FaceEncoder:
 
 def masked_and_whole(crop: np.ndarray) -> Tensor:
     """Return float32 (2, 3, 256, 256), -1..1: the crop with its lower half black, and as it is."""
-    unit = torch.from_numpy((crop / 255.0).astype(np.float32)).permute(2, 0, 1)
+    unit = torch.as_tensor((crop / 255.0).astype(np.float32)).permute(2, 0, 1)
     masked = unit.clone()
     masked[:, FIRST_MASKED_ROW:] = 0  # black before the range is shifted, so -1 and not 0 after it
     return (torch.stack([masked, unit]) - 0.5) / 0.5
 
 
 class FaceGenerator:
-    """Makes face crops that say what is heard; takes any batch.
+    """Generates face crops whose mouths match the audio; takes any batch.
 
-    on_full_precision: called once when half precision was not enough and was given up.
-    repeats: how many batches of the first one's size will come; where they are many, a GPU records
-        one and repeats it, and takes what is left of the clip in the same size.
+    on_full_precision: called once, when half precision overflowed.
+    repeats: how many batches of the first one's size will come; where they are many, a GPU captures
+        one as a CUDA graph, and the last, smaller one uses it too.
     """
 
     def __init__(
@@ -134,21 +134,21 @@ class FaceGenerator:
         self._recorded: RecordedBatch | None = None
 
     def close(self) -> None:
-        """Give back what a recording took, which nothing else could use."""
+        """Free the memory of the CUDA graph, which nothing else could use."""
         if self._recorded is not None:
             self._recorded = None
             torch.cuda.empty_cache()
 
     @property
     def is_recorded(self) -> bool:
-        """Whether batches are begun in one step by now."""
+        """Whether batches run as a CUDA graph by now."""
         return self._recorded is not None
 
     def generate(self, latents: Tensor, windows: Tensor, hears: Tensor | None = None) -> MadeFaces:
         """Return uint8 RGB (B, 256, 256, 3), and bool (B,): which of them can be used.
 
-        latents: float32 (B, 8, 32, 32). windows: float32 (W, 50, width), what is heard.
-        hears: int64 (B,), the window of each frame; None: W equals B.
+        latents: float32 (B, 8, 32, 32). windows: float32 (W, 50, width), audio features.
+        hears: int64 (B,), the number of each frame's window; None: W equals B.
         A crop is unusable when its numbers are not finite even in full precision.
         """
         return self.begin(latents, windows, hears)()
@@ -156,9 +156,9 @@ class FaceGenerator:
     def begin(
         self, latents: Tensor, windows: Tensor, hears: Tensor | None = None
     ) -> Callable[[], MadeFaces]:
-        """Return what waits for a batch and returns it as ``generate`` does.
+        """Start a batch; calling what this returns waits for it and returns as ``generate`` does.
 
-        A GPU computes meanwhile, so the next batch can be begun first; a processor is done.
+        On a GPU the next batch can be started first; on a CPU the batch is done already.
         """
         full = dtype_of_network(self._unet) == torch.float32
         if hears is not None and torch.equal(hears, torch.arange(len(windows))):
@@ -169,7 +169,9 @@ class FaceGenerator:
             crops, usable = wait()
             if full or usable.all():
                 return crops, usable
-            if dtype_of_network(self._unet) != torch.float32:  # else a batch before this one did
+            if (
+                dtype_of_network(self._unet) != torch.float32
+            ):  # an earlier batch may have widened it
                 self._recorded, self._records = None, False
                 make_float32(self._unet, self._vae)
                 self._on_full_precision()
@@ -207,17 +209,17 @@ class FaceGenerator:
         return to_pixels(torch.nan_to_num(images)), usable
 
     def _repeated(self, latents: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what ``_faces`` does; from the second batch on in one step, where that pays."""
+        """Return what ``_faces`` does; from the second batch on as a CUDA graph, if that pays."""
         first, self._has_run = not self._has_run, True
         if first or not self._records:
             return self._faces(latents, windows)
         if self._recorded is None:
             try:
-                with _unasked(self._unet, self._vae):
+                with _without_checks(self._unet, self._vae):
                     self._recorded = RecordedBatch(self._faces, (latents, windows))
             except torch.OutOfMemoryError as error:
                 self._records = False
-                log.info("batches go step by step: there is no room to record one: %s", error)
+                log.info("no CUDA graph: there is no memory to capture one: %s", error)
                 return self._faces(latents, windows)
         if not self._recorded.takes((latents, windows)):
             return self._faces(latents, windows)
@@ -226,35 +228,35 @@ class FaceGenerator:
 
 
 @contextmanager
-def _unasked(*networks: nn.Module) -> Iterator[None]:
-    """Let networks compute without asking between their blocks whether to go on."""
+def _without_checks(*networks: nn.Module) -> Generator[None, None, None]:
+    """Let networks compute without the calls between their blocks that may cancel the run."""
+    # Any: torch declares no attribute but tensors and modules.
     modules: list[Any] = [module for network in networks for module in network.modules()]
-    asking = [module for module in modules if hasattr(module, "between_blocks")]
-    asked = [module.between_blocks for module in asking]
+    checked = [(each, each.between_blocks) for each in modules if hasattr(each, "between_blocks")]
     try:
-        for module in asking:
+        for module, _ in checked:
             module.between_blocks = None
         yield
     finally:
-        for module, ask in zip(asking, asked, strict=True):
-            module.between_blocks = ask
+        for module, check in checked:
+            module.between_blocks = check
 
 
 def sent(values: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return values of the processor on a device; what a GPU still computes is not waited for."""
+    """Copy values from the CPU to a device, without waiting for what a GPU still computes."""
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True).to(dtype)
     return values.to(device, dtype)
 
 
 def fetched(values: Tensor) -> Callable[[], np.ndarray]:
-    """Return what waits for values of a device and returns them; a GPU goes on meanwhile."""
+    """Start copying values to the CPU; calling what this returns waits for them."""
     if values.device.type != "cuda":
         array = values.cpu().numpy()
         return lambda: array
     landing = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     landing.copy_(values, non_blocking=True)
-    landed = torch.cuda.Event(blocking=True)  # to spin would keep a processor from encoding
+    landed = torch.cuda.Event(blocking=True)  # spinning would take a CPU from the encoder
     landed.record(torch.cuda.current_stream(values.device))
 
     def wait() -> np.ndarray:
@@ -265,11 +267,11 @@ def fetched(values: Tensor) -> Callable[[], np.ndarray]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Generator[None, None, None]:
     """Keep PyTorch to the calling thread: for the small copies between a GPU's batches.
 
-    OpenMP's threads spin for milliseconds after each, on all the processors that an encoder wants.
-    Another thread that first computes with PyTorch meanwhile keeps to one for good.
+    OpenMP's threads spin for milliseconds after each, on all the CPUs that the encoder needs.
+    Another thread that computes with PyTorch for the first time meanwhile keeps one for good.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -286,7 +288,7 @@ def dtype_of_network(network: nn.Module) -> torch.dtype:
 
 def make_float32(*networks: nn.Module) -> None:
     """Widen weights in place: from half precision that is exact, and so is the way back."""
-    log.warning("numbers left the range of half precision: going on in float32")
+    log.warning("values left the range of half precision: going on in float32")
     # Weights made in inference mode could never be moved or narrowed again outside of it.
     with torch.inference_mode(False):
         for network in networks:

@@ -1,9 +1,9 @@
-"""Device memory: what fits, what a stage needs, and what to do when it does not fit."""
+"""Device memory: what fits, what a stage needs, and the fallbacks when it does not fit."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -58,7 +58,7 @@ class VRAMManager:
         return mb <= self.free_mb()
 
     @contextmanager
-    def loaded(self, *modules: torch.nn.Module, mb: float) -> Iterator[None]:
+    def loaded(self, *modules: torch.nn.Module, mb: float) -> Generator[None, None, None]:
         """Keep networks on the device for a block and take them back on every way out.
 
         mb: MiB that weights and work need together. Raises DeviceMemoryError when that is not free.
@@ -83,7 +83,7 @@ class VRAMManager:
 class Placement:
     """Where and how a stage computes; ``batch`` is of faces.
 
-    plain: convolutions are not tiled, which takes memory, not even where that is faster.
+    plain: no Winograd convolutions, which take memory, even where they are faster.
     """
 
     device: str
@@ -134,8 +134,8 @@ class MemoryPlan:
         return self.total / MIB
 
 
-def tiles_convolutions(placement: Placement, tuning: Tuning) -> bool:
-    """Say whether convolutions save multiplications there; they round no worse for it."""
+def uses_winograd(placement: Placement, tuning: Tuning) -> bool:
+    """Say whether convolutions are Winograd's there: fewer multiplications, rounded no worse."""
     on_cpu = placement.device.startswith("cpu") and not placement.plain
     return on_cpu and placement.dtype == torch.float32 and tuning.fast_products
 
@@ -160,40 +160,40 @@ def plan_stage(
             weights += weight_bytes(skeleton, dtype_of(network, placement.dtype))
             # Counted on the network's own operations; one network works at a time.
             tensors = max(tensors, network.stages[stage](skeleton, work))
-            prepared += network.tiled_share * weight_bytes(skeleton, torch.float32)
-    if not tiles_convolutions(placement, tuning):
+            prepared += network.winograd_share * weight_bytes(skeleton, torch.float32)
+    if not uses_winograd(placement, tuning):
         prepared = 0
     return MemoryPlan(weights, int(tensors * SLACK + prepared) + WORKSPACE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an exception means that an allocation failed, on a GPU or on the processor."""
+    """Say whether an exception means that an allocation failed, on a GPU or on the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # What the libraries below PyTorch say of it, and PyTorch's own allocator for the processor.
+    # What the libraries below PyTorch say of it, and PyTorch's own allocator for the CPU.
     signs = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
-class Ladder:
-    """Where each stage computes, and the way down when it does not fit.
+class FallbackPlan:
+    """Where each stage computes, and where next when it does not fit.
 
-    The batch is halved down to 1, then convolutions go without their tiles, then the processor
-    takes over, then DeviceMemoryError.
-    tuning: how the machine is made use of; None takes what is best for this one.
-    steps: what was given up and why, for the report.
+    The batch is halved down to 1, then convolutions become plain, then the stage moves to the CPU,
+    then DeviceMemoryError.
+    tuning: None takes what is best for this machine.
+    steps: every fallback and why, for the report.
     """
 
     def __init__(self, vram: VRAMManager, quality: Quality, tuning: Tuning | None = None) -> None:
         self._vram = vram
         self._quality: Quality = quality
         self.tuning = tuning or Tuning()
-        self._moved_to_processor = False
+        self._moved_to_cpu = False
         self.steps: list[dict[str, str]] = []
 
     @property
     def device(self) -> str:
-        """The device that every stage is tried on first."""
+        """The device that every stage tries first."""
         return self._vram.device
 
     def place(self, stage: Stage, plan: Callable[[Placement], MemoryPlan]) -> Placement:
@@ -201,14 +201,14 @@ class Ladder:
 
         Raises DeviceMemoryError when it fits nowhere.
         """
-        device = "cpu" if self._moved_to_processor else self._vram.device
+        device = "cpu" if self._moved_to_cpu else self._vram.device
         placement = Placement(device, dtype_for(self._quality, device, self.tuning))
         if stage in self.tuning.largest_batches:
             placement = replace(placement, batch=self._first_batch(stage, placement, plan))
         while not self._manager(placement).can_load(plan(placement).mb):
             free = self._manager(placement).free_mb()
             reason = f"{plan(placement).mb:.0f} MiB are needed and {free:.0f} MiB are free"
-            placement = self.step_down(stage, placement, reason)
+            placement = self.fall_back(stage, placement, reason)
         return placement
 
     def _first_batch(
@@ -226,30 +226,27 @@ class Ladder:
         same = placement.device == self._vram.device
         return self._vram if same else VRAMManager(placement.device)
 
-    def step_down(self, stage: Stage, placement: Placement, reason: str) -> Placement:
+    def fall_back(self, stage: Stage, placement: Placement, reason: str) -> Placement:
         """Return the next smaller placement, logged. Raises DeviceMemoryError after the last."""
         if placement.batch > 1:
             smaller = replace(placement, batch=placement.batch // 2)
-        elif tiles_convolutions(placement, self.tuning) and any(
-            network.tiled_share for network in planned_networks(stage)
+        elif uses_winograd(placement, self.tuning) and any(
+            network.winograd_share for network in planned_networks(stage)
         ):
             smaller = replace(placement, plain=True)
         elif placement.device != "cpu":
-            # Faces are looked for in whole frames: that those do not fit says nothing of the rest.
-            self._moved_to_processor = stage != "faces"
+            # Faces are detected in whole frames: later stages may fit where those do not.
+            self._moved_to_cpu = stage != "faces"
             smaller = Placement("cpu", dtype_for(self._quality, "cpu", self.tuning))
         else:
             raise DeviceMemoryError(
                 f"Expected room for MuseTalk's stage {stage} on {placement.device}, but {reason}: "
                 "close other programs, choose a smaller picture or the mode puppet."
             )
-        log.warning("%s: %s; going on with %s", stage, reason, smaller)
-        self.steps.append(
-            {"stage": stage, "reason": reason, "from": str(placement), "to": str(smaller)}
-        )
+        self.note(stage, reason, placement, smaller)
         return smaller
 
     def note(self, stage: Stage, reason: str, before: Placement, after: Placement) -> None:
-        """Record another change of plan, such as a stage redone in full precision."""
+        """Log and record a change of plan, such as a stage redone in full precision."""
         log.warning("%s: %s; going on with %s", stage, reason, after)
         self.steps.append({"stage": stage, "reason": reason, "from": str(before), "to": str(after)})

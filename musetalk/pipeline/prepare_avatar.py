@@ -1,6 +1,6 @@
-"""An avatar made ready to speak: per distinct source frame its face, its latents and its mask.
+"""Prepare an avatar: per distinct source frame its face, latents and mask.
 
-Everything here is done once, whatever the number of output frames, and kept for the next run.
+Everything here is done once, whatever the number of output frames, and cached for the next run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..job import Job
 from ..networks.bisenet import BiSeNet, parse_face
 from ..source_frames import read_frames
 from ..weights.session import ModelSource
-from .avatar_cache import Entry, PreparedCache, content_key, tensor_text, text_tensor
+from .avatar_cache import AvatarCache, Entry, content_key, tensor_text, text_tensor
 from .compose import NOWHERE
 from .generate import LATENT_SHAPE, FaceEncoder, PosteriorDraws
 from .memory import Placement
@@ -38,7 +38,7 @@ LATENT_BYTES = int(np.prod(LATENT_SHAPE)) * 4
 class FaceSearch:
     """The faces of a job, found once."""
 
-    def __init__(self, job: Job, source: ModelSource, cache: PreparedCache) -> None:
+    def __init__(self, job: Job, source: ModelSource, cache: AvatarCache) -> None:
         self._job = job
         self._cache = cache
         wanted = (finder.roles for finder in FINDERS if finder.roles)
@@ -66,7 +66,7 @@ class FaceSearch:
         return size if self._every_frame else reduced_size(*size, CLOSER_SIDE)
 
     def cached(self) -> FaceTrack | None:
-        """Return the faces if they are known."""
+        """Return the faces if they are cached."""
         entry = self._cache.get(self._key)
         if entry is None:
             return None
@@ -78,7 +78,7 @@ class FaceSearch:
         )
 
     def find(self, networks: FaceNetworks, on_frame: Callable[[int], None]) -> FaceTrack:
-        """Look for them. networks: those of ``roles``, loaded."""
+        """Find and cache them. networks: those of ``roles``, loaded."""
         job, options = self._job, self._job.options
         by_lips = LipFollower(
             face_index=job.avatar.face_index,
@@ -107,18 +107,18 @@ class FaceSearch:
 
 def _track_entry(track: FaceTrack) -> Entry:
     return {
-        "boxes": torch.from_numpy(track.boxes.copy()),
-        "by_landmarks": torch.from_numpy(track.by_landmarks.astype(np.uint8)),
-        "bridges": torch.from_numpy(track.bridges.copy()),
+        "boxes": torch.as_tensor(track.boxes.copy()),
+        "by_landmarks": torch.as_tensor(track.by_landmarks.astype(np.uint8)),
+        "bridges": torch.as_tensor(track.bridges.copy()),
         "method": text_tensor(track.method),
     }
 
 
 class FacePreparation:
-    """Latents and masks of a job's faces, computed chunk by chunk or found again.
+    """Latents and masks of a job's faces, computed chunk by chunk or taken from the cache.
 
-    chunk: faces that are computed, kept and found again together.
-    latent_places, mask_places: int64 (N,), where they lie in the spool; NOWHERE without a face.
+    chunk: faces that are computed and cached together.
+    latent_places, mask_places: int64 (N,), their places in the spool; NOWHERE without a face.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class FacePreparation:
         job: Job,
         source: ModelSource,
         track: FaceTrack,
-        cache: PreparedCache,
+        cache: AvatarCache,
         spool: Spool,
         chunk: int,
     ) -> None:
@@ -146,13 +146,13 @@ class FacePreparation:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing any more."""
+        """Whether nothing is missing."""
         return not self._missing
 
     def take_cached(self, placement: Placement, on_faces: Callable[[int], None]) -> None:
-        """Move everything that is known into the spool. on_faces: called with how many more."""
+        """Copy what is cached into the spool. on_faces: called with how many more."""
         keys = self._chunk_keys(placement)
-        missing = []
+        missing: list[int] = []
         with self._spool.writer() as writer:
             for number in self._missing:
                 entry = self._cache.get(keys[number])
@@ -196,7 +196,7 @@ class FacePreparation:
         on_face: Callable[[np.ndarray], None],
         on_full_precision: Callable[[], None],
     ) -> None:
-        """Compute what is missing; what is done stays done when it is called again.
+        """Compute what is missing; can be called again after an interruption.
 
         on_face: called with every crop, uint8 RGB (256, 256, 3).
         """
@@ -238,7 +238,7 @@ class FacePreparation:
                 on_face(crop)
         return {
             "latents": torch.cat(latents),
-            "masks": torch.from_numpy(np.concatenate(masks)),
+            "masks": torch.as_tensor(np.concatenate(masks)),
         }
 
     def _mask(self, frame: np.ndarray, box: FaceBox, bisenet: BiSeNet | None) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""MuseTalk over a whole clip: faces, latents and masks, speech, new faces, each stage bounded.
+"""MuseTalk over a whole clip: faces, latents and masks, audio features, generated faces.
 
-Every stage loads its own networks and gives them up before the next one. What grows with the clip
+Every stage loads its own networks and releases them before the next one. What grows with the clip
 goes to one temporary file.
 """
 
@@ -10,12 +10,14 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...host.contract import Host
 from ..audio import window_starts
 from ..background_encode import FinalFrames
 from ..face.detect import FaceTrack
@@ -25,10 +27,10 @@ from ..networks.vae import AutoencoderKL
 from ..weights.catalogue import BISENET, CATALOGUE, TAESD, UNET, VAE, WHISPER
 from ..weights.session import ModelSession, ModelSource
 from ..work import Work
-from .avatar_cache import PreparedCache
+from .avatar_cache import AvatarCache
 from .compose import CROP_SHAPE, NOWHERE, SpeakingPlayback
 from .generate import LATENT_SHAPE, FaceGenerator, MadeFaces, one_thread
-from .memory import Ladder, Placement, dtype_name
+from .memory import FallbackPlan, Placement, dtype_name
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
 from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
 from .spool import Spool, SpoolReader, SpoolWriter
@@ -39,7 +41,6 @@ from .stages import (
     Load,
     SpeechNetworks,
     StageRunner,
-    Surroundings,
 )
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.run")
@@ -49,48 +50,46 @@ CROP_BYTES = int(np.prod(CROP_SHAPE))
 
 @dataclass(frozen=True, eq=False)
 class Spoken:
-    """A finished clip, or one whose faces are still being made.
+    """A finished clip, or one whose faces are still being generated.
 
     report: model, device, dtype, batch and what was found; ready for JSON.
     """
 
     playback: SpeakingPlayback
-    track: FaceTrack
     report: dict[str, Any]
 
 
 def total_steps(job: Job) -> int:
-    """Return how far ``Work.done`` counts: source frames twice, 30 s of speech, output frames."""
+    """Return how far ``Work.done`` counts: source frames twice, 30 s of audio, output frames."""
     return 2 * job.numbers.size + segment_count(job.mel) + job.indices.size
 
 
 def speak(
     job: Job,
     source: ModelSource,
-    surroundings: Surroundings,
-    ladder: Ladder,
+    host: Host,
+    fallback: FallbackPlan,
     *,
-    cache: PreparedCache,
+    cache: AvatarCache,
     work: Work,
     start_encode: Callable[[Spoken], None] | None = None,
 ) -> Spoken:
     """Do all work of a clip that needs a network.
 
-    ladder: says where to compute; its ``steps`` tell afterwards what was given up.
-    work: is asked between the steps; what that raises ends the run.
-    start_encode: called with the clip before a GPU makes its faces, which leaves the processor
-        free. Another thread may read the frames then: each waits until its face is made, and
-        raises Stopped if it never is.
-    Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are let
-    go of (or kept, as the residency says) and nothing is left in the temporary folder.
+    fallback: says where to compute; its ``steps`` tell afterwards what did not fit.
+    work: polled between the steps; what that raises ends the run.
+    start_encode: called before a GPU generates the faces, which leaves the CPU idle. Another thread
+        may read the clip's frames then: each waits for its face, and raises Stopped if the run
+        ends without it.
+    Raises CheckpointError, MediaError, DeviceMemoryError. Whatever happens, the networks are
+    released (or kept, as the residency says) and nothing is left in the temporary folder.
     """
-    free_memory = ladder.tuning.free_memory
     session = ModelSession(
-        source, surroundings.kept, job.options.residency, free_memory=free_memory
+        source, host.kept, job.options.residency, free_memory=fallback.tuning.free_memory
     )
     try:
-        stages = StageRunner(work, session, ladder, surroundings)
-        return _Run(job, source, stages, cache, start_encode).spoken(surroundings)
+        stages = StageRunner(work, session, fallback, host)
+        return _Run(job, source, stages, cache, start_encode).spoken(host.temp_directory)
     finally:
         session.close()
 
@@ -100,37 +99,41 @@ class _Run:
     job: Job
     source: ModelSource
     stages: StageRunner
-    cache: PreparedCache
+    cache: AvatarCache
     start_encode: Callable[[Spoken], None] | None
-    decoder: dict[str, Any] = field(default_factory=dict)
+    decoder: dict[str, Any] = field(default_factory=dict[str, Any])  # Any: part of the report
     is_recorded: bool = False
 
-    def spoken(self, surroundings: Surroundings) -> Spoken:
-        job = self.job
-        track = self._faces()
-        # Frames without a face need none of the later steps.
+    def spoken(self, temp_directory: Path) -> Spoken:
+        job, track = self.job, self._faces()
+        # Frames without a face need none of the later stages.
         self.stages.work.done = job.numbers.size + int((~track.found).sum())
+        playback = SpeakingPlayback(
+            job.avatar,
+            job.indices,
+            job.slots,
+            track,
+            mask_places=np.full(job.numbers.size, NOWHERE, np.int64),
+            crop_places=np.full(job.indices.size, NOWHERE, np.int64),
+            spool=None,
+        )
         if not track.found.any():
             log.warning("no face was found in any of %d frames: they pass through", len(job.slots))
-            nothing = np.full(job.indices.size, NOWHERE, np.int64)
-            places = np.full(job.numbers.size, NOWHERE, np.int64)
-            playback = SpeakingPlayback(
-                job.avatar, job.indices, job.slots, track, places, nothing, None
-            )
-            return Spoken(playback, track, self._report(track, None))
+            return Spoken(playback, self._report(track, None))
         expected = job.indices.size * CROP_BYTES + prepared_bytes(track)
-        spool = Spool(surroundings.temp_directory, expected_bytes=expected)
+        spool = Spool(temp_directory, expected_bytes=expected)
         try:
             prepared = self._prepare(track, spool)
-            features = self._hear(spool)
-            crop_places, placement = self._generate(track, prepared, features, spool)
+            features = self._audio_features(spool)
+            faces = GeneratedFaces(job, track, prepared.latent_places, features, spool)
+            playback = replace(
+                playback, mask_places=prepared.mask_places, crop_places=faces.places, spool=spool
+            )
+            placement = self._generate(faces, playback)
         except BaseException:
             spool.release()
             raise
-        playback = SpeakingPlayback(
-            job.avatar, job.indices, job.slots, track, prepared.mask_places, crop_places, spool
-        )
-        return Spoken(playback, track, self._report(track, placement))
+        return Spoken(playback, self._report(track, placement))
 
     def _faces(self) -> FaceTrack:
         search = FaceSearch(self.job, self.source, self.cache)
@@ -154,7 +157,7 @@ class _Run:
         return track
 
     def _prepare(self, track: FaceTrack, spool: Spool) -> FacePreparation:
-        chunk = self.stages.ladder.tuning.chunk
+        chunk = self.stages.fallback.tuning.chunk
         prepared = FacePreparation(self.job, self.source, track, self.cache, spool, chunk)
         work = self.stages.work
 
@@ -184,7 +187,7 @@ class _Run:
                 self.stages.run("prepare", choose, task, placement=placement)
         return prepared
 
-    def _hear(self, spool: Spool) -> FeatureStore:
+    def _audio_features(self, spool: Spool) -> FeatureStore:
         mel, model = self.job.mel, self.job.options.model
 
         def choose(load: Load) -> SpeechNetworks:
@@ -208,11 +211,8 @@ class _Run:
             self.stages.work.done = before + segment_count(mel)
         return features
 
-    def _generate(
-        self, track: FaceTrack, prepared: FacePreparation, features: FeatureStore, spool: Spool
-    ) -> tuple[np.ndarray, Placement]:
-        faces = GeneratedFaces(self.job, track, prepared.latent_places, features, spool)
-        work = self.stages.work
+    def _generate(self, faces: GeneratedFaces, playback: SpeakingPlayback) -> Placement:
+        track, work = playback.track, self.stages.work
         work.done += int((~track.found[self.job.slots]).sum())
 
         def choose(load: Load) -> GenerateNetworks:
@@ -238,44 +238,24 @@ class _Run:
             placement = self.stages.place("generate")
             try:
                 if self.start_encode is not None and self._leaves_cpu_idle(placement):
-                    self.start_encode(self._unfinished(track, prepared, faces, spool, placement))
+                    unfinished = replace(playback, wait_for=faces.final.wait_for)
+                    self.start_encode(Spoken(unfinished, self._report(track, placement)))
                 _, placement = self.stages.run("generate", choose, task, placement=placement)
             finally:
-                faces.final.give_up()  # of those that are not there by now
+                faces.final.close()
         if faces.unusable:
             log.warning("%d faces were not finite and pass through", faces.unusable)
-        return faces.places, placement
+        return placement
 
     def _leaves_cpu_idle(self, placement: Placement) -> bool:
-        """Say whether frames can be composed and encoded while the faces are made."""
-        return placement.device.startswith(self.stages.ladder.tuning.leaves_cpu_idle)
-
-    def _unfinished(
-        self,
-        track: FaceTrack,
-        prepared: FacePreparation,
-        faces: GeneratedFaces,
-        spool: Spool,
-        placement: Placement,
-    ) -> Spoken:
-        job = self.job
-        playback = SpeakingPlayback(
-            job.avatar,
-            job.indices,
-            job.slots,
-            track,
-            prepared.mask_places,
-            faces.places,
-            spool,
-            faces.final.wait_for,
-        )
-        return Spoken(playback, track, self._report(track, placement))
+        """Say whether frames can be composed and encoded while the faces are generated."""
+        return placement.device.startswith(self.stages.fallback.tuning.leaves_cpu_idle)
 
     def _report(self, track: FaceTrack, placement: Placement | None) -> dict[str, Any]:
         shift = track.shift_range()
         return {
             "model": self.job.options.model,
-            "device": placement.device if placement else self.stages.ladder.device,
+            "device": placement.device if placement else self.stages.fallback.device,
             "dtype": dtype_name(placement.dtype) if placement else None,
             "batch": placement.batch if placement else None,
             "recorded": self.is_recorded,
@@ -308,11 +288,11 @@ def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> d
 
 
 class GeneratedFaces:
-    """The new faces of a clip, made batch by batch into the spool; an interrupted pass goes on.
+    """The generated faces of a clip, written batch by batch; an interrupted pass can continue.
 
     places: int64 (T,), where each lies; NOWHERE where a frame has none.
     final: how many frames from the start will not change any more.
-    unusable: faces that were given up because their numbers are not finite.
+    unusable: how many faces were left out because their values are not finite.
     """
 
     def __init__(
@@ -335,13 +315,13 @@ class GeneratedFaces:
         self._tell()
 
     def batches(self, batch: int) -> int:
-        """Return in how many batches of that size the rest is made."""
+        """Return how many batches of that size are left."""
         return -(-self._todo.size // batch)
 
     def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:
-        """Make what is still to be made, ``batch`` at a time.
+        """Generate the faces that are left, ``batch`` at a time.
 
-        ahead: batches begun before the oldest is waited for: 1 keeps a GPU at work meanwhile.
+        ahead: batches started before the oldest is waited for: 1 keeps a GPU busy.
         """
         with self._spool.writer() as writer, self._spool.reader() as reader:
             begun: deque[tuple[np.ndarray, Callable[[], MadeFaces]]] = deque()
@@ -350,10 +330,10 @@ class GeneratedFaces:
                 work.check()
                 frames = todo[first : first + batch]
                 latents = self._latents(reader, self._slots[frames])
-                # Above 50 frames a second some hear the same.
+                # Above 50 frames a second some frames share a window.
                 starts, hears = np.unique(self._starts[frames], return_inverse=True)
                 windows = self._features.windows(reader, starts)
-                begun.append((frames, generator.begin(latents, windows, torch.from_numpy(hears))))
+                begun.append((frames, generator.begin(latents, windows, torch.as_tensor(hears))))
                 if len(begun) > ahead:
                     self._write(writer, *begun.popleft(), work)
             while begun:
@@ -380,4 +360,4 @@ class GeneratedFaces:
         distinct, rows = np.unique(slots, return_inverse=True)
         places = self._latent_places[distinct].tolist()
         read = [reader.read(place, LATENT_SHAPE, np.float32) for place in places]
-        return torch.from_numpy(np.stack(read)[rows])
+        return torch.as_tensor(np.stack(read)[rows])

@@ -1,4 +1,4 @@
-"""Speech to Whisper's hidden states, 30 s at a time, and what each video frame hears of them."""
+"""Speech to Whisper's hidden states, 30 s at a time, and the window of each video frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATES = 5  # of Whisper's encoder: its input and what its four blocks make
 
 
 def segment_count(mel: Mel) -> int:
-    """Return how many times 30 s the encoder has to hear."""
+    """Return how many segments of 30 s the speech has."""
     return max(1, -(-mel.speech.size // (SEGMENT_FRAMES * HOP)))
 
 
@@ -53,7 +53,7 @@ def speech_segments(mel: Mel, model: Model) -> Iterator[tuple[np.ndarray, int]]:
 def hidden_states(whisper: WhisperEncoder, cells: np.ndarray, kept: int, model: Model) -> Tensor:
     """Return float32 (kept, 5, width) on the CPU for one segment's log-mel (80, 3000)."""
     weight = next(whisper.parameters())
-    segment = torch.from_numpy(np.ascontiguousarray(cells)).unsqueeze(0)
+    segment = torch.as_tensor(np.ascontiguousarray(cells)).unsqueeze(0)
     states = whisper(segment.to(weight.device, weight.dtype), normalise_last=model != "v1.0")
     return states[0, :kept].float().cpu()
 
@@ -68,13 +68,13 @@ class FeatureStore:
     repeat_edges: bool
 
     def windows(self, reader: SpoolReader, starts: np.ndarray) -> Tensor:
-        """Return what frames with those window starts, int64 (B,), hear: (B, 50, width).
+        """Return the windows that begin at ``starts``, int64 (B,): (B, 50, width).
 
-        Only the features that these frames hear are read.
+        Only the features in them are read.
         """
         first = min(max(int(starts.min()), 0), self.length - 1)
         last = min(max(int(starts.max()) + WINDOW, first + 1), self.length)
         row = STATES * self.width * 4
         shape = (last - first, STATES, self.width)
         part = reader.read(self.place + first * row, shape, np.float32)
-        return audio_windows(torch.from_numpy(part), starts - first, repeat_edges=self.repeat_edges)
+        return audio_windows(torch.as_tensor(part), starts - first, repeat_edges=self.repeat_edges)

@@ -7,7 +7,7 @@ import math
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -22,12 +22,12 @@ log = logging.getLogger("avatarvideo.musetalk.pipeline.spool")
 class Spool:
     """A file of arrays: written by one thread, read by any number of readers once flushed.
 
-    It is read plainly, not mapped, so that its pages never count as this process's memory. The
-    file goes with the object, or when ``release`` is called and the last reader has closed it.
+    It is read, not mapped, so that its pages never count as this process's memory. The file is
+    removed with the object, or when ``release`` was called and the last reader has closed it.
     """
 
     def __init__(self, folder: Path, *, expected_bytes: int = 0) -> None:
-        """expected_bytes: refused at once, with a MediaError, where the disk has no room for it."""
+        """expected_bytes: raises MediaError where the disk has less room than that."""
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
         if expected_bytes > free:
@@ -39,27 +39,22 @@ class Spool:
             dir=folder, prefix="musetalk_", suffix=".spool", delete=False
         ) as file:
             self.path = Path(file.name)
-        self._size = 0
         self._finalizer = weakref.finalize(self, _remove, self.path)
 
-    def __repr__(self) -> str:
-        return f"Spool({self._size} bytes)"
-
     @contextmanager
-    def writer(self) -> Iterator[SpoolWriter]:
+    def writer(self) -> Generator[SpoolWriter, None, None]:
         """Append for a while; what was written before stays where it is."""
         try:
-            with self.path.open("r+b") as file:
-                file.seek(self._size)
-                yield SpoolWriter(self, file)
+            with self.path.open("ab") as file:
+                yield SpoolWriter(file)
         except OSError as error:
             raise MediaError(
                 f"Expected to write intermediate pictures to {self.path}, but {error}: make room."
             ) from error
 
     @contextmanager
-    def reader(self) -> Iterator[SpoolReader]:
-        """Read with a place in the file of one's own."""
+    def reader(self) -> Generator[SpoolReader, None, None]:
+        """Read from a position of its own; what was flushed before can be read."""
         try:
             file = self.path.open("rb")
         except OSError as error:
@@ -77,24 +72,18 @@ class Spool:
         """Remove the file now."""
         self._finalizer()
 
-    def _grown(self, size: int) -> int:
-        start = self._size
-        self._size += size
-        return start
-
 
 class SpoolWriter:
     """Appends arrays."""
 
-    def __init__(self, spool: Spool, file: BinaryIO) -> None:
-        self._spool = spool
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def append(self, array: np.ndarray) -> int:
         """Return the place at which the array's bytes now lie."""
-        data = np.ascontiguousarray(array)
-        self._file.write(data.data)
-        return self._spool._grown(data.nbytes)
+        place = self._file.tell()
+        self._file.write(np.ascontiguousarray(array).data)
+        return place
 
     def flush(self) -> None:
         """Let readers see what was appended."""

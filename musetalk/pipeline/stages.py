@@ -1,18 +1,18 @@
-"""Run one stage with its networks on the device, and step down the ladder when it does not fit."""
+"""Run one stage with its networks on the device, and fall back when memory runs out."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 
+from ...host.contract import Device
 from ..networks.bisenet import BiSeNet
 from ..networks.fast.winograd import set_tiled
 from ..networks.taesd import ComparedDecoder, TAESDDecoder
@@ -20,15 +20,15 @@ from ..networks.unet import UNet
 from ..networks.vae import AutoencoderKL
 from ..networks.whisper import WhisperEncoder
 from ..weights.catalogue import Network, NetworkClass, Role, Stage, planned_networks
-from ..weights.session import ModelSession, ModelSource, dtype_of
+from ..weights.session import ModelSession, dtype_of
 from ..work import Work
 from .memory import (
-    Ladder,
+    FallbackPlan,
     MemoryPlan,
     Placement,
     is_out_of_memory,
     plan_stage,
-    tiles_convolutions,
+    uses_winograd,
 )
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.stages")
@@ -37,28 +37,28 @@ Result = TypeVar("Result")
 
 
 class StageNetworks:
-    """The networks of one stage, one in each field; None where the stage does without."""
+    """The networks of one stage, one a field; None for one that is not used."""
 
     def modules(self) -> list[nn.Module]:
-        """Return those that there are."""
+        """Return all that are used."""
         fields: Iterable[nn.Module | None] = vars(self).values()
         return [network for network in fields if network is not None]
 
 
 @dataclass(frozen=True)
 class FaceNetworks(StageNetworks):
-    """What the face finder in use looks with: each finder has networks of its own."""
+    """Finds faces: each face finder has networks of its own."""
 
     by_role: Mapping[Role, nn.Module]
 
     def modules(self) -> list[nn.Module]:
-        """Return those that there are."""
+        """Return all that are used."""
         return list(self.by_role.values())
 
 
 @dataclass(frozen=True)
 class AvatarNetworks(StageNetworks):
-    """What makes latents and masks; no parser where the user gave the mask."""
+    """Make latents and masks; no parser where the user gave the mask."""
 
     vae: AutoencoderKL
     bisenet: BiSeNet | None
@@ -66,14 +66,14 @@ class AvatarNetworks(StageNetworks):
 
 @dataclass(frozen=True)
 class SpeechNetworks(StageNetworks):
-    """What hears the speech."""
+    """Makes audio features."""
 
     whisper: WhisperEncoder
 
 
 @dataclass(frozen=True)
 class GenerateNetworks(StageNetworks):
-    """What makes new faces; with the small decoder the other one is compared with it."""
+    """Generate faces; the small decoder, where there is one, is compared with the VAE's."""
 
     unet: UNet
     vae: AutoencoderKL
@@ -93,40 +93,26 @@ class Load(Protocol):
     def __call__(self, network: Network[NetworkClass], /) -> NetworkClass: ...
 
 
-class Surroundings(Protocol):
-    """What the stages ask of the host; every host answers it."""
-
-    @property
-    def temp_directory(self) -> Path: ...
-
-    @property
-    def kept(self) -> MutableMapping[str, Any]: ...
-
-    def device(self) -> str: ...
-
-    def models_on_device(
-        self, modules: Sequence[nn.Module], *, activation_bytes: int
-    ) -> AbstractContextManager[None]: ...
-
-
 class StageRunner:
     """The stages of one run, one after the other."""
 
     def __init__(
-        self, work: Work, session: ModelSession, ladder: Ladder, surroundings: Surroundings
+        self, work: Work, session: ModelSession, fallback: FallbackPlan, host: Device
     ) -> None:
         self.work = work
-        self.ladder = ladder
+        self.fallback = fallback
         self._session = session
-        self._surroundings = surroundings
-        self._device = surroundings.device()
+        self._host = host
+        self._device = host.device()
         if self._on_cuda():
             torch.cuda.init()  # a process that never used the GPU has no statistics to reset
             torch.cuda.reset_peak_memory_stats(self._device)
 
     def place(self, stage: Stage, *, frame_size: tuple[int, int] = (0, 0)) -> Placement:
         """Return where a stage is to start. Raises DeviceMemoryError when it fits nowhere."""
-        return self.ladder.place(stage, lambda placement: self._plan(stage, placement, frame_size))
+        return self.fallback.place(
+            stage, lambda placement: self._plan(stage, placement, frame_size)
+        )
 
     def run(
         self,
@@ -152,15 +138,7 @@ class StageRunner:
                     raise
                 reason = str(error).split(". ")[0].split("\n")[0] or "out of memory"
             # Outside of the handler: the exception holds on to everything that was computed.
-            placement = self.ladder.step_down(stage, placement, reason)
-
-    @contextmanager
-    def _stoppable(self, source: ModelSource) -> Iterator[None]:
-        source.between_tensors = self.work.check
-        try:
-            yield
-        finally:
-            source.between_tensors = None
+            placement = self.fallback.fall_back(stage, placement, reason)
 
     def _attempt(
         self,
@@ -173,16 +151,20 @@ class StageRunner:
         def load(network: Network[NetworkClass]) -> NetworkClass:
             return self._loaded(network, placement)
 
-        with self._stoppable(self._session.source):
+        source = self._session.source
+        source.between_tensors = self.work.check
+        try:
             networks = self.work.run(lambda: choose(load), inference=False)
+        finally:
+            source.between_tensors = None
         activations = self._plan(stage, placement, frame_size).activations
         modules = networks.modules()
         with self._on_device(modules, placement, activations):
             try:
-                _set_up(modules, self.work.check, tiles_convolutions(placement, self.ladder.tuning))
+                _set_up(modules, self.work.check, uses_winograd(placement, self.fallback.tuning))
                 result = self.work.run(partial(task, networks, placement))
             finally:
-                _set_up(modules, None, False)  # what tiles prepared takes memory
+                _set_up(modules, None, False)  # transformed kernels take memory
                 del modules
             # The host gives back, at the end of this block, what is still held then.
             del networks
@@ -199,11 +181,11 @@ class StageRunner:
         self, modules: Sequence[nn.Module], placement: Placement, activations: int
     ) -> AbstractContextManager[None]:
         if placement.device != self._device or not modules:
-            return nullcontext()  # the processor: networks are there when they are loaded
-        return self._surroundings.models_on_device(modules, activation_bytes=activations)
+            return nullcontext()  # networks are loaded on the CPU
+        return self._host.models_on_device(modules, activation_bytes=activations)
 
     def _plan(self, stage: Stage, placement: Placement, frame_size: tuple[int, int]) -> MemoryPlan:
-        source, tuning = self._session.source, self.ladder.tuning
+        source, tuning = self._session.source, self.fallback.tuning
         plan = plan_stage(stage, source, placement, tuning=tuning, frame_size=frame_size)
         if placement.device.startswith("cpu"):
             # Weights that are in memory already take no more of it.
@@ -214,7 +196,7 @@ class StageRunner:
     def widened(self, stage: Stage, placement: Placement) -> None:
         """Record that a stage goes on in full precision."""
         wide = replace(placement, dtype=torch.float32)
-        self.ladder.note(stage, "numbers left the range of half precision", placement, wide)
+        self.fallback.note(stage, "values left the range of half precision", placement, wide)
 
     def peak_device_bytes(self) -> int | None:
         """Return the most memory the run took on a GPU; None elsewhere."""
@@ -227,7 +209,7 @@ class StageRunner:
 def _set_up(
     modules: Sequence[nn.Module], between_blocks: Callable[[], None] | None, tiled: bool
 ) -> None:
-    """Have networks ask between their blocks whether to go on, and tile their convolutions."""
+    """Set what networks call between their blocks, and whether they use Winograd convolutions."""
     for module in modules:
         network: Any = module  # Any: torch declares no attribute but tensors and modules
         network.between_blocks = between_blocks

@@ -116,7 +116,8 @@ class Network(Generic[NetworkClass]):
         only its converted file is half; the network feeds everything that follows, for a hundredth
         of the time. "never": it decides where things are, and half would move them.
     stages: that use it, in their order, each with the most bytes of tensors alive at once there.
-    tiled_share: of its weights in float32, what its convolutions prepare besides on a CPU.
+    winograd_share: memory that Winograd convolutions prepare on a CPU, as a share of its weights in
+        float32.
     native_keys: gives the weights of any published layout the keys of our network; others stay.
     marks: keys that only this network's files have, and what such a file is called.
     """
@@ -128,7 +129,7 @@ class Network(Generic[NetworkClass]):
     need: Need = "required"
     half: Half = "never"
     stages: Mapping[Stage, Callable[[NetworkClass, Workload], int]]
-    tiled_share: float = 0.0
+    winograd_share: float = 0.0
     native_keys: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
     marks: tuple[tuple[str, str], ...]
 
@@ -196,7 +197,7 @@ UNET: Network[UNet] = Network(
     code="unet.UNet",
     half="computed",
     stages={"generate": _bytes_generating},
-    tiled_share=0.21,
+    winograd_share=0.21,
     marks=(("time_embedding.linear_1.weight", "a UNet"),),
     files=(
         PublishedFile(
@@ -227,7 +228,7 @@ VAE: Network[AutoencoderKL] = Network(
     code="vae.AutoencoderKL",
     half="computed",
     stages={"prepare": _bytes_encoding, "generate": _bytes_decoding},
-    tiled_share=2.31,
+    winograd_share=2.31,
     native_keys=native_vae,
     marks=(
         ("first_stage_model.encoder.conv_in.weight", "a Stable Diffusion checkpoint"),

@@ -334,7 +334,7 @@ def test_a_host_without_room_says_so_in_torchs_words_and_keeps_nothing(
         host.models_on_device([network], activation_bytes=0),
     ):
         pass
-    assert is_out_of_memory(raised.value)  # so the ladder goes down a step
+    assert is_out_of_memory(raised.value)  # so the stage falls back
     assert network.places[-1] == "cpu"
 
 

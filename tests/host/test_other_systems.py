@@ -66,7 +66,7 @@ with contextlib.redirect_stdout(shown):
     assert main(["doctor", "--json"]) == 0
 found["doctor"] = json.loads(shown.getvalue())
 
-from avatarvideo.musetalk.pipeline.memory import Ladder, VRAMManager, plan_stage
+from avatarvideo.musetalk.pipeline.memory import FallbackPlan, VRAMManager, plan_stage
 from avatarvideo.musetalk.weights.build import empty_network
 from avatarvideo.musetalk.weights.session import ModelSession, MuseTalkModels
 
@@ -75,9 +75,9 @@ full_size = MuseTalkModels(**{role: empty_network(role) for role in roles}, iden
 found["keeps"] = ModelSession(full_size, {}, "auto").keeps
 vram = VRAMManager("cpu")
 found["free_mb"] = vram.free_mb()
-ladder = Ladder(vram, "high")
-found["batch"] = ladder.place(
-    "generate", lambda place: plan_stage("generate", full_size, place, tuning=ladder.tuning)
+fallback = FallbackPlan(vram, "high")
+found["batch"] = fallback.place(
+    "generate", lambda place: plan_stage("generate", full_size, place, tuning=fallback.tuning)
 ).batch
 found["heard"] = heard.getvalue()
 print(json.dumps(found))

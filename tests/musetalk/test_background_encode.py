@@ -301,7 +301,7 @@ def test_whoever_waits_for_a_frame_hears_that_it_never_comes() -> None:
     final = FinalFrames()
     final.tell(2)
     final.wait_for(1)
-    threading.Timer(0.05, final.give_up).start()
+    threading.Timer(0.05, final.close).start()
     with pytest.raises(Stopped):
         final.wait_for(2)
     final.wait_for(0)
@@ -362,6 +362,6 @@ def test_reading_ahead_is_given_up_without_waiting(composing: ThreadPoolExecutor
     ahead = read_ahead(frames(), 2, composing)
     next(ahead)
     ahead.close()  # while the second one is waited for
-    final.give_up()
+    final.close()
     composing.shutdown(wait=True)
     assert made == [0, -1]

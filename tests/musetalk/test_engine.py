@@ -1,4 +1,4 @@
-"""The engine from Python: the whole path, the ladder of modes, what fails and how."""
+"""The engine from Python: the whole path, the order of modes, what fails and how."""
 
 from __future__ import annotations
 

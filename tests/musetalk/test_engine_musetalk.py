@@ -1,4 +1,4 @@
-"""The engine with MuseTalk's networks: the report, the file, and the ladder of modes."""
+"""The engine with MuseTalk's networks: the report, the file, and the order of modes."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_there_are_exactly_as_many_frames_as_the_sound_is_long(outcome: SimpleNa
 
 
 def test_the_box_is_the_planted_one_and_the_middle_frame_has_none(outcome: SimpleNamespace) -> None:
-    track = outcome.clip.track
+    track = outcome.clip.playback.track
     assert [track.box(number) for number in range(3)] == [BOX, None, BOX]
 
 

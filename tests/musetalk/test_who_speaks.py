@@ -46,9 +46,9 @@ def test_the_chosen_face_is_followed_though_sizes_change(
     avatar = two_people(clips, **choice)
     job = clips.job(avatar, seconds=0.08, loop="loop", landmarks_on=landmarks_on)
     clip = clips.speak(job)
-    assert_speaks_on(clip.track, side)
+    assert_speaks_on(clip.playback.track, side)
     for box, before, after in zip(
-        clip.track.boxes, avatar.frames(), clip.playback.frames(), strict=True
+        clip.playback.track.boxes, avatar.frames(), clip.playback.frames(), strict=True
     ):
         x0, y0, x1, y1 = box
         outside = np.ones(before.shape[:2], bool)
@@ -62,7 +62,7 @@ def test_a_mask_points_at_who_speaks(clips: Any) -> None:
     mask = np.zeros((avatar.height, avatar.width), np.float32)
     mask[60:120, 150:220] = 1.0
     job = clips.job(avatar, seconds=0.08, loop="loop", landmarks_on="detected box", mask=mask)
-    assert_speaks_on(clips.speak(job).track, "right")
+    assert_speaks_on(clips.speak(job).playback.track, "right")
 
 
 @pytest.mark.slow

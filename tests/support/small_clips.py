@@ -19,9 +19,9 @@ from avatarvideo.media import AudioClip, Avatar, LipCorners, frame_count_for
 from avatarvideo.musetalk.audio import prepare_mel
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 from avatarvideo.musetalk.job import Job
-from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.avatar_cache import AvatarCache
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
-from avatarvideo.musetalk.pipeline.memory import Ladder, VRAMManager
+from avatarvideo.musetalk.pipeline.memory import FallbackPlan, VRAMManager
 from avatarvideo.musetalk.pipeline.run import Spoken, speak
 from avatarvideo.musetalk.source_frames import source_indices
 from avatarvideo.musetalk.weights.catalogue import Role
@@ -179,18 +179,20 @@ class Clips:
         *,
         vram: VRAMManager | None = None,
         tuning: Tuning | None = None,
-        cache: PreparedCache | None = None,
+        cache: AvatarCache | None = None,
         poll: Callable[[Any], None] = lambda work: None,
         poll_seconds: float = 0.01,
     ) -> Spoken:
         """Run the pipeline."""
-        self.ladder = Ladder(vram or VRAMManager("cpu"), job.options.quality, tuning or self.tuning)
+        self.fallback = FallbackPlan(
+            vram or VRAMManager("cpu"), job.options.quality, tuning or self.tuning
+        )
         return speak(
             job,
             models or TINY,
             self.host,
-            self.ladder,
-            cache=cache or PreparedCache(),
+            self.fallback,
+            cache=cache or AvatarCache(),
             work=Work(poll, poll_seconds=poll_seconds),
         )
 

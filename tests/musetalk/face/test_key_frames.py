@@ -99,4 +99,4 @@ def test_the_quality_that_equals_the_reference_detects_in_every_frame(
     with caplog.at_level(logging.INFO, logger="avatarvideo"):
         clip = clips.speak(clips.job(avatar, seconds=0.48, quality=quality))
     assert f"looked at {looks} of 12 frames" in caplog.text
-    assert clip.track.found.all()
+    assert clip.playback.track.found.all()

@@ -10,7 +10,7 @@ import pytest
 
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk.pipeline import prepare_avatar
-from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.avatar_cache import AvatarCache
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 
 
@@ -28,7 +28,7 @@ def test_a_run_resumed_from_the_disk_equals_a_fresh_one(
     with pytest.raises(Cancelled):
         clips.speak(
             job,
-            cache=PreparedCache(tmp_path / "kept"),
+            cache=AvatarCache(tmp_path / "kept"),
             poll=stop_after_two_faces,
             poll_seconds=1e-3,
         )
@@ -37,6 +37,6 @@ def test_a_run_resumed_from_the_disk_equals_a_fresh_one(
     monkeypatch.setattr(
         prepare_avatar, "cut_face", lambda frame, box: cut.append(frame) or original(frame, box)
     )
-    resumed = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
+    resumed = clips.shown(job, cache=AvatarCache(tmp_path / "kept"))
     assert len(cut) <= 1
     assert np.array_equal(resumed, clips.shown(job))

@@ -34,14 +34,14 @@ from avatarvideo.musetalk.pipeline.cpu_features import (
 )
 from avatarvideo.musetalk.pipeline.memory import (
     WORKSPACE,
-    Ladder,
+    FallbackPlan,
     MemoryPlan,
     Placement,
     VRAMManager,
     dtype_for,
     is_out_of_memory,
     plan_stage,
-    tiles_convolutions,
+    uses_winograd,
 )
 from avatarvideo.musetalk.weights.build import empty_network
 from avatarvideo.musetalk.weights.catalogue import planned_networks
@@ -226,49 +226,49 @@ def scaled_plan(placement: Placement) -> MemoryPlan:
 def test_the_batch_is_planned_from_free_memory(
     clips: Any, quality: Any, free: int, batch: int
 ) -> None:
-    ladder = Ladder(clips.FreeMemory(free, "cuda:0"), quality, PLAIN)
-    placement = ladder.place("generate", scaled_plan)
+    fallback = FallbackPlan(clips.FreeMemory(free, "cuda:0"), quality, PLAIN)
+    placement = fallback.place("generate", scaled_plan)
     assert placement == Placement("cuda:0", dtype_for(quality, "cuda:0", PLAIN), batch)
-    assert ladder.steps == []
+    assert fallback.steps == []
 
 
 def test_a_processor_starts_with_a_small_batch(clips: Any) -> None:
-    ladder = Ladder(clips.FreeMemory(10_000, "cpu"), "high", PLAIN)
-    assert ladder.place("generate", scaled_plan).batch == 4
+    fallback = FallbackPlan(clips.FreeMemory(10_000, "cpu"), "high", PLAIN)
+    assert fallback.place("generate", scaled_plan).batch == 4
 
 
 def test_the_presets_batch_is_halved_where_it_does_not_fit(clips: Any) -> None:
-    ladder = Ladder(clips.FreeMemory(250, "cuda:0"), "low", PLAIN)
-    assert ladder.place("generate", scaled_plan).batch == 1
-    assert [step["to"] for step in ladder.steps] == [
+    fallback = FallbackPlan(clips.FreeMemory(250, "cuda:0"), "low", PLAIN)
+    assert fallback.place("generate", scaled_plan).batch == 1
+    assert [step["to"] for step in fallback.steps] == [
         "cuda:0 float16 batch 2",
         "cuda:0 float16 batch 1",
     ]
-    assert ladder.steps[0]["reason"] == "500 MiB are needed and 250 MiB are free"
+    assert fallback.steps[0]["reason"] == "500 MiB are needed and 250 MiB are free"
 
 
 def test_the_processor_takes_over_where_not_even_one_face_fits(
     clips: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ladder = Ladder(clips.FreeMemory(150, "cuda:0"), "high", PLAIN)
-    placement = ladder.place("generate", scaled_plan)
+    fallback = FallbackPlan(clips.FreeMemory(150, "cuda:0"), "high", PLAIN)
+    placement = fallback.place("generate", scaled_plan)
     assert placement == Placement("cpu", torch.float32, 1)
-    assert ladder.steps[-1]["to"] == "cpu float32 batch 1"
+    assert fallback.steps[-1]["to"] == "cpu float32 batch 1"
     assert "going on with cpu float32 batch 1" in caplog.text
-    assert ladder.place("audio", scaled_plan).device == "cpu"  # the later stages stay there
+    assert fallback.place("audio", scaled_plan).device == "cpu"  # the later stages stay there
 
 
 def test_large_frames_on_the_processor_leave_the_rest_on_the_gpu(clips: Any) -> None:
-    ladder = Ladder(clips.FreeMemory(1_000, "cuda:0"), "medium", PLAIN)
-    large = ladder.place("faces", lambda at: MemoryPlan(0, (at.device != "cpu") * (2_000 << 20)))
+    fallback = FallbackPlan(clips.FreeMemory(1_000, "cuda:0"), "medium", PLAIN)
+    large = fallback.place("faces", lambda at: MemoryPlan(0, (at.device != "cpu") * (2_000 << 20)))
     assert large.device == "cpu"
-    assert ladder.place("generate", scaled_plan).device == "cuda:0"
+    assert fallback.place("generate", scaled_plan).device == "cuda:0"
 
 
 def test_where_nothing_fits_the_sentence_says_what_to_do(clips: Any) -> None:
-    ladder = Ladder(clips.FreeMemory(10, "cpu"), "high", PLAIN)
+    fallback = FallbackPlan(clips.FreeMemory(10, "cpu"), "high", PLAIN)
     with pytest.raises(DeviceMemoryError, match=r"400 MiB are needed and 10 MiB are free: close"):
-        ladder.place("generate", scaled_plan)
+        fallback.place("generate", scaled_plan)
 
 
 def test_failed_allocations_are_told_from_other_errors() -> None:
@@ -322,11 +322,11 @@ def test_the_batch_is_halved_until_it_fits_and_the_result_is_the_same(clips: Any
     models = clips.CountingModels(None, {"unet": AtMostOneFace})
     clip = clips.speak(job, models)
     assert clip.report["batch"] == 1
-    assert [step["to"] for step in clips.ladder.steps] == [
+    assert [step["to"] for step in clips.fallback.steps] == [
         "cpu float32 batch 2",
         "cpu float32 batch 1",
     ]
-    assert clips.ladder.steps[0]["reason"] == "CUDA out of memory"
+    assert clips.fallback.steps[0]["reason"] == "CUDA out of memory"
     got = np.stack(list(clip.playback.frames())).astype(int)
     assert np.abs(got - clips.shown(job)).max() <= 1
 
@@ -355,8 +355,8 @@ def test_the_processor_takes_over_and_nothing_is_made_twice(clips: Any) -> None:
         clips.job("f", seconds=0.2), models, vram=vram, poll=lambda work: seen.append(work.done)
     )
     assert clip.report["device"] == "cpu"
-    assert clips.ladder.steps[-1]["from"] == "cpu:0 float32 batch 1"
-    assert clips.ladder.steps[-1]["to"] == "cpu float32 batch 1"
+    assert clips.fallback.steps[-1]["from"] == "cpu:0 float32 batch 1"
+    assert clips.fallback.steps[-1]["to"] == "cpu float32 batch 1"
     assert clips.host.moved == 2 + 2 + 1 + 3 * 2  # batches of 4, 2 and 1 were tried
     assert seen[-1] == 2 + 1 + 5
     assert not clip.playback.passed_through().any()
@@ -491,10 +491,10 @@ def test_modules_are_given_back_and_dropped_ones_are_not_copied(tmp_path: Any) -
 
 
 def test_only_full_precision_on_a_processor_with_fast_products_is_tiled() -> None:
-    assert tiles_convolutions(Placement("cpu", torch.float32), TILED)
-    assert not tiles_convolutions(Placement("cpu", torch.bfloat16), TILED)
-    assert not tiles_convolutions(Placement("cuda:0", torch.float32), TILED)
-    assert not tiles_convolutions(Placement("cpu", torch.float32), PLAIN)
+    assert uses_winograd(Placement("cpu", torch.float32), TILED)
+    assert not uses_winograd(Placement("cpu", torch.bfloat16), TILED)
+    assert not uses_winograd(Placement("cuda:0", torch.float32), TILED)
+    assert not uses_winograd(Placement("cpu", torch.float32), PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -518,15 +518,15 @@ def test_products_are_fast_where_they_were_measured_to_be(
 
 def test_tiles_are_given_up_where_memory_is_short(clips: Any) -> None:
     def plan(placement: Placement) -> MemoryPlan:
-        tiles = 400 if tiles_convolutions(placement, TILED) else 0
+        tiles = 400 if uses_winograd(placement, TILED) else 0
         return MemoryPlan(0, (100 * placement.batch + tiles) << 20)
 
-    ladder = Ladder(clips.FreeMemory(450, "cpu"), "high", TILED)
-    assert ladder.place("generate", plan) == Placement("cpu", torch.float32, 1, plain=True)
-    assert [step["to"] for step in ladder.steps] == ["cpu float32 batch 1, plain convolutions"]
+    fallback = FallbackPlan(clips.FreeMemory(450, "cpu"), "high", TILED)
+    assert fallback.place("generate", plan) == Placement("cpu", torch.float32, 1, plain=True)
+    assert [step["to"] for step in fallback.steps] == ["cpu float32 batch 1, plain convolutions"]
     with pytest.raises(DeviceMemoryError):
-        Ladder(clips.FreeMemory(50, "cpu"), "high", TILED).place("generate", plan)
-    tileless = Ladder(clips.FreeMemory(50, "cpu"), "high", TILED)
+        FallbackPlan(clips.FreeMemory(50, "cpu"), "high", TILED).place("generate", plan)
+    tileless = FallbackPlan(clips.FreeMemory(50, "cpu"), "high", TILED)
     with pytest.raises(DeviceMemoryError):
         tileless.place("audio", plan)
     assert tileless.steps == []  # nothing of it to give up
@@ -547,7 +547,7 @@ def test_a_run_goes_on_without_tiles(clips: Any, fails: bool) -> None:
 
     clip = clips.speak(clips.job("f"), clips.CountingModels(None, {"unet": NoRoomForTiles}))
     assert tiled == ([True, False, False, False] if fails else [True] * 3)
-    assert len(clips.ladder.steps) == fails
+    assert len(clips.fallback.steps) == fails
     assert not clip.playback.passed_through().any()
 
 

@@ -18,7 +18,7 @@ from avatarvideo.musetalk.audio import audio_windows, log_mel_v1, window_starts
 from avatarvideo.musetalk.face.detect import FaceTrack
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline import prepare_avatar
-from avatarvideo.musetalk.pipeline.avatar_cache import PreparedCache
+from avatarvideo.musetalk.pipeline.avatar_cache import AvatarCache
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.generate import (
     LATENT_SHAPE,
@@ -147,7 +147,7 @@ def test_no_face_anywhere_passes_every_frame_through(
 def test_boxes_are_cut_at_frames_of_any_size(clips: Any, width: int, height: int) -> None:
     frames = clips.frames("f", width=width, height=height)
     clip = clips.speak(clips.job(clips.avatar(frames), seconds=0.04, extra_margin=200))
-    box = clip.track.box(0)
+    box = clip.playback.track.box(0)
     assert (box.y1, clip.report["source_frames_with_face"]) == (height, 1)
     outside = np.ones((height, width), bool)
     outside[box.area] = False
@@ -261,7 +261,7 @@ def test_windows_read_from_the_file_equal_those_of_the_whole_speech(tmp_path: An
 
 @pytest.mark.slow
 def test_the_next_run_finds_the_avatar_prepared(clips: Any) -> None:
-    cache, job = PreparedCache(), clips.job("f.f")
+    cache, job = AvatarCache(), clips.job("f.f")
     fresh = clips.shown(job, cache=cache)
     models = clips.CountingModels()
     assert np.array_equal(clips.shown(job, models, cache=cache), fresh)
@@ -271,9 +271,9 @@ def test_the_next_run_finds_the_avatar_prepared(clips: Any) -> None:
 @pytest.mark.slow
 def test_the_next_process_finds_it_on_disk(clips: Any, tmp_path: Any) -> None:
     job = clips.job("f.f")
-    fresh = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
+    fresh = clips.shown(job, cache=AvatarCache(tmp_path / "kept"))
     models = clips.CountingModels()
-    again = clips.shown(job, models, cache=PreparedCache(tmp_path / "kept"))
+    again = clips.shown(job, models, cache=AvatarCache(tmp_path / "kept"))
     assert np.array_equal(again, fresh)
     assert models.loaded == ["whisper", "unet", "vae"]
     assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".safetensors"}
@@ -284,10 +284,10 @@ def test_a_damaged_file_is_made_again(
     clips: Any, tmp_path: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = clips.job("f")
-    fresh = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
+    fresh = clips.shown(job, cache=AvatarCache(tmp_path / "kept"))
     for path in (tmp_path / "kept").iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    again = clips.shown(job, cache=PreparedCache(tmp_path / "kept"))
+    again = clips.shown(job, cache=AvatarCache(tmp_path / "kept"))
     assert np.array_equal(again, fresh)
     assert "is made again" in caplog.text
 
@@ -297,7 +297,7 @@ def test_what_was_prepared_before_a_cancel_is_found_again(
     clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips.tuning = Tuning(chunk=1)
-    cache, job = PreparedCache(), clips.job("ffff", seconds=0.16, mask=clips.everywhere)
+    cache, job = AvatarCache(), clips.job("ffff", seconds=0.16, mask=clips.everywhere)
 
     def stop_after_two_faces(work: Any) -> None:
         if work.done >= 4 + 2:
@@ -315,9 +315,9 @@ def test_what_was_prepared_before_a_cancel_is_found_again(
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> PreparedCache:
+def known(tmp_path_factory: pytest.TempPathFactory) -> AvatarCache:
     """A cache that knows one avatar, by its mode and by one sample."""
-    clips, cache = small_clips.Clips(tmp_path_factory.mktemp("known")), PreparedCache()
+    clips, cache = small_clips.Clips(tmp_path_factory.mktemp("known")), AvatarCache()
     clips.shown(clips.job("f", seconds=0.04), cache=cache)
     clips.shown(clips.job("f", seconds=0.04, posterior="sample", sample_seed=2), cache=cache)
     return cache
@@ -339,7 +339,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> PreparedCache:
     ],
 )
 def test_a_changed_option_is_prepared_anew(
-    clips: Any, known: PreparedCache, change: dict[str, Any]
+    clips: Any, known: AvatarCache, change: dict[str, Any]
 ) -> None:
     models = clips.CountingModels()
     clips.speak(clips.job("f", seconds=0.04, **change), models, cache=known)
@@ -348,7 +348,7 @@ def test_a_changed_option_is_prepared_anew(
 
 @pytest.mark.slow
 def test_a_changed_source_mask_or_network_is_prepared_anew(clips: Any) -> None:
-    cache, frames = PreparedCache(), clips.frames("f")
+    cache, frames = AvatarCache(), clips.frames("f")
     same, other = clips.avatar(frames), clips.avatar(frames, name="another")
     clips.shown(clips.job(same, seconds=0.04), cache=cache)
     for job, seed in (
@@ -362,7 +362,7 @@ def test_a_changed_source_mask_or_network_is_prepared_anew(clips: Any) -> None:
 
 
 def test_the_cache_forgets_what_was_used_longest_ago() -> None:
-    cache = PreparedCache(memory_bytes=100)
+    cache = AvatarCache(memory_bytes=100)
     for name in "abc":
         cache.put(name, {"values": torch.zeros(40, dtype=torch.uint8)})
         assert cache.get("a") is not None or name == "c"
@@ -414,7 +414,7 @@ def test_version_one_has_neither_margin_nor_jaw_mask(clips: Any) -> None:
     job = clips.job("f", model="v1.0")
     clip = clips.speak(job)
     x0, y0, x1, y1 = clips.box
-    assert clip.track.box(0) == (x0, y0, x1, y1 - 10)
+    assert clip.playback.track.box(0) == (x0, y0, x1, y1 - 10)
     assert job.mask_settings.mode == "raw"
     assert clip.report["model"] == "v1.0"
 
