@@ -1,11 +1,8 @@
-"""The networks of one run: what each is, where it comes from, in which precision it computes."""
+"""The networks of one run: where each comes from and in which precision it computes."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, MutableMapping
-from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import torch
@@ -14,15 +11,9 @@ from torch import nn
 from ...host.environment import fast_paths_are_on
 from ...host.machine import available_memory
 from ..interfaces import Residency
-from ..networks.bisenet import BiSeNet
 from ..networks.fast.accelerate import accelerate
 from ..networks.fast.time_path import fold_time_path
-from ..networks.rtmpose import RTMPose
-from ..networks.s3fd import S3FD
-from ..networks.taesd import TAESDDecoder
 from ..networks.unet import UNet
-from ..networks.vae import AutoencoderKL
-from ..networks.whisper import WhisperEncoder
 from .build import load_network, skeleton
 from .catalogue import CATALOGUE, Network, NetworkClass, Role, Stage
 from .search import FoundFiles
@@ -46,10 +37,7 @@ class ModelSource(Protocol):
     between_tensors: Callable[[], None] | None
 
     def has(self, role: Role) -> bool:
-        """Say whether the network can be loaded.
-
-        Those that find faces and the small decoder may be missing.
-        """
+        """Say whether the network is there; face finders and the small decoder may be missing."""
         ...
 
     def identity(self, role: Role) -> str:
@@ -76,64 +64,20 @@ class ModelFiles:
         return role in self._paths
 
     def identity(self, role: Role) -> str:
-        """Return the file's path, size and time of change: hashing 3.4 GB takes too long."""
+        """Return the file's path, size and modification time: hashing 3.4 GB takes too long."""
         path = self._paths[role]
         status = path.stat()
         return f"{path}:{status.st_size}:{status.st_mtime_ns}"
 
     def skeleton(self, role: Role) -> nn.Module:
-        """Return the network on the meta device."""
         return skeleton(role)
 
     def load(self, role: Role, dtype: torch.dtype) -> nn.Module:
-        """Return the network, read from its file. Raises CheckpointError."""
         path = self._paths[role]
         network = load_network(role, path, dtype=dtype, between_tensors=self.between_tensors)
         if isinstance(network, UNet) and fast_paths_are_on():
             fold_time_path(network)
         return network
-
-
-@dataclass(eq=False)
-class MuseTalkModels:
-    """Networks that are there already, of any size: for tests, benchmarks and other loaders.
-
-    identities: changes when any weight changes; empty takes a hash of the weights.
-    """
-
-    unet: UNet
-    vae: AutoencoderKL
-    whisper: WhisperEncoder
-    bisenet: BiSeNet
-    s3fd: S3FD | None = None
-    rtmpose: RTMPose | None = None
-    taesd: TAESDDecoder | None = None
-    identities: str = ""
-    between_tensors: Callable[[], None] | None = field(default=None, repr=False)
-
-    def has(self, role: Role) -> bool:
-        """Say whether the network was given."""
-        return getattr(self, role, None) is not None
-
-    def identity(self, role: Role) -> str:
-        """Return the given text, or a hash of the weights."""
-        return self.identities or _weights_hash(getattr(self, role))
-
-    def skeleton(self, role: Role) -> nn.Module:
-        """Return the given network."""
-        return getattr(self, role)
-
-    def load(self, role: Role, dtype: torch.dtype) -> nn.Module:
-        """Return a copy, so that what was given stays as it is."""
-        return deepcopy(getattr(self, role)).to(dtype).eval().requires_grad_(False)
-
-
-def _weights_hash(network: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for key, tensor in sorted(network.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(tensor.detach().cpu().double().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def weight_bytes(network: nn.Module, dtype: torch.dtype) -> int:
@@ -145,10 +89,10 @@ def weight_bytes(network: nn.Module, dtype: torch.dtype) -> int:
 
 
 class ModelSession:
-    """The networks of one run: each is loaded when asked for, once.
+    """The networks of one run: each is loaded on first use, once.
 
-    kept: what the host keeps between runs; networks that lie there are taken out while in use.
-    free_memory: asked for the bytes of main memory that can be taken now.
+    kept: what the host keeps between runs; networks in it are taken out while in use.
+    free_memory: returns the bytes of main memory that can be allocated now.
     """
 
     def __init__(
@@ -193,7 +137,7 @@ class ModelSession:
         return cast("NetworkClass", loaded)
 
     def held_bytes(self, dtype: torch.dtype, networks: Iterable[Network[Any]]) -> int:  # Any: all
-        """Return what those of the networks take that are in memory for a run of that precision."""
+        """Return the bytes of those networks that are in memory already, in a run's precision."""
         size = 0
         for network in networks:
             precision = dtype_of(network, dtype)
@@ -202,14 +146,14 @@ class ModelSession:
         return size
 
     def done(self, stage: Stage) -> None:
-        """Let go of the networks that no stage after this one needs, unless they are to be kept."""
+        """Release the networks that no later stage needs, unless they are to be kept."""
         if not self.keeps:
             for network in CATALOGUE.values():
                 if network.last_stage == stage:
                     self._held.pop(network.role, None)
 
     def close(self) -> None:
-        """End the run: keep the networks for the next one, or let go of all of them."""
+        """End the run: keep the networks for the next one, or release them."""
         if self.keeps:
             self._store.update(self._held)
         self._held.clear()

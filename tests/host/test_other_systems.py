@@ -68,7 +68,8 @@ found["doctor"] = json.loads(shown.getvalue())
 
 from avatarvideo.musetalk.pipeline.memory import FallbackPlan, VRAMManager, plan_stage
 from avatarvideo.musetalk.weights.build import empty_network
-from avatarvideo.musetalk.weights.session import ModelSession, MuseTalkModels
+from avatarvideo.musetalk.weights.session import ModelSession
+from support.given_models import MuseTalkModels
 
 roles = ("unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose")
 full_size = MuseTalkModels(**{role: empty_network(role) for role in roles}, identities="empty")

@@ -20,7 +20,7 @@ from avatarvideo.musetalk.networks.taesd import TAESDConfig, TAESDDecoder
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
-from avatarvideo.musetalk.weights.session import MuseTalkModels
+from support.given_models import MuseTalkModels
 from support.random_weights import fill_randomly
 
 UNET = UNetConfig(

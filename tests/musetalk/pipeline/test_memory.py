@@ -45,7 +45,8 @@ from avatarvideo.musetalk.pipeline.memory import (
 )
 from avatarvideo.musetalk.weights.build import empty_network
 from avatarvideo.musetalk.weights.catalogue import planned_networks
-from avatarvideo.musetalk.weights.session import KEPT, MuseTalkModels, weight_bytes
+from avatarvideo.musetalk.weights.session import KEPT, weight_bytes
+from support.given_models import MuseTalkModels
 
 META = torch.device("meta")
 GB = 1_000_000_000
