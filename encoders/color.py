@@ -38,7 +38,7 @@ HAS_FRAME_PRIMARIES = hasattr(av.VideoFrame, "color_primaries")
 
 
 # Channels and depth of an array -> FFmpeg's name.
-_PACKED = {
+_PACKED: dict[tuple[np.dtype, int], str] = {
     (np.dtype(np.uint8), 3): "rgb24",
     (np.dtype(np.uint8), 4): "rgba",
     (np.dtype(np.uint16), 3): "rgb48le",

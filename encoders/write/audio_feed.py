@@ -15,6 +15,7 @@ from ..read.audio import AudioTrack
 from ..read.audio_arrays import frame_of
 from .audio_codecs import AUDIO_CODECS, default_bitrate, encoded_rate, layout_for
 from .audio_track import AUDIO_BLOCK, SampleQueue, converted
+from .packets import add_stream, encode_sound, mux
 
 # Bits a second and channel from which FFmpeg's AAC encoder has a way that takes a quarter of the
 # time and is nearer to the sound; below it the slow one is better.
@@ -59,7 +60,7 @@ class AudioFeed:
         self._format = spec.formats[track.exact_bits]
         self._queue = SampleQueue(track)
         bits = (bitrate or default_bitrate(self._rate, channels)) if spec.lossy else None
-        options = {}
+        options: dict[str, str] = {}
         if spec.encoder == "aac" and bits is not None and bits >= FAST_AAC_BITRATE * channels:
             options["aac_coder"] = "fast"
         self._stream = _add_stream(
@@ -84,7 +85,7 @@ class AudioFeed:
             while self._encode_next(AUDIO_BLOCK):
                 pass
         if self._queue.taken:
-            self._container.mux(self._stream.encode(None))
+            mux(self._container, encode_sound(self._stream, None))
 
     def _encode_to(self, position: int) -> None:
         while self._queue.taken < position and self._encode_next(position - self._queue.taken):
@@ -99,7 +100,7 @@ class AudioFeed:
         frame = frame_of(samples, form=self._format, layout=self._layout, rate=self._rate)
         frame.pts = position
         frame.time_base = Fraction(1, self._rate)
-        self._container.mux(self._stream.encode(frame))
+        mux(self._container, encode_sound(self._stream, frame))
         return True
 
 
@@ -111,7 +112,7 @@ def _add_stream(
     sample_format: str,
     options: dict[str, str],
 ) -> AudioStream:
-    stream = container.add_stream(encoder, rate=rate, options=options)
+    stream = add_stream(container, encoder, rate, options)
     if not isinstance(stream, AudioStream):
         raise EncodeError(f"Expected an audio encoder, {encoder!r} is none.")
     stream.codec_context.layout = layout

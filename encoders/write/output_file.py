@@ -22,6 +22,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ...errors import EncodeError
+from .packets import encode_picture
 
 logger = logging.getLogger("avatarvideo.encoders.write.output_file")
 
@@ -181,7 +182,7 @@ def _close(container: OutputContainer) -> None:
 def _finish_and_close(slow: VideoStream, container: OutputContainer, pending: PendingFile) -> None:
     # Closing would do the same, but keep every other thread from running meanwhile.
     with contextlib.suppress(FFmpegError, OSError, ValueError):
-        slow.encode(None)
+        encode_picture(slow, None)
     _close(container)
     pending.remove()  # where an open file cannot be removed
 

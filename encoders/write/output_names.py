@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,7 +63,7 @@ def reserved_file(
     values: Mapping[str, str | int] | None = None,
     overwrite: bool = False,
     allowed: Sequence[Path] = (),
-) -> Iterator[Path]:
+) -> Generator[Path]:
     """Give ``output_file``'s path while the block lasts; no other run gets the same number.
 
     Makes its folder. Runs that may overwrite share their name. Raises EncodeError.

@@ -39,7 +39,7 @@ class Extras:
         what it raises ends the work and leaves no file.
     """
 
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     sources: tuple[Path, ...] = ()
     on_frame: OnFrame | None = None
 
