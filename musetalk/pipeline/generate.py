@@ -31,6 +31,7 @@ LATENT_SHAPE = (8, CROP_SIZE // 8, CROP_SIZE // 8)
 LEAST_REPEATS = 4
 
 MadeFaces = tuple[np.ndarray, np.ndarray]  # crops, and which of them can be used
+Capture = Callable[[Callable[..., tuple[Tensor, ...]], Sequence[Tensor]], RecordedBatch]
 
 
 class PosteriorDraws:
@@ -112,6 +113,7 @@ class FaceGenerator:
     on_full_precision: called once, when half precision overflowed.
     repeats: how many batches of the first one's size will come; where they are many, a GPU captures
         one as a CUDA graph, and the last, smaller one uses it too.
+    capture: captures a batch; None takes CUDA graphs where the device has them.
     """
 
     def __init__(
@@ -121,15 +123,16 @@ class FaceGenerator:
         *,
         on_full_precision: Callable[[], None] = lambda: None,
         repeats: int = 1,
+        capture: Capture | None = None,
     ) -> None:
         self._unet = unet
         self._vae = vae
         self._on_full_precision = on_full_precision
         self._positions = audio_positions(width=unet.config.cross_attention_dim)
         self._placed_positions = self._positions
-        device = unet.conv_in.weight.device
-        many = repeats >= LEAST_REPEATS
-        self._records = many and fast_paths_are_on() and can_record(device)
+        if capture is None and can_record(unet.conv_in.weight.device):
+            capture = RecordedBatch
+        self._capture = capture if repeats >= LEAST_REPEATS and fast_paths_are_on() else None
         self._has_run = False
         self._recorded: RecordedBatch | None = None
 
@@ -172,7 +175,7 @@ class FaceGenerator:
             if (
                 dtype_of_network(self._unet) != torch.float32
             ):  # an earlier batch may have widened it
-                self._recorded, self._records = None, False
+                self._recorded = self._capture = None
                 make_float32(self._unet, self._vae)
                 self._on_full_precision()
             redone = np.flatnonzero(~usable)
@@ -189,7 +192,7 @@ class FaceGenerator:
         place = (weight.device, weight.dtype)
         if (self._placed_positions.device, self._placed_positions.dtype) != place:
             self._placed_positions = self._positions.to(weight.device, weight.dtype)
-        if hears is not None and self._records:
+        if hears is not None and self._capture:
             windows, hears = windows[hears], None  # so that every batch has the same shapes
         inputs = (sent(latents, *place), sent(windows, *place))
         if hears is None:
@@ -211,14 +214,14 @@ class FaceGenerator:
     def _repeated(self, latents: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Return what ``_faces`` does; from the second batch on as a CUDA graph, if that pays."""
         first, self._has_run = not self._has_run, True
-        if first or not self._records:
+        if first or self._capture is None:
             return self._faces(latents, windows)
         if self._recorded is None:
             try:
                 with _without_checks(self._unet, self._vae):
-                    self._recorded = RecordedBatch(self._faces, (latents, windows))
+                    self._recorded = self._capture(self._faces, (latents, windows))
             except torch.OutOfMemoryError as error:
-                self._records = False
+                self._capture = None
                 log.info("no CUDA graph: there is no memory to capture one: %s", error)
                 return self._faces(latents, windows)
         if not self._recorded.takes((latents, windows)):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .catalogue import CATALOGUE, Role
-from .state_dicts import load_checkpoint
+from .state_dicts import load_into, read_state_dict
 
 
 def empty_network(role: Role) -> nn.Module:
@@ -31,14 +31,17 @@ def load_network(
     *,
     dtype: torch.dtype | None = None,
     between_tensors: Callable[[], None] | None = None,
+    network: nn.Module | None = None,
 ) -> nn.Module:
     """Return the network with the file's weights on the CPU, ready for inference.
 
     Weights of mapped files are read from the disk when they are first used or moved.
     dtype: of the weights; None keeps the file's.
     between_tensors: called while they are converted, if given; it may raise to stop.
+    network: on the meta device, to be filled; None takes the role's at its published size.
     Raises CheckpointError, one sentence naming the file, when it does not fit.
     """
-    network = empty_network(role)
-    load_checkpoint(network, role, path, dtype=dtype, between_tensors=between_tensors)
+    network = network or empty_network(role)
+    state = CATALOGUE[role].native_keys(read_state_dict(path))
+    load_into(network, state, source=path, dtype=dtype, between_tensors=between_tensors)
     return network

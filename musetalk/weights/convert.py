@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...errors import CheckpointError
 from ..interfaces import Model
-from .build import empty_network
+from .build import load_network
 from .catalogue import (
     CATALOGUE,
     Precision,
@@ -29,7 +29,6 @@ from .catalogue import (
     readable_size,
 )
 from .search import FileStatus
-from .state_dicts import load_into, read_state_dict
 
 DTYPES: dict[Precision, torch.dtype] = {"half": torch.float16, "full": torch.float32}
 _FORMAT_NAMES = {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}
@@ -102,8 +101,7 @@ def convert(
             f"Expected a file to convert other than the result, {target} is the source itself: "
             "move it, so that the original is not lost."
         )
-    filled = network or empty_network(role)
-    load_into(filled, CATALOGUE[role].native_keys(read_state_dict(source)), source=source)
+    filled = load_network(role, source, network=network)
     dtype = DTYPES[precision]
     metadata = {
         "format": "pt",

@@ -17,7 +17,7 @@ from safetensors.torch import (
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
-from .catalogue import CATALOGUE, Role, looks_like
+from .catalogue import looks_like
 from .safe_pickle import DAMAGE, ZIP_MAGIC, read_pickle
 
 REPLACE_ADVICE = "replace it, or run `avatar models download` to get it again"
@@ -29,19 +29,6 @@ _WRAPPERS = ("state_dict", "model_state_dict")
 _STEP_COUNTER = ".num_batches_tracked"
 # Heads of the face parser that only its training used.
 _TRAINING_HEADS = re.compile(r"conv_out(16|32)\.")
-
-
-def load_checkpoint(
-    module: nn.Module,
-    role: Role,
-    path: Path,
-    *,
-    dtype: torch.dtype | None = None,
-    between_tensors: Callable[[], None] | None = None,
-) -> None:
-    """Fill ``module``, built on the meta device, with the file's weights; see ``load_into``."""
-    state = CATALOGUE[role].native_keys(read_state_dict(path))
-    load_into(module, state, source=path, dtype=dtype, between_tensors=between_tensors)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

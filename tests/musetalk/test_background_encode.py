@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingResult
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
@@ -28,6 +29,7 @@ from avatarvideo.musetalk.background_encode import (
     Stopped,
     read_ahead,
 )
+from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
@@ -88,13 +90,20 @@ def test_the_file_is_the_one_made_afterwards(
 @pytest.mark.slow
 @pytest.mark.usefixtures("meanwhile", "batches_of_one", "on_processor")
 def test_frames_are_encoded_before_the_last_face_is_made(
-    engine: Any, picture: Path, tone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Any, picture: Path, tone: Path, tmp_path: Path
 ) -> None:
     counts: list[int] = []
-    told = BackgroundEncode._on_frame
-    monkeypatch.setattr(
-        BackgroundEncode, "_on_frame", lambda self, count: (counts.append(count), told(self, count))
-    )
+
+    def encode(
+        run: LipSyncRun, frames: Iterator[np.ndarray], on_frame: Callable[[int], None]
+    ) -> EncodingResult:
+        def encoded(count: int) -> None:
+            counts.append(count)
+            on_frame(count)
+
+        path = tmp_path / "out.mp4"
+        return encode_frames(frames, path, frame_rate=run.frame_rate, on_frame=encoded)
+
     seen: list[int] = []
 
     class Waiting(UNet):
@@ -106,8 +115,12 @@ def test_frames_are_encoded_before_the_last_face_is_made(
             seen.append(len(counts))
             return super().forward(*inputs)
 
-    made = engine({"unet": Waiting}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
-    assert made.success, made.error
+    with BackgroundEncode(encode) as background:
+        avatar, mel = load_avatar(picture), load_speech(tone)
+        run = engine({"unet": Waiting}).run(avatar, mel, OPTIONS, encode=background)
+        background.finish(run, lambda count: None, poll_seconds=0.05)
+    assert run.release is not None
+    run.release()
     assert seen == [0, 1, 2, 3, 4]
 
 
@@ -212,7 +225,7 @@ def test_an_encoder_that_fails_at_once_ends_the_run_at_once(
     made = engine({"unet": Patient}).generate(picture, tone, tmp_path / "folder/out.mp4", OPTIONS)
     assert not made.success
     assert "folder" in str(made.error)
-    assert len(asked) == 2
+    assert len(asked) in (1, 2)  # it may fail before the second face is begun
     assert encode_threads() == []
     assert clips.left_over() == []
 

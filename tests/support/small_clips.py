@@ -19,6 +19,7 @@ from avatarvideo.media import AudioClip, Avatar, LipCorners, frame_count_for
 from avatarvideo.musetalk.audio import prepare_mel
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 from avatarvideo.musetalk.job import Job
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline.avatar_cache import AvatarCache
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.memory import FallbackPlan, VRAMManager
@@ -101,6 +102,17 @@ class Clips:
         self.temp = folder / "temp"
         self.host = StandaloneHost(temp_directory=self.temp)
         self.tuning = Tuning()  # of every run that is given no other
+
+    def counting_encodes(self) -> tuple[CountingModels, list[int]]:
+        """Return networks, and how many pictures their VAE encoded at a time: two a face."""
+        sizes: list[int] = []
+
+        class Counting(AutoencoderKL):
+            def encode_moments(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                sizes.append(len(images))
+                return super().encode_moments(images)
+
+        return CountingModels(None, {"vae": Counting}), sizes
 
     def frames(
         self, faces: str = "f.f", width: int = WIDTH, height: int = HEIGHT

@@ -16,8 +16,6 @@ from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk.audio import audio_windows, log_mel_v1, window_starts
 from avatarvideo.musetalk.face.detect import FaceTrack
-from avatarvideo.musetalk.networks.vae import AutoencoderKL
-from avatarvideo.musetalk.pipeline import prepare_avatar
 from avatarvideo.musetalk.pipeline.avatar_cache import AvatarCache
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.generate import (
@@ -217,21 +215,12 @@ def test_a_batch_of_many_equals_batches_of_one(clips: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("posterior", ["mode", "sample"])
-def test_faces_prepared_together_equal_one_by_one(
-    clips: Any, monkeypatch: pytest.MonkeyPatch, posterior: str
-) -> None:
+def test_faces_prepared_together_equal_one_by_one(clips: Any, posterior: str) -> None:
     job = clips.job("f.fffff", seconds=0.28, posterior=posterior, sample_seed=3)
-    sizes: list[int] = []
-    encode = AutoencoderKL.encode_moments
-
-    def counted(vae: AutoencoderKL, images: torch.Tensor) -> Any:
-        sizes.append(len(images))
-        return encode(vae, images)
-
-    monkeypatch.setattr(AutoencoderKL, "encode_moments", counted)
-    one_by_one = clips.shown(job)
+    models, sizes = clips.counting_encodes()
+    one_by_one = clips.shown(job, models)
     four = Tuning(largest_batches={"generate": (4, 16), "prepare": (4, 4)})
-    together = clips.shown(job, tuning=four)
+    together = clips.shown(job, models, tuning=four)
     assert sizes == [2] * 6 + [8, 4]
     assert_equal_pictures(np.stack(together), np.stack(one_by_one))
 
@@ -293,9 +282,7 @@ def test_a_damaged_file_is_made_again(
 
 
 @pytest.mark.slow
-def test_what_was_prepared_before_a_cancel_is_found_again(
-    clips: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_prepared_before_a_cancel_is_found_again(clips: Any) -> None:
     clips.tuning = Tuning(chunk=1)
     cache, job = AvatarCache(), clips.job("ffff", seconds=0.16, mask=clips.everywhere)
 
@@ -305,13 +292,9 @@ def test_what_was_prepared_before_a_cancel_is_found_again(
 
     with pytest.raises(Cancelled):
         clips.speak(job, cache=cache, poll=stop_after_two_faces, poll_seconds=0.001)
-    counted: list[np.ndarray] = []
-    original = prepare_avatar.cut_face
-    monkeypatch.setattr(
-        prepare_avatar, "cut_face", lambda frame, box: counted.append(frame) or original(frame, box)
-    )
-    clips.speak(job, cache=cache)
-    assert len(counted) <= 2
+    models, encoded = clips.counting_encodes()
+    clips.speak(job, models, cache=cache)
+    assert sum(encoded) <= 2 * 2
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,10 @@ from avatarvideo.errors import CheckpointError
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
+from avatarvideo.musetalk.weights.build import load_network
 from avatarvideo.musetalk.weights.catalogue import CATALOGUE
 from avatarvideo.musetalk.weights.key_layouts import native_vae, native_whisper
-from avatarvideo.musetalk.weights.state_dicts import load_checkpoint, load_into, read_state_dict
+from avatarvideo.musetalk.weights.state_dicts import load_into, read_state_dict
 
 KEYS = Path(__file__).parent / "keys"
 SMALL_VAE = VAEConfig(block_out_channels=(32, 32, 32, 32))
@@ -228,7 +229,7 @@ def test_every_format_fills_a_network_from_the_meta_device(tmp_path: Path, name:
     WRITERS[name](state, tmp_path / name)
     network = on_meta(lambda: UNet(SMALL_UNET))
 
-    load_checkpoint(network, "unet", tmp_path / name)
+    load_network("unet", tmp_path / name, network=network)
 
     assert_same(network.state_dict(), state)
     assert not network.training
@@ -241,7 +242,7 @@ def test_half_weights_are_widened_when_asked(tmp_path: Path) -> None:
     torch.save(openai, tmp_path / "tiny.pt")
     network = on_meta(lambda: WhisperEncoder(SMALL_WHISPER))
 
-    load_checkpoint(network, "whisper", tmp_path / "tiny.pt", dtype=torch.float32)
+    load_network("whisper", tmp_path / "tiny.pt", dtype=torch.float32, network=network)
 
     assert_same(network.state_dict(), {key: value.float() for key, value in state.items()})
 

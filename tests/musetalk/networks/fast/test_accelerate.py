@@ -12,11 +12,11 @@ from torch import nn
 
 from avatarvideo.host.environment import FAST_VARIABLE
 from avatarvideo.musetalk.networks.fast.accelerate import FAST_MODULES, accelerate
+from avatarvideo.musetalk.networks.fast.cuda_graph import RecordedBatch
 from avatarvideo.musetalk.networks.fast.time_path import fold_time_path
 from avatarvideo.musetalk.networks.fast.winograd import Conv3x3, set_tiled
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
-from avatarvideo.musetalk.pipeline import generate
 from avatarvideo.musetalk.pipeline.generate import LEAST_REPEATS, FaceGenerator
 from avatarvideo.musetalk.weights import catalogue
 from avatarvideo.musetalk.weights.build import empty_network
@@ -126,11 +126,11 @@ def test_one_variable_turns_every_fast_path_off(
     value: str, is_fast: bool, clips: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(FAST_VARIABLE, value)
-    monkeypatch.setattr(generate, "can_record", lambda device: True)
     session = ModelSession(clips.tiny.tiny_models(), {}, "unload")
     unet = session.load(catalogue.UNET, torch.bfloat16)
     vae = session.load(catalogue.VAE, torch.bfloat16)
     last = vae.decoder.conv_out.weight
     assert last.is_contiguous(memory_format=torch.channels_last) is is_fast
     assert bool(fast_parts(unet)) is bool(fast_parts(vae)) is is_fast
-    assert FaceGenerator(unet, vae, repeats=LEAST_REPEATS)._records is is_fast
+    generator = FaceGenerator(unet, vae, repeats=LEAST_REPEATS, capture=RecordedBatch)
+    assert (generator._capture is RecordedBatch) is is_fast

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from avatarvideo.musetalk.networks.fast.cuda_graph import RecordedBatch, can_record
-from avatarvideo.musetalk.pipeline import generate
 from avatarvideo.musetalk.pipeline.generate import LEAST_REPEATS, FaceGenerator, MadeFaces
 
 Batch = tuple[torch.Tensor, ...]
@@ -35,12 +34,6 @@ def recorded(function: Callable[..., Batch], inputs: Sequence[torch.Tensor]) -> 
 def networks(clips: Any) -> list[Any]:
     models = clips.tiny.tiny_models()
     return [models.load(role, torch.float32) for role in ("unet", "vae")]
-
-
-@pytest.fixture
-def records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "can_record", lambda device: True)
-    monkeypatch.setattr(generate, "RecordedBatch", recorded)
 
 
 def batches(*sizes: int) -> list[Batch]:
@@ -67,10 +60,9 @@ def test_a_processor_records_nothing(networks: list[Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("records")
 def test_recorded_batches_are_the_others(networks: list[Any]) -> None:
     inputs = batches(2, 2, 2, 1, 3, 2)  # one shorter, and one that the recording cannot take
-    generator = FaceGenerator(*networks, repeats=len(inputs))
+    generator = FaceGenerator(*networks, repeats=len(inputs), capture=recorded)
     made = generated(generator, inputs[:1])
     assert not generator.is_recorded
     made += generated(generator, inputs[1:])
@@ -79,37 +71,31 @@ def test_recorded_batches_are_the_others(networks: list[Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("records")
 def test_what_several_hear_is_spread_out_to_be_recorded(networks: list[Any]) -> None:
     hears = torch.tensor([0, 0, 1])
     inputs = [(torch.randn(3, 8, 32, 32), torch.randn(2, 50, 24), hears) for _ in range(4)]
-    generator = FaceGenerator(*networks, repeats=len(inputs))
+    generator = FaceGenerator(*networks, repeats=len(inputs), capture=recorded)
     made = generated(generator, inputs)
     assert generator.is_recorded
     assert_alike(made, generated(FaceGenerator(*networks), inputs))
 
 
-@pytest.mark.usefixtures("records")
 def test_few_batches_are_not_recorded(networks: list[Any]) -> None:
-    generator = FaceGenerator(*networks, repeats=LEAST_REPEATS - 1)
+    generator = FaceGenerator(*networks, repeats=LEAST_REPEATS - 1, capture=recorded)
     generated(generator, batches(1, 1, 1))
     assert not generator.is_recorded
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("records")
-def test_without_room_to_record_batches_go_step_by_step(
-    networks: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_room_to_record_batches_go_step_by_step(networks: list[Any]) -> None:
     tried: list[None] = []
 
     def full(*_: object) -> RecordedBatch:
         tried.append(None)
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(generate, "RecordedBatch", full)
     inputs = batches(2, 2, 2, 2)
-    generator = FaceGenerator(*networks, repeats=len(inputs))
+    generator = FaceGenerator(*networks, repeats=len(inputs), capture=full)
     made = generated(generator, inputs)
     assert len(tried) == 1
     assert not generator.is_recorded
@@ -117,10 +103,7 @@ def test_without_room_to_record_batches_go_step_by_step(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("records")
-def test_nobody_is_asked_while_a_batch_is_recorded(
-    networks: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_is_asked_while_a_batch_is_recorded(networks: list[Any]) -> None:
     asked: list[str] = []
     for network, name in zip(networks, ("unet", "vae"), strict=True):
         network.between_blocks = lambda name=name: asked.append(name)
@@ -131,9 +114,8 @@ def test_nobody_is_asked_while_a_batch_is_recorded(
         assert len(asked) == before
         return batch
 
-    monkeypatch.setattr(generate, "RecordedBatch", quiet)
     inputs = batches(1, 1, 1, 1)
-    generator = FaceGenerator(*networks, repeats=len(inputs))
+    generator = FaceGenerator(*networks, repeats=len(inputs), capture=quiet)
     generated(generator, inputs[:2])
     assert generator.is_recorded
     assert set(asked) == {"unet", "vae"}
@@ -142,13 +124,12 @@ def test_nobody_is_asked_while_a_batch_is_recorded(
     assert len(asked) > before  # and they are asked again
 
 
-@pytest.mark.usefixtures("records")
 def test_a_recording_goes_with_its_generator(
     networks: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emptied: list[None] = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(None))
-    generator = FaceGenerator(*networks, repeats=LEAST_REPEATS)
+    generator = FaceGenerator(*networks, repeats=LEAST_REPEATS, capture=recorded)
     generator.close()
     assert emptied == []
     generated(generator, batches(1, 1))
