@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from types import TracebackType
 
 import numpy as np
 
@@ -33,14 +32,14 @@ class FinalFrames:
         self._closed = False
         self._changed = threading.Condition()
 
-    def tell(self, count: int) -> None:
-        """Say that the first ``count`` frames will not change any more."""
+    def advance(self, count: int) -> None:
+        """Say that the first ``count`` frames are final."""
         with self._changed:
             self._count = count
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Say that no more frames will come."""
+        """Say that no more frames will become final."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -77,12 +76,7 @@ class BackgroundEncode:
     def __enter__(self) -> BackgroundEncode:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self, run: LipSyncRun) -> None:

@@ -312,7 +312,7 @@ class GeneratedFaces:
         self.places = np.full(job.indices.size, NOWHERE, np.int64)
         self.unusable = 0
         self.final = FinalFrames()
-        self._tell()
+        self._advance()
 
     def batches(self, batch: int) -> int:
         """Return how many batches of that size are left."""
@@ -350,11 +350,11 @@ class GeneratedFaces:
         self.unusable += int((~usable).sum())
         writer.flush()
         self._todo = self._todo[frames.size :]
-        self._tell()
+        self._advance()
         work.done += frames.size
 
-    def _tell(self) -> None:
-        self.final.tell(int(self._todo[0]) if self._todo.size else self.places.size)
+    def _advance(self) -> None:
+        self.final.advance(int(self._todo[0]) if self._todo.size else self.places.size)
 
     def _latents(self, reader: SpoolReader, slots: np.ndarray) -> torch.Tensor:
         distinct, rows = np.unique(slots, return_inverse=True)

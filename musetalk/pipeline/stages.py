@@ -126,8 +126,7 @@ class StageRunner:
         """Return what the task returns and where it ran in the end.
 
         choose: loads the networks that the task takes, by the function it is given.
-        task: run with the networks on the device; run again from where it was when
-            memory ran out.
+        task: run with the networks on the device; called again, to continue, when memory ran out.
         """
         placement = placement or self.place(stage, frame_size=frame_size)
         while True:
@@ -137,7 +136,7 @@ class StageRunner:
                 if not is_out_of_memory(error):
                     raise
                 reason = str(error).split(". ")[0].split("\n")[0] or "out of memory"
-            # Outside of the handler: the exception holds on to everything that was computed.
+            # Outside of the handler: the exception keeps everything that was computed alive.
             placement = self.fallback.fall_back(stage, placement, reason)
 
     def _attempt(
@@ -149,7 +148,10 @@ class StageRunner:
         frame_size: tuple[int, int],
     ) -> Result:
         def load(network: Network[NetworkClass]) -> NetworkClass:
-            return self._loaded(network, placement)
+            self.work.check()
+            dtype = dtype_of(network, placement.dtype)
+            # Also narrows what an earlier stage or attempt had widened.
+            return self._session.load(network, dtype).to(dtype)
 
         source = self._session.source
         source.between_tensors = self.work.check
@@ -166,16 +168,10 @@ class StageRunner:
             finally:
                 _set_up(modules, None, False)  # transformed kernels take memory
                 del modules
-            # The host gives back, at the end of this block, what is still held then.
+            # At the end of this block the host copies back what is still referred to.
             del networks
             self._session.done(stage)
         return result
-
-    def _loaded(self, network: Network[NetworkClass], placement: Placement) -> NetworkClass:
-        self.work.check()
-        dtype = dtype_of(network, placement.dtype)
-        # Also narrows what an earlier stage or attempt had widened.
-        return self._session.load(network, dtype).to(dtype)
 
     def _on_device(
         self, modules: Sequence[nn.Module], placement: Placement, activations: int

@@ -1,11 +1,10 @@
 """The one table of networks: what each is, what it takes, and the published files of its weights.
 
 A network of another engine is a row here; nothing else depends on a role's name. Sizes and SHA-256
-are those of the publishers' own listings. Places are relative to a folder of models; besides
-upstream's layout they cover those of the ComfyUI packs for MuseTalk and of ComfyUI's own folders,
-so that nobody downloads a file twice. MuseTalk 1.0 and 1.5 have networks of the same shape: which
-of them a UNet file holds is known by its SHA-256 only, and the published one of 1.0 is not known
-here, so a swapped pair is noticed by size alone.
+are from the publishers' listings. Places are relative to a folder of models: upstream's layout,
+those of the ComfyUI packs for MuseTalk and ComfyUI's own folders, so that nobody downloads a file
+twice. The networks of MuseTalk 1.0 and 1.5 have the same shapes and differ by SHA-256 only; that of
+1.0 is not known here, so a swapped pair is noticed by size alone.
 """
 
 from __future__ import annotations
@@ -68,11 +67,11 @@ class WebFile:
 class PublishedFile:
     """One published file of weights.
 
-    places: where it may lie below a folder of models, upstream's place first; may hold "*".
+    places: paths below a folder of models, upstream's first; may hold "*".
     models: the versions of MuseTalk that use it.
-    sources: where it can be had, the publisher first; none for a file that is not distributed.
+    sources: where to download it, the publisher first; none for a file that is not distributed.
     size: bytes; None where not known.
-    cache: of which other program's download cache it may lie in, under the name of its source.
+    cache: another program's download cache that may hold it under the name of its source.
     """
 
     places: tuple[str, ...]
@@ -106,15 +105,15 @@ NetworkClass = TypeVar("NetworkClass", bound="nn.Module")
 
 @dataclass(frozen=True, kw_only=True)
 class Network(Generic[NetworkClass]):
-    """Everything that is known of one network before it is loaded.
+    """All that is known of a network before it is loaded.
 
     code: its module below ``networks`` and its class. title: what it is called for users.
     files: that can fill it; of those for one model the first is the one `download` gets.
     need: "required"; "optional" where something else does its work without it; "extra" is used
         where the user has it, never downloaded and never missed.
-    half: "computed": in half precision where a run is; nearly all the work is in these. "stored":
-        only its converted file is half; the network feeds everything that follows, for a hundredth
-        of the time. "never": it decides where things are, and half would move them.
+    half: "computed": runs in the run's precision; nearly all the work is in these. "stored": only
+        its converted file is half; everything else depends on its output, at a hundredth of the
+        time. "never": it locates things, and half would move them.
     stages: that use it, in their order, each with the most bytes of tensors alive at once there.
     winograd_share: memory that Winograd convolutions prepare on a CPU, as a share of its weights in
         float32.
@@ -484,7 +483,7 @@ def role_of(published: PublishedFile) -> Role | None:
 
 
 def looks_like(keys: Iterable[str]) -> tuple[Role, str] | None:
-    """Say whose weights have such keys, in any layout, and what a file of them is called."""
+    """Return the role whose weights have such keys, in any layout, and a name for such a file."""
     found = set(keys)
     for network in CATALOGUE.values():
         for mark, name in network.marks:
@@ -522,7 +521,7 @@ def readable_size(size: int) -> str:
 
 
 def size_problem(published: PublishedFile, size: int) -> str | None:
-    """Say how a file's size tells that it is not ``published``; None when it may be."""
+    """Return why a file of that size cannot be ``published``; None when it may be."""
     if published.size is not None:
         if size == published.size:
             return None

@@ -45,8 +45,6 @@ class Conversion:
     size: bytes.
     """
 
-    role: Role
-    source: Path
     path: Path
     precision: Precision
     size: int
@@ -61,7 +59,7 @@ def convert_all(
     report: Report | None = None,
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> Iterator[Conversion]:
-    """Convert each of the files that ``find`` gave, one a step; converted ones are passed by."""
+    """Convert the files that ``find`` returned, one a step; converted ones are skipped."""
     for role, found in files.items():
         wanted = "full" if CATALOGUE[role].half == "never" else precision
         if found.path is None or found.precision == wanted:
@@ -89,8 +87,7 @@ def convert(
 ) -> Conversion:
     """Write ``source``, of any published layout, to ``target``.
 
-    At its ``converted_path`` it is found and preferred from then on; it is complete or not there
-    at all.
+    At its ``converted_path`` it is found and preferred from then on. It appears when complete.
     report: called with bytes done and in all.
     network: on the meta device, which the weights must fill; None takes the role's.
     Raises CheckpointError when the source does not fit the network, holds values too large for
@@ -132,7 +129,7 @@ def convert(
         ) from error
     finally:
         part.unlink(missing_ok=True)
-    return Conversion(role, source, target, precision, target.stat().st_size)
+    return Conversion(target, precision, target.stat().st_size)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A lock file that processes share; the system gives the lock back when its holder dies."""
+"""A lock file shared by processes; the system releases the lock when its holder dies."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ else:
 def locked(
     path: Path, *, on_wait: Callable[[], None], check_cancelled: Callable[[], None]
 ) -> Generator[None, None, None]:
-    """Hold the lock of the file ``path``, which is made, and goes with the lock.
+    """Hold a lock on the file ``path``, which is created and removed with the lock.
 
-    on_wait: called once when another holds it. check_cancelled: called every 50 ms until it is
-    free; may raise to stop. Where the file system has no locks, says so and goes on without.
+    on_wait: called once when another process holds it. check_cancelled: called every 50 ms until it
+    is free; may raise to stop. Where the file system has no locks, logs that and continues without.
     """
     descriptor = None
     try:
@@ -63,14 +63,14 @@ def locked(
 
 
 def _acquire(path: Path, on_wait: Callable[[], None], check_cancelled: Callable[[], None]) -> int:
-    is_told = False
+    has_reported = False
     for _ in range(_ROUNDS):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             while not _try_lock(descriptor, path):
-                if not is_told:
+                if not has_reported:
                     on_wait()
-                    is_told = True
+                    has_reported = True
                 check_cancelled()
                 time.sleep(POLL_SECONDS)
             if _is_file_of(descriptor, path):
@@ -78,7 +78,7 @@ def _acquire(path: Path, on_wait: Callable[[], None], check_cancelled: Callable[
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its holder took the file away: the lock is that of a new one
+        os.close(descriptor)  # its holder removed the file: lock the new one
     raise OSError(errno.ENOLCK, "the file changes all the time")
 
 
@@ -89,7 +89,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
         if error.errno in _HELD:
             return False
         with contextlib.suppress(OSError):
-            path.unlink()  # nobody can hold it
+            path.unlink()  # no process can hold it
         raise
     return True
 
@@ -102,7 +102,7 @@ def _is_file_of(descriptor: int, path: Path) -> bool:
 
 
 def _release(path: Path, descriptor: int) -> None:
-    # While it is held, or it could be the next holder's; Windows removes no file that is open.
+    # Removed while held, else it could be the next holder's; Windows removes no open file.
     with contextlib.suppress(OSError):
         path.unlink()
     with contextlib.suppress(OSError):

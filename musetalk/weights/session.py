@@ -123,10 +123,9 @@ class ModelSession:
         """Return a network on the CPU in that precision. Raises CheckpointError."""
         role = network.role
         wanted = (self.source.identity(role), dtype)
-        for store in (self._held, self._store):
-            if role in store and store[role][:2] == wanted:
-                loaded = store.pop(role)[2]
-                break
+        store = self._holder(role, wanted)
+        if store is not None:
+            loaded = store.pop(role)[2]
         else:
             self._held.pop(role, None)  # before its successor takes memory too
             loaded = self.source.load(role, dtype)
@@ -140,9 +139,11 @@ class ModelSession:
         """Return the bytes of those networks that are in memory already, in a run's precision."""
         size = 0
         for network in networks:
-            precision = dtype_of(network, dtype)
-            if self.source.has(network.role) and self._holds(network.role, precision):
-                size += weight_bytes(self.source.skeleton(network.role), precision)
+            role, precision = network.role, dtype_of(network, dtype)
+            if self.source.has(role) and self._holder(
+                role, (self.source.identity(role), precision)
+            ):
+                size += weight_bytes(self.source.skeleton(role), precision)
         return size
 
     def done(self, stage: Stage) -> None:
@@ -158,8 +159,6 @@ class ModelSession:
             self._store.update(self._held)
         self._held.clear()
 
-    def _holds(self, role: Role, dtype: torch.dtype) -> bool:
-        wanted = (self.source.identity(role), dtype)
-        return any(
-            role in store and store[role][:2] == wanted for store in (self._held, self._store)
-        )
+    def _holder(self, role: Role, wanted: tuple[str, torch.dtype]) -> dict[Role, _Kept] | None:
+        stores = (self._held, self._store)
+        return next((each for each in stores if role in each and each[role][:2] == wanted), None)

@@ -1,4 +1,4 @@
-"""Say whether a model file is what it should be: its hash, and whether it fills the network."""
+"""Verify a model file: its hash, and whether it fills the network."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from .state_dicts import load_into, read_state_dict
 
 @dataclass(frozen=True)
 class Verification:
-    """What is known of one file.
+    """The result for one file.
 
-    role: what it was checked as; None when it is no file of ours at all.
+    role: what it was checked as; None for a file of no network.
     recognised: the published file with this SHA-256, if any.
     problem: one sentence; None when the file is good.
-    note: what could not be told of a file without a problem.
+    note: what could not be verified of a file without a problem.
     """
 
     path: Path
@@ -52,7 +52,7 @@ def verify(
     check_cancelled: Callable[[], None] = lambda: None,
     network: nn.Module | None = None,
 ) -> Verification:
-    """Hash a file and see whether it fills its network; the weights are not kept.
+    """Hash a file and check whether it fills its network; the weights are not kept.
 
     role: what it should be; None recognises it by its hash or its keys.
     published: what it should be, byte for byte; None for a converted file.

@@ -312,7 +312,7 @@ def test_a_cancel_that_is_heard_in_time_is_the_callers() -> None:
 
 def test_whoever_waits_for_a_frame_hears_that_it_never_comes() -> None:
     final = FinalFrames()
-    final.tell(2)
+    final.advance(2)
     final.wait_for(1)
     threading.Timer(0.05, final.close).start()
     with pytest.raises(Stopped):
@@ -361,7 +361,7 @@ def test_what_a_frame_raises_comes_in_its_place(composing: ThreadPoolExecutor) -
 
 def test_reading_ahead_is_given_up_without_waiting(composing: ThreadPoolExecutor) -> None:
     final, made = FinalFrames(), []
-    final.tell(1)
+    final.advance(1)
 
     def frames() -> Iterator[np.ndarray]:
         try:
