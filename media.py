@@ -1,4 +1,4 @@
-"""The values that travel between stages: sound, frames, faces. Each checks itself when made.
+"""The values that travel between stages: audio, frames, faces. Each checks itself when made.
 
 Pictures are uint8 RGB ``(H, W, 3)`` everywhere inside the package. Rates are ``Fraction``.
 Points are ``(x, y)`` in pixels, boxes ``(x0, y0, x1, y1)`` in pixels with the end exclusive.
@@ -7,7 +7,7 @@ Points are ``(x, y)`` in pixels, boxes ``(x0, y0, x1, y1)`` in pixels with the e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
@@ -56,7 +56,7 @@ def _nearest_rate(value: float) -> Fraction:
 def frame_count_for(samples: int, sample_rate: int, frame_rate: Fraction) -> int:
     """Return how many frames speech of ``samples`` needs: max(1, floor(seconds x rate + 1/2)).
 
-    Exact rational arithmetic, so no rate drifts. Raises MediaError under 20 ms of sound.
+    Exact rational arithmetic, so no rate drifts. Raises MediaError under 20 ms of audio.
     """
     seconds = Fraction(samples, sample_rate)
     if seconds < MIN_SPEECH_SECONDS:
@@ -68,9 +68,9 @@ def frame_count_for(samples: int, sample_rate: int, frame_rate: Fraction) -> int
 
 
 class FramesOfFiles(Iterator[np.ndarray]):
-    """Frames, uint8 RGB (H, W, 3), and the files they are made from: no result may replace those.
+    """Frames, uint8 RGB (H, W, 3), and the files they are read from: no result may replace those.
 
-    A loop reads the frames themselves, so that nothing is added for each.
+    A loop gets the frames' own iterator, so this class adds no call per frame.
     """
 
     def __init__(self, frames: Iterator[np.ndarray], sources: Iterable[Path]) -> None:
@@ -85,14 +85,15 @@ class FramesOfFiles(Iterator[np.ndarray]):
 
     def close(self) -> None:
         """Close what the frames are read from."""
-        if isinstance(self._frames, Generator):
-            self._frames.close()
-        self._frames = iter(())  # what nobody holds any more closes itself
+        close = getattr(self._frames, "close", None)
+        if callable(close):
+            close()
+        self._frames = iter(())  # an iterator without close ends when its last reference goes
 
 
 @dataclass(frozen=True, eq=False)
 class AudioClip:
-    """Sound as decoded.
+    """Audio as decoded.
 
     samples: float32 (channels, N), nominally -1..1.
     sample_rate: Hz.
@@ -141,7 +142,7 @@ class Mel:
 
     log_mel: float32 (80, frames), Whisper's log-mel of ``speech``, 100 frames a second.
     speech: float32 (N,), mono, 16 kHz.
-    clip: the original sound, rate and channels untouched, trimmed alike.
+    clip: the original audio, rate and channels untouched, trimmed alike.
     start: where in the source the clip begins, seconds.
     """
 
@@ -226,13 +227,13 @@ class LipShape:
 
 @dataclass(frozen=True, eq=False)
 class FaceLocation:
-    """What was found of one face in one picture.
+    """One face as found in one picture.
 
     box: the face, or None.
-    lips: None when they were not found or not trusted.
+    lips: None when they were not found or not reliable.
     confidence: 0..1, of the lips.
-    method: who found it: "user", "landmarks", "mediapipe", "template" or "none".
-    reason: one sentence for the report: why this, or why nothing.
+    method: how it was found: "user", "landmarks", "mediapipe", "template" or "none".
+    reason: one sentence for the report: why this result.
     """
 
     box: Box | None
@@ -242,31 +243,23 @@ class FaceLocation:
     reason: str
 
 
-def _no_audio() -> AudioClip | None:
-    return None
-
-
-def _no_times() -> Sequence[Fraction]:
-    return ()
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Clip:
-    """A video or a picture: frames that can be read again and again, and the sound beside them.
+    """A video or a picture: frames that can be read any number of times, and the audio beside them.
 
     open_frames: takes the number of the first frame wanted; returns a new iterator over the frames
-        from there on, uint8 RGB (H, W, 3) unless said otherwise; may be called any number of times.
+        from there on, uint8 RGB (H, W, 3) unless said otherwise.
     frame_rate: 1/s, exact; the average where the rate varies. A still picture carries 25.
-    read_audio: returns the sound, or None when there is none.
-    hash_of: returns what changes when any pixel or the frame rate changes; asked at most once.
-    read_times: returns when each frame is shown, seconds from the first; nothing where the rate is
-        constant. Asked at most once.
-    name: what a file made of it may be called.
+    read_audio: returns the audio, or None when there is none.
+    hash_of: returns a text that changes with any pixel or the frame rate; called at most once.
+    read_times: returns when each frame is shown, seconds from the first; empty where the rate is
+        constant. Called at most once.
+    name: the stem for a file made of this clip.
     path: the file it is read from, if it is one.
-    has_alpha: whether that holds transparency, which its frames here have laid on white.
-    tags: what its file, or its maker, says of it.
+    has_alpha: the file has transparency; the frames here are composited on white.
+    tags: the metadata of its file, or of whoever made it.
     sources: files it is made from; no result may replace them.
-    release: drops what the frames are made from; nothing can be read afterwards.
+    release: frees what the frames are made from; nothing can be read afterwards.
     """
 
     open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
@@ -274,19 +267,19 @@ class Clip:
     height: int
     frame_rate: Fraction
     frame_count: int
-    read_audio: Callable[[], AudioClip | None] = field(default=_no_audio, repr=False)
+    read_audio: Callable[[], AudioClip | None] = field(default=lambda: None, repr=False)
     hash_of: Callable[[], str] = field(default=str, repr=False)
-    read_times: Callable[[], Sequence[Fraction]] = field(default=_no_times, repr=False)
+    read_times: Callable[[], Sequence[Fraction]] = field(default=lambda: (), repr=False)
     name: str = "video"
     path: Path | None = None
     has_alpha: bool = False
-    tags: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tags: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     sources: tuple[Path, ...] = ()
     release: Callable[[], None] | None = field(default=None, repr=False)
 
     @cached_property
     def content_hash(self) -> str:
-        """Changes when any pixel or the frame rate changes."""
+        """A text that changes with any pixel or the frame rate."""
         return self.hash_of()
 
     @cached_property
@@ -305,11 +298,11 @@ class Clip:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Avatar(Clip):
-    """A picture or a video of somebody (the AVATAR socket).
+    """A picture or a video of a person (the AVATAR socket).
 
     face_index: which face, 0 being the largest.
     corners: the lip corners the user gave, or None.
-    face: what was found in the first frame by face_index and corners, or None: not looked for yet.
+    face: the face found in the first frame by face_index and corners; None before the search.
     """
 
     face_index: int = 0

@@ -1,8 +1,8 @@
 """Options of a configuration, each described once: in the field of its dataclass.
 
 The nodes' widgets and tooltips, the command line's options and help, the checks and the English
-locale are made of these descriptions. ``encoders`` and ``musetalk`` both describe theirs so, and
-the encoder stands alone: hence the module lies below both and imports nothing of ours.
+locale are made of these descriptions. ``encoders`` and ``musetalk`` both use this module, so it
+imports neither.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What a field says of itself. Its value is one of choices, or from low to high, or free."""
+    """A field's description. Its value is one of choices, or from low to high, or free."""
 
     default: object
     help: str
@@ -28,8 +28,8 @@ class Option:
     high: float | None = None
     step: float | None = None
 
-    def check(self, name: str, value: Any) -> None:  # anything a caller may have given
-        """Raise ValueError that names the option where the value is not what its field allows."""
+    def check(self, name: str, value: Any) -> None:  # Any: whatever a caller gave
+        """Raise ValueError, naming the option, unless the value is allowed."""
         if self.choices and value not in self.choices:
             known = ", ".join(map(str, self.choices))
             raise ValueError(f"Expected {name} to be one of {known}, got {value!r}.")
@@ -68,7 +68,7 @@ def options_of(config: type) -> dict[str, Option]:
 
 
 def check_options(config: object, *, besides: Collection[str] = ()) -> None:
-    """Raise ValueError naming the first option, but those besides, whose value is not allowed."""
+    """Raise ValueError naming the first option with a value not allowed; besides: not checked."""
     for name, one in options_of(type(config)).items():
         value = getattr(config, name)
         unset = value is None and one.default is None

@@ -1,4 +1,4 @@
-"""The tags in a file: the workflow that made it, what made it, and that a machine did.
+"""The tags in a file: the workflow that made it, the model, and that it is AI-generated.
 
 Keys are ComfyUI's: ``workflow`` and ``prompt`` hold JSON, so its editor opens our files.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 GENERATED_NOTE = "AI-generated video"
-WORKFLOW_KEYS = ("workflow", "prompt")
-# What the container writes about itself; copied into another file it would be a lie.
+# What the container writes about itself, which would be wrong in another file.
 _STRUCTURAL = {
     "major_brand",
     "minor_version",
@@ -26,37 +25,23 @@ _STRUCTURAL = {
 MAX_TAG_CHARACTERS = 16_000_000
 
 
-def tags_for(
-    *,
-    workflow: Any = None,
-    prompt: Any = None,
-    mode: str | None = None,
-    model: str | None = None,
-    generated: bool = True,
-    save: bool = True,
-) -> dict[str, str]:
-    """Return the tags for a file we make.
+def tags_for(*, mode: str, model: str | None = None, **kept: Any) -> dict[str, str]:
+    """Return the tags for a file we make. mode, model: what made the pictures; kept: others."""
+    made_by = {"avatar_mode": mode, "avatar_model": model or None}
+    return {"comment": GENERATED_NOTE} | as_tags(kept | made_by)
 
-    workflow, prompt: what the host knows of the graph, anything JSON holds. mode, model: what made
-    the pictures. generated: note that a machine made them. save: False leaves only that note.
-    """
-    tags = {"comment": GENERATED_NOTE} if generated else {}
-    if not save:
-        return tags
-    for key, value in (("workflow", workflow), ("prompt", prompt)):
-        if value is not None:
-            tags[key] = value if isinstance(value, str) else json.dumps(value)
-    for key, text in (("avatar_mode", mode), ("avatar_model", model)):
-        if text:
-            tags[key] = text
-    return tags
+
+def as_tags(values: Mapping[str, Any]) -> dict[str, str]:  # Any: whatever JSON holds
+    """Return values as tags: a text as it is, others as JSON; None is left out."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def kept_tags(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return a file's tags as another file should carry them on, keys in small letters.
-
-    Matroska stores keys in capitals, and players do not tell them apart.
-    """
+    """Return a file's tags for another file, keys in lower case (Matroska's are in capitals)."""
     return {
         key.lower(): value
         for key, value in metadata.items()
@@ -65,8 +50,8 @@ def kept_tags(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_tags(metadata: Mapping[str, str], container: str) -> dict[str, str]:
-    """Return the tags of an open file; those of a GIF of ours lie in its comment."""
-    # Bytes that are no UTF-8 arrive as lone surrogates, which nothing could write again.
+    """Return the tags of an open file; our GIFs have them in the comment."""
+    # Bytes other than UTF-8 arrive as lone surrogates, which no writer accepts.
     tags = {
         key: value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         for key, value in metadata.items()
@@ -78,37 +63,20 @@ def read_tags(metadata: Mapping[str, str], container: str) -> dict[str, str]:
     return tags
 
 
-def embedded(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return the workflow and prompt in a file's tags, decoded; what is no JSON is left out."""
-    found: dict[str, Any] = {}
-    for key, value in kept_tags(metadata).items():
-        if key in WORKFLOW_KEYS:
-            try:
-                found[key] = json.loads(value)
-            except ValueError:
-                continue
-    return found
-
-
-# ComfyUI's places for WebP: the prompt in Model, the others in the fields before it.
-_FIRST_FIELD = int(Base.Model)
-
-
 def exif_of(metadata: Mapping[str, str]) -> bytes:
     """Return EXIF bytes that hold the tags as ComfyUI writes them, empty for none."""
     if not metadata:
         return b""
     exif = Image.Exif()
-    field = _FIRST_FIELD
+    # ComfyUI's places for WebP: the prompt in Model, the others in the fields before it.
     ordered = sorted(metadata.items(), key=lambda item: item[0] != "prompt")
-    for key, value in ordered:
-        exif[field] = f"{key}:{value}"
-        field -= 1
+    for number, (key, value) in enumerate(ordered):
+        exif[int(Base.Model) - number] = f"{key}:{value}"
     return exif.tobytes().removeprefix(b"Exif\x00\x00")
 
 
 def picture_tags(picture: Image.Image) -> dict[str, str]:
-    """Return the tags of an animation or a PNG of ours."""
+    """Return the tags of an animation or a PNG as we write them."""
     tags: dict[str, str] = {}
     comment = picture.info.get("comment")
     if isinstance(comment, bytes):
@@ -128,11 +96,12 @@ def picture_tags(picture: Image.Image) -> dict[str, str]:
 
 
 def from_comment(comment: bytes) -> dict[str, str]:
-    """Return the tags a GIF's comment holds: ours as JSON, others' as they are."""
+    """Return the tags in a GIF's comment: ours are JSON, any other comment stays one."""
     try:
-        decoded = json.loads(comment)
+        decoded: Any = json.loads(comment)
     except ValueError:
         return {"comment": comment.decode(errors="replace")}
     if not isinstance(decoded, dict):
         return {"comment": str(decoded)}
-    return {str(key): str(value) for key, value in decoded.items()}
+    tags = cast("dict[str, Any]", decoded)  # as any JSON object is
+    return {key: str(value) for key, value in tags.items()}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 from ..encoders.write.output_names import output_file
 from ..errors import EncodeError
 from ..host.current import current_host
-from ..nodes.tensors import check_images, image_frames, image_tensor
+from ..nodes.tensors import check_images, image_frames, one_image
 from ..nodes.widgets import (
     AUDIO_EXTENSIONS,
     IMAGE_EXTENSIONS,
@@ -62,9 +64,8 @@ class LoadImage:
             mask = torch.zeros((1, NO_MASK_SIZE, NO_MASK_SIZE))
         else:
             frame = rgba[:, :, :3]
-            mask = 1 - torch.from_numpy(rgba[None, :, :, 3].copy()).float() / 255
-        height, width = frame.shape[:2]
-        return image_tensor(iter([frame.copy()]), count=1, height=height, width=width), mask
+            mask = 1 - torch.tensor(rgba[None, :, :, 3]).float() / 255
+        return one_image(frame), mask
 
 
 def _with_alpha(path: Path) -> Any:
@@ -79,7 +80,7 @@ def _with_alpha(path: Path) -> Any:
 
 
 class LoadAudio:
-    """A sound file of the input folder, or the sound of a video file."""
+    """An audio file of the input folder, or the audio of a video file."""
 
     CATEGORY = "audio"
     FUNCTION = "load"
@@ -137,7 +138,7 @@ class LoadVideo:
 
 
 class GetVideoComponents:
-    """Frames, sound and rate of a video; the frames as one tensor."""
+    """Frames, audio and rate of a video; the frames as one tensor."""
 
     CATEGORY = "video"
     FUNCTION = "take_apart"
@@ -154,7 +155,7 @@ class GetVideoComponents:
 
 
 class CreateVideo:
-    """A video of frames and sound; nothing is encoded yet."""
+    """A video of frames and audio; nothing is encoded yet."""
 
     CATEGORY = "video"
     FUNCTION = "create"
@@ -221,7 +222,8 @@ class SaveVideo:
             video.save_to(str(path))
         else:
             config = EncodingConfig(codec=codec, crf=None if crf is None else round(crf))
-            with host.progress(_length(video), "Encoding") as bar, _AsFile(video) as file:
+            count = video.get_frame_count() if hasattr(video, "get_frame_count") else 0
+            with host.progress(count, "Encoding") as bar, _as_file(video) as file:
                 transcode(file, path, config, extras=Extras(on_frame=bar.update))
         shown = {"images": [_entry(path, host.output_directory, "output")], "animated": (True,)}
         return {"ui": shown, "result": (video,)}
@@ -239,30 +241,21 @@ def _file_of(video: Any) -> Path | None:
         return None
 
 
-def _length(video: Any) -> int:
-    return video.get_frame_count() if hasattr(video, "get_frame_count") else 0
-
-
-class _AsFile:
-    """A video as a file for as long as it is read; frames in memory go to the temp folder."""
-
-    def __init__(self, video: Any) -> None:
-        self._video = video
-        self._made: Path | None = None
-
-    def __enter__(self) -> Path:
-        path = _file_of(self._video)
-        if path is not None:
-            return path
-        folder = current_host().temp_directory
-        folder.mkdir(parents=True, exist_ok=True)
-        self._made = folder / f"frames_{secrets.token_hex(6)}.mp4"
-        self._video.save_to(str(self._made))
-        return self._made
-
-    def __exit__(self, *_error: object) -> None:
-        if self._made is not None:
-            self._made.unlink(missing_ok=True)
+@contextmanager
+def _as_file(video: Any) -> Generator[Path]:
+    """Give a video's file; frames in memory go to one in the temp folder while the block lasts."""
+    path = _file_of(video)
+    if path is not None:
+        yield path
+        return
+    folder = current_host().temp_directory
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / f"frames_{secrets.token_hex(6)}.mp4"
+    try:
+        video.save_to(str(made))
+        yield made
+    finally:
+        made.unlink(missing_ok=True)
 
 
 class SaveImage:
@@ -298,7 +291,7 @@ class SaveImage:
         folder = host.output_directory if self._KIND == "output" else host.temp_directory
         values = {"width": images.shape[2], "height": images.shape[1]}
         tags = _picture_tags(prompt, extra_pnginfo)
-        entries = []
+        entries: list[dict[str, str]] = []
         for frame in image_frames(images):
             path = output_file(folder, filename_prefix, "png", values=values)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -309,7 +302,7 @@ class SaveImage:
 
 
 class PreviewImage(SaveImage):
-    """The same into the temp folder."""
+    """Writes every frame of an IMAGE as a PNG into the temp folder."""
 
     _KIND = "temp"
 
@@ -322,7 +315,8 @@ def _picture_tags(prompt: Any, extra_pnginfo: Any) -> Any:
     from PIL.PngImagePlugin import PngInfo
 
     tags = PngInfo()
-    for name, value in {"prompt": prompt, **(extra_pnginfo or {})}.items():
+    given: dict[str, Any] = {"prompt": prompt, **(extra_pnginfo or {})}
+    for name, value in given.items():
         if value is not None:
             tags.add_text(name, json.dumps(value))
     return tags
@@ -337,13 +331,5 @@ def _entry(path: Path, folder: Path, kind: str) -> dict[str, str]:
     }
 
 
-CORE_STAND_INS: dict[str, type] = {
-    "LoadImage": LoadImage,
-    "LoadAudio": LoadAudio,
-    "LoadVideo": LoadVideo,
-    "GetVideoComponents": GetVideoComponents,
-    "CreateVideo": CreateVideo,
-    "SaveVideo": SaveVideo,
-    "SaveImage": SaveImage,
-    "PreviewImage": PreviewImage,
-}
+_NODES = (LoadImage, LoadAudio, LoadVideo, GetVideoComponents, CreateVideo, SaveVideo, SaveImage)
+CORE_STAND_INS: dict[str, type] = {node.__name__: node for node in (*_NODES, PreviewImage)}

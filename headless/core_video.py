@@ -1,10 +1,10 @@
-"""What stands in for the host's own VIDEO objects outside of it: a file, or frames in memory."""
+"""Stand-ins for the host's own VIDEO objects: a file, or frames in memory."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -19,7 +19,7 @@ from ..encoders.read.video import FileClip, open_video_file
 from ..encoders.write.output_file import PendingFile
 from ..errors import EncodeError, MediaError
 from ..host.machine import available_memory
-from ..nodes.tensors import audio_dict, clip_from_images
+from ..nodes.tensors import audio_dict, clip_from_images, image_tensor
 
 FLOAT_BYTES = 4
 
@@ -37,8 +37,9 @@ class VideoComponents:
 class FileVideo:
     """A video file, with the methods that graphs call on the host's own file-backed video."""
 
-    def __init__(self, file: str | Path) -> None:
+    def __init__(self, file: str | Path, free_memory: Callable[[], int] = available_memory) -> None:
         self._path = Path(file)
+        self._free_memory = free_memory  # bytes
 
     def __repr__(self) -> str:
         return f"<video file {self._path.name}>"
@@ -67,21 +68,20 @@ class FileVideo:
 
     def get_components(self) -> VideoComponents:
         """Decode everything: 12 bytes a pixel and frame."""
-        import torch
-
         clip = self._clip
-        shape = (clip.frame_count, clip.height, clip.width, 3)
-        _check_memory(math.prod(shape) * FLOAT_BYTES, self._path)
-        images = torch.empty(shape)
-        count = 0
-        for frame in itertools.islice(clip.frames(), clip.frame_count):
-            images[count] = torch.from_numpy(frame).float().div_(255)
-            count += 1
-        images = images[:count]  # a file that was cut short has fewer than it says
+        count, height, width = clip.frame_count, clip.height, clip.width
+        needed, free = count * height * width * 3 * FLOAT_BYTES, self._free_memory()
+        if needed > free:
+            raise MediaError(
+                f"Expected pictures that fit into {free >> 20:,} MiB of free memory, all frames of "
+                f"{self._path.name!r} take {needed >> 20:,} MiB: trim or scale it down first."
+            )
+        frames = itertools.islice(clip.frames(), count)  # fewer in a file that was cut short
+        images = image_tensor(frames, count=count, height=height, width=width)
         return VideoComponents(images, clip.frame_rate, audio_dict(clip.read_audio()))
 
     def save_to(self, path: str | BytesIO, **_options: Any) -> None:
-        """Copy the file; what the host's own object re-encodes is left as it is.
+        """Copy the file, also where the host's own object would encode it again.
 
         Raises EncodeError where it would replace the file itself.
         """
@@ -96,15 +96,6 @@ class FileVideo:
                 raise copy.explained(error) from error
             finally:
                 copy.remove()
-
-
-def _check_memory(needed: int, path: Path) -> None:
-    free = available_memory()
-    if needed > free:
-        raise MediaError(
-            f"Expected pictures that fit into {free >> 20:,} MiB of free memory, all frames of "
-            f"{path.name!r} take {needed >> 20:,} MiB: trim or scale it down first."
-        )
 
 
 class ComponentsVideo:

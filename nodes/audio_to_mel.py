@@ -8,7 +8,6 @@ import numpy as np
 
 from ..errors import MediaError
 from ..host.current import current_host
-from ..media import Mel
 from ..musetalk.interfaces import LipSyncConfig
 from ..options import options_of
 from .missing_library import naming_missing_libraries
@@ -60,7 +59,7 @@ class AudioToMel:
                 "duration": widget(options["duration"]),
             },
             "optional": {
-                # The host's page cannot build a node with an audio upload but no player.
+                # ComfyUI's page cannot build a node with an audio upload but no player.
                 "audioUI": ("AUDIO_UI", {}),
                 "speech": ("AUDIO", {"tooltip": "Linked speech; it is used instead of the file."}),
             },
@@ -98,11 +97,8 @@ class AudioToMel:
             begin = as_seconds("start", start)
             clip = linked.trimmed(begin, as_seconds("duration", duration))
             mel = prepare_mel(clip, start=begin, check=host.check_cancelled)
-        return mel, audio_dict(mel.clip), one_image(_picture(mel))
-
-
-def _picture(mel: Mel) -> Any:
-    return draw_spectrogram(mel.log_mel[:, : max(1, mel.speech.size // 160)])
+        heard = mel.log_mel[:, : max(1, mel.speech.size // 160)]  # without the padding
+        return mel, audio_dict(mel.clip), one_image(draw_spectrogram(heard))
 
 
 def draw_spectrogram(log_mel: np.ndarray) -> np.ndarray:
@@ -110,9 +106,8 @@ def draw_spectrogram(log_mel: np.ndarray) -> np.ndarray:
     import cv2
 
     span = float(np.ptp(log_mel))
-    level = (log_mel - log_mel.min()) / (span if span else 1.0)
+    level = (log_mel - log_mel.min()) / (span or 1.0) * 255
     width = min(max(log_mel.shape[1] * 2, MIN_WIDTH), MAX_WIDTH)
-    grey = cv2.resize(
-        (level[::-1] * 255).astype(np.uint8), (width, HEIGHT), interpolation=cv2.INTER_AREA
-    )
+    low_notes_last: np.ndarray = level[::-1].astype(np.uint8)
+    grey = cv2.resize(low_notes_last, (width, HEIGHT), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)

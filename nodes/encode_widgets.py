@@ -1,4 +1,4 @@
-"""What FFmpegEncode's widgets are, and the configuration their values make."""
+"""FFmpegEncode's widgets, and the configuration their values make."""
 
 from __future__ import annotations
 

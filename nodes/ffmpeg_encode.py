@@ -1,4 +1,4 @@
-"""FFmpegEncode: frames or a video plus sound in, one finished file out."""
+"""FFmpegEncode: frames or a video, and audio, in; one finished file out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("avatarvideo.nodes.ffmpeg_encode")
 
 
 class FFmpegEncode:
-    """Encodes frames or a video with sound into one finished file of the output folder."""
+    """Encodes frames or a video with audio into one finished file of the output folder."""
 
     CATEGORY = CATEGORY
     FUNCTION = "encode"
@@ -62,8 +62,9 @@ class FFmpegEncode:
     ) -> dict[str, Any]:
         host = current_host()
         options["save_metadata"] = options["save_metadata"] and host.saves_metadata
-        kept = {"prompt": prompt, **(extra_pnginfo or {})}
-        made, notes = [], []
+        kept: dict[str, Any] = {"prompt": prompt, **(extra_pnginfo or {})}
+        made: list[WrittenVideo] = []
+        notes: list[str] = []
         videos = _videos(images, video, options["path"])
         sources = files_behind(host, prompt or {}, "FFmpegEncode") if options["overwrite"] else []
         sources += [one for one in videos if isinstance(one, Path)]
@@ -74,7 +75,7 @@ class FFmpegEncode:
                 if len(videos) == 1:
                     raise
                 name = one.name if isinstance(one, Path) else one
-                notes.append(f"{name} was left out: {error}")  # the others of a folder are not lost
+                notes.append(f"{name} was left out: {error}")  # the folder's others go on
                 logger.warning("%s", notes[-1])
         if not made:
             raise MediaError(" ".join(notes))
@@ -85,7 +86,7 @@ class FFmpegEncode:
 
 
 def _videos(images: Any, video: Any, path: str) -> list[Any]:
-    """Return what is to be encoded: the IMAGE, the VIDEO, or the files that the path names."""
+    """Return what to encode: the IMAGE, the VIDEO, or the files that the path names."""
     if (images is None) != (video is None):
         return [video if images is None else images]
     if images is not None or not path.strip():
@@ -101,7 +102,7 @@ def _write(
     one: Any,
     options: dict[str, Any],
     audio: Any,
-    kept: dict[str, Any],
+    kept: dict[str, Any] | None,
     sources: list[Path],
 ) -> WrittenVideo:
     from .video_output import container_of, file_tags, source_of, write_video
@@ -110,9 +111,8 @@ def _write(
     config = encoding_config(options, host.formats_directory)
     source = source_of(one, config, temp_directory=host.temp_directory)
     source = replace(source, sources=(*source.sources, *sources))
-    tags = file_tags(
-        source, kept, save=options["save_metadata"], generated=options["mark_generated"]
-    )
+    kept = kept if options["save_metadata"] else None
+    tags = file_tags(source, kept, generated=options["mark_generated"])
     name = reserved_file(
         host.output_directory,
         options["filename_prefix"],
@@ -121,7 +121,7 @@ def _write(
         overwrite=options["overwrite"],
         allowed=allowed_output_directories(),
     )
-    # No pictures of it: ComfyUI's page would show the last one in place of the finished video.
+    # No previews: ComfyUI's page would show the last one in place of the finished video.
     with name as path, host.progress(source.frame_count, "Encoding") as bar:
         written = write_video(
             source,
@@ -138,9 +138,10 @@ def _write(
 
 
 def _shown(made: list[WrittenVideo], notes: list[str], output_directory: Path) -> dict[str, Any]:
-    """Return what the page shows: files of the output folder, the paths of others, and notes."""
+    """Return what the page shows: files in the output folder, paths of others, and notes."""
     folder = output_directory.resolve()
-    entries, texts = [], [*notes, *(note for written in made for note in written.notes)]
+    entries: list[dict[str, str]] = []
+    texts = [*notes, *(note for written in made for note in written.notes)]
     for path in (written.path for written in made):
         parent = path.parent.resolve()
         if path.is_dir() or not parent.is_relative_to(folder):

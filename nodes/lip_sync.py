@@ -16,14 +16,14 @@ from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSync
 from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
-from .widgets import CATEGORY, widget
+from .widgets import CATEGORY, is_link, widget
 
 if TYPE_CHECKING:
     from .streaming_video import StreamingVideo
 
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
-_ELSEWHERE = {"mouth", "face_index", "start", "duration"}  # widgets of the nodes before this one
+_ELSEWHERE = {"mouth", "face_index", "start", "duration"}  # widgets of LoadAvatar and AudioToMel
 
 
 class MuseTalkLipSync:
@@ -64,7 +64,7 @@ class MuseTalkLipSync:
     def speak(
         self,
         avatar: Any,
-        mel: Mel,
+        mel: object,
         mask: Any = None,
         prompt: dict[str, Any] | None = None,
         unique_id: str | None = None,
@@ -83,7 +83,7 @@ class MuseTalkLipSync:
             raise MediaError(reason)
         shape = mask_array(mask, height=person.height, width=person.width)
         run = engine.run(person, mel, config, mask=shape)
-        video = _video(run)  # first: it drops what the frames are made from, also on a cancel
+        video = _video(run)  # first: it releases what the frames are made from, also on a cancel
         images = current_host().blocked(reason) if reason else _images(run)
         report = json.dumps(run.report, indent=2)
         result = (images, video, audio_dict(run.clip), report, mask_tensor(run.mask))
@@ -120,17 +120,15 @@ def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig) -> str:
 
 
 def _is_linked(prompt: dict[str, Any] | None, node_id: str | None, output: int) -> bool:
-    links = [
-        value
-        for node in (prompt or {}).values()
-        for value in node.get("inputs", {}).values()
-        if isinstance(value, list) and len(value) == 2
-    ]
-    return any(str(link[0]) == str(node_id) and link[1] == output for link in links)
+    nodes = (prompt or {}).values()
+    inputs = [value for node in nodes for value in node.get("inputs", {}).values()]
+    return any(
+        (str(link[0]), link[1]) == (str(node_id), output) for link in filter(is_link, inputs)
+    )
 
 
 def _images(run: LipSyncRun) -> Any:
-    """Fill the images output; composing frames takes time, so it shows and can be cancelled."""
+    """Fill the images output behind a progress bar that can cancel it."""
 
     def frames(bar: Progress) -> Iterator[np.ndarray]:
         for done, frame in enumerate(run.open_frames(), start=1):
@@ -146,22 +144,14 @@ def _video(run: LipSyncRun) -> StreamingVideo:
 
     host = current_host()
     host.register_video(StreamingVideo)
-    return StreamingVideo(
-        _clip_of(run),
-        file_class=host.video_class(),
-        temp_directory=host.temp_directory,
-        progress=host.progress,
-    )
 
-
-def _clip_of(run: LipSyncRun) -> Clip:
     def open_frames(start: int) -> Iterator[np.ndarray]:
         frames = run.open_frames()
         for _ in range(start):
             next(frames, None)
         return frames
 
-    return Clip(
+    clip = Clip(
         open_frames=open_frames,
         width=run.width,
         height=run.height,
@@ -172,4 +162,10 @@ def _clip_of(run: LipSyncRun) -> Clip:
         tags=run.metadata(),
         sources=run.sources,
         release=run.release,
+    )
+    return StreamingVideo(
+        clip,
+        file_class=host.video_class(),
+        temp_directory=host.temp_directory,
+        progress=host.progress,
     )

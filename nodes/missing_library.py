@@ -1,4 +1,4 @@
-"""What to say of a library that is missing or broken, which shows when it is first used."""
+"""One sentence for a library that is missing or broken when a node first uses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import MissingLibraryError
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-# Module -> what it is installed as. torchaudio is not among them: nothing stops without it.
+# Module -> its package. torchaudio is left out: everything works without it.
 INSTALLED_AS = {
     "numpy": "numpy",
     "cv2": "opencv-python",
@@ -27,10 +27,7 @@ INSTALLED_AS = {
 def naming_missing_libraries(
     function: Callable[Parameters, Result],
 ) -> Callable[Parameters, Result]:
-    """Let a function say in one sentence which library it lacks, instead of how an import failed.
-
-    Raises MissingLibraryError for the ImportError of a library that is listed here.
-    """
+    """Turn a function's ImportError of a library listed here into a MissingLibraryError."""
 
     @wraps(function)
     def called(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -46,7 +43,7 @@ def naming_missing_libraries(
 
 
 def _missing() -> str | None:
-    """Say which library does not import, None when all do and the fault is another."""
+    """Return a sentence on the first library that does not import, None when all do."""
     for module, package in INSTALLED_AS.items():
         try:
             importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""The VIDEO our nodes hand out: frames on demand, one finished file for everybody else.
+"""The VIDEO our nodes return: frames on demand, and one finished file for other packs' nodes.
 
 ``StreamingVideo`` is duck-typed. Our encoder reads its frames directly. A call of any method that
 the host's file-backed video has makes one file in the temp folder and is passed on to the host's
@@ -12,7 +12,7 @@ import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
 from ..encoders.write.output_file import refuse_sources
+from ..host.contract import Progress
 from ..media import Clip
 
 log = logging.getLogger("avatarvideo.nodes.streaming_video")
@@ -29,12 +30,11 @@ log = logging.getLogger("avatarvideo.nodes.streaming_video")
 class StreamingVideo:
     """A clip whose frames are made when they are read.
 
-    clip: its frames and the sound; what it releases is released when this object goes.
+    clip: its frames and audio, released when this object is garbage collected.
     file_class: the host's file-backed video, made from a path; unknown calls go to it.
-    temp_directory: where the one finished file goes when somebody needs one.
-    progress: opens the host's bar over so many frames while that file is made; its updates may
-        raise what ends the encode.
-    identity: differs from that of every other video, also of those that are gone.
+    temp_directory: where the finished file goes when one is needed.
+    progress: opens a progress bar while that file is made; an exception in its update ends it.
+    identity: never the same as another video's, past ones included.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class StreamingVideo:
         *,
         file_class: Callable[[str], Any],
         temp_directory: Path,
-        progress: Callable[[int, str], AbstractContextManager[Any]] | None = None,
+        progress: Callable[[int, str], AbstractContextManager[Progress]] | None = None,
     ) -> None:
         self.clip = clip
         self.identity = secrets.token_hex(8)
         self._file_class = file_class
         self._temp_directory = temp_directory
-        self._progress = progress or _unseen
+        self._progress = progress
         self._file: Path | None = None
         self._lock = threading.Lock()
         if clip.release is not None:
@@ -59,8 +59,8 @@ class StreamingVideo:
         return f"<video {self.clip.width}x{self.clip.height}, {self.clip.frame_count} frames>"
 
     def __getattr__(self, name: str) -> Any:
-        # Hosts probe objects for model attributes: only public methods of the host's own class
-        # may answer, and nothing is encoded before such a method is really called.
+        # Hosts look objects up for attributes of models: only public methods of the host's own
+        # class are there, and nothing is encoded before one of them is called.
         if name.startswith("_") or not callable(getattr(self._file_class, name, None)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -92,7 +92,8 @@ class StreamingVideo:
         path = self._temp_directory / f"avatar_{self.identity}.mp4"
         clip = self.clip
         log.info("writing %d frames for a reader that needs a file", clip.frame_count)
-        with self._progress(clip.frame_count, "Encoding") as bar:
+        opening = self._progress(clip.frame_count, "Encoding") if self._progress else nullcontext()
+        with opening as bar:
             encode_frames(
                 clip.frames(),
                 path,
@@ -100,16 +101,6 @@ class StreamingVideo:
                 config=EncodingConfig(quality="high"),
                 audio=clip.read_audio(),
                 metadata=dict(clip.tags),
-                on_frame=bar.update,
+                on_frame=None if bar is None else bar.update,
             )
         return path
-
-
-class _NoBar:
-    def update(self, done: int) -> None:
-        pass
-
-
-@contextmanager
-def _unseen(total: int, label: str) -> Iterator[_NoBar]:
-    yield _NoBar()

@@ -56,14 +56,18 @@ def image_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
 
 
 def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width: int) -> Any:
-    """Return uint8 frames as an IMAGE: float32 (count, H, W, 3), 0..1."""
+    """Return uint8 frames as an IMAGE: float32 (N, H, W, 3), 0..1.
+
+    count: at most so many; N is how many there are.
+    """
     import torch
 
     images = torch.empty((count, height, width, 3))
-    pixels = images.numpy()  # the same memory; numpy also takes pictures that must not be written
-    for number, frame in enumerate(frames):
-        pixels[number] = frame
-    return images.div_(255)
+    pixels = images.numpy()  # the same memory; unlike torch, numpy takes read-only frames
+    made = 0
+    for made, frame in enumerate(frames, start=1):
+        pixels[made - 1] = frame
+    return images[:made].div_(255)
 
 
 def one_image(frame: np.ndarray) -> Any:
@@ -130,7 +134,7 @@ def mask_tensor(mask: np.ndarray) -> Any:
     """Return float32 (H, W) as a MASK (1, H, W)."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(mask, np.float32))[None]
+    return torch.as_tensor(np.ascontiguousarray(mask, np.float32))[None]
 
 
 def audio_dict(clip: AudioClip | None) -> dict[str, Any] | None:
@@ -139,7 +143,7 @@ def audio_dict(clip: AudioClip | None) -> dict[str, Any] | None:
         return None
     import torch
 
-    waveform = torch.from_numpy(np.ascontiguousarray(clip.samples))[None]
+    waveform = torch.as_tensor(np.ascontiguousarray(clip.samples))[None]
     return {"waveform": waveform, "sample_rate": clip.sample_rate}
 
 

@@ -13,7 +13,7 @@ from .widgets import CATEGORY, find_file, fingerprint
 
 
 class VideoInfo:
-    """Shows and hands out what is known of a video."""
+    """Shows and returns what is known of a video."""
 
     CATEGORY = CATEGORY
     FUNCTION = "inspect"

@@ -1,7 +1,7 @@
-"""Whatever pictures a graph may hand us, as one kind of clip.
+"""An IMAGE, a VIDEO or a file, as a clip.
 
-Ours are read directly. A host's file-backed video is read from its file. One held in memory gives
-its tensors. One that newer hosts trimmed or cropped without a new file is first written to one.
+Our own VIDEO is read directly, a file-backed one from its file, one held in memory from its
+tensors. One that newer hosts trimmed or cropped in memory is first written to a file.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def open_clip(
     frame_rate: Fraction = DEFAULT_FRAME_RATE,
     for_encoding: bool = False,
 ) -> Clip:
-    """Take an IMAGE, a VIDEO or the path of a video in. Raises MediaError.
+    """Return an IMAGE, a VIDEO or the path of a video as a clip. Raises MediaError.
 
-    temp_directory: where files are made. frame_rate: of an IMAGE. for_encoding: it is read at once,
-    so that a file stays open until then, and an IMAGE keeps its alpha and its depth.
+    temp_directory: where files are made. frame_rate: of an IMAGE. for_encoding: a file stays open
+    to be read at once, and an IMAGE keeps its alpha and its depth.
     """
     if isinstance(given, Path):
         return open_video_file(given, stays_open=for_encoding)
@@ -41,10 +41,10 @@ def open_clip(
 
 
 def open_video(video: Any, *, temp_directory: Path, stays_open: bool = False) -> Clip:
-    """Take a VIDEO in; files are made under ``temp_directory``. Raises MediaError."""
+    """Return a VIDEO as a clip; files are made under ``temp_directory``. Raises MediaError."""
     if isinstance(video, StreamingVideo):
         identity = f"stream {video.identity}"
-        # The frames of the object itself: what they are made from goes with it.
+        # The clip keeps the object alive, and with it what its frames are made from.
         return replace(video.clip, open_frames=video.frames, hash_of=lambda: identity, release=None)
     if not hasattr(video, "get_components"):
         raise MediaError(
@@ -58,12 +58,23 @@ def open_video(video: Any, *, temp_directory: Path, stays_open: bool = False) ->
 
 
 def _path_of(video: Any, temp_directory: Path) -> Path:
-    if _has_edits(video):
-        return _saved(video, temp_directory)
-    source = video.get_stream_source()
-    if isinstance(source, io.BytesIO):
-        return _stored(source.getvalue(), temp_directory)
-    return Path(source)
+    edited = _has_edits(video)
+    source: Any = video if edited else video.get_stream_source()
+    if not edited and not isinstance(source, io.BytesIO):
+        return Path(source)
+    temp_directory.mkdir(parents=True, exist_ok=True)
+    if not edited:
+        content = source.getvalue()
+        path = temp_directory / f"avatar_stream_{hashlib.sha256(content).hexdigest()[:16]}.mp4"
+        path.write_bytes(content)
+        return path
+    path = temp_directory / f"avatar_edited_{secrets.token_hex(8)}.mp4"
+    try:
+        video.save_to(str(path))
+    except BaseException:
+        path.unlink(missing_ok=True)  # also when the user cancelled in the middle
+        raise
+    return path
 
 
 def _has_edits(video: Any) -> bool:
@@ -74,23 +85,5 @@ def _has_edits(video: Any) -> bool:
 
 
 def _is_in_memory(video: Any) -> bool:
-    # Asking such a video for its stream would encode it first, with loss.
+    # Such a video would be encoded, with loss, to give its stream.
     return type(video).__name__ in {"VideoFromComponents", "ComponentsVideo"}
-
-
-def _saved(video: Any, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"avatar_edited_{secrets.token_hex(8)}.mp4"
-    try:
-        video.save_to(str(path))
-    except BaseException:
-        path.unlink(missing_ok=True)  # also when the user cancelled in the middle
-        raise
-    return path
-
-
-def _stored(content: bytes, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"avatar_stream_{hashlib.sha256(content).hexdigest()[:16]}.mp4"
-    path.write_bytes(content)
-    return path

@@ -1,9 +1,8 @@
-"""Frames, a VIDEO or a file as one finished file: what is encoded, and how it is written."""
+"""Write an IMAGE, a VIDEO or a file as one finished video file."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -12,7 +11,7 @@ from typing import Any
 
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
-from ..encoders.metadata import GENERATED_NOTE
+from ..encoders.metadata import GENERATED_NOTE, as_tags
 from ..encoders.read.audio import AudioTrack
 from ..encoders.read.video import FileClip
 from ..encoders.write.audio_track import mixed, track_of
@@ -31,21 +30,17 @@ COPY = "copy"
 
 @dataclass(frozen=True)
 class WrittenVideo:
-    """A finished file, or for a sequence its folder. notes: what was done otherwise than asked."""
+    """A finished file, or a PNG sequence's folder. notes: what was done differently than asked."""
 
     path: Path
     notes: tuple[str, ...] = ()
 
 
 def source_of(given: Any, config: EncodingConfig, *, temp_directory: Path) -> Clip:
-    """Take an IMAGE, a VIDEO or the path of a video as what is encoded. Raises MediaError."""
+    """Return an IMAGE, a VIDEO or the path of a video as the clip to encode. Raises MediaError."""
     rate = DEFAULT_FRAME_RATE if config.fps is None else parse_frame_rate(config.fps)
-    clip = open_clip(
-        given,
-        temp_directory=temp_directory,
-        frame_rate=rate,
-        for_encoding=config.codec != COPY,
-    )
+    at_once = config.codec != COPY
+    clip = open_clip(given, temp_directory=temp_directory, frame_rate=rate, for_encoding=at_once)
     return replace(clip, name="images") if hasattr(given, "shape") else clip
 
 
@@ -59,30 +54,20 @@ def container_of(source: Clip, config: EncodingConfig) -> str:
     return container_for(suffix, None) if suffix.lower().lstrip(".") in CONTAINERS else "mkv"
 
 
-def file_tags(
-    source: Clip, kept: Mapping[str, Any], *, save: bool, generated: bool
-) -> dict[str, str]:
-    """Return the tags for a source's file: its own, what is kept, and that a machine made it.
+def file_tags(source: Clip, kept: Mapping[str, Any] | None, *, generated: bool) -> dict[str, str]:
+    """Return the tags for a source's file: its own, those kept, and that it is AI-generated.
 
     kept: workflow, prompt and whatever else the host wants in the file, anything JSON holds; None
-    is left out. save: False leaves only the note of ``generated``.
+    leaves the source's tags out too.
     """
-    note = {"comment": _comment(source)} if generated else {}
-    if not save:
+    own = source.tags.get("comment", "")
+    if GENERATED_NOTE not in own:
+        own = "; ".join(filter(None, [own, GENERATED_NOTE]))
+    note = {"comment": own} if generated else {}
+    if kept is None:
         return note
     tags = {name: value for name, value in source.tags.items() if name != "comment"}
-    tags |= {name: _as_text(value) for name, value in kept.items() if value is not None}
-    return tags | note
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _comment(source: Clip) -> str:
-    """Return our note, behind what a file already says."""
-    own = source.tags.get("comment", "")
-    return own if GENERATED_NOTE in own else "; ".join(filter(None, [own, GENERATED_NOTE]))
+    return tags | as_tags(kept) | note
 
 
 def write_video(
@@ -97,8 +82,8 @@ def write_video(
 ) -> WrittenVideo:
     """Write one finished file. Raises MediaError and EncodeError.
 
-    audio: takes the place of the source's own, or with ``mix`` is added to it. The codec "copy"
-    keeps a file's pictures as they are.
+    audio: replaces the source's own, or with ``mix`` is added to it. The codec "copy" keeps a
+    file's pictures as they are.
     """
     sources = (*source.sources, *(audio.sources if audio is not None else ()))
     checked_target(path, config, sources=sources)

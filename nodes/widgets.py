@@ -1,11 +1,11 @@
-"""What the nodes' inputs share: the menu path, file combos and how their values are found."""
+"""What the nodes' inputs share: the menu path, widgets, and combos of files."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from ..errors import MediaError
 from ..host.contract import Host
@@ -20,13 +20,13 @@ AUDIO_EXTENSIONS = frozenset({".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", 
 
 
 def widget(option: Option, **own: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the widget of an option; ``own`` are settings in which the editor differs.
+    """Return the widget of an option; ``own`` are settings that replace the option's.
 
     Without a choice of words the kind follows the default: BOOLEAN, STRING, or FLOAT where the
     option moves by a fraction, else INT.
     """
     limits = {"min": option.low, "max": option.high, "step": option.step}
-    settings = {"default": option.default, **limits, "tooltip": option.help} | own
+    settings: dict[str, Any] = {"default": option.default, **limits, "tooltip": option.help} | own
     choices = settings.pop("choices", option.choices)
     settings = {name: value for name, value in settings.items() if value is not None}
     if isinstance(settings["default"], bool):
@@ -88,11 +88,13 @@ def find_file(host: Host, name: str) -> Path:
 
 
 def files_behind(host: Host, prompt: Mapping[str, Any], class_type: str) -> list[Path]:
-    """Return the files named by nodes of a class and by all that lead to them.
+    """Return the files named in nodes of a class and in all nodes before them.
 
-    Tensors do not say which file they came from, but the prompt does.
+    A tensor does not say which file it came from, but the prompt does.
     """
-    waiting = [key for key, node in prompt.items() if node.get("class_type") == class_type]
+    waiting: list[str] = [
+        key for key, node in prompt.items() if node.get("class_type") == class_type
+    ]
     seen: set[str] = set()
     found: list[Path] = []
     while waiting:
@@ -101,12 +103,17 @@ def files_behind(host: Host, prompt: Mapping[str, Any], class_type: str) -> list
             continue
         seen.add(node_id)
         for value in prompt[node_id].get("inputs", {}).values():
-            if isinstance(value, list) and len(value) == 2:  # a link
+            if is_link(value):
                 waiting.append(str(value[0]))
             elif isinstance(value, str):
-                with contextlib.suppress(MediaError, OSError, ValueError):  # another text
+                with contextlib.suppress(MediaError, OSError, ValueError):  # no file's name
                     found.append(find_file(host, value))
     return found
+
+
+def is_link(value: object) -> TypeGuard[Sequence[Any]]:  # Any: a node's id and a number
+    """Tell whether an input in a prompt is a link to another node's output."""
+    return isinstance(value, list) and len(cast("list[object]", value)) == 2  # a list of anything
 
 
 def videos_in(folder: Path) -> list[Path]:
@@ -118,7 +125,7 @@ def videos_in(folder: Path) -> list[Path]:
 
 
 def check_file(host: Host, name: str | None) -> bool | str:
-    """Return True when a combo's file is there, else the sentence that says what is wrong."""
+    """Return True when a combo's file exists, else a sentence on what is wrong."""
     if name is None:  # linked: known only when the graph runs
         return True
     try:

@@ -192,17 +192,16 @@ def test_millions_of_frames_in_an_avi_header_are_counted(
 
 
 def test_frames_that_do_not_fit_are_refused_before_they_are_decoded(
-    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_video: MakeVideo
 ) -> None:
     path = make_video(tmp_path / "a.mp4", 10)
     needed = 10 * 64 * 48 * 3 * 4
-    monkeypatch.setattr("avatarvideo.headless.core_video.available_memory", lambda: needed - 1)
 
     with pytest.raises(MediaError, match="MiB of free memory"):
-        FileVideo(path).get_components()
+        FileVideo(path, free_memory=lambda: needed - 1).get_components()
 
-    monkeypatch.setattr("avatarvideo.headless.core_video.available_memory", lambda: needed)
-    assert FileVideo(path).get_components().images.shape == (10, 48, 64, 3)
+    video = FileVideo(path, free_memory=lambda: needed)
+    assert video.get_components().images.shape == (10, 48, 64, 3)
 
 
 def _wav(*, channels: int, rate: int, kind: int, samples: bytes) -> bytes:
