@@ -1,14 +1,6 @@
-"""FFmpeg's usual arrangement of so many channels of sound."""
+"""FFmpeg's usual layout for each number of audio channels."""
 
 from __future__ import annotations
 
-LAYOUTS = {
-    1: "mono",
-    2: "stereo",
-    3: "3.0",
-    4: "4.0",
-    5: "5.0",
-    6: "5.1",
-    7: "6.1",
-    8: "7.1",
-}
+_NAMES = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1", "7.1")
+LAYOUTS = dict(enumerate(_NAMES, start=1))

@@ -1,10 +1,11 @@
-"""Colour: which matrix a file's pictures are coded with, and the exact way to RGB and back."""
+"""Colour: the matrix of a file's pictures, and exact conversion to RGB and back."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import av
 import cv2
@@ -21,24 +22,23 @@ RANGE_LIMITED, RANGE_FULL = 1, 2
 HDR_TRANSFERS = (16, 18)  # PQ and HLG
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 SWS_BT709, SWS_BT601 = 1, 5
-# bicubic | accurate rounding | full chroma in both directions; as an integer because older
-# releases have no names for the flags.
+# bicubic | accurate rounding | full chroma in both directions; older PyAV has no names for them.
 ACCURATE = 4 | 0x40000 | 0x2000 | 0x4000
 
-# The encoder's threads have the processor; slicing the conversion as well only adds switches.
-# Older releases have no such argument and never slice.
+# The encoder's threads use the CPU; threads for the conversion as well only add switches.
+# Older PyAV has no such argument and never uses any.
 _MAJOR = int(av.__version__.split(".")[0])
 SERIAL = {"threads": 1} if _MAJOR >= 17 else {}
-# Where there are many processors a large picture is converted in bands side by side: one thread
-# would be slower than the encoder is with the others.
-PROCESSORS_A_BAND = 4
-MOST_BANDS = 4
-BAND_PIXELS = 1 << 18  # at the least
+# With many CPUs a large picture is converted in parallel bands: one thread would be slower than the
+# encoder is with the others.
+CPUS_PER_BAND = 4
+MAX_BANDS = 4
+MIN_BAND_PIXELS = 1 << 18
 HAS_FRAME_PRIMARIES = hasattr(av.VideoFrame, "color_primaries")
 
 
 # Channels and depth of an array -> FFmpeg's name.
-_PACKED: dict[tuple[np.dtype, int], str] = {
+_PACKED: dict[tuple[np.dtype[Any], int], str] = {  # Any: of whichever kind
     (np.dtype(np.uint8), 3): "rgb24",
     (np.dtype(np.uint8), 4): "rgba",
     (np.dtype(np.uint16), 3): "rgb48le",
@@ -56,7 +56,7 @@ class ColorCoding:
 
 @dataclass(frozen=True)
 class Colors:
-    """What YUV pictures are tagged with, in FFmpeg's numbers."""
+    """The tags of YUV pictures, in FFmpeg's numbers."""
 
     matrix: int = BT709
     primaries: int = BT709
@@ -68,10 +68,10 @@ class Colors:
 
 
 def coding_of(frame: av.VideoFrame) -> ColorCoding:
-    """Return the matrix and range of a decoded frame; players' habits where it does not say."""
+    """Return the matrix and range of a decoded frame; untagged, what players assume."""
     matrix = _SWS_MATRIX.get(int(frame.colorspace))
     if matrix is None:
-        # The rule of mpv and browsers: untagged HD is BT.709, untagged SD is BT.601.
+        # As mpv and browsers do: untagged HD is BT.709, untagged SD is BT.601.
         is_hd = frame.width >= 1280 or frame.height > 576
         matrix = SWS_BT709 if is_hd else SWS_BT601
     full = frame.format.name.startswith("yuvj") or frame.format.is_rgb
@@ -80,18 +80,18 @@ def coding_of(frame: av.VideoFrame) -> ColorCoding:
 
 
 class RgbConverter:
-    """Decoded frames to uint8 RGB (H, W, 3), upright. Keep one per file: it caches tables."""
+    """Converts decoded frames to uint8 RGB (H, W, 3), upright. Keep one per file: it caches tables.
+
+    width, height: pixels as coded, before rotation; frames of another size are scaled.
+    transparent: return RGBA (H, W, 4). deep: return uint16.
+    """
 
     def __init__(
         self, width: int, height: int, *, transparent: bool = False, deep: bool = False
     ) -> None:
-        """width, height: pixels as coded, before rotation; frames of another size are scaled.
-
-        transparent: give RGBA (H, W, 4). deep: give uint16.
-        """
         self._size = (width, height)
-        channels = 4 if transparent else 3
-        self._packed = _PACKED[np.dtype(np.uint16 if deep else np.uint8), channels]
+        depth = np.dtype(np.uint16 if deep else np.uint8)
+        self._packed = _PACKED[depth, 4 if transparent else 3]
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
@@ -105,7 +105,7 @@ class RgbConverter:
                 height=height,
                 format=self._packed,
                 src_colorspace=coding.matrix,
-                # RGB has no matrix, but before 17 PyAV sets nothing at all where both sides agree.
+                # RGB has no matrix, but PyAV before 17 sets nothing at all when both are the same.
                 dst_colorspace=SWS_BT601 if coding.matrix == SWS_BT709 else SWS_BT709,
                 src_color_range=coding.color_range,
                 dst_color_range=RANGE_FULL,
@@ -124,7 +124,7 @@ def is_transparent(frame: av.VideoFrame) -> bool:
 
 
 def on_white(picture: np.ndarray) -> np.ndarray:
-    """Return RGB (H, W, 3) of RGBA (H, W, 4), uint8 or uint16, in front of white."""
+    """Return RGBA (H, W, 4), uint8 or uint16, composited on white as RGB (H, W, 3)."""
     most = int(np.iinfo(picture.dtype).max)
     wide, half, bits = (np.uint16, 128, 8) if most == 255 else (np.uint32, 32768, 16)
     alpha = picture[..., 3:].astype(wide)
@@ -138,10 +138,10 @@ def quarter_turns(rotation: float) -> int:
 
 
 def to_integers(picture: np.ndarray, out: np.ndarray) -> None:
-    """Round float32 0..1 (H, W, C) into ``out``, uint8 or uint16; what is no number becomes 0.
+    """Round float32 0..1 (H, W, C) into ``out``, uint8 or uint16; NaN becomes 0.
 
-    One pass that scales, rounds and clips; the five passes of NumPy cost four times as much, and
-    torch's threads on a busy machine more than the encoder itself.
+    One pass that scales, rounds and clips: NumPy's five passes take four times as long, and torch's
+    threads on a busy machine longer than the encoder.
     """
     scale, depth = (255.0, cv2.CV_8U) if out.dtype == np.uint8 else (65535.0, cv2.CV_16U)
     rows = picture.reshape(picture.shape[0], -1)
@@ -160,17 +160,26 @@ def _bt709_limited() -> np.ndarray:
 
 
 class FrameConverter:
-    """RGB pictures to tagged frames of one pixel format and size, BT.709 limited where YUV."""
+    """Converts RGB pictures to tagged frames of one pixel format and size; YUV is BT.709 limited.
+
+    bands: of a picture, converted in parallel; None takes ``bands_for``.
+    """
 
     def __init__(
-        self, width: int, height: int, pixel_format: str, colors: Colors | None = None
+        self,
+        width: int,
+        height: int,
+        pixel_format: str,
+        colors: Colors | None = None,
+        *,
+        bands: int | None = None,
     ) -> None:
         self._size = (width, height)
         self._format = pixel_format
         self._colors = colors or Colors()
         self._reformatter = VideoReformatter()
         self._matrix = _bt709_limited()
-        self._bands = bands_for(width, height)
+        self._bands = bands or bands_for(width, height)
         self._threads: ThreadPoolExecutor | None = None
         self._yuv = np.empty((0, 0, 3), np.uint8)
         self._chroma = np.empty((0, 0, 3), np.uint8)
@@ -184,12 +193,12 @@ class FrameConverter:
         return self.convert(frame, ColorCoding(SWS_BT709, RANGE_FULL))
 
     def _subsampled(self, picture: np.ndarray) -> av.VideoFrame:
-        # A quarter of swscale's time with its accurate flags, and not less exact.
+        # As exact as swscale with its accurate flags, in a quarter of the time.
         width, height = self._size
         if self._yuv.shape != picture.shape:
             self._yuv = np.empty(picture.shape, np.uint8)
             self._chroma = np.empty((height // 2, width // 2, 3), np.uint8)
-        frame = av.VideoFrame(width, height, "yuv420p")  # encoders may keep it, so never reused
+        frame = av.VideoFrame(width, height, "yuv420p")  # never reused: encoders may keep it
         planes = [plane_view(frame, index) for index in range(3)]
         if self._bands == 1:
             self._fill(planes, picture, 0, height)
@@ -206,7 +215,7 @@ class FrameConverter:
         return tagged(frame)
 
     def _fill(self, planes: list[np.ndarray], picture: np.ndarray, first: int, end: int) -> None:
-        """Convert the rows from an even one up to another, or up to the end."""
+        """Convert the rows first to end; first is even, and so is end unless it is the last."""
         yuv, chroma = self._yuv[first:end], self._chroma[first // 2 : end // 2]
         cv2.transform(picture[first:end], self._matrix, dst=yuv)
         cv2.resize(yuv, chroma.shape[1::-1], dst=chroma, interpolation=cv2.INTER_AREA)
@@ -215,7 +224,7 @@ class FrameConverter:
             cv2.extractChannel(chroma, index, dst=planes[index][first // 2 : end // 2])
 
     def close(self) -> None:
-        """End the threads; the converter can go on being used."""
+        """End the threads; the converter can still be used."""
         if self._threads is not None:
             self._threads.shutdown()
             self._threads = None
@@ -238,14 +247,14 @@ class FrameConverter:
         return tagged(out, self._colors)
 
 
-def bands_for(width: int, height: int) -> int:
-    """Return in how many bands a picture is converted at once on this machine."""
-    most = min(MOST_BANDS, usable_cpus() // PROCESSORS_A_BAND)
-    return max(1, min(most, width * height // BAND_PIXELS))
+def bands_for(width: int, height: int, cpus: int | None = None) -> int:
+    """Return how many bands to convert in parallel. cpus: None takes this machine's."""
+    most = min(MAX_BANDS, (cpus or usable_cpus()) // CPUS_PER_BAND)
+    return max(1, min(most, width * height // MIN_BAND_PIXELS))
 
 
 def is_rgb(pixel_format: str) -> bool:
-    """Tell whether a pixel format holds RGB rather than luma and chroma."""
+    """Tell whether a pixel format is RGB rather than YUV."""
     return av.VideoFormat(pixel_format).is_rgb
 
 
@@ -257,7 +266,7 @@ def plane_view(frame: av.VideoFrame, index: int) -> np.ndarray:
 
 
 def tagged(frame: av.VideoFrame, colors: Colors | None = None) -> av.VideoFrame:
-    """Mark a frame with the colours we write: BT.709 unless told, limited where it is YUV."""
+    """Tag a frame with the colours we write: BT.709 by default, limited range for YUV."""
     colors = colors or Colors()
     rgb = frame.format.is_rgb
     frame.colorspace = SPC_RGB if rgb else colors.matrix
@@ -269,5 +278,5 @@ def tagged(frame: av.VideoFrame, colors: Colors | None = None) -> av.VideoFrame:
 
 
 def is_deep(pixel_format: str) -> bool:
-    """Tell whether one of FFmpeg's pixel formats has more than 8 bits a colour."""
+    """Tell whether one of FFmpeg's pixel formats has more than 8 bits a channel."""
     return any(part.bits > 8 for part in av.VideoFormat(pixel_format).components)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -21,13 +20,9 @@ from .read.audio import AudioTrack
 from .read.probe import probe
 from .read.video import VideoReader
 from .write.operations import replace_audio, transcode
-from .write.plan import Extras, OnFrame, PictureFacts
-from .write.timing import WHOLE, Section
+from .write.plan import Extras, OnFrame, PictureFacts, Written
+from .write.timing import Section
 from .write.writer import VideoWriter
-
-__all__ = ["FFmpegEncoder", "VideoWriter", "encode_frames"]
-
-logger = logging.getLogger("avatarvideo.encoders.encoder")
 
 
 def encode_frames(
@@ -42,12 +37,12 @@ def encode_frames(
     sources: Iterable[Path] = (),
     on_frame: OnFrame | None = None,
 ) -> EncodingResult:
-    """Encode frames, uint8 RGB (H, W, 3) or float32 0..1, as they come.
+    """Encode frames, uint8 RGB (H, W, 3) or float32 0..1, as they come; then close their iterator.
 
-    sources: files the frames are made from, which the result may not replace; those of a reader,
-        an avatar or a lip-sync run, and those of the sound, are known.
-    on_frame: called with the count after each frame; what it raises ends the encode, leaves no
-    file and passes through, as does what the frames raise. An iterator that can be closed is.
+    sources: more files that the result may not replace; those of the audio, and of frames from a
+        reader, an avatar or a lip-sync run, are known.
+    on_frame: called with the count after each frame. An exception in it or in the frames ends the
+        encode, leaves no file and is raised again.
     Raises EncodeError.
     """
     started = time.perf_counter()
@@ -69,7 +64,7 @@ def encode_frames(
 
         with writer:
             writer.write_all(itertools.chain([first], iterator), write)
-    return _result(writer, started)
+    return _result(writer.written, started)
 
 
 def _picture_size(frame: np.ndarray) -> tuple[int, int]:
@@ -78,31 +73,19 @@ def _picture_size(frame: np.ndarray) -> tuple[int, int]:
     return frame.shape[1], frame.shape[0]
 
 
-def _result(writer: VideoWriter, started: float) -> EncodingResult:
-    seconds = time.perf_counter() - started
-    plan = writer.plan
-    logger.info(
-        "%s: %d frames of %dx%d in %.1f s (%s, %s)",
-        writer.path.name,
-        writer.frame_count,
-        writer.width,
-        writer.height,
-        seconds,
-        plan.encoder,
-        plan.pixel_format,
-    )
+def _result(done: Written, started: float) -> EncodingResult:
     return EncodingResult(
         success=True,
-        output_path=writer.path,
-        duration_seconds=float(writer.duration),
-        frame_count=writer.frame_count,
-        resolution=(writer.width, writer.height),
-        fps=float(writer.frame_rate),
-        file_size_bytes=_size_of(writer.path),
-        codec=plan.spec.name,
-        processing_seconds=seconds,
-        encoder=plan.encoder,
-        notes=writer.notes,
+        output_path=done.path,
+        duration_seconds=float(done.duration),
+        frame_count=done.count,
+        resolution=done.size,
+        fps=float(done.frame_rate),
+        file_size_bytes=_size_of(done.path),
+        codec=done.codec,
+        processing_seconds=time.perf_counter() - started,
+        encoder=done.encoder,
+        notes=done.notes,
     )
 
 
@@ -113,17 +96,15 @@ def _size_of(path: Path) -> int:
 
 
 class FFmpegEncoder(VideoEncoderInterface):
-    """Encodes, resizes and re-sounds video files through FFmpeg's libraries.
+    """Encodes, trims and resizes video files and changes their audio with FFmpeg's libraries.
 
-    What the world does wrong (files, disks, formats) comes back as ``success=False`` with a
-    sentence; a cancel raised by ``on_frame`` passes through.
+    A failure (files, disks, formats) comes back as ``success=False`` with a sentence; a cancel
+    raised by ``on_frame`` is raised again.
+    on_frame: called with the number of frames written so far.
+    sources: files that no result may replace, besides those of each call.
     """
 
     def __init__(self, on_frame: OnFrame | None = None, sources: Iterable[Path] = ()) -> None:
-        """on_frame: called with the number of frames written so far.
-
-        sources: files that no result may replace, besides those of each call.
-        """
         self._extras = Extras(sources=tuple(sources), on_frame=on_frame)
 
     def encode(
@@ -132,7 +113,6 @@ class FFmpegEncoder(VideoEncoderInterface):
         output_path: str | Path,
         config: EncodingConfig | None = None,
     ) -> EncodingResult:
-        """Encode a video again, sound included; codec "copy" keeps the packets instead."""
         return self.trim(input_video, output_path, config=config)
 
     def resize(
@@ -143,19 +123,14 @@ class FFmpegEncoder(VideoEncoderInterface):
         height: int,
         config: EncodingConfig | None = None,
     ) -> EncodingResult:
-        """Encode a video at another size in pixels; nothing is encoded where it has that size.
-
-        ``config.fit`` says how the picture meets it. A side of 0 follows from the other.
-        """
-
-        def work(started: float) -> EncodingResult:
+        def work() -> Written:
             with contextlib.closing(VideoReader(input_video, stays_open=True)) as reader:
                 wanted = (width or reader.width, height or reader.height)
                 if config is None and wanted == (reader.width, reader.height):
-                    return self._copied(input_video, None, output_path, EncodingConfig(), started)
+                    plain = EncodingConfig()
+                    return replace_audio(input_video, None, output_path, plain, extras=self._extras)
                 sized = replace(config or EncodingConfig(), width=width, height=height)
-                writer = transcode(reader, output_path, sized, extras=self._extras)
-            return _result(writer, started)
+                return transcode(reader, output_path, sized, extras=self._extras)
 
         return _reported(work)
 
@@ -167,18 +142,14 @@ class FFmpegEncoder(VideoEncoderInterface):
         duration: Fraction = Fraction(0),
         config: EncodingConfig | None = None,
     ) -> EncodingResult:
-        """Encode a part of a video; seconds, a duration of 0 goes to the end.
-
-        With codec "copy" nothing is encoded and the part begins at the key frame before its start.
-        """
         used = config or EncodingConfig()
 
-        def work(started: float) -> EncodingResult:
-            section = Section(Fraction(start), Fraction(duration))
-            if used.codec == "copy":
-                return self._copied(input_video, None, output_path, used, started, section=section)
-            writer = transcode(input_video, output_path, used, section=section, extras=self._extras)
-            return _result(writer, started)
+        def work() -> Written:
+            part, extras = Section(Fraction(start), Fraction(duration)), self._extras
+            if used.codec != "copy":
+                return transcode(input_video, output_path, used, section=part, extras=extras)
+            given = (input_video, None, output_path, used)
+            return replace_audio(*given, section=part, extras=extras)
 
         return _reported(work)
 
@@ -190,60 +161,24 @@ class FFmpegEncoder(VideoEncoderInterface):
         config: EncodingConfig | None = None,
         mix: bool = False,
     ) -> EncodingResult:
-        """Replace the sound, or add to it; the pictures are copied, not encoded again."""
-
-        def work(started: float) -> EncodingResult:
+        def work() -> Written:
             used = config or EncodingConfig()
-            return self._copied(input_video, audio_file, output_path, used, started, mix=mix)
+            given = (input_video, audio_file, output_path, used)
+            return replace_audio(*given, mix=mix, extras=self._extras)
 
         return _reported(work)
 
-    def _copied(
-        self,
-        video: str | Path,
-        audio: str | Path | None,
-        output: str | Path,
-        config: EncodingConfig,
-        started: float,
-        *,
-        mix: bool = False,
-        section: Section = WHOLE,
-    ) -> EncodingResult:
-        copied = replace_audio(
-            video,
-            audio,
-            output,
-            config,
-            mix=mix,
-            section=section,
-            extras=self._extras,
-        )
-        return EncodingResult(
-            success=True,
-            output_path=copied.path,
-            duration_seconds=float(copied.duration),
-            frame_count=copied.count,
-            resolution=copied.size,
-            fps=float(copied.frame_rate),
-            file_size_bytes=copied.path.stat().st_size,
-            codec=copied.codec,
-            processing_seconds=time.perf_counter() - started,
-            encoder="copy",
-            notes=copied.notes,
-        )
-
     def get_video_info(self, path: str | Path) -> dict[str, Any]:
-        """Return what is known of a video file. Raises MediaError when it is none."""
         return probe(path).as_dict()
 
 
-def _reported(work: Callable[[float], EncodingResult]) -> EncodingResult:
+def _reported(work: Callable[[], Written]) -> EncodingResult:
+    """Do the work; return its result, or its failure as one."""
     started = time.perf_counter()
     try:
-        return work(started)
+        return _result(work(), started)
     except Cancelled:
         raise
     except AvatarVideoError as error:
-        return EncodingResult(
-            success=False, error=str(error), processing_seconds=time.perf_counter() - started
-        )
+        seconds = time.perf_counter() - started
+        return EncodingResult(success=False, error=str(error), processing_seconds=seconds)

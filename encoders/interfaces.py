@@ -1,4 +1,4 @@
-"""What a video encoder is: files in, one finished file out. Options are checked when made."""
+"""The video encoder's interface: files in, one finished file out; its options and results."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MAX_SIDE = 16384  # pixels, the largest of any codec offered
 @described
 @dataclass(frozen=True, kw_only=True)
 class EncodingConfig:
-    """Options of one encode. ValueError names the option that is out of range.
+    """Options of one encode. Raises ValueError naming an option that is out of range.
 
     None leaves the choice to the quality, the codec or the source. An "auto" container takes the
-    file's suffix, an "auto" audio_codec keeps a file's sound as it is where the container holds it.
+    file's suffix, an "auto" audio_codec copies a file's audio where the container holds it.
     codec takes our names ("h264") and FFmpeg's ("libx264", "h264_nvenc"); with codec_options, even
     an empty set, or a pixel_format it takes any encoder that FFmpeg has. GIF, WebP and PNG stay
     built in whatever the backend.
@@ -116,7 +116,7 @@ class EncodingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodingResult:
-    """What one encode gave."""
+    """The result of one encode."""
 
     success: bool
     output_path: Path | None = None
@@ -131,13 +131,13 @@ class EncodingResult:
     codec: str = ""
     processing_seconds: float = 0.0
     encoder: str = ""
-    """FFmpeg's name of the one that worked, "copy" where packets were kept."""
+    """FFmpeg's name of the encoder used, "copy" where pictures were copied."""
     notes: tuple[str, ...] = ()
-    """Sentences on what was done otherwise than asked (a fallback, frames left out)."""
+    """Sentences on what was done differently than asked (a fallback, frames left out)."""
 
 
 class VideoEncoderInterface(ABC):
-    """Turns videos into other videos. Operational failures come back as ``success=False``."""
+    """Turns videos into other videos. Failures come back as ``success=False``."""
 
     @abstractmethod
     def encode(
@@ -146,7 +146,7 @@ class VideoEncoderInterface(ABC):
         output_path: str | Path,
         config: EncodingConfig | None = None,
     ) -> EncodingResult:
-        """Encode a video again, sound included."""
+        """Encode a video again, audio included; codec "copy" copies the packets instead."""
 
     @abstractmethod
     def trim(
@@ -157,7 +157,10 @@ class VideoEncoderInterface(ABC):
         duration: Fraction = Fraction(0),
         config: EncodingConfig | None = None,
     ) -> EncodingResult:
-        """Encode a part of a video; seconds, a duration of 0 goes to the end."""
+        """Encode a part of a video; seconds, a duration of 0 goes to the end.
+
+        Codec "copy" encodes nothing; the part then begins at the key frame before its start.
+        """
 
     @abstractmethod
     def add_audio(
@@ -168,7 +171,7 @@ class VideoEncoderInterface(ABC):
         config: EncodingConfig | None = None,
         mix: bool = False,
     ) -> EncodingResult:
-        """Replace the sound, or add to it; the pictures are copied, not encoded again."""
+        """Replace the audio, or add to it; the pictures are copied, not encoded again."""
 
     @abstractmethod
     def resize(
@@ -179,7 +182,11 @@ class VideoEncoderInterface(ABC):
         height: int,
         config: EncodingConfig | None = None,
     ) -> EncodingResult:
-        """Encode a video at another size in pixels."""
+        """Encode a video at another size in pixels; a side of 0 follows from the other.
+
+        ``config.fit`` says how the picture is fitted. Without a config, a video that already has
+        the size is copied.
+        """
 
     @abstractmethod
     def get_video_info(self, path: str | Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """GIF and animated WebP, written picture by picture: exact times, flat memory, only what changed.
 
 Pillow's own writers keep every picture until the end, and FFmpeg's WebP encoder loses the last
-picture's time; so each picture is coded by Pillow as a still, and the file around it is ours
+picture's duration; so Pillow encodes each picture as a still, and the file around it is ours
 (GIF89a specification; WebP container specification, chunks VP8X, ANIM and ANMF).
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from ..metadata import exif_of
-from .audio_feed import SoundFeed
+from .audio_feed import AudioWriter
 from .output_file import PendingFile
 from .plan import EncodePlan
 
@@ -30,13 +30,13 @@ logger = logging.getLogger("avatarvideo.encoders.write.animation_target")
 
 MAX_WEBP_QUALITY = 100
 WEBP_CRF_SCALE = 63
-HALF_OPAQUE = 128  # a GIF's pixels are there or not
+HALF_OPAQUE = 128  # a GIF's pixels are opaque or clear
 CLEAR_INDEX = 255  # of the palette, in pictures with transparency
 
 
 @dataclass
 class _Held:
-    """A coded picture that waits for the next one, which ends its time."""
+    """A coded picture; the next one's time gives its duration."""
 
     box: tuple[int, int, int, int]  # x, y, width, height
     data: bytes
@@ -52,7 +52,7 @@ class AnimationTarget(ABC):
 
     def __init__(self, plan: EncodePlan) -> None:
         self._plan = plan
-        self.sound: SoundFeed | None = None
+        self.audio: AudioWriter | None = None
         self._pending = PendingFile(
             plan.path, overwrite=plan.config.overwrite, sources=plan.sources
         )
@@ -61,7 +61,7 @@ class AnimationTarget(ABC):
         self._end = 0
         self._left_out = 0
         self._file: BinaryIO | None = None
-        with self._explained():
+        with self._pending.explaining(self.abort):
             self._file = self._pending.temporary.open("wb")
             self._begin(self._file)
 
@@ -73,7 +73,7 @@ class AnimationTarget(ABC):
         if self._held is not None and start < self._held.tick + self.shortest:
             self._left_out += 1
             return
-        with self._explained():
+        with self._pending.explaining(self.abort):
             box = changed_box(self._base(), picture, self.grid)
             x, y, width, height = box
             coded = self._coded(picture[y : y + height, x : x + width])
@@ -81,7 +81,7 @@ class AnimationTarget(ABC):
             self._held = _Held(box, coded, start)
             self._before = picture.copy()
 
-    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
+    def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
         """Complete the file and give it its name."""
         if self._left_out:
             logger.warning(
@@ -90,7 +90,7 @@ class AnimationTarget(ABC):
                 self._left_out,
                 self._plan.container,
             )
-        with self._explained():
+        with self._pending.explaining(self.abort):
             self._flush(max(self._end, self._held.tick + self.shortest if self._held else 0))
             if self._file is not None:
                 self._complete(self._file)
@@ -107,24 +107,13 @@ class AnimationTarget(ABC):
         self._pending.remove()
 
     def _base(self) -> np.ndarray | None:
-        """Return what is already there when the next picture is drawn."""
+        """Return the picture that the next one is drawn over."""
         return self._before
 
     def _flush(self, now: int) -> None:
         held, self._held = self._held, None
         if held is not None and self._file is not None:
             self._write(self._file, held, now - held.tick)
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError) as error:
-            self.abort()
-            raise self._pending.explained(error) from error
-        except BaseException:
-            self.abort()
-            raise
 
     @abstractmethod
     def _begin(self, file: BinaryIO) -> None: ...
@@ -171,21 +160,18 @@ class GifTarget(AnimationTarget):
             file.write(b"\x21\xfe" + b"".join(bytes([len(b)]) + b for b in blocks) + b"\x00")
 
     def _base(self) -> np.ndarray | None:
-        # What was transparent cannot clear what lies under it: each picture starts from nothing.
-        return None if self._is_transparent else super()._base()
-
-    @property
-    def _is_transparent(self) -> bool:
-        return self._plan.channels == 4
+        # A clear pixel does not clear what lies under it: each picture starts from nothing.
+        return None if self._plan.channels == 4 else super()._base()
 
     def _coded(self, part: np.ndarray) -> bytes:
         picture = Image.fromarray(np.ascontiguousarray(part[..., :3]))
-        colors = 256 - self._is_transparent
+        transparent = self._plan.channels == 4
+        colors = 256 - transparent
         # Median cut drops small areas of their own colour, such as lips.
         indexed = picture.quantize(colors, method=Image.Quantize.FASTOCTREE)
         if self._plan.options["preset"] == "dithered":
             indexed = picture.quantize(palette=indexed, dither=Image.Dither.FLOYDSTEINBERG)
-        if self._is_transparent:
+        if transparent:
             clear = part[..., 3] < HALF_OPAQUE
             numbers = np.where(clear, CLEAR_INDEX, np.asarray(indexed)).astype(np.uint8)
             palette = (indexed.getpalette() or [])[: 3 * colors]
@@ -197,8 +183,8 @@ class GifTarget(AnimationTarget):
 
     def _write(self, file: BinaryIO, held: _Held, units: int) -> None:
         palette, coded = _parts_of_gif(held.data)
-        # Left in place for the next picture to draw over, or cleared where that could not.
-        flags, clear = (2 << 2 | 1, CLEAR_INDEX) if self._is_transparent else (1 << 2, 0)
+        # Kept for the next picture to draw over; cleared where it is transparent.
+        flags, clear = (2 << 2 | 1, CLEAR_INDEX) if self._plan.channels == 4 else (1 << 2, 0)
         file.write(b"\x21\xf9\x04" + struct.pack("<BHBB", flags, min(units, 65535), clear, 0))
         size_code = (len(palette) // 3).bit_length() - 2
         file.write(b"\x2c" + struct.pack("<HHHHB", *held.box, 0x80 | size_code))

@@ -36,17 +36,10 @@ _MP3_RATES = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 AUDIO_CODECS: Mapping[str, AudioCodecSpec] = {
     "aac": AudioCodecSpec("aac", {16: "fltp", 24: "fltp"}, ("aac",), _AAC_RATES),
     "opus": AudioCodecSpec(
-        "libopus",
-        {16: "flt", 24: "flt"},
-        ("opus", "libopus"),
-        (48000, 24000, 16000, 12000, 8000),
+        "libopus", {16: "flt", 24: "flt"}, ("opus", "libopus"), (48000, 24000, 16000, 12000, 8000)
     ),
     "mp3": AudioCodecSpec(
-        "libmp3lame",
-        {16: "fltp", 24: "fltp"},
-        ("mp3", "mp3float"),
-        _MP3_RATES,
-        max_channels=2,
+        "libmp3lame", {16: "fltp", 24: "fltp"}, ("mp3", "mp3float"), _MP3_RATES, max_channels=2
     ),
     "flac": AudioCodecSpec("flac", {16: "s16", 24: "s32"}, ("flac",), lossy=False),
     "alac": AudioCodecSpec("alac", {16: "s16p", 24: "s32p"}, ("alac",), lossy=False),
@@ -67,16 +60,10 @@ def audio_codec_for(name: str, container: str) -> str:
     return codec
 
 
-def nearest_rate(rate: int, allowed: tuple[int, ...]) -> int:
-    """Return the smallest allowed rate that loses nothing, else the largest."""
-    if not allowed or rate in allowed:
-        return rate
-    return min((r for r in allowed if r > rate), default=max(allowed))
-
-
 def encoded_rate(rate: int, codec: str) -> int:
-    """Return the sample rate the sound will have in that codec, Hz."""
-    return nearest_rate(rate, AUDIO_CODECS[codec].rates)
+    """Return the rate to encode at, Hz: the smallest that loses nothing, else the largest."""
+    allowed = AUDIO_CODECS[codec].rates or (rate,)
+    return min((r for r in allowed if r >= rate), default=max(allowed))
 
 
 def layout_for(channels: int, codec: str) -> str:
@@ -91,5 +78,5 @@ def layout_for(channels: int, codec: str) -> str:
 
 
 def default_bitrate(rate: int, channels: int) -> int:
-    """Return bits per second at which a lossy codec leaves nothing to hear."""
+    """Return bits per second at which a lossy codec is transparent."""
     return min(BITS_PER_CHANNEL, BITS_PER_SAMPLE * rate) * channels

@@ -1,4 +1,4 @@
-"""Sound copied from one file into another as it is, packet by packet."""
+"""Audio copied from one file into another as it is, packet by packet."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
 from ..interfaces import EncodingConfig
-from ..read.audio import first_sound, zero_time
-from .audio_codecs import AUDIO_CODECS, audio_codec_for
+from ..read.audio import AudioTrack, first_sound, zero_time
+from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
+from .audio_feed import AudioFeed, AudioWriter
 from .codecs import CONTAINERS
 from .output_file import MOV_FAMILY
 from .packets import add_copy, mux
 
 
 @dataclass(frozen=True, eq=False)
-class SoundPackets:
-    """The sound of an open file, to be copied. zero: seconds, what becomes time 0."""
+class AudioPackets:
+    """The audio of an open file, to be copied. zero: seconds, what becomes time 0."""
 
     container: InputContainer
     stream: AudioStream
@@ -32,14 +33,14 @@ class SoundPackets:
         return self.stream.codec_context.sample_rate
 
 
-def copyable_sound(
+def copyable_audio(
     container: InputContainer, config: EncodingConfig, container_name: str
-) -> SoundPackets | None:
-    """Return a file's sound for copying, None where it has to be encoded again.
+) -> AudioPackets | None:
+    """Return a file's audio for copying, None where it has to be encoded again.
 
-    It is copied when the target plays that codec anyway, nothing about the sound is to change and
-    its exact end survives: within one family of containers, or where every packet is whole.
-    Codec "copy" asks for it even so; up to a packet of silence may then follow the end.
+    It is copied when the target holds that codec, nothing about the audio is to change and its
+    exact end survives: within one family of containers, or with a lossless codec. Codec "copy"
+    copies it anyway; up to a packet of silence may then follow the end.
     """
     stream = first_sound(container)
     asks_for_change = config.audio_bitrate or config.channels or config.length != "keep"
@@ -58,13 +59,13 @@ def copyable_sound(
     zero = zero_time(container)
     if zero is None:
         zero = (stream.start_time or 0) * (stream.time_base or Fraction(0))
-    return SoundPackets(container, stream, zero)
+    return AudioPackets(container, stream, zero)
 
 
 class PacketFeed:
-    """Copies sound beside the pictures, as far as they have come; see AudioFeed."""
+    """Copies audio beside the pictures, as far as they have come."""
 
-    def __init__(self, container: OutputContainer, source: SoundPackets) -> None:
+    def __init__(self, container: OutputContainer, source: AudioPackets) -> None:
         self._container = container
         self._copied = add_copy(container, source.stream)
         base = source.stream.time_base or Fraction(1, source.sample_rate)
@@ -75,20 +76,17 @@ class PacketFeed:
         self._done = False
 
     def reaches(self, seconds: Fraction) -> bool:
-        """Tell whether there is sound after that time."""
         packet = self._peek()
         return packet is not None and (packet.pts or 0) * self._base > seconds
 
     def advance(self, seconds: Fraction) -> None:
-        """Copy what is heard up to that time."""
-        end = math.ceil(seconds / self._base)  # once here: fractions cost more than copying does
+        end = math.ceil(seconds / self._base)  # once here: fractions cost more than copying
         while (packet := self._peek()) is not None:
             if (packet.pts or 0) >= end:
                 return
             self._write(packet)
 
     def finish(self, end: Fraction | None = None) -> None:
-        """Copy the rest."""
         while (packet := self._peek()) is not None:
             self._write(packet)
 
@@ -107,3 +105,28 @@ class PacketFeed:
         self._next = None
         packet.stream = self._copied
         mux(self._container, packet)
+
+
+def rate_in(
+    container_name: str, audio: AudioTrack | AudioPackets | None, config: EncodingConfig
+) -> int | None:
+    """Return the sample rate that audio will have in a container, Hz. Raises EncodeError."""
+    if isinstance(audio, AudioTrack):
+        return encoded_rate(audio.sample_rate, audio_codec_for(config.audio_codec, container_name))
+    return None if audio is None else audio.sample_rate
+
+
+def open_audio(
+    container: OutputContainer,
+    container_name: str,
+    audio: AudioTrack | AudioPackets | None,
+    config: EncodingConfig,
+) -> AudioWriter | None:
+    """Add a stream for audio to a container; return what writes into it."""
+    if audio is None:
+        return None
+    if isinstance(audio, AudioPackets):
+        return PacketFeed(container, audio)
+    codec = audio_codec_for(config.audio_codec, container_name)
+    bitrate, channels = config.audio_bitrate, config.channels
+    return AudioFeed(container, audio, codec, bitrate=bitrate, channels=channels)

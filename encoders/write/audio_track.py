@@ -1,9 +1,10 @@
-"""Sound on its way to an encoder: finite, resampled, mixed, and handed out to the sample."""
+"""Audio on its way to an encoder: finite, resampled, mixed, in blocks of any length."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -15,7 +16,7 @@ from ..channel_layouts import LAYOUTS
 from ..read.audio import AudioTrack
 from ..read.audio_arrays import frame_of, samples_of
 
-AUDIO_BLOCK = 1 << 14  # samples handed over at a time
+AUDIO_BLOCK = 1 << 14  # samples in one block
 
 
 def track_of(clip: AudioClip) -> AudioTrack:
@@ -36,13 +37,8 @@ def exact_bits(samples: np.ndarray) -> int:
 
 
 def converted(track: AudioTrack, rate: int, channels: int) -> AudioTrack:
-    """Return a track at another rate and with other channels; its length is kept to a sample."""
-    finite = AudioTrack(
-        track.sample_rate,
-        track.channels,
-        (_finite(block) for block in track.blocks),
-        track.exact_bits,
-    )
+    """Return a track at another rate and with other channels, of the same length to a sample."""
+    finite = replace(track, blocks=map(_finite, track.blocks))
     if (rate, channels) == (track.sample_rate, track.channels):
         return finite
     for count in (channels, track.channels):
@@ -52,7 +48,7 @@ def converted(track: AudioTrack, rate: int, channels: int) -> AudioTrack:
 
 
 def _finite(block: np.ndarray) -> np.ndarray:
-    # One NaN makes the AAC encoder fail and a FLAC file scream.
+    # One NaN makes the AAC encoder fail, and is full-scale noise in a FLAC file.
     if np.isfinite(block).all():
         return block
     return np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
@@ -81,18 +77,16 @@ def _resampled(track: AudioTrack, rate: int, channels: int) -> Iterator[np.ndarr
 
 
 class SampleQueue:
-    """Blocks taken from a track in whatever numbers are wanted; holds about one block ahead."""
+    """A track's samples in blocks of any length; holds about one block ahead."""
 
     def __init__(self, track: AudioTrack) -> None:
-        self.sample_rate = track.sample_rate
-        self.channels = track.channels
         self.taken = 0
         self._blocks = iter(track.blocks)
         self._ready: deque[np.ndarray] = deque()
         self._held = 0
 
     def reaches(self, position: int) -> bool:
-        """Tell whether the sound goes on beyond that many samples from its start."""
+        """Tell whether there is audio after that many samples from its start."""
         while self.taken + self._held <= position:
             block = next(self._blocks, None)
             if block is None:
@@ -115,10 +109,7 @@ class SampleQueue:
 
 
 def mixed(first: AudioTrack, second: AudioTrack) -> AudioTrack:
-    """Return the sum of two tracks at the higher rate and channel number, as long as the longer.
-
-    The sum is limited to -1..1.
-    """
+    """Return two tracks added up, clipped to -1..1, at the higher rate, with the more channels."""
     rate = max(first.sample_rate, second.sample_rate)
     channels = max(first.channels, second.channels)
     queues = [SampleQueue(converted(track, rate, channels)) for track in (first, second)]

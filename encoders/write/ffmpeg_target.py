@@ -21,8 +21,8 @@ import numpy as np
 from ...errors import EncodeError
 from ..read.audio import AudioTrack
 from ..read.open import open_media
-from .audio_feed import SoundFeed
-from .audio_packets import SoundPackets
+from .audio_feed import AudioWriter
+from .audio_packets import AudioPackets
 from .audio_track import SampleQueue
 from .ffmpeg_command import ERROR_CHARACTERS, NO_WINDOW, command, find_ffmpeg, said, why_not_own
 from .output_file import PendingFile
@@ -36,7 +36,7 @@ STUCK_SECONDS = 120.0  # without taking a picture or writing a byte
 
 
 class WaitingSound:
-    """Sound that is written when the pictures are done; see SoundFeed."""
+    """Audio that is written when the pictures are done."""
 
     def __init__(self, track: AudioTrack) -> None:
         self._track = track
@@ -70,7 +70,13 @@ class WaitingSound:
 class ExecutableTarget:
     """Encodes through the user's ffmpeg. Raises EncodeError."""
 
-    def __init__(self, plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> None:
+    def __init__(
+        self,
+        plan: EncodePlan,
+        track: AudioTrack | AudioPackets | None,
+        *,
+        stuck_seconds: float = STUCK_SECONDS,
+    ) -> None:
         if plan.time_base != 1 / plan.frame_rate:
             raise EncodeError(
                 "Expected a constant rate for the user's own ffmpeg, which gets its pictures "
@@ -84,9 +90,9 @@ class ExecutableTarget:
                 f"{reason}"
             )
         self._plan = plan
-        self._packets = track if isinstance(track, SoundPackets) else None
+        self._packets = track if isinstance(track, AudioPackets) else None
         self._waiting = WaitingSound(track) if isinstance(track, AudioTrack) else None
-        self.sound: SoundFeed | None = self._waiting
+        self.audio: AudioWriter | None = self._waiting
         self._pending = PendingFile(plan.path, sources=plan.sources)
         self._process: subprocess.Popen[bytes] | None = None
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _end
@@ -95,6 +101,7 @@ class ExecutableTarget:
         self._watch = threading.Thread(target=self._kill_when_stuck, daemon=True)
         self._watching = False
         self._was_stuck = False
+        self._stuck_seconds = stuck_seconds
 
     def add(self, picture: np.ndarray, tick: int) -> None:
         """Hand over a picture, uint8 or uint16 (H, W, C)."""
@@ -114,11 +121,11 @@ class ExecutableTarget:
             self.abort()
             raise
 
-    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
+    def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
         """Let it end, add the sound, and give the file its name."""
         try:
             self._wait(check)
-            self._join(sound_end, check)
+            self._join(audio_end, check)
         except (OSError, subprocess.SubprocessError) as error:
             self.abort()
             raise self._pending.explained(error) from error
@@ -171,8 +178,8 @@ class ExecutableTarget:
         if process.returncode:
             raise self._failure()
 
-    def _join(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
-        sound = self._packets if self._waiting is None else self._waiting.until(sound_end)
+    def _join(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
+        sound = self._packets if self._waiting is None else self._waiting.until(audio_end)
         # The length was settled while the pictures came.
         config = replace(self._plan.config, length="keep", container=self._plan.container)
         with open_media(self._pending.temporary) as pictures:
@@ -190,7 +197,7 @@ class ExecutableTarget:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=5)  # its last words come before its end
         if self._was_stuck:
-            reason = f"it did nothing for {STUCK_SECONDS:.0f} s and was ended"
+            reason = f"it did nothing for {self._stuck_seconds:.0f} s and was ended"
         else:
             # A broken input may fill it with the same line over and over.
             length = self._words.seek(0, os.SEEK_END)
@@ -216,7 +223,7 @@ class ExecutableTarget:
     def _kill_when_stuck(self) -> None:
         while not self._stop.wait(0.5):
             process = self._process
-            if process is not None and time.monotonic() - self._last_step > STUCK_SECONDS:
+            if process is not None and time.monotonic() - self._last_step > self._stuck_seconds:
                 self._was_stuck = True
                 process.kill()
                 return

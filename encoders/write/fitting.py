@@ -13,10 +13,10 @@ from ..interfaces import Fit
 
 @dataclass(frozen=True)
 class Placement:
-    """The picture is scaled to ``scaled`` and laid at ``offset`` on a canvas; all (x, y) pixels.
+    """The picture is scaled to ``scaled`` and put at ``offset`` on a canvas; all (x, y) pixels.
 
-    A negative offset cuts. Where ``repeat_edge`` the rest of the canvas repeats the last pixel,
-    elsewhere it is black.
+    A negative offset crops. The rest of the canvas repeats the last pixel with ``repeat_edge``,
+    without it is black.
     """
 
     scaled: tuple[int, int]
@@ -32,10 +32,10 @@ class Placement:
 def place(
     source: tuple[int, int], target: tuple[int, int], fit: Fit, step: tuple[int, int]
 ) -> Placement:
-    """Return how a picture of one size is brought to another.
+    """Return how a picture is brought to another size.
 
-    source, target: (width, height); a target side of 0 follows from the other. step: what the
-    sides must be multiples of. Without a target odd sides grow by repeating the edge.
+    source, target: (width, height); a target side of 0 follows from the other. step: the sides
+    must be multiples of it. Without a target, sides grow to that by repeating the edge.
     """
     if not any(target) or target == source:
         return Placement(source, _rounded_up(source, step), (0, 0), True)
@@ -76,7 +76,7 @@ def _nearest(source: tuple[int, int], scale: Fraction, step: tuple[int, int]) ->
 
 
 def _even(offset: float) -> int:
-    # An even offset keeps the chroma samples of 4:2:0 on those of the canvas.
+    # An even offset keeps the chroma samples of 4:2:0 aligned with the canvas's.
     return round(offset / 2) * 2
 
 

@@ -1,10 +1,10 @@
-"""Work on files without holding them: encode again, resize, trim, other sound, stream copy."""
+"""Encode, resize, trim or copy video files, also with other audio, a frame at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,22 +18,22 @@ from ..color import RgbConverter
 from ..interfaces import EncodingConfig
 from ..metadata import kept_tags
 from ..read.audio import AudioTrack, decode_audio, has_sound
-from ..read.open import checked_input, close_container, open_container
+from ..read.open import checked_input, open_media
 from ..read.video import VideoReader
-from .audio_packets import SoundPackets, copyable_sound
+from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
 from .codecs import container_for
 from .make_plan import checked_target
 from .output_file import checked_output
-from .plan import Extras, PictureFacts
-from .remux import CopiedPictures, copy_pictures
+from .plan import Extras, PictureFacts, Written
+from .remux import copy_pictures
 from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
 
 logger = logging.getLogger("avatarvideo.encoders.write.operations")
 
-Sound = AudioTrack | SoundPackets | None
-NewSound = str | Path | AudioClip | None
+Audio = AudioTrack | AudioPackets | None
+NewAudio = str | Path | AudioClip | None
 
 
 def transcode(
@@ -41,17 +41,17 @@ def transcode(
     output: str | Path,
     config: EncodingConfig,
     *,
-    audio: NewSound = None,
+    audio: NewAudio = None,
     mix: bool = False,
     section: Section = WHOLE,
     extras: Extras | None = None,
-) -> VideoWriter:
-    """Encode a video again, sound included. Returns the finished writer.
+) -> Written:
+    """Encode a video again, audio included.
 
     source: a file, or its reader, which the caller closes.
-    audio: a file or clip that takes the place of the sound, or with ``mix`` is added to it.
-    section: the part to take. extras: its tags are added to the source's, its files are further
-    ones that the result may not replace, as it may not those given.
+    audio: a file or clip that replaces the audio, or with ``mix`` is added to it.
+    section: the part to take. extras: tags besides the source's, and files besides those given
+    that the result may not replace.
     Raises MediaError and EncodeError.
     """
     path = source.path if isinstance(source, VideoReader) else checked_input(source)
@@ -65,7 +65,7 @@ def transcode(
             reader = stack.enter_context(contextlib.closing(VideoReader(path, stays_open=True)))
         sound = None
         if audio is not None or reader.has_audio:
-            sound = _sound(stack, path, output, audio, config, mix=mix, section=section)
+            sound = _audio(stack, path, output, audio, config, mix=mix, section=section)
         keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
         rate = _rate(reader, config, keeps_timing=keeps_timing)
         time_base = reader.time_base if keeps_timing else None
@@ -88,7 +88,7 @@ def transcode(
         else:
             frames_and_times = ((None, frame) for _time, frame in frames)
         _write_all(writer, reader, frames_and_times)
-    return writer
+    return writer.written
 
 
 def _rate(reader: VideoReader, config: EncodingConfig, *, keeps_timing: bool) -> Fraction:
@@ -119,18 +119,18 @@ def _write_all(
 
 def replace_audio(
     video: str | Path,
-    audio: NewSound,
+    audio: NewAudio,
     output: str | Path,
     config: EncodingConfig,
     *,
     mix: bool = False,
     section: Section = WHOLE,
     extras: Extras | None = None,
-) -> CopiedPictures:
-    """Put other sound under a video whose packets are copied as they are.
+) -> Written:
+    """Give a video other audio and copy its pictures' packets as they are.
 
-    audio: None keeps the sound. mix: add it to the video's own. section: begins at the key frame
-    before its start. extras: as in ``transcode``. Raises MediaError and EncodeError.
+    audio: None keeps the video's own, ``mix`` adds to it. section: begins at the key frame before
+    its start. extras: as in ``transcode``. Raises MediaError and EncodeError.
     """
     video, output = checked_input(video), checked_output(output, overwrite=config.overwrite)
     extras = _with_files(extras, video, audio)
@@ -141,8 +141,8 @@ def replace_audio(
             f"{config.length!r}: only encoding again can hold a picture."
         )
     with contextlib.ExitStack() as stack:
-        pictures = stack.enter_context(_opened(video))
-        sound = _sound(stack, video, output, audio, config, mix=mix, section=section)
+        pictures = stack.enter_context(open_media(video))
+        sound = _audio(stack, video, output, audio, config, mix=mix, section=section)
         return copy_pictures(
             pictures,
             sound,
@@ -153,64 +153,41 @@ def replace_audio(
         )
 
 
-def _sound(
+def _audio(
     stack: contextlib.ExitStack,
     video: Path,
     output: Path,
-    audio: NewSound,
+    audio: NewAudio,
     config: EncodingConfig,
     *,
     mix: bool,
     section: Section,
-) -> Sound:
-    """Open the sound of the result; the stack closes what it is read from."""
-    if audio is not None and not mix:
-        return _given(stack, audio, output, config)
-    own = stack.enter_context(_opened(video))
-    if audio is None:
-        return _own(own, video, output, config, section)
-    added = _given(stack, audio, output, replace(config, channels=0, audio_bitrate=1))
-    if not isinstance(added, AudioTrack) or not has_sound(own):
-        return added
-    return mixed(_decoded(own, video, section), added)
+) -> Audio:
+    """Open the audio of the result; the stack closes what it is read from."""
+    named = None if config.container == "auto" else config.container
+    holder = container_for(output.suffix, named)
+    may_copy = audio is None or not mix
 
+    def audio_of(container: InputContainer, path: Path, part: Section) -> Audio:
+        copied = copyable_audio(container, config, holder) if may_copy and part.is_whole else None
+        start, duration = part.start, part.duration
+        return copied or decode_audio(container, path.name, start=start, duration=duration)
 
-def _given(
-    stack: contextlib.ExitStack, audio: str | Path | AudioClip, output: Path, config: EncodingConfig
-) -> Sound:
+    given: Audio = None
     if isinstance(audio, AudioClip):
-        return track_of(audio)
-    path = checked_input(audio)
-    container = stack.enter_context(_opened(path))
-    holder = container_for(output.suffix, _named(config))
-    return copyable_sound(container, config, holder) or decode_audio(container, path.name)
-
-
-def _own(
-    container: InputContainer, video: Path, output: Path, config: EncodingConfig, section: Section
-) -> Sound:
+        given = track_of(audio)
+    elif audio is not None:
+        path = checked_input(audio)
+        given = audio_of(stack.enter_context(open_media(path)), path, WHOLE)
+    if given is not None and not mix:
+        return given
+    container = stack.enter_context(open_media(video))
     if not has_sound(container):
-        return None
-    holder = container_for(output.suffix, _named(config))
-    copied = copyable_sound(container, config, holder) if section.is_whole else None
-    return copied or _decoded(container, video, section)
-
-
-def _decoded(container: InputContainer, path: Path, section: Section) -> AudioTrack:
-    return decode_audio(container, path.name, start=section.start, duration=section.duration)
-
-
-def _named(config: EncodingConfig) -> str | None:
-    return None if config.container == "auto" else config.container
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
-    container = open_container(path)
-    try:
-        yield container
-    finally:
-        close_container(container)
+        return given
+    own = audio_of(container, video, section)
+    if isinstance(own, AudioTrack) and isinstance(given, AudioTrack):
+        return mixed(own, given)
+    return own
 
 
 def _with_tags(extras: Extras, tags: Mapping[str, str], config: EncodingConfig) -> Extras:
@@ -218,7 +195,7 @@ def _with_tags(extras: Extras, tags: Mapping[str, str], config: EncodingConfig) 
     return replace(extras, metadata={**own, **extras.metadata})
 
 
-def _with_files(extras: Extras | None, video: Path, audio: NewSound) -> Extras:
+def _with_files(extras: Extras | None, video: Path, audio: NewAudio) -> Extras:
     """Add the files that a result is made from."""
     extras, heard = extras or Extras(), ()
     if audio is not None:

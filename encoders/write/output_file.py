@@ -11,7 +11,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, wait
 from fractions import Fraction
 from pathlib import Path
@@ -27,10 +27,10 @@ from .packets import encode_picture
 logger = logging.getLogger("avatarvideo.encoders.write.output_file")
 
 TEMPORARY_PREFIX = ".avatarvideo-"
-# What a killed process leaves: unfinished files, and the marks of numbers being used.
+# What a killed process leaves: unfinished files, and markers of reserved numbers.
 _LEFT_BEHIND = re.compile(re.escape(TEMPORARY_PREFIX) + r"([0-9a-f]{12}\.part|.+\.reserved)")
-STALE_SECONDS = 24 * 3600  # an encode writes all the time, so nothing this old is still at work
-CLOSING_SECONDS = 0.3  # waited for a slow encoder that was given up; then it ends by itself
+STALE_SECONDS = 24 * 3600  # an encode writes all the time, so nothing this old is in use
+CLOSING_SECONDS = 0.3  # to wait for a slow encoder after a cancel; then it ends by itself
 MAX_TIMESCALE = 2**31 - 1
 MIN_TIMESCALE = 1000
 MOV_FAMILY = ("mp4", "mov")
@@ -39,11 +39,10 @@ MOV_FAMILY = ("mp4", "mov")
 class PendingFile:
     """A file or folder under a temporary name beside its final one.
 
-    ``place`` gives it its name, ``remove`` deletes it.
+    sources: files it is made from. Raises EncodeError where it would replace one.
     """
 
     def __init__(self, path: Path, *, overwrite: bool = True, sources: Iterable[Path] = ()) -> None:
-        """sources: files it is made from. Raises EncodeError where it would replace one."""
         self._sources = tuple(sources)
         refuse_sources(path, self._sources)
         self.path = path
@@ -52,15 +51,23 @@ class PendingFile:
         remove_stale(path.parent)
 
     def place(self) -> None:
-        """Give it its name in one step.
-
-        Raises OSError when the name may not be taken, EncodeError where it would replace a source.
-        """
+        """Rename it to its final name. Raises OSError when that is taken and may not be."""
         self.refuse_sources()
-        place(self.temporary, self.path, overwrite=self._overwrite)
+        if self._overwrite:
+            self.temporary.replace(self.path)
+            return
+        try:
+            os.link(self.temporary, self.path)  # fails, unlike a rename, when the name is taken
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL))
+            self.temporary.replace(self.path)
+        else:
+            self.temporary.unlink()
 
     def refuse_sources(self) -> None:
-        """Raise EncodeError where a file it is made from would be replaced now."""
+        """Raise EncodeError where it would now replace a file it is made from."""
         refuse_sources(self.path, self._sources)
 
     def remove(self) -> None:
@@ -76,9 +83,21 @@ class PendingFile:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return EncodeError(f"Could not write {self.path.name!r}: {reason}.")
 
+    @contextlib.contextmanager
+    def explaining(self, abort: Callable[[], None]) -> Generator[None]:
+        """Call ``abort`` on any exception in the block; FFmpeg's and the system's are explained."""
+        try:
+            yield
+        except (FFmpegError, OSError, ValueError) as error:
+            abort()
+            raise self.explained(error) from error
+        except BaseException:
+            abort()
+            raise
+
 
 def remove_stale(folder: Path, *, now: float | None = None) -> None:
-    """Delete what killed processes left in a folder: our own temporary names, older than a day."""
+    """Delete our own temporary files in a folder that are older than a day."""
     limit = (time.time() if now is None else now) - STALE_SECONDS
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -91,14 +110,14 @@ def remove_stale(folder: Path, *, now: float | None = None) -> None:
                     shutil.rmtree(entry.path)
                 else:
                     Path(entry.path).unlink()
-                logger.info("removed %s, left by a process that was ended", entry.path)
+                logger.info("removed %s, left by a killed process", entry.path)
 
 
 class OutputFile:
     """A container being written under a temporary name in the same folder.
 
-    ``finish`` gives it its name, ``abort`` removes it; until one of them is called the file
-    exists under the temporary name only. Raises EncodeError.
+    ``finish`` gives it its name, ``abort`` removes it. Raises EncodeError.
+    timescales: ticks a second that the edit list should hit exactly.
     """
 
     def __init__(
@@ -111,14 +130,11 @@ class OutputFile:
         overwrite: bool = True,
         sources: Iterable[Path] = (),
     ) -> None:
-        """timescales: ticks a second that the edit list should hit exactly."""
-        self._pending = PendingFile(path, overwrite=overwrite, sources=sources)
+        self.pending = PendingFile(path, overwrite=overwrite, sources=sources)
         self._container: OutputContainer | None = None
         options = _muxer_options(muxer, bool(metadata), timescales or [])
-        try:
-            container = av.open(str(self._pending.temporary), "w", format=muxer, options=options)
-        except (FFmpegError, OSError, ValueError) as error:
-            raise self.explained(error) from error
+        with self.pending.explaining(self.pending.remove):
+            container = av.open(str(self.pending.temporary), "w", format=muxer, options=options)
         container.metadata.update(metadata)
         self._container = container
 
@@ -126,52 +142,41 @@ class OutputFile:
     def container(self) -> OutputContainer:
         """The open container."""
         if self._container is None:
-            raise EncodeError(f"Expected an open output, {self._pending.path.name!r} is closed.")
+            raise EncodeError(f"Expected an open output, {self.pending.path.name!r} is closed.")
         return self._container
 
     def finish(self) -> None:
         """Write the trailer and give the file its name."""
         container, self._container = self.container, None
-        try:
+        with self.pending.explaining(self.pending.remove):
             container.close()
             del container
-            self._pending.place()
-        except (FFmpegError, OSError, ValueError) as error:
-            self._pending.remove()
-            raise self.explained(error) from error
-        except BaseException:
-            self._pending.remove()
-            raise
+            self.pending.place()
 
     def abort(self) -> None:
         """Close without keeping anything; may be called more than once."""
         container = self._emptied()
         if container is not None:
             _close(container)
-            self._pending.remove()
+            self.pending.remove()
 
     def abandon(self, submit: Callable[..., Future[None]], slow: VideoStream) -> None:
-        """Do the same without waiting long for an encoder that first finishes all it was given.
+        """Abort without waiting long for an encoder that first finishes all it was given.
 
-        submit: runs a function in the thread that the stream's encoder works in.
+        submit: runs a function in the thread of the stream's encoder.
         """
         container = self._emptied()
         if container is not None:
-            wait([submit(_finish_and_close, slow, container, self._pending)], CLOSING_SECONDS)
-            self._pending.remove()
+            wait([submit(_finish_and_close, slow, container, self.pending)], CLOSING_SECONDS)
+            self.pending.remove()
 
     def _emptied(self) -> OutputContainer | None:
         container, self._container = self._container, None
         if container is not None:
             with contextlib.suppress(OSError):
-                # The trailer is written at close whatever happens; for faststart that means moving
-                # everything already in the file, unless there is nothing.
-                os.truncate(self._pending.temporary, 0)
+                # Closing always writes the trailer, and for faststart moves everything in the file.
+                os.truncate(self.pending.temporary, 0)
         return container
-
-    def explained(self, error: BaseException) -> EncodeError:
-        """Return the error as a sentence with FFmpeg's or the system's reason in it."""
-        return self._pending.explained(error)
 
 
 def _close(container: OutputContainer) -> None:
@@ -180,18 +185,18 @@ def _close(container: OutputContainer) -> None:
 
 
 def _finish_and_close(slow: VideoStream, container: OutputContainer, pending: PendingFile) -> None:
-    # Closing would do the same, but keep every other thread from running meanwhile.
+    # Closing would do the same, but hold Python's lock all the while.
     with contextlib.suppress(FFmpegError, OSError, ValueError):
         encode_picture(slow, None)
     _close(container)
-    pending.remove()  # where an open file cannot be removed
+    pending.remove()  # again: some systems do not remove an open file
 
 
 def _muxer_options(muxer: str, has_metadata: bool, timescales: list[int]) -> dict[str, str]:
     if muxer not in MOV_FAMILY:
         return {}
-    # With the default unit of 1/1000 s the edit list would round the sound's end, and with it the
-    # decoded sample count, to a millisecond.
+    # The default unit of 1/1000 s would round the audio's end in the edit list, and so the decoded
+    # sample count, to a millisecond.
     scale = math.lcm(*timescales) if timescales else MIN_TIMESCALE
     if scale < MIN_TIMESCALE:
         scale *= -(-MIN_TIMESCALE // scale)
@@ -203,34 +208,14 @@ def _muxer_options(muxer: str, has_metadata: bool, timescales: list[int]) -> dic
     }
 
 
-def place(temporary: Path, final: Path, *, overwrite: bool) -> None:
-    """Give a finished file its name in one step. Raises OSError when the name may not be taken."""
-    if overwrite:
-        temporary.replace(final)
-        return
-    try:
-        # Unlike a rename, a link fails when somebody took the name in the meantime.
-        os.link(temporary, final)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        os.close(os.open(final, os.O_CREAT | os.O_EXCL))
-        temporary.replace(final)
-    else:
-        temporary.unlink()
-
-
 def timescales_for(frame_rate: Fraction | None, sample_rate: int | None) -> list[int]:
-    """Return what the edit list should count in, the more important last."""
+    """Return the ticks a second for the edit list, the more important last."""
     scales = [] if frame_rate is None else [frame_rate.numerator]
     return scales if sample_rate is None else [*scales, sample_rate]
 
 
 def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool = False) -> Path:
-    """Return the absolute path of a file that may be written. Raises EncodeError.
-
-    overwrite: whether a name that is taken may be.
-    """
+    """Return the absolute path of a file that may be written. Raises EncodeError."""
     try:
         absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links stay as named
         parent_is_folder = absolute.parent.is_dir()
@@ -252,10 +237,10 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
 def refuse_sources(path: Path, sources: Iterable[str | Path]) -> None:
     """Raise EncodeError where a result would replace a file it is made from.
 
-    path: the result's file, or folder for a sequence of pictures. What lies there is compared, so
-    hard and symbolic links and other spellings of a name count as the same file.
+    path: the result's file, or a PNG sequence's folder. Files are compared, not names: hard links,
+    symbolic links and other spellings count as the same file.
     """
-    path = Path(os.path.expanduser(path))  # noqa: PTH111 - says nothing of users that are not there
+    path = Path(os.path.expanduser(path))  # noqa: PTH111 - accepts unknown users
     statuses = list(filter(None, map(_status, sources)))
     if not statuses or _status(path) is None:
         return
@@ -272,5 +257,5 @@ def refuse_sources(path: Path, sources: Iterable[str | Path]) -> None:
 def _status(path: str | Path) -> os.stat_result | None:
     try:
         return os.stat(os.path.expanduser(path))  # noqa: PTH111, PTH116 - as above
-    except (OSError, ValueError):  # not there, so it cannot be replaced
+    except (OSError, ValueError):  # does not exist, so it cannot be replaced
         return None

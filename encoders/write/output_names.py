@@ -1,8 +1,8 @@
 """The name of an output file: a template filled in, cleaned, inside its folder, with a counter.
 
 Templates use ComfyUI's marks: %date:yyyy-MM-dd%, %year% %month% %day% %hour% %minute% %second%,
-%width% %height%, and ours: %name%, the input's own name, and %counter%, the place of the number,
-which else comes last.
+%width% %height%, and ours: %name%, the input's own name, and %counter%, the place of the number
+(at the end by default).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...errors import EncodeError
 MAX_NAME = 200  # bytes of one path component, leaving room for the counter and the extension
 COUNTER_DIGITS = 5
 COUNTER = "%counter%"
-# The encoder's own temporary names begin so too, and its clean-up takes away what was left.
+# Begins like the encoder's temporary names, so that its clean-up removes old markers too.
 MARKER = ".avatarvideo-"
 RESERVED = ".reserved"
 RESERVE_TRIES = 1000
@@ -41,15 +41,15 @@ def output_file(
 ) -> Path:
     """Return the path to write: ``folder/prefix_00001.ext``, or without a counter to overwrite.
 
-    extension: without its dot. values: for the marks, such as width and height. allowed: further
-    folders, in which absolute names are honoured.
-    Raises EncodeError when the name would leave these folders or is empty.
+    extension: without its dot. values: for the marks, such as width and height. allowed: folders
+    in which absolute names may lie.
+    Raises EncodeError when the name is empty or outside these folders.
     """
     numbered = _numbered(folder, template, extension, values or {}, allowed, now or datetime.now())
     if overwrite:
         return numbered.path(None)
     number = numbered.next_number()
-    while os.path.lexists(numbered.path(number)):  # in other letters, where case does not count
+    while os.path.lexists(numbered.path(number)):  # taken in another case, where that is the same
         number += 1
     return numbered.path(number)
 
@@ -64,9 +64,9 @@ def reserved_file(
     overwrite: bool = False,
     allowed: Sequence[Path] = (),
 ) -> Generator[Path]:
-    """Give ``output_file``'s path while the block lasts; no other run gets the same number.
+    """Give ``output_file``'s path; while the block lasts no other run gets the same number.
 
-    Makes its folder. Runs that may overwrite share their name. Raises EncodeError.
+    Makes the folder. Runs that may overwrite share a name. Raises EncodeError.
     """
     numbered = _numbered(folder, template, extension, values or {}, allowed, datetime.now())
     make_folder(numbered.parent)
@@ -90,11 +90,13 @@ class _Numbered:
     extension: str
 
     def path(self, number: int | None) -> Path:
-        if number is None:
-            stem = (self.before + self.after).removesuffix("_") or "_"
-        else:
-            stem = f"{self.before}{number:0{COUNTER_DIGITS}}{self.after}"
+        stem = (self.before + self.after).removesuffix("_") or "_"
+        if number is not None:
+            stem = self.stem(number)
         return self.parent / f"{stem}.{self.extension}"
+
+    def stem(self, number: int) -> str:
+        return f"{self.before}{number:0{COUNTER_DIGITS}}{self.after}"
 
     def next_number(self) -> int:
         # A sequence of pictures is a folder, without an extension.
@@ -135,8 +137,7 @@ def _numbered(
 def _reserve(numbered: _Numbered) -> tuple[int, Path]:
     number = numbered.next_number()
     for _ in range(RESERVE_TRIES):
-        name = f"{numbered.before}{number:0{COUNTER_DIGITS}}{numbered.after}"
-        marker = numbered.parent / f"{MARKER}{name}{RESERVED}"
+        marker = numbered.parent / f"{MARKER}{numbered.stem(number)}{RESERVED}"
         try:
             marker.touch(exist_ok=False)
         except FileExistsError:
@@ -149,7 +150,7 @@ def _reserve(numbered: _Numbered) -> tuple[int, Path]:
             ) from error
         if not numbered.path(number).exists():
             return number, marker
-        marker.unlink(missing_ok=True)  # finished between our look and our mark
+        marker.unlink(missing_ok=True)  # written between next_number and our marker
         number += 1
     raise EncodeError(f"Expected a free number in {numbered.parent}, found none: clear the folder.")
 
@@ -184,7 +185,7 @@ def _fill(template: str, values: Mapping[str, str | int], now: datetime) -> str:
 def _clean(part: str) -> str:
     safe = _FORBIDDEN.sub("_", part).rstrip(" .") if part != ".." else part
     if safe.startswith("-"):
-        safe = "_" + safe[1:]  # no program may take the name for an option
+        safe = "_" + safe[1:]  # so that no program takes the name for an option
     if len(safe.encode()) > MAX_NAME:
         safe = safe.replace(COUNTER, "").encode()[:MAX_NAME].decode(errors="ignore")
     return safe or "_"

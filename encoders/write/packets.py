@@ -30,7 +30,7 @@ def add_copy(container: OutputContainer, stream: Kind) -> Kind:
     return container.add_stream_from_template(stream, opaque=True)
 
 
-def encode_sound(stream: AudioStream, frame: AudioFrame | None) -> list[Packet[AudioStream]]:
+def encode_audio(stream: AudioStream, frame: AudioFrame | None) -> list[Packet[AudioStream]]:
     """Return the packets that are ready; None takes those that the encoder still holds."""
     return stream.encode(frame)
 

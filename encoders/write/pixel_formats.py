@@ -1,4 +1,4 @@
-"""Which pixel format is written, what it holds, and what sizes it takes."""
+"""The pixel format to write, whether it has alpha, and the sizes it takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STEP = 16  # pixels, a multiple of every subsampling
 
 
 def pixel_format_for(spec: CodecSpec, config: EncodingConfig) -> tuple[int, bool]:
-    """Return the (bit depth, alpha) a codec has for what was asked, deeper where it must be."""
+    """Return the (bit depth, alpha) of a codec that fits best, at least as deep as asked."""
     fitting = [key for key in spec.pixel_formats if key[1] == config.alpha]
     deep_enough = [key for key in fitting if key[0] >= config.bit_depth]
     if deep_enough:
@@ -32,7 +32,7 @@ def pixel_format_for(spec: CodecSpec, config: EncodingConfig) -> tuple[int, bool
 
 
 def keeps_alpha(config: EncodingConfig, container: str) -> bool:
-    """Tell whether what was asked for can hold transparency. Raises EncodeError."""
+    """Tell whether a configuration can keep transparency. Raises EncodeError."""
     spec = codec_for(replace(config, alpha=True), container)
     if config.pixel_format is not None:
         return has_alpha(config.pixel_format)
@@ -42,12 +42,12 @@ def keeps_alpha(config: EncodingConfig, container: str) -> bool:
 
 
 def has_alpha(pixel_format: str) -> bool:
-    """Tell whether one of FFmpeg's pixel formats holds transparency. Raises EncodeError."""
+    """Tell whether one of FFmpeg's pixel formats has alpha. Raises EncodeError."""
     return any(part.is_alpha for part in _parts_of(pixel_format).components)
 
 
 def step_of(pixel_format: str) -> tuple[int, int]:
-    """Return what width and height must be multiples of: the chroma's subsampling."""
+    """Return the chroma subsampling: width and height must be multiples of it."""
     parts = _parts_of(pixel_format)
     return _STEP // parts.chroma_width(_STEP), _STEP // parts.chroma_height(_STEP)
 

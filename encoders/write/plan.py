@@ -17,7 +17,7 @@ OnFrame = Callable[[int], None]
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What the pictures are that a writer gets.
+    """The pictures that a writer gets.
 
     size: (width, height) in pixels. frame_rate: 1/s.
     time_base: what their times are rounded to, seconds; None for a constant rate.
@@ -32,11 +32,11 @@ class PictureFacts:
 
 @dataclass(frozen=True)
 class Extras:
-    """What goes with a result besides its pictures and sound.
+    """What goes with a result besides its pictures and audio.
 
-    metadata: tags. sources: files it may not replace, besides those that are known.
-    on_frame: called with the count after each frame, and all the time while an encoder finishes;
-        what it raises ends the work and leaves no file.
+    metadata: tags. sources: more files it may not replace.
+    on_frame: called with the count after each frame, and again and again while an encoder
+        finishes; an exception in it ends the work and leaves no file.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -45,13 +45,31 @@ class Extras:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A finished result. path: its file, or a PNG sequence's folder.
+
+    count: frames. size: (width, height) as shown. encoder: FFmpeg's name, "copy" for copied
+    pictures. duration: of the pictures, seconds. notes: what was done differently than asked.
+    """
+
+    path: Path
+    count: int
+    size: tuple[int, int]
+    codec: str
+    encoder: str
+    frame_rate: Fraction
+    duration: Fraction
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class EncodePlan:
     """One encode, decided.
 
     path: absolute. container: a key of CONTAINERS. encoder, options, pixel_format: FFmpeg's.
-    channels: of the pictures, 3 or 4. placement: how they get to the size written.
-    time_base: seconds a tick of the time stamps. notes: what is done otherwise than asked.
-    colors: what YUV pictures are tagged with. sources: files the result may not replace.
+    channels: of the pictures, 3 or 4. placement: how they are scaled to the size written.
+    time_base: seconds per tick of the time stamps. notes: what is done differently than asked.
+    colors: the tags of YUV pictures. sources: files the result may not replace.
     """
 
     path: Path

@@ -1,22 +1,20 @@
-"""A folder of numbered PNGs, with the sound beside them as FLAC."""
+"""A folder of numbered PNGs, with the audio beside them as FLAC."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from av.error import FFmpegError
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ...errors import EncodeError
 from ..read.audio import AudioTrack
-from .audio_feed import AudioFeed, SoundFeed
+from .audio_feed import AudioFeed, AudioWriter
 from .output_file import OutputFile, PendingFile
 from .plan import EncodePlan
 
@@ -30,24 +28,24 @@ class PngTarget:
         self._plan = plan
         self._stem = plan.path.name
         self._count = 0
-        self.sound: SoundFeed | None = None
-        self._sound_file: OutputFile | None = None
+        self.audio: AudioWriter | None = None
+        self._audio_file: OutputFile | None = None
         check_replaceable(plan.path)
         self._pending = PendingFile(
             plan.path, overwrite=plan.config.overwrite, sources=plan.sources
         )
-        with self._explained():
+        with self._pending.explaining(self.abort):
             self._pending.temporary.mkdir()
             if track is not None:
                 file = OutputFile(self._pending.temporary / f"{self._stem}.flac", "flac", {})
-                self._sound_file = file
-                self.sound = AudioFeed(file.container, track, "flac", channels=plan.config.channels)
+                self._audio_file = file
+                self.audio = AudioFeed(file.container, track, "flac", channels=plan.config.channels)
 
     def add(self, picture: np.ndarray, tick: int) -> None:
         """Write a picture, uint8 (H, W, C)."""
         self._count += 1
         name = f"{self._stem}_{self._count:0{NUMBER_DIGITS}}.png"
-        with self._explained():
+        with self._pending.explaining(self.abort):
             info = PngInfo()
             if self._count == 1:
                 for key, value in self._plan.metadata.items():
@@ -56,17 +54,17 @@ class PngTarget:
             Image.fromarray(picture).save(
                 self._pending.temporary / name, "PNG", compress_level=level, pnginfo=info
             )
-            if self.sound is not None:
-                self.sound.advance(tick * self._plan.time_base)
+            if self.audio is not None:
+                self.audio.advance(tick * self._plan.time_base)
 
-    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
+    def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
         """Complete the folder and give it its name."""
-        with self._explained():
-            if self.sound is not None and self._sound_file is not None:
-                self.sound.finish(sound_end)
-                self.sound = None
-                self._sound_file.finish()
-                self._sound_file = None
+        with self._pending.explaining(self.abort):
+            if self.audio is not None and self._audio_file is not None:
+                self.audio.finish(audio_end)
+                self.audio = None
+                self._audio_file.finish()
+                self._audio_file = None
             self._pending.refuse_sources()
             check_replaceable(self._plan.path)
             if self._plan.path.is_dir():
@@ -75,26 +73,15 @@ class PngTarget:
 
     def abort(self) -> None:
         """Leave nothing."""
-        self.sound = None
-        if self._sound_file is not None:
-            self._sound_file.abort()
-            self._sound_file = None
+        self.audio = None
+        if self._audio_file is not None:
+            self._audio_file.abort()
+            self._audio_file = None
         self._pending.remove()
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (FFmpegError, OSError, ValueError) as error:
-            self.abort()
-            raise self._pending.explained(error) from error
-        except BaseException:
-            self.abort()
-            raise
 
 
 def check_replaceable(folder: Path) -> None:
-    """Refuse a folder that holds anything but an older sequence of the same name."""
+    """Raise EncodeError for a folder with anything but an older sequence of the same name."""
     if not folder.exists():
         return
     ours = re.compile(re.escape(folder.name) + r"(_\d{5,}\.png|\.flac)")

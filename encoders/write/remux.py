@@ -24,13 +24,12 @@ from ..read.stream_facts import (
     stream_rate,
     unread_alpha,
 )
-from .audio_codecs import audio_codec_for, encoded_rate
-from .audio_feed import AudioFeed, SoundFeed
-from .audio_packets import PacketFeed, SoundPackets
+from .audio_feed import AudioWriter
+from .audio_packets import AudioPackets, open_audio, rate_in
 from .codecs import CONTAINERS, container_for, known_codec
 from .output_file import MOV_FAMILY, OutputFile, timescales_for
 from .packets import add_copy, mux
-from .plan import Extras, OnFrame
+from .plan import Extras, OnFrame, Written
 from .timing import Section
 
 KEPT_STREAM_TAGS = (
@@ -41,35 +40,19 @@ KEPT_STREAM_TAGS = (
 KEEPS_BESIDE = ("mkv", "webm")  # hold what lies beside the packets, the transparency of VP8 and VP9
 
 
-@dataclass(frozen=True)
-class CopiedPictures:
-    """What was copied to ``path``.
-
-    size: width and height as shown. duration: of the pictures, seconds. notes: what got lost.
-    """
-
-    path: Path
-    count: int
-    size: tuple[int, int]
-    codec: str
-    frame_rate: Fraction
-    duration: Fraction
-    notes: tuple[str, ...] = ()
-
-
 def _unseen(count: int) -> None:
     pass
 
 
 def copy_pictures(
     pictures: InputContainer,
-    sound: AudioTrack | SoundPackets | None,
+    sound: AudioTrack | AudioPackets | None,
     *,
     output: Path,
     config: EncodingConfig,
     section: Section,
     extras: Extras,
-) -> CopiedPictures:
+) -> Written:
     """Write the pictures' packets and the sound to ``output``; a packet counts as a frame."""
     named = None if config.container == "auto" else config.container
     holder = container_for(output.suffix, named)
@@ -79,29 +62,24 @@ def copy_pictures(
             f"Expected a container for copied pictures (mp4, mov, mkv, webm), got {holder}."
         )
     stream = picture_stream(pictures, Path(pictures.name).name)
-    codec = audio_codec_for(config.audio_codec, holder) if isinstance(sound, AudioTrack) else ""
-    rate = sound.sample_rate if sound is not None else None
-    if rate is not None and codec:
-        rate = encoded_rate(rate, codec)
     file = OutputFile(
         output,
         muxer,
         dict(extras.metadata),
-        timescales=timescales_for(stream.average_rate, rate),
+        timescales=timescales_for(stream.average_rate, rate_in(holder, sound, config)),
         overwrite=config.overwrite,
         sources=extras.sources,
     )
     try:
         copied = _copied_stream(file.container, stream)
-        feed = _feed(file.container, sound, codec, config)
+        feed = open_audio(file.container, holder, sound, config)
         packets = _Packets(pictures, stream, section, copied)
         on_packet = extras.on_frame or _unseen
         count, duration = _copy(packets, file.container, feed, config, on_packet)
         file.finish()
     except (FFmpegError, OSError, ValueError) as error:
-        explained = file.explained(error)
         file.abort()
-        raise explained from error
+        raise file.pending.explained(error) from error
     except BaseException:
         file.abort()
         raise
@@ -109,11 +87,12 @@ def copy_pictures(
     width, height = context.width, context.height
     if quarter_turns(first_rotation(pictures, stream)) % 2:
         width, height = height, width
-    return CopiedPictures(
+    return Written(
         path=output,
         count=count,
         size=(width, height),
         codec=codec_name(context),
+        encoder="copy",
         frame_rate=stream_rate(stream),
         duration=duration,
         notes=_notes(stream, holder),
@@ -143,21 +122,6 @@ def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStre
         {k.lower(): v for k, v in stream.metadata.items() if k.lower() in KEPT_STREAM_TAGS}
     )
     return copied
-
-
-def _feed(
-    container: OutputContainer,
-    sound: AudioTrack | SoundPackets | None,
-    codec: str,
-    config: EncodingConfig,
-) -> SoundFeed | None:
-    if sound is None:
-        return None
-    if isinstance(sound, SoundPackets):
-        return PacketFeed(container, sound)
-    return AudioFeed(
-        container, sound, codec, bitrate=config.audio_bitrate, channels=config.channels
-    )
 
 
 @dataclass(frozen=True)
@@ -203,7 +167,7 @@ class _Packets:
 def _copy(
     packets: _Packets,
     container: OutputContainer,
-    feed: SoundFeed | None,
+    feed: AudioWriter | None,
     config: EncodingConfig,
     on_packet: OnFrame,
 ) -> tuple[int, Fraction]:

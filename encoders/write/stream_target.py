@@ -1,59 +1,55 @@
-"""One FFmpeg container being written: a video stream, and a sound stream beside it."""
+"""One FFmpeg container being written: a video stream, and an audio stream beside it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar
 
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.error import FFmpegError
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from ...errors import EncodeError
 from ..color import RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, coding_of, is_rgb
 from ..read.audio import AudioTrack
-from .audio_codecs import audio_codec_for, encoded_rate
-from .audio_feed import AudioFeed, SoundFeed
-from .audio_packets import PacketFeed, SoundPackets
+from .audio_feed import AudioWriter
+from .audio_packets import AudioPackets, open_audio, rate_in
 from .codecs import CONTAINERS
 from .output_file import MOV_FAMILY, OutputFile, timescales_for
+from .packets import add_stream, encode_picture, mux
 from .plan import EncodePlan
 
 MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
-POLL_SECONDS = 0.05  # how often ``check`` is asked
+POLL_SECONDS = 0.05  # between two calls of ``check``
 FRAMES_AHEAD = 2  # given to the encoder before the oldest of them is waited for
 
 Result = TypeVar("Result")
+Packets: TypeAlias = "list[av.Packet[VideoStream]]"
 
 
 class StreamTarget:
-    """Encodes pictures and sound into a container of FFmpeg's. Raises EncodeError.
+    """Encodes pictures and audio into one of FFmpeg's containers. Raises EncodeError.
 
-    A thread of its own waits for the video encoder, which does not use every processor all the
-    time, while the caller's makes the next picture. Only the caller's touches the container.
+    A thread of its own waits for the video encoder, which does not use every CPU all the time,
+    while the caller's thread makes the next picture. Only the caller's touches the container.
     """
 
-    def __init__(self, plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> None:
+    def __init__(self, plan: EncodePlan, track: AudioTrack | AudioPackets | None) -> None:
         self._plan = plan
-        self.sound: SoundFeed | None = None
+        self.audio: AudioWriter | None = None
         self._video: VideoStream | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._encoding: deque[tuple[int, Future[list[av.Packet]]]] = deque()
+        self._encoding: deque[tuple[int, Future[Packets]]] = deque()
         self._is_slow_to_close = plan.spec.is_slow_to_close and plan.encoder == plan.spec.encoder
         self._convert = FrameConverter(*plan.size, plan.pixel_format, plan.colors)
-        encoded = isinstance(track, AudioTrack)
-        codec = audio_codec_for(plan.config.audio_codec, plan.container) if encoded else ""
-        rate = track.sample_rate if track is not None else None
-        if rate is not None and encoded:
-            rate = encoded_rate(rate, codec)
+        rate = rate_in(plan.container, track, plan.config)
         self._output = OutputFile(
             plan.path,
             CONTAINERS[plan.container].muxer,
@@ -62,20 +58,12 @@ class StreamTarget:
             overwrite=plan.config.overwrite,
             sources=plan.sources,
         )
-        with self._explained():
-            self._video = self._add_video(self._output.container)
-            if isinstance(track, SoundPackets):
-                self.sound = PacketFeed(self._output.container, track)
-            elif track is not None:
-                self.sound = AudioFeed(
-                    self._output.container,
-                    track,
-                    codec,
-                    bitrate=plan.config.audio_bitrate,
-                    channels=plan.config.channels,
-                )
+        with self._output.pending.explaining(self.abort):
+            container = self._output.container
+            self._video = self._add_video(container)
+            self.audio = open_audio(container, plan.container, track, plan.config)
             with _environment(plan.spec.environment):
-                self._output.container.start_encoding()
+                container.start_encoding()
 
     def add(self, picture: np.ndarray, tick: int) -> None:
         """Encode a picture, uint8 or uint16 (H, W, C), shown from that tick of the time base."""
@@ -90,56 +78,53 @@ class StreamTarget:
         if self._video is None:
             raise EncodeError("Expected an open writer: use it in a with statement.")
         self._encoding.append((tick, self._submit(self._encode, frame, tick)))
-        with self._explained():
+        with self._output.pending.explaining(self.abort):
             while len(self._encoding) > FRAMES_AHEAD:
                 self._mux_oldest()
 
-    def _submit(self, task: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    def _submit(self, task: Callable[..., Result], *arguments: object) -> Future[Result]:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="avatarvideo-encoder")
         return self._thread.submit(task, *arguments)
 
-    def _encode(self, frame: av.VideoFrame, tick: int) -> list[av.Packet]:
+    def _encode(self, frame: av.VideoFrame, tick: int) -> Packets:
         video = self._video
-        if video is None:  # given up in the meantime
+        if video is None:  # aborted in the meantime
             return []
         frame.pts = tick  # only now: a frame that is held is given more than once
         frame.time_base = self._plan.time_base
-        frame.pict_type = PictureType.NONE  # else encoders repeat the kinds of the source's
-        return video.encode(frame)
+        frame.pict_type = PictureType.NONE  # else encoders repeat the source's picture types
+        return encode_picture(video, frame)
 
     def _mux_oldest(self) -> None:
         tick, encoded = self._encoding.popleft()
-        self._output.container.mux(_with_sane_times(encoded.result()))
-        if self.sound is not None:
-            self.sound.advance(tick * self._plan.time_base)
+        mux(self._output.container, _with_sane_times(encoded.result()))
+        if self.audio is not None:
+            self.audio.advance(tick * self._plan.time_base)
 
-    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
-        """Flush, close, and give the file its name. sound_end: seconds, None for all of it.
-
-        check: called all the time while the encoder works off what it holds; may raise.
-        """
+    def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
+        """Flush, close, and give the file its name."""
         if self._video is None:
             raise EncodeError("Expected an open writer: use it in a with statement.")
-        with self._explained():
+        with self._output.pending.explaining(self.abort):
             while self._encoding:
                 self._mux_oldest()
-            self._is_slow_to_close = True  # it would be closed after all it still holds
-            last = self._submit(self._video.encode, None)
+            self._is_slow_to_close = True  # an encoder being flushed encodes all it still holds
+            last = self._submit(encode_picture, self._video, None)
             while not wait([last], POLL_SECONDS).done:
                 check()
             self._end_thread()
-            self._output.container.mux(_with_sane_times(last.result()))
-            if self.sound is not None:
-                self.sound.finish(sound_end)
-            self._video = self.sound = None
+            mux(self._output.container, _with_sane_times(last.result()))
+            if self.audio is not None:
+                self.audio.finish(audio_end)
+            self._video = self.audio = None
             self._output.finish()
 
     def abort(self) -> None:
         """Close without flushing and leave nothing."""
-        # Encoder threads end when the last reference to their stream goes, not at close.
+        # An encoder's threads end with the last reference to its stream, not when it is closed.
         video, self._video = self._video, None
-        self.sound = None
+        self.audio = None
         if self._is_slow_to_close and video is not None:
             self._output.abandon(self._submit, video)
             self._end_thread(wait=False)
@@ -155,30 +140,16 @@ class StreamTarget:
             self._thread.shutdown(wait=wait, cancel_futures=wait)
             self._thread = None
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (FFmpegError, OSError, ValueError) as error:
-            explained = self._output.explained(error)
-            self.abort()
-            raise explained from error
-        except BaseException:
-            self.abort()
-            raise
-
     def _add_video(self, container: OutputContainer) -> VideoStream:
         plan = self._plan
-        stream = container.add_stream(
-            plan.encoder, rate=plan.frame_rate, options=dict(plan.options)
-        )
+        stream = add_stream(container, plan.encoder, plan.frame_rate, dict(plan.options))
         if not isinstance(stream, VideoStream):
             raise EncodeError(f"Expected a video encoder, {plan.encoder!r} is none.")
         context = stream.codec_context
         context.width, context.height = plan.size
         context.pix_fmt = plan.pixel_format
         context.time_base = plan.time_base
-        # FFmpeg's own choice. PyAV's is slices only, with which x264 waits for each picture: a
+        # FFmpeg's own default. PyAV's is slices only, with which x264 waits for each picture: a
         # third slower beside our conversion, and files 6 % larger.
         context.thread_type = "AUTO"
         rgb = is_rgb(plan.pixel_format)
@@ -191,9 +162,9 @@ class StreamTarget:
         return stream
 
 
-def _with_sane_times(packets: list[av.Packet]) -> list[av.Packet]:
-    """Return the packets, decoded when they are shown where an encoder says what cannot be."""
-    # Of one or two pictures x265 hands out memory it never wrote as the time of decoding.
+def _with_sane_times(packets: Packets) -> Packets:
+    """Return the packets; an impossible decoding time becomes the time the picture is shown."""
+    # With one or two pictures, x265 returns uninitialised memory as the decoding time.
     for packet in packets:
         if packet.dts is None or packet.pts is None:
             continue
@@ -203,8 +174,8 @@ def _with_sane_times(packets: list[av.Packet]) -> list[av.Packet]:
 
 
 @contextlib.contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the block, but those that the user has set."""
+def _environment(wanted: Mapping[str, str]) -> Generator[None]:
+    """Set variables for the block, except those that the user has set."""
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)
     try:

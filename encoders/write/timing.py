@@ -1,4 +1,4 @@
-"""Which picture is shown when: sections of a file, and constant from varying rates."""
+"""When pictures are shown: sections of a file, and a constant rate from a varying one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..read.video import VideoReader
 
 # Containers that count in milliseconds put a frame a little before or after its time.
 ROUNDING = Fraction(2, 1000)
-MAX_HOLD_SECONDS = 3600  # one picture for longer is a damaged time stamp, and days of frames
+MAX_HOLD_SECONDS = 3600  # longer means a damaged time stamp, which would become days of frames
 
 Picture = TypeVar("Picture")
 Timed = tuple[Fraction, Picture]
@@ -49,7 +49,7 @@ def timed_frames(
 ) -> Generator[Timed[av.VideoFrame], None, None]:
     """Yield (seconds from the section's start, decoded frame).
 
-    The frame that is shown when the section begins comes first, at time 0.
+    The frame shown when the section begins comes first, at time 0.
     """
     times = reader.frame_times if reader.is_variable_rate else []
     first = _frame_at(section.start, times, reader)
@@ -78,7 +78,7 @@ def section_end(reader: VideoReader, section: Section) -> Fraction:
     """Return how long a section lasts, seconds, as far as the file reaches."""
     end = reader.duration
     if reader.is_variable_rate and reader.frame_times:
-        # Some files with a varying rate state less than their last frame's time.
+        # Some files with a varying rate give a duration before their last frame's time.
         end = max(end, reader.frame_times[-1] + 1 / reader.steady_rate)
     left = max(Fraction(0), end - section.start)
     return min(left, section.duration) if section.duration else left
@@ -87,10 +87,9 @@ def section_end(reader: VideoReader, section: Section) -> Fraction:
 def at_constant_rate(
     frames: Iterable[Timed[Picture]], rate: Fraction, end: Fraction
 ) -> Iterator[Picture]:
-    """Yield pictures at a constant rate: each moment shows what the source shows then.
+    """Yield pictures at a constant rate, repeated or left out, never blended.
 
-    end: when the last picture's time is over, seconds. Pictures are repeated or left out, never
-    blended.
+    end: until when the last picture is shown, seconds.
     """
     count = 0
     held: Picture | None = None
@@ -103,8 +102,8 @@ def at_constant_rate(
     if held is None:
         return
     if end - count / rate > MAX_HOLD_SECONDS:
-        end = Fraction(0)  # the header of a file that was cut short still states the whole length
-    wanted = max(count + 1 if count == 0 else count, round(end * rate))
+        end = Fraction(0)  # the header of a file that was cut short still has the whole length
+    wanted = max(count, 1, round(end * rate))
     while count < wanted:
         yield held
         count += 1

@@ -1,8 +1,9 @@
-"""Write frames and sound as one finished file: the size, the timing and the lengths are settled."""
+"""Write frames and audio as one finished file, with the size, timing and lengths asked for."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -19,34 +20,35 @@ from ..color import is_deep, on_white, to_integers
 from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack
 from .animation_target import GifTarget, WebpTarget
-from .audio_feed import SoundFeed
-from .audio_packets import SoundPackets
+from .audio_feed import AudioWriter
+from .audio_packets import AudioPackets
 from .audio_track import track_of
 from .ffmpeg_target import ExecutableTarget
 from .fitting import Fitter
 from .make_plan import make_plan
-from .plan import EncodePlan, Extras, PictureFacts
+from .plan import EncodePlan, Extras, PictureFacts, Written
 from .png_target import PngTarget
 from .stream_target import StreamTarget
 
 logger = logging.getLogger("avatarvideo.encoders.write.writer")
 
-WHITE = 255
-
 Picture = TypeVar("Picture")
 
 
 class Target(Protocol):
-    """What pictures are written into: a container of FFmpeg's, a GIF, a folder of PNGs."""
+    """What pictures are written into: one of FFmpeg's containers, a GIF, a folder of PNGs."""
 
-    sound: SoundFeed | None
+    audio: AudioWriter | None
 
     def add(self, picture: np.ndarray, tick: int) -> None:
         """Write a picture, shown from that tick of the plan's time base."""
         ...
 
-    def finish(self, sound_end: Fraction | None, check: Callable[[], None]) -> None:
-        """Complete the file and give it its name. check: called while that takes; may raise."""
+    def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
+        """Complete the file and give it its name.
+
+        audio_end: seconds, None for all of it. check: called again and again meanwhile; may raise.
+        """
         ...
 
     def abort(self) -> None:
@@ -55,13 +57,12 @@ class Target(Protocol):
 
 
 class VideoWriter:
-    """Writes frames (and sound) to a file that appears under its name when it is complete.
+    """Writes frames (and audio) to a file that gets its name when it is complete.
 
     Use it as a context manager. On an exception, cancel included, the encoder is closed without
-    flushing and nothing is left. ``write`` takes uint8 RGB (H, W, 3), ``write_float`` float32 RGB
-    0..1; with ``alpha`` in the configuration RGBA (H, W, 4), without it transparency is laid on
-    white. Odd sizes are padded by one pixel, repeating the edge, where the pixel format needs even
-    ones. Raises EncodeError.
+    flushing and nothing is left. Without ``alpha`` in the configuration, transparency is composited
+    on white. Odd sizes are padded by one pixel, repeating the edge, where the pixel format needs
+    even ones. Raises EncodeError.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class VideoWriter:
         path: str | Path,
         pictures: PictureFacts,
         config: EncodingConfig | None = None,
-        audio: AudioClip | AudioTrack | SoundPackets | None = None,
+        audio: AudioClip | AudioTrack | AudioPackets | None = None,
         extras: Extras | None = None,
         *,
         container: str | None = None,
@@ -94,44 +95,34 @@ class VideoWriter:
         self._on_frame = extras.on_frame
 
     @property
-    def path(self) -> Path:
-        """The file, absolute."""
-        return self.plan.path
-
-    @property
-    def width(self) -> int:
-        """Pixels written, padding included."""
-        return self.plan.size[0]
-
-    @property
-    def height(self) -> int:
-        """Pixels written, padding included."""
-        return self.plan.size[1]
-
-    @property
-    def frame_rate(self) -> Fraction:
-        """Frames a second."""
-        return self.plan.frame_rate
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was done otherwise than asked."""
-        form = f"{self.plan.spec.name} as {self.plan.pixel_format}"
+    def written(self) -> Written:
+        """The result, as far as it is written."""
+        plan = self.plan
+        form = f"{plan.spec.name} as {plan.pixel_format}"
         lost = (f"Transparency was laid on white: {form} has none.",) if self._lost_alpha else ()
-        return (*self.plan.notes, *self._notes, *lost)
+        return Written(
+            path=plan.path,
+            count=self.frame_count,
+            size=plan.size,
+            codec=plan.spec.name,
+            encoder=plan.encoder,
+            frame_rate=plan.frame_rate,
+            duration=self._duration,
+            notes=(*plan.notes, *self._notes, *lost),
+        )
 
     def note(self, text: str) -> None:
-        """Add to ``notes``."""
+        """Add to the notes of the result."""
         self._notes.append(text)
 
     @property
-    def duration(self) -> Fraction:
-        """Seconds of pictures written so far."""
+    def _duration(self) -> Fraction:
         if not self.frame_count:
             return Fraction(0)
-        return self._tick * self.plan.time_base + 1 / self.frame_rate
+        return self._tick * self.plan.time_base + 1 / self.plan.frame_rate
 
     def __enter__(self) -> VideoWriter:
+        self._started = time.perf_counter()
         self._target = open_target(self.plan, self._track)
         return self
 
@@ -149,17 +140,23 @@ class VideoWriter:
             return
         try:
             if not self.frame_count:
-                raise EncodeError(f"Expected at least one frame for {self.path.name!r}, got none.")
-            target.finish(self._sound_end(target), self._report)
+                name = self.plan.path.name
+                raise EncodeError(f"Expected at least one frame for {name!r}, got none.")
+            target.finish(self._audio_end(target), self._report)
         except BaseException:
             target.abort()
             raise
+        plan, seconds = self.plan, time.perf_counter() - self._started
+        facts = (*plan.size, seconds, plan.encoder, plan.pixel_format)
+        text = "%s: %d frames of %dx%d in %.1f s (%s, %s)"
+        logger.info(text, plan.path.name, self.frame_count, *facts)
 
     def write(self, frame: np.ndarray, time: Fraction | None = None) -> None:
         """Add one frame, uint8 RGB (H, W, 3), or RGBA. time: seconds, where the rate varies."""
         if frame.dtype != np.uint8 and not (frame.dtype == np.uint16 and self.takes_deep):
             raise EncodeError(f"Expected frame {self.frame_count} as uint8, got {frame.dtype}.")
-        self._add(self._prepared(frame), time)
+        self._open_target().add(self._prepared(frame), self._next_tick(time))
+        self._count()
 
     def write_float(self, frame: np.ndarray, time: Fraction | None = None) -> None:
         """Add one frame, float32 RGB (H, W, 3), 0..1, or RGBA; what is no number becomes 0."""
@@ -170,12 +167,13 @@ class VideoWriter:
         if self._integers is None or self._integers.shape != frame.shape:
             self._integers = np.empty(frame.shape, depth)
         to_integers(np.ascontiguousarray(frame), self._integers)
-        self._add(self._prepared(self._integers), time)
+        self._open_target().add(self._prepared(self._integers), self._next_tick(time))
+        self._count()
 
     def takes_decoded(self, *, alpha: bool) -> bool:
-        """Tell whether ``write_decoded`` can be used: without a way through RGB.
+        """Tell whether ``write_decoded`` can be used, without a conversion to RGB.
 
-        alpha: whether the frames hold transparency.
+        alpha: whether the frames have transparency.
         """
         fitted = self.plan.placement.scaled == self.plan.placement.canvas
         same = self.plan.channels == (4 if alpha else 3)
@@ -192,44 +190,33 @@ class VideoWriter:
     def write_all(
         self, pictures: Iterable[Picture], write: Callable[[Picture, bool], None]
     ) -> None:
-        """Hand on pictures to be written, cut or held at the end of the sound by ``length``.
+        """Write pictures; by ``length``, stop at the end of the audio or repeat the last one to it.
 
-        write: takes a picture and whether it is held, and writes it.
+        write: takes a picture and whether it is a repeat, and writes it.
         """
+        audio, length = self._open_target().audio, self.config.length
+
+        def reaches_next() -> bool:
+            # A frame counts when the audio covers half of it, so the error is at most half a frame.
+            middle = (self.frame_count + Fraction(1, 2)) / self.plan.frame_rate
+            return audio is not None and audio.reaches(middle)
+
+        cuts = audio is not None and length in ("audio", "shortest")
         last = None
         for picture in pictures:
-            if self._sound_is_over():
+            if cuts and self.frame_count and not reaches_next():
                 break
             write(picture, False)
             last = picture
-        while last is not None and self._sound_goes_on():
+        while last is not None and length in ("audio", "freeze") and reaches_next():
             write(last, True)
 
-    def _sound_is_over(self) -> bool:
-        """Tell whether the next frame would come after the sound, where that ends the pictures."""
-        cuts = self.config.length in ("audio", "shortest") and self.frame_count > 0
-        return cuts and self._sound() is not None and not self._sound_reaches_next_frame()
-
-    def _sound_goes_on(self) -> bool:
-        """Tell whether the last frame has to be held, because there is still sound."""
-        holds = self.config.length in ("audio", "freeze")
-        return holds and self._sound() is not None and self._sound_reaches_next_frame()
-
-    def _sound(self) -> SoundFeed | None:
-        return self._target.sound if self._target is not None else None
-
-    def _sound_reaches_next_frame(self) -> bool:
-        sound = self._sound()
-        # A frame counts when the sound covers half of it, so that nothing is off by more.
-        middle = (self.frame_count + Fraction(1, 2)) / self.frame_rate
-        return sound is not None and sound.reaches(middle)
-
-    def _sound_end(self, target: Target) -> Fraction | None:
-        if self.config.length not in ("video", "shortest") or target.sound is None:
+    def _audio_end(self, target: Target) -> Fraction | None:
+        if self.config.length not in ("video", "shortest") or target.audio is None:
             return None
-        end = self.duration
-        # Less than a frame's difference is rounding of the frame count, and cutting would click.
-        return end if target.sound.reaches(end + 1 / self.frame_rate) else None
+        end = self._duration
+        # A difference below one frame is rounding of the frame count; cutting there would click.
+        return end if target.audio.reaches(end + 1 / self.plan.frame_rate) else None
 
     def _open_target(self) -> Target:
         if self._target is None:
@@ -248,10 +235,6 @@ class VideoWriter:
             frame = on_white(frame) if frame.shape[2] == 4 else _opaque(frame)
         return np.ascontiguousarray(frame) if frame.dtype == np.uint16 else self._fit(frame)
 
-    def _add(self, picture: np.ndarray, time: Fraction | None) -> None:
-        self._open_target().add(picture, self._next_tick(time))
-        self._count()
-
     def _count(self) -> None:
         self.frame_count += 1
         self._report()
@@ -262,24 +245,21 @@ class VideoWriter:
 
     def _next_tick(self, time: Fraction | None) -> int:
         tick = self._tick + 1 if time is None else round(time / self.plan.time_base)
-        self._tick = max(tick, self._tick + 1)  # encoders refuse time that stands still
+        self._tick = max(tick, self._tick + 1)  # encoders refuse equal times
         return self._tick
 
 
-def open_target(plan: EncodePlan, track: AudioTrack | SoundPackets | None) -> Target:
-    """Return what the plan's pictures are written into, opened."""
+def open_target(plan: EncodePlan, track: AudioTrack | AudioPackets | None) -> Target:
+    """Open what the plan's pictures are written into."""
     if plan.container == "png":
-        return PngTarget(plan, None if isinstance(track, SoundPackets) else track)
-    if plan.container in _ANIMATIONS:
+        return PngTarget(plan, None if isinstance(track, AudioPackets) else track)
+    if plan.container in ("gif", "webp"):
         if track is not None:
             logger.warning("%s: a %s has no sound", plan.path.name, plan.container)
-        return _ANIMATIONS[plan.container](plan)
+        return GifTarget(plan) if plan.container == "gif" else WebpTarget(plan)
     if plan.config.backend == "own ffmpeg":
         return ExecutableTarget(plan, track)
     return StreamTarget(plan, track)
-
-
-_ANIMATIONS = {"gif": GifTarget, "webp": WebpTarget}
 
 
 def _opaque(frame: np.ndarray) -> np.ndarray:

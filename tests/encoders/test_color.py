@@ -5,7 +5,6 @@ import threading
 import numpy as np
 import pytest
 
-from avatarvideo.encoders import color
 from avatarvideo.encoders.color import (
     FrameConverter,
     RgbConverter,
@@ -17,12 +16,10 @@ from avatarvideo.encoders.color import (
 
 
 @pytest.mark.parametrize("bands", [2, 3, 4])
-def test_bands_side_by_side_are_the_whole(bands: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_side_by_side_are_the_whole(bands: int) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (3, 50, 96, 3)).astype(np.uint8)
-    monkeypatch.setattr(color, "bands_for", lambda width, height: 1)
-    whole = FrameConverter(96, 50, "yuv420p")
-    monkeypatch.setattr(color, "bands_for", lambda width, height: bands)
-    in_bands = FrameConverter(96, 50, "yuv420p")
+    whole = FrameConverter(96, 50, "yuv420p", bands=1)
+    in_bands = FrameConverter(96, 50, "yuv420p", bands=bands)
 
     for picture in pictures:
         made, wanted = in_bands(picture), whole(picture)
@@ -32,12 +29,10 @@ def test_bands_side_by_side_are_the_whole(bands: int, monkeypatch: pytest.Monkey
     assert not [each for each in threading.enumerate() if each.name.startswith("avatarvideo-color")]
 
 
-def test_bands_need_processors_and_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(color, "usable_cpus", lambda: 16)
-    assert bands_for(1920, 1080) == 4
-    assert bands_for(512, 512) == 1
-    monkeypatch.setattr(color, "usable_cpus", lambda: 2)
-    assert bands_for(3840, 2160) == 1
+def test_bands_need_cpus_and_pixels() -> None:
+    assert bands_for(1920, 1080, cpus=16) == 4
+    assert bands_for(512, 512, cpus=16) == 1
+    assert bands_for(3840, 2160, cpus=2) == 1
 
 
 def _every_third_colour() -> np.ndarray:

@@ -16,8 +16,10 @@ from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio
-from avatarvideo.encoders.write import ffmpeg_target
 from avatarvideo.encoders.write.ffmpeg_command import find_ffmpeg
+from avatarvideo.encoders.write.ffmpeg_target import ExecutableTarget
+from avatarvideo.encoders.write.make_plan import make_plan
+from avatarvideo.encoders.write.plan import PictureFacts
 from avatarvideo.errors import Cancelled, EncodeError
 from avatarvideo.media import AudioClip
 
@@ -152,19 +154,19 @@ def test_no_process_thread_or_file_is_left(
 
 
 @pytest.mark.slow
-def test_one_that_is_stuck_is_ended(
-    tmp_path: Path, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ffmpeg_target, "STUCK_SECONDS", 1.0)
+def test_one_that_is_stuck_is_ended(tmp_path: Path, pictures: Pictures) -> None:
     stuck = _script(tmp_path / "stuck", _POSES_AS_FFMPEG + "import time\ntime.sleep(600)\n")
 
+    facts = PictureFacts((320, 240), Fraction(25))
+    plan = make_plan(tmp_path / "a.mp4", facts, _own(ffmpeg=str(stuck)))
+    target = ExecutableTarget(plan, None, stuck_seconds=1.0)
+
+    def write() -> None:
+        for number, picture in enumerate(pictures(40, 320, 240)):
+            target.add(picture, number)
+
     with pytest.raises(EncodeError, match="it did nothing for 1 s"):
-        encode_frames(
-            pictures(40, 320, 240),
-            tmp_path / "a.mp4",
-            frame_rate=Fraction(25),
-            config=_own(ffmpeg=str(stuck)),
-        )
+        write()
 
     assert [p.name for p in tmp_path.iterdir()] == ["stuck"]
 
