@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from .write.operations import replace_audio, transcode
 from .write.plan import Extras, OnFrame, PictureFacts, Written
 from .write.timing import Section
 from .write.writer import VideoWriter
+
+Given = ParamSpec("Given")
 
 
 def encode_frames(
@@ -95,6 +98,23 @@ def _size_of(path: Path) -> int:
     return path.stat().st_size
 
 
+def _reported(method: Callable[Given, Written]) -> Callable[Given, EncodingResult]:
+    """Return the result of a method as a success, or its AvatarVideoError as a failure."""
+
+    @wraps(method)
+    def called(*args: Given.args, **kwargs: Given.kwargs) -> EncodingResult:
+        started = time.perf_counter()
+        try:
+            return _result(method(*args, **kwargs), started)
+        except Cancelled:
+            raise
+        except AvatarVideoError as error:
+            seconds = time.perf_counter() - started
+            return EncodingResult(success=False, error=str(error), processing_seconds=seconds)
+
+    return called
+
+
 class FFmpegEncoder(VideoEncoderInterface):
     """Encodes, trims and resizes video files and changes their audio with FFmpeg's libraries.
 
@@ -115,6 +135,7 @@ class FFmpegEncoder(VideoEncoderInterface):
     ) -> EncodingResult:
         return self.trim(input_video, output_path, config=config)
 
+    @_reported
     def resize(
         self,
         input_video: str | Path,
@@ -122,18 +143,16 @@ class FFmpegEncoder(VideoEncoderInterface):
         width: int,
         height: int,
         config: EncodingConfig | None = None,
-    ) -> EncodingResult:
-        def work() -> Written:
-            with contextlib.closing(VideoReader(input_video, stays_open=True)) as reader:
-                wanted = (width or reader.width, height or reader.height)
-                if config is None and wanted == (reader.width, reader.height):
-                    plain = EncodingConfig()
-                    return replace_audio(input_video, None, output_path, plain, extras=self._extras)
-                sized = replace(config or EncodingConfig(), width=width, height=height)
-                return transcode(reader, output_path, sized, extras=self._extras)
+    ) -> Written:
+        with contextlib.closing(VideoReader(input_video, stays_open=True)) as reader:
+            wanted = (width or reader.width, height or reader.height)
+            if config is None and wanted == (reader.width, reader.height):
+                plain = EncodingConfig()
+                return replace_audio(input_video, None, output_path, plain, extras=self._extras)
+            sized = replace(config or EncodingConfig(), width=width, height=height)
+            return transcode(reader, output_path, sized, extras=self._extras)
 
-        return _reported(work)
-
+    @_reported
     def trim(
         self,
         input_video: str | Path,
@@ -141,18 +160,14 @@ class FFmpegEncoder(VideoEncoderInterface):
         start: Fraction = Fraction(0),
         duration: Fraction = Fraction(0),
         config: EncodingConfig | None = None,
-    ) -> EncodingResult:
-        used = config or EncodingConfig()
+    ) -> Written:
+        used, extras = config or EncodingConfig(), self._extras
+        part = Section(Fraction(start), Fraction(duration))
+        if used.codec != "copy":
+            return transcode(input_video, output_path, used, section=part, extras=extras)
+        return replace_audio(input_video, None, output_path, used, section=part, extras=extras)
 
-        def work() -> Written:
-            part, extras = Section(Fraction(start), Fraction(duration)), self._extras
-            if used.codec != "copy":
-                return transcode(input_video, output_path, used, section=part, extras=extras)
-            given = (input_video, None, output_path, used)
-            return replace_audio(*given, section=part, extras=extras)
-
-        return _reported(work)
-
+    @_reported
     def add_audio(
         self,
         input_video: str | Path,
@@ -160,25 +175,9 @@ class FFmpegEncoder(VideoEncoderInterface):
         output_path: str | Path,
         config: EncodingConfig | None = None,
         mix: bool = False,
-    ) -> EncodingResult:
-        def work() -> Written:
-            used = config or EncodingConfig()
-            given = (input_video, audio_file, output_path, used)
-            return replace_audio(*given, mix=mix, extras=self._extras)
-
-        return _reported(work)
+    ) -> Written:
+        used, extras = config or EncodingConfig(), self._extras
+        return replace_audio(input_video, audio_file, output_path, used, mix=mix, extras=extras)
 
     def get_video_info(self, path: str | Path) -> dict[str, Any]:
         return probe(path).as_dict()
-
-
-def _reported(work: Callable[[], Written]) -> EncodingResult:
-    """Do the work; return its result, or its failure as one."""
-    started = time.perf_counter()
-    try:
-        return _result(work(), started)
-    except Cancelled:
-        raise
-    except AvatarVideoError as error:
-        seconds = time.perf_counter() - started
-        return EncodingResult(success=False, error=str(error), processing_seconds=seconds)

@@ -56,7 +56,7 @@ class EncodingConfig:
     )
     audio_codec: str = option("auto", help="The audio codec; auto takes the container's usual one.")
     audio_bitrate: int | None = option(
-        None, help="Bits per second of the sound.", low=0, high=1_000_000
+        None, help="Bits per second of the audio.", low=0, high=1_000_000
     )
     container: str = option("auto", help="The file type; png is a folder of pictures.")
     bit_depth: int = option(
@@ -73,7 +73,7 @@ class EncodingConfig:
     )
     length: Length = option(
         "keep",
-        help="When pictures and sound differ: keep both; cut the sound (video); cut or hold the "
+        help="When pictures and audio differ: keep both; cut the audio (video); cut or hold the "
         "pictures (audio); cut the longer (shortest); hold the last picture (freeze).",
         choices=get_args(Length),
     )
@@ -84,7 +84,7 @@ class EncodingConfig:
     )
     channels: int = option(
         0,
-        help="Channels of the sound; 0 keeps them, 1 and 2 mix down (5.1 to stereo).",
+        help="Channels of the audio; 0 keeps them, 1 and 2 mix down (5.1 to stereo).",
         low=0,
         high=2,
     )

@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ..encoders.write.output_names import output_file
+from ..encoders.write.output_names import reserved_file
 from ..errors import EncodeError
 from ..host.current import current_host
 from ..nodes.tensors import check_images, image_frames, one_image
@@ -216,15 +216,16 @@ class SaveVideo:
         width, height = video.get_dimensions()
         values = {"width": width, "height": height}
         host = current_host()
-        path = output_file(host.output_directory, filename_prefix, container, values=values)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if container == "mp4" and codec in ("auto", "h264") and crf is None and _is_mp4(video):
-            video.save_to(str(path))
-        else:
-            config = EncodingConfig(codec=codec, crf=None if crf is None else round(crf))
-            count = video.get_frame_count() if hasattr(video, "get_frame_count") else 0
-            with host.progress(count, "Encoding") as bar, _as_file(video) as file:
-                transcode(file, path, config, extras=Extras(on_frame=bar.update))
+        with reserved_file(
+            host.output_directory, filename_prefix, container, values=values
+        ) as path:
+            if container == "mp4" and codec in ("auto", "h264") and crf is None and _is_mp4(video):
+                video.save_to(str(path))
+            else:
+                config = EncodingConfig(codec=codec, crf=None if crf is None else round(crf))
+                count = video.get_frame_count() if hasattr(video, "get_frame_count") else 0
+                with host.progress(count, "Encoding") as bar, _as_file(video) as file:
+                    transcode(file, path, config, extras=Extras(on_frame=bar.update))
         shown = {"images": [_entry(path, host.output_directory, "output")], "animated": (True,)}
         return {"ui": shown, "result": (video,)}
 
@@ -293,9 +294,8 @@ class SaveImage:
         tags = _picture_tags(prompt, extra_pnginfo)
         entries: list[dict[str, str]] = []
         for frame in image_frames(images):
-            path = output_file(folder, filename_prefix, "png", values=values)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(frame).save(path, pnginfo=tags, compress_level=4)
+            with reserved_file(folder, filename_prefix, "png", values=values) as path:
+                Image.fromarray(frame).save(path, pnginfo=tags, compress_level=4)
             entries.append(_entry(path, folder, self._KIND))
             host.check_cancelled()
         return {"ui": {"images": entries}}

@@ -37,7 +37,7 @@ class AudioToMel:
     RETURN_NAMES = ("mel", "audio", "spectrogram")
     OUTPUT_TOOLTIPS = (
         "The prepared speech, for the lip-sync node.",
-        "The sound at its original rate and channels, trimmed.",
+        "The audio at its original rate and channels, trimmed.",
         "The log-mel as a picture, low notes at the bottom.",
     )
     DESCRIPTION = "Prepares speech from a file or a connected AUDIO input for lip-sync."
@@ -52,7 +52,7 @@ class AudioToMel:
                     files,
                     {
                         "audio_upload": True,
-                        "tooltip": "An audio file, or a video with sound, from the input folder.",
+                        "tooltip": "An audio file, or a video with audio, from the input folder.",
                     },
                 ),
                 "start": widget(options["start"]),

@@ -64,7 +64,7 @@ ENCODE_WIDGETS: dict[str, Any] = {
     ),
     "mix_audio": (
         "BOOLEAN",
-        {"default": False, "tooltip": "Add the linked sound to the video's own."},
+        {"default": False, "tooltip": "Add the connected audio to the video's own."},
     ),
     "channels": widget(_OF["channels"]),
 }

@@ -32,7 +32,7 @@ class FFmpegEncode:
     RETURN_NAMES = ("video", "path")
     OUTPUT_IS_LIST = (True, True)  # a folder of inputs gives one of each for every file
     OUTPUT_TOOLTIPS = ("The finished video.", "The path of the finished file.")
-    DESCRIPTION = "Writes one finished video file with sound, and shows it."
+    DESCRIPTION = "Writes one finished video file with audio, and shows it."
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -40,8 +40,8 @@ class FFmpegEncode:
             "required": encode_widgets(current_host().formats_directory),
             "optional": {
                 "images": ("IMAGE", {"tooltip": "Frames to encode."}),
-                "video": ("VIDEO", {"tooltip": "A video to encode, with its sound."}),
-                "audio": ("AUDIO", {"tooltip": "Sound; it replaces the video's own."}),
+                "video": ("VIDEO", {"tooltip": "A video to encode, with its audio."}),
+                "audio": ("AUDIO", {"tooltip": "Audio; it replaces the video's own."}),
             },
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }

@@ -1,4 +1,4 @@
-"""LoadAvatar: a picture or a video of somebody, and where their lips are."""
+"""LoadAvatar: a picture or a video of a person, and where the lips are."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class VideoInfo:
         "Height in pixels.",
         "Everything that is known, as JSON.",
     )
-    DESCRIPTION = "Shows frame rate, size, length, codecs, colours, sound and more of a video."
+    DESCRIPTION = "Shows frame rate, size, length, codecs, colours, audio and more of a video."
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class VideoInfo:
                 ),
                 "measure_loudness": (
                     "BOOLEAN",
-                    {"default": False, "tooltip": "Measure the loudness of the sound."},
+                    {"default": False, "tooltip": "Measure the loudness of the audio."},
                 ),
             },
             "optional": {"video": ("VIDEO", {"tooltip": "The video to look at."})},

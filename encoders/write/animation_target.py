@@ -66,7 +66,6 @@ class AnimationTarget(ABC):
             self._begin(self._file)
 
     def add(self, picture: np.ndarray, tick: int) -> None:
-        """Write a picture, uint8 (H, W, C)."""
         time = tick * self._plan.time_base
         start = round(time / self.unit)
         self._end = round((time + 1 / self._plan.frame_rate) / self.unit)
@@ -82,7 +81,6 @@ class AnimationTarget(ABC):
             self._before = picture.copy()
 
     def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
-        """Complete the file and give it its name."""
         if self._left_out:
             logger.warning(
                 "%s: %d pictures were left out, a %s cannot show so many a second",
@@ -99,7 +97,6 @@ class AnimationTarget(ABC):
             self._pending.place()
 
     def abort(self) -> None:
-        """Leave nothing."""
         with contextlib.suppress(OSError):
             if self._file is not None:
                 self._file.close()

@@ -1,4 +1,4 @@
-"""Bring pictures to another size: how large the picture gets and where it lies."""
+"""Bring pictures to another size: how large the picture gets and where it is placed."""
 
 from __future__ import annotations
 

@@ -63,15 +63,15 @@ def transcode(
             reader = source
         else:
             reader = stack.enter_context(contextlib.closing(VideoReader(path, stays_open=True)))
-        sound = None
+        heard = None
         if audio is not None or reader.has_audio:
-            sound = _audio(stack, path, output, audio, config, mix=mix, section=section)
+            heard = _audio(stack, path, output, audio, config, mix=mix, section=section)
         keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
         rate = _rate(reader, config, keeps_timing=keeps_timing)
         time_base = reader.time_base if keeps_timing else None
         pictures = PictureFacts((reader.width, reader.height), rate, time_base, reader.colors)
         extras = _with_tags(extras, reader.metadata, config)
-        writer = VideoWriter(output, pictures, config, sound, extras)
+        writer = VideoWriter(output, pictures, config, heard, extras)
         if reader.unread_alpha:
             writer.note("The transparency was left out: that of VP8 and VP9 cannot be read.")
         if reader.audio_streams > 1 and audio is None:
@@ -142,10 +142,10 @@ def replace_audio(
         )
     with contextlib.ExitStack() as stack:
         pictures = stack.enter_context(open_media(video))
-        sound = _audio(stack, video, output, audio, config, mix=mix, section=section)
+        heard = _audio(stack, video, output, audio, config, mix=mix, section=section)
         return copy_pictures(
             pictures,
-            sound,
+            heard,
             output=output,
             config=config,
             section=section,

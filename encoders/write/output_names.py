@@ -29,31 +29,6 @@ _DATE_PARTS = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "hh": "%H", "mm
 _CLOCK = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S"}
 
 
-def output_file(
-    folder: Path,
-    template: str,
-    extension: str,
-    *,
-    values: Mapping[str, str | int] | None = None,
-    overwrite: bool = False,
-    allowed: Sequence[Path] = (),
-    now: datetime | None = None,
-) -> Path:
-    """Return the path to write: ``folder/prefix_00001.ext``, or without a counter to overwrite.
-
-    extension: without its dot. values: for the marks, such as width and height. allowed: folders
-    in which absolute names may lie.
-    Raises EncodeError when the name is empty or outside these folders.
-    """
-    numbered = _numbered(folder, template, extension, values or {}, allowed, now or datetime.now())
-    if overwrite:
-        return numbered.path(None)
-    number = numbered.next_number()
-    while os.path.lexists(numbered.path(number)):  # taken in another case, where that is the same
-        number += 1
-    return numbered.path(number)
-
-
 @contextmanager
 def reserved_file(
     folder: Path,
@@ -63,12 +38,16 @@ def reserved_file(
     values: Mapping[str, str | int] | None = None,
     overwrite: bool = False,
     allowed: Sequence[Path] = (),
+    now: datetime | None = None,
 ) -> Generator[Path]:
-    """Give ``output_file``'s path; while the block lasts no other run gets the same number.
+    """Give the path to write: ``folder/prefix_00001.ext``, or without a counter to overwrite.
 
-    Makes the folder. Runs that may overwrite share a name. Raises EncodeError.
+    While the block lasts no other run gets the same number. Makes the folder.
+    extension: without its dot. values: for the marks, such as width and height. allowed: folders
+    in which absolute names may be.
+    Raises EncodeError when the name is empty or outside these folders.
     """
-    numbered = _numbered(folder, template, extension, values or {}, allowed, datetime.now())
+    numbered = _numbered(folder, template, extension, values or {}, allowed, now or datetime.now())
     make_folder(numbered.parent)
     if overwrite:
         yield numbered.path(None)
@@ -148,9 +127,9 @@ def _reserve(numbered: _Numbered) -> tuple[int, Path]:
                 f"Expected to write into the folder {numbered.parent}, got {error.strerror}: "
                 "choose another folder."
             ) from error
-        if not numbered.path(number).exists():
+        if not os.path.lexists(numbered.path(number)):
             return number, marker
-        marker.unlink(missing_ok=True)  # written between next_number and our marker
+        marker.unlink(missing_ok=True)  # just written, or taken in another case where both are one
         number += 1
     raise EncodeError(f"Expected a free number in {numbered.parent}, found none: clear the folder.")
 

@@ -42,7 +42,6 @@ class PngTarget:
                 self.audio = AudioFeed(file.container, track, "flac", channels=plan.config.channels)
 
     def add(self, picture: np.ndarray, tick: int) -> None:
-        """Write a picture, uint8 (H, W, C)."""
         self._count += 1
         name = f"{self._stem}_{self._count:0{NUMBER_DIGITS}}.png"
         with self._pending.explaining(self.abort):
@@ -58,7 +57,6 @@ class PngTarget:
                 self.audio.advance(tick * self._plan.time_base)
 
     def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
-        """Complete the folder and give it its name."""
         with self._pending.explaining(self.abort):
             if self.audio is not None and self._audio_file is not None:
                 self.audio.finish(audio_end)
@@ -72,7 +70,6 @@ class PngTarget:
             self._pending.temporary.rename(self._plan.path)
 
     def abort(self) -> None:
-        """Leave nothing."""
         self.audio = None
         if self._audio_file is not None:
             self._audio_file.abort()

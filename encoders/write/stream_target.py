@@ -103,7 +103,6 @@ class StreamTarget:
             self.audio.advance(tick * self._plan.time_base)
 
     def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
-        """Flush, close, and give the file its name."""
         if self._video is None:
             raise EncodeError("Expected an open writer: use it in a with statement.")
         with self._output.pending.explaining(self.abort):
@@ -121,7 +120,6 @@ class StreamTarget:
             self._output.finish()
 
     def abort(self) -> None:
-        """Close without flushing and leave nothing."""
         # An encoder's threads end with the last reference to its stream, not when it is closed.
         video, self._video = self._video, None
         self.audio = None

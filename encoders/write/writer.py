@@ -41,7 +41,7 @@ class Target(Protocol):
     audio: AudioWriter | None
 
     def add(self, picture: np.ndarray, tick: int) -> None:
-        """Write a picture, shown from that tick of the plan's time base."""
+        """Write a picture, uint8 (H, W, C), shown from that tick of the plan's time base."""
         ...
 
     def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ class Target(Protocol):
         ...
 
     def abort(self) -> None:
-        """Leave nothing; may be called more than once."""
+        """Stop without flushing and leave nothing; may be called more than once."""
         ...
 
 

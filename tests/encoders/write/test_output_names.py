@@ -5,14 +5,20 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from avatarvideo.encoders.write.output_names import output_file, reserved_file
+from avatarvideo.encoders.write.output_names import reserved_file
 from avatarvideo.errors import EncodeError
 
 VALUES = {"width": 640, "height": 480, "name": "my clip"}
 NOW = datetime(2026, 3, 4, 5, 6, 7)
+
+
+def output_file(*arguments: Any, **options: Any) -> Path:
+    with reserved_file(*arguments, **options) as path:
+        return path
 
 
 @pytest.mark.parametrize(

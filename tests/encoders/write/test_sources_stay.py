@@ -19,7 +19,7 @@ from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.encoder import VideoWriter, encode_frames
 from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.encoders.write.output_file import PendingFile
-from avatarvideo.encoders.write.output_names import output_file
+from avatarvideo.encoders.write.output_names import reserved_file
 from avatarvideo.encoders.write.plan import Extras, PictureFacts
 from avatarvideo.errors import CheckpointError, EncodeError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
@@ -328,7 +328,8 @@ def test_numbered_pictures_pass_by_what_is_there(place: Path) -> None:
     run({"1": load, "2": node("SaveImage", images=["1", 0], filename_prefix="p")}, NODES)
     assert Path("p_00002.png").is_file()
     assert Path("p_00001.png").read_bytes() == before
-    assert output_file(place, "p", "png").name == "p_00003.png"
+    with reserved_file(place, "p", "png") as path:
+        assert path.name == "p_00003.png"
 
 
 @pytest.mark.parametrize("output", ["new.mp4", "new.gif", "new.webp", "new.png"])
