@@ -8,7 +8,6 @@ by tensor, so a conversion takes little memory.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -121,7 +120,7 @@ def convert(
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_space(target.parent, layout.size)
         _write(part, layout, tensors, source, step)
-        os.replace(part, target)  # noqa: PTH105 (Path.replace returns a new path)
+        part.replace(target)
     except OSError as error:
         raise CheckpointError(
             f"Expected to write {target}, but {error.strerror or error}: free some room or choose "

@@ -12,7 +12,6 @@ import errno
 import http.client
 import io
 import logging
-import os
 import re
 import shutil
 import ssl
@@ -194,7 +193,7 @@ class _Job:
             if size is None or _bytes_in(part) != size:
                 size = self._transfer(remote, part, size, is_checked=sha256 is not None)
             self._check(part, size, sha256)
-            os.replace(part, self.target)  # noqa: PTH105 (Path.replace returns a new path)
+            part.replace(self.target)
         except OSError as error:
             raise CheckpointError(
                 f"Expected to write {self.target}, but {error.strerror or error}: free some room "
