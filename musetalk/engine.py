@@ -105,9 +105,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             raise
         except AvatarVideoError as error:  # reported by the caller, not also logged
             return LipSyncResult(
-                success=False,
-                error=str(error),
-                processing_seconds=time.perf_counter() - began,
+                success=False, error=str(error), processing_seconds=time.perf_counter() - began
             )
 
     def _write(

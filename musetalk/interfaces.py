@@ -131,10 +131,7 @@ class LipSyncConfig:
         "to have them found.",
     )
     face_index: int = option(
-        0,
-        help="Which face speaks when there are several: 0 is the largest.",
-        low=0,
-        high=99,
+        0, help="Which face speaks when there are several: 0 is the largest.", low=0, high=99
     )
     start: float = option(
         0.0, help="Where to begin, in seconds.", low=0.0, high=MAX_SECONDS, step=0.01

@@ -236,10 +236,7 @@ class FacePreparation:
             latents.append(encoder.encode(crops, number * self._chunk + first))
             for crop in crops:
                 on_face(crop)
-        return {
-            "latents": torch.cat(latents),
-            "masks": torch.as_tensor(np.concatenate(masks)),
-        }
+        return {"latents": torch.cat(latents), "masks": torch.as_tensor(np.concatenate(masks))}
 
     def _mask(self, frame: np.ndarray, box: FaceBox, bisenet: BiSeNet | None) -> np.ndarray:
         if self._job.mask is not None:

@@ -22,14 +22,7 @@ from ..networks.whisper import WhisperEncoder
 from ..weights.catalogue import Network, NetworkClass, Role, Stage, planned_networks
 from ..weights.session import ModelSession, dtype_of
 from ..work import Work
-from .memory import (
-    FallbackPlan,
-    MemoryPlan,
-    Placement,
-    is_out_of_memory,
-    plan_stage,
-    uses_winograd,
-)
+from .memory import FallbackPlan, MemoryPlan, Placement, is_out_of_memory, plan_stage, uses_winograd
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.stages")
 

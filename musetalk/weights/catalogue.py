@@ -214,9 +214,7 @@ UNET: Network[UNet] = Network(
             licence=_MUSETALK_LICENCE,
         ),
         PublishedFile(
-            models=("v1.0",),
-            places=("musetalk/epoch_*.pth",),
-            licence="that of whoever trained it",
+            models=("v1.0",), places=("musetalk/epoch_*.pth",), licence="that of whoever trained it"
         ),
     ),
 )
@@ -270,10 +268,7 @@ VAE: Network[AutoencoderKL] = Network(
             licence="MIT",
         ),
         PublishedFile(
-            places=(
-                "vae/vae-ft-mse-840000-ema-pruned.ckpt",
-                "vae-ft-mse-840000-ema-pruned.ckpt",
-            ),
+            places=("vae/vae-ft-mse-840000-ema-pruned.ckpt", "vae-ft-mse-840000-ema-pruned.ckpt"),
             sources=(
                 HubFile("stabilityai/sd-vae-ft-mse-original", "vae-ft-mse-840000-ema-pruned.ckpt"),
             ),
@@ -423,8 +418,7 @@ TAESD: Network[TAESDDecoder] = Network(
             licence="MIT",
         ),
         PublishedFile(
-            places=("vae_approx/taesd_decoder.pth", "taesd/taesd_decoder.pth"),
-            licence="MIT",
+            places=("vae_approx/taesd_decoder.pth", "taesd/taesd_decoder.pth"), licence="MIT"
         ),
         PublishedFile(
             places=(

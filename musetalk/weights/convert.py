@@ -19,14 +19,7 @@ from torch import Tensor, nn
 from ...errors import CheckpointError
 from ..interfaces import Model
 from .build import load_network
-from .catalogue import (
-    CATALOGUE,
-    Precision,
-    Role,
-    converted_path,
-    file_sha256,
-    readable_size,
-)
+from .catalogue import CATALOGUE, Precision, Role, converted_path, file_sha256, readable_size
 from .search import FileStatus
 
 DTYPES: dict[Precision, torch.dtype] = {"half": torch.float16, "full": torch.float32}

@@ -10,15 +10,7 @@ from torch import nn
 
 from ...errors import CheckpointError
 from .build import empty_network
-from .catalogue import (
-    CATALOGUE,
-    PUBLISHED,
-    PublishedFile,
-    Role,
-    file_sha256,
-    looks_like,
-    role_of,
-)
+from .catalogue import CATALOGUE, PUBLISHED, PublishedFile, Role, file_sha256, looks_like, role_of
 from .state_dicts import load_into, read_state_dict
 
 
