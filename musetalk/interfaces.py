@@ -72,7 +72,7 @@ class LipSyncConfig:
     )
     bbox_shift: int = option(
         0,
-        help="Moves the line down, in pixels, below which the face is made anew: more opens the "
+        help="Moves the line down, in pixels, below which the face is generated: more opens the "
         "mouth wider. The report names the useful range; MuseTalk 1.5's own scripts keep it at 0.",
         low=-200,
         high=200,

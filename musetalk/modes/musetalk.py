@@ -36,7 +36,7 @@ def make(job: Job, context: Context) -> Made | NotPossible:
     except (CheckpointError, DeviceMemoryError) as error:
         if job.is_asked_for:
             raise
-        log.warning("going on without MuseTalk: %s", error)
+        log.warning("continuing without MuseTalk: %s", error)
         context.fallback.steps.append(
             {"stage": "all", "reason": str(error), "from": "musetalk", "to": "another mode"}
         )

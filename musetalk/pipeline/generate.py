@@ -291,7 +291,7 @@ def dtype_of_network(network: nn.Module) -> torch.dtype:
 
 def make_float32(*networks: nn.Module) -> None:
     """Widen weights in place: from half precision that is exact, and so is the way back."""
-    log.warning("values left the range of half precision: going on in float32")
+    log.warning("values left the range of half precision: continuing in float32")
     # Weights made in inference mode could never be moved or narrowed again outside of it.
     with torch.inference_mode(False):
         for network in networks:

@@ -248,5 +248,5 @@ class FallbackPlan:
 
     def note(self, stage: Stage, reason: str, before: Placement, after: Placement) -> None:
         """Log and record a change of plan, such as a stage redone in full precision."""
-        log.warning("%s: %s; going on with %s", stage, reason, after)
+        log.warning("%s: %s; continuing with %s", stage, reason, after)
         self.steps.append({"stage": stage, "reason": reason, "from": str(before), "to": str(after)})

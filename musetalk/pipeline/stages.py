@@ -183,7 +183,7 @@ class StageRunner:
         return plan
 
     def widened(self, stage: Stage, placement: Placement) -> None:
-        """Record that a stage goes on in full precision."""
+        """Record that a stage continues in full precision."""
         wide = replace(placement, dtype=torch.float32)
         self.fallback.note(stage, "values left the range of half precision", placement, wide)
 

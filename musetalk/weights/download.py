@@ -158,9 +158,9 @@ class _Job:
                 log.warning("No %s from %s: %s", self.published.name, source, error)
                 reasons.append(f"{source}: {error}")
         raise CheckpointError(
-            f"Expected to download {self.published.name}, but got none ("
-            f"{'; '.join(reasons) or 'nobody distributes it'}): get it by hand and put it at "
-            f"{self.target}."
+            f"Expected to download {self.published.name}, but no source had it ("
+            f"{'; '.join(reasons) or 'it has no public source'}): download it yourself and "
+            f"put it at {self.target}."
         )
 
     def get_from(self, source: HubFile | WebFile) -> Path:
@@ -176,7 +176,7 @@ class _Job:
                 most = max(most, kept)
                 if failures >= self.retry.attempts:
                     raise _SourceError(f"{error}, {failures} times in a row") from error
-                log.info("Download of %s interrupted (%s); going on", self.published.name, error)
+                log.info("Download of %s interrupted (%s); retrying", self.published.name, error)
             self._wait(self.retry.pause * 2 ** max(failures - 1, 0))
 
     def _attempt(self, source: HubFile | WebFile) -> Path:
@@ -339,7 +339,7 @@ class _Reader(threading.Thread):
         stated = _CONTENT_RANGE.match(response.headers.get("Content-Range") or "")
         if stated is None or int(stated[1]) != self.done:
             raise _SourceError("it answers with another part of the file than was asked for")
-        # This part may end before the file does; the next attempt goes on there.
+        # This part may end before the file does; the next attempt continues there.
         return None if stated[2] == "*" else int(stated[2])
 
     def _refusal(self, status: int) -> Exception:

@@ -51,7 +51,7 @@ def locked(
         descriptor = _acquire(path, on_wait, check_cancelled)
     except OSError as error:
         log.warning(
-            "Cannot lock %s (%s): going on without; let no other download run into this folder.",
+            "Cannot lock %s (%s): continuing without; run no other download into this folder.",
             path,
             error.strerror or error,
         )

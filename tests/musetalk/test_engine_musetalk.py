@@ -180,7 +180,7 @@ def test_auto_falls_back_to_the_puppet_when_memory_runs_out(
         "cpu float32 batch 1, plain convolutions",
         "another mode",
     ]
-    assert "going on without MuseTalk" in caplog.text
+    assert "continuing without MuseTalk" in caplog.text
     assert clips.models.alive() == []
     assert clips.left_over() == []
     assert len(list(made.open_frames())) == 3

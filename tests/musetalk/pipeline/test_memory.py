@@ -255,7 +255,7 @@ def test_the_processor_takes_over_where_not_even_one_face_fits(
     placement = fallback.place("generate", scaled_plan)
     assert placement == Placement("cpu", torch.float32, 1)
     assert fallback.steps[-1]["to"] == "cpu float32 batch 1"
-    assert "going on with cpu float32 batch 1" in caplog.text
+    assert "continuing with cpu float32 batch 1" in caplog.text
     assert fallback.place("audio", scaled_plan).device == "cpu"  # the later stages stay there
 
 

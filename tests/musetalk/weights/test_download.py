@@ -476,15 +476,16 @@ def test_no_server_is_one_sentence_with_every_source_and_the_place(
 
     message = str(caught.value)
     assert re.fullmatch(
-        rf"Expected to download whisper/tiny\.pt, but got none \({server.address}/tiny\.pt: the "
-        r"file is not there \(HTTP 404\); http://127\.0\.0\.1:9/tiny\.pt: .*refused, 3 times in a "
-        rf"row\): get it by hand and put it at {destination(wanted, tmp_path)}\.",
+        rf"Expected to download whisper/tiny\.pt, but no source had it "
+        rf"\({server.address}/tiny\.pt: the file is not there \(HTTP 404\); "
+        r"http://127\.0\.0\.1:9/tiny\.pt: .*refused, 3 times in a "
+        rf"row\): download it yourself and put it at {destination(wanted, tmp_path)}\.",
         message,
     )
 
 
 def test_file_that_nobody_distributes_says_so(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="nobody distributes it"):
+    with pytest.raises(CheckpointError, match="it has no public source"):
         download(published(), tmp_path)
 
 
@@ -762,7 +763,7 @@ def test_a_folder_without_locks_takes_a_download(
     lock.mkdir(parents=True)  # nobody can open a folder to lock it
 
     assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
-    assert [message for message in caplog.messages if "going on without" in message]
+    assert [message for message in caplog.messages if "continuing without" in message]
 
 
 # The hub library reads its settings when it is imported, so each setting gets its own process.

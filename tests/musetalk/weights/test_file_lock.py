@@ -127,8 +127,8 @@ def test_without_locks_it_goes_on_with_a_sentence(
     assert went_on
     assert not (tmp_path / "lock").exists()
     assert caplog.messages == [
-        f"Cannot lock {tmp_path / 'lock'} ({os.strerror(number)}): going on without; let no other "
-        "download run into this folder."
+        f"Cannot lock {tmp_path / 'lock'} ({os.strerror(number)}): continuing without; run no "
+        "other download into this folder."
     ]
 
 
