@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import av
 import cv2
@@ -38,7 +37,7 @@ HAS_FRAME_PRIMARIES = hasattr(av.VideoFrame, "color_primaries")
 
 
 # Channels and depth of an array -> FFmpeg's name.
-_PACKED: dict[tuple[np.dtype[Any], int], str] = {  # Any: of whichever kind
+_PACKED: dict[tuple[np.dtype, int], str] = {
     (np.dtype(np.uint8), 3): "rgb24",
     (np.dtype(np.uint8), 4): "rgba",
     (np.dtype(np.uint16), 3): "rgb48le",

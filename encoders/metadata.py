@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
+
+from ..json_values import is_object
 
 GENERATED_NOTE = "AI-generated video"
 # What the container writes about itself, which would be wrong in another file.
@@ -101,7 +103,6 @@ def from_comment(comment: bytes) -> dict[str, str]:
         decoded: Any = json.loads(comment)
     except ValueError:
         return {"comment": comment.decode(errors="replace")}
-    if not isinstance(decoded, dict):
+    if not is_object(decoded):
         return {"comment": str(decoded)}
-    tags = cast("dict[str, Any]", decoded)  # as any JSON object is
-    return {key: str(value) for key, value in tags.items()}
+    return {key: str(value) for key, value in decoded.items()}

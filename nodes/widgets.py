@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 from ..errors import MediaError
 from ..host.contract import Host
+from ..json_values import is_list
 from ..options import Option
 
 CATEGORY = "avatar video"
@@ -113,7 +114,7 @@ def files_behind(host: Host, prompt: Mapping[str, Any], class_type: str) -> list
 
 def is_link(value: object) -> TypeGuard[Sequence[Any]]:  # Any: a node's id and a number
     """Tell whether an input in a prompt is a link to another node's output."""
-    return isinstance(value, list) and len(cast("list[object]", value)) == 2  # a list of anything
+    return is_list(value) and len(value) == 2
 
 
 def videos_in(folder: Path) -> list[Path]:
