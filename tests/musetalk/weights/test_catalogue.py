@@ -21,7 +21,7 @@ from avatarvideo.musetalk.weights.catalogue import (
     size_problem,
 )
 
-ROLES = [network.role for network in networks_for("v1.5") if network.need != "extra"]
+ROLES: list[Role] = [network.role for network in networks_for("v1.5") if network.need != "extra"]
 
 
 def test_every_role_of_every_model_can_be_downloaded() -> None:
