@@ -96,8 +96,13 @@ def close_container(container: InputContainer) -> None:
         container.close()
 
 
-def open_container(path: str | Path) -> InputContainer:
-    """Open a sound or video file for reading; the caller closes it. Raises MediaError."""
+def open_container(
+    path: str | Path, timeouts: tuple[float, float] = (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+) -> InputContainer:
+    """Open an audio or video file for reading; the caller closes it. Raises MediaError.
+
+    timeouts: seconds for opening it and for each read.
+    """
     absolute = checked_input(path)
     try:
         check_claims(absolute)
@@ -111,7 +116,7 @@ def open_container(path: str | Path) -> InputContainer:
                 "format_whitelist": MEDIA_FORMATS,
                 "max_streams": str(MAX_STREAMS),
             },
-            timeout=(OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+            timeout=timeouts,
             **_LENIENT_TAGS,
         )
     except (FFmpegError, OSError, ValueError) as error:

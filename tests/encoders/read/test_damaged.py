@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,7 +14,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.read.open import open_container
 from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.stream_facts import decoded_frames
 from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
@@ -140,14 +143,18 @@ def test_codecs_have_their_own_names(
     assert info.audio[0].codec == "opus"
 
 
-@pytest.mark.parametrize("limit", ["OPEN_TIMEOUT_SECONDS", "READ_TIMEOUT_SECONDS"])
+@pytest.mark.parametrize("timeouts", [(0.0, 20.0), (20.0, 0.0)])
 def test_reading_that_is_stuck_is_ended(
-    tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch, limit: str
+    tmp_path: Path, make_video: MakeVideo, timeouts: tuple[float, float]
 ) -> None:
     # Larger than what is read ahead, so that FFmpeg has to ask for more and sees the time is over.
     path = make_video(tmp_path / "a.mkv", 40, size=(320, 240), config=EncodingConfig(crf=0))
     assert path.stat().st_size > 100_000
-    monkeypatch.setattr(f"avatarvideo.encoders.read.open.{limit}", 0.0)
+
+    def read() -> None:
+        with contextlib.closing(open_container(path, timeouts)) as container:
+            opened = contextlib.nullcontext((container, container.streams.video[0]))
+            list(decoded_frames(opened, path))
 
     with pytest.raises(MediaError, match="nothing came for"):
-        list(VideoReader(path).frames())
+        read()
