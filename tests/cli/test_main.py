@@ -152,6 +152,13 @@ def test_help_comes_before_torch_is_imported():
     assert done.returncode == 0, done.stderr
 
 
+def test_a_console_script_of_an_older_installation_still_runs():
+    script = "import sys; from avatarvideo.cli import main; sys.exit(main())"  # as pip wrote it
+    command = [sys.executable, "-c", script, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert __version__ in done.stdout
+
+
 def test_the_package_runs_as_a_module():
     command = [sys.executable, "-m", "avatarvideo", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
