@@ -17,7 +17,7 @@ from .tensors import audio_clip
 from .widgets import CATEGORY, files_behind, find_file, fingerprint, videos_in
 
 if TYPE_CHECKING:
-    from .video_output import WrittenVideo
+    from .encode_video import WrittenVideo
 
 logger = logging.getLogger("avatarvideo.nodes.ffmpeg_encode")
 
@@ -105,7 +105,7 @@ def _write(
     kept: dict[str, Any] | None,
     sources: list[Path],
 ) -> WrittenVideo:
-    from .video_output import container_of, file_tags, source_of, write_video
+    from .encode_video import container_of, file_tags, source_of, write_video
 
     host = current_host()
     config = encoding_config(options, host.formats_directory)

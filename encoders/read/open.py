@@ -1,4 +1,4 @@
-"""Open media files that may lie: regular files only, no network, no playlists, no endless waits."""
+"""Open untrusted media files: regular files only, no network, no playlists, no endless waits."""
 
 from __future__ import annotations
 

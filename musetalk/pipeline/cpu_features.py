@@ -1,4 +1,4 @@
-"""How a run is tuned to its machine."""
+"""How a run is tuned to its machine: precision, batch sizes, what its CPU computes fast."""
 
 from __future__ import annotations
 

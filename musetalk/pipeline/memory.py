@@ -1,4 +1,4 @@
-"""Device memory: what fits, what a stage needs, and the fallbacks when it does not fit."""
+"""Memory plan of each stage on its device (``plan_stage``), and the fallbacks where it is short."""
 
 from __future__ import annotations
 

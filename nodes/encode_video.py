@@ -1,4 +1,4 @@
-"""Write an IMAGE, a VIDEO or a file as one finished video file."""
+"""What FFmpegEncode does: an IMAGE, a VIDEO or a file becomes one finished video file."""
 
 from __future__ import annotations
 
