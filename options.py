@@ -35,7 +35,11 @@ class Option:
             raise ValueError(f"Expected {name} to be one of {known}, got {value!r}.")
         if self.low is None or self.high is None:
             return
-        if not self.low <= value <= self.high:
+        try:
+            allowed = self.low <= value <= self.high
+        except TypeError:
+            allowed = False
+        if not allowed:
             bounds = f"between {_number(self.low)} and {_number(self.high)}"
             raise ValueError(f"Expected {name} {bounds}, got {value!r}.")
 

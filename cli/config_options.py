@@ -107,7 +107,7 @@ def read_config(path: Path, config: type) -> dict[str, Any]:
         raise AvatarVideoError(
             f"Cannot read the configuration {path}: {error.strerror}."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
         raise AvatarVideoError(f"Expected {kind} in {path}, it is broken: {error}.") from error
     if not is_object(values):

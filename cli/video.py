@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -23,7 +24,19 @@ if TYPE_CHECKING:
     from ..host.machine import WorkOfOthers
     from ..musetalk.interfaces import LipSyncEngineInterface, LipSyncResult
 
-_FILE = click.Path(path_type=Path)
+
+class _FilePath(click.Path):
+    """A path that was given: an empty one, as of a variable not set, would be the folder here."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:  # Any: as click declares it
+        if value == "":
+            self.fail("expected the name of a file, got an empty one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FILE = _FilePath(path_type=Path)
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _config_file = click.option(
     "--config",
@@ -212,7 +225,13 @@ def _inputs_and_outputs(
     make_folder(output)
     auto = config.container == "auto"
     suffix = default_container(config.codec) if auto else config.container
-    return [(file, output / f"{file.stem}.{suffix}") for file in videos_in(source)]
+    files = videos_in(source)
+    shared = Counter(file.stem.casefold() for file in files)
+
+    def name(file: Path) -> str:  # a.mov and a.mkv would share one result
+        return file.stem if shared[file.stem.casefold()] == 1 else file.name.replace(".", "_")
+
+    return [(file, output / f"{name(file)}.{suffix}") for file in files]
 
 
 def _encode_one(

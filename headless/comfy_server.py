@@ -78,9 +78,13 @@ class ComfyServer:
     """
 
     def __init__(self, url: str, check: Callable[[], None] = lambda: None) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        wanted = f"Expected a server as http://HOST:PORT, got {url!r}."
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+        except ValueError as error:  # half an IPv6 address
+            raise ServerError(wanted) from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServerError(f"Expected a server as http://HOST:PORT, got {url!r}.")
+            raise ServerError(wanted)
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._check = check
         self._client_id = uuid.uuid4().hex

@@ -120,7 +120,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
                 run.release()
         return LipSyncResult(
             success=True,
-            output_path=path,
+            output_path=result_path(path, container_for(path.suffix, None)),
             duration_seconds=float(run.frame_count / run.frame_rate),
             frame_count=run.frame_count,
             resolution=encoded.resolution,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ class FFmpegEncode:
         sources += [one for one in videos if isinstance(one, Path)]
         for one in videos:
             try:
-                made.append(_write(one, options, audio, kept, sources))
+                made.append(_write(one, options, audio, kept, sources, [w.path for w in made]))
             except (MediaError, EncodeError) as error:
                 if len(videos) == 1:
                     raise
@@ -104,7 +105,9 @@ def _write(
     audio: Any,
     kept: dict[str, Any] | None,
     sources: list[Path],
+    earlier: list[Path],
 ) -> WrittenVideo:
+    """Write one video; ``earlier``: results of the same call, which stay."""
     from .encode_video import container_of, file_tags, source_of, write_video
 
     host = current_host()
@@ -113,16 +116,21 @@ def _write(
     source = replace(source, sources=(*source.sources, *sources))
     kept = kept if options["save_metadata"] else None
     tags = file_tags(source, kept, generated=options["mark_generated"])
-    name = reserved_file(
+    reserved = partial(
+        reserved_file,
         host.output_directory,
         options["filename_prefix"],
         container_of(source, config),
         values={"name": source.name, "width": source.width, "height": source.height},
-        overwrite=options["overwrite"],
         allowed=allowed_output_directories(),
     )
+    with reserved(overwrite=True) as path:
+        overwrite = options["overwrite"] and not {path, path.with_suffix("")} & set(earlier)
     # No previews: ComfyUI's page would show the last one in place of the finished video.
-    with name as path, host.progress(source.frame_count, "Encoding") as bar:
+    with (
+        reserved(overwrite=overwrite) as path,
+        host.progress(source.frame_count, "Encoding") as bar,
+    ):
         written = write_video(
             source,
             path,

@@ -119,7 +119,11 @@ def is_link(value: object) -> TypeGuard[Sequence[Any]]:  # Any: a node's id and 
 
 def videos_in(folder: Path) -> list[Path]:
     """Return the video files of a folder, by name. Raises MediaError when it has none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_EXTENSIONS)
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file()
+    )
     if not found:
         raise MediaError(f"Expected a folder with videos, {str(folder)!r} has none.")
     return found

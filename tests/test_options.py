@@ -49,6 +49,7 @@ def test_help_lists_the_fields() -> None:
     [
         ({"kind": "mint"}, "Expected kind to be one of black, green, got 'mint'."),
         ({"cups": 0}, "Expected cups between 1 and 2000000, got 0."),
+        ({"cups": [1]}, "Expected cups between 1 and 2000000, got [1]."),
         ({"cups": 2_000_001}, "Expected cups between 1 and 2000000, got 2000001."),
         ({"minutes": 10.5}, "Expected minutes between 0.5 and 10, got 10.5."),
         ({"minutes": float("nan")}, "Expected minutes between 0.5 and 10, got nan."),

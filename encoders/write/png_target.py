@@ -81,8 +81,10 @@ def check_replaceable(folder: Path) -> None:
     """Raise EncodeError for a folder with anything but an older sequence of the same name."""
     if not folder.exists():
         return
-    ours = re.compile(re.escape(folder.name) + r"(_\d{5,}\.png|\.flac)")
-    if not folder.is_dir() or not all(ours.fullmatch(entry.name) for entry in folder.iterdir()):
+    name = re.escape(folder.name)
+    held = [entry.name for entry in folder.iterdir()] if folder.is_dir() else [""]
+    ours = all(re.fullmatch(name + r"(_\d{5,}\.png|\.flac)", entry) for entry in held)
+    if not ours or (held and not any(entry.endswith(".png") for entry in held)):
         raise EncodeError(
             f"Expected a free name or an older sequence, {folder.name!r} holds other files: choose "
             "another name."

@@ -101,3 +101,29 @@ def test_every_video_of_a_folder_is_encoded(avatar: Avatar) -> None:
     assert [path.name for path in sorted(Path("done").iterdir())] == ["a.mp4", "b.mp4"]
     assert len(out.splitlines()) == 2
     assert (code, len(err.splitlines()), "broken.mkv" in err) == (1, 1, True)
+
+
+def test_results_of_one_folder_never_share_a_name(avatar: Avatar) -> None:
+    Path("batch").mkdir()
+    for name in ("a.mkv", "A.mov", "b.mkv"):
+        Path("batch", name).write_bytes(Path("clip.mkv").read_bytes())
+    Path("batch", "folder.mkv").mkdir()  # nothing to encode
+
+    code, out, _ = avatar("video", "encode", "batch", "-o", "done", "--duration", "0.2")
+
+    made = [path.name for path in sorted(Path("done").iterdir())]
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert made == ["A_mov.mp4", "a_mkv.mp4", "b.mp4"]
+
+
+def test_an_input_without_a_name_is_no_folder(avatar: Avatar) -> None:
+    code, _, err = avatar("video", "encode", "", "-o", "x.mp4")
+    assert (code, "expected the name of a file, got an empty one" in err) == (2, True)
+    assert not Path("x.mp4").exists()
+
+
+def test_a_configuration_too_deep_to_read_is_one_sentence(avatar: Avatar) -> None:
+    Path("deep.json").write_text("[" * 100_000)
+    code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--config", "deep.json")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "Expected JSON in deep.json, it is broken" in err

@@ -439,10 +439,11 @@ def test_a_server_that_is_not_there_is_named(avatar, place, url):
     assert "Cannot reach the server http://127.0.0.1:9" in err
 
 
-def test_an_address_that_is_none_is_refused(avatar, place):
-    code, _, err = avatar("run", workflow(place / "flow.json"), "--server", "ftp://x")
+@pytest.mark.parametrize("url", ["ftp://x", "http://[::1"])
+def test_an_address_that_is_none_is_refused(avatar, place, url):
+    code, _, err = avatar("run", workflow(place / "flow.json"), "--server", url)
     assert (code, err.count("\n")) == (1, 1)
-    assert "Expected a server as http://HOST:PORT, got 'ftp://x'" in err
+    assert f"Expected a server as http://HOST:PORT, got {url!r}" in err
 
 
 def test_another_server_than_comfyui_is_named(avatar, servers, place):

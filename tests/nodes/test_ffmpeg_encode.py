@@ -217,6 +217,19 @@ def test_every_video_of_a_folder_is_encoded(host: StandaloneHost) -> None:
     assert "broken.mp4" in made["ui"]["text"][0]
 
 
+def test_videos_of_a_folder_never_overwrite_each_other(host: StandaloneHost) -> None:
+    folder = host.input_directory / "batch"
+    folder.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copyfile(CLIP, folder / name)
+
+    for _ in range(2):  # what an earlier run made is overwritten, as asked
+        made = answer(path="batch", codec="copy", filename_prefix="out", overwrite=True)
+        assert [Path(path).name for path in made["result"][1]] == ["out.mp4", "out_00001.mp4"]
+        for path in host.output_directory.glob("out_*"):
+            path.unlink()
+
+
 def test_a_folder_of_nothing_but_broken_files_is_an_error(host: StandaloneHost) -> None:
     (host.input_directory / "batch").mkdir()
     with pytest.raises(MediaError, match="has none"):

@@ -59,6 +59,7 @@ def pictures_before_sound(path: Path) -> float:
     """Return the share of the file that lies before the first of the sound."""
     with av.open(str(path)) as container:
         first = next(container.demux(container.streams.audio[0]))
+        assert first.pos is not None
         return first.pos / path.stat().st_size
 
 

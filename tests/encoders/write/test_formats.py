@@ -265,6 +265,16 @@ def test_png_sequence_replaces_only_an_older_one(tmp_path: Path, pictures: Pictu
     assert [p.name for p in tmp_path.iterdir()] == ["clip"]
 
 
+def test_a_folder_with_one_recording_is_no_sequence(tmp_path: Path, pictures: Pictures) -> None:
+    (tmp_path / "voice").mkdir()
+    (tmp_path / "voice" / "voice.flac").write_bytes(b"precious")
+
+    with pytest.raises(EncodeError, match="holds other files"):
+        encode_frames(pictures(2), tmp_path / "voice.png", frame_rate=Fraction(25))
+
+    assert [path.read_bytes() for path in (tmp_path / "voice").iterdir()] == [b"precious"]
+
+
 @pytest.mark.parametrize(
     ("container", "audio_codec"),
     [(name, c) for name, spec in CONTAINERS.items() if spec.muxer for c in spec.audio_codecs],

@@ -149,7 +149,17 @@ def test_options_of_a_file_stay_too(place: Path, avatar: Call, monkeypatch: Any)
 
 def test_a_folder_encoded_into_itself_loses_none_of_its_videos(place: Path, avatar: Call) -> None:
     clip_of(place / "folder" / "one.mkv")
-    other = clip_of(place / "folder" / "one.mp4")
+    other = clip_of(place / "folder" / "two.mp4")
+    before = other.read_bytes()
+    code, _, err = avatar("video", "encode", "folder", "-o", "folder", "--quality", "fast")
+    assert (code, err.count("other than the input")) == (1, 1)
+    assert other.read_bytes() == before
+
+
+def test_a_folder_encoded_into_itself_replaces_no_namesake(place: Path, avatar: Call) -> None:
+    clip_of(place / "folder" / "one.mkv")
+    other = clip_of(place / "folder" / "one_mkv.mp4")
+    clip_of(place / "folder" / "one.mp4")
     before = other.read_bytes()
     code, _, err = avatar("video", "encode", "folder", "-o", "folder", "--quality", "fast")
     assert (code, err.count("other than the input")) == (1, 2)
