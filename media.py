@@ -177,15 +177,6 @@ class Box(NamedTuple):
     def height(self) -> float:
         return self.y1 - self.y0
 
-    def clamped(self, width: int, height: int) -> Box:
-        """Return the part of the box inside a picture of that size."""
-        return Box(
-            min(max(self.x0, 0), width),
-            min(max(self.y0, 0), height),
-            min(max(self.x1, 0), width),
-            min(max(self.y1, 0), height),
-        )
-
 
 class LipCorners(NamedTuple):
     """The two corners of the mouth as seen in the picture: the one further left first."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatarvideo.errors import MediaError
-from avatarvideo.media import AudioClip, Box, frame_count_for, parse_frame_rate
+from avatarvideo.media import AudioClip, frame_count_for, parse_frame_rate
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,3 @@ def test_a_start_past_the_end_is_refused() -> None:
 def test_a_clip_of_another_shape_is_refused(samples: np.ndarray) -> None:
     with pytest.raises(MediaError, match="Expected audio"):
         AudioClip(samples, 16000)
-
-
-def test_a_box_is_clamped_to_the_picture() -> None:
-    assert Box(-5, 3, 20, 30).clamped(10, 10) == Box(0, 3, 10, 10)

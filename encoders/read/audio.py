@@ -18,7 +18,7 @@ from ...errors import MediaError
 from ...media import AudioClip
 from ..channel_layouts import LAYOUTS
 from .audio_arrays import frame_of, samples_of
-from .open import MAX_CHANNELS, SAMPLE_RATES, checked_input, has_codec, open_media, unreadable
+from .open import MAX_CHANNELS, SAMPLE_RATES, has_codec, open_media, unreadable
 
 logger = logging.getLogger("avatarvideo.encoders.read.audio")
 
@@ -296,11 +296,3 @@ def _float_block(frame: av.AudioFrame) -> np.ndarray:
     if kind[0] == "f" and not np.isfinite(samples).all():
         samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
     return samples
-
-
-def checked_sound(path: str | Path) -> Path:
-    """Return the absolute path of a file that has sound. Raises MediaError."""
-    absolute = checked_input(path)
-    with open_media(absolute) as container:
-        decode_audio(container, absolute.name)
-    return absolute

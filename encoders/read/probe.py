@@ -13,12 +13,11 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ...errors import MediaError
 from ..color import RANGE_FULL, UNSPECIFIED, quarter_turns
 from ..metadata import read_tags
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .loudness import file_loudness
-from .open import checked_input, has_codec, open_media
+from .open import checked_input, open_media
 from .stream_facts import (
     TIMED_BY_PACKETS,
     codec_name,
@@ -301,25 +300,3 @@ def _colour(info: VideoInfo) -> str:
 def _shortened(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 120 else f"{line[:100]}... ({len(text)} characters)"
-
-
-def sound_only(path: str | Path) -> AudioInfo:
-    """Return what a file of sound is: its first audio stream. Raises MediaError."""
-    absolute = checked_input(path)
-    with open_media(absolute) as container:
-        for stream in container.streams.audio:
-            duration = _seconds(stream.duration, stream.time_base)
-            context = stream.codec_context
-            if not has_codec(stream):
-                continue
-            return AudioInfo(
-                codec=codec_name(context),
-                sample_rate=context.sample_rate,
-                channels=context.channels,
-                layout=context.layout.name,
-                duration_seconds=None if duration is None else float(duration),
-                offset_seconds=0.0,
-                bit_rate=context.bit_rate or None,
-                language=stream.language,
-            )
-    raise MediaError(f"Expected sound, {absolute.name!r} has none: choose another file.")

@@ -14,7 +14,6 @@ import numpy as np
 
 CROP_SIZE = 256  # pixels on each side of what the networks see
 SPLIT_LANDMARK = 29  # lower nose bridge: the middle of the box, so the border of the masked half
-EXTRA_MARGIN = 10  # pixels below the chin, MuseTalk 1.5's default
 SMALLEST_SIDE = 8  # pixels; below it there is no mouth to move
 
 

@@ -24,7 +24,6 @@ BORDERS = (
 MOST_FACES = 10
 OPEN_GAP = 0.06  # mouth widths
 CONFIDENCE = 0.9  # the mesh gives none for the lips
-PADDING = 3  # at most this many times the picture's size is added round a picture-filling face
 
 
 def find_faces(picture: np.ndarray) -> list[FaceLocation]:

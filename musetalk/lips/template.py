@@ -43,7 +43,6 @@ WEIGHTS: dict[str, float] = {
     "inner_edge": 0.07,  # the lower lip is brighter than what is above it
     "prior": 0.023,
 }
-RED_TERMS = ("corner_red", "past_red", "lower_red", "upper_red", "upper_lip", "lower_lip")
 TERMS = tuple(WEIGHTS)
 PRIOR = TERMS.index("prior")
 

@@ -13,7 +13,7 @@ import pytest
 
 from avatarvideo.encoders.encoder import FFmpegEncoder
 from avatarvideo.encoders.read.picture import PICTURE_SUFFIXES
-from avatarvideo.encoders.read.probe import probe, sound_only
+from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader, is_image, read_audio, read_image
 from avatarvideo.errors import MediaError
 from avatarvideo.nodes.widgets import AUDIO_EXTENSIONS, IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
@@ -56,7 +56,6 @@ def every_way_in(path: Path, output: Path) -> list[str]:
     said = []
     doors: tuple[Callable[[Path], object], ...] = (
         probe,
-        sound_only,
         VideoReader,
         read_audio,
         read_image,

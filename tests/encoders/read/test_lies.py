@@ -18,7 +18,7 @@ from PIL import Image
 
 from avatarvideo.encoders.encoder import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.read.probe import VideoInfo, probe, sound_only
+from avatarvideo.encoders.read.probe import VideoInfo, probe
 from avatarvideo.encoders.read.video import VideoReader, read_audio, read_image
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import FileVideo
@@ -348,7 +348,7 @@ def test_sound_is_no_video(tmp_path: Path) -> None:
     for door in (probe, VideoReader):
         with pytest.raises(MediaError, match="no video track"):
             door(path)
-    assert sound_only(path).sample_rate == 16000
+    assert read_audio(path).sample_rate == 16000
     result = FFmpegEncoder().encode(path, tmp_path / "out.mp4")
     assert "no video track" in str(result.error)
 
