@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
-from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -225,13 +225,14 @@ def _inputs_and_outputs(
     make_folder(output)
     auto = config.container == "auto"
     suffix = default_container(config.codec) if auto else config.container
-    files = videos_in(source)
-    shared = Counter(file.stem.casefold() for file in files)
-
-    def name(file: Path) -> str:  # a.mov and a.mkv would share one result
-        return file.stem if shared[file.stem.casefold()] == 1 else file.name.replace(".", "_")
-
-    return [(file, output / f"{name(file)}.{suffix}") for file in files]
+    named: dict[str, tuple[Path, Path]] = {}  # by names that differ in more than case
+    for file in videos_in(source):
+        full = file.name.replace(".", "_")  # a.mov beside a.mkv
+        numbered = (f"{full}_{number}" for number in itertools.count(2))
+        stems = itertools.chain((file.stem, full), numbered)
+        stem = next(stem for stem in stems if stem.casefold() not in named)
+        named[stem.casefold()] = (file, output / f"{stem}.{suffix}")
+    return list(named.values())
 
 
 def _encode_one(

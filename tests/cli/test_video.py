@@ -105,15 +105,15 @@ def test_every_video_of_a_folder_is_encoded(avatar: Avatar) -> None:
 
 def test_results_of_one_folder_never_share_a_name(avatar: Avatar) -> None:
     Path("batch").mkdir()
-    for name in ("a.mkv", "A.mov", "b.mkv"):
+    for name in ("a.mkv", "A.mov", "A_mov.mkv", "b.mkv"):
         Path("batch", name).write_bytes(Path("clip.mkv").read_bytes())
     Path("batch", "folder.mkv").mkdir()  # nothing to encode
 
     code, out, _ = avatar("video", "encode", "batch", "-o", "done", "--duration", "0.2")
 
     made = [path.name for path in sorted(Path("done").iterdir())]
-    assert (code, len(out.splitlines())) == (0, 3)
-    assert made == ["A_mov.mp4", "a_mkv.mp4", "b.mp4"]
+    assert (code, len(out.splitlines())) == (0, 4)
+    assert made == ["A.mp4", "A_mov.mp4", "a_mkv.mp4", "b.mp4"]
 
 
 def test_an_input_without_a_name_is_no_folder(avatar: Avatar) -> None:
