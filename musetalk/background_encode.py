@@ -137,7 +137,7 @@ class BackgroundEncode:
 
 def read_ahead(
     frames: Iterator[np.ndarray], count: int, thread: ThreadPoolExecutor
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Iterate over frames that another thread makes, ``count`` of them in advance.
 
     Its exceptions are raised here. Closing this closes ``frames`` too, after the current frame.

@@ -15,7 +15,7 @@ from avatarvideo.cli import own_process
 from avatarvideo.host.machine import CPUTimes, Machine, Memory, WorkOfOthers
 
 cli = importlib.import_module("avatarvideo.cli.main")  # the module, not the function
-SAMPLES = Path(cli.__file__).parents[1] / "web" / "samples"
+SAMPLES = Path(own_process.__file__).parents[1] / "web" / "samples"
 
 PAGES_OF = """
 import resource, torch

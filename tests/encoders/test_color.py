@@ -88,7 +88,7 @@ def test_float_rounding_matches_arithmetic() -> None:
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_what_is_clear_is_laid_on_white(depth: type[np.generic]) -> None:
+def test_what_is_clear_is_laid_on_white(depth: type[np.integer]) -> None:
     most = int(np.iinfo(depth).max)
     picture = np.random.default_rng(0).integers(0, most, (40, 30, 4), depth, endpoint=True)
     alpha = picture[..., 3:] / most

@@ -203,7 +203,7 @@ def test_every_frame_is_saved_as_a_picture_with_the_workflow_in_it(host, clip):
         "type": "output",
     }
     with Image.open(host.output_directory / "p" / "48_00003.png") as picture:
-        assert picture.text["workflow"] == '{"id": "w"}'
+        assert picture.info["workflow"] == '{"id": "w"}'
         first = next(VideoReader(clip).frames(2))
         assert np.array_equal(np.asarray(picture), first)
 

@@ -139,9 +139,10 @@ def test_a_chain_longer_than_the_recursion_limit_runs():
 
 def test_equal_nodes_run_once_and_an_own_id_makes_them_different():
     class Named(Number):
+        FUNCTION = "name"
         INPUT_TYPES = classmethod(lambda cls: {"hidden": {"me": "UNIQUE_ID"}})
 
-        def add(self, me):
+        def name(self, me):
             return (f"node {me}",)
 
     prompt = {
@@ -178,7 +179,9 @@ def test_hidden_inputs_arrive_and_unlinked_optional_ones_do_not():
             }
         )
 
-        def show(self, prompt, info, me, graph, **others):
+        FUNCTION = "look"
+
+        def look(self, prompt, info, me, graph, **others):
             assert graph.get_node(me) is prompt[me]
             return {"ui": {"text": [(list(prompt), info, me, others)]}}
 
@@ -236,7 +239,9 @@ def test_a_wrapped_list_is_one_value():
             lambda cls: {"required": {"words": ("COMBO", {"options": ["a"], "multiselect": True})}}
         )
 
-        def show(self, words):
+        FUNCTION = "look"
+
+        def look(self, words):
             return {"ui": {"text": [words]}}
 
     prompt = {"1": node("Words", words={"__value__": ["a", "a"]})}
@@ -312,7 +317,7 @@ def test_a_kept_result_is_used_until_constant_fingerprint_or_ancestor_changes():
 def test_a_fingerprint_that_fails_counts_as_changed(caplog):
     class Node(Watched):
         @classmethod
-        def IS_CHANGED(cls, **inputs):
+        def IS_CHANGED(cls, value, a=0, b=0):
             raise OSError("gone")
 
     prompt = {"1": node("Node", value=1), "2": node("Show", number=["1", 0])}
@@ -385,7 +390,7 @@ def test_a_lazy_input_runs_only_when_asked_for(use_left, ran):
 )
 def test_an_error_names_its_node_and_a_cancel_passes_through(error, kind, sentence):
     class Bad(Show):
-        def show(self, number):
+        def show(self, number, label="fresh"):
             raise error
 
     prompt = {
@@ -402,7 +407,7 @@ def test_an_error_names_its_node_and_a_cancel_passes_through(error, kind, senten
 )
 def test_an_answer_of_the_wrong_form_names_the_node(answer, sentence):
     class Odd(Number):
-        def add(self, value):
+        def add(self, value, a=0, b=0):
             return answer
 
     prompt = {"1": node("Odd", value=1), "2": node("Show", number=["1", 0])}

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import logging
+import queue
 import socket
 import struct
 import sys
@@ -162,7 +163,7 @@ def test_a_message_that_comes_in_pieces_waits_for_the_rest(
 def test_an_end_is_one_sentence(
     connected: Connect, serve: Callable[..., str], ending: bytes, sentence: str
 ) -> None:
-    def talk(connection: socket.socket, head: bytes, _: str) -> None:
+    def talk(connection: socket.socket, head: bytes, _key: str) -> None:
         connection.sendall(head + ending)
         if "bytes" in sentence:  # a message, or a fragment of it, that never ends
             more = ending[:10] if len(ending) > 1 << 20 else b""
@@ -178,11 +179,11 @@ def test_an_end_is_one_sentence(
 
 
 def test_a_goodbye_waits_for_no_answer(serve: Callable[..., str]) -> None:
-    heard, done = [], threading.Event()
+    heard, done = queue.Queue[tuple[int, bytes]](), threading.Event()
 
     def talk(connection: socket.socket, head: bytes, _: str) -> None:
         connection.sendall(head + frame(b"hello"))
-        heard.append(unmasked(connection.recv(4096)))
+        heard.put(unmasked(connection.recv(4096)))
         done.wait(5)
 
     began = time.monotonic()
@@ -190,7 +191,7 @@ def test_a_goodbye_waits_for_no_answer(serve: Callable[..., str]) -> None:
         pass
     assert time.monotonic() - began < 2
     done.set()
-    assert heard == [(8, struct.pack(">H", 1000))]
+    assert heard.get(timeout=5) == (8, struct.pack(">H", 1000))
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "302 Found"])

@@ -105,7 +105,7 @@ class FakeComfy(ThreadingHTTPServer):
             tell("execution_interrupted")
         except GraphError as error:
             status = "error"
-            node_id = re.search(r"Node (\S+)", str(error))[1]
+            node_id = re.findall(r"Node (\S+)", str(error))[0]
             problem = {"exception_type": "ValueError", "node_id": node_id}
             problem["exception_message"] = f"{error}\n"
             messages.append(["execution_error", problem])
@@ -121,9 +121,9 @@ class FakeComfy(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: FakeComfy
+    server: FakeComfy  # pyright: ignore[reportIncompatibleVariableOverride]  # the only one that makes us
 
-    def log_message(self, *_):
+    def log_message(self, format, *args):
         pass
 
     def answer(self, content, status=200):
@@ -178,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({})
 
     def upload(self, body):
-        name = re.search(rb'filename="([^"]*)"', body)[1].decode()
+        (name,) = re.findall(r'filename="([^"]*)"', body.decode("latin-1"))
         content = body.split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
         target = self.server.inputs / name
         if target.exists() and target.read_bytes() != content:

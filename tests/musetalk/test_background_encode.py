@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingResult
@@ -81,7 +82,7 @@ def test_the_file_is_the_one_made_afterwards(
         assert made.success, made.error
         assert (made.frame_count, made.report["frames_synced"]) == (5, 5)
     shown = [np.stack(list(VideoReader(path).frames())) for path in paths]
-    assert np.array_equal(*shown)
+    assert np.array_equal(shown[0], shown[1])
     assert claim(paths[0]) == claim(paths[1])
     assert clips.left_over() == []
     assert clips.models.alive() == []
@@ -107,13 +108,18 @@ def test_frames_are_encoded_before_the_last_face_is_made(
     seen: list[int] = []
 
     class Waiting(UNet):
-        def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+        def forward(
+            self,
+            latents: torch.Tensor,
+            audio_features: torch.Tensor,
+            hears: torch.Tensor | None = None,
+        ) -> torch.Tensor:
             # The frame before this one is final: it has to come out without the next one.
             end = time.monotonic() + PATIENCE
             while len(counts) < len(seen) and time.monotonic() < end:
                 time.sleep(0.005)
             seen.append(len(counts))
-            return super().forward(*inputs)
+            return super().forward(latents, audio_features, hears)
 
     with BackgroundEncode(encode) as background:
         avatar, mel = load_avatar(picture), load_speech(tone)
@@ -146,11 +152,13 @@ def test_a_file_never_claims_faces_that_came_to_nothing(
 class FailsLate(UNet):
     asked = 0
 
-    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
+    ) -> torch.Tensor:
         type(self).asked += 1
         if type(self).asked > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(*inputs)
+        return super().forward(latents, audio_features, hears)
 
 
 @pytest.mark.slow
@@ -182,9 +190,14 @@ def test_cancel_leaves_no_file_and_no_thread(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
 ) -> None:
     class Cancelling(UNet):
-        def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+        def forward(
+            self,
+            latents: torch.Tensor,
+            audio_features: torch.Tensor,
+            hears: torch.Tensor | None = None,
+        ) -> torch.Tensor:
             clips.host.cancel()
-            return super().forward(*inputs)
+            return super().forward(latents, audio_features, hears)
 
     with pytest.raises(Cancelled):
         engine({"unet": Cancelling}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
@@ -213,13 +226,19 @@ def test_an_encoder_that_fails_at_once_ends_the_run_at_once(
     asked: list[None] = []
 
     class Patient(UNet):
-        def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+        def forward(
+            self,
+            latents: torch.Tensor,
+            audio_features: torch.Tensor,
+            hears: torch.Tensor | None = None,
+        ) -> torch.Tensor:
             asked.append(None)
             end = time.monotonic() + PATIENCE
             while len(asked) > 1 and time.monotonic() < end:  # the encoder opens with a frame
+                assert self.between_blocks is not None
                 self.between_blocks()  # raises when the run is given up
                 time.sleep(0.005)
-            return super().forward(*inputs)
+            return super().forward(latents, audio_features, hears)
 
     (tmp_path / "folder").write_bytes(b"")  # a file where the folder should be
     made = engine({"unet": Patient}).generate(picture, tone, tmp_path / "folder/out.mp4", OPTIONS)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
@@ -31,7 +32,9 @@ OPTIONS: dict[str, Any] = {"mode": "musetalk", "quality": "high", "residency": "
 
 
 class NothingFits(UNet):
-    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
+    ) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
 
 
@@ -48,19 +51,19 @@ def counting(counter: Counter) -> dict[str, type]:
         counter.asked[role] = counter.asked.get(role, 0) + 1
 
     class Detector(S3FD):
-        def forward(self, *inputs: Any) -> Any:
+        def forward(self, images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
             count("s3fd")
-            return super().forward(*inputs)
+            return super().forward(images)
 
     class Pose(RTMPose):
-        def forward(self, *inputs: Any) -> Any:
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             count("rtmpose")
-            return super().forward(*inputs)
+            return super().forward(images)
 
     class Parser(BiSeNet):
-        def forward(self, *inputs: Any) -> Any:
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
             count("bisenet")
-            return super().forward(*inputs)
+            return super().forward(images)
 
     class Autoencoder(AutoencoderKL):
         def encode_moments(self, images: torch.Tensor) -> Any:

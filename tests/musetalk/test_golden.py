@@ -131,8 +131,8 @@ class Reference:
     def parts(self, frame: np.ndarray) -> np.ndarray:
         seen = self.blending.seen_by_the_parser(frame, BOX)
         small = np.asarray(seen.resize((512, 512), Image.Resampling.BILINEAR)) / np.float32(255)
-        means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        picture = (small - np.float32(means)) / np.float32(deviations)
+        means, deviations = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
+        picture = (small - means) / deviations
         logits = self.parser(torch.from_numpy(picture.transpose(2, 0, 1)[None].copy()))
         return logits[0].numpy().argmax(0)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from avatarvideo.errors import MediaError
 from avatarvideo.media import Avatar
 from avatarvideo.musetalk import source_frames
+from avatarvideo.musetalk.interfaces import Loop
 from avatarvideo.musetalk.source_frames import read_frames, source_indices
 
 
@@ -30,7 +31,7 @@ def numbered_avatar(count: int, stated: int | None = None) -> Avatar:
     )
 
 
-def indices(count: int, loop: str, *, rate: int = 25, sources: int = 4) -> list[int]:
+def indices(count: int, loop: Loop, *, rate: int = 25, sources: int = 4) -> list[int]:
     return source_indices(
         count, Fraction(rate), source_count=sources, source_rate=Fraction(25), loop=loop
     ).tolist()

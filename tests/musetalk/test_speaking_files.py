@@ -22,7 +22,7 @@ from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, LipSyncResult, MuseTalkLipSync
 from avatarvideo.musetalk.inputs import load_avatar
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
-from avatarvideo.musetalk.weights.catalogue import CATALOGUE, converted_path, published_for
+from avatarvideo.musetalk.weights.catalogue import CATALOGUE, Role, converted_path, published_for
 
 
 @pytest.fixture
@@ -126,7 +126,9 @@ def test_a_picture_changed_in_one_pixel_is_prepared_anew(clips: Any, tmp_path: P
 def test_only_high_quality_passes_by_converted_half_precision(
     clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quality: Any, opened: str
 ) -> None:
-    required = [role for role, network in CATALOGUE.items() if network.need == "required"]
+    required: list[Role] = [
+        role for role, network in CATALOGUE.items() if network.need == "required"
+    ]
     for role in required:
         published = published_for(role, "v1.5")[0]
         for path, size in (
@@ -135,6 +137,7 @@ def test_only_high_quality_passes_by_converted_half_precision(
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"<!doctype html>")
+            assert size is not None
             os.truncate(path, size)  # of the right size, but most of it nowhere on the disk
     monkeypatch.setenv("AVATAR_MODELS", str(tmp_path))
     lips = LipCorners(101, 100, 139, 100)

@@ -189,7 +189,7 @@ def test_sound_can_be_added_instead(host: StandaloneHost) -> None:
     )
 
     both = read_audio(path).samples[0]
-    assert np.array_equal(both, np.repeat(np.float32([0.375, 0.125]), 2400))
+    assert np.array_equal(both, np.repeat(np.array([0.375, 0.125], np.float32), 2400))
 
 
 def test_surround_becomes_stereo_when_asked(host: StandaloneHost) -> None:

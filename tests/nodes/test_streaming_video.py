@@ -156,7 +156,8 @@ class Trimmed(FileVideo):
     def get_active_trim_window(self) -> tuple[float, float]:
         return (0.08, 0.08)
 
-    def save_to(self, path: str, **_options: object) -> None:
+    def save_to(self, path: str | BytesIO, **_options: object) -> None:
+        assert isinstance(path, str)
         frames = list(VideoReader(self.get_stream_source()).frames())[2:4]
         ComponentsVideo(
             torch.from_numpy(np.stack(frames)).float() / 255, None, Fraction(25)
@@ -171,7 +172,8 @@ def test_a_trimmed_video_is_read_trimmed(video: StreamingVideo, tmp_path: Path) 
 
 def test_an_interrupted_cut_leaves_no_file(video: StreamingVideo, tmp_path: Path) -> None:
     class Stopped(Trimmed):
-        def save_to(self, path: str, **_options: object) -> None:
+        def save_to(self, path: str | BytesIO, **_options: object) -> None:
+            assert isinstance(path, str)
             Path(path).write_bytes(b"half")
             raise KeyboardInterrupt
 

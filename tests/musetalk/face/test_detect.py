@@ -11,7 +11,7 @@ from avatarvideo.media import Box, FaceLocation, LipCorners, LipShape
 from avatarvideo.musetalk.face.choice import FaceChoice
 from avatarvideo.musetalk.face.crop import FaceBox
 from avatarvideo.musetalk.face.detect import LipFollower, box_around_lips, find_faces
-from avatarvideo.musetalk.face.landmarks import CropRules, FoundFace, LandmarkFinder
+from avatarvideo.musetalk.face.landmarks import CropFinder, CropRules, FoundFace, LandmarkFinder
 from avatarvideo.musetalk.networks.s3fd import detect_faces
 from support import tiny_models
 
@@ -99,10 +99,10 @@ def test_a_shift_moves_the_box_up_by_two_pixels_for_one(dark, finder):
     assert finder(bbox_shift=5).find(frame).box == FaceBox(17, 24, 102, 90)
 
 
-class ScriptedFinder:
+class ScriptedFinder(CropFinder):
     """Gives the faces it was made with."""
 
-    method = "landmarks"
+    method, detections = "landmarks", 0
 
     def __init__(self, *faces: FoundFace | None) -> None:
         self._faces = iter(faces)
@@ -146,6 +146,7 @@ def test_the_face_box_says_the_size_where_there_is_one():
     side = 100 / 0.378
     location = FaceLocation(Box(0, 0, side, side), lips(), 1.0, "template", "")
     box = box_around_lips(location)
+    assert box is not None
     assert box.width == pytest.approx(214, abs=1)
 
 

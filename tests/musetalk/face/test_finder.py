@@ -36,7 +36,9 @@ def skimage_picture(name: str) -> np.ndarray:
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def corner_error(found: LipCorners, marked: LipCorners) -> float:

@@ -27,6 +27,7 @@ from avatarvideo.musetalk.face.finder import (
 )
 from avatarvideo.musetalk.face.landmarks import CropRules, LandmarkFinder
 from avatarvideo.musetalk.lips.held_corners import average_lips
+from avatarvideo.musetalk.weights.catalogue import Role
 from avatarvideo.nodes.load_avatar import LoadAvatar
 from avatarvideo.nodes.tensors import mask_tensor
 from support import tiny_models
@@ -110,7 +111,10 @@ def test_a_cancel_is_heard_before_the_next_finder() -> None:
 
 
 def test_the_networks_find_the_crop_where_they_are_loaded() -> None:
-    networks = {"s3fd": tiny_models.planted_s3fd(), "rtmpose": tiny_models.planted_rtmpose()}
+    networks: dict[Role, Any] = {
+        "s3fd": tiny_models.planted_s3fd(),
+        "rtmpose": tiny_models.planted_rtmpose(),
+    }
     assert isinstance(crop_finder(networks, CropRules()), LandmarkFinder)
     assert crop_finder({}, CropRules()) is None
 

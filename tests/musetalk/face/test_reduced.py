@@ -159,6 +159,7 @@ def test_memory_is_planned_for_what_the_detector_may_see(
 
     avatar = clips.avatar([np.full((90, 2400, 3), 40, np.uint8)])
     models, widths = tiny_models.tiny_models(), []
+    assert models.s3fd is not None
     models.s3fd.register_forward_pre_hook(lambda _, shown: widths.append(shown[0].shape[3]))
     place = Placement("cpu", torch.float32)
     plan = plan_stage("faces", models, place, tuning=clips.tuning, frame_size=seen)

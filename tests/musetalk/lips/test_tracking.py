@@ -18,7 +18,9 @@ CORNERS = np.array([[352.0, 437.0], [441.0, 440.0]]) * 0.75
 
 @pytest.fixture(scope="module")
 def picture() -> np.ndarray:
-    portrait = cv2.cvtColor(cv2.imread(str(PORTRAIT)), cv2.COLOR_BGR2RGB)
+    bgr = cv2.imread(str(PORTRAIT))
+    assert bgr is not None
+    portrait = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     return cv2.resize(portrait, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
 
 

@@ -114,8 +114,8 @@ def planted_network(bin_x: int, bin_y: int) -> RTMPose:
     """A network that sees every landmark in the same bins, whatever the picture."""
     network = RTMPose(TINY).eval().requires_grad_(False)
     network.head.final_layer.weight.zero_()
-    network.head.final_layer.bias.fill_(1.0)
-    network.head.mlp[1].weight.fill_(1.0)
+    network.head.final_layer.get_parameter("bias").fill_(1.0)
+    network.head.mlp[1].get_parameter("weight").fill_(1.0)
     network.head.gau.o.weight.zero_()
     for layer, chosen in ((network.head.cls_x, bin_x), (network.head.cls_y, bin_y)):
         layer.weight.zero_()

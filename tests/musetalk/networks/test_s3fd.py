@@ -35,7 +35,7 @@ def silent_network() -> S3FD:
         tensor.zero_()
     for name, module in network.named_modules():
         if name.endswith("_conf"):
-            module.bias[-1] = -9.0
+            module.get_parameter("bias")[-1] = -9.0
     return network
 
 

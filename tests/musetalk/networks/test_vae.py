@@ -104,7 +104,7 @@ def test_sampling_without_a_generator_uses_the_global_one():
 
 def test_log_variance_is_clamped():
     network = fill_randomly(AutoencoderKL(SMALL))
-    network.quant_conv.bias.fill_(100.0)
+    network.quant_conv.get_parameter("bias").fill_(100.0)
     _, log_variance = network.encode_moments(torch.zeros(1, 3, 16, 16))
     assert torch.equal(log_variance, torch.full((1, 4, 2, 2), 20.0))
 

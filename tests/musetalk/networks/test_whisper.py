@@ -81,8 +81,8 @@ def test_the_last_state_can_be_had_before_the_final_norm(pair, log_mel):
 @torch.no_grad()
 def test_float16_stays_finite_where_a_block_overflows():
     network = fill_randomly(WhisperEncoder(SMALL))
-    network.model["encoder"].layers[1].fc2.bias.fill_(60000.0)
-    network.model["encoder"].layers[2].fc2.bias.fill_(60000.0)
+    network.get_parameter("model.encoder.layers.1.fc2.bias").fill_(60000.0)
+    network.get_parameter("model.encoder.layers.2.fc2.bias").fill_(60000.0)
     states = network.half()(torch.zeros(1, SMALL.mel_bins, 2 * SMALL.positions).half())
     assert states.isfinite().all()
     assert states[:, :, 3].max() == torch.finfo(torch.float16).max - 1000

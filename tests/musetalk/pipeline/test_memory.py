@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -44,7 +44,7 @@ from avatarvideo.musetalk.pipeline.memory import (
     uses_winograd,
 )
 from avatarvideo.musetalk.weights.build import empty_network
-from avatarvideo.musetalk.weights.catalogue import planned_networks
+from avatarvideo.musetalk.weights.catalogue import Role, planned_networks
 from avatarvideo.musetalk.weights.session import KEPT, weight_bytes
 from support.given_models import MuseTalkModels
 
@@ -288,11 +288,12 @@ def test_failed_allocations_are_told_from_other_errors() -> None:
 class AtMostOneFace(UNet):
     """Fits a batch of one."""
 
-    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
-        assert inputs[0] is not None
-        if len(inputs[0]) > 1:
+    def forward(
+        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
+    ) -> torch.Tensor:
+        if len(latents) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(*inputs)
+        return super().forward(latents, audio_features, hears)
 
 
 class ThirdPassFails(AtMostOneFace):
@@ -300,15 +301,19 @@ class ThirdPassFails(AtMostOneFace):
 
     passes = 0
 
-    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
+    ) -> torch.Tensor:
         type(self).passes += 1
         if type(self).passes == 3:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(*inputs)
+        return super().forward(latents, audio_features, hears)
 
 
 class NothingFits(UNet):
-    def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
+    ) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
 
 
@@ -537,14 +542,19 @@ def test_tiles_are_given_up_where_memory_is_short(clips: Any) -> None:
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_run_goes_on_without_tiles(clips: Any, fails: bool) -> None:
     clips.tuning = replace(TILED, largest_batches={"generate": (1, 1), "prepare": (1, 1)})
-    tiled: list[bool] = []
+    tiled: list[object] = []
 
     class NoRoomForTiles(UNet):
-        def forward(self, *inputs: torch.Tensor | None) -> torch.Tensor:
-            tiled.append(self.mid_block.resnets[0].conv1.tiled)
+        def forward(
+            self,
+            latents: torch.Tensor,
+            audio_features: torch.Tensor,
+            hears: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            tiled.append(self.get_submodule("mid_block.resnets.0.conv1").tiled)
             if tiled[-1] and fails:
                 raise torch.OutOfMemoryError("DefaultCPUAllocator: can't allocate memory")
-            return super().forward(*inputs)
+            return super().forward(latents, audio_features, hears)
 
     clip = clips.speak(clips.job("f"), clips.CountingModels(None, {"unet": NoRoomForTiles}))
     assert tiled == ([True, False, False, False] if fails else [True] * 3)
@@ -560,11 +570,13 @@ def test_the_plan_has_room_for_what_tiled_convolutions_prepare(full_size: Any, s
         for tuning in (TILED, PLAIN)
     )
     tiled, plain = (plan.total for plan in plans)
-    roles = [network.role for network in planned_networks(stage) if network.role != "bisenet"]
+    roles: list[Role] = [
+        network.role for network in planned_networks(stage) if network.role != "bisenet"
+    ]
     assert sum(map(prepared_bytes, roles)) <= tiled - plain <= 1.3 * sum(map(prepared_bytes, roles))
 
 
-def prepared_bytes(role: str) -> int:
+def prepared_bytes(role: Role) -> int:
     """What one pass prepares, counted on the network itself without computing anything."""
     network = empty_network(role)
     accelerate(network)
@@ -585,5 +597,6 @@ def prepared_bytes(role: str) -> int:
     if role == "unet":
         network(torch.empty(1, 8, 32, 32, device=META), torch.empty(1, 50, 384, device=META))
     else:
+        assert isinstance(network, AutoencoderKL)
         network.decode(torch.empty(1, 4, 32, 32, device=META))
     return sum(counted)

@@ -528,7 +528,7 @@ def faces_made(clips: Any, folder: Path, ahead: int) -> tuple[list[np.ndarray], 
     """Return the faces of six frames, made one at a time, and the order of the batches."""
     job = clips.job("fff", seconds=0.24)
     count = job.numbers.size
-    box, nowhere = np.int32([[0, 0, 8, 8]]), np.zeros((count, 2), np.int32)
+    box, nowhere = np.array([[0, 0, 8, 8]], np.int32), np.zeros((count, 2), np.int32)
     track = FaceTrack(box.repeat(count, 0), np.ones(count, bool), nowhere, "landmarks")
     models, random = clips.tiny.tiny_models(), np.random.default_rng(0)
     spool = Spool(folder)

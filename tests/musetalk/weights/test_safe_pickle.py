@@ -72,10 +72,14 @@ def training_checkpoint() -> dict[str, object]:
     }
 
 
+# The one in Python, whose methods can be replaced; type checkers do not know them.
+python_pickler: Any = pickle._Pickler
+
+
 class ForeignPickle:
     """``torch.save``'s pickle module, able to write classes that cannot be imported."""
 
-    class Pickler(pickle._Pickler):
+    class Pickler(python_pickler):
         def save_global(self, obj: Any, name: str | None = None) -> None:
             if obj is HistoryBuffer:
                 self.write(b"c" + f"{obj.__module__}\n{obj.__name__}\n".encode())
@@ -83,7 +87,7 @@ class ForeignPickle:
             else:
                 super().save_global(obj, name)
 
-        dispatch: ClassVar[Any] = {**pickle._Pickler.dispatch, type: save_global}
+        dispatch: ClassVar[Any] = {**python_pickler.dispatch, type: save_global}
 
     @staticmethod
     def dump(obj: object, file: Any, protocol: int) -> None:

@@ -31,7 +31,7 @@ from avatarvideo.musetalk.weights.search import (
 
 NO_CACHES = Caches()
 NETWORKS = networks_for("v1.5")
-ROLES = [network.role for network in NETWORKS if network.need != "extra"]
+ROLES: list[Role] = [network.role for network in NETWORKS if network.need != "extra"]
 REQUIRED = [network.role for network in NETWORKS if network.need == "required"]
 
 
@@ -110,6 +110,7 @@ def test_files_of_every_known_layout_are_found(tmp_path: Path, layout: str) -> N
     found = find(model, [tmp_path / "models"], caches=NO_CACHES)
 
     assert set(paths(found)) >= set(REQUIRED)
+    assert isinstance(found, FoundFiles)
     assert all(item.problem is None for item in found.files.values())
     inside = [(tmp_path / folder).resolve() for folder in folders]
     for path in paths(found).values():

@@ -19,7 +19,7 @@ from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.networks.whisper import WhisperConfig, WhisperEncoder
 from avatarvideo.musetalk.weights.build import load_network
-from avatarvideo.musetalk.weights.catalogue import CATALOGUE
+from avatarvideo.musetalk.weights.catalogue import CATALOGUE, Role
 from avatarvideo.musetalk.weights.key_layouts import native_vae, native_whisper
 from avatarvideo.musetalk.weights.state_dicts import load_into, read_state_dict
 
@@ -297,7 +297,7 @@ def test_other_superfluous_keys_are_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_swapped_file_is_one_sentence_naming_file_keys_and_what_it_seems_to_be(
-    tmp_path: Path, build: Callable[[], nn.Module], role: str, swapped: str, seems: str
+    tmp_path: Path, build: Callable[[], nn.Module], role: Role, swapped: str, seems: str
 ) -> None:
     path = tmp_path / "unet.pth"
     network = on_meta(build)

@@ -113,7 +113,9 @@ def test_copies_and_other_precisions_stay_fast(noise: Callable[..., torch.Tensor
     for network in pair:
         accelerate(network)
     wanted = outputs(*pair, noise)
-    copies = [deepcopy(network).bfloat16().float() for network in pair]
+    copies = deepcopy(pair)
+    for copy in copies:
+        copy.bfloat16().float()
     for copy, network in zip(copies, pair, strict=True):
         assert len(fast_parts(copy)) == len(fast_parts(network))
         copy.load_state_dict(network.state_dict())

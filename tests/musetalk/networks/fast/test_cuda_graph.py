@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def recorded(function: Callable[..., Batch], inputs: Sequence[torch.Tensor]) -> 
         for old, new in zip(batch._outputs, function(*batch._inputs), strict=True):
             old.copy_(new)
 
-    batch._graph = SimpleNamespace(replay=again)
+    batch._graph = cast("Any", SimpleNamespace(replay=again))  # CUDA's own needs a GPU
     return batch
 
 
@@ -42,7 +42,8 @@ def batches(*sizes: int) -> list[Batch]:
 
 @torch.inference_mode()
 def generated(generator: FaceGenerator, inputs: list[Batch]) -> list[MadeFaces]:
-    return [tuple(part.copy() for part in generator.generate(*each)) for each in inputs]
+    made = (generator.generate(*each) for each in inputs)
+    return [(crops.copy(), usable.copy()) for crops, usable in made]
 
 
 def assert_alike(made: list[MadeFaces], wanted: list[MadeFaces]) -> None:
