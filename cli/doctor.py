@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,7 +121,7 @@ def _device(host: Device) -> str:
 def _fast_paths() -> str:
     from ..host.environment import FAST_VARIABLE, fast_paths_are_on
 
-    return "on" if fast_paths_are_on() else f"off ({FAST_VARIABLE}=0)"
+    return "on" if fast_paths_are_on() else f"off ({FAST_VARIABLE}={os.environ[FAST_VARIABLE]})"
 
 
 def _locators(host: Folders) -> list[tuple[str, str]]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 from pathlib import Path
+
+logger = logging.getLogger("avatarvideo.host.environment")
 
 MODELS_VARIABLE = "AVATAR_MODELS"  # folders searched first, separated like PATH
 FORMATS_VARIABLE = "AVATAR_FORMATS"  # the folder of the user's own formats
@@ -11,7 +15,8 @@ CACHE_VARIABLE = "AVATAR_CACHE"  # where prepared avatars are kept between proce
 # Folders besides the output folder in which workflows may write, separated like PATH. Only who
 # starts the process can set it, unlike whoever sends a workflow.
 OUTPUTS_VARIABLE = "AVATAR_OUTPUT_DIRS"
-FAST_VARIABLE = "AVATAR_FAST"  # "0" turns every fast path of the networks off
+FAST_VARIABLE = "AVATAR_FAST"  # a word of OFF turns every fast path of the networks off
+ON, OFF = ("1", "on", "yes", "true"), ("0", "off", "no", "false")
 
 
 def allowed_output_directories() -> list[Path]:
@@ -29,4 +34,17 @@ def cache_directory() -> Path | None:
 
 def fast_paths_are_on() -> bool:
     """Say whether networks are accelerated and batches recorded as CUDA graphs; so by default."""
-    return os.environ.get(FAST_VARIABLE, "").strip() != "0"
+    word = os.environ.get(FAST_VARIABLE, "").strip().lower()
+    if word and word not in ON + OFF:
+        _warn_of(word)
+    return word not in OFF
+
+
+@functools.cache  # once for each word, however often it is asked
+def _warn_of(word: str) -> None:
+    logger.warning(
+        "Expected %s as one of %s, got %r: fast paths stay on.",
+        FAST_VARIABLE,
+        ", ".join(ON + OFF),
+        word,
+    )

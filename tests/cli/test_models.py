@@ -123,7 +123,26 @@ def test_the_doctor_says_what_there_is(avatar, cut_short):
     assert dict(json.loads(avatar("doctor", "--json")[1]))["device"] == facts["device"].strip()
 
 
-@pytest.mark.parametrize(("value", "shown"), [("", "on"), ("0", "off (AVATAR_FAST=0)")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        *((word, "on") for word in ("", "1", "on", "yes", "True")),
+        *((word, f"off (AVATAR_FAST={word})") for word in ("0", "off", "no", "FALSE")),
+    ],
+)
 def test_the_doctor_says_whether_fast_paths_are_on(avatar, monkeypatch, value, shown):
     monkeypatch.setenv("AVATAR_FAST", value)
-    assert dict(json.loads(avatar("doctor", "--json")[1]))["fast paths"] == shown
+    _code, out, err = avatar("doctor", "--json")
+    assert dict(json.loads(out))["fast paths"] == shown
+    assert not err
+
+
+def test_a_word_that_turns_fast_paths_neither_on_nor_off_is_named_once(avatar, monkeypatch):
+    monkeypatch.setenv("AVATAR_FAST", "maybe")
+    _code, out, err = avatar("doctor", "--json")
+    assert dict(json.loads(out))["fast paths"] == "on"
+    (line,) = err.splitlines()
+    assert line == (
+        "host.environment: Expected AVATAR_FAST as one of 1, on, yes, true, 0, off, no, false, "
+        "got 'maybe': fast paths stay on."
+    )
