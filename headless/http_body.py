@@ -21,8 +21,9 @@ class BrokenBody(HTTPException):
 def json_body(answer: HTTPResponse) -> Iterator[bytes]:
     """Yield a body that shows its own end; its length need not be announced.
 
-    Raises BrokenBody when fewer bytes come than were announced.
+    Raises BrokenBody when fewer bytes come than were announced, or packed ones.
     """
+    _refuse_packed(answer)
     wanted, got = answer.length, 0
     try:
         while chunk := answer.read1(CHUNK):
@@ -39,6 +40,7 @@ def file_body(answer: HTTPResponse) -> Iterator[bytes]:
     if answer.chunked:
         yield from json_body(answer)  # each chunk announces itself, the last one is empty
         return
+    _refuse_packed(answer)
     wanted, got = answer.length, 0
     if wanted is None:
         raise BrokenBody("it does not say how many bytes there are")
@@ -50,6 +52,12 @@ def file_body(answer: HTTPResponse) -> Iterator[bytes]:
         raise BrokenBody(f"the connection ended after {got:,} of {wanted:,} bytes")
     if got > wanted or _has_more(answer):
         raise BrokenBody(f"more came than the {wanted:,} bytes that were announced")
+
+
+def _refuse_packed(answer: HTTPResponse) -> None:
+    encoding = answer.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise BrokenBody(f"it is packed as {encoding!r}, which was not asked for")
 
 
 def _has_more(answer: HTTPResponse) -> bool:

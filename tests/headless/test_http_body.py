@@ -95,6 +95,20 @@ def test_a_file_that_is_not_whole_is_refused(
         received(serve(head, body))
 
 
+@pytest.mark.parametrize("read", [file_body, json_body])
+@pytest.mark.parametrize("how", ["gzip", "BR"])
+def test_a_packed_answer_is_refused(
+    serve: Serve, read: Callable[..., Iterator[bytes]], how: str
+) -> None:
+    url = serve(f"{LENGTH}Content-Encoding: {how}\r\n", CONTENT)
+    with pytest.raises(BrokenBody, match=f"packed as '{how}', which was not asked for"):
+        received(url, read)
+
+
+def test_an_answer_that_says_it_is_not_packed_arrives(serve: Serve) -> None:
+    assert received(serve(f"{LENGTH}Content-Encoding: identity\r\n", CONTENT)) == CONTENT
+
+
 def test_json_needs_no_length_but_keeps_to_the_one_it_has(serve: Serve) -> None:
     assert received(serve("", b"{}"), json_body) == b"{}"
     with pytest.raises(BrokenBody, match="ended after 2 of 9 bytes"):
