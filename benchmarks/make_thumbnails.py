@@ -1,10 +1,12 @@
 """Draw the pictures that the template browser shows: ``python benchmarks/make_thumbnails.py``.
 
-Each is made of what its workflow makes of the bundled samples, and lies beside it in ``workflows``.
+Each is made of what its workflow makes of the bundled samples, and replaces the one that lies
+beside the workflow, unless ``--output`` names another folder.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -30,6 +32,15 @@ FACE = (0.28, 0.14, 0.72, 0.68)  # part of the portrait's frame that its face fi
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "workflows",
+        metavar="FOLDER",
+        help="Where the pictures go, replacing what is there.",
+    )
+    folder = parser.parse_args().output
     still = load_avatar(SAMPLES_DIRECTORY / "portrait.png")
     clip = load_avatar(SAMPLES_DIRECTORY / "talking_head.mp4")
     speech = load_speech(SAMPLES_DIRECTORY / "speech.flac")
@@ -46,7 +57,7 @@ def main() -> int:
         "encode_and_inspect": card(table(probe(SAMPLES_DIRECTORY / "talking_head.mp4"))),
     }
     for name, picture in pictures.items():
-        path = ROOT / "workflows" / f"{name}.jpg"
+        path = folder / f"{name}.jpg"
         Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.LANCZOS).save(
             path, quality=QUALITY, optimize=True
         )
