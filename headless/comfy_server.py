@@ -21,14 +21,14 @@ from urllib.parse import quote, urlencode, urlsplit
 from ..errors import AvatarVideoError, EncodeError, GraphError, MediaError
 from ..json_values import is_object
 from .http_body import BrokenBody, file_body, json_body
-from .prompt import NodeDefinition, Prompt, describe
-from .server_events import ConnectionLostError, Events, listen
+from .prompt import NodeDefinition, Prompt, describe, first_problems
+from .server_events import ConnectionLostError, NoEvents, WebSocketEvents, listen
 
 logger = logging.getLogger("avatarvideo.headless.comfy_server")
 
 TIMEOUT = 60.0  # seconds for one answer; uploads and downloads count from byte to byte
 POLL_SECONDS = 0.05  # how often a wait asks whether the user cancelled
-SILENCE_SECONDS = 5.0  # without an event: ask the history whether the run ended unseen
+SILENCE_SECONDS = 5.0
 HISTORY_SECONDS = 1.0  # how often the history is asked where no events can be heard
 DOWNLOAD_ATTEMPTS = 3  # of a result that comes broken
 CHUNK = 1 << 20
@@ -41,6 +41,14 @@ class ServerError(AvatarVideoError):
 
 class _BrokenAnswerError(ServerError):
     """An answer that did not come whole."""
+
+
+class _StatusError(ServerError):
+    """The server answered with a status that means no; ``body`` says why."""
+
+    def __init__(self, url: str, status: int, body: bytes) -> None:
+        self.status, self.body = f"status {status}", body
+        super().__init__(f"Expected a ComfyUI server at {url}, got {self.status}.")
 
 
 @dataclass
@@ -75,9 +83,16 @@ class ComfyServer:
     """A server. url: "http://host:port", with a path where it lies behind one.
 
     check: called again and again while waiting; may raise to stop.
+    silence: seconds without an event after which the history is asked whether the run ended unseen.
     """
 
-    def __init__(self, url: str, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        check: Callable[[], None] = lambda: None,
+        *,
+        silence: float = SILENCE_SECONDS,
+    ) -> None:
         wanted = f"Expected a server as http://HOST:PORT, got {url!r}."
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -87,6 +102,7 @@ class ComfyServer:
             raise ServerError(wanted)
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._check = check
+        self._silence = silence
         self._client_id = uuid.uuid4().hex
 
     def definitions(self) -> dict[str, NodeDefinition]:
@@ -123,8 +139,8 @@ class ComfyServer:
             raise MediaError(f"Cannot read {path}: {error.strerror}.") from error
         except _StatusError as error:
             raise ServerError(
-                f"The server {self.url} refused the file {path.name} of {size} bytes ({error}): "
-                "a larger one needs its option --max-upload-size."
+                f"The server {self.url} refused the file {path.name} of {size} bytes "
+                f"({error.status}): a larger one needs its option --max-upload-size."
             ) from error
         return f"{saved['subfolder']}/{saved['name']}" if saved.get("subfolder") else saved["name"]
 
@@ -163,7 +179,7 @@ class ComfyServer:
                 try:
                     return self._follow(events, prompt_id, prompt, on_progress)
                 except BaseException:
-                    with contextlib.suppress(ServerError, _StatusError):
+                    with contextlib.suppress(ServerError):
                         self.stop(prompt_id)
                     raise
         except ConnectionLostError as error:
@@ -196,7 +212,9 @@ class ComfyServer:
         except OSError as error:
             raise EncodeError(f"Could not write {target}: {error.strerror}.") from error
         except _StatusError as error:
-            raise ServerError(f"The server {self.url} does not give {name}: {error}.") from error
+            raise ServerError(
+                f"The server {self.url} does not give {name}: {error.status}."
+            ) from error
 
     def _fetch(self, path: str, temporary: Path) -> None:
         """Write a file of the server whole, or raise; one that comes broken is asked for again."""
@@ -228,14 +246,14 @@ class ComfyServer:
 
     def _follow(
         self,
-        events: Events,
+        events: WebSocketEvents | NoEvents,
         prompt_id: str,
         prompt: Prompt,
         on_progress: Callable[[RunProgress], None],
     ) -> ServerRun:
         # The history does not say which nodes ran: those of a run that succeeded.
         run = ServerRun(started=set() if events.hears else set(prompt))
-        silence = SILENCE_SECONDS if events.hears else HISTORY_SECONDS
+        silence = self._silence if events.hears else HISTORY_SECONDS
         heard = time.monotonic()
         while True:
             self._check()
@@ -290,10 +308,7 @@ class ComfyServer:
         return self._json(f"/history/{quote(prompt_id)}").get(prompt_id)
 
     def _json(self, path: str) -> Any:
-        try:
-            return self._parsed(self._request(path))
-        except _StatusError as error:
-            raise ServerError(f"Expected a ComfyUI server at {self.url}, got {error}.") from error
+        return self._parsed(self._request(path))
 
     def _parsed(self, body: bytes) -> Any:
         try:
@@ -325,8 +340,10 @@ class ComfyServer:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
                 yield from read(answer)
         except urllib.error.HTTPError as error:
-            with error:
-                raise _StatusError(error.code, _said(error)) from error
+            said = b""  # where the reason for a refusal does not come whole
+            with error, contextlib.suppress(OSError, HTTPException):
+                said = error.read()
+            raise _StatusError(self.url, error.code, said) from error
         except BrokenBody as error:
             what = path.partition("?")[0]
             raise _BrokenAnswerError(
@@ -336,23 +353,6 @@ class ComfyServer:
         except (OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise ServerError(f"Cannot reach the server {self.url}: {reason}.") from error
-
-
-class _StatusError(Exception):
-    """The server answered with a status that means no."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-        self.body = body
-
-
-def _said(error: urllib.error.HTTPError) -> bytes:
-    """Return what a server says of its refusal, nothing when that does not come whole."""
-    try:
-        return error.read()
-    except (OSError, HTTPException):
-        return b""
 
 
 def _event(message: str | bytes, prompt_id: str) -> tuple[str, Mapping[str, Any]] | None:
@@ -413,11 +413,8 @@ def _refusal(prompt: Prompt, body: bytes, url: str) -> str:
         return f"The server {url} refused the workflow: {body[:200].decode('utf-8', 'replace')}"
     if not problems:
         problems = [f"{error.get('message', 'no reason given')} {error.get('details', '')}".strip()]
-    more = len(problems) - 3
-    shown = "; ".join(" ".join(problem.split()) for problem in problems[:3])
-    return f"The server {url} refused the workflow: {shown}" + (
-        f"; and {more} more problems." if more > 0 else "."
-    )
+    shown = first_problems([" ".join(problem.split()) for problem in problems])
+    return f"The server {url} refused the workflow: {shown}"
 
 
 def _take_free_name(temporary: Path, target: Path) -> Path:

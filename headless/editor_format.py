@@ -15,14 +15,8 @@ from typing import Any
 
 from ..errors import GraphError
 from ..json_values import is_list, is_object
-from .prompt import NodeDefinition, suggestion
-from .widget_places import (
-    MARKED_INPUT,
-    MARKED_NODES,
-    fill_marks,
-    inputs_of,
-    widget_values,
-)
+from .prompt import NodeDefinition, first_problems, suggestion
+from .widget_places import MARKED_INPUT, MARKED_NODES, fill_marks, inputs_of, widget_values
 
 MUTED, BYPASSED = 2, 4
 NOTES = frozenset({"Note", "MarkdownNote"})
@@ -212,10 +206,7 @@ class _Conversion:
                     + suggestion(kind, self._declared)
                 )
         if problems:
-            more = len(problems) - 3
-            raise GraphError(
-                "; ".join(problems[:3]) + (f"; and {more} more problems." if more > 0 else ".")
-            )
+            raise GraphError(first_problems(problems))
 
     def _node(self, level: _Level, node: Mapping[str, Any]) -> dict[str, Any]:
         definition = self._declared[node["type"]]

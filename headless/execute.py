@@ -13,6 +13,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from ..errors import AvatarVideoError, Cancelled
@@ -77,24 +78,15 @@ class _Entry:
     ui: dict[str, list[Any]]
 
 
-class ResultCache:
-    """Results kept between runs; after each run only those of its own graph remain.
-
-    entries: by the signature of the node.
-    """
-
-    def __init__(self) -> None:
-        self.entries: dict[str, _Entry] = {}
-
-    def __len__(self) -> int:
-        return len(self.entries)
+class ResultCache(dict[str, _Entry]):
+    """Results kept between runs, by signature; after each only those of its own graph remain."""
 
 
 def run(
     prompt: Prompt,
     nodes: NodeTable,
     *,
-    on_event: Callable[[NodeEvent], None] | None = None,
+    on_event: Callable[[NodeEvent], None] = lambda event: None,
     cache: ResultCache | None = None,
     extra_pnginfo: Mapping[str, Any] | None = None,
 ) -> RunResult:
@@ -105,11 +97,7 @@ def run(
     A blocked output stops its consumers only; see ``RunResult.blocked``.
     """
     validate(prompt, nodes)
-    return _Run(prompt, nodes, on_event or _ignore, cache, extra_pnginfo).execute()
-
-
-def _ignore(event: NodeEvent) -> None:
-    pass
+    return _Run(prompt, nodes, on_event, cache, extra_pnginfo).execute()
 
 
 class _DynamicPrompt:
@@ -151,7 +139,7 @@ class _Run:
         self._needed = reachable(prompt, self._declared, self._outputs)
         self._links = {n: links_of(prompt, self._declared, n) for n in self._needed}
         self._keep = cache is not None
-        self._entries = cache.entries if cache is not None else {}
+        self._entries = ResultCache() if cache is None else cache
         self._signatures = self._all_signatures()
         self._waiting = self._consumers()
         self._done: set[str] = set()
@@ -224,17 +212,10 @@ class _Run:
 
     def _all_signatures(self) -> dict[str, str]:
         """Give equal nodes with equal ancestors the same text."""
+        sources = {n: [source for source, _ in self._links[n].values()] for n in self._needed}
         found: dict[str, str] = {}
-        stack = list(reversed(self._needed))
-        while stack:
-            node_id = stack[-1]
-            sources = {source for source, _ in self._links[node_id].values()} - found.keys()
-            if node_id not in found and sources:
-                stack += sorted(sources, key=natural_order)
-                continue
-            stack.pop()
-            if node_id not in found:
-                found[node_id] = self._signature(node_id, found)
+        for node_id in TopologicalSorter(sources).static_order():
+            found[node_id] = self._signature(node_id, found)
         return found
 
     def _signature(self, node_id: str, known: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ NodeTable = Mapping[str, type]  # class_type -> V1 node class
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 ANY_TYPE = "*"
 SHOWN_CHOICES = 12
+SHOWN_PROBLEMS = 3
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,13 @@ def describe(prompt: Prompt, node_id: str) -> str:
     class_type = node.get("class_type", "no class")
     shown = f' "{title}"' if title and title != class_type else ""
     return f"Node {node_id}{shown} ({class_type})"
+
+
+def first_problems(problems: Sequence[str]) -> str:
+    """Join the first problems to one sentence that says how many more there are."""
+    more = len(problems) - SHOWN_PROBLEMS
+    end = f"; and {more} more problems." if more > 0 else "."
+    return "; ".join(problems[:SHOWN_PROBLEMS]) + end
 
 
 def suggestion(wanted: Any, known: Iterable[Any]) -> str:

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Generator
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import AvatarVideoError
 
@@ -27,21 +27,8 @@ class ConnectionLostError(AvatarVideoError):
     """The server closed the connection, it broke, or it never was a WebSocket."""
 
 
-class Events(Protocol):
-    """Messages of a server, in turn. hears: whether any can come at all."""
-
-    hears: bool
-
-    def receive(self, timeout: float) -> str | bytes | None:
-        """Return the next message, or None when none came within ``timeout`` seconds.
-
-        Raises ConnectionLostError when no more will come.
-        """
-        ...
-
-
 @contextlib.contextmanager
-def listen(url: str, *, timeout: float) -> Generator[Events]:
+def listen(url: str, *, timeout: float) -> Generator[WebSocketEvents | NoEvents]:
     """Yield the events of a server; ``url`` is ws:// or wss://. Raises ConnectionLostError.
 
     timeout: seconds for one answer while the connection is made.
@@ -79,6 +66,7 @@ class NoEvents:
     hears = False
 
     def receive(self, timeout: float) -> None:
+        """Wait as long as a listener would."""
         time.sleep(timeout)
 
 
@@ -110,6 +98,10 @@ class WebSocketEvents:
         self._connection.frame_buffer.recv = self._receive_limited
 
     def receive(self, timeout: float) -> str | bytes | None:
+        """Return the next message, or None when none came within ``timeout`` seconds.
+
+        Raises ConnectionLostError when no more will come.
+        """
         self._connection.settimeout(timeout)
         try:
             kind, content = self._connection.recv_data()

@@ -9,22 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
 from ..json_values import is_list, is_object
-from .comfy_server import ComfyServer, RunProgress, ServerError, ServerRun
-from .prompt import (
-    NodeDefinition,
-    Prompt,
-    describe,
-    is_link,
-    natural_order,
-    output_nodes,
-)
+from .comfy_server import SILENCE_SECONDS, ComfyServer, RunProgress, ServerError, ServerRun
+from .prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
 
 logger = logging.getLogger("avatarvideo.headless.servers")
 
@@ -68,24 +61,24 @@ def run_jobs(
     output_directory: Path,
     check_cancelled: Callable[[], None],
     on_progress: Callable[[float], None] = lambda fraction: None,
+    silence: float = SILENCE_SECONDS,
 ) -> list[JobResult]:
     """Run every job on one of the servers and return the results in the order of the jobs.
 
     check_cancelled, on_progress (0..1 over all jobs): called in this thread; what they raise
-    stops all servers. Raises ServerError for an address that is none.
+    stops all servers. silence: as of ComfyServer. Raises ServerError for an address that is none.
     """
     share = _Share(jobs, input_directory, output_directory)
-    connected = [ComfyServer(url, share.check) for url in dict.fromkeys(servers)]
+    connected = [ComfyServer(url, share.check, silence=silence) for url in dict.fromkeys(servers)]
     share.alive = len(connected)
     with ThreadPoolExecutor(len(connected)) as pool:
         workers = [pool.submit(share.work, server) for server in connected]
         try:
-            while not all(worker.done() for worker in workers):
+            while wait(workers, WAIT_SECONDS).not_done:
                 check_cancelled()
                 on_progress(share.fraction())
-                share.wait(WAIT_SECONDS)
         finally:
-            share.stop()
+            share.stopped.set()
     for worker in workers:
         worker.result()
     return share.finished()
@@ -101,21 +94,14 @@ class _Share:
         self._outputs = outputs
         self._results: dict[int, JobResult] = {}
         self._running: dict[int, float] = {}
-        self._stop = threading.Event()
+        self.stopped = threading.Event()
         self._changed = threading.Condition()
         self._gone: list[ServerError] = []
         self.alive = 0  # servers that still take jobs
 
     def check(self) -> None:
-        if self._stop.is_set():
+        if self.stopped.is_set():
             raise Cancelled("The run was cancelled.")
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    def wait(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait(seconds)
 
     def fraction(self) -> float:
         with self._changed:
@@ -150,9 +136,9 @@ class _Share:
     def _take(self) -> tuple[int, Job] | None:
         """Return the next job, None when there will be no more."""
         with self._changed:
-            while not self._waiting and self._running and not self._stop.is_set():
+            while not self._waiting and self._running and not self.stopped.is_set():
                 self._changed.wait(WAIT_SECONDS)  # somebody may still give one back
-            if self._stop.is_set() or not self._waiting:
+            if self.stopped.is_set() or not self._waiting:
                 return None
             number, job = self._waiting.pop(0)
             self._running[number] = 0.0

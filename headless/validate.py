@@ -8,12 +8,14 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from ..errors import AvatarVideoError, GraphError
 from ..json_values import is_list, is_object
 from .prompt import (
     ANY_TYPE,
+    SHOWN_PROBLEMS,
     WIDGET_TYPES,
     InputDefinition,
     NodeDefinition,
@@ -22,6 +24,7 @@ from .prompt import (
     constant,
     definitions,
     describe,
+    first_problems,
     is_link,
     links_of,
     natural_order,
@@ -31,8 +34,6 @@ from .prompt import (
 )
 
 logger = logging.getLogger("avatarvideo.headless.validate")
-
-SHOWN_PROBLEMS = 3
 
 
 def validate(prompt: Prompt, nodes: NodeTable) -> None:
@@ -67,14 +68,11 @@ def check_structure(prompt: object) -> None:
 
 def _raise_all(problems: Iterable[str]) -> None:
     found = list(problems)
-    if not found:
-        return
     if len(found) > SHOWN_PROBLEMS:
         for problem in found:
             logger.info("%s", problem)
-    more = len(found) - SHOWN_PROBLEMS
-    shown = "; ".join(found[:SHOWN_PROBLEMS])
-    raise GraphError(shown + (f"; and {more} more problems." if more > 0 else "."))
+    if found:
+        raise GraphError(first_problems(found))
 
 
 def _broken_structure(prompt: object) -> Iterator[str]:
@@ -111,30 +109,15 @@ def _unknown_classes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> 
 def _cycle(
     prompt: Prompt, declared: Mapping[str, NodeDefinition], needed: list[str]
 ) -> Iterator[str]:
-    """Find one loop by taking away, one after the other, every node that waits for nothing."""
-    waits = {
-        n: {s for s, _ in links_of(prompt, declared, n).values() if s in prompt} for n in needed
-    }
-    consumers: dict[str, list[str]] = {n: [] for n in needed}
-    for node_id, sources in waits.items():
-        for source in sources:
-            consumers[source].append(node_id)
-    missing = {node_id: len(sources) for node_id, sources in waits.items()}
-    free = [node_id for node_id, count in missing.items() if not count]
-    while free:
-        done = free.pop()
-        del waits[done]
-        for node_id in consumers[done]:
-            missing[node_id] -= 1
-            if not missing[node_id]:
-                free.append(node_id)
-    if not waits:
-        return
-    path = [min(waits, key=natural_order)]
-    while path.count(path[-1]) < 2:
-        path.append(min(waits[path[-1]] & waits.keys(), key=natural_order))
-    loop = path[path.index(path[-1]) :][::-1]
-    yield f"{describe(prompt, loop[0])}: its links form a loop, {' -> '.join(loop)}: remove one"
+    """Find one loop, told from its smallest id on."""
+    sources = {n: [s for s, _ in links_of(prompt, declared, n).values()] for n in needed}
+    try:
+        TopologicalSorter(sources).prepare()
+    except CycleError as error:
+        loop: list[str] = error.args[1][1:]
+        first = loop.index(min(loop, key=natural_order))
+        loop = [*loop[first:], *loop[: first + 1]]
+        yield f"{describe(prompt, loop[0])}: its links form a loop, {' -> '.join(loop)}: remove one"
 
 
 class _NodeCheck:

@@ -455,11 +455,10 @@ def test_another_server_than_comfyui_is_named(avatar, servers, place):
 
 
 @pytest.mark.parametrize("way", ["plain", "broken"])
-def test_an_end_without_an_event_is_found_in_the_history(servers, place, monkeypatch, way):
-    monkeypatch.setattr("avatarvideo.headless.comfy_server.SILENCE_SECONDS", 0.2)
+def test_an_end_without_an_event_is_found_in_the_history(servers, place, way):
     server = servers()
     server.lose_events = True
-    (result,) = jobs_on([server], place, [workflow(place / "flow.json", way=way)])
+    (result,) = jobs_on([server], place, [workflow(place / "flow.json", way=way)], silence=0.2)
     if way == "plain":
         assert result.error is None
         assert [path.name for path in result.files] == ["talk.txt"]
@@ -467,11 +466,10 @@ def test_an_end_without_an_event_is_found_in_the_history(servers, place, monkeyp
         assert 'Node 1 "My words" (Load) failed' in str(result.error)
 
 
-def test_a_server_that_forgot_the_run_is_given_up(servers, place, monkeypatch):
-    monkeypatch.setattr("avatarvideo.headless.comfy_server.SILENCE_SECONDS", 0.2)
+def test_a_server_that_forgot_the_run_is_given_up(servers, place):
     server = servers()
     server.run = lambda *_: server.running.clear()
-    (result,) = jobs_on([server], place, [workflow(place / "flow.json")])
+    (result,) = jobs_on([server], place, [workflow(place / "flow.json")], silence=0.2)
     assert "no longer knows this run" in str(result.error)
 
 
@@ -479,7 +477,6 @@ def test_a_server_that_forgot_the_run_is_given_up(servers, place, monkeypatch):
 def test_without_the_websocket_library_the_history_is_followed(
     avatar, servers, place, monkeypatch, way
 ):
-    monkeypatch.setattr("avatarvideo.headless.comfy_server.HISTORY_SECONDS", 0.1)
     monkeypatch.setitem(sys.modules, "websocket", None)
     websocket_library.cache_clear()
     server = servers()
@@ -515,7 +512,7 @@ def test_without_the_websocket_library_a_cancel_interrupts_the_run(servers, plac
     assert server.interrupted.wait(2)
 
 
-def jobs_on(servers, place, names, check=lambda: None, progress=lambda fraction: None):
+def jobs_on(servers, place, names, check=lambda: None, progress=lambda fraction: None, **more):
     def job(name):
         return Job(name, lambda declared: (json.loads((place / name).read_text()), None))
 
@@ -526,6 +523,7 @@ def jobs_on(servers, place, names, check=lambda: None, progress=lambda fraction:
         output_directory=place / "output",
         check_cancelled=check,
         on_progress=progress,
+        **more,
     )
 
 
@@ -551,11 +549,10 @@ def test_the_workflow_of_a_server_that_dies_goes_to_another(servers, place, capl
     assert {r.server for r in results} == {living.url}
 
 
-def test_a_server_that_dies_without_a_word_is_noticed(servers, place, monkeypatch):
-    monkeypatch.setattr("avatarvideo.headless.comfy_server.SILENCE_SECONDS", 0.2)
+def test_a_server_that_dies_without_a_word_is_noticed(servers, place):
     server = servers()
     server.dies = server.lose_events = True
-    (result,) = jobs_on([server], place, [workflow(place / "flow.json")])
+    (result,) = jobs_on([server], place, [workflow(place / "flow.json")], silence=0.2)
     assert f"Cannot reach the server {server.url}" in str(result.error)
 
 
