@@ -273,10 +273,10 @@ def _check_output(path: Path, sources: list[Path]) -> None:
     """Refuse a file that cannot be written, or is a source, before anything is computed for it."""
     from ..encoders.interfaces import EncodingConfig
     from ..encoders.write.make_plan import checked_target
-    from ..headless.run import check_writable
+    from ..headless.run import check_output_folder
 
     _, target = checked_target(path, EncodingConfig(), sources=sources)
-    check_writable(target.parent)
+    check_output_folder(target.parent)
 
 
 def _as_json(result: LipSyncResult | EncodingResult) -> str:

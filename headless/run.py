@@ -14,14 +14,7 @@ from ..host.contract import Host
 from ..json_values import is_list, is_object
 from .editor_format import is_editor_format, read_workflow, to_prompt
 from .execute import NodeEvent, ResultCache, run, validate
-from .prompt import (
-    InputDefinition,
-    NodeDefinition,
-    describe,
-    natural_order,
-    suggestion,
-    title_of,
-)
+from .prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion, title_of
 from .validate import check_structure
 
 
@@ -210,22 +203,10 @@ def check_output_folder(folder: Path) -> None:
     """Make a folder if it is not there and try whether it can be written. Raises EncodeError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(folder, error) from error
-    check_writable(folder)
-
-
-def check_writable(folder: Path) -> None:
-    """Try whether files can be made in a folder. Raises EncodeError."""
-    try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _not_writable(folder, error) from error
-
-
-def _not_writable(folder: Path, error: OSError) -> EncodeError:
-    return EncodeError(
-        f"Expected an output folder that can be written, got {str(folder)!r} ({error.strerror}): "
-        "choose another one."
-    )
+        raise EncodeError(
+            f"Expected an output folder that can be written, got {str(folder)!r} "
+            f"({error.strerror}): choose another one."
+        ) from error
