@@ -22,6 +22,7 @@ MUTED, BYPASSED = 2, 4
 NOTES = frozenset({"Note", "MarkdownNote"})
 PRIMITIVE, REROUTE = "PrimitiveNode", "Reroute"
 VIRTUAL = NOTES | {PRIMITIVE, REROUTE}
+SEARCH_NAME = "Node name for S&R"
 SUBGRAPH_INPUT = -10  # the node ids by which links leave a sub-graph
 SUBGRAPH_OUTPUT = -20
 GROUP_NODE_PREFIXES = ("workflow>", "workflow/")
@@ -86,26 +87,40 @@ class _Slot:
     link: Any
 
 
-class _Level:
-    """One graph: the whole one, or one instance of a sub-graph in it."""
+class _Graph:
+    """One graph: the whole one, or one instance of a sub-graph. instance: the node it fills."""
 
-    def __init__(
-        self, graph: Mapping[str, Any], parent: _Level | None = None, instance: Any = None
-    ) -> None:
-        self.parent = parent
-        self.instance = instance  # the node of the parent that this graph fills
+    def __init__(self, saved: Mapping[str, Any], instance: _Node | None = None) -> None:
+        self.saved = saved
+        self.instance = instance
+        self.path = f"{instance.id}:" if instance is not None else ""
+        self.nodes = {node["id"]: _Node(node, self) for node in _nodes(saved, self.path)}
+        self.links = dict(_links(saved))
+        self.start = self._boundary("inputNode", SUBGRAPH_INPUT)
+        self.end = self._boundary("outputNode", SUBGRAPH_OUTPUT)
+
+    def _boundary(self, name: str, usual: int) -> Any:
+        if self.instance is None:
+            return None  # no link leaves the whole graph
+        node = self.saved.get(name)
+        return node.get("id", usual) if is_object(node) else usual
+
+
+class _Node:
+    """A saved node in its graph. values: of its widgets. inner: the graph it stands for."""
+
+    def __init__(self, saved: Mapping[str, Any], graph: _Graph) -> None:
+        self.saved = saved
         self.graph = graph
-        self.path = f"{parent.path}{instance['id']}:" if parent is not None else ""
-        self.nodes = {node["id"]: node for node in _nodes(graph, self.path)}
-        self.links = dict(_links(graph, self.path))
-        self.inner: dict[Any, _Level] = {}
+        self.id = f"{graph.path}{saved['id']}"
+        self.type: str = saved["type"]
+        self.runs = saved.get("mode") not in (MUTED, BYPASSED)
+        self.values: dict[str, Any] = {}
+        self.inner: _Graph | None = None
 
-    def id_of(self, node: Mapping[str, Any]) -> str:
-        return f"{self.path}{node['id']}"
-
-    def name_of(self, node: Mapping[str, Any]) -> str:
-        title = f' "{node["title"]}"' if node.get("title") else ""
-        return f"Node {self.id_of(node)}{title} ({node['type']})"
+    def __str__(self) -> str:
+        title = f' "{self.saved["title"]}"' if self.saved.get("title") else ""
+        return f"Node {self.id}{title} ({self.type})"
 
 
 def _listed(holder: Mapping[str, Any], name: str) -> Sequence[Any]:
@@ -127,7 +142,7 @@ def _nodes(graph: Mapping[str, Any], path: str) -> Iterator[Mapping[str, Any]]:
         yield node
 
 
-def _links(graph: Mapping[str, Any], path: str) -> Iterator[tuple[Any, _Link]]:
+def _links(graph: Mapping[str, Any]) -> Iterator[tuple[Any, _Link]]:
     """Read links written as lists (the whole graph) or objects (sub-graphs, format 1)."""
     saved = graph.get("links") or ()
     for link in saved.values() if is_object(saved) else saved:
@@ -161,182 +176,143 @@ class _Conversion:
         self._now = now
         subgraphs = _listed(_object(document, "definitions"), "subgraphs")
         self._subgraphs = {graph["id"]: graph for graph in subgraphs}
-        self._levels: list[_Level] = []
-        self._add_level(_Level(document))
-        self._values: dict[str, dict[str, Any]] = {}
+        self._nodes: list[_Node] = []
+        self._add(_Graph(document))
+
+    def _add(self, graph: _Graph) -> None:
+        self._nodes += graph.nodes.values()
+        for node in graph.nodes.values():
+            inner = self._subgraphs.get(node.type)
+            if inner is not None and node.runs:
+                if graph.path.count(":") > len(self._subgraphs):
+                    raise GraphError(f"{node} contains itself: remove one of them.")
+                node.inner = _Graph(inner, node)
+                self._add(node.inner)
 
     def prompt(self) -> dict[str, Any]:
-        runnable = [
-            (level, node)
-            for level in self._levels
-            for node in level.nodes.values()
-            if _runs(node) and node["type"] not in VIRTUAL and node["id"] not in level.inner
-        ]
+        runnable = [n for n in self._nodes if n.runs and n.type not in VIRTUAL and n.inner is None]
         self._refuse_unknown(runnable)
-        for level, node in runnable:
-            definition = self._declared[node["type"]]
-            values = widget_values(definition, node.get("widgets_values"))
-            self._values[level.id_of(node)] = values
-        for level, node in runnable:
-            self._take_primitives(level, node)
-        return {level.id_of(node): self._node(level, node) for level, node in runnable}
+        for node in runnable:
+            node.values = widget_values(self._declared[node.type], node.saved.get("widgets_values"))
+            self._take_primitives(node)
+        return {node.id: self._converted(node) for node in runnable}
 
-    def _add_level(self, level: _Level) -> None:
-        self._levels.append(level)
-        for node in level.nodes.values():
-            graph = self._subgraphs.get(node["type"])
-            if graph is not None and _runs(node):
-                if level.path.count(":") > len(self._subgraphs):
-                    raise GraphError(f"{level.name_of(node)} contains itself: remove one of them.")
-                level.inner[node["id"]] = inner = _Level(graph, level, node)
-                self._add_level(inner)
-
-    def _refuse_unknown(self, runnable: list[tuple[_Level, Mapping[str, Any]]]) -> None:
+    def _refuse_unknown(self, runnable: Sequence[_Node]) -> None:
         problems: list[str] = []
-        for level, node in runnable:
-            kind = node["type"]
-            if kind.startswith(GROUP_NODE_PREFIXES):
+        for node in runnable:
+            if node.type.startswith(GROUP_NODE_PREFIXES):
                 problems.append(
-                    f"{level.name_of(node)} is a group node of an older editor: "
+                    f"{node} is a group node of an older editor: "
                     "open the workflow there and convert the group to nodes"
                 )
-            elif kind not in self._declared:
+            elif node.type not in self._declared:
                 problems.append(
-                    f"{level.name_of(node)}: there is no node class {kind!r} here"
-                    + suggestion(kind, self._declared)
+                    f"{node}: there is no node class {node.type!r} here"
+                    + suggestion(node.type, self._declared)
                 )
         if problems:
             raise GraphError(first_problems(problems))
 
-    def _node(self, level: _Level, node: Mapping[str, Any]) -> dict[str, Any]:
-        definition = self._declared[node["type"]]
-        values = dict(self._values[level.id_of(node)])
-        if node["type"] in MARKED_NODES and isinstance(values.get(MARKED_INPUT), str):
-            values[MARKED_INPUT] = fill_marks(values[MARKED_INPUT], self._value_of, self._now)
-        inputs = {name: _wrapped(value) for name, value in values.items()}
-        for index, slot in enumerate(self._slots(level, node)):
-            source = self._input(level, node, index, None, frozenset())
+    def _converted(self, node: _Node) -> dict[str, Any]:
+        inputs = {name: _wrapped(value) for name, value in node.values.items()}
+        if node.type in MARKED_NODES and isinstance(inputs.get(MARKED_INPUT), str):
+            inputs[MARKED_INPUT] = fill_marks(inputs[MARKED_INPUT], self._value_of, self._now)
+        for index, slot in enumerate(self._slots(node)):
+            source = self._input(node, index, None, frozenset())
             if source is _DROPPED:
                 inputs.pop(slot.name, None)
             elif source is not _NOTHING:
                 inputs[slot.name] = source
-        title = node.get("title") or definition.display_name
-        return {"class_type": node["type"], "inputs": inputs, "_meta": {"title": title}}
+        title = node.saved.get("title") or self._declared[node.type].display_name
+        return {"class_type": node.type, "inputs": inputs, "_meta": {"title": title}}
 
-    def _take_primitives(self, level: _Level, node: Mapping[str, Any]) -> None:
+    def _take_primitives(self, node: _Node) -> None:
         """Let a primitive node write its value into the widgets that it is linked to."""
-        values = self._values[level.id_of(node)]
-        for slot in self._slots(level, node):
-            link = level.links.get(slot.link)
-            source = level.nodes.get(link.source) if link is not None else None
-            if source is None or source["type"] != PRIMITIVE or slot.name not in values:
+        for slot in self._slots(node):
+            link = node.graph.links.get(slot.link)
+            source = node.graph.nodes.get(link.source) if link is not None else None
+            if source is None or source.type != PRIMITIVE or slot.name not in node.values:
                 continue
-            saved = source.get("widgets_values")
+            saved = source.saved.get("widgets_values")
             if is_list(saved) and saved:
-                values[slot.name] = saved[0]
+                node.values[slot.name] = saved[0]
 
-    def _value_of(self, node_name: str, widget: str) -> str | None:
+    def _value_of(self, name: str, widget: str) -> str | None:
         """Find a widget's value for %Node.widget%: by the node's search name, else its title."""
-        everything = [(level, node) for level in self._levels for node in level.nodes.values()]
-        for key in ("search name", "title"):
-            for level, node in everything:
-                search_name = _object(node, "properties").get("Node name for S&R")
-                names = {"search name": search_name, "title": node.get("title")}
-                if names[key] == node_name:
-                    value = self._values.get(level.id_of(node), {}).get(widget)
-                    return None if value is None else _javascript_text(value)
-        return None
+        found = [n for n in self._nodes if _object(n.saved, "properties").get(SEARCH_NAME) == name]
+        found += [n for n in self._nodes if n.saved.get("title") == name]
+        value = found[0].values.get(widget) if found else None
+        return None if value is None else _javascript_text(value)
 
     # Links: from an input back to the node that really brings the value.
 
-    def _slots(self, level: _Level, node: Mapping[str, Any]) -> list[_Slot]:
+    def _slots(self, node: _Node) -> list[_Slot]:
         """Return a node's input slots: those of the file, then what the file left out."""
-        definition = self._declared.get(node["type"])
+        definition = self._declared.get(node.type)
         known = dict(inputs_of(definition)) if definition is not None else {}
         found: list[_Slot] = []
-        for saved in _listed(node, "inputs"):
+        for saved in _listed(node.saved, "inputs"):
             if not is_object(saved) or not isinstance(saved.get("name"), str):
-                raise GraphError(
-                    f"{level.name_of(node)}: expected named inputs, got {saved!r:.60}."
-                )
+                raise GraphError(f"{node}: expected named inputs, got {saved!r:.60}.")
             kind = known.pop(saved["name"], saved.get("type", "*"))
             found.append(_Slot(saved["name"], str(kind), saved.get("link")))
         return found + [_Slot(name, kind, None) for name, kind in known.items()]
 
-    def _input(
-        self,
-        level: _Level,
-        node: Mapping[str, Any],
-        index: int,
-        wanted: str | None,
-        seen: frozenset[Any],
-    ) -> Any:
+    def _input(self, node: _Node, index: int, wanted: str | None, seen: frozenset[Any]) -> Any:
         """Return what an input gets: a link, a wrapped value, or one of the two marks."""
-        if (level.id_of(node), index) in seen:
-            raise GraphError(f"{level.name_of(node)}: its links form a loop: remove one.")
-        seen = seen | {(level.id_of(node), index)}
-        slots = self._slots(level, node)
-        link = level.links.get(slots[index].link) if index < len(slots) else None
+        if (node.id, index) in seen:
+            raise GraphError(f"{node}: its links form a loop: remove one.")
+        slots = self._slots(node)
+        link = node.graph.links.get(slots[index].link) if index < len(slots) else None
         if link is None:
             return _NOTHING
-        if link.source == _boundary(level, "inputNode", SUBGRAPH_INPUT):
-            return self._outer_input(level, link.source_slot, wanted or slots[index].type, seen)
-        source = level.nodes.get(link.source)
-        if source is None:
-            return _NOTHING
-        return self._output(level, source, link.source_slot, wanted or slots[index].type, seen)
+        seen = seen | {(node.id, index)}
+        return self._brought(node.graph, link, wanted or slots[index].type, seen)
 
-    def _outer_input(self, level: _Level, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
+    def _brought(self, graph: _Graph, link: _Link, wanted: str, seen: frozenset[Any]) -> Any:
+        if link.source == graph.start:
+            return self._outer_input(graph, link.source_slot, wanted, seen)
+        source = graph.nodes.get(link.source)
+        return _NOTHING if source is None else self._output(source, link.source_slot, wanted, seen)
+
+    def _outer_input(self, graph: _Graph, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
         """Follow a link out of a sub-graph to the input of its instance."""
-        declared = _listed(level.graph, "inputs")
-        if level.parent is None or slot >= len(declared):
+        declared, instance = _listed(graph.saved, "inputs"), graph.instance
+        if instance is None or slot >= len(declared):
             return _NOTHING
         name = declared[slot].get("name")
-        saved = _listed(level.instance, "inputs")
+        saved = _listed(instance.saved, "inputs")
         index = next((i for i, one in enumerate(saved) if one.get("name") == name), None)
-        if index is not None and level.parent.links.get(saved[index].get("link")) is not None:
-            return self._input(level.parent, level.instance, index, wanted, seen)
-        values = _promoted_values(level)
+        if index is not None and instance.graph.links.get(saved[index].get("link")) is not None:
+            return self._input(instance, index, wanted, seen)
+        values = _promoted_values(graph, instance)
         return _wrapped(values[name]) if name in values else _NOTHING
 
-    def _output(
-        self,
-        level: _Level,
-        node: Mapping[str, Any],
-        slot: int,
-        wanted: str,
-        seen: frozenset[Any],
-    ) -> Any:
+    def _output(self, node: _Node, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
         """Return what an output brings once virtual and bypassed nodes are seen through."""
-        if node.get("mode") == BYPASSED:
-            index = self._bypass(level, node, slot, wanted)
-            return _NOTHING if index is None else self._input(level, node, index, None, seen)
-        inner = level.inner.get(node["id"])
-        if inner is not None:
-            return self._inner_output(inner, slot, wanted, seen)
-        if node["type"] in VIRTUAL:
-            if slot >= len(_listed(node, "inputs")):
+        if node.saved.get("mode") == BYPASSED:
+            index = self._bypass(node, slot, wanted)
+            return _NOTHING if index is None else self._input(node, index, None, seen)
+        if node.inner is not None:
+            return self._inner_output(node.inner, slot, wanted, seen)
+        if node.type in VIRTUAL:
+            if slot >= len(_listed(node.saved, "inputs")):
                 return _NOTHING
-            return self._input(level, node, slot, wanted, seen)
-        return _DROPPED if node.get("mode") == MUTED else [level.id_of(node), slot]
+            return self._input(node, slot, wanted, seen)
+        return _DROPPED if node.saved.get("mode") == MUTED else [node.id, slot]
 
-    def _inner_output(self, inner: _Level, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
+    def _inner_output(self, inner: _Graph, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
         """Follow an output of a sub-graph's instance to the node inside."""
-        end = _boundary(inner, "outputNode", SUBGRAPH_OUTPUT)
+        sources = {inner.start, *inner.nodes}
         for link in inner.links.values():
-            if link.target != end or link.target_slot != slot:
-                continue
-            if link.source == _boundary(inner, "inputNode", SUBGRAPH_INPUT):
-                return self._outer_input(inner, link.source_slot, wanted, seen)
-            source = inner.nodes.get(link.source)
-            if source is not None:
-                return self._output(inner, source, link.source_slot, wanted, seen)
+            if (link.target, link.target_slot) == (inner.end, slot) and link.source in sources:
+                return self._brought(inner, link, wanted, seen)
         return _NOTHING
 
-    def _bypass(self, level: _Level, node: Mapping[str, Any], slot: int, wanted: str) -> int | None:
+    def _bypass(self, node: _Node, slot: int, wanted: str) -> int | None:
         """Return the input that a bypassed node passes on for an output, None without any."""
-        slots = self._slots(level, node)
-        outputs = _listed(node, "outputs")
+        slots = self._slots(node)
+        outputs = _listed(node.saved, "outputs")
         brought = str(outputs[slot].get("type", "*")) if slot < len(outputs) else "*"
         if wanted in ("*", ""):
             return (slot if slot < len(slots) else 0) if slots else None
@@ -347,38 +323,27 @@ class _Conversion:
         return next(iter(exact + [i for i, fit in enumerate(fits) if fit]), None)
 
 
-def _runs(node: Mapping[str, Any]) -> bool:
-    return node.get("mode") not in (MUTED, BYPASSED)
-
-
-def _boundary(level: _Level, name: str, usual: int) -> Any:
-    if level.parent is None:
-        return None  # no link leaves the whole graph
-    node = level.graph.get(name)
-    return node.get("id", usual) if is_object(node) else usual
-
-
-def _promoted_values(level: _Level) -> dict[str, Any]:
+def _promoted_values(graph: _Graph, instance: _Node) -> dict[str, Any]:
     """Return the values of the widgets that a sub-graph shows on its outside, by input."""
-    saved = level.instance.get("widgets_values")
+    saved = instance.saved.get("widgets_values")
     if is_object(saved):
         return dict(saved)
-    shown = _listed(_object(level.instance, "properties"), "proxyWidgets")
+    shown = _listed(_object(instance.saved, "properties"), "proxyWidgets")
     if shown:  # rows of inner node and widget; -1 stands for an input of the sub-graph
         names = [row[1] if str(row[0]) == "-1" else None for row in shown]
     else:
-        declared = _listed(level.graph, "inputs")
-        names = [one.get("name") for i, one in enumerate(declared) if _feeds_a_widget(level, i)]
+        declared = _listed(graph.saved, "inputs")
+        names = [one.get("name") for i, one in enumerate(declared) if _feeds_a_widget(graph, i)]
     pairs = zip(names, saved if is_list(saved) else (), strict=False)
     return {name: value for name, value in pairs if name is not None}
 
 
-def _feeds_a_widget(level: _Level, slot: int) -> bool:
+def _feeds_a_widget(graph: _Graph, slot: int) -> bool:
     """Say whether an input of a sub-graph leads to an input that is a widget inside."""
-    start = _boundary(level, "inputNode", SUBGRAPH_INPUT)
-    for link in level.links.values():
-        if link.source == start and link.source_slot == slot:
-            inputs = _listed(level.nodes.get(link.target) or {}, "inputs")
+    for link in graph.links.values():
+        if (link.source, link.source_slot) == (graph.start, slot):
+            target = graph.nodes.get(link.target)
+            inputs = _listed(target.saved, "inputs") if target is not None else ()
             return link.target_slot < len(inputs) and bool(inputs[link.target_slot].get("widget"))
     return False
 
