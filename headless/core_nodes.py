@@ -17,7 +17,7 @@ from typing import Any
 from ..encoders.write.output_names import reserved_file
 from ..errors import EncodeError
 from ..host.current import current_host
-from ..nodes.tensors import check_images, image_frames, one_image
+from ..nodes.tensors import audio_dict, check_images, image_frames, one_image
 from ..nodes.widgets import (
     AUDIO_EXTENSIONS,
     IMAGE_EXTENSIONS,
@@ -32,25 +32,34 @@ NO_MASK_SIZE = 64  # what core returns as the mask of a picture without transpar
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
 
-class LoadImage:
-    """A picture of the input folder; of an animation the first frame only."""
+class _FileLoader:
+    """What takes one file of the input folder."""
 
-    CATEGORY = "image"
     FUNCTION = "load"
-    RETURN_TYPES = ("IMAGE", "MASK")
+    INPUT: str
+    UPLOAD: str  # the option by which the page adds an upload button
+    EXTENSIONS: frozenset[str]
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        files = file_names(current_host(), IMAGE_EXTENSIONS)
-        return {"required": {"image": (files, {"image_upload": True})}}
+        files = file_names(current_host(), cls.EXTENSIONS)
+        return {"required": {cls.INPUT: (files, {cls.UPLOAD: True})}}
 
     @classmethod
-    def VALIDATE_INPUTS(cls, image: str | None) -> bool | str:
-        return check_file(current_host(), image)
+    def VALIDATE_INPUTS(cls, **inputs: Any) -> bool | str:
+        return check_file(current_host(), inputs[cls.INPUT])
 
     @classmethod
-    def IS_CHANGED(cls, image: str) -> tuple[float, ...]:
-        return fingerprint(current_host(), image)
+    def IS_CHANGED(cls, **inputs: Any) -> tuple[float, ...]:
+        return fingerprint(current_host(), inputs[cls.INPUT])
+
+
+class LoadImage(_FileLoader):
+    """A picture of the input folder; of an animation the first frame only."""
+
+    RETURN_TYPES = ("IMAGE", "MASK")
+    INPUT, UPLOAD = "image", "image_upload"
+    EXTENSIONS = IMAGE_EXTENSIONS
 
     def load(self, image: str) -> tuple[Any, Any]:
         import torch
@@ -79,55 +88,29 @@ def _with_alpha(path: Path) -> Any:
         return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
 
 
-class LoadAudio:
+class LoadAudio(_FileLoader):
     """An audio file of the input folder, or the audio of a video file."""
 
-    CATEGORY = "audio"
-    FUNCTION = "load"
     RETURN_TYPES = ("AUDIO",)
+    INPUT, UPLOAD = "audio", "audio_upload"
+    EXTENSIONS = AUDIO_EXTENSIONS | VIDEO_EXTENSIONS
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS)
-        return {
-            "required": {"audio": (files, {"audio_upload": True})},
-            "optional": {"audioUI": ("AUDIO_UI", {})},
-        }
+        return super().INPUT_TYPES() | {"optional": {"audioUI": ("AUDIO_UI", {})}}
 
-    @classmethod
-    def VALIDATE_INPUTS(cls, audio: str | None) -> bool | str:
-        return check_file(current_host(), audio)
-
-    @classmethod
-    def IS_CHANGED(cls, audio: str, **_player: Any) -> tuple[float, ...]:
-        return fingerprint(current_host(), audio)
-
-    def load(self, audio: str, **_player: Any) -> tuple[dict[str, Any] | None]:
+    def load(self, audio: str, audioUI: Any = None) -> tuple[dict[str, Any] | None]:
         from ..encoders.read.audio import read_audio
-        from ..nodes.tensors import audio_dict
 
         return (audio_dict(read_audio(find_file(current_host(), audio))),)
 
 
-class LoadVideo:
+class LoadVideo(_FileLoader):
     """A video file of the input folder."""
 
-    CATEGORY = "video"
-    FUNCTION = "load"
     RETURN_TYPES = ("VIDEO",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
-        files = file_names(current_host(), VIDEO_EXTENSIONS)
-        return {"required": {"file": (files, {"video_upload": True})}}
-
-    @classmethod
-    def VALIDATE_INPUTS(cls, file: str | None) -> bool | str:
-        return check_file(current_host(), file)
-
-    @classmethod
-    def IS_CHANGED(cls, file: str) -> tuple[float, ...]:
-        return fingerprint(current_host(), file)
+    INPUT, UPLOAD = "file", "video_upload"
+    EXTENSIONS = VIDEO_EXTENSIONS
 
     def load(self, file: str) -> tuple[Any]:
         from .core_video import FileVideo
@@ -140,10 +123,8 @@ class LoadVideo:
 class GetVideoComponents:
     """Frames, audio and rate of a video; the frames as one tensor."""
 
-    CATEGORY = "video"
     FUNCTION = "take_apart"
     RETURN_TYPES = ("IMAGE", "AUDIO", "FLOAT")
-    RETURN_NAMES = ("images", "audio", "fps")
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
@@ -157,7 +138,6 @@ class GetVideoComponents:
 class CreateVideo:
     """A video of frames and audio; nothing is encoded yet."""
 
-    CATEGORY = "video"
     FUNCTION = "create"
     RETURN_TYPES = ("VIDEO",)
 
@@ -180,7 +160,6 @@ class CreateVideo:
 class SaveVideo:
     """Writes a video into the output folder, by copying it where container and codec allow."""
 
-    CATEGORY = "video"
     FUNCTION = "save"
     OUTPUT_NODE = True
     RETURN_TYPES = ("VIDEO",)
@@ -216,9 +195,8 @@ class SaveVideo:
         width, height = video.get_dimensions()
         values = {"width": width, "height": height}
         host = current_host()
-        with reserved_file(
-            host.output_directory, filename_prefix, container, values=values
-        ) as path:
+        folder = host.output_directory
+        with reserved_file(folder, filename_prefix, container, values=values) as path:
             if container == "mp4" and codec in ("auto", "h264") and crf is None and _is_mp4(video):
                 video.save_to(str(path))
             else:
@@ -226,7 +204,7 @@ class SaveVideo:
                 count = video.get_frame_count() if hasattr(video, "get_frame_count") else 0
                 with host.progress(count, "Encoding") as bar, _as_file(video) as file:
                     transcode(file, path, config, extras=Extras(on_frame=bar.update))
-        shown = {"images": [_entry(path, host.output_directory, "output")], "animated": (True,)}
+        shown = {"images": [_entry(path, folder, "output")], "animated": (True,)}
         return {"ui": shown, "result": (video,)}
 
 
@@ -262,7 +240,6 @@ def _as_file(video: Any) -> Generator[Path]:
 class SaveImage:
     """Writes every frame of an IMAGE as a PNG into the output folder."""
 
-    CATEGORY = "image"
     FUNCTION = "save"
     OUTPUT_NODE = True
     RETURN_TYPES = ()
@@ -270,11 +247,9 @@ class SaveImage:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        prefix = ("STRING", {"default": "ComfyUI"})
         return {
-            "required": {
-                "images": ("IMAGE",),
-                "filename_prefix": ("STRING", {"default": "ComfyUI"}),
-            },
+            "required": {"images": ("IMAGE",), "filename_prefix": prefix},
             "hidden": dict(_HIDDEN),
         }
 
@@ -324,11 +299,7 @@ def _picture_tags(prompt: Any, extra_pnginfo: Any) -> Any:
 
 def _entry(path: Path, folder: Path, kind: str) -> dict[str, str]:
     subfolder = path.parent.relative_to(folder).as_posix()
-    return {
-        "filename": path.name,
-        "subfolder": "" if subfolder == "." else subfolder,
-        "type": kind,
-    }
+    return {"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": kind}
 
 
 _NODES = (LoadImage, LoadAudio, LoadVideo, GetVideoComponents, CreateVideo, SaveVideo, SaveImage)
