@@ -33,8 +33,6 @@ from .prompt import (
 )
 from .validate import validate
 
-__all__ = ["NodeEvent", "ResultCache", "RunResult", "run", "validate"]
-
 logger = logging.getLogger("avatarvideo.headless.execute")
 
 

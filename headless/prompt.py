@@ -54,22 +54,21 @@ class NodeDefinition:
     @classmethod
     def from_class(cls, class_type: str, node: type, display_name: str = "") -> NodeDefinition:
         """Read a V1 node class."""
-        declared: Any = node
-        return cls(
-            class_type,
-            _inputs(declared.INPUT_TYPES()),
-            tuple(_type_name(name) for name in getattr(node, "RETURN_TYPES", ())),
-            dict(declared.INPUT_TYPES().get("hidden", {})),
-            getattr(node, "OUTPUT_NODE", False) is True,
-            display_name or class_type,
-        )
+        declared: Any = node  # a class of any pack
+        info = {
+            "input": declared.INPUT_TYPES(),
+            "output": getattr(node, "RETURN_TYPES", ()),
+            "output_node": getattr(node, "OUTPUT_NODE", False),
+            "display_name": display_name,
+        }
+        return cls.from_object_info(class_type, info)
 
     @classmethod
     def from_object_info(cls, class_type: str, info: Mapping[str, Any]) -> NodeDefinition:
         """Read one entry of a server's ``/object_info``."""
         return cls(
             class_type,
-            _inputs(info.get("input", {}), info.get("input_order", {})),
+            _inputs(info.get("input", {}), info.get("input_order") or {}),
             tuple(_type_name(name) for name in info.get("output", ())),
             dict(info.get("input", {}).get("hidden", {})),
             info.get("output_node") is True,
@@ -78,12 +77,12 @@ class NodeDefinition:
 
 
 def _inputs(
-    declared: Mapping[str, Any], order: Mapping[str, list[str]] | None = None
+    declared: Mapping[str, Any], order: Mapping[str, list[str]]
 ) -> dict[str, InputDefinition]:
     found: dict[str, InputDefinition] = {}
     for group in ("required", "optional"):
         entries = declared.get(group, {})
-        for name in (order or {}).get(group) or entries:
+        for name in order.get(group) or entries:
             if name in entries:
                 found[name] = _input(name, entries[name], required=group == "required")
     return found

@@ -13,9 +13,9 @@ from ..errors import EncodeError, GraphError
 from ..host.contract import Host
 from ..json_values import is_list, is_object
 from .editor_format import is_editor_format, read_workflow, to_prompt
-from .execute import NodeEvent, ResultCache, run, validate
+from .execute import NodeEvent, ResultCache, run
 from .prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion, title_of
-from .validate import check_structure
+from .validate import check_structure, validate
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A workflow ready to run; ``editor`` is the file's own object where it is the editor's."""
+    """A workflow ready to run.
+
+    extra_pnginfo: what ComfyUI hands to nodes that keep the workflow in their files.
+    """
 
     prompt: dict[str, Any]
-    editor: dict[str, Any] | None
-
-    @property
-    def extra_pnginfo(self) -> dict[str, Any] | None:
-        """What ComfyUI hands to nodes that keep the workflow in their files."""
-        return None if self.editor is None else {"workflow": self.editor}
+    extra_pnginfo: dict[str, Any] | None
 
 
 @dataclass
@@ -70,7 +68,7 @@ def load_workflow(
     check_structure(prompt)
     for setting in settings:
         _apply(prompt, declared, setting)
-    return Workflow(prompt, document if is_editor_format(document) else None)
+    return Workflow(prompt, {"workflow": document} if is_editor_format(document) else None)
 
 
 def _apply(
@@ -91,38 +89,27 @@ def _apply(
 
 def _find(prompt: Mapping[str, Any], target: str) -> tuple[str, str]:
     """Split a target where its first part names a node: by id, else title, else class."""
-    dots = [i for i, letter in enumerate(target) if letter == "."]
-    for dot in reversed(dots):  # titles may hold dots, and so may inputs
-        name = target[:dot]
-        for found in _matches(prompt, name):
+    ids = sorted(prompt, key=natural_order)
+    titles = [title_of(prompt[n]) for n in ids]
+    classes = [prompt[n]["class_type"] for n in ids]
+    parts = target.split(".")
+    for count in range(len(parts) - 1, 0, -1):  # titles may hold dots, and so may inputs
+        name, rest = ".".join(parts[:count]), ".".join(parts[count:])
+        for names in (ids, titles, classes):
+            found = [n for n, known in zip(ids, names, strict=True) if known == name]
             if len(found) > 1:
+                targets = " or ".join(f"{n}.{rest}" for n in found)
                 raise GraphError(
-                    f"Expected one node named {name!r}, found {len(found)}: use an id, "
-                    + " or ".join(f"{n}.{target[dot + 1 :]}" for n in found)
-                    + "."
+                    f"Expected one node named {name!r}, found {len(found)}: use an id, {targets}."
                 )
             if found:
-                return found[0], target[dot + 1 :]
-    wanted = target[: dots[-1]]
-    names = [node["class_type"] for node in prompt.values()]
+                return found[0], rest
+    wanted = target.rpartition(".")[0]
     raise GraphError(
         f"Expected a node with the id, title or class {wanted!r}, found none"
-        f"{suggestion(wanted, names)}: the workflow has "
-        f"{', '.join(describe(prompt, n) for n in _ordered(prompt))}."
+        f"{suggestion(wanted, classes)}: the workflow has "
+        f"{', '.join(describe(prompt, n) for n in ids)}."
     )
-
-
-def _matches(prompt: Mapping[str, Any], name: str) -> list[list[str]]:
-    nodes = [(n, prompt[n]) for n in _ordered(prompt)]
-    return [
-        [n for n, _ in nodes if n == name],
-        [n for n, node in nodes if title_of(node) == name],
-        [n for n, node in nodes if node.get("class_type") == name],
-    ]
-
-
-def _ordered(prompt: Mapping[str, Any]) -> list[str]:
-    return sorted(prompt, key=natural_order)
 
 
 def _value(text: str, definition: InputDefinition) -> Any:
@@ -174,13 +161,8 @@ def run_workflow(
         on_event(event)
 
     with torch.inference_mode():
-        result = run(
-            workflow.prompt,
-            nodes,
-            on_event=note,
-            cache=cache,
-            extra_pnginfo=workflow.extra_pnginfo,
-        )
+        extra = workflow.extra_pnginfo
+        result = run(workflow.prompt, nodes, on_event=note, cache=cache, extra_pnginfo=extra)
     found = WorkflowResult(blocked=result.blocked)
     for node_id in result.outputs:
         ui = result.ui.get(node_id, {})

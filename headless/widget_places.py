@@ -35,18 +35,12 @@ def is_widget(definition: InputDefinition) -> bool:
 
 def places(node: NodeDefinition) -> list[str | None]:
     """Return the input that each place belongs to; None for the page's own widgets."""
-    found: list[str | None] = []
-    for definition in node.inputs.values():
-        if definition.required:
-            found += _places_of(definition)
-    if node.class_type in PLAYER_NODES:
-        found.append(None)
-    if _has_upload_button(node):
-        found.append(None)
-    for definition in node.inputs.values():
-        if not definition.required:
-            found += _places_of(definition)
-    return found
+    required = [one for one in node.inputs.values() if one.required]
+    optional = [one for one in node.inputs.values() if not one.required]
+    player = [None] if node.class_type in PLAYER_NODES else []
+    button = [None] if any(map(_is_uploaded, required)) else []
+    before = [place for one in required for place in _places_of(one)]
+    return [*before, *player, *button, *(place for one in optional for place in _places_of(one))]
 
 
 def _places_of(definition: InputDefinition) -> list[str | None]:
@@ -61,13 +55,9 @@ def _places_of(definition: InputDefinition) -> list[str | None]:
     return [definition.name, *[None] * extra]
 
 
-def _has_upload_button(node: NodeDefinition) -> bool:
-    required = [definition for definition in node.inputs.values() if definition.required]
-    return any(
-        any(definition.options.get(kind) for kind in _UPLOADS)
-        or (definition.name == "audio" and definition.options.get("audio_upload"))
-        for definition in required
-    )
+def _is_uploaded(definition: InputDefinition) -> bool:
+    kinds = (*_UPLOADS, "audio_upload") if definition.name == "audio" else _UPLOADS
+    return any(definition.options.get(kind) for kind in kinds)
 
 
 def widget_values(node: NodeDefinition, saved: Any) -> dict[str, Any]:
@@ -81,9 +71,8 @@ def widget_values(node: NodeDefinition, saved: Any) -> dict[str, Any]:
     if is_object(saved):
         values |= {name: saved[name] for name in values if name in saved}
     elif is_list(saved):
-        values |= {
-            name: value for name, value in zip(names, saved, strict=False) if name is not None
-        }
+        pairs = zip(names, saved, strict=False)
+        values |= {name: value for name, value in pairs if name is not None}
     return values
 
 
@@ -116,21 +105,14 @@ def fill_marks(
 
 
 def _date(pattern: str, moment: datetime) -> str:
-    fields = {
-        "d": moment.day,
-        "M": moment.month,
-        "h": moment.hour,
-        "m": moment.minute,
-        "s": moment.second,
-    }
+    fields = dict(zip("Mdhms", moment.timetuple()[1:], strict=False))
+    years = {"yyyy": str(moment.year), "yy": str(moment.year)[2:]}
 
     def replaced(match: re.Match[str]) -> str:
         part = match.group(0)
-        if part == "yyyy":
-            return str(moment.year)
-        if part == "yy":
-            return str(moment.year)[2:]
-        return str(fields[part[0]]).zfill(len(part)) if part[0] in fields else part
+        if part[0] == "y":
+            return years.get(part, part)
+        return str(fields[part[0]]).zfill(len(part))
 
     return re.sub("dd?|MM?|hh?|mm?|ss?|yyy?y?", replaced, pattern)
 
