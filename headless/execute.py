@@ -17,7 +17,7 @@ from graphlib import TopologicalSorter
 from typing import Any, Literal
 
 from ..errors import AvatarVideoError, Cancelled
-from .node_calls import SilentBlocker, call, columns, read_answer
+from .node_calls import SilentBlocker, call, columns, is_blocker, read_answer
 from .prompt import (
     NodeDefinition,
     NodeTable,
@@ -34,6 +34,7 @@ from .prompt import (
 from .validate import validate
 
 logger = logging.getLogger("avatarvideo.headless.execute")
+Kind = Literal["start", "done", "cached", "blocked"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class NodeEvent:
     ui: what a node that is through shows.
     """
 
-    kind: Literal["start", "done", "cached", "blocked"]
+    kind: Kind
     node_id: str
     class_type: str
     finished: int
@@ -204,7 +205,8 @@ class _Run:
         if not lazy or not hasattr(node, "check_lazy_status"):
             return lazy  # nobody else could ask for them
         answers = self._call(node_id, node, "check_lazy_status", self._arguments(node_id))
-        return lazy & {name for answer in answers for name in answer or ()}
+        asked_for = [answer for answer in answers if not is_blocker(answer)]
+        return lazy & {name for answer in asked_for for name in answer or ()}
 
     # Results: who still waits for them, and when they may be used again.
 
@@ -253,7 +255,7 @@ class _Run:
             waiting[self._signatures[node_id]].add("the caller")
         return waiting
 
-    def _finish(self, node_id: str, kind: Literal["done", "cached", "blocked"]) -> None:
+    def _finish(self, node_id: str, kind: Kind) -> None:
         signature = self._signatures[node_id]
         self._done.add(node_id)
         (self._result.cached if kind == "cached" else self._result.executed).append(node_id)
@@ -266,12 +268,7 @@ class _Run:
             self._result.ui[node_id] = ui
         self._tell(kind, node_id, ui)
 
-    def _tell(
-        self,
-        kind: Literal["start", "done", "cached", "blocked"],
-        node_id: str,
-        ui: Mapping[str, list[Any]] | None = None,
-    ) -> None:
+    def _tell(self, kind: Kind, node_id: str, ui: Mapping[str, list[Any]] | None = None) -> None:
         class_type = self._prompt[node_id]["class_type"]
         total = len(self._needed)
         self._on_event(NodeEvent(kind, node_id, class_type, len(self._done), total, ui or {}))
@@ -293,10 +290,12 @@ class _Run:
                 shown.setdefault(key, []).extend(values)
         signature = self._signatures[node_id]
         self._entries[signature] = _Entry(columns(rows, count, node), shown)
-        blocked = [isinstance(answer, SilentBlocker) for answer in answers]
-        if any(blocked):
+        blockers = [answer for answer in answers if isinstance(answer, SilentBlocker)]
+        if blockers:
             self._blocked.add(signature)
-        self._finish(node_id, "blocked" if blocked and all(blocked) else "done")
+        for reason in (one.reason for one in blockers if one.reason is not None):
+            self._result.blocked[node_id] = reason
+        self._finish(node_id, "blocked" if blockers and len(blockers) == len(answers) else "done")
 
     def _constants(self, node_id: str) -> dict[str, Any]:
         inputs = self._prompt[node_id].get("inputs", {})
@@ -325,11 +324,7 @@ class _Run:
     def _call(
         self, node_id: str, node: Any, method: str, arguments: dict[str, list[Any]]
     ) -> list[Any]:
-        def blocked(message: str) -> None:
-            self._result.blocked[node_id] = message
-
-        where = describe(self._prompt, node_id)
-        return call(node, method, arguments, where=where, on_blocked=blocked)
+        return call(node, method, arguments, where=describe(self._prompt, node_id))
 
 
 def _never_equal() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
@@ -10,55 +10,43 @@ from ..json_values import is_list, is_object
 
 
 class SilentBlocker:
-    """Stands in the outputs of a node that did not run because an input was blocked."""
+    """Stands for the answer of a node that was not called: an input was blocked, for a reason."""
 
-    message: str | None = None
+    message = None  # whoever takes this is not told the reason again
+
+    def __init__(self, reason: str | None) -> None:
+        self.reason = reason
 
 
-def is_blocker(value: Any) -> bool:
+def is_blocker(value: Any) -> bool:  # Any: read by attributes, which object has not
     """Say whether a value stands for an output that was not made."""
     # Known by name and attribute: ComfyUI's class and our host's have no common base.
     named = type(value).__name__ in ("ExecutionBlocker", "SilentBlocker")
     return named and hasattr(value, "message")
 
 
-def call(
-    node: Any,
-    method: str,
-    arguments: Mapping[str, list[Any]],
-    *,
-    where: str,
-    on_blocked: Callable[[str], None],
-) -> list[Any]:
+def call(node: Any, method: str, arguments: Mapping[str, list[Any]], *, where: str) -> list[Any]:
     """Call a method once for each index of the longest list, or once with the lists.
 
     The shorter lists repeat their last value; where a list is empty there is nothing to call.
-    on_blocked: gets the message when a value is blocked; the answer is then a SilentBlocker.
-    Errors are raised again with ``where`` in front: ours as they are, foreign ones as GraphError.
+    Where a value is blocked the answer is a SilentBlocker. Errors are raised again with ``where``
+    in front: ours as they are, foreign ones as GraphError.
     """
     if getattr(node, "INPUT_IS_LIST", False):
-        return [_call_once(node, method, arguments, where, on_blocked)]
+        return [_call_once(node, method, arguments, where)]
     lengths = [len(values) for values in arguments.values()] or [1]
     answers: list[Any] = []
     for i in range(max(lengths) if min(lengths) else 0):
         row = {name: v[min(i, len(v) - 1)] for name, v in arguments.items()}
-        answers.append(_call_once(node, method, row, where, on_blocked))
+        answers.append(_call_once(node, method, row, where))
     return answers
 
 
-def _call_once(
-    node: Any,
-    method: str,
-    row: Mapping[str, Any],
-    where: str,
-    on_blocked: Callable[[str], None],
-) -> Any:
+def _call_once(node: Any, method: str, row: Mapping[str, Any], where: str) -> Any:
     for value in row.values():
         for one in value if is_list(value) else [value]:
             if is_blocker(one):
-                if one.message is not None:
-                    on_blocked(str(one.message))
-                return SilentBlocker()
+                return SilentBlocker(None if one.message is None else str(one.message))
     try:
         return getattr(node, method)(**row)
     except Cancelled:

@@ -163,12 +163,13 @@ def constant(value: Any, definition: InputDefinition, *, check_range: bool = Tru
     """Return a constant as the node gets it. Raises GraphError (without the node's name)."""
     if is_object(value) and "__value__" in value:
         value = value["__value__"]
-    if definition.type in _CONVERTERS:
+    if definition.type in _KINDS:
+        convert, wanted = _KINDS[definition.type]
         try:
-            value = _CONVERTERS[definition.type](value)
+            value = convert(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise GraphError(
-                f"input {definition.name!r}: expected {_KINDS[definition.type]}, got {value!r}"
+                f"input {definition.name!r}: expected {wanted}, got {value!r}"
             ) from error
     if check_range:
         _check_range(value, definition)
@@ -200,12 +201,11 @@ def _flag(value: Any) -> bool:
     return bool(value)
 
 
-_CONVERTERS = {"INT": _integer, "FLOAT": _number, "STRING": _text, "BOOLEAN": _flag}
 _KINDS = {
-    "INT": "a whole number",
-    "FLOAT": "a finite number",
-    "STRING": "a text",
-    "BOOLEAN": "true or false",
+    "INT": (_integer, "a whole number"),
+    "FLOAT": (_number, "a finite number"),
+    "STRING": (_text, "a text"),
+    "BOOLEAN": (_flag, "true or false"),
 }
 
 

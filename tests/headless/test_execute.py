@@ -378,6 +378,26 @@ def test_a_lazy_input_runs_only_when_asked_for(use_left, ran):
     assert texts(result) == {"4": [f"none:{ran}"]}
 
 
+def test_a_blocked_input_asks_for_no_lazy_one():
+    prompt = {
+        "1": node("Number", value=1),
+        "2": node("Gate", message="no lips"),
+        "3": node("Switch", left=["1", 0], use_left=["2", 0]),
+        "4": node("Show", number=["3", 0]),
+    }
+
+    class Either(Switch):
+        INPUT_TYPES = classmethod(
+            lambda cls: {
+                "required": {"use_left": ("NUMBER", {})},
+                "optional": {"left": ("NUMBER", {"lazy": True})},
+            }
+        )
+
+    result = run(prompt, NODES | {"Switch": Either, "Gate": Gate})
+    assert (result.executed, result.blocked) == (["2", "3", "4"], {"3": "no lips"})
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "sentence"),
     [
