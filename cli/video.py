@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -127,48 +126,39 @@ def lipsync(
     click.echo(_as_json(result) if as_json else _made(result, result.mode))
 
 
-class _AddedSound(NamedTuple):
-    """What is put under a video: nothing without ``path``. mix: its own sound is heard as well."""
+class _Part(NamedTuple):
+    """What of a video is encoded, or put under it instead. Seconds; a duration of 0: to the end."""
 
-    path: Path | None
-    mix: bool
-
-
-def _section_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --start and --duration, which it gets as ``section`` in seconds."""
-
-    @click.option("--start", default="0", metavar="SECONDS", help="Where to begin.")
-    @click.option("--duration", default="0", metavar="SECONDS", help="How much; 0 goes to the end.")
-    @functools.wraps(command)
-    def with_section(start: str, duration: str, **others: Any) -> None:
-        command(section=(_seconds("--start", start), _seconds("--duration", duration)), **others)
-
-    return with_section
+    start: Fraction
+    duration: Fraction
+    audio: Path | None
+    mix: bool  # the video's own audio is heard as well
 
 
-def _sound_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --audio and --mix, which it gets as ``sound``."""
+def _seconds(_context: click.Context, option: click.Parameter, text: str) -> Fraction:
+    try:
+        seconds = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise click.UsageError(f"Expected {option.opts[0]} in seconds, got {text!r}.") from error
+    if seconds < 0:
+        raise click.UsageError(f"Expected {option.opts[0]} of 0 or more seconds, got {text!r}.")
+    return seconds
 
-    @click.option(
-        "--audio",
-        type=_FILE,
-        help="Put this sound under the video; its pictures are copied, not encoded.",
-    )
-    @click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
-    @functools.wraps(command)
-    def with_sound(audio: Path | None, mix: bool, **others: Any) -> None:
-        if mix and audio is None:
-            raise click.UsageError("--mix adds the sound of --audio: give both.")
-        command(sound=_AddedSound(audio, mix), **others)
 
-    return with_sound
+_seconds_option = functools.partial(click.option, default="0", callback=_seconds, metavar="SECONDS")
 
 
 @video.command(cls=ConfigCommand, configuration=_encode_options)
 @click.argument("source", metavar="INPUT", type=_FILE)
 @click.option("-o", "--output", type=_FILE, required=True, help="The file, or folder, to write.")
-@_section_options
-@_sound_options
+@_seconds_option("--start", help="Where to begin.")
+@_seconds_option("--duration", help="How much; 0 goes to the end.")
+@click.option(
+    "--audio",
+    type=_FILE,
+    help="Put this sound under the video; its pictures are copied, not encoded.",
+)
+@click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
 @click.option("--format", "chosen", metavar="user/NAME", help="A format of your own, a JSON file.")
 @_config_file
 @json_option
@@ -176,23 +166,24 @@ def _sound_options(command: Callable[..., None]) -> Callable[..., None]:
 def encode(
     source: Path,
     output: Path,
-    section: tuple[Fraction, Fraction],
-    sound: _AddedSound,
     chosen: str | None,
     config_file: Path | None,
     as_json: bool,
-    **given: Any,
+    **given: Any,  # the options above, and one for each of EncodingConfig
 ) -> None:
     """Encode a video again or a part of it, or put other sound under it.
 
     Where INPUT is a folder, every video in it is encoded into the folder --output.
     """
+    part = _Part(*(given.pop(name) for name in _Part._fields))
+    if part.mix and part.audio is None:
+        raise click.UsageError("--mix adds the sound of --audio: give both.")
     config = _encode_options().make(given, config_file)
-    if sound.path is not None and any(section):
+    if part.audio is not None and (part.start or part.duration):
         raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
     from ..encoders.write.custom_formats import format_file, read_format, with_format
 
-    files = [file for file in (sound.path, config_file) if file is not None]
+    files = [file for file in (part.audio, config_file) if file is not None]
     with session() as host:
         if chosen is not None:
             config = with_format(config, read_format(host.formats_directory, chosen))
@@ -201,7 +192,7 @@ def encode(
         files += [file for file, _target in pairs]
         failures: list[str | None] = []
         for file, target in pairs:
-            result = _encode_one(host, file, target, config, section, sound, files)
+            result = _encode_one(host, file, target, config, part, files)
             if not result.success:
                 failures.append(f"{file.name}: {result.error}" if len(pairs) > 1 else result.error)
                 continue
@@ -240,8 +231,7 @@ def _encode_one(
     source: Path,
     output: Path,
     config: EncodingConfig,
-    section: tuple[Fraction, Fraction],
-    sound: _AddedSound,
+    part: _Part,
     sources: list[Path],
 ) -> EncodingResult:
     from ..encoders.encoder import FFmpegEncoder
@@ -254,19 +244,9 @@ def _encode_one(
         return EncodingResult(success=False, error=str(error))
     with host.progress(count, "Encoding") as bar:
         encoder: VideoEncoderInterface = FFmpegEncoder(on_frame=bar.update, sources=sources)
-        if sound.path is not None:
-            return encoder.add_audio(source, sound.path, output, config, mix=sound.mix)
-        return encoder.trim(source, output, *section, config)
-
-
-def _seconds(option: str, text: str) -> Fraction:
-    try:
-        seconds = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise click.UsageError(f"Expected {option} in seconds, got {text!r}.") from error
-    if seconds < 0:
-        raise click.UsageError(f"Expected {option} of 0 or more seconds, got {text!r}.")
-    return seconds
+        if part.audio is not None:
+            return encoder.add_audio(source, part.audio, output, config, mix=part.mix)
+        return encoder.trim(source, output, part.start, part.duration, config)
 
 
 def _check_output(path: Path, sources: list[Path]) -> None:
