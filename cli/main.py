@@ -7,12 +7,13 @@ nothing half-written left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
 from .. import __version__
 from ..errors import AvatarVideoError
+from ..host.machine import WorkOfOthers
 from .doctor import doctor
 from .models import models
 from .own_process import settle
@@ -23,10 +24,12 @@ from .video import video
 PROGRAM = "avatar"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, settle: Callable[[], WorkOfOthers] = settle
+) -> int:
     """Run the command and return its exit code.
 
-    arguments: None takes the command line's; the process is then ours and set up for the work.
+    arguments: None takes the command line's; the process is then ours, and ``settle`` sets it up.
     """
     others = settle() if arguments is None else None
     try:

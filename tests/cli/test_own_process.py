@@ -132,22 +132,24 @@ def test_commands_that_compute_leave_busy_processors(
         "run": ["run", f"{graph}", "--input-dir", f"{SAMPLES}", "--output-dir", f"{tmp_path}"],
     }
     monkeypatch.setattr(sys, "argv", ["avatar", *arguments[command]])
-    monkeypatch.setattr(cli, "settle", lambda: gauge(13.0))
-    assert cli.main() == 0
+    assert cli.main(settle=lambda: gauge(13.0)) == 0
     assert torch.get_num_threads() == 3
 
 
-def test_a_process_of_somebody_else_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never() -> None:
+def test_a_process_of_somebody_else_is_left_alone() -> None:
+    def never() -> WorkOfOthers:
         raise AssertionError
 
-    monkeypatch.setattr(cli, "settle", never)
-    assert cli.main(["--version"]) == 0
+    assert cli.main(["--version"], settle=never) == 0
 
 
 def test_our_own_process_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    settled: list[bool] = []
-    monkeypatch.setattr(cli, "settle", lambda: settled.append(True))
+    settled: list[WorkOfOthers] = []
+
+    def settle() -> WorkOfOthers:
+        settled.append(gauge(0.0))
+        return settled[0]
+
     monkeypatch.setattr(sys, "argv", ["avatar", "--version"])
-    assert cli.main() == 0
+    assert cli.main(settle=settle) == 0
     assert settled
