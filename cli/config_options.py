@@ -49,7 +49,7 @@ class ConfigOptions:
             kind = click.Choice([str(choice) for choice in one.choices])
         elif name not in self.readers and isinstance(default, (int, float)):
             kind = type(default)
-        flag = _flag(name)
+        flag = "--" + name.replace("_", "-")
         if kind is bool:
             flag, kind = f"{flag}/--no-{flag[2:]}", None
             default = "yes" if default else "no"
@@ -86,16 +86,7 @@ class ConfigOptions:
                 raise click.UsageError(f"Expected {name} as {_KINDS[kind]}, got {value!r}.")
 
 
-_KINDS: dict[type, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-}
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def read_config(path: Path, config: type) -> dict[str, Any]:

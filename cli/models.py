@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from ..errors import CheckpointError
 from .session import json_option, session, verbose_option
 
 if TYPE_CHECKING:
-    from ..host.contract import Progress
     from ..host.standalone import StandaloneHost
     from ..musetalk.interfaces import Model
     from ..musetalk.weights.catalogue import Precision, PublishedFile
@@ -109,10 +108,8 @@ def _folder_to_write(host: StandaloneHost) -> Path:
     from ..host.environment import MODELS_VARIABLE
 
     folders = host.model_directories
-    for folder in folders:
-        if folder.is_dir():
-            return folder
-    return folders[0] if os.environ.get(MODELS_VARIABLE) else folders[-1]
+    otherwise = folders[0] if os.environ.get(MODELS_VARIABLE) else folders[-1]
+    return next((folder for folder in folders if folder.is_dir()), otherwise)
 
 
 @models.command()
@@ -181,14 +178,10 @@ def convert(model: Model, precision: Precision, folder: Path | None) -> None:
                 model,
                 root,
                 precision,
-                report=_reporter(bar),
+                report=lambda done, _total: bar.update(done // MEBIBYTE),
                 check_cancelled=host.check_cancelled,
             ):
                 written += 1
                 click.echo(f"{made.path} ({made.precision}, {readable_size(made.size)})")
     if not written:
         click.echo("Every file is converted already.", err=True)
-
-
-def _reporter(bar: Progress) -> Callable[[int, int | None], None]:
-    return lambda done, _total: bar.update(done // MEBIBYTE)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,6 @@ from .own_process import leave_busy_processors
 from .session import session, verbose_option
 
 if TYPE_CHECKING:
-    from ..headless.prompt import NodeDefinition
     from ..headless.run import Setting
     from ..host.machine import WorkOfOthers
     from ..host.standalone import StandaloneHost
@@ -108,19 +108,12 @@ def _run_on_servers(
     from ..headless.run import check_output_folder, load_workflow
     from ..headless.servers import Job, run_jobs
 
-    def job(path: Path) -> Job:
-        def build(declared: Mapping[str, NodeDefinition]) -> tuple[dict[str, Any], Any]:
-            workflow = load_workflow(path, declared, changes)
-            return workflow.prompt, workflow.extra_pnginfo
-
-        return Job(str(path), build)
-
     for path in paths:
         read_workflow(path)  # a broken file is told before any server is asked
     check_output_folder(host.output_directory)
     with host.progress(100, f"On {len(servers)} servers" if servers[1:] else servers[0]) as bar:
         results = run_jobs(
-            [job(path) for path in paths],
+            [Job(str(path), partial(load_workflow, path, settings=changes)) for path in paths],
             servers,
             input_directory=host.input_directory,
             output_directory=host.output_directory,
@@ -131,13 +124,13 @@ def _run_on_servers(
         for remark in result.remarks:
             click.echo(remark, err=True)
         _print_result(path, result.files, result.texts, as_json)
-    failed = [result for result in results if result.error is not None]
-    for result in failed if len(paths) > 1 else ():
-        click.echo(f"{result.job.name}: {result.error}", err=True)
-    if failed and len(paths) > 1:
-        raise GraphError(f"{len(failed)} of {len(paths)} workflows failed.")
-    for result in failed:
-        raise result.error or GraphError(f"{result.job.name} failed.")
+    errors = [(result.job.name, result.error) for result in results if result.error is not None]
+    if errors and len(paths) == 1:
+        raise errors[0][1]
+    for name, error in errors:
+        click.echo(f"{name}: {error}", err=True)
+    if errors:
+        raise GraphError(f"{len(errors)} of {len(paths)} workflows failed.")
 
 
 def _print_result(

@@ -18,6 +18,7 @@ from ..errors import AvatarVideoError, Cancelled, GraphError
 from ..json_values import is_list, is_object
 from .comfy_server import SILENCE_SECONDS, ComfyServer, RunProgress, ServerError, ServerRun
 from .prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
+from .run import Workflow
 
 logger = logging.getLogger("avatarvideo.headless.servers")
 
@@ -28,13 +29,10 @@ SHOWING_PREFIXES = ("Save", "Preview", "FFmpegEncode", "VideoInfo")
 
 @dataclass(frozen=True)
 class Job:
-    """One workflow to run.
-
-    build: makes the prompt, and what nodes may keep in their files, for a server's definitions.
-    """
+    """One workflow to run. build: makes it for what a server's node classes declare."""
 
     name: str
-    build: Callable[[Mapping[str, NodeDefinition]], tuple[dict[str, Any], Mapping[str, Any] | None]]
+    build: Callable[[Mapping[str, NodeDefinition]], Workflow]
 
 
 @dataclass
@@ -155,20 +153,17 @@ class _Share:
             self._changed.notify_all()
 
     def _one(
-        self,
-        server: ComfyServer,
-        declared: Mapping[str, NodeDefinition],
-        number: int,
-        job: Job,
+        self, server: ComfyServer, declared: Mapping[str, NodeDefinition], number: int, job: Job
     ) -> JobResult:
         def note(progress: RunProgress) -> None:
             self._running[number] = progress.fraction
 
         result = JobResult(job, server.url)
         try:
-            prompt, extra = job.build(declared)
-            prompt = with_uploads(prompt, declared, server, self._inputs)
+            workflow = job.build(declared)
+            prompt = with_uploads(workflow.prompt, declared, server, self._inputs)
             logger.info("%s: sent to %s", job.name, server.url)
+            extra = workflow.extra_pnginfo
             run = server.run(prompt, extra_pnginfo=extra, on_progress=note)
             self._collect(result, server, run, prompt, declared)
             _check_complete(prompt, declared, run, server.url)

@@ -22,6 +22,7 @@ from avatarvideo.cli.main import main
 from avatarvideo.errors import Cancelled, GraphError, MediaError
 from avatarvideo.headless.comfy_server import ComfyServer, ServerError
 from avatarvideo.headless.execute import run
+from avatarvideo.headless.run import Workflow
 from avatarvideo.headless.server_events import websocket_library
 from avatarvideo.headless.servers import Job, run_jobs
 from avatarvideo.headless.validate import validate
@@ -514,7 +515,7 @@ def test_without_the_websocket_library_a_cancel_interrupts_the_run(servers, plac
 
 def jobs_on(servers, place, names, check=lambda: None, progress=lambda fraction: None, **more):
     def job(name):
-        return Job(name, lambda declared: (json.loads((place / name).read_text()), None))
+        return Job(name, lambda declared: Workflow(json.loads((place / name).read_text()), None))
 
     return run_jobs(
         [job(name) for name in names],
