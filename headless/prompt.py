@@ -115,13 +115,7 @@ def definitions(
 
 def is_link(value: Any) -> bool:
     """Say whether an input is a well-formed link."""
-    return (
-        is_list(value)
-        and len(value) == 2
-        and isinstance(value[0], str)
-        and isinstance(value[1], int)
-        and not isinstance(value[1], bool)
-    )
+    return is_list(value) and [type(part) for part in value] == [str, int]
 
 
 def natural_order(node_id: str) -> tuple[list[tuple[int, str]], str]:
@@ -243,6 +237,12 @@ def output_nodes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> list
     """Return the ids of the nodes that everything is run for, in natural order."""
     found = [n for n, node in prompt.items() if declared[node["class_type"]].is_output]
     return sorted(found, key=natural_order)
+
+
+def output_entries(shown: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the entries of files in the output folder among what a node shows."""
+    entries = [one for listed in shown.values() if is_list(listed) for one in listed]
+    return [one for one in entries if is_object(one) and one.get("type") == "output"]
 
 
 def links_of(

@@ -11,10 +11,18 @@ from typing import Any
 
 from ..errors import EncodeError, GraphError
 from ..host.contract import Host
-from ..json_values import is_list, is_object
+from ..json_values import is_list
 from .editor_format import is_editor_format, read_workflow, to_prompt
 from .execute import NodeEvent, ResultCache, run
-from .prompt import InputDefinition, NodeDefinition, describe, natural_order, suggestion, title_of
+from .prompt import (
+    InputDefinition,
+    NodeDefinition,
+    describe,
+    natural_order,
+    output_entries,
+    suggestion,
+    title_of,
+)
 from .validate import check_structure, validate
 
 
@@ -166,19 +174,12 @@ def run_workflow(
     found = WorkflowResult(blocked=result.blocked)
     for node_id in result.outputs:
         ui = result.ui.get(node_id, {})
-        for entries in ui.values():
-            found.files += _files(entries, host.output_directory)
+        for entry in output_entries(ui):
+            folder = host.output_directory / entry.get("subfolder", "")
+            found.files.append(folder / entry["filename"])
         if "text" in ui:
             found.texts[node_id] = [str(text) for text in ui["text"]]
     return found
-
-
-def _files(entries: list[Any], folder: Path) -> list[Path]:
-    return [
-        folder / entry.get("subfolder", "") / entry["filename"]
-        for entry in entries
-        if is_object(entry) and entry.get("type") == "output" and "filename" in entry
-    ]
 
 
 def check_output_folder(folder: Path) -> None:

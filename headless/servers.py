@@ -1,6 +1,6 @@
 """The ``--server`` side of ``avatar run``: workflows shared out among ComfyUI servers.
 
-Each server has a thread that takes the next workflow as soon as it is free. A server that goes
+Each server gets the next workflow as soon as it is free, and has a thread. A server that goes
 away gives its workflow back to the others. Only the calling thread touches the host.
 """
 
@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
-from ..json_values import is_list, is_object
 from .comfy_server import SILENCE_SECONDS, ComfyServer, RunProgress, ServerError, ServerRun
-from .prompt import NodeDefinition, Prompt, describe, is_link, natural_order, output_nodes
+from .prompt import (
+    NodeDefinition,
+    Prompt,
+    describe,
+    is_link,
+    natural_order,
+    output_entries,
+    output_nodes,
+)
 from .run import Workflow
 
 logger = logging.getLogger("avatarvideo.headless.servers")
@@ -66,130 +74,104 @@ def run_jobs(
     check_cancelled, on_progress (0..1 over all jobs): called in this thread; what they raise
     stops all servers. silence: as of ComfyServer. Raises ServerError for an address that is none.
     """
-    share = _Share(jobs, input_directory, output_directory)
-    connected = [ComfyServer(url, share.check, silence=silence) for url in dict.fromkeys(servers)]
-    share.alive = len(connected)
-    with ThreadPoolExecutor(len(connected)) as pool:
-        workers = [pool.submit(share.work, server) for server in connected]
-        try:
-            while wait(workers, WAIT_SECONDS).not_done:
-                check_cancelled()
-                on_progress(share.fraction())
-        finally:
-            share.stopped.set()
-    for worker in workers:
-        worker.result()
-    return share.finished()
+    stopped = threading.Event()
 
-
-class _Share:
-    """The jobs that wait, and the results so far; the servers' threads meet here."""
-
-    def __init__(self, jobs: Sequence[Job], inputs: Path, outputs: Path) -> None:
-        self._waiting = list(enumerate(jobs))
-        self._jobs = jobs
-        self._inputs = inputs
-        self._outputs = outputs
-        self._results: dict[int, JobResult] = {}
-        self._running: dict[int, float] = {}
-        self.stopped = threading.Event()
-        self._changed = threading.Condition()
-        self._gone: list[ServerError] = []
-        self.alive = 0  # servers that still take jobs
-
-    def check(self) -> None:
-        if self.stopped.is_set():
+    def check() -> None:
+        if stopped.is_set():
             raise Cancelled("The run was cancelled.")
 
-    def fraction(self) -> float:
-        with self._changed:
-            return (len(self._results) + sum(self._running.values())) / max(1, len(self._jobs))
+    def tick(fraction: float) -> None:
+        check_cancelled()
+        on_progress(fraction)
 
-    def finished(self) -> list[JobResult]:
-        """Return all results; what no server was left for fails with the last server's error."""
-        for number, job in self._waiting:
-            self._results[number] = JobResult(job, error=self._gone[-1])
-        return [self._results[number] for number in range(len(self._jobs))]
-
-    def work(self, server: ComfyServer) -> None:
-        """Run jobs on one server until none is left or it goes away."""
+    connected = [ComfyServer(url, check, silence=silence) for url in dict.fromkeys(servers)]
+    workers = [_Worker(server, input_directory, output_directory) for server in connected]
+    results = [JobResult(job) for job in jobs]
+    with ThreadPoolExecutor(len(workers)) as pool:
         try:
-            declared = server.definitions()
-            while (taken := self._take()) is not None:
-                number, job = taken
-                result = None
-                try:
-                    result = self._one(server, declared, number, job)
-                finally:
-                    self._put(number, job, result)
-        except Cancelled:
-            return
-        except ServerError as error:
-            with self._changed:
-                self.alive -= 1
-                self._gone.append(error)
-            if self.alive:  # the last one's error is the result
-                logger.warning("%s", error)
+            _share_out(results, workers, pool, tick)
+        finally:
+            stopped.set()
+    return results
 
-    def _take(self) -> tuple[int, Job] | None:
-        """Return the next job, None when there will be no more."""
-        with self._changed:
-            while not self._waiting and self._running and not self.stopped.is_set():
-                self._changed.wait(WAIT_SECONDS)  # somebody may still give one back
-            if self.stopped.is_set() or not self._waiting:
-                return None
-            number, job = self._waiting.pop(0)
-            self._running[number] = 0.0
-            return number, job
 
-    def _put(self, number: int, job: Job, result: JobResult | None) -> None:
-        """Keep a result, or let a job without one wait for another server."""
-        with self._changed:
-            del self._running[number]
-            if result is None:
-                self._waiting.insert(0, (number, job))
-            else:
-                self._results[number] = result
-            self._changed.notify_all()
+def _share_out(
+    results: Sequence[JobResult],
+    workers: Sequence[_Worker],
+    pool: Executor,
+    tick: Callable[[float], None],
+) -> None:
+    """Fill the results in. tick: called with what is done (0..1) until nothing runs any more."""
+    waiting, idle = deque(results), list[_Worker]()
+    running: dict[Future[None], tuple[_Worker, JobResult | None]]
+    running = {pool.submit(worker.connect): (worker, None) for worker in workers}
+    lost = None
+    while running:
+        unfinished = len(waiting) + sum(result is not None for _, result in running.values())
+        parts = sum(worker.fraction for worker in workers)
+        tick((len(results) - unfinished + parts) / max(1, len(results)))
+        for done in wait(running, WAIT_SECONDS, FIRST_COMPLETED).done:
+            worker, result = running.pop(done)
+            worker.fraction = 0.0
+            try:
+                done.result()
+                idle.append(worker)
+            except ServerError as error:
+                lost = error
+                waiting.extendleft([result] if result is not None else [])
+                if idle or running:  # the last one's error is the result
+                    logger.warning("%s", error)
+        while waiting and idle:
+            worker, result = idle.pop(0), waiting.popleft()
+            running[pool.submit(worker.run, result)] = (worker, result)
+    for result in waiting:
+        result.error = lost
 
-    def _one(
-        self, server: ComfyServer, declared: Mapping[str, NodeDefinition], number: int, job: Job
-    ) -> JobResult:
+
+class _Worker:
+    """One server, and how far its present job is (0..1). Its methods run in a thread."""
+
+    def __init__(self, server: ComfyServer, inputs: Path, outputs: Path) -> None:
+        self._server = server
+        self._inputs = inputs
+        self._outputs = outputs
+        self._declared: Mapping[str, NodeDefinition] = {}
+        self.fraction = 0.0
+
+    def connect(self) -> None:
+        self._declared = self._server.definitions()
+
+    def run(self, result: JobResult) -> None:
+        """Fill in what becomes of a job. Raises ServerError; another server may have it then."""
+
         def note(progress: RunProgress) -> None:
-            self._running[number] = progress.fraction
+            self.fraction = progress.fraction
 
-        result = JobResult(job, server.url)
+        server = result.server = self._server.url
         try:
-            workflow = job.build(declared)
-            prompt = with_uploads(workflow.prompt, declared, server, self._inputs)
-            logger.info("%s: sent to %s", job.name, server.url)
+            workflow = result.job.build(self._declared)
+            prompt = with_uploads(workflow.prompt, self._declared, self._server, self._inputs)
+            logger.info("%s: sent to %s", result.job.name, server)
             extra = workflow.extra_pnginfo
-            run = server.run(prompt, extra_pnginfo=extra, on_progress=note)
-            self._collect(result, server, run, prompt, declared)
-            _check_complete(prompt, declared, run, server.url)
-        except (Cancelled, ServerError):
+            run = self._server.run(prompt, extra_pnginfo=extra, on_progress=note)
+            self._collect(result, run, prompt)
+            _check_complete(prompt, self._declared, run, server)
+        except ServerError:
+            result.server, result.files, result.texts, result.remarks = "", [], {}, []
+            raise
+        except Cancelled:
             raise
         except AvatarVideoError as error:
             result.error = error
-        return result
 
-    def _collect(
-        self,
-        result: JobResult,
-        server: ComfyServer,
-        run: ServerRun,
-        prompt: Prompt,
-        declared: Mapping[str, NodeDefinition],
-    ) -> None:
+    def _collect(self, result: JobResult, run: ServerRun, prompt: Prompt) -> None:
         for node_id in sorted(run.outputs, key=natural_order):
             shown = run.outputs[node_id]
-            for entries in shown.values():
-                for entry in entries if is_list(entries) else ():
-                    if is_object(entry) and entry.get("type") == "output":
-                        result.files.append(server.download(entry, self._outputs))
+            for entry in output_entries(shown):
+                result.files.append(self._server.download(entry, self._outputs))
             texts = [str(text) for text in shown.get("text") or ()]
             # A node that the run itself grew is not in the prompt.
-            definition = declared.get(prompt.get(node_id, {}).get("class_type", ""))
+            definition = self._declared.get(prompt.get(node_id, {}).get("class_type", ""))
             if definition is None or definition.is_output:
                 result.texts |= {node_id: texts} if texts else {}
             else:
