@@ -50,30 +50,28 @@ def doctor(as_json: bool) -> None:
 
 def facts(host: Host) -> list[tuple[str, str]]:
     """Return names and values, in the order in which they help."""
-    found = [
+    folders = enumerate(host.model_directories, 1)
+    return [
         ("avatarvideo", f"{__version__} in {Path(__file__).parents[1]}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
+        *((name, _version(name)) for name in LIBRARIES),
+        ("FFmpeg", _ffmpeg()),
+        ("device", _device(host)),
+        ("fast paths", _fast_paths()),
+        ("memory", _memory()),
+        *((f"locator: {name}", value) for name, value in _locators(host)),
+        *((f"model folder {i}", f"{f}{'' if f.is_dir() else ' (not there)'}") for i, f in folders),
+        *_model_files(host),
     ]
-    found += [(name, _version(name)) for name in LIBRARIES]
-    found.append(("FFmpeg", _ffmpeg()))
-    found.append(("device", _device(host)))
-    found.append(("fast paths", _fast_paths()))
-    found.append(("memory", _memory()))
-    found += [(f"locator: {name}", value) for name, value in _locators(host)]
-    found += [(f"model folder {i}", _folder(f)) for i, f in enumerate(host.model_directories, 1)]
-    found += _model_files(host)
-    return found
 
 
 def _memory() -> str:
     from ..host.machine import available_memory, total_memory
 
     free, total = _gib(available_memory()), total_memory()
-    return (
-        f"{free} free of {_gib(total)}"
-        if total
-        else (f"unknown, taken for {free} free: pip install psutil")
-    )
+    if total:
+        return f"{free} free of {_gib(total)}"
+    return f"unknown, taken for {free} free: pip install psutil"
 
 
 def _gib(size: int) -> str:
@@ -130,10 +128,6 @@ def _locators(host: Folders) -> list[tuple[str, str]]:
 
     present = {row.role for row in list_files(host.model_directories) if row.state == "present"}
     return [state for finder in FINDERS for state in finder.states(present).items()]
-
-
-def _folder(folder: Path) -> str:
-    return str(folder) if folder.is_dir() else f"{folder} (not there)"
 
 
 def _model_files(host: Folders) -> list[tuple[str, str]]:

@@ -265,10 +265,7 @@ class ComfyServer:
                         return self._finished(run, prompt_id)
                 continue
             heard = time.monotonic()
-            event = _event(message, prompt_id)
-            if event is None:
-                continue
-            kind, about = event
+            kind, about = _event(message, prompt_id)
             if kind == "execution_success" or (kind == "executing" and about.get("node") is None):
                 return self._finished(run, prompt_id)
             _note(run, kind, about, prompt, self.url)
@@ -355,16 +352,14 @@ class ComfyServer:
             raise ServerError(f"Cannot reach the server {self.url}: {reason}.") from error
 
 
-def _event(message: str | bytes, prompt_id: str) -> tuple[str, Mapping[str, Any]] | None:
-    """Return kind and content of an event of our run; None for previews and other runs."""
-    if isinstance(message, bytes):
-        return None
-    try:
-        event = json.loads(message)
+def _event(message: str | bytes, prompt_id: str) -> tuple[str, Mapping[str, Any]]:
+    """Return kind and content of an event of our run; of previews and other runs nothing."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        event = json.loads(message)  # previews are no JSON
         kind, about = event["type"], event["data"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return (kind, about) if is_object(about) and about.get("prompt_id") == prompt_id else None
+        if is_object(about) and about.get("prompt_id") == prompt_id:
+            return kind, about
+    return "", {}
 
 
 def _note(run: ServerRun, kind: str, about: Mapping[str, Any], prompt: Prompt, url: str) -> None:
@@ -419,13 +414,11 @@ def _refusal(prompt: Prompt, body: bytes, url: str) -> str:
 
 def _take_free_name(temporary: Path, target: Path) -> Path:
     """Give a finished file its name, or the next free one: nothing is overwritten."""
-    for number in range(1, 10_000):
-        name = target if number == 1 else target.with_stem(f"{target.stem}-{number}")
+    name, number = target, 1
+    while True:
         try:
-            with name.open("xb"):
-                pass
+            name.touch(exist_ok=False)
+            return temporary.replace(name)
         except FileExistsError:
-            continue
-        temporary.replace(name)
-        return name
-    raise FileExistsError(f"no free name for {target.name}")
+            number += 1
+            name = target.with_stem(f"{target.stem}-{number}")

@@ -136,13 +136,10 @@ class _NodeCheck:
         self._declared = declared
         self._definition = declared[prompt[node_id]["class_type"]]
         self._sockets = sockets
-        self._own_check = getattr(node, "VALIDATE_INPUTS", None)
-        self._named: list[str] = []
-        self._names_all = False
-        if self._own_check is not None:
-            spec = inspect.getfullargspec(self._own_check)
-            self._named = spec.args + spec.kwonlyargs
-            self._names_all = spec.varkw is not None
+        self._own_check: Any = getattr(node, "VALIDATE_INPUTS", lambda: True)
+        spec = inspect.getfullargspec(self._own_check)
+        self._named = spec.args + spec.kwonlyargs
+        self._names_all = spec.varkw is not None
         self._node_id = node_id
         self._received: dict[str, str] = {}
         self._values: dict[str, Any] = {}
@@ -207,8 +204,6 @@ class _NodeCheck:
             )
 
     def _custom_problems(self) -> list[str]:
-        if self._own_check is None:
-            return []
         wanted = {n: v for n, v in self._values.items() if self._names_all or n in self._named}
         shown = ", ".join(repr(name) for name in wanted)
         for name, kind in self._definition.hidden.items():
