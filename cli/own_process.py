@@ -19,7 +19,7 @@ PAD_BYTES = 64 << 20
 
 
 def settle() -> WorkOfOthers:
-    """Keep freed memory for the next picture; return a gauge for ``leave_busy_processors``."""
+    """Keep freed memory for the next picture; return a gauge for ``leave_busy_cpus``."""
     keep_heap()
     return WorkOfOthers()
 
@@ -46,15 +46,12 @@ def keep_heap() -> bool:
     return all(done)  # every one is set, whatever comes of the others
 
 
-def leave_busy_processors(others: WorkOfOthers | None) -> None:
-    """Let PyTorch compute with as many threads as processors are free.
+def leave_busy_cpus(others: WorkOfOthers | None) -> None:
+    """Let PyTorch compute with as many threads as CPUs are free, unless the environment says.
 
-    One thread more than that makes the others wait for it in every step: two on one free
-    processor take three to six times as long as one. What others did while PyTorch was imported,
-    which takes seconds, is what they are expected to do further on. A number of threads given by
-    the environment stays.
-
-    others: None leaves a process alone that is not ours.
+    One thread more makes the others wait for it in every step: two on one free CPU take three to
+    six times as long as one. Others are expected to go on as while PyTorch was imported, which
+    takes seconds. others: None leaves a process alone that is not ours.
     """
     if others is None or any(os.environ.get(name) for name in THREADS_VARIABLES):
         return
@@ -62,7 +59,7 @@ def leave_busy_processors(others: WorkOfOthers | None) -> None:
 
     busy = others.cpus()
     threads = others.machine.free_cpus(busy)
-    # PyTorch takes a thread a core, which is fewer than processors where a core has two.
+    # PyTorch takes a thread for each core, which are fewer where a core counts as two CPUs.
     if threads < torch.get_num_threads():
         log.info("others keep %.1f processors busy: computing with %d threads", busy or 0, threads)
         torch.set_num_threads(threads)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import GraphError
-from .own_process import leave_busy_processors
+from .own_process import leave_busy_cpus
 from .session import session, verbose_option
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ def run(
     as_json: bool,
 ) -> None:
     """Run ComfyUI workflows, in the editor's or the API's format, without ComfyUI."""
-    from ..headless.run import Setting
+    from ..headless.run import parse_setting
 
     try:
-        changes = [Setting.parse(text) for text in settings]
+        changes = [parse_setting(text) for text in settings]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with session(input_directory=input_dir, output_directory=output_dir) as host:
@@ -79,7 +80,7 @@ def _run_here(
     from ..headless.run import load_workflow, node_table, run_workflow
 
     nodes, display_names = node_table()
-    leave_busy_processors(others)
+    leave_busy_cpus(others)
     declared = definitions(nodes, display_names)
 
     def announce(event: NodeEvent) -> None:
@@ -140,7 +141,5 @@ def _print_result(
         found = {"workflow": str(path), "files": [str(file) for file in files], "texts": texts}
         click.echo(json.dumps(found))
         return
-    for text in (text for shown in texts.values() for text in shown):
-        click.echo(text)
-    for file in files:
-        click.echo(file)
+    for line in (*chain.from_iterable(texts.values()), *files):
+        click.echo(line)

@@ -14,7 +14,7 @@ import click
 
 from ..errors import AvatarVideoError, MediaError
 from .config_options import ConfigCommand, ConfigOptions
-from .own_process import leave_busy_processors
+from .own_process import leave_busy_cpus
 from .session import json_option, session, start_log, verbose_option
 
 if TYPE_CHECKING:
@@ -58,12 +58,13 @@ def _lipsync_options() -> ConfigOptions:
 
 def _encode_options() -> ConfigOptions:
     from ..encoders.interfaces import EncodingConfig
+    from ..encoders.write.codec_options import parse_options
 
     readers = {
         "crf": int,
         "fps": _number_or_text,
         "audio_bitrate": _bits_per_second,
-        "codec_options": _codec_options,
+        "codec_options": parse_options,
     }
     notation = {"audio_bitrate": "such as 192k", "codec_options": "as name=value,name=value"}
     return ConfigOptions(EncodingConfig, readers, notation)
@@ -80,12 +81,6 @@ def _number_or_text(text: str) -> int | float | str:
         return float(text) if "." in text else int(text)
     except ValueError:
         return text
-
-
-def _codec_options(text: str) -> dict[str, str]:
-    from ..encoders.write.codec_options import parse_options
-
-    return parse_options(text)
 
 
 def _bits_per_second(text: str) -> int:
@@ -117,7 +112,7 @@ def lipsync(
     with session() as host:
         from ..musetalk.engine import MuseTalkLipSync
 
-        leave_busy_processors(others)
+        leave_busy_cpus(others)
         engine: LipSyncEngineInterface = MuseTalkLipSync(host=host)
         result = engine.generate(image, audio, output, config)
     if not result.success:

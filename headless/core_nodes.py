@@ -143,13 +143,8 @@ class CreateVideo:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {
-            "required": {
-                "images": ("IMAGE",),
-                "fps": ("FLOAT", {"default": 30.0, "min": 1.0, "max": 120.0, "step": 1.0}),
-            },
-            "optional": {"audio": ("AUDIO",)},
-        }
+        rate = ("FLOAT", {"default": 30.0, "min": 1.0, "max": 120.0, "step": 1.0})
+        return {"required": {"images": ("IMAGE",), "fps": rate}, "optional": {"audio": ("AUDIO",)}}
 
     def create(self, images: Any, fps: float, audio: Any = None) -> tuple[Any]:
         from .core_video import ComponentsVideo
@@ -253,20 +248,14 @@ class SaveImage:
             "hidden": dict(_HIDDEN),
         }
 
-    def save(
-        self,
-        images: Any,
-        filename_prefix: str = "ComfyUI",
-        prompt: Any = None,
-        extra_pnginfo: Any = None,
-    ) -> dict[str, Any]:
+    def save(self, images: Any, filename_prefix: str = "ComfyUI", **hidden: Any) -> dict[str, Any]:
         from PIL import Image
 
         check_images(images)
         host = current_host()
         folder = host.output_directory if self._KIND == "output" else host.temp_directory
         values = {"width": images.shape[2], "height": images.shape[1]}
-        tags = _picture_tags(prompt, extra_pnginfo)
+        tags = _picture_tags(**hidden)
         entries: list[dict[str, str]] = []
         for frame in image_frames(images):
             with reserved_file(folder, filename_prefix, "png", values=values) as path:
@@ -286,7 +275,7 @@ class PreviewImage(SaveImage):
         return {"required": {"images": ("IMAGE",)}, "hidden": dict(_HIDDEN)}
 
 
-def _picture_tags(prompt: Any, extra_pnginfo: Any) -> Any:
+def _picture_tags(prompt: Any = None, extra_pnginfo: Any = None) -> Any:
     from PIL.PngImagePlugin import PngInfo
 
     tags = PngInfo()

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import EncodeError, GraphError
 from ..host.contract import Host
@@ -25,21 +25,7 @@ from .prompt import (
 )
 from .validate import check_structure, validate
 
-
-@dataclass(frozen=True)
-class Setting:
-    """One ``NODE.INPUT=VALUE``: ``target`` is the part before the "="."""
-
-    target: str
-    value: str
-
-    @classmethod
-    def parse(cls, text: str) -> Setting:
-        """Read it. Raises ValueError when it is something else."""
-        target, equals, value = text.partition("=")
-        if not equals or "." not in target.strip("."):
-            raise ValueError(f"Expected NODE.INPUT=VALUE, got {text!r}.")
-        return cls(target, value)
+Setting: TypeAlias = tuple[str, str]  # NODE.INPUT and VALUE
 
 
 @dataclass(frozen=True)
@@ -74,15 +60,23 @@ def load_workflow(
     document = read_workflow(path)
     prompt = to_prompt(document, declared)
     check_structure(prompt)
-    for setting in settings:
-        _apply(prompt, declared, setting)
+    for target, value in settings:
+        _apply(prompt, declared, target, value)
     return Workflow(prompt, {"workflow": document} if is_editor_format(document) else None)
 
 
+def parse_setting(text: str) -> Setting:
+    """Read NODE.INPUT=VALUE. Raises ValueError when it is something else."""
+    target, equals, value = text.partition("=")
+    if not equals or "." not in target.strip("."):
+        raise ValueError(f"Expected NODE.INPUT=VALUE, got {text!r}.")
+    return target, value
+
+
 def _apply(
-    prompt: dict[str, Any], declared: Mapping[str, NodeDefinition], setting: Setting
+    prompt: dict[str, Any], declared: Mapping[str, NodeDefinition], target: str, text: str
 ) -> None:
-    node_id, name = _find(prompt, setting.target)
+    node_id, name = _find(prompt, target)
     node = prompt[node_id]
     definition = declared.get(node.get("class_type", ""))
     if definition is None or name not in definition.inputs:
@@ -91,7 +85,7 @@ def _apply(
             f"{describe(prompt, node_id)} has no input {name!r}{suggestion(name, known)}: "
             f"it has {', '.join(known)}."
         )
-    value = _value(setting.value, definition.inputs[name])
+    value = _value(text, definition.inputs[name])
     prompt[node_id] = node | {"inputs": node.get("inputs", {}) | {name: value}}
 
 

@@ -42,9 +42,7 @@ def fast_paths_are_on() -> bool:
 
 @functools.cache  # once for each word, however often it is asked
 def _warn_of(word: str) -> None:
+    known = ", ".join(ON + OFF)
     logger.warning(
-        "Expected %s as one of %s, got %r: fast paths stay on.",
-        FAST_VARIABLE,
-        ", ".join(ON + OFF),
-        word,
+        "Expected %s as one of %s, got %r: fast paths stay on.", FAST_VARIABLE, known, word
     )

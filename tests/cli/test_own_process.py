@@ -69,7 +69,7 @@ def gauge(busy: float) -> WorkOfOthers:
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The number of threads of a machine whose eight cores have two processors each."""
+    """The number of threads of a machine whose eight cores count as two CPUs each."""
     for name in own_process.THREADS_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     before = torch.get_num_threads()
@@ -82,7 +82,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 @pytest.mark.parametrize(("busy", "expected"), [(0.0, 8), (6.0, 8), (13.0, 3)])
 def test_torch_gets_no_more_threads_than_are_free(threads: int, busy: float, expected: int) -> None:
     assert torch.get_num_threads() == threads
-    own_process.leave_busy_processors(gauge(busy))
+    own_process.leave_busy_cpus(gauge(busy))
     assert torch.get_num_threads() == expected
 
 
@@ -91,32 +91,32 @@ def test_the_users_number_of_threads_stays(
     monkeypatch: pytest.MonkeyPatch, threads: int, name: str
 ) -> None:
     monkeypatch.setenv(name, "8")
-    own_process.leave_busy_processors(gauge(16.0))
+    own_process.leave_busy_cpus(gauge(16.0))
     assert torch.get_num_threads() == threads
 
 
 def test_an_empty_variable_gives_no_number(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "")
-    own_process.leave_busy_processors(gauge(14.0))
+    own_process.leave_busy_cpus(gauge(14.0))
     assert torch.get_num_threads() == 2
 
 
 def test_fewer_threads_are_told(threads: int, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="avatarvideo"):
-        own_process.leave_busy_processors(gauge(6.0))
+        own_process.leave_busy_cpus(gauge(6.0))
         assert not caplog.messages
-        own_process.leave_busy_processors(gauge(13.0))
+        own_process.leave_busy_cpus(gauge(13.0))
     assert caplog.messages == ["others keep 13.0 processors busy: computing with 3 threads"]
 
 
 def test_a_process_without_a_gauge_keeps_its_threads(threads: int) -> None:
-    own_process.leave_busy_processors(None)
+    own_process.leave_busy_cpus(None)
     assert torch.get_num_threads() == threads
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["lipsync", "run"])
-def test_commands_that_compute_leave_busy_processors(
+def test_commands_that_compute_leave_busy_cpus(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     threads: int,

@@ -1,4 +1,4 @@
-"""The GPU's kernels beside PyTorch's steps: on a GPU, or in Triton's interpreter on a processor.
+"""The GPU's kernels beside PyTorch's steps: on a GPU, or in Triton's interpreter on the CPU.
 
 ``test_fused`` runs this in a process of its own: whether Triton interprets is settled when it is
 first imported.

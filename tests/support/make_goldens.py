@@ -32,7 +32,7 @@ SMALL_BISENET = BiSeNetConfig(stages=(16, 16, 24, 32), context=16, side=8)
 
 
 def random_network(network: torch.nn.Module, gain: float) -> Any:
-    """Return the network in float64, in which processors hardly differ, with random weights."""
+    """Return the network in float64, in which CPUs hardly differ, with random weights."""
     return fill_randomly(network.double(), gain=gain)
 
 

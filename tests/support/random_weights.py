@@ -32,7 +32,7 @@ def fill_randomly(module: Network, seed: int = 0, *, gain: float = 1.0) -> Netwo
 def draw_weights(network: nn.Module, seed: int) -> None:
     """Give an empty network (on the meta device) random weights of its own, for inference.
 
-    Each tensor is drawn from its own seed, for NumPy draws on all processors at once.
+    Each tensor is drawn from its own seed, for NumPy draws on all CPUs at once.
     """
 
     def drawn(number: int, key: str, tensor: Tensor) -> tuple[str, Tensor]:
@@ -50,7 +50,7 @@ def random_tensor(
 ) -> Tensor:
     """Return float32 values (int64 for a counter) as what the key says the tensor is.
 
-    NumPy draws them, because torch's normal numbers differ between processors.
+    NumPy draws them, because torch's normal numbers differ between CPUs.
     """
     if name.endswith("num_batches_tracked"):
         return torch.ones(shape, dtype=torch.int64)
