@@ -17,7 +17,7 @@ import click
 
 from ..errors import AvatarVideoError
 from ..headless.prompt import suggestion
-from ..json_values import is_object
+from ..json_values import JSON, is_object
 from ..options import Option, options_of
 
 if sys.version_info >= (3, 11):
@@ -35,7 +35,7 @@ class ConfigOptions:
     """
 
     config: type
-    readers: Mapping[str, Callable[[str], Any]]
+    readers: Mapping[str, Callable[[str], object]]
     notation: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def options(self) -> list[click.Option]:
@@ -43,7 +43,7 @@ class ConfigOptions:
         return [self._option(name, one) for name, one in options_of(self.config).items()]
 
     def _option(self, name: str, one: Option) -> click.Option:
-        kind: Any = str
+        kind: type | click.Choice[str] | None = str
         default = one.default
         if isinstance(default, str) and one.choices:
             kind = click.Choice([str(choice) for choice in one.choices])
@@ -59,7 +59,7 @@ class ConfigOptions:
         shown = "" if default in (None, "") else f" [default: {default}]"
         return click.Option([flag], type=kind, default=None, help=text + shown)
 
-    def make(self, given: Mapping[str, Any], file: Path | None) -> Any:
+    def make(self, given: Mapping[str, object], file: Path | None) -> Any:  # a config
         """Return the configuration: options, then the file, then the defaults.
 
         given: option values by field, None where not given. Raises click.UsageError for a value
@@ -76,7 +76,7 @@ class ConfigOptions:
         except (ValueError, TypeError, AvatarVideoError) as error:
             raise click.UsageError(str(error)) from error
 
-    def _check_types(self, values: Mapping[str, Any]) -> None:
+    def _check_types(self, values: Mapping[str, object]) -> None:
         for name, one in options_of(self.config).items():
             if name not in values or name in self.readers:
                 continue
@@ -89,7 +89,7 @@ class ConfigOptions:
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
-def read_config(path: Path, config: type) -> dict[str, Any]:
+def read_config(path: Path, config: type) -> dict[str, JSON]:
     """Return the values of a TOML or JSON file by field; dashes count as underscores."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -119,8 +119,8 @@ def read_config(path: Path, config: type) -> dict[str, Any]:
 class ConfigCommand(click.Command):
     """A command whose options are made from a dataclass when it is used, not at import."""
 
-    def __init__(self, *args: Any, configuration: Callable[[], ConfigOptions], **more: Any) -> None:
-        super().__init__(*args, **more)
+    def __init__(self, configuration: Callable[[], ConfigOptions], **more: Any) -> None:  # click's
+        super().__init__(**more)
         self._configuration = configuration
         self._is_complete = False
 

@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 from fractions import Fraction
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,8 +29,8 @@ class _FilePath(click.Path):
     """A path that was given: an empty one, as of a variable not set, would be the folder here."""
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:  # Any: as click declares it
+        self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:  # as click declares it
         if value == "":
             self.fail("expected the name of a file, got an empty one.", param, ctx)
         return super().convert(value, param, ctx)
@@ -70,7 +71,7 @@ def _encode_options() -> ConfigOptions:
     return ConfigOptions(EncodingConfig, readers, notation)
 
 
-def _corners(text: str) -> Any:
+def _corners(text: str) -> object:
     from ..musetalk.inputs import parse_corners  # loads torch, which --help must not wait for
 
     return parse_corners(text)
@@ -104,7 +105,7 @@ def lipsync(
     output: Path,
     config_file: Path | None,
     as_json: bool,
-    **given: Any,
+    **given: Any,  # one for each option of LipSyncConfig
 ) -> None:
     """Let the person in IMAGE (a picture or a video) speak the sound of AUDIO."""
     config = _lipsync_options().make(given, config_file)

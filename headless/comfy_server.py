@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..errors import AvatarVideoError, EncodeError, GraphError, MediaError
-from ..json_values import is_object
+from ..json_values import JSON, is_object
 from .http_body import BrokenBody, file_body, json_body
 from .prompt import NodeDefinition, Prompt, describe, first_problems
 from .server_events import ConnectionLostError, NoEvents, WebSocketEvents, listen
@@ -60,7 +60,7 @@ class ServerRun:
     blocked: node id -> why an input was blocked.
     """
 
-    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     blocked: dict[str, str] = field(default_factory=dict)
 
@@ -164,7 +164,7 @@ class ComfyServer:
         self,
         prompt: Prompt,
         *,
-        extra_pnginfo: Mapping[str, Any] | None = None,
+        extra_pnginfo: Mapping[str, JSON] | None = None,
         on_progress: Callable[[RunProgress], None] = lambda progress: None,
     ) -> ServerRun:
         """Run a prompt to its end. On every way out but success the server is told to stop it.
@@ -193,7 +193,7 @@ class ComfyServer:
         if any(prompt_id in entry[:2] for entry in running):
             self._post("/interrupt", {"prompt_id": prompt_id})
 
-    def download(self, entry: Mapping[str, Any], folder: Path) -> Path:
+    def download(self, entry: Mapping[str, JSON], folder: Path) -> Path:
         """Fetch a file that a node wrote and return where it lies: under its own name if free."""
         name, subfolder = Path(str(entry["filename"])).name, str(entry.get("subfolder", ""))
         target = (folder / subfolder / name).resolve()
@@ -230,7 +230,7 @@ class ComfyServer:
                     raise
                 logger.info("%s It is asked for again.", error)
 
-    def _submit(self, prompt: Prompt, extra_pnginfo: Mapping[str, Any] | None) -> str:
+    def _submit(self, prompt: Prompt, extra_pnginfo: Mapping[str, JSON] | None) -> str:
         body = {"prompt": prompt, "client_id": self._client_id}
         if extra_pnginfo:
             body["extra_data"] = {"extra_pnginfo": extra_pnginfo}
@@ -275,13 +275,11 @@ class ComfyServer:
 
     def _ended(self, prompt_id: str, prompt: Prompt) -> bool:
         """Ask whether a run ended without our hearing of it. Raises when it failed or is gone."""
-        history = self._history(prompt_id)
-        if history is None:
-            queue = self._json("/queue")
-            waiting = [*queue.get("queue_running", ()), *queue.get("queue_pending", ())]
-            if any(prompt_id in entry[:2] for entry in waiting):
-                return False
-            history = self._history(prompt_id)  # it may have ended since the first question
+        queue = self._json("/queue")
+        waiting = [*queue.get("queue_running", ()), *queue.get("queue_pending", ())]
+        if any(prompt_id in entry[:2] for entry in waiting):
+            return False
+        history = self._history(prompt_id)  # written as the run leaves the queue
         if history is None:
             raise ServerError(f"The server {self.url} no longer knows this run: was it restarted?")
         for kind, about in history.get("status", {}).get("messages", ()):
@@ -301,19 +299,19 @@ class ComfyServer:
             self._check()
             time.sleep(POLL_SECONDS)
 
-    def _history(self, prompt_id: str) -> dict[str, Any] | None:
+    def _history(self, prompt_id: str) -> dict[str, JSON] | None:
         return self._json(f"/history/{quote(prompt_id)}").get(prompt_id)
 
-    def _json(self, path: str) -> Any:
+    def _json(self, path: str) -> JSON:
         return self._parsed(self._request(path))
 
-    def _parsed(self, body: bytes) -> Any:
+    def _parsed(self, body: bytes) -> JSON:
         try:
             return json.loads(body)
         except ValueError as error:
             raise ServerError(f"Expected a ComfyUI server at {self.url}, got {error}.") from error
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> bytes:
+    def _post(self, path: str, body: Mapping[str, JSON]) -> bytes:
         headers = {"Content-Type": "application/json"}
         return self._request(path, json.dumps(body).encode(), headers)
 
@@ -352,7 +350,7 @@ class ComfyServer:
             raise ServerError(f"Cannot reach the server {self.url}: {reason}.") from error
 
 
-def _event(message: str | bytes, prompt_id: str) -> tuple[str, Mapping[str, Any]]:
+def _event(message: str | bytes, prompt_id: str) -> tuple[str, Mapping[str, JSON]]:
     """Return kind and content of an event of our run; of previews and other runs nothing."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         event = json.loads(message)  # previews are no JSON
@@ -362,7 +360,7 @@ def _event(message: str | bytes, prompt_id: str) -> tuple[str, Mapping[str, Any]
     return "", {}
 
 
-def _note(run: ServerRun, kind: str, about: Mapping[str, Any], prompt: Prompt, url: str) -> None:
+def _note(run: ServerRun, kind: str, about: Mapping[str, JSON], prompt: Prompt, url: str) -> None:
     """Take an event into account. Raises GraphError when it ends the run."""
     if kind == "execution_interrupted":
         raise GraphError(f"The run was interrupted on the server {url}.")
@@ -382,7 +380,7 @@ def _note(run: ServerRun, kind: str, about: Mapping[str, Any], prompt: Prompt, u
 
 
 def _progress(
-    run: ServerRun, kind: str, about: Mapping[str, Any], total: int
+    run: ServerRun, kind: str, about: Mapping[str, JSON], total: int
 ) -> RunProgress | None:
     if kind not in ("execution_cached", "executing", "progress"):
         return None
@@ -397,13 +395,13 @@ def _refusal(prompt: Prompt, body: bytes, url: str) -> str:
     """Return a server's refusal of a prompt as one sentence."""
     try:
         answer = json.loads(body)
-        node_errors: Mapping[str, Any] = answer.get("node_errors") or {}
+        node_errors: Mapping[str, JSON] = answer.get("node_errors") or {}
         problems = [
             f"{describe(prompt, node_id)}: {one.get('message')} ({one.get('details')})"
             for node_id, found in node_errors.items()
             for one in found.get("errors", ())
         ]
-        error: Mapping[str, Any] = answer.get("error") or {}
+        error: Mapping[str, JSON] = answer.get("error") or {}
     except (ValueError, AttributeError):
         return f"The server {url} refused the workflow: {body[:200].decode('utf-8', 'replace')}"
     if not problems:

@@ -12,7 +12,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from ..encoders.write.output_names import reserved_file
 from ..errors import EncodeError
@@ -27,6 +26,7 @@ from ..nodes.widgets import (
     find_file,
     fingerprint,
 )
+from .prompt import Value
 
 NO_MASK_SIZE = 64  # what core returns as the mask of a picture without transparency
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
@@ -41,16 +41,16 @@ class _FileLoader:
     EXTENSIONS: frozenset[str]
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> dict[str, Value]:
         files = file_names(current_host(), cls.EXTENSIONS)
         return {"required": {cls.INPUT: (files, {cls.UPLOAD: True})}}
 
     @classmethod
-    def VALIDATE_INPUTS(cls, **inputs: Any) -> bool | str:
+    def VALIDATE_INPUTS(cls, **inputs: Value) -> bool | str:
         return check_file(current_host(), inputs[cls.INPUT])
 
     @classmethod
-    def IS_CHANGED(cls, **inputs: Any) -> tuple[float, ...]:
+    def IS_CHANGED(cls, **inputs: Value) -> tuple[float, ...]:
         return fingerprint(current_host(), inputs[cls.INPUT])
 
 
@@ -61,7 +61,7 @@ class LoadImage(_FileLoader):
     INPUT, UPLOAD = "image", "image_upload"
     EXTENSIONS = IMAGE_EXTENSIONS
 
-    def load(self, image: str) -> tuple[Any, Any]:
+    def load(self, image: str) -> tuple[Value, Value]:
         import torch
 
         from ..encoders.read.picture import read_image
@@ -77,7 +77,7 @@ class LoadImage(_FileLoader):
         return one_image(frame), mask
 
 
-def _with_alpha(path: Path) -> Any:
+def _with_alpha(path: Path) -> Value:
     """Return a transparent picture as uint8 RGBA (H, W, 4), None for an opaque one."""
     import numpy as np
     from PIL import Image, ImageOps
@@ -96,10 +96,10 @@ class LoadAudio(_FileLoader):
     EXTENSIONS = AUDIO_EXTENSIONS | VIDEO_EXTENSIONS
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> dict[str, Value]:
         return super().INPUT_TYPES() | {"optional": {"audioUI": ("AUDIO_UI", {})}}
 
-    def load(self, audio: str, audioUI: Any = None) -> tuple[dict[str, Any] | None]:
+    def load(self, audio: str, audioUI: Value = None) -> tuple[dict[str, Value] | None]:
         from ..encoders.read.audio import read_audio
 
         return (audio_dict(read_audio(find_file(current_host(), audio))),)
@@ -112,7 +112,7 @@ class LoadVideo(_FileLoader):
     INPUT, UPLOAD = "file", "video_upload"
     EXTENSIONS = VIDEO_EXTENSIONS
 
-    def load(self, file: str) -> tuple[Any]:
+    def load(self, file: str) -> tuple[Value]:
         from .core_video import FileVideo
 
         video = FileVideo(find_file(current_host(), file))
@@ -127,10 +127,10 @@ class GetVideoComponents:
     RETURN_TYPES = ("IMAGE", "AUDIO", "FLOAT")
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> dict[str, Value]:
         return {"required": {"video": ("VIDEO",)}}
 
-    def take_apart(self, video: Any) -> tuple[Any, Any, float]:
+    def take_apart(self, video: Value) -> tuple[Value, Value, float]:
         components = video.get_components()
         return components.images, components.audio, float(components.frame_rate)
 
@@ -142,11 +142,11 @@ class CreateVideo:
     RETURN_TYPES = ("VIDEO",)
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> dict[str, Value]:
         rate = ("FLOAT", {"default": 30.0, "min": 1.0, "max": 120.0, "step": 1.0})
         return {"required": {"images": ("IMAGE",), "fps": rate}, "optional": {"audio": ("AUDIO",)}}
 
-    def create(self, images: Any, fps: float, audio: Any = None) -> tuple[Any]:
+    def create(self, images: Value, fps: float, audio: Value = None) -> tuple[Value]:
         from .core_video import ComponentsVideo
 
         return (ComponentsVideo(images, audio, Fraction(fps)),)
@@ -160,7 +160,7 @@ class SaveVideo:
     RETURN_TYPES = ("VIDEO",)
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> dict[str, Value]:
         codecs = {"options": ["auto", "h264", "av1"], "default": "auto"}
         newer = {"forceInput": True}  # not a widget here: it has no place in older files
         return {
@@ -178,8 +178,8 @@ class SaveVideo:
         }
 
     def save(
-        self, video: Any, filename_prefix: str, format: str, codec: str = "auto", **newer: Any
-    ) -> dict[str, Any]:
+        self, video: Value, filename_prefix: str, format: str, codec: str = "auto", **newer: Value
+    ) -> dict[str, Value]:
         from ..encoders.interfaces import EncodingConfig
         from ..encoders.write.operations import transcode
         from ..encoders.write.plan import Extras
@@ -203,12 +203,12 @@ class SaveVideo:
         return {"ui": shown, "result": (video,)}
 
 
-def _is_mp4(video: Any) -> bool:
+def _is_mp4(video: Value) -> bool:
     path = _file_of(video)
     return path is None or path.suffix.lower() in (".mp4", ".m4v")
 
 
-def _file_of(video: Any) -> Path | None:
+def _file_of(video: Value) -> Path | None:
     try:
         return Path(video.get_stream_source())
     except EncodeError:  # frames in memory
@@ -216,7 +216,7 @@ def _file_of(video: Any) -> Path | None:
 
 
 @contextmanager
-def _as_file(video: Any) -> Generator[Path]:
+def _as_file(video: Value) -> Generator[Path]:
     """Give a video's file; frames in memory go to one in the temp folder while the block lasts."""
     path = _file_of(video)
     if path is not None:
@@ -241,14 +241,16 @@ class SaveImage:
     _KIND = "output"
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> dict[str, Value]:
         prefix = ("STRING", {"default": "ComfyUI"})
         return {
             "required": {"images": ("IMAGE",), "filename_prefix": prefix},
             "hidden": dict(_HIDDEN),
         }
 
-    def save(self, images: Any, filename_prefix: str = "ComfyUI", **hidden: Any) -> dict[str, Any]:
+    def save(
+        self, images: Value, filename_prefix: str = "ComfyUI", **hidden: Value
+    ) -> dict[str, Value]:
         from PIL import Image
 
         check_images(images)
@@ -271,15 +273,15 @@ class PreviewImage(SaveImage):
     _KIND = "temp"
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> dict[str, Value]:
         return {"required": {"images": ("IMAGE",)}, "hidden": dict(_HIDDEN)}
 
 
-def _picture_tags(prompt: Any = None, extra_pnginfo: Any = None) -> Any:
+def _picture_tags(prompt: Value = None, extra_pnginfo: Value = None) -> Value:
     from PIL.PngImagePlugin import PngInfo
 
     tags = PngInfo()
-    given: dict[str, Any] = {"prompt": prompt, **(extra_pnginfo or {})}
+    given: dict[str, Value] = {"prompt": prompt, **(extra_pnginfo or {})}
     for name, value in given.items():
         if value is not None:
             tags.add_text(name, json.dumps(value))

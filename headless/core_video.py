@@ -10,7 +10,6 @@ from fractions import Fraction
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
@@ -20,6 +19,7 @@ from ..encoders.write.output_file import PendingFile
 from ..errors import EncodeError, MediaError
 from ..host.machine import available_memory
 from ..nodes.tensors import audio_dict, clip_from_images, image_tensor
+from .prompt import Value
 
 FLOAT_BYTES = 4
 
@@ -28,10 +28,10 @@ FLOAT_BYTES = 4
 class VideoComponents:
     """A video taken apart: images float32 (T, H, W, 3) 0..1, audio an AUDIO or None."""
 
-    images: Any
+    images: Value
     frame_rate: Fraction
-    audio: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
+    audio: dict[str, Value] | None = None
+    metadata: dict[str, Value] | None = None
 
 
 class FileVideo:
@@ -40,9 +40,6 @@ class FileVideo:
     def __init__(self, file: str | Path, free_memory: Callable[[], int] = available_memory) -> None:
         self._path = Path(file)
         self._free_memory = free_memory  # bytes
-
-    def __repr__(self) -> str:
-        return f"<video file {self._path.name}>"
 
     def get_stream_source(self) -> str:
         return str(self._path)
@@ -80,7 +77,7 @@ class FileVideo:
         images = image_tensor(frames, count=count, height=height, width=width)
         return VideoComponents(images, clip.frame_rate, audio_dict(clip.read_audio()))
 
-    def save_to(self, path: str | BytesIO, **_options: Any) -> None:
+    def save_to(self, path: str | BytesIO, **_options: Value) -> None:
         """Copy the file, also where the host's own object would encode it again.
 
         Raises EncodeError where it would replace the file itself.
@@ -102,13 +99,10 @@ class ComponentsVideo:
     """A video held as tensors: images float32 (T, H, W, 3) 0..1."""
 
     def __init__(
-        self, images: Any, audio: dict[str, Any] | None, frame_rate: Fraction | float
+        self, images: Value, audio: dict[str, Value] | None, frame_rate: Fraction | float
     ) -> None:
         self._components = VideoComponents(images, Fraction(frame_rate), audio)
         self._clip = clip_from_images(images, Fraction(frame_rate), audio)
-
-    def __repr__(self) -> str:
-        return f"<video {self._clip.width}x{self._clip.height}, {self._clip.frame_count} frames>"
 
     def get_components(self) -> VideoComponents:
         return self._components
@@ -122,7 +116,7 @@ class ComponentsVideo:
     def get_stream_source(self) -> BytesIO:
         raise EncodeError("These frames are held in memory: read them with get_components.")
 
-    def save_to(self, path: str, **_options: Any) -> None:
+    def save_to(self, path: str, **_options: Value) -> None:
         """Write an mp4 of these frames."""
         encode_frames(
             self._clip.frames(),

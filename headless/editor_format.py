@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from ..errors import GraphError
-from ..json_values import is_list, is_object
-from .prompt import NodeDefinition, first_problems, suggestion
+from ..json_values import JSON, is_list, is_object
+from .prompt import Declared, first_problems, suggestion
 from .widget_places import MARKED_INPUT, MARKED_NODES, fill_marks, inputs_of, widget_values
 
 MUTED, BYPASSED = 2, 4
@@ -28,7 +27,7 @@ SUBGRAPH_OUTPUT = -20
 GROUP_NODE_PREFIXES = ("workflow>", "workflow/")
 
 
-def read_workflow(path: str | Path) -> dict[str, Any]:
+def read_workflow(path: str | Path) -> dict[str, JSON]:
     """Return the object in a workflow file. Raises GraphError when there is none."""
     path = Path(path)
     try:
@@ -48,17 +47,14 @@ def read_workflow(path: str | Path) -> dict[str, Any]:
     return dict(document)
 
 
-def is_editor_format(document: Mapping[str, Any]) -> bool:
+def is_editor_format(document: Mapping[str, JSON]) -> bool:
     """Say whether a workflow is in the editor's format; otherwise it is in the API's."""
     return isinstance(document.get("nodes"), list)
 
 
 def to_prompt(
-    document: Mapping[str, Any],
-    declared: Mapping[str, NodeDefinition],
-    *,
-    now: datetime | None = None,
-) -> dict[str, Any]:
+    document: Mapping[str, JSON], declared: Declared, *, now: datetime | None = None
+) -> dict[str, JSON]:
     """Return a workflow of either format as a prompt.
 
     declared: what the node classes of the machine that will run it declare.
@@ -74,9 +70,9 @@ def to_prompt(
 
 @dataclass(frozen=True)
 class _Link:
-    source: Any
+    source: JSON
     source_slot: int
-    target: Any
+    target: JSON
     target_slot: int
 
 
@@ -84,13 +80,13 @@ class _Link:
 class _Slot:
     name: str
     type: str
-    link: Any
+    link: JSON
 
 
 class _Graph:
     """One graph: the whole one, or one instance of a sub-graph. instance: the node it fills."""
 
-    def __init__(self, saved: Mapping[str, Any], instance: _Node | None = None) -> None:
+    def __init__(self, saved: Mapping[str, JSON], instance: _Node | None = None) -> None:
         self.saved = saved
         self.instance = instance
         self.path = f"{instance.id}:" if instance is not None else ""
@@ -99,7 +95,7 @@ class _Graph:
         self.start = self._boundary("inputNode", SUBGRAPH_INPUT)
         self.end = self._boundary("outputNode", SUBGRAPH_OUTPUT)
 
-    def _boundary(self, name: str, usual: int) -> Any:
+    def _boundary(self, name: str, usual: int) -> JSON:
         if self.instance is None:
             return None  # no link leaves the whole graph
         node = self.saved.get(name)
@@ -109,13 +105,13 @@ class _Graph:
 class _Node:
     """A saved node in its graph. values: of its widgets. inner: the graph it stands for."""
 
-    def __init__(self, saved: Mapping[str, Any], graph: _Graph) -> None:
+    def __init__(self, saved: Mapping[str, JSON], graph: _Graph) -> None:
         self.saved = saved
         self.graph = graph
         self.id = f"{graph.path}{saved['id']}"
         self.type: str = saved["type"]
         self.runs = saved.get("mode") not in (MUTED, BYPASSED)
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, JSON] = {}
         self.inner: _Graph | None = None
 
     def __str__(self) -> str:
@@ -123,17 +119,17 @@ class _Node:
         return f"Node {self.id}{title} ({self.type})"
 
 
-def _listed(holder: Mapping[str, Any], name: str) -> Sequence[Any]:
+def _listed(holder: Mapping[str, JSON], name: str) -> Sequence[JSON]:
     """Return what an object lists under a name; files leave it out or write null for nothing."""
     return holder.get(name) or ()
 
 
-def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _object(holder: Mapping[str, JSON], name: str) -> Mapping[str, JSON]:
     """Return the object under a name, an empty one where there is none."""
     return holder.get(name) or {}
 
 
-def _nodes(graph: Mapping[str, Any], path: str) -> Iterator[Mapping[str, Any]]:
+def _nodes(graph: Mapping[str, JSON], path: str) -> Iterator[Mapping[str, JSON]]:
     for node in _listed(graph, "nodes"):
         if not is_object(node) or not isinstance(node.get("type"), str):
             raise GraphError(f"Expected a node with a type in the workflow, got {node!r:.60}.")
@@ -142,7 +138,7 @@ def _nodes(graph: Mapping[str, Any], path: str) -> Iterator[Mapping[str, Any]]:
         yield node
 
 
-def _links(graph: Mapping[str, Any]) -> Iterator[tuple[Any, _Link]]:
+def _links(graph: Mapping[str, JSON]) -> Iterator[tuple[JSON, _Link]]:
     """Read links written as lists (the whole graph) or objects (sub-graphs, format 1)."""
     saved = graph.get("links") or ()
     for link in saved.values() if is_object(saved) else saved:
@@ -167,10 +163,7 @@ _DROPPED = object()  # linked to a node that is left out: the input goes with it
 
 class _Conversion:
     def __init__(
-        self,
-        document: Mapping[str, Any],
-        declared: Mapping[str, NodeDefinition],
-        now: datetime | None,
+        self, document: Mapping[str, JSON], declared: Declared, now: datetime | None
     ) -> None:
         self._declared = declared
         self._now = now
@@ -189,7 +182,7 @@ class _Conversion:
                 node.inner = _Graph(inner, node)
                 self._add(node.inner)
 
-    def prompt(self) -> dict[str, Any]:
+    def prompt(self) -> dict[str, JSON]:
         runnable = [n for n in self._nodes if n.runs and n.type not in VIRTUAL and n.inner is None]
         self._refuse_unknown(runnable)
         for node in runnable:
@@ -213,7 +206,7 @@ class _Conversion:
         if problems:
             raise GraphError(first_problems(problems))
 
-    def _converted(self, node: _Node) -> dict[str, Any]:
+    def _converted(self, node: _Node) -> dict[str, JSON]:
         inputs = {name: _wrapped(value) for name, value in node.values.items()}
         if node.type in MARKED_NODES and isinstance(inputs.get(MARKED_INPUT), str):
             inputs[MARKED_INPUT] = fill_marks(inputs[MARKED_INPUT], self._value_of, self._now)
@@ -258,7 +251,7 @@ class _Conversion:
             found.append(_Slot(saved["name"], str(kind), saved.get("link")))
         return found + [_Slot(name, kind, None) for name, kind in known.items()]
 
-    def _input(self, node: _Node, index: int, wanted: str | None, seen: frozenset[Any]) -> Any:
+    def _input(self, node: _Node, index: int, wanted: str | None, seen: frozenset[JSON]) -> JSON:
         """Return what an input gets: a link, a wrapped value, or one of the two marks."""
         if (node.id, index) in seen:
             raise GraphError(f"{node}: its links form a loop: remove one.")
@@ -269,13 +262,13 @@ class _Conversion:
         seen = seen | {(node.id, index)}
         return self._brought(node.graph, link, wanted or slots[index].type, seen)
 
-    def _brought(self, graph: _Graph, link: _Link, wanted: str, seen: frozenset[Any]) -> Any:
+    def _brought(self, graph: _Graph, link: _Link, wanted: str, seen: frozenset[JSON]) -> JSON:
         if link.source == graph.start:
             return self._outer_input(graph, link.source_slot, wanted, seen)
         source = graph.nodes.get(link.source)
         return _NOTHING if source is None else self._output(source, link.source_slot, wanted, seen)
 
-    def _outer_input(self, graph: _Graph, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
+    def _outer_input(self, graph: _Graph, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
         """Follow a link out of a sub-graph to the input of its instance."""
         declared, instance = _listed(graph.saved, "inputs"), graph.instance
         if instance is None or slot >= len(declared):
@@ -288,7 +281,7 @@ class _Conversion:
         values = _promoted_values(graph, instance)
         return _wrapped(values[name]) if name in values else _NOTHING
 
-    def _output(self, node: _Node, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
+    def _output(self, node: _Node, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
         """Return what an output brings once virtual and bypassed nodes are seen through."""
         if node.saved.get("mode") == BYPASSED:
             index = self._bypass(node, slot, wanted)
@@ -301,7 +294,7 @@ class _Conversion:
             return self._input(node, slot, wanted, seen)
         return _DROPPED if node.saved.get("mode") == MUTED else [node.id, slot]
 
-    def _inner_output(self, inner: _Graph, slot: int, wanted: str, seen: frozenset[Any]) -> Any:
+    def _inner_output(self, inner: _Graph, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
         """Follow an output of a sub-graph's instance to the node inside."""
         sources = {inner.start, *inner.nodes}
         for link in inner.links.values():
@@ -323,7 +316,7 @@ class _Conversion:
         return next(iter(exact + [i for i, fit in enumerate(fits) if fit]), None)
 
 
-def _promoted_values(graph: _Graph, instance: _Node) -> dict[str, Any]:
+def _promoted_values(graph: _Graph, instance: _Node) -> dict[str, JSON]:
     """Return the values of the widgets that a sub-graph shows on its outside, by input."""
     saved = instance.saved.get("widgets_values")
     if is_object(saved):
@@ -353,11 +346,11 @@ def _connects(one: str, other: str) -> bool:
     return bool(types[0] & types[1]) or any(kinds & {"*", ""} for kinds in types)
 
 
-def _wrapped(value: Any) -> Any:
+def _wrapped(value: JSON) -> JSON:
     return {"__value__": value} if is_list(value) else value
 
 
-def _javascript_text(value: Any) -> str:
+def _javascript_text(value: JSON) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():

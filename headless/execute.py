@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import AvatarVideoError, Cancelled
 from .node_calls import SilentBlocker, call, columns, is_blocker, read_answer
@@ -22,6 +22,7 @@ from .prompt import (
     NodeDefinition,
     NodeTable,
     Prompt,
+    Value,
     constant,
     definitions,
     describe,
@@ -51,7 +52,7 @@ class NodeEvent:
     class_type: str
     finished: int
     total: int
-    ui: Mapping[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    ui: Mapping[str, list[Value]] = field(default_factory=dict[str, list[Value]])
 
 
 @dataclass
@@ -64,8 +65,8 @@ class RunResult:
     blocked: node id -> the message an input was blocked with.
     """
 
-    outputs: dict[str, list[list[Any]]] = field(default_factory=dict)
-    ui: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    outputs: dict[str, list[list[Value]]] = field(default_factory=dict)
+    ui: dict[str, dict[str, list[Value]]] = field(default_factory=dict)
     executed: list[str] = field(default_factory=list)
     cached: list[str] = field(default_factory=list)
     blocked: dict[str, str] = field(default_factory=dict)
@@ -73,8 +74,8 @@ class RunResult:
 
 @dataclass(frozen=True)
 class _Entry:
-    outputs: list[list[Any]]
-    ui: dict[str, list[Any]]
+    outputs: list[list[Value]]
+    ui: dict[str, list[Value]]
 
 
 class ResultCache(dict[str, _Entry]):
@@ -87,7 +88,7 @@ def run(
     *,
     on_event: Callable[[NodeEvent], None] = lambda event: None,
     cache: ResultCache | None = None,
-    extra_pnginfo: Mapping[str, Any] | None = None,
+    extra_pnginfo: Mapping[str, Value] | None = None,
 ) -> RunResult:
     """Validate a prompt and run what its output nodes need.
 
@@ -111,7 +112,7 @@ class _DynamicPrompt:
     def has_node(self, node_id: str) -> bool:
         return node_id in self._prompt
 
-    def get_node(self, node_id: str) -> Mapping[str, Any]:
+    def get_node(self, node_id: str) -> Mapping[str, Value]:
         return self._prompt[node_id]
 
     def all_node_ids(self) -> set[str]:
@@ -127,7 +128,7 @@ class _Run:
         nodes: NodeTable,
         on_event: Callable[[NodeEvent], None],
         cache: ResultCache | None,
-        extra_pnginfo: Mapping[str, Any] | None,
+        extra_pnginfo: Mapping[str, Value] | None,
     ) -> None:
         self._prompt = prompt
         self._nodes = nodes
@@ -143,7 +144,7 @@ class _Run:
         self._waiting = self._consumers()
         self._done: set[str] = set()
         self._blocked: set[str] = set()
-        self._instances: dict[str, Any] = {}
+        self._instances: dict[str, Value] = {}
         self._result = RunResult()
 
     def execute(self) -> RunResult:
@@ -159,7 +160,7 @@ class _Run:
                 del self._entries[signature]
         return self._result
 
-    def _instance(self, node_id: str) -> Any:
+    def _instance(self, node_id: str) -> Value:
         if node_id not in self._instances:
             self._instances[node_id] = self._nodes[self._prompt[node_id]["class_type"]]()
         return self._instances[node_id]
@@ -221,7 +222,7 @@ class _Run:
     def _signature(self, node_id: str, known: Mapping[str, str]) -> str:
         class_type = self._prompt[node_id]["class_type"]
         node = self._nodes[class_type]
-        inputs: dict[str, Any] = dict(self._constants(node_id))
+        inputs: dict[str, Value] = dict(self._constants(node_id))
         for name, (source, index) in self._links[node_id].items():
             inputs[name] = ["link", known[source], index]
         parts = [class_type, self._fingerprint(node_id), inputs]
@@ -231,7 +232,7 @@ class _Run:
         text = json.dumps(parts, sort_keys=True, default=_as_text)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _fingerprint(self, node_id: str) -> Any:
+    def _fingerprint(self, node_id: str) -> Value:
         node = self._nodes[self._prompt[node_id]["class_type"]]
         if not hasattr(node, "IS_CHANGED"):
             return None
@@ -268,7 +269,7 @@ class _Run:
             self._result.ui[node_id] = ui
         self._tell(kind, node_id, ui)
 
-    def _tell(self, kind: Kind, node_id: str, ui: Mapping[str, list[Any]] | None = None) -> None:
+    def _tell(self, kind: Kind, node_id: str, ui: Mapping[str, list[Value]] | None = None) -> None:
         class_type = self._prompt[node_id]["class_type"]
         total = len(self._needed)
         self._on_event(NodeEvent(kind, node_id, class_type, len(self._done), total, ui or {}))
@@ -279,8 +280,8 @@ class _Run:
         self._tell("start", node_id)
         node = self._instance(node_id)
         answers = self._call(node_id, node, node.FUNCTION, self._arguments(node_id))
-        rows: list[tuple[Any, ...]] = []
-        shown: dict[str, list[Any]] = {}
+        rows: list[tuple[Value, ...]] = []
+        shown: dict[str, list[Value]] = {}
         count = len(self._definition(node_id).outputs)
         where = describe(self._prompt, node_id)
         for answer in answers:
@@ -297,7 +298,7 @@ class _Run:
             self._result.blocked[node_id] = reason
         self._finish(node_id, "blocked" if blockers and len(blockers) == len(answers) else "done")
 
-    def _constants(self, node_id: str) -> dict[str, Any]:
+    def _constants(self, node_id: str) -> dict[str, Value]:
         inputs = self._prompt[node_id].get("inputs", {})
         return {
             name: constant(inputs[name], definition, check_range=False)
@@ -305,7 +306,7 @@ class _Run:
             if name in inputs and not is_link(inputs[name])
         }
 
-    def _arguments(self, node_id: str, *, constants_only: bool = False) -> dict[str, list[Any]]:
+    def _arguments(self, node_id: str, *, constants_only: bool = False) -> dict[str, list[Value]]:
         """Return each input as the list of values it brings; one that has not run brings None."""
         found = {name: [value] for name, value in self._constants(node_id).items()}
         for name, (source, index) in self._links[node_id].items():
@@ -322,8 +323,8 @@ class _Run:
         return found
 
     def _call(
-        self, node_id: str, node: Any, method: str, arguments: dict[str, list[Any]]
-    ) -> list[Any]:
+        self, node_id: str, node: Value, method: str, arguments: dict[str, list[Value]]
+    ) -> list[Value]:
         return call(node, method, arguments, where=describe(self._prompt, node_id))
 
 
@@ -331,6 +332,6 @@ def _never_equal() -> str:
     return uuid.uuid4().hex
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Value) -> str:
     """Return a fingerprint that JSON has no form for; what cannot be compared is always new."""
     return value.hex() if isinstance(value, bytes) else _never_equal()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
 from ..json_values import is_list, is_object
+from .prompt import Value
 
 
 class SilentBlocker:
@@ -18,14 +18,16 @@ class SilentBlocker:
         self.reason = reason
 
 
-def is_blocker(value: Any) -> bool:  # Any: read by attributes, which object has not
+def is_blocker(value: Value) -> bool:
     """Say whether a value stands for an output that was not made."""
     # Known by name and attribute: ComfyUI's class and our host's have no common base.
     named = type(value).__name__ in ("ExecutionBlocker", "SilentBlocker")
     return named and hasattr(value, "message")
 
 
-def call(node: Any, method: str, arguments: Mapping[str, list[Any]], *, where: str) -> list[Any]:
+def call(
+    node: Value, method: str, arguments: Mapping[str, list[Value]], *, where: str
+) -> list[Value]:
     """Call a method once for each index of the longest list, or once with the lists.
 
     The shorter lists repeat their last value; where a list is empty there is nothing to call.
@@ -35,14 +37,14 @@ def call(node: Any, method: str, arguments: Mapping[str, list[Any]], *, where: s
     if getattr(node, "INPUT_IS_LIST", False):
         return [_call_once(node, method, arguments, where)]
     lengths = [len(values) for values in arguments.values()] or [1]
-    answers: list[Any] = []
+    answers: list[Value] = []
     for i in range(max(lengths) if min(lengths) else 0):
         row = {name: v[min(i, len(v) - 1)] for name, v in arguments.items()}
         answers.append(_call_once(node, method, row, where))
     return answers
 
 
-def _call_once(node: Any, method: str, row: Mapping[str, Any], where: str) -> Any:
+def _call_once(node: Value, method: str, row: Mapping[str, Value], where: str) -> Value:
     for value in row.values():
         for one in value if is_list(value) else [value]:
             if is_blocker(one):
@@ -58,9 +60,11 @@ def _call_once(node: Any, method: str, row: Mapping[str, Any], where: str) -> An
         raise GraphError(f"{where}: {name}{error}") from error
 
 
-def read_answer(answer: Any, count: int, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def read_answer(
+    answer: Value, count: int, where: str
+) -> tuple[tuple[Value, ...], dict[str, Value]]:
     """Return a node's outputs and what it shows. Raises GraphError for anything but ``count``."""
-    ui: dict[str, Any] = {}
+    ui: dict[str, Value] = {}
     if is_object(answer):
         if "expand" in answer:
             raise GraphError(
@@ -70,7 +74,7 @@ def read_answer(answer: Any, count: int, where: str) -> tuple[tuple[Any, ...], d
         ui, answer = answer.get("ui") or {}, answer.get("result", ())
     if is_blocker(answer):
         return (answer,) * count, ui
-    row: tuple[Any, ...] = () if answer is None else tuple(answer)
+    row: tuple[Value, ...] = () if answer is None else tuple(answer)
     if not row and ui:
         return (None,) * count, ui
     if len(row) != count:
@@ -78,12 +82,12 @@ def read_answer(answer: Any, count: int, where: str) -> tuple[tuple[Any, ...], d
     return row, ui
 
 
-def columns(rows: list[tuple[Any, ...]], count: int, node: Any) -> list[list[Any]]:
+def columns(rows: list[tuple[Value, ...]], count: int, node: Value) -> list[list[Value]]:
     """Turn one row for each call into one list for each output."""
     is_list = getattr(node, "OUTPUT_IS_LIST", ())
-    found: list[list[Any]] = []
+    found: list[list[Value]] = []
     for index in range(count):
-        column: list[Any] = []
+        column: list[Value] = []
         for row in rows:
             spread = index < len(is_list) and is_list[index] and not is_blocker(row[index])
             column += row[index] if spread else [row[index]]

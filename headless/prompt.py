@@ -10,13 +10,14 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 from ..errors import GraphError
-from ..json_values import is_list, is_object
+from ..json_values import JSON, is_list, is_object
 
-Prompt = Mapping[str, Any]
+Prompt = Mapping[str, JSON]
 NodeTable = Mapping[str, type]  # class_type -> V1 node class
+Value: TypeAlias = Any  # what nodes take and give: only their classes know the type
 
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 ANY_TYPE = "*"
@@ -30,8 +31,8 @@ class InputDefinition:
 
     name: str
     type: str
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    choices: tuple[Any, ...] | None = None
+    options: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
+    choices: tuple[JSON, ...] | None = None
     required: bool = True
 
     @property
@@ -54,7 +55,7 @@ class NodeDefinition:
     @classmethod
     def from_class(cls, class_type: str, node: type, display_name: str = "") -> NodeDefinition:
         """Read a V1 node class."""
-        declared: Any = node  # a class of any pack
+        declared: Value = node
         info = {
             "input": declared.INPUT_TYPES(),
             "output": getattr(node, "RETURN_TYPES", ()),
@@ -64,7 +65,7 @@ class NodeDefinition:
         return cls.from_object_info(class_type, info)
 
     @classmethod
-    def from_object_info(cls, class_type: str, info: Mapping[str, Any]) -> NodeDefinition:
+    def from_object_info(cls, class_type: str, info: Mapping[str, JSON]) -> NodeDefinition:
         """Read one entry of a server's ``/object_info``."""
         return cls(
             class_type,
@@ -76,8 +77,11 @@ class NodeDefinition:
         )
 
 
+Declared: TypeAlias = Mapping[str, NodeDefinition]  # by class_type
+
+
 def _inputs(
-    declared: Mapping[str, Any], order: Mapping[str, list[str]]
+    declared: Mapping[str, JSON], order: Mapping[str, list[str]]
 ) -> dict[str, InputDefinition]:
     found: dict[str, InputDefinition] = {}
     for group in ("required", "optional"):
@@ -88,20 +92,20 @@ def _inputs(
     return found
 
 
-def _input(name: str, entry: Any, *, required: bool) -> InputDefinition:
+def _input(name: str, entry: JSON, *, required: bool) -> InputDefinition:
     kind, *rest = entry if _is_sequence(entry) else (entry,)
-    options: Mapping[str, Any] = rest[0] if rest and is_object(rest[0]) else {}
+    options: Mapping[str, JSON] = rest[0] if rest and is_object(rest[0]) else {}
     choices = kind if _is_sequence(kind) else options.get("options")
     return InputDefinition(
         name, _type_name(kind), options, tuple(choices) if _is_sequence(choices) else None, required
     )
 
 
-def _type_name(kind: Any) -> str:
+def _type_name(kind: JSON) -> str:
     return "COMBO" if _is_sequence(kind) else str(kind)
 
 
-def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:  # Any: each member is checked later
+def _is_sequence(value: object) -> TypeGuard[Sequence[JSON]]:
     return isinstance(value, (list, tuple))
 
 
@@ -113,7 +117,7 @@ def definitions(
     return {n: NodeDefinition.from_class(n, node, shown.get(n, "")) for n, node in nodes.items()}
 
 
-def is_link(value: Any) -> bool:
+def is_link(value: JSON) -> bool:
     """Say whether an input is a well-formed link."""
     return is_list(value) and [type(part) for part in value] == [str, int]
 
@@ -124,7 +128,7 @@ def natural_order(node_id: str) -> tuple[list[tuple[int, str]], str]:
     return parts, node_id
 
 
-def title_of(node: Mapping[str, Any]) -> Any:
+def title_of(node: Mapping[str, JSON]) -> JSON:
     """Return the title that a node was given, None without one."""
     meta = node.get("_meta")
     return meta.get("title") if is_object(meta) else None
@@ -133,7 +137,7 @@ def title_of(node: Mapping[str, Any]) -> Any:
 def describe(prompt: Prompt, node_id: str) -> str:
     """Name a node for an error: id, title where it has one, class."""
     found = prompt.get(node_id)
-    node: Mapping[str, Any] = found if is_object(found) else {}
+    node: Mapping[str, JSON] = found if is_object(found) else {}
     title = title_of(node)
     class_type = node.get("class_type", "no class")
     shown = f' "{title}"' if title and title != class_type else ""
@@ -147,13 +151,13 @@ def first_problems(problems: Sequence[str]) -> str:
     return "; ".join(problems[:SHOWN_PROBLEMS]) + end
 
 
-def suggestion(wanted: Any, known: Iterable[Any]) -> str:
+def suggestion(wanted: JSON, known: Iterable[JSON]) -> str:
     """Return " (did you mean ...?)" when something known is spelled alike, else nothing."""
     close = difflib.get_close_matches(str(wanted), [str(name) for name in known], n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def constant(value: Any, definition: InputDefinition, *, check_range: bool = True) -> Any:
+def constant(value: JSON, definition: InputDefinition, *, check_range: bool = True) -> JSON:
     """Return a constant as the node gets it. Raises GraphError (without the node's name)."""
     if is_object(value) and "__value__" in value:
         value = value["__value__"]
@@ -170,25 +174,25 @@ def constant(value: Any, definition: InputDefinition, *, check_range: bool = Tru
     return value
 
 
-def _integer(value: Any) -> int:
+def _integer(value: JSON) -> int:
     if isinstance(value, float) and value % 1:
         raise ValueError("not whole")
     return int(value)
 
 
-def _number(value: Any) -> float:
+def _number(value: JSON) -> float:
     if not math.isfinite(number := float(value)):
         raise ValueError("not finite")
     return number
 
 
-def _text(value: Any) -> str:
+def _text(value: JSON) -> str:
     if not isinstance(value, (str, int, float)):
         raise TypeError("not a text")
     return str(value)
 
 
-def _flag(value: Any) -> bool:
+def _flag(value: JSON) -> bool:
     # The host takes any text for true, "false" among them.
     if value not in (0, 1):
         raise ValueError("neither true nor false")
@@ -203,7 +207,7 @@ _KINDS = {
 }
 
 
-def _check_range(value: Any, definition: InputDefinition) -> None:
+def _check_range(value: JSON, definition: InputDefinition) -> None:
     name, options = definition.name, definition.options
     if definition.type in ("INT", "FLOAT"):
         low, high = options.get("min"), options.get("max")
@@ -219,13 +223,13 @@ def _check_range(value: Any, definition: InputDefinition) -> None:
                 )
 
 
-def _bounds(low: Any, high: Any) -> str:
+def _bounds(low: JSON, high: JSON) -> str:
     if low is None:
         return f"at most {high}"
     return f"at least {low}" if high is None else f"a value from {low} to {high}"
 
 
-def _one_of(choices: tuple[Any, ...]) -> str:
+def _one_of(choices: tuple[JSON, ...]) -> str:
     if not choices:
         return "a choice from a list that is empty"
     listed = ", ".join(str(choice) for choice in choices[:SHOWN_CHOICES])
@@ -233,30 +237,26 @@ def _one_of(choices: tuple[Any, ...]) -> str:
     return f"one of {listed}" + (f" and {more} more" if more > 0 else "")
 
 
-def output_nodes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> list[str]:
+def output_nodes(prompt: Prompt, declared: Declared) -> list[str]:
     """Return the ids of the nodes that everything is run for, in natural order."""
     found = [n for n, node in prompt.items() if declared[node["class_type"]].is_output]
     return sorted(found, key=natural_order)
 
 
-def output_entries(shown: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def output_entries(shown: Mapping[str, JSON]) -> list[Mapping[str, JSON]]:
     """Return the entries of files in the output folder among what a node shows."""
     entries = [one for listed in shown.values() if is_list(listed) for one in listed]
     return [one for one in entries if is_object(one) and one.get("type") == "output"]
 
 
-def links_of(
-    prompt: Prompt, declared: Mapping[str, NodeDefinition], node_id: str
-) -> dict[str, tuple[str, int]]:
+def links_of(prompt: Prompt, declared: Declared, node_id: str) -> dict[str, tuple[str, int]]:
     """Return the declared inputs of a node that are linked, with source and output index."""
     inputs = prompt[node_id].get("inputs", {})
     names = declared[prompt[node_id]["class_type"]].inputs
     return {n: (inputs[n][0], inputs[n][1]) for n in names if is_link(inputs.get(n))}
 
 
-def reachable(
-    prompt: Prompt, declared: Mapping[str, NodeDefinition], roots: Iterable[str]
-) -> list[str]:
+def reachable(prompt: Prompt, declared: Declared, roots: Iterable[str]) -> list[str]:
     """Return everything the roots need, themselves included, in natural order."""
     found: set[str] = set()
     waiting = list(roots)

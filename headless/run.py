@@ -7,16 +7,16 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ..errors import EncodeError, GraphError
 from ..host.contract import Host
-from ..json_values import is_list
+from ..json_values import JSON, is_list
 from .editor_format import is_editor_format, read_workflow, to_prompt
 from .execute import NodeEvent, ResultCache, run
 from .prompt import (
+    Declared,
     InputDefinition,
-    NodeDefinition,
     describe,
     natural_order,
     output_entries,
@@ -35,8 +35,8 @@ class Workflow:
     extra_pnginfo: what ComfyUI hands to nodes that keep the workflow in their files.
     """
 
-    prompt: dict[str, Any]
-    extra_pnginfo: dict[str, Any] | None
+    prompt: dict[str, JSON]
+    extra_pnginfo: dict[str, JSON] | None
 
 
 @dataclass
@@ -53,9 +53,7 @@ class WorkflowResult:
     blocked: dict[str, str] = field(default_factory=dict)
 
 
-def load_workflow(
-    path: Path, declared: Mapping[str, NodeDefinition], settings: Iterable[Setting] = ()
-) -> Workflow:
+def load_workflow(path: Path, declared: Declared, settings: Iterable[Setting] = ()) -> Workflow:
     """Read a workflow of either format and apply settings to it. Raises GraphError."""
     document = read_workflow(path)
     prompt = to_prompt(document, declared)
@@ -73,9 +71,7 @@ def parse_setting(text: str) -> Setting:
     return target, value
 
 
-def _apply(
-    prompt: dict[str, Any], declared: Mapping[str, NodeDefinition], target: str, text: str
-) -> None:
+def _apply(prompt: dict[str, JSON], declared: Declared, target: str, text: str) -> None:
     node_id, name = _find(prompt, target)
     node = prompt[node_id]
     definition = declared.get(node.get("class_type", ""))
@@ -89,7 +85,7 @@ def _apply(
     prompt[node_id] = node | {"inputs": node.get("inputs", {}) | {name: value}}
 
 
-def _find(prompt: Mapping[str, Any], target: str) -> tuple[str, str]:
+def _find(prompt: Mapping[str, JSON], target: str) -> tuple[str, str]:
     """Split a target where its first part names a node: by id, else title, else class."""
     ids = sorted(prompt, key=natural_order)
     titles = [title_of(prompt[n]) for n in ids]
@@ -114,7 +110,7 @@ def _find(prompt: Mapping[str, Any], target: str) -> tuple[str, str]:
     )
 
 
-def _value(text: str, definition: InputDefinition) -> Any:
+def _value(text: str, definition: InputDefinition) -> JSON:
     """Read a value as its input's type wants it; what does not fit is left to the validation."""
     if definition.type == "STRING":
         return text

@@ -75,8 +75,7 @@ class WebSocketEvents:
 
     hears = True
 
-    # Any: the library comes without complete types, and may be missing where types are checked.
-    def __init__(self, library: Any, url: str, timeout: float) -> None:
+    def __init__(self, library: Any, url: str, timeout: float) -> None:  # it has no complete types
         self._library = library
         self._taken = 0
         try:

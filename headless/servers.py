@@ -13,19 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..errors import AvatarVideoError, Cancelled, GraphError
+from ..json_values import JSON
 from .comfy_server import SILENCE_SECONDS, ComfyServer, RunProgress, ServerError, ServerRun
-from .prompt import (
-    NodeDefinition,
-    Prompt,
-    describe,
-    is_link,
-    natural_order,
-    output_entries,
-    output_nodes,
-)
+from .prompt import Declared, Prompt, describe, is_link, natural_order, output_entries, output_nodes
 from .run import Workflow
 
 logger = logging.getLogger("avatarvideo.headless.servers")
@@ -40,7 +32,7 @@ class Job:
     """One workflow to run. build: makes it for what a server's node classes declare."""
 
     name: str
-    build: Callable[[Mapping[str, NodeDefinition]], Workflow]
+    build: Callable[[Declared], Workflow]
 
 
 @dataclass
@@ -135,7 +127,7 @@ class _Worker:
         self._server = server
         self._inputs = inputs
         self._outputs = outputs
-        self._declared: Mapping[str, NodeDefinition] = {}
+        self._declared: Declared = {}
         self.fraction = 0.0
 
     def connect(self) -> None:
@@ -179,11 +171,8 @@ class _Worker:
 
 
 def with_uploads(
-    prompt: Mapping[str, Any],
-    declared: Mapping[str, NodeDefinition],
-    server: ComfyServer,
-    folder: Path,
-) -> dict[str, Any]:
+    prompt: Mapping[str, JSON], declared: Declared, server: ComfyServer, folder: Path
+) -> dict[str, JSON]:
     """Return a prompt whose local files are on the server.
 
     A combo's value that names a file of ``folder`` (or any file by its full path) is sent; what
@@ -208,7 +197,7 @@ def with_uploads(
     return changed
 
 
-def _local_file(value: Any, folder: Path) -> Path | None:
+def _local_file(value: JSON, folder: Path) -> Path | None:
     if not isinstance(value, str) or not Path(value).suffix:  # "auto" is no file of anybody
         return None
     try:
@@ -218,9 +207,7 @@ def _local_file(value: Any, folder: Path) -> Path | None:
         return None
 
 
-def _check_complete(
-    prompt: Prompt, declared: Mapping[str, NodeDefinition], run: ServerRun, url: str
-) -> None:
+def _check_complete(prompt: Prompt, declared: Declared, run: ServerRun, url: str) -> None:
     """Raise GraphError when an output is missing, whatever the server said of success."""
     problems = [f"{describe(prompt, n)}: {why}" for n, why in run.blocked.items()]
     for node_id in output_nodes(prompt, declared):

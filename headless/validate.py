@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
 
 from ..errors import AvatarVideoError, GraphError
-from ..json_values import is_list, is_object
+from ..json_values import JSON, is_list, is_object
 from .prompt import (
     ANY_TYPE,
     SHOWN_PROBLEMS,
     WIDGET_TYPES,
+    Declared,
     InputDefinition,
-    NodeDefinition,
     NodeTable,
     Prompt,
     constant,
@@ -96,7 +95,7 @@ def _broken_node(node_id: object, node: object) -> Iterator[str]:
         yield f"{describe({node_id: node}, node_id)}: expected inputs as an object"
 
 
-def _unknown_classes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> Iterator[str]:
+def _unknown_classes(prompt: Prompt, declared: Declared) -> Iterator[str]:
     for node_id in sorted(prompt, key=natural_order):
         class_type = prompt[node_id]["class_type"]
         if class_type not in declared:
@@ -106,9 +105,7 @@ def _unknown_classes(prompt: Prompt, declared: Mapping[str, NodeDefinition]) -> 
             )
 
 
-def _cycle(
-    prompt: Prompt, declared: Mapping[str, NodeDefinition], needed: list[str]
-) -> Iterator[str]:
+def _cycle(prompt: Prompt, declared: Declared, needed: list[str]) -> Iterator[str]:
     """Find one loop, told from its smallest id on."""
     sources = {n: [s for s, _ in links_of(prompt, declared, n).values()] for n in needed}
     try:
@@ -124,25 +121,20 @@ class _NodeCheck:
     """The rules for the inputs of one node."""
 
     def __init__(
-        self,
-        prompt: Prompt,
-        node_id: str,
-        declared: Mapping[str, NodeDefinition],
-        node: type,
-        sockets: frozenset[str],
+        self, prompt: Prompt, node_id: str, declared: Declared, node: type, sockets: frozenset[str]
     ) -> None:
         self._prompt = prompt
         self._inputs = prompt[node_id].get("inputs", {})
         self._declared = declared
         self._definition = declared[prompt[node_id]["class_type"]]
         self._sockets = sockets
-        self._own_check: Any = getattr(node, "VALIDATE_INPUTS", lambda: True)
+        self._own_check: JSON = getattr(node, "VALIDATE_INPUTS", lambda: True)
         spec = inspect.getfullargspec(self._own_check)
         self._named = spec.args + spec.kwonlyargs
         self._names_all = spec.varkw is not None
         self._node_id = node_id
         self._received: dict[str, str] = {}
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, JSON] = {}
 
     def problems(self) -> list[str]:
         """Return a sentence for everything that is wrong."""
@@ -178,7 +170,7 @@ class _NodeCheck:
         own = self._names_all or name in self._named
         self._values[name] = constant(value, definition, check_range=not own)
 
-    def _check_link(self, name: str, definition: InputDefinition, value: list[Any]) -> None:
+    def _check_link(self, name: str, definition: InputDefinition, value: list[JSON]) -> None:
         if not is_link(value):
             raise GraphError(
                 f'input {name!r}: expected a link ["node id", output index], got {value!r:.60} '

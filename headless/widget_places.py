@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
 
-from ..json_values import is_list, is_object
+from ..json_values import JSON, is_list, is_object
 from .prompt import WIDGET_TYPES, InputDefinition, NodeDefinition
 
 PLAYER_TYPE = "AUDIO_UI"
@@ -60,7 +59,7 @@ def _is_uploaded(definition: InputDefinition) -> bool:
     return any(definition.options.get(kind) for kind in kinds)
 
 
-def widget_values(node: NodeDefinition, saved: Any) -> dict[str, Any]:
+def widget_values(node: NodeDefinition, saved: JSON) -> dict[str, JSON]:
     """Return the value of every widget of a node.
 
     saved: its ``widgets_values``, a list by position or an object by name; what it lacks keeps
@@ -76,7 +75,7 @@ def widget_values(node: NodeDefinition, saved: Any) -> dict[str, Any]:
     return values
 
 
-def _default(definition: InputDefinition) -> Any:
+def _default(definition: InputDefinition) -> JSON:
     if "default" in definition.options:
         return definition.options["default"]
     if definition.type == "COMBO":
