@@ -19,7 +19,7 @@ from fractions import Fraction
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
 from ..metadata import exif_of
 from .audio_feed import AudioWriter
@@ -75,7 +75,7 @@ class AnimationTarget(ABC):
         with self._pending.explaining(self.abort):
             box = changed_box(self._base(), picture, self.grid)
             x, y, width, height = box
-            coded = self._coded(picture[y : y + height, x : x + width])
+            coded = self._coded(picture[y : y + height, x : x + width], (x, y))
             self._flush(start)
             self._held = _Held(box, coded, start)
             self._before = picture.copy()
@@ -116,7 +116,7 @@ class AnimationTarget(ABC):
     def _begin(self, file: BinaryIO) -> None: ...
 
     @abstractmethod
-    def _coded(self, part: np.ndarray) -> bytes: ...
+    def _coded(self, part: np.ndarray, offset: tuple[int, int]) -> bytes: ...
 
     @abstractmethod
     def _write(self, file: BinaryIO, held: _Held, units: int) -> None: ...
@@ -160,7 +160,7 @@ class GifTarget(AnimationTarget):
         # A clear pixel does not clear what lies under it: each picture starts from nothing.
         return None if self._plan.channels == 4 else super()._base()
 
-    def _coded(self, part: np.ndarray) -> bytes:
+    def _coded(self, part: np.ndarray, offset: tuple[int, int]) -> bytes:
         picture = Image.fromarray(np.ascontiguousarray(part[..., :3]))
         transparent = self._plan.channels == 4
         colors = 256 - transparent
@@ -174,45 +174,16 @@ class GifTarget(AnimationTarget):
             palette = (indexed.getpalette() or [])[: 3 * colors]
             indexed = Image.fromarray(numbers, "P")
             indexed.putpalette([*palette, *[0] * (768 - len(palette))])
-        buffer = io.BytesIO()
-        indexed.save(buffer, "GIF", optimize=False, interlace=0)
-        return buffer.getvalue()
+        return b"".join(GifImagePlugin.getdata(indexed, offset, include_color_table=True))
 
     def _write(self, file: BinaryIO, held: _Held, units: int) -> None:
-        palette, coded = _parts_of_gif(held.data)
         # Kept for the next picture to draw over; cleared where it is transparent.
         flags, clear = (2 << 2 | 1, CLEAR_INDEX) if self._plan.channels == 4 else (1 << 2, 0)
-        file.write(b"\x21\xf9\x04" + struct.pack("<BHBB", flags, min(units, 65535), clear, 0))
-        size_code = (len(palette) // 3).bit_length() - 2
-        file.write(b"\x2c" + struct.pack("<HHHHB", *held.box, 0x80 | size_code))
-        file.write(palette + coded)
+        times = struct.pack("<BHBB", flags, min(units, 65535), clear, 0)
+        file.write(b"\x21\xf9\x04" + times + held.data)
 
     def _complete(self, file: BinaryIO) -> None:
         file.write(b"\x3b")
-
-
-def _parts_of_gif(data: bytes) -> tuple[bytes, bytes]:
-    """Return the palette and the coded pixels of a GIF of one picture, as Pillow writes it."""
-    flags = data[10]
-    position = 13
-    palette = b""
-    if flags & 0x80:
-        palette = data[position : position + 3 * (2 << (flags & 7))]
-        position += len(palette)
-    while data[position] == 0x21:
-        position = _after_blocks(data, position + 2)
-    flags = data[position + 9]
-    position += 10
-    if flags & 0x80:
-        palette = data[position : position + 3 * (2 << (flags & 7))]
-        position += len(palette)
-    return palette, data[position : _after_blocks(data, position + 1)]
-
-
-def _after_blocks(data: bytes, position: int) -> int:
-    while data[position]:
-        position += data[position] + 1
-    return position + 1
 
 
 class WebpTarget(AnimationTarget):
@@ -229,7 +200,7 @@ class WebpTarget(AnimationTarget):
         file.write(_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + _int24(width - 1, height - 1)))
         file.write(_chunk(b"ANIM", struct.pack("<IH", 0, self._plan.config.loop)))
 
-    def _coded(self, part: np.ndarray) -> bytes:
+    def _coded(self, part: np.ndarray, offset: tuple[int, int]) -> bytes:
         crf = int(self._plan.options["crf"])
         quality = round(MAX_WEBP_QUALITY * (1 - crf / WEBP_CRF_SCALE))
         buffer = io.BytesIO()
