@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -32,8 +31,6 @@ from .stream_facts import (
     stream_rate,
     varies,
 )
-
-logger = logging.getLogger("avatarvideo.encoders.read.probe")
 
 CHEAP_BYTES = 32 << 20  # read through in a moment, so the count is exact unasked
 RATE_SAMPLE_PACKETS = 600  # enough to see a varying rate without reading a long file through
@@ -82,22 +79,22 @@ class VideoInfo:
     frame_count: int
     frame_count_exact: bool
     video_codec: str
-    video_profile: str | None
+    video_profile: str | None = None
     pixel_format: str | None
     sample_aspect_ratio: str
     display_aspect_ratio: str
     rotation: int
     color_matrix: str | None
-    color_primaries: str | None
-    color_transfer: str | None
+    color_primaries: str | None = None
+    color_transfer: str | None = None
     color_range: str | None
-    is_hdr: bool
+    is_hdr: bool = False
     bit_rate: int
-    video_bit_rate: int | None
+    video_bit_rate: int | None = None
     audio: tuple[AudioInfo, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:  # Any: whatever JSON holds
         """Return plain values for JSON, the first audio stream's also at the top."""
         first = self.audio[0] if self.audio else None
         return asdict(self) | {
@@ -124,7 +121,7 @@ def probe(
         duration = header_duration(container, stream)
         rate = stream_rate(stream)
         indexed = indexed_frame_count(container, stream)
-        fields = _video_fields(container, stream)
+        facts = _stream_facts(container, stream)
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
         ticks = in_order(
             shown_stamps(itertools.islice(container.demux(stream), RATE_SAMPLE_PACKETS))
@@ -143,77 +140,79 @@ def probe(
     if measure_loudness:
         measured = [file_loudness(absolute, number) for number in range(len(audio))]
         audio = tuple(replace(a, loudness_lufs=m) for a, m in zip(audio, measured, strict=True))
-    turned = -1 if quarter_turns(rotation) % 2 else 1
-    width, height = (fields["coded_width"], fields["coded_height"])[::turned]
-    shape = Fraction(fields["coded_width"], fields["coded_height"])
-    display = (Fraction(fields["sample_aspect_ratio"].replace(":", "/")) * shape) ** turned
+    size = (stream.codec_context.width, stream.codec_context.height)
+    length = duration or Fraction(count) / rate
     return VideoInfo(
-        path=str(absolute),
-        duration_seconds=float(duration if duration else Fraction(count) / rate),
-        file_size_bytes=absolute.stat().st_size,
-        fps=float(rate),
-        frame_rate=f"{rate.numerator}/{rate.denominator}",
         is_variable_rate=varies(times),
         frame_count=count,
         frame_count_exact=exact,
-        rotation=rotation,
-        display_aspect_ratio=f"{display.numerator}:{display.denominator}",
-        width=width,
-        height=height,
         audio=audio,
-        **fields,
+        **_derived(absolute, size, rate, length, stream.sample_aspect_ratio, rotation),
+        **facts,
     )
 
 
 def _animation_info(animation: AnimatedPicture) -> VideoInfo:
-    width, height = animation.size
-    rate = animation.frame_count / animation.duration
-    shape = Fraction(width, height)
-    size = animation.path.stat().st_size
+    path, duration = animation.path, animation.duration
     return VideoInfo(
-        path=str(animation.path),
         container="webp",
-        duration_seconds=float(animation.duration),
-        file_size_bytes=size,
-        width=width,
-        height=height,
-        coded_width=width,
-        coded_height=height,
-        fps=float(rate),
-        frame_rate=f"{rate.numerator}/{rate.denominator}",
         is_variable_rate=varies([start * TICK for start in animation.starts]),
         frame_count=animation.frame_count,
         frame_count_exact=True,
         video_codec="webp",
-        video_profile=None,
         pixel_format="rgba" if animation.has_alpha else "rgb24",
-        sample_aspect_ratio="1:1",
-        display_aspect_ratio=f"{shape.numerator}:{shape.denominator}",
-        rotation=0,
         color_matrix="rgb",
-        color_primaries=None,
-        color_transfer=None,
         color_range="full",
-        is_hdr=False,
-        bit_rate=round(size * 8 / animation.duration),
-        video_bit_rate=None,
+        bit_rate=round(path.stat().st_size * 8 / duration),
         metadata=animation.metadata,
+        **_derived(path, animation.size, animation.frame_count / duration, duration),
     )
 
 
-def _video_fields(container: InputContainer, stream: VideoStream) -> dict[str, Any]:
+def _derived(
+    path: Path,
+    size: tuple[int, int],
+    rate: Fraction,
+    duration: Fraction,
+    aspect: Fraction | None = None,
+    rotation: int = 0,
+) -> dict[str, Any]:  # Any: fields of VideoInfo
+    """Return what follows from a few facts. size: pixels as coded. aspect: of one pixel."""
+    turned = -1 if quarter_turns(rotation) % 2 else 1
+    width, height = size[::turned]
+    aspect = aspect or Fraction(1)
+    display = (aspect * Fraction(*size)) ** turned
+    return {
+        "path": str(path),
+        "duration_seconds": float(duration),
+        "file_size_bytes": path.stat().st_size,
+        "width": width,
+        "height": height,
+        "coded_width": size[0],
+        "coded_height": size[1],
+        "fps": float(rate),
+        "frame_rate": _ratio(rate, "/"),
+        "sample_aspect_ratio": _ratio(aspect, ":"),
+        "display_aspect_ratio": _ratio(display, ":"),
+        "rotation": rotation,
+    }
+
+
+def _ratio(value: Fraction, sign: str) -> str:
+    return f"{value.numerator}{sign}{value.denominator}"
+
+
+def _stream_facts(
+    container: InputContainer, stream: VideoStream
+) -> dict[str, Any]:  # Any: fields of VideoInfo
     context = stream.codec_context
     transfer = _tag(TRANSFERS, context.color_trc)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
     full = context.color_range == RANGE_FULL
     return {
         "container": container.format.name,
-        "coded_width": context.width,
-        "coded_height": context.height,
         "video_codec": codec_name(context),
-        "video_profile": _text(stream.profile),
+        "video_profile": None if stream.profile is None else str(stream.profile),
         "pixel_format": context.pix_fmt,
-        "sample_aspect_ratio": f"{aspect.numerator}:{aspect.denominator}",
         "color_matrix": _tag(MATRICES, context.colorspace),
         "color_primaries": _tag(PRIMARIES, context.color_primaries),
         "color_transfer": transfer,
@@ -229,67 +228,48 @@ def _tag(names: dict[int, str], number: int) -> str | None:
     return None if number == UNSPECIFIED else names.get(int(number), str(int(number)))
 
 
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
 def _audio_info(stream: AudioStream, video: VideoStream) -> AudioInfo:
     context = stream.codec_context
-    begin = _seconds(stream.start_time, stream.time_base) or Fraction(0)
-    pictures = _seconds(video.start_time, video.time_base) or Fraction(0)
-    duration = _seconds(stream.duration, stream.time_base)
+    base, duration = stream.time_base or Fraction(0), stream.duration
+    pictures = (video.start_time or 0) * (video.time_base or Fraction(0))
     return AudioInfo(
         codec=codec_name(context) if context else "unknown",
         sample_rate=context.sample_rate if context else 0,
         channels=context.channels if context else 0,
         layout=context.layout.name if context and context.channels else "",
-        duration_seconds=None if duration is None else float(duration),
-        offset_seconds=float(begin - pictures),
+        duration_seconds=None if duration is None or not base else float(duration * base),
+        offset_seconds=float((stream.start_time or 0) * base - pictures),
         bit_rate=context.bit_rate or None if context else None,
         language=stream.language,
     )
 
 
-def _seconds(ticks: int | None, time_base: Fraction | None) -> Fraction | None:
-    return None if ticks is None or time_base is None else ticks * time_base
-
-
 def table(info: VideoInfo) -> str:
     """Return the same for people: one line a fact."""
+    turned = f", turned by {info.rotation} degrees" if info.rotation else ""
+    shown = info.display_aspect_ratio + turned
+    varying = ", varying" if info.is_variable_rate else ""
     rows = [
         ("file", f"{Path(info.path).name} ({info.file_size_bytes / 1e6:.2f} MB)"),
         ("container", info.container),
         ("duration", f"{info.duration_seconds:.3f} s"),
         ("video", " ".join(filter(None, [info.video_codec, info.video_profile]))),
-        ("pixels", f"{info.width}x{info.height} {info.pixel_format}, shown {_shown_as(info)}"),
-        ("frame rate", f"{info.fps:.6g} ({info.frame_rate})" + _variable(info)),
+        ("pixels", f"{info.width}x{info.height} {info.pixel_format}, shown {shown}"),
+        ("frame rate", f"{info.fps:.6g} ({info.frame_rate}){varying}"),
         ("frames", f"{info.frame_count}" + ("" if info.frame_count_exact else " (estimated)")),
         ("bit rate", f"{info.bit_rate / 1000:.0f} kbit/s"),
         ("colour", _colour(info)),
     ]
     for number, stream in enumerate(info.audio, 1):
         loud = "" if stream.loudness_lufs is None else f", {stream.loudness_lufs:.1f} LUFS"
-        rows.append(
-            (
-                f"audio {number}",
-                f"{stream.codec}, {stream.sample_rate} Hz, {stream.layout or stream.channels}"
-                f", starts at {stream.offset_seconds:+.3f} s{loud}",
-            )
-        )
+        form = f"{stream.codec}, {stream.sample_rate} Hz, {stream.layout or stream.channels}"
+        begins = f"starts at {stream.offset_seconds:+.3f} s"
+        rows.append((f"audio {number}", f"{form}, {begins}{loud}"))
     if not info.audio:
         rows.append(("audio", "none"))
     rows += [(key, _shortened(value)) for key, value in info.metadata.items()]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
-
-
-def _shown_as(info: VideoInfo) -> str:
-    turned = f", turned by {info.rotation} degrees" if info.rotation else ""
-    return info.display_aspect_ratio + turned
-
-
-def _variable(info: VideoInfo) -> str:
-    return ", varying" if info.is_variable_rate else ""
 
 
 def _colour(info: VideoInfo) -> str:
