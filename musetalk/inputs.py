@@ -10,13 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..encoders.read.video import (
-    file_hash,
-    is_image,
-    open_video_file,
-    read_audio,
-    read_image,
-)
+from ..encoders.read.audio import read_audio
+from ..encoders.read.picture import is_image, read_image
+from ..encoders.read.video import file_hash, open_video_file
 from ..errors import MediaError
 from ..media import DEFAULT_FRAME_RATE, Avatar, Clip, FramesOfFiles, LipCorners, Mel
 from .audio import prepare_mel

@@ -1,4 +1,4 @@
-"""Decode sound to float32 samples on the video's time line, without encoder padding."""
+"""Decode audio to float32 samples on the video's time line, without encoder padding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from av.error import FFmpegError
 from ...errors import MediaError
 from ...media import AudioClip
 from ..channel_layouts import LAYOUTS
-from .audio_arrays import frame_of, samples_of
+from .audio_arrays import finite, frame_of, samples_of
 from .open import MAX_CHANNELS, SAMPLE_RATES, has_codec, open_media, unreadable
 
 logger = logging.getLogger("avatarvideo.encoders.read.audio")
@@ -31,7 +31,7 @@ LEAST_BITS_PER_SECOND = 500  # silence in the leanest codecs; a header that prom
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """Sound decoded while it is read: float32 blocks (channels, n), each at most a second or so.
+    """Audio decoded while it is read: float32 blocks (channels, n), each at most a second or so.
 
     exact_bits: 16 when every sample is a 16-bit one, else 24.
     """
@@ -49,10 +49,10 @@ def read_audio(
     duration: Fraction = Fraction(0),
     check: Callable[[], None] = lambda: None,
 ) -> AudioClip:
-    """Return the sound of a file, or of a video file, at its own rate with all its channels.
+    """Return the audio of a file, or of a video file, at its own rate with all its channels.
 
     start, duration: seconds; a duration of 0 means to the end. In a video file time 0 is the
-    first picture's, so sound that begins later starts with silence. What the encoder added
+    first picture's, so audio that begins later starts with silence. What the encoder added
     (AAC priming and padding) is gone. ``check`` is called all the time; what it raises ends the
     reading. Raises MediaError.
     """
@@ -78,8 +78,8 @@ def read_audio(
 
 
 def _claimed_seconds(container: InputContainer) -> Fraction:
-    """Return how long the sound says it is, as far as the file's size lets it be; 0 for unsaid."""
-    stream = first_sound(container)
+    """Return the length that the file states, at most what its size can hold; 0 for none."""
+    stream = first_audio(container)
     claimed = Fraction(0)
     if stream is not None and stream.duration and stream.time_base:
         claimed = stream.duration * stream.time_base
@@ -96,17 +96,10 @@ def _check_decoded_bytes(count: int, name: str) -> None:
         )
 
 
-def has_sound(container: InputContainer) -> bool:
-    """Tell whether a file has an audio stream that can be decoded."""
-    return first_sound(container) is not None
-
-
-def first_sound(container: InputContainer) -> AudioStream | None:
+def first_audio(container: InputContainer) -> AudioStream | None:
     """Return the first audio stream that can be decoded."""
-    for stream in container.streams.audio:
-        if has_codec(stream) and stream.codec_context.sample_rate:
-            return stream
-    return None
+    usable = (s for s in container.streams.audio if has_codec(s) and s.codec_context.sample_rate)
+    return next(usable, None)
 
 
 def decode_audio(
@@ -125,7 +118,7 @@ def decode_audio(
         raise MediaError(
             f"Expected start and duration of 0 s or more, got {float(start)} and {float(duration)}."
         )
-    stream = stream or first_sound(container)
+    stream = stream or first_audio(container)
     if stream is None:
         what = "a video without sound" if container.streams.video else "a file without sound"
         raise MediaError(f"Expected sound, {name!r} is {what}: choose a file with an audio track.")
@@ -138,14 +131,10 @@ def decode_audio(
     whole = _on_time_line(container, stream, name)
     first = round(start * rate)
     last = first + round(duration * rate) if duration else None
-    return AudioTrack(rate, channels, _between(whole, first, last), _exact_bits(stream))
-
-
-def _exact_bits(stream: AudioStream) -> int:
     # There is no format when nothing could be decoded as yet.
     sample_format = str(getattr(stream.codec_context.format, "name", ""))
-    narrow = sample_format.rstrip("p") in {"u8", "s16"}
-    return 16 if narrow else 24
+    exact_bits = 16 if sample_format.rstrip("p") in {"u8", "s16"} else 24
+    return AudioTrack(rate, channels, _between(whole, first, last), exact_bits)
 
 
 def _between(
@@ -170,11 +159,11 @@ def _on_time_line(
     for time, block in _decoded(container, stream, name):
         target = position if time is None else round((time - (zero or 0)) * rate)
         if zero is None and position == 0:
-            zero = time  # a sound file begins with its first sample, whatever its clock says
+            zero = time  # an audio file begins with its first sample, whatever its clock says
             target = 0
         drift = target - position
         if position == 0 and drift < 0:
-            block = block[:, -drift:]  # sound before the first picture is never heard
+            block = block[:, -drift:]  # audio before the first picture is never heard
         elif drift > (0 if position == 0 else GAP_SECONDS * rate):
             yield from _silence(position, target, channels, rate, name)
             position = target
@@ -200,7 +189,7 @@ def _silence(
 
 
 def zero_time(container: InputContainer) -> Fraction | None:
-    """Return where the pictures begin, seconds; None for a file of sound, with a cover or not."""
+    """Return where the pictures begin, seconds; None for an audio file, with a cover or not."""
     for stream in container.streams.video:
         if stream.disposition & stream.disposition.attached_pic:
             continue
@@ -211,7 +200,7 @@ def zero_time(container: InputContainer) -> Fraction | None:
 
 
 def _end_position(stream: AudioStream, zero: Fraction | None, rate: int) -> int | None:
-    # Only MP4 and MOV state where the sound ends: their edit list cuts the last AAC packet.
+    # Only MP4 and MOV state where the audio ends: their edit list cuts the last AAC packet.
     if "mp4" not in stream.container.format.name or not stream.duration or not stream.time_base:
         return None
     begin = (stream.start_time or 0) * stream.time_base
@@ -226,8 +215,8 @@ def _decoded(
     adapted = _Adapter(rate, channels)
     failures = 0
     for frame in _frames_past_damage(container, stream):
-        blocks = None if isinstance(frame, Exception) else adapted(frame)
-        if isinstance(frame, Exception) or blocks is None:
+        blocks = None if frame is None else adapted(frame)
+        if frame is None or blocks is None:
             failures += 1
             continue
         time = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
@@ -247,52 +236,48 @@ class _Adapter:
 
     def __call__(self, frame: av.AudioFrame) -> list[np.ndarray] | None:
         """Return a frame's samples as float32 (channels, n); None when they make no sense."""
+        rate, channels = frame.sample_rate, len(frame.layout.channels)
         try:
-            return self._adapted(frame)
+            block = _float_block(frame)
+            if (rate, channels) == (self._rate, self._channels):
+                return [block]
+            if rate not in SAMPLE_RATES or not {channels, self._channels} <= LAYOUTS.keys():
+                return None
+            if (rate, channels) not in self._resamplers:
+                resampler = av.AudioResampler("fltp", LAYOUTS[self._channels], self._rate)
+                self._resamplers[rate, channels] = resampler
+            plain = frame_of(block, form="fltp", layout=LAYOUTS[channels], rate=rate)
+            changed = self._resamplers[rate, channels].resample(plain)
+            return [_float_block(out) for out in changed]
         except (FFmpegError, ValueError):
             return None
-
-    def _adapted(self, frame: av.AudioFrame) -> list[np.ndarray] | None:
-        rate, channels = frame.sample_rate, len(frame.layout.channels)
-        if (rate, channels) == (self._rate, self._channels):
-            return [_float_block(frame)]
-        if rate not in SAMPLE_RATES or not {channels, self._channels} <= LAYOUTS.keys():
-            return None
-        plain = frame_of(_float_block(frame), form="fltp", layout=LAYOUTS[channels], rate=rate)
-        resampler = self._resamplers.get((rate, channels))
-        if resampler is None:
-            resampler = av.AudioResampler("fltp", LAYOUTS[self._channels], self._rate)
-            self._resamplers[rate, channels] = resampler
-        return [_float_block(out) for out in resampler.resample(plain)]
 
 
 def _frames_past_damage(
     container: InputContainer, stream: AudioStream
-) -> Iterator[av.AudioFrame | Exception]:
-    # One bad packet must not cost the rest, as players do; a file of bad packets ends empty.
-    path = Path(container.name)
+) -> Iterator[av.AudioFrame | None]:
+    """Yield the frames, None for a bad packet, which must not cost the rest."""
     try:
         for packet in container.demux(stream):
             try:
                 yield from packet.decode()
-            except FFmpegError as error:
-                yield error
+            except FFmpegError:
+                yield None
     except (FFmpegError, OSError) as error:
-        raise unreadable(path, error) from error
+        raise unreadable(Path(container.name), error) from error
 
 
-_FULL_SCALE = {"u1": 128.0, "i2": 32768.0, "i4": 2147483648.0}
+_INTEGERS = {  # zero and full scale, and a type that holds every sample
+    "u1": (128, 128.0, np.float32),
+    "i2": (0, 32768.0, np.float32),
+    "i4": (0, 2147483648.0, np.float64),
+}
 
 
 def _float_block(frame: av.AudioFrame) -> np.ndarray:
     samples = samples_of(frame)
     kind = samples.dtype.str[1:]
-    if kind in _FULL_SCALE:
-        offset = 128 if kind == "u1" else 0
-        samples = (samples.astype(np.float32 if kind != "i4" else np.float64) - offset) / (
-            _FULL_SCALE[kind]
-        )
-    samples = np.ascontiguousarray(samples, dtype=np.float32)
-    if kind[0] == "f" and not np.isfinite(samples).all():
-        samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
-    return samples
+    if kind in _INTEGERS:
+        zero, scale, wide = _INTEGERS[kind]
+        samples = (samples.astype(wide) - zero) / scale
+    return finite(np.ascontiguousarray(samples, dtype=np.float32))

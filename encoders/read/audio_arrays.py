@@ -1,4 +1,4 @@
-"""Sound frames to arrays and back, also those of eight channels and more.
+"""Audio frames to arrays and back, also those of eight channels and more.
 
 PyAV counts a frame's planes up to an empty pointer. Behind eight planes or more there is none, and
 what lies there is read as a plane: the process ends. Such frames go through the interleaved form
@@ -39,3 +39,10 @@ def frame_of(samples: np.ndarray, *, form: str, layout: str, rate: int) -> av.Au
     frame = av.AudioFrame.from_ndarray(interleaved, wanted.packed.name, layout)
     frame.sample_rate = rate
     return av.AudioResampler(wanted, layout, rate).resample(frame)[0] if wanted.is_planar else frame
+
+
+def finite(samples: np.ndarray) -> np.ndarray:
+    """Return samples with 0 for NaN, which encoders fail on, and 1 or -1 for what is infinite."""
+    if np.isfinite(samples).all():
+        return samples
+    return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)

@@ -24,14 +24,8 @@ from ...media import Clip, FramesOfFiles
 from ..color import Colors, RgbConverter, is_deep, is_transparent, on_white, quarter_turns
 from ..metadata import kept_tags, read_tags
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
-from .audio import has_sound, read_audio
-from .open import (
-    check_frame_size,
-    checked_input,
-    close_container,
-    open_container,
-)
-from .picture import is_image, read_image
+from .audio import first_audio, read_audio
+from .open import check_frame_size, checked_input, close_container, open_container
 from .stream_facts import (
     TIMED_BY_PACKETS,
     claimed_frame_count,
@@ -48,15 +42,6 @@ from .stream_facts import (
     usual_rate,
     varies,
 )
-
-__all__ = [
-    "VideoReader",
-    "file_hash",
-    "is_image",
-    "open_video_file",
-    "read_audio",
-    "read_image",
-]
 
 logger = logging.getLogger("avatarvideo.encoders.read.video")
 
@@ -128,7 +113,7 @@ class VideoReader:
         self.width, self.height = self.size[:: -1 if turned else 1]
         self.frame_rate = stream_rate(stream)
         self.time_base = stream.time_base or Fraction(1, av.time_base)
-        self.has_audio = has_sound(container)
+        self.has_audio = first_audio(container) is not None
         self.audio_streams = len(container.streams.audio)
         context = stream.codec_context
         self.colors = Colors(

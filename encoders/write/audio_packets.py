@@ -11,7 +11,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
 from ..interfaces import EncodingConfig
-from ..read.audio import AudioTrack, first_sound, zero_time
+from ..read.audio import AudioTrack, first_audio, zero_time
 from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, AudioWriter
 from .codecs import CONTAINERS
@@ -42,7 +42,7 @@ def copyable_audio(
     exact end survives: within one family of containers, or with a lossless codec. Codec "copy"
     copies it anyway; up to a packet of silence may then follow the end.
     """
-    stream = first_sound(container)
+    stream = first_audio(container)
     asks_for_change = config.audio_bitrate or config.channels or config.length != "keep"
     if stream is None or asks_for_change or CONTAINERS[container_name].copies == ():
         return None

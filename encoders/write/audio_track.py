@@ -14,7 +14,7 @@ from ...errors import EncodeError
 from ...media import AudioClip
 from ..channel_layouts import LAYOUTS
 from ..read.audio import AudioTrack
-from ..read.audio_arrays import frame_of, samples_of
+from ..read.audio_arrays import finite, frame_of, samples_of
 
 AUDIO_BLOCK = 1 << 14  # samples in one block
 
@@ -38,20 +38,14 @@ def exact_bits(samples: np.ndarray) -> int:
 
 def converted(track: AudioTrack, rate: int, channels: int) -> AudioTrack:
     """Return a track at another rate and with other channels, of the same length to a sample."""
-    finite = replace(track, blocks=map(_finite, track.blocks))
+    # One NaN makes the AAC encoder fail, and is full-scale noise in a FLAC file.
+    track = replace(track, blocks=map(finite, track.blocks))
     if (rate, channels) == (track.sample_rate, track.channels):
-        return finite
+        return track
     for count in (channels, track.channels):
         if count not in LAYOUTS:
             raise EncodeError(f"Expected 1 to 8 channels to mix, got {count}: convert them first.")
-    return AudioTrack(rate, channels, _resampled(finite, rate, channels), 24)
-
-
-def _finite(block: np.ndarray) -> np.ndarray:
-    # One NaN makes the AAC encoder fail, and is full-scale noise in a FLAC file.
-    if np.isfinite(block).all():
-        return block
-    return np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
+    return AudioTrack(rate, channels, _resampled(track, rate, channels), 24)
 
 
 def _resampled(track: AudioTrack, rate: int, channels: int) -> Iterator[np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -17,7 +16,7 @@ from ...media import AudioClip, parse_frame_rate
 from ..color import RgbConverter
 from ..interfaces import EncodingConfig
 from ..metadata import kept_tags
-from ..read.audio import AudioTrack, decode_audio, has_sound
+from ..read.audio import AudioTrack, decode_audio, first_audio
 from ..read.open import checked_input, open_media
 from ..read.video import VideoReader
 from .audio_packets import AudioPackets, copyable_audio
@@ -29,8 +28,6 @@ from .plan import Extras, PictureFacts, Written
 from .remux import copy_pictures
 from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
-
-logger = logging.getLogger("avatarvideo.encoders.write.operations")
 
 Audio = AudioTrack | AudioPackets | None
 NewAudio = str | Path | AudioClip | None
@@ -182,7 +179,7 @@ def _audio(
     if given is not None and not mix:
         return given
     container = stack.enter_context(open_media(video))
-    if not has_sound(container):
+    if first_audio(container) is None:
         return given
     own = audio_of(container, video, section)
     if isinstance(own, AudioTrack) and isinstance(given, AudioTrack):

@@ -125,8 +125,10 @@ def _target(root: Path) -> Callable[[Path], str | None]:
 
     from avatarvideo.encoders.encoder import FFmpegEncoder
     from avatarvideo.encoders.interfaces import EncodingConfig
+    from avatarvideo.encoders.read.audio import read_audio
+    from avatarvideo.encoders.read.picture import is_image, read_image
     from avatarvideo.encoders.read.probe import probe, table
-    from avatarvideo.encoders.read.video import VideoReader, is_image, read_audio, read_image
+    from avatarvideo.encoders.read.video import VideoReader
     from avatarvideo.errors import AvatarVideoError, Cancelled
 
     def stop(frames: int) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from avatarvideo.encoders.encoder import FFmpegEncoder
-from avatarvideo.encoders.read.picture import PICTURE_SUFFIXES
+from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.picture import PICTURE_SUFFIXES, is_image, read_image
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.video import VideoReader, is_image, read_audio, read_image
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import MediaError
 from avatarvideo.nodes.widgets import AUDIO_EXTENSIONS, IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 

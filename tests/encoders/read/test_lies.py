@@ -18,8 +18,10 @@ from PIL import Image
 
 from avatarvideo.encoders.encoder import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.encoders.read.probe import VideoInfo, probe
-from avatarvideo.encoders.read.video import VideoReader, read_audio, read_image
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import FileVideo
 from avatarvideo.media import AudioClip

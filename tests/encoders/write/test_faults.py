@@ -18,7 +18,8 @@ import pytest
 
 from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, Quality
-from avatarvideo.encoders.read.video import VideoReader, read_image
+from avatarvideo.encoders.read.picture import read_image
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled, EncodeError, MediaError
 
 MakeVideo = Callable[..., Path]
