@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
@@ -63,12 +64,7 @@ class AnimatedPicture:
     @property
     def starts(self) -> list[int]:
         """When each picture begins, in milliseconds."""
-        starts: list[int] = []
-        now = 0
-        for duration in self.durations:
-            starts.append(now)
-            now += duration
-        return starts
+        return list(itertools.accumulate(self.durations[:-1], initial=0))
 
     def pictures(self, start: int = 0) -> Iterator[av.VideoFrame]:
         """Yield frames, rgb24 or rgba, with time stamps in milliseconds."""
@@ -96,11 +92,9 @@ class AnimatedPicture:
     def _opened(self) -> Image.Image:
         try:
             picture = Image.open(self.path, formats=["WEBP"])
-            check_frame_size(picture.width, picture.height, repr(self.path.name))
-        except MediaError:
-            raise
-        except (*DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        except DAMAGED as error:
             raise self._damaged(error) from error
+        check_frame_size(picture.width, picture.height, repr(self.path.name))
         return picture
 
     def _damaged(self, reason: object) -> MediaError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import stat
 from collections.abc import Generator
@@ -19,8 +18,6 @@ from av.video.stream import VideoStream
 
 from ...errors import MediaError
 from .index_claims import check_claims
-
-logger = logging.getLogger("avatarvideo.encoders.read.open")
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
 _LENIENT_TAGS: dict[str, Any] = (

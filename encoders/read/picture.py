@@ -13,17 +13,7 @@ from .open import MAX_FRAME_PIXELS, check_frame_size, checked_input
 # Formats whose decoders read the file and nothing else: no EPS (runs Ghostscript), no WMF, no
 # fonts, no multi-page documents.
 PICTURE_FORMATS = (
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "BMP",
-    "DIB",
-    "TIFF",
-    "GIF",
-    "AVIF",
-    "JPEG2000",
-    "PPM",
-    "TGA",
+    *("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM", "TGA"),
 )
 PICTURE_SUFFIXES = {
     *(".png", ".apng", ".webp", ".gif", ".avif"),
@@ -32,19 +22,12 @@ PICTURE_SUFFIXES = {
 }
 ANIMATED_SUFFIXES = {".gif", ".webp", ".apng", ".png", ".avif"}
 _HIGH_DEPTH = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
+# Pillow's own guard against pictures that are too large, before the size can be asked for.
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # What Pillow's decoders raise on damaged files, struct and syntax errors included.
 DAMAGED = (
-    OSError,
-    ValueError,
-    TypeError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-    ArithmeticError,
+    *(OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, RuntimeError),
+    *(LookupError, ArithmeticError, *BOMBS),
 )
 
 
@@ -56,24 +39,13 @@ def _formats() -> list[str]:
 def is_image(path: str | Path) -> bool:
     """Tell by the name whether a file is meant as a still picture (animations are videos)."""
     suffix = Path(path).suffix.lower()
-    if suffix not in PICTURE_SUFFIXES:
-        return False
-    if suffix in ANIMATED_SUFFIXES:
-        return not _is_animated(path)
-    return True
-
-
-def _is_animated(path: str | Path) -> bool:
+    if suffix not in ANIMATED_SUFFIXES:
+        return suffix in PICTURE_SUFFIXES
     try:
         with Image.open(checked_input(path), formats=_formats()) as picture:
-            return getattr(picture, "n_frames", 1) > 1
-    except (
-        MediaError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-        *DAMAGED,
-    ):
-        return False  # read_image says what is wrong with it
+            return getattr(picture, "n_frames", 1) == 1
+    except (MediaError, *DAMAGED):
+        return True  # read_image says what is wrong with it
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -85,7 +57,6 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with Image.open(absolute, formats=_formats()) as picture:
             check_frame_size(picture.width, picture.height, repr(absolute.name))
-            picture.load()
             return _upright_rgb(picture)
     except MediaError:
         raise
@@ -94,8 +65,7 @@ def read_image(path: str | Path) -> np.ndarray:
             f"Expected a picture (PNG, JPEG, WebP, BMP, TIFF, GIF), {absolute.name!r} is something "
             "else: open it in an image editor and save it as PNG."
         ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        # Pillow's own guard speaks up before the size can be asked for.
+    except BOMBS as error:
         raise MediaError(
             f"Expected a picture of at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels, "
             f"{absolute.name!r} claims far more ({error}): scale it down."

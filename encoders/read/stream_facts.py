@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 from av.codec.context import CodecContext
@@ -19,22 +20,17 @@ from av.video.stream import VideoStream
 from ...errors import MediaError
 from .open import MAX_FRAME_PIXELS, check_frame_size, has_codec, unreadable
 
+if TYPE_CHECKING:
+    from av.index import IndexEntry  # not in PyAV before 15
+
 logger = logging.getLogger("avatarvideo.encoders.read.stream_facts")
 
 DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
 MAX_RATE = Fraction(1000)
 # Common rates that millisecond containers cannot state exactly.
 STANDARD_RATES = (
-    Fraction(24000, 1001),
-    Fraction(24),
-    Fraction(25),
-    Fraction(30000, 1001),
-    Fraction(30),
-    Fraction(50),
-    Fraction(60000, 1001),
-    Fraction(60),
-    Fraction(120000, 1001),
-    Fraction(120),
+    *map(Fraction, (24, 25, 30, 50, 60, 120)),
+    *(Fraction(1000 * rate, 1001) for rate in (24, 30, 60, 120)),
 )
 
 
@@ -99,8 +95,8 @@ def codec_name(context: CodecContext) -> str:
 
 def stream_rate(stream: VideoStream) -> Fraction:
     """Return the frame rate in 1/s, snapped to a standard one within the container's rounding."""
-    average, guessed = stream.average_rate, stream.guessed_rate
-    rate = average or guessed or DEFAULT_RATE
+    guessed = stream.guessed_rate
+    rate = stream.average_rate or guessed or DEFAULT_RATE
     if guessed and abs(guessed / rate - 1) < Fraction(1, 100):
         rate = guessed
     if not 0 < rate <= MAX_RATE:
@@ -123,28 +119,23 @@ def indexed_frame_count(container: InputContainer, stream: VideoStream) -> int |
 
     Frames that the edit list hides are not counted.
     """
-    entries = getattr(stream, "index_entries", None)
-    if entries is None or "mp4" not in container.format.name or not stream.frames:
+    entries, file_size = _index(container, stream), container.size
+    if not stream.frames or len(entries) < stream.frames:
         return None
-    file_size = container.size
-    if not stream.frames <= len(entries) <= file_size:
+    if any(entry.size < 1 or entry.pos + entry.size > file_size for entry in entries):
         return None
-    count = 0
-    for entry in entries:
-        if entry.size < 1 or entry.pos + entry.size > file_size:
-            return None
-        count += not entry.is_discard
-    return count
+    return sum(not entry.is_discard for entry in entries)
 
 
 def claimed_frame_count(container: InputContainer, stream: VideoStream) -> int:
     """Return how many frames the header promises, 0 when it makes no believable promise."""
-    entries = getattr(stream, "index_entries", None)
-    if "mp4" not in container.format.name or entries is None:
-        return 0
-    if len(entries) > container.size:
-        return 0  # no frame takes less than a byte
-    return sum(not entry.is_discard for entry in entries)
+    return sum(not entry.is_discard for entry in _index(container, stream))
+
+
+def _index(container: InputContainer, stream: VideoStream) -> Sequence[IndexEntry]:
+    """Return an MP4's or MOV's entries, none where a frame would take less than a byte."""
+    entries = getattr(stream, "index_entries", ()) if "mp4" in container.format.name else ()
+    return entries if len(entries) <= container.size else ()
 
 
 def shown_stamps(packets: Iterable[av.Packet[VideoStream]]) -> list[int | None]:
