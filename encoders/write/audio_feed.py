@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from fractions import Fraction
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from ...errors import EncodeError
 from ..read.audio import AudioTrack
 from ..read.audio_arrays import frame_of
 from .audio_codecs import AUDIO_CODECS, default_bitrate, encoded_rate, layout_for
-from .audio_track import AUDIO_BLOCK, SampleQueue, converted
+from .audio_track import SampleQueue, converted
 from .packets import add_stream, encode_audio, mux
 
 # Bits per second and channel from which FFmpeg's fast AAC coder takes a quarter of the time and is
@@ -79,29 +80,19 @@ class AudioFeed:
         self._encode_to(math.ceil(seconds * self._rate))
 
     def finish(self, end: Fraction | None = None) -> None:
-        if end is not None:
-            self._encode_to(round(end * self._rate))
-        else:
-            while self._encode_next(AUDIO_BLOCK):
-                pass
+        self._encode_to(sys.maxsize if end is None else round(end * self._rate))
         if self._queue.taken:
             mux(self._container, encode_audio(self._stream, None))
 
     def _encode_to(self, position: int) -> None:
-        while self._queue.taken < position and self._encode_next(position - self._queue.taken):
-            pass
-
-    def _encode_next(self, most: int) -> bool:
-        position = self._queue.taken
-        block = self._queue.take(most)
-        if block is None:
-            return False
-        samples = _scaled(block, self._format)
-        frame = frame_of(samples, form=self._format, layout=self._layout, rate=self._rate)
-        frame.pts = position
-        frame.time_base = Fraction(1, self._rate)
-        mux(self._container, encode_audio(self._stream, frame))
-        return True
+        begin = self._queue.taken
+        while (block := self._queue.take(position - begin)) is not None:
+            samples = _scaled(block, self._format)
+            frame = frame_of(samples, form=self._format, layout=self._layout, rate=self._rate)
+            frame.pts = begin
+            frame.time_base = Fraction(1, self._rate)
+            mux(self._container, encode_audio(self._stream, frame))
+            begin = self._queue.taken
 
 
 _INTEGER_SCALE = {"s16": (32768.0, np.int16, 0), "s32": (8388608.0, np.int32, 8)}

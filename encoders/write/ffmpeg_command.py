@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import EncodeError
-from ..color import BT709, is_rgb
+from ..color import is_rgb
 from .codecs import CONTAINERS
 from .known_options import COMMON
 from .output_file import MOV_FAMILY
@@ -23,7 +23,6 @@ ERROR_CHARACTERS = 600
 ACCURATE = "flags=bicubic+accurate_rnd+full_chroma_inp"
 # FFmpeg's names of the colour tags we write (ITU-T H.273), as its filters spell them.
 _MATRICES = {1: "bt709", 9: "bt2020nc"}
-_SCALE_MATRICES = {1: "bt709", 9: "bt2020"}
 _PRIMARIES = {1: "bt709", 9: "bt2020"}
 _TRANSFERS = {1: "bt709", 16: "smpte2084", 18: "arib-std-b67"}
 _PACKED = {(3, False): "rgb24", (4, False): "rgba", (3, True): "rgb48le", (4, True): "rgba64le"}
@@ -124,7 +123,10 @@ def _input(executable: Path, plan: EncodePlan, *, deep: bool) -> list[str]:
 def _encoder(plan: EncodePlan) -> list[str]:
     filters = [f"format={plan.pixel_format}"]
     if not is_rgb(plan.pixel_format):
-        filters = [*_to_yuv(plan), *filters, _tags(plan)]
+        # The scaler's names are those of the tags but for this one.
+        matrix = _MATRICES.get(plan.colors.matrix, "bt709").replace("bt2020nc", "bt2020")
+        scale = f"scale=out_color_matrix={matrix}:out_range=tv:{ACCURATE}"
+        filters = [scale, *filters, _tags(plan)]
     tag = plan.spec.tag if plan.container in MOV_FAMILY else None
     # With its stream named an option is never taken for one of ffmpeg's own.
     options = [part for name, value in plan.options.items() for part in (f"-{name}:v", value)]
@@ -133,11 +135,6 @@ def _encoder(plan: EncodePlan) -> list[str]:
         *options,
         *(("-tag:v", tag) if tag else ()),
     ]
-
-
-def _to_yuv(plan: EncodePlan) -> list[str]:
-    matrix = _SCALE_MATRICES.get(plan.colors.matrix, _SCALE_MATRICES[BT709])
-    return [f"scale=out_color_matrix={matrix}:out_range=tv:{ACCURATE}"]
 
 
 def _tags(plan: EncodePlan) -> str:

@@ -1,4 +1,4 @@
-"""Write through the user's own ffmpeg: pictures go down a pipe, the sound is added after.
+"""Write through the user's own ffmpeg: pictures go down a pipe, the audio is added after.
 
 Its words are in our error, and no process is left on any way out.
 """
@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -35,7 +36,7 @@ logger = logging.getLogger("avatarvideo.encoders.write.ffmpeg_target")
 STUCK_SECONDS = 120.0  # without taking a picture or writing a byte
 
 
-class WaitingSound:
+class WaitingAudio:
     """Audio that is written when the pictures are done."""
 
     def __init__(self, track: AudioTrack) -> None:
@@ -43,7 +44,7 @@ class WaitingSound:
         self._queue = SampleQueue(track)
 
     def reaches(self, seconds: Fraction) -> bool:
-        """Tell whether there is sound after that time."""
+        """Tell whether there is audio after that time."""
         return self._queue.reaches(int(seconds * self._track.sample_rate))
 
     def advance(self, seconds: Fraction) -> None:
@@ -54,17 +55,13 @@ class WaitingSound:
 
     def until(self, end: Fraction | None) -> AudioTrack:
         """Return the track, to its end or to that time in seconds."""
-        rate = self._track.sample_rate
-        last = None if end is None else round(end * rate)
+        last = sys.maxsize if end is None else round(end * self._track.sample_rate)
 
         def blocks() -> Iterator[np.ndarray]:
-            while (block := self._queue.take(self._left(last))) is not None:
+            while (block := self._queue.take(last - self._queue.taken)) is not None:
                 yield block
 
-        return AudioTrack(rate, self._track.channels, blocks(), self._track.exact_bits)
-
-    def _left(self, last: int | None) -> int:
-        return self._track.sample_rate if last is None else last - self._queue.taken
+        return replace(self._track, blocks=blocks())
 
 
 class ExecutableTarget:
@@ -91,7 +88,7 @@ class ExecutableTarget:
             )
         self._plan = plan
         self._packets = track if isinstance(track, AudioPackets) else None
-        self._waiting = WaitingSound(track) if isinstance(track, AudioTrack) else None
+        self._waiting = WaitingAudio(track) if isinstance(track, AudioTrack) else None
         self.audio: AudioWriter | None = self._waiting
         self._pending = PendingFile(plan.path, sources=plan.sources)
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,41 +96,29 @@ class ExecutableTarget:
         self._last_step = time.monotonic()
         self._stop = threading.Event()
         self._watch = threading.Thread(target=self._kill_when_stuck, daemon=True)
-        self._watching = False
         self._was_stuck = False
         self._stuck_seconds = stuck_seconds
 
     def add(self, picture: np.ndarray, tick: int) -> None:
         """Hand over a picture, uint8 or uint16 (H, W, C)."""
-        if self._process is None:
-            self._start(picture.dtype)
-        process = self._process
-        if process is None or process.stdin is None:
-            raise EncodeError("Expected a running ffmpeg: use the writer in a with statement.")
-        try:
-            process.stdin.write(np.ascontiguousarray(picture))
+        with self._pending.explaining(self.abort):
+            if self._process is None:
+                self._start(picture.dtype)
+            process = self._process
+            if process is None or process.stdin is None:
+                raise EncodeError("Expected a running ffmpeg: use the writer in a with statement.")
+            try:
+                process.stdin.write(np.ascontiguousarray(picture))
+            except OSError as error:  # a broken pipe says nothing, its standard error does
+                raise self._failure() from error
             self._last_step = time.monotonic()
-        except OSError as error:  # a broken pipe says nothing, its standard error does
-            failure = self._failure()
-            self.abort()
-            raise failure from error
-        except BaseException:
-            self.abort()
-            raise
 
     def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
-        """Let it end, add the sound, and give the file its name."""
-        try:
+        """Let it end, add the audio, and give the file its name."""
+        with self._pending.explaining(self.abort):
             self._wait(check)
             self._join(audio_end, check)
-        except (OSError, subprocess.SubprocessError) as error:
-            self.abort()
-            raise self._pending.explained(error) from error
-        except BaseException:
-            self.abort()
-            raise
-        self._end()
-        self._pending.remove()
+        self.abort()  # the result has its own name
 
     def abort(self) -> None:
         """Kill it and leave nothing; may be called more than once."""
@@ -145,19 +130,15 @@ class ExecutableTarget:
             self._executable, self._plan, self._pending.temporary, deep=dtype == np.uint16
         )
         logger.debug("%s", arguments)
-        with contextlib.ExitStack() as undo:
-            undo.callback(self.abort)
-            self._process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._words,
-                creationflags=NO_WINDOW,
-            )
-            self._last_step = time.monotonic()
-            self._watch.start()
-            self._watching = True
-            undo.pop_all()
+        self._process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._words,
+            creationflags=NO_WINDOW,
+        )
+        self._last_step = time.monotonic()
+        self._watch.start()
 
     def _wait(self, check: Callable[[], None]) -> None:
         process = self._process
@@ -179,13 +160,13 @@ class ExecutableTarget:
             raise self._failure()
 
     def _join(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
-        sound = self._packets if self._waiting is None else self._waiting.until(audio_end)
+        audio = self._packets if self._waiting is None else self._waiting.until(audio_end)
         # The length was settled while the pictures came.
         config = replace(self._plan.config, length="keep", container=self._plan.container)
         with open_media(self._pending.temporary) as pictures:
             copy_pictures(
                 pictures,
-                sound,
+                audio,
                 output=self._plan.path,
                 config=config,
                 section=WHOLE,
@@ -215,9 +196,8 @@ class ExecutableTarget:
                 with contextlib.suppress(OSError):
                     process.stdin.close()
             process.wait()
-        if self._watching:
+        if self._watch.is_alive():
             self._watch.join()
-            self._watching = False
         self._words.close()
 
     def _kill_when_stuck(self) -> None:

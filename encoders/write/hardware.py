@@ -7,7 +7,6 @@ are FFmpeg's documentation's.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import av
@@ -16,10 +15,8 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
 from ..interfaces import EncodingConfig
-from .codecs import CODECS, HARDWARE_FAMILIES, CodecSpec
+from .codecs import HARDWARE_FAMILIES, CodecSpec
 from .plan import EncodePlan
-
-logger = logging.getLogger("avatarvideo.encoders.write.hardware")
 
 # Our quality -> the family's own speed setting; the crf becomes its constant-quality number.
 _SPEEDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -79,10 +76,3 @@ def try_encoder(plan: EncodePlan) -> tuple[str | None, set[str]]:
         # Each family fails with another class of exception.
         return getattr(error, "strerror", None) or str(error) or type(error).__name__, set()
     return None, set(context.options)
-
-
-def fallback_note(encoder: str, spec: CodecSpec, reason: str) -> str:
-    """Log and return the sentence about a hardware encoder that did not open."""
-    note = f"{encoder} does not open here ({reason}); {CODECS[spec.name].encoder} encoded instead."
-    logger.warning("%s", note)
-    return note

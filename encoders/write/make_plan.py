@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,26 +11,16 @@ from ...errors import EncodeError
 from ..color import Colors
 from ..interfaces import EncodingConfig
 from .codec_options import checked_options
-from .codecs import (
-    CodecSpec,
-    codec_for,
-    container_for,
-    encoder_options,
-    safe_options,
-)
+from .codecs import CodecSpec, codec_for, container_for, encoder_options, safe_options
 from .ffmpeg_command import check_own_options, find_ffmpeg, why_not_own
 from .fitting import place
-from .hardware import (
-    fallback_note,
-    family_of,
-    hardware_format,
-    hardware_options,
-    try_encoder,
-)
+from .hardware import family_of, hardware_format, hardware_options, try_encoder
 from .known_options import COMMON
 from .output_file import checked_output, refuse_sources
 from .pixel_formats import has_alpha, pixel_format_for, step_of
 from .plan import EncodePlan, Extras, PictureFacts
+
+logger = logging.getLogger("avatarvideo.encoders.write.make_plan")
 
 
 def make_plan(
@@ -47,7 +38,10 @@ def make_plan(
     spec = codec_for(config, holder)
     form, pixel_format = _form(spec, config)
     hardware = family_of(config.codec) is not None
-    config = _with_known_options(config, config.codec if hardware else spec.encoder)
+    if config.codec_options is not None:
+        encoder = config.codec if hardware else spec.encoder
+        options = checked_options(config.codec_options, encoder=encoder, where="codec_options")
+        config = replace(config, codec_options=options)
     if min(size) < 1:
         raise EncodeError(f"Expected a picture size above zero, got {size[0]}x{size[1]}.")
     target = (config.width, config.height)
@@ -94,13 +88,6 @@ def checked_target(
     )
     refuse_sources(absolute, sources)
     return holder, absolute
-
-
-def _with_known_options(config: EncodingConfig, encoder: str) -> EncodingConfig:
-    if config.codec_options is None:
-        return config
-    options = checked_options(config.codec_options, encoder=encoder, where="codec_options")
-    return replace(config, codec_options=options)
 
 
 def _form(spec: CodecSpec, config: EncodingConfig) -> tuple[tuple[int, bool], str]:
@@ -165,17 +152,16 @@ def result_path(path: str | Path, container: str) -> Path:
 
 
 def _with_hdr(plan: EncodePlan, colors: Colors) -> EncodePlan:
-    if "p10" in plan.pixel_format:
-        kept = replace(plan, colors=colors)
-        if plan.config.backend == "built-in":
-            return kept
-        note = "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR's."
-        return replace(kept, notes=(*plan.notes, note))
+    is_deep = "p10" in plan.pixel_format
+    if is_deep and plan.config.backend == "built-in":
+        return replace(plan, colors=colors)
     note = (
-        f"The HDR picture is stored with 8 bits as {plan.spec.name} and will look pale: choose "
-        "h265, av1 or prores and 10 bits to keep it."
+        "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR's."
+        if is_deep
+        else f"The HDR picture is stored with 8 bits as {plan.spec.name} and will look pale: "
+        "choose h265, av1 or prores and 10 bits to keep it."
     )
-    return replace(plan, notes=(*plan.notes, note))
+    return replace(plan, colors=colors if is_deep else plan.colors, notes=(*plan.notes, note))
 
 
 def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
@@ -197,9 +183,9 @@ def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
     given = plan.config.codec_options or {}
     common = {name: value for name, value in given.items() if name in COMMON}
     software = replace(plan.config, preset=None, codec_options=common)
-    notes = [*plan.notes, fallback_note(encoder, plan.spec, reason)]
+    notes = [f"{encoder} does not open here ({reason}); {plan.encoder} encoded instead."]
+    logger.warning("%s", notes[0])
     if dropped := sorted(set(given) - set(common)):
         notes.append(f"Options of {encoder} alone were left out: {', '.join(dropped)}.")
     options = encoder_options(plan.spec, software, form)
-    fallen_back = replace(plan, options=options, notes=tuple(notes))
-    return _with_software(fallen_back)
+    return _with_software(replace(plan, options=options, notes=(*plan.notes, *notes)))
