@@ -21,7 +21,7 @@ from .read.audio import AudioTrack
 from .read.probe import probe
 from .read.video import VideoReader
 from .write.operations import replace_audio, transcode
-from .write.plan import Extras, OnFrame, PictureFacts, Written
+from .write.plan import Extras, OnFrame, PictureFacts
 from .write.timing import Section
 from .write.writer import VideoWriter
 
@@ -67,7 +67,7 @@ def encode_frames(
 
         with writer:
             writer.write_all(itertools.chain([first], iterator), write)
-    return _result(writer.written, started)
+    return replace(writer.written, processing_seconds=time.perf_counter() - started)
 
 
 def _picture_size(frame: np.ndarray) -> tuple[int, int]:
@@ -76,41 +76,19 @@ def _picture_size(frame: np.ndarray) -> tuple[int, int]:
     return frame.shape[1], frame.shape[0]
 
 
-def _result(done: Written, started: float) -> EncodingResult:
-    return EncodingResult(
-        success=True,
-        output_path=done.path,
-        duration_seconds=float(done.duration),
-        frame_count=done.count,
-        resolution=done.size,
-        fps=float(done.frame_rate),
-        file_size_bytes=_size_of(done.path),
-        codec=done.codec,
-        processing_seconds=time.perf_counter() - started,
-        encoder=done.encoder,
-        notes=done.notes,
-    )
-
-
-def _size_of(path: Path) -> int:
-    if path.is_dir():
-        return sum(entry.stat().st_size for entry in path.iterdir())
-    return path.stat().st_size
-
-
-def _reported(method: Callable[Given, Written]) -> Callable[Given, EncodingResult]:
-    """Return the result of a method as a success, or its AvatarVideoError as a failure."""
+def _reported(method: Callable[Given, EncodingResult]) -> Callable[Given, EncodingResult]:
+    """Make an AvatarVideoError of a method, except a cancel, a result; note the time it took."""
 
     @wraps(method)
     def called(*args: Given.args, **kwargs: Given.kwargs) -> EncodingResult:
         started = time.perf_counter()
         try:
-            return _result(method(*args, **kwargs), started)
+            result = method(*args, **kwargs)
         except Cancelled:
             raise
         except AvatarVideoError as error:
-            seconds = time.perf_counter() - started
-            return EncodingResult(success=False, error=str(error), processing_seconds=seconds)
+            result = EncodingResult(success=False, error=str(error))
+        return replace(result, processing_seconds=time.perf_counter() - started)
 
     return called
 
@@ -143,7 +121,7 @@ class FFmpegEncoder(VideoEncoderInterface):
         width: int,
         height: int,
         config: EncodingConfig | None = None,
-    ) -> Written:
+    ) -> EncodingResult:
         with contextlib.closing(VideoReader(input_video, stays_open=True)) as reader:
             wanted = (width or reader.width, height or reader.height)
             if config is None and wanted == (reader.width, reader.height):
@@ -160,7 +138,7 @@ class FFmpegEncoder(VideoEncoderInterface):
         start: Fraction = Fraction(0),
         duration: Fraction = Fraction(0),
         config: EncodingConfig | None = None,
-    ) -> Written:
+    ) -> EncodingResult:
         used, extras = config or EncodingConfig(), self._extras
         part = Section(Fraction(start), Fraction(duration))
         if used.codec != "copy":
@@ -175,9 +153,9 @@ class FFmpegEncoder(VideoEncoderInterface):
         output_path: str | Path,
         config: EncodingConfig | None = None,
         mix: bool = False,
-    ) -> Written:
+    ) -> EncodingResult:
         used, extras = config or EncodingConfig(), self._extras
         return replace_audio(input_video, audio_file, output_path, used, mix=mix, extras=extras)
 
-    def get_video_info(self, path: str | Path) -> dict[str, Any]:
+    def get_video_info(self, path: str | Path) -> dict[str, Any]:  # Any: whatever JSON holds
         return probe(path).as_dict()

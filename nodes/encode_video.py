@@ -104,7 +104,7 @@ def write_video(
     if isinstance(source, FileClip):
         with contextlib.closing(source.reader) as reader:
             done = transcode(reader, path, config, audio=audio, mix=mix, extras=extras)
-        return WrittenVideo(done.path, (*notes, *done.notes))
+        return WrittenVideo(done.output_path or path, (*notes, *done.notes))
     result = encode_frames(
         source.frames(),
         path,

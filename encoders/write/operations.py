@@ -14,7 +14,7 @@ from av.container import InputContainer
 from ...errors import EncodeError
 from ...media import AudioClip, parse_frame_rate
 from ..color import RgbConverter
-from ..interfaces import EncodingConfig
+from ..interfaces import EncodingConfig, EncodingResult
 from ..metadata import kept_tags
 from ..read.audio import AudioTrack, decode_audio, first_audio
 from ..read.open import checked_input, open_media
@@ -24,7 +24,7 @@ from .audio_track import mixed, track_of
 from .codecs import container_for
 from .make_plan import checked_target
 from .output_file import checked_output
-from .plan import Extras, PictureFacts, Written
+from .plan import Extras, PictureFacts
 from .remux import copy_pictures
 from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
@@ -42,7 +42,7 @@ def transcode(
     mix: bool = False,
     section: Section = WHOLE,
     extras: Extras | None = None,
-) -> Written:
+) -> EncodingResult:
     """Encode a video again, audio included.
 
     source: a file, or its reader, which the caller closes.
@@ -123,7 +123,7 @@ def replace_audio(
     mix: bool = False,
     section: Section = WHOLE,
     extras: Extras | None = None,
-) -> Written:
+) -> EncodingResult:
     """Give a video other audio and copy its pictures' packets as they are.
 
     audio: None keeps the video's own, ``mix`` adds to it. section: begins at the key frame before

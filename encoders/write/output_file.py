@@ -78,11 +78,6 @@ class PendingFile:
             else:
                 self.temporary.unlink()
 
-    def explained(self, error: BaseException) -> EncodeError:
-        """Return the error as a sentence with FFmpeg's or the system's reason in it."""
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return EncodeError(f"Could not write {self.path.name!r}: {reason}.")
-
     @contextlib.contextmanager
     def explaining(self, abort: Callable[[], None]) -> Generator[None]:
         """Call ``abort`` on any exception in the block; FFmpeg's and the system's are explained."""
@@ -90,7 +85,8 @@ class PendingFile:
             yield
         except (FFmpegError, OSError, ValueError) as error:
             abort()
-            raise self.explained(error) from error
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise EncodeError(f"Could not write {self.path.name!r}: {reason}.") from error
         except BaseException:
             abort()
             raise
@@ -117,7 +113,7 @@ class OutputFile:
     """A container being written under a temporary name in the same folder.
 
     ``finish`` gives it its name, ``abort`` removes it. Raises EncodeError.
-    timescales: ticks a second that the edit list should hit exactly.
+    rates: of the pictures and the audio, 1/s, the units in which the edit list should be exact.
     """
 
     def __init__(
@@ -126,13 +122,13 @@ class OutputFile:
         muxer: str,
         metadata: dict[str, str],
         *,
-        timescales: list[int] | None = None,
+        rates: Iterable[Fraction | int | None] = (),
         overwrite: bool = True,
         sources: Iterable[Path] = (),
     ) -> None:
         self.pending = PendingFile(path, overwrite=overwrite, sources=sources)
         self._container: OutputContainer | None = None
-        options = _muxer_options(muxer, bool(metadata), timescales or [])
+        options = _muxer_options(muxer, bool(metadata), rates)
         with self.pending.explaining(self.pending.remove):
             container = av.open(str(self.pending.temporary), "w", format=muxer, options=options)
         container.metadata.update(metadata)
@@ -192,26 +188,23 @@ def _finish_and_close(slow: VideoStream, container: OutputContainer, pending: Pe
     pending.remove()  # again: some systems do not remove an open file
 
 
-def _muxer_options(muxer: str, has_metadata: bool, timescales: list[int]) -> dict[str, str]:
+def _muxer_options(
+    muxer: str, has_metadata: bool, rates: Iterable[Fraction | int | None]
+) -> dict[str, str]:
     if muxer not in MOV_FAMILY:
         return {}
     # The default unit of 1/1000 s would round the audio's end in the edit list, and so the decoded
     # sample count, to a millisecond.
-    scale = math.lcm(*timescales) if timescales else MIN_TIMESCALE
+    scales = [rate.numerator for rate in rates if rate is not None]
+    scale = math.lcm(*scales)
     if scale < MIN_TIMESCALE:
         scale *= -(-MIN_TIMESCALE // scale)
     if scale > MAX_TIMESCALE:
-        scale = max(MIN_TIMESCALE, timescales[-1])
+        scale = max(MIN_TIMESCALE, scales[-1])
     return {
         "movflags": "faststart+use_metadata_tags" if has_metadata else "faststart",
         "movie_timescale": str(scale),
     }
-
-
-def timescales_for(frame_rate: Fraction | None, sample_rate: int | None) -> list[int]:
-    """Return the ticks a second for the edit list, the more important last."""
-    scales = [] if frame_rate is None else [frame_rate.numerator]
-    return scales if sample_rate is None else [*scales, sample_rate]
 
 
 def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool = False) -> Path:
@@ -232,6 +225,11 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
     if not stat.S_ISREG(mode) and not (is_folder and stat.S_ISDIR(mode)):
         raise EncodeError(f"Expected a file to write, {absolute.name!r} is a folder or device.")
     return absolute
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a finished result: a file, or a PNG sequence's folder."""
+    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
 
 
 def refuse_sources(path: Path, sources: Iterable[str | Path]) -> None:

@@ -45,24 +45,6 @@ class Extras:
 
 
 @dataclass(frozen=True)
-class Written:
-    """A finished result. path: its file, or a PNG sequence's folder.
-
-    count: frames. size: (width, height) as shown. encoder: FFmpeg's name, "copy" for copied
-    pictures. duration: of the pictures, seconds. notes: what was done differently than asked.
-    """
-
-    path: Path
-    count: int
-    size: tuple[int, int]
-    codec: str
-    encoder: str
-    frame_rate: Fraction
-    duration: Fraction
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class EncodePlan:
     """One encode, decided.
 

@@ -1,4 +1,4 @@
-"""Copy a video's packets as they are, with other sound beside them."""
+"""Copy a video's packets as they are, with other audio beside them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
-from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ...errors import EncodeError
 from ..color import quarter_turns
-from ..interfaces import EncodingConfig
+from ..interfaces import EncodingConfig, EncodingResult
 from ..read.audio import AudioTrack
 from ..read.stream_facts import (
     codec_name,
@@ -27,33 +26,25 @@ from ..read.stream_facts import (
 from .audio_feed import AudioWriter
 from .audio_packets import AudioPackets, open_audio, rate_in
 from .codecs import CONTAINERS, container_for, known_codec
-from .output_file import MOV_FAMILY, OutputFile, timescales_for
+from .output_file import MOV_FAMILY, OutputFile, size_of
 from .packets import add_copy, mux
-from .plan import Extras, OnFrame, Written
+from .plan import Extras, OnFrame
 from .timing import Section
 
-KEPT_STREAM_TAGS = (
-    "alpha_mode",
-    "stereo_mode",
-)  # without the first, transparency is not looked for
-
+KEPT_STREAM_TAGS = ("alpha_mode", "stereo_mode")  # without the first no transparency is looked for
 KEEPS_BESIDE = ("mkv", "webm")  # hold what lies beside the packets, the transparency of VP8 and VP9
-
-
-def _unseen(count: int) -> None:
-    pass
 
 
 def copy_pictures(
     pictures: InputContainer,
-    sound: AudioTrack | AudioPackets | None,
+    audio: AudioTrack | AudioPackets | None,
     *,
     output: Path,
     config: EncodingConfig,
     section: Section,
     extras: Extras,
-) -> Written:
-    """Write the pictures' packets and the sound to ``output``; a packet counts as a frame."""
+) -> EncodingResult:
+    """Write the pictures' packets and the audio to ``output``; a packet counts as a frame."""
     named = None if config.container == "auto" else config.container
     holder = container_for(output.suffix, named)
     muxer = CONTAINERS[holder].muxer
@@ -66,35 +57,30 @@ def copy_pictures(
         output,
         muxer,
         dict(extras.metadata),
-        timescales=timescales_for(stream.average_rate, rate_in(holder, sound, config)),
+        rates=(stream.average_rate, rate_in(holder, audio, config)),
         overwrite=config.overwrite,
         sources=extras.sources,
     )
-    try:
+    with file.pending.explaining(file.abort):
         copied = _copied_stream(file.container, stream)
-        feed = open_audio(file.container, holder, sound, config)
+        feed = open_audio(file.container, holder, audio, config)
         packets = _Packets(pictures, stream, section, copied)
-        on_packet = extras.on_frame or _unseen
-        count, duration = _copy(packets, file.container, feed, config, on_packet)
+        count, duration = _copy(packets, file.container, feed, config, extras.on_frame)
         file.finish()
-    except (FFmpegError, OSError, ValueError) as error:
-        file.abort()
-        raise file.pending.explained(error) from error
-    except BaseException:
-        file.abort()
-        raise
     context = stream.codec_context
     width, height = context.width, context.height
     if quarter_turns(first_rotation(pictures, stream)) % 2:
         width, height = height, width
-    return Written(
-        path=output,
-        count=count,
-        size=(width, height),
+    return EncodingResult(
+        success=True,
+        output_path=output,
+        duration_seconds=float(duration),
+        frame_count=count,
+        resolution=(width, height),
+        fps=float(stream_rate(stream)),
+        file_size_bytes=size_of(output),
         codec=codec_name(context),
         encoder="copy",
-        frame_rate=stream_rate(stream),
-        duration=duration,
         notes=_notes(stream, holder),
     )
 
@@ -155,7 +141,7 @@ class _Packets:
                 continue
             if packet.pts is None:
                 packet.pts = packet.dts
-            # The copy starts at 0, where the sound starts too.
+            # The copy starts at 0, where the audio starts too.
             if shift is None:
                 shift = packet.pts or 0
             packet.pts = None if packet.pts is None else packet.pts - shift
@@ -169,7 +155,7 @@ def _copy(
     container: OutputContainer,
     feed: AudioWriter | None,
     config: EncodingConfig,
-    on_packet: OnFrame,
+    on_packet: OnFrame | None,
 ) -> tuple[int, Fraction]:
     base, step = packets.base, packets.step
     count, newest = 0, 0
@@ -182,7 +168,8 @@ def _copy(
         decoded_at = packet.dts if packet.dts is not None else pts
         mux(container, packet)
         count += 1
-        on_packet(count)
+        if on_packet is not None:
+            on_packet(count)
         newest = max(newest, pts)
         if feed is not None and decoded_at > 0:
             feed.advance(decoded_at * base)

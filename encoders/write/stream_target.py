@@ -22,7 +22,7 @@ from ..read.audio import AudioTrack
 from .audio_feed import AudioWriter
 from .audio_packets import AudioPackets, open_audio, rate_in
 from .codecs import CONTAINERS
-from .output_file import MOV_FAMILY, OutputFile, timescales_for
+from .output_file import MOV_FAMILY, OutputFile
 from .packets import add_stream, encode_picture, mux
 from .plan import EncodePlan
 
@@ -49,12 +49,11 @@ class StreamTarget:
         self._encoding: deque[tuple[int, Future[Packets]]] = deque()
         self._is_slow_to_close = plan.spec.is_slow_to_close and plan.encoder == plan.spec.encoder
         self._convert = FrameConverter(*plan.size, plan.pixel_format, plan.colors)
-        rate = rate_in(plan.container, track, plan.config)
         self._output = OutputFile(
             plan.path,
             CONTAINERS[plan.container].muxer,
             plan.metadata,
-            timescales=timescales_for(plan.frame_rate, rate),
+            rates=(plan.frame_rate, rate_in(plan.container, track, plan.config)),
             overwrite=plan.config.overwrite,
             sources=plan.sources,
         )

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, TypeVar
 
 import av
@@ -17,7 +16,7 @@ import numpy as np
 from ...errors import EncodeError
 from ...media import AudioClip
 from ..color import is_deep, on_white, to_integers
-from ..interfaces import EncodingConfig
+from ..interfaces import EncodingConfig, EncodingResult
 from ..read.audio import AudioTrack
 from .animation_target import GifTarget, WebpTarget
 from .audio_feed import AudioWriter
@@ -26,7 +25,8 @@ from .audio_track import track_of
 from .ffmpeg_target import ExecutableTarget
 from .fitting import Fitter
 from .make_plan import make_plan
-from .plan import EncodePlan, Extras, PictureFacts, Written
+from .output_file import size_of
+from .plan import EncodePlan, Extras, PictureFacts
 from .png_target import PngTarget
 from .stream_target import StreamTarget
 
@@ -95,19 +95,21 @@ class VideoWriter:
         self._on_frame = extras.on_frame
 
     @property
-    def written(self) -> Written:
-        """The result, as far as it is written."""
+    def written(self) -> EncodingResult:
+        """The finished result."""
         plan = self.plan
         form = f"{plan.spec.name} as {plan.pixel_format}"
         lost = (f"Transparency was laid on white: {form} has none.",) if self._lost_alpha else ()
-        return Written(
-            path=plan.path,
-            count=self.frame_count,
-            size=plan.size,
+        return EncodingResult(
+            success=True,
+            output_path=plan.path,
+            duration_seconds=float(self._duration),
+            frame_count=self.frame_count,
+            resolution=plan.size,
+            fps=float(plan.frame_rate),
+            file_size_bytes=size_of(plan.path),
             codec=plan.spec.name,
             encoder=plan.encoder,
-            frame_rate=plan.frame_rate,
-            duration=self._duration,
             notes=(*plan.notes, *self._notes, *lost),
         )
 
@@ -126,12 +128,7 @@ class VideoWriter:
         self._target = open_target(self.plan, self._track)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         target, self._target = self._target, None
         if target is None:
             return
@@ -155,8 +152,7 @@ class VideoWriter:
         """Add one frame, uint8 RGB (H, W, 3), or RGBA. time: seconds, where the rate varies."""
         if frame.dtype != np.uint8 and not (frame.dtype == np.uint16 and self.takes_deep):
             raise EncodeError(f"Expected frame {self.frame_count} as uint8, got {frame.dtype}.")
-        self._open_target().add(self._prepared(frame), self._next_tick(time))
-        self._count()
+        self._add(frame, time)
 
     def write_float(self, frame: np.ndarray, time: Fraction | None = None) -> None:
         """Add one frame, float32 RGB (H, W, 3), 0..1, or RGBA; what is no number becomes 0."""
@@ -167,7 +163,10 @@ class VideoWriter:
         if self._integers is None or self._integers.shape != frame.shape:
             self._integers = np.empty(frame.shape, depth)
         to_integers(np.ascontiguousarray(frame), self._integers)
-        self._open_target().add(self._prepared(self._integers), self._next_tick(time))
+        self._add(self._integers, time)
+
+    def _add(self, frame: np.ndarray, time: Fraction | None) -> None:
+        self._open_target().add(self._prepared(frame), self._next_tick(time))
         self._count()
 
     def takes_decoded(self, *, alpha: bool) -> bool:

@@ -260,14 +260,14 @@ def test_varying_rate_is_kept_or_made_steady(tmp_path: Path, ffmpeg: str) -> Non
     kept = transcode(varying, tmp_path / "keep.mp4", _fast(variable_rate="keep", crf=5))
     made = transcode(varying, tmp_path / "cfr.mp4", _fast(crf=5))
 
-    assert kept.count == len(shown)
+    assert kept.frame_count == len(shown)
     assert VideoReader(tmp_path / "keep.mp4").frame_times == VideoReader(varying).frame_times
     assert probe(tmp_path / "keep.mp4").is_variable_rate
     assert not probe(tmp_path / "cfr.mp4").is_variable_rate
-    assert made.frame_rate == 25
-    held = [max(n for n in shown if n <= moment) for moment in range(made.count)]
+    assert made.fps == 25
+    held = [max(n for n in shown if n <= moment) for moment in range(made.frame_count)]
     assert _numbers(tmp_path / "cfr.mp4") == held
-    assert abs(made.count - 110) <= 2
+    assert abs(made.frame_count - 110) <= 2
 
 
 def test_another_rate_shows_what_the_source_shows_then(tmp_path: Path) -> None:
@@ -391,10 +391,10 @@ def test_oblong_pixels_become_square(tmp_path: Path, make_video: MakeVideo, ffmp
         oblong, tmp_path / "fit.mp4", _fast(width=width, height=height, fit="contain")
     )
 
-    assert (reader.width, reader.height) == (2 * width, height) == made.size
+    assert (reader.width, reader.height) == (2 * width, height) == made.resolution
     assert next(reader.frames()).shape == (height, 2 * width, 3)
-    assert fitted.size == (width, height // 2)
-    assert probe(made.path).sample_aspect_ratio == "1:1"
+    assert fitted.resolution == (width, height // 2)
+    assert probe(made.output_path).sample_aspect_ratio == "1:1"
 
 
 def test_sound_tracks_that_are_left_out_are_said(
