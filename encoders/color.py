@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from typing import TypeVar
 
 import av
 import cv2
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
 from ..host.machine import usable_cpus
@@ -33,8 +35,6 @@ SERIAL = {"threads": 1} if _MAJOR >= 17 else {}
 CPUS_PER_BAND = 4
 MAX_BANDS = 4
 MIN_BAND_PIXELS = 1 << 18
-HAS_FRAME_PRIMARIES = hasattr(av.VideoFrame, "color_primaries")
-
 
 # Channels and depth of an array -> FFmpeg's name.
 _PACKED: dict[tuple[np.dtype, int], str] = {
@@ -198,19 +198,14 @@ class FrameConverter:
             self._yuv = np.empty(picture.shape, np.uint8)
             self._chroma = np.empty((height // 2, width // 2, 3), np.uint8)
         frame = av.VideoFrame(width, height, "yuv420p")  # never reused: encoders may keep it
-        planes = [plane_view(frame, index) for index in range(3)]
+        fill = partial(self._fill, [plane_view(frame, index) for index in range(3)], picture)
         if self._bands == 1:
-            self._fill(planes, picture, 0, height)
+            fill(0, height)
             return tagged(frame)
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._bands, thread_name_prefix="avatarvideo-color")
         bounds = [2 * (height // 2 * i // self._bands) for i in range(self._bands)] + [height]
-        filled = [
-            self._threads.submit(self._fill, planes, picture, first, end)
-            for first, end in pairwise(bounds)
-        ]
-        for band in filled:
-            band.result()
+        list(self._threads.map(fill, bounds[:-1], bounds[1:]))  # raises what a band raised
         return tagged(frame)
 
     def _fill(self, planes: list[np.ndarray], picture: np.ndarray, first: int, end: int) -> None:
@@ -264,16 +259,19 @@ def plane_view(frame: av.VideoFrame, index: int) -> np.ndarray:
     return rows[: plane.height, : plane.width]
 
 
-def tagged(frame: av.VideoFrame, colors: Colors | None = None) -> av.VideoFrame:
-    """Tag a frame with the colours we write: BT.709 by default, limited range for YUV."""
+Tagged = TypeVar("Tagged", av.VideoFrame, VideoCodecContext)
+
+
+def tagged(target: Tagged, colors: Colors | None = None) -> Tagged:
+    """Tag a frame or an encoder: by default BT.709, in limited range for YUV."""
     colors = colors or Colors()
-    rgb = frame.format.is_rgb
-    frame.colorspace = SPC_RGB if rgb else colors.matrix
-    frame.color_range = RANGE_FULL if rgb else RANGE_LIMITED
-    if HAS_FRAME_PRIMARIES:
-        frame.color_primaries = colors.primaries
-        frame.color_trc = colors.transfer
-    return frame
+    rgb = target.format is not None and target.format.is_rgb
+    target.colorspace = SPC_RGB if rgb else colors.matrix
+    target.color_range = RANGE_FULL if rgb else RANGE_LIMITED
+    if hasattr(target, "color_primaries"):  # frames have none before PyAV 17
+        target.color_primaries = colors.primaries
+        target.color_trc = colors.transfer
+    return target
 
 
 def is_deep(pixel_format: str) -> bool:

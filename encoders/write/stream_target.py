@@ -17,7 +17,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from ...errors import EncodeError
-from ..color import RANGE_FULL, RANGE_LIMITED, SPC_RGB, FrameConverter, coding_of, is_rgb
+from ..color import FrameConverter, coding_of, tagged
 from ..read.audio import AudioTrack
 from .audio_feed import AudioWriter
 from .audio_packets import AudioPackets, open_audio, rate_in
@@ -149,11 +149,7 @@ class StreamTarget:
         # FFmpeg's own default. PyAV's is slices only, with which x264 waits for each picture: a
         # third slower beside our conversion, and files 6 % larger.
         context.thread_type = "AUTO"
-        rgb = is_rgb(plan.pixel_format)
-        context.colorspace = SPC_RGB if rgb else plan.colors.matrix
-        context.color_range = RANGE_FULL if rgb else RANGE_LIMITED
-        context.color_primaries = plan.colors.primaries
-        context.color_trc = plan.colors.transfer
+        tagged(context, plan.colors)
         if plan.spec.tag and plan.container in MOV_FAMILY:
             context.codec_tag = plan.spec.tag
         return stream
