@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.ExifTags import Base
 
 from ..json_values import is_object
@@ -17,23 +16,18 @@ from ..json_values import is_object
 GENERATED_NOTE = "AI-generated video"
 # What the container writes about itself, which would be wrong in another file.
 _STRUCTURAL = {
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "encoder",
-    "creation_time",
-    "duration",
+    *("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "duration"),
 }
 MAX_TAG_CHARACTERS = 16_000_000
 
 
-def tags_for(*, mode: str, model: str | None = None, **kept: Any) -> dict[str, str]:
+def tags_for(*, mode: str, model: str | None = None, **kept: object) -> dict[str, str]:
     """Return the tags for a file we make. mode, model: what made the pictures; kept: others."""
     made_by = {"avatar_mode": mode, "avatar_model": model or None}
     return {"comment": GENERATED_NOTE} | as_tags(kept | made_by)
 
 
-def as_tags(values: Mapping[str, Any]) -> dict[str, str]:  # Any: whatever JSON holds
+def as_tags(values: Mapping[str, object]) -> dict[str, str]:
     """Return values as tags: a text as it is, others as JSON; None is left out."""
     return {
         key: value if isinstance(value, str) else json.dumps(value)
@@ -79,16 +73,14 @@ def exif_of(metadata: Mapping[str, str]) -> bytes:
 
 def picture_tags(picture: Image.Image) -> dict[str, str]:
     """Return the tags of an animation or a PNG as we write them."""
-    tags: dict[str, str] = {}
     comment = picture.info.get("comment")
-    if isinstance(comment, bytes):
-        tags |= from_comment(comment)
+    tags = from_comment(comment) if isinstance(comment, bytes) else {}
     for key, value in picture.info.items():
         if picture.format == "PNG" and isinstance(key, str) and isinstance(value, str):
             tags[key] = value
     try:
         fields = picture.getexif()
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError):
+    except (OSError, ValueError, SyntaxError):
         return tags
     for value in fields.values():
         if isinstance(value, str) and ":" in value:
@@ -100,7 +92,7 @@ def picture_tags(picture: Image.Image) -> dict[str, str]:
 def from_comment(comment: bytes) -> dict[str, str]:
     """Return the tags in a GIF's comment: ours are JSON, any other comment stays one."""
     try:
-        decoded: Any = json.loads(comment)
+        decoded: object = json.loads(comment)
     except ValueError:
         return {"comment": comment.decode(errors="replace")}
     if not is_object(decoded):

@@ -14,16 +14,8 @@ from ...errors import EncodeError
 from ..interfaces import QUALITIES, EncodingConfig
 
 X264_PRESETS = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
 )
 PRORES_PROFILES = ("proxy", "lt", "standard", "hq", "4444", "4444xq")
 
@@ -52,9 +44,9 @@ class CodecSpec:
     name: str
     encoder: str
     qualities: Mapping[str, tuple[str, int | None]]
-    presets: tuple[str, ...]
     pixel_formats: Mapping[tuple[int, bool], str]
     containers: tuple[str, ...]
+    presets: tuple[str, ...] = ()
     max_crf: int = 51
     preset_option: str = "preset"
     crf_option: str = "crf"
@@ -75,6 +67,10 @@ class CodecSpec:
 
 def _qualities(*settings: tuple[str, int | None]) -> dict[str, tuple[str, int | None]]:
     return dict(zip(QUALITIES, settings, strict=True))  # high, medium, low, fast
+
+
+def _without_crf(*presets: str) -> dict[str, tuple[str, int | None]]:
+    return _qualities(*((preset, None) for preset in presets))
 
 
 _X26X = _qualities(("slow", 18), ("medium", 23), ("fast", 28), ("veryfast", 23))
@@ -138,7 +134,7 @@ CODECS: Mapping[str, CodecSpec] = {
         CodecSpec(
             name="prores",
             encoder="prores_ks",
-            qualities=_qualities(("hq", None), ("standard", None), ("lt", None), ("lt", None)),
+            qualities=_without_crf("hq", "standard", "lt", "lt"),
             presets=PRORES_PROFILES,
             pixel_formats={(10, False): "yuv422p10le", (10, True): "yuva444p10le"},
             containers=("mov", "mkv"),
@@ -149,8 +145,7 @@ CODECS: Mapping[str, CodecSpec] = {
         CodecSpec(
             name="ffv1",
             encoder="ffv1",
-            qualities=_qualities(("", None), ("", None), ("", None), ("", None)),
-            presets=(),
+            qualities=_without_crf("", "", "", ""),
             # RGB inside, so that the pictures come back bit for bit.
             pixel_formats={(8, False): "bgr0", (8, True): "bgra", (10, False): "gbrp10le"},
             containers=("mkv",),
@@ -159,9 +154,7 @@ CODECS: Mapping[str, CodecSpec] = {
         CodecSpec(
             name="gif",
             encoder="gif",
-            qualities=_qualities(
-                ("dithered", None), ("dithered", None), ("plain", None), ("plain", None)
-            ),
+            qualities=_without_crf("dithered", "dithered", "plain", "plain"),
             presets=("dithered", "plain"),
             pixel_formats={(8, False): "pal8", (8, True): "pal8"},
             containers=("gif",),
@@ -182,7 +175,7 @@ CODECS: Mapping[str, CodecSpec] = {
         CodecSpec(
             name="png",
             encoder="png",
-            qualities=_qualities(("6", None), ("4", None), ("1", None), ("1", None)),
+            qualities=_without_crf("6", "4", "1", "1"),
             presets=tuple(str(n) for n in range(10)),
             pixel_formats={(8, False): "rgb24", (8, True): "rgba"},
             containers=("png",),
@@ -226,7 +219,7 @@ CONTAINERS: Mapping[str, ContainerSpec] = {
     ),
     "gif": ContainerSpec("gif", "", (), video_codec="gif", alpha_codec="gif"),
     "webp": ContainerSpec("", "", (), video_codec="webp", alpha_codec="webp"),
-    # A folder of pictures, with the sound beside them.
+    # A folder of pictures, with the audio beside them.
     "png": ContainerSpec("", "flac", ("flac",), video_codec="png", alpha_codec="png"),
 }
 _NAMES = {name: spec.name for spec in CODECS.values() for name in (spec.encoder, *spec.other_names)}
@@ -251,8 +244,10 @@ def default_container(codec: str) -> str:
 
 
 def container_for(suffix: str, container: str | None) -> str:
-    """Return the container's name from the option, else from the file's suffix."""
-    name = container or _SUFFIXES.get(suffix.lower(), suffix.lower().lstrip("."))
+    """Return the container's name, from the file's suffix where the option is None or "auto"."""
+    name = container or "auto"
+    if name == "auto":
+        name = _SUFFIXES.get(suffix.lower(), suffix.lower().lstrip("."))
     if name not in CONTAINERS:
         raise EncodeError(
             f"Expected a file name ending in {', '.join('.' + c for c in CONTAINERS)}, "
@@ -268,7 +263,8 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
     if name == "auto":
         name = (config.alpha and holder.alpha_codec) or holder.video_codec
     spec = known_codec(software_name(name))
-    if spec is None and names_any_encoder(config):
+    by_hand = config.pixel_format is not None or config.codec_options is not None
+    if spec is None and (by_hand or config.backend == "own ffmpeg"):
         spec = _unknown_codec(name)
     if spec is None:
         raise EncodeError(
@@ -283,12 +279,6 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
     return spec
 
 
-def names_any_encoder(config: EncodingConfig) -> bool:
-    """Tell whether the codec may be one that we know nothing of."""
-    by_hand = config.pixel_format is not None or config.codec_options is not None
-    return by_hand or config.backend == "own ffmpeg"
-
-
 def _unknown_codec(encoder: str) -> CodecSpec:
     """Return what is needed to try an encoder of FFmpeg's that is in no table of ours."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", encoder):
@@ -296,8 +286,7 @@ def _unknown_codec(encoder: str) -> CodecSpec:
     return CodecSpec(
         name=encoder,
         encoder=encoder,
-        qualities=_qualities(("", None), ("", None), ("", None), ("", None)),
-        presets=(),
+        qualities=_without_crf("", "", "", ""),
         pixel_formats=_YUV420,
         containers=("mp4", "mov", "mkv", "webm"),
         max_crf=63,
@@ -339,17 +328,15 @@ def encoder_options(
     """
     preset, crf = spec.qualities[config.quality]
     options = dict(spec.options)
-    if config.preset is not None:
-        if spec.is_known and config.preset not in spec.presets:
-            raise EncodeError(
-                f"Expected a {spec.name} preset ({', '.join(spec.presets) or 'it has none'}), "
-                f"got {config.preset!r}."
-            )
-        preset = config.preset
-    if preset:
+    if spec.is_known and config.preset is not None and config.preset not in spec.presets:
+        raise EncodeError(
+            f"Expected a {spec.name} preset ({', '.join(spec.presets) or 'it has none'}), "
+            f"got {config.preset!r}."
+        )
+    if preset := config.preset or preset:
         options[spec.preset_option] = preset
-    if crf is not None or not spec.is_known:
-        crf = crf if config.crf is None else config.crf
+    if config.crf is not None and (crf is not None or not spec.is_known):
+        crf = config.crf
     if crf is not None:
         if crf > spec.max_crf:
             raise EncodeError(f"Expected crf 0 to {spec.max_crf} for {spec.name}, got {crf}.")
