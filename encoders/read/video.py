@@ -163,7 +163,8 @@ class VideoReader:
     @property
     def steady_rate(self) -> Fraction:
         """The rate for a constant one: of most of the frames, where the rate varies."""
-        return usual_rate(self.frame_times, self.frame_rate) or self.frame_rate
+        usual = usual_rate(self.frame_times, self.frame_rate) if self.is_variable_rate else None
+        return usual or self.frame_rate
 
     @cached_property
     def is_variable_rate(self) -> bool:

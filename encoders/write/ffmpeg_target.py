@@ -162,12 +162,13 @@ class ExecutableTarget:
     def _join(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
         audio = self._packets if self._waiting is None else self._waiting.until(audio_end)
         # The length was settled while the pictures came.
-        config = replace(self._plan.config, length="keep", container=self._plan.container)
+        config = replace(self._plan.config, length="keep")
         with open_media(self._pending.temporary) as pictures:
             copy_pictures(
                 pictures,
                 audio,
                 output=self._plan.path,
+                holder=self._plan.container,
                 config=config,
                 section=WHOLE,
                 extras=Extras(self._plan.metadata, self._plan.sources, lambda _count: check()),

@@ -79,8 +79,7 @@ def checked_target(
 
     Raises EncodeError where it cannot be written or would replace a file it is made from.
     """
-    named = container or (None if config.container == "auto" else config.container)
-    holder = container_for(Path(path).suffix, named)
+    holder = container_for(Path(path).suffix, container or config.container)
     absolute = checked_output(
         result_path(path, holder),
         overwrite=config.overwrite,

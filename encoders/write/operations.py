@@ -21,9 +21,7 @@ from ..read.open import checked_input, open_media
 from ..read.video import VideoReader
 from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
-from .codecs import container_for
 from .make_plan import checked_target
-from .output_file import checked_output
 from .plan import Extras, PictureFacts
 from .remux import copy_pictures
 from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
@@ -52,9 +50,8 @@ def transcode(
     Raises MediaError and EncodeError.
     """
     path = source.path if isinstance(source, VideoReader) else checked_input(source)
-    output = checked_output(output, overwrite=config.overwrite)
     extras = _with_files(extras, path, audio)
-    checked_target(output, config, sources=extras.sources)
+    holder, output = checked_target(output, config, sources=extras.sources)
     with contextlib.ExitStack() as stack:
         if isinstance(source, VideoReader):
             reader = source
@@ -62,13 +59,14 @@ def transcode(
             reader = stack.enter_context(contextlib.closing(VideoReader(path, stays_open=True)))
         heard = None
         if audio is not None or reader.has_audio:
-            heard = _audio(stack, path, output, audio, config, mix=mix, section=section)
+            heard = _audio(stack, path, holder, audio, config, mix=mix, section=section)
         keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
-        rate = _rate(reader, config, keeps_timing=keeps_timing)
+        usual = reader.frame_rate if keeps_timing else reader.steady_rate
+        rate = parse_frame_rate(config.fps) if config.fps else usual
         time_base = reader.time_base if keeps_timing else None
         pictures = PictureFacts((reader.width, reader.height), rate, time_base, reader.colors)
         extras = _with_tags(extras, reader.metadata, config)
-        writer = VideoWriter(output, pictures, config, heard, extras)
+        writer = VideoWriter(output, pictures, config, heard, extras, container=holder)
         if reader.unread_alpha:
             writer.note("The transparency was left out: that of VP8 and VP9 cannot be read.")
         if reader.audio_streams > 1 and audio is None:
@@ -76,22 +74,14 @@ def transcode(
         stack.enter_context(writer)
         frames = timed_frames(reader, section)
         stack.callback(frames.close)
-        changes_rate = rate != reader.frame_rate or reader.is_variable_rate
-        if changes_rate and not keeps_timing:
+        timed: Iterable[tuple[Fraction | None, av.VideoFrame]] = frames
+        if not keeps_timing and (rate != reader.frame_rate or reader.is_variable_rate):
             steady = at_constant_rate(frames, rate, section_end(reader, section))
-            frames_and_times = ((None, frame) for frame in steady)
-        elif keeps_timing:
-            frames_and_times = frames
-        else:
-            frames_and_times = ((None, frame) for _time, frame in frames)
-        _write_all(writer, reader, frames_and_times)
+            timed = ((None, frame) for frame in steady)
+        elif not keeps_timing:
+            timed = ((None, frame) for _time, frame in frames)
+        _write_all(writer, reader, timed)
     return writer.written
-
-
-def _rate(reader: VideoReader, config: EncodingConfig, *, keeps_timing: bool) -> Fraction:
-    if config.fps:
-        return parse_frame_rate(config.fps)
-    return reader.steady_rate if reader.is_variable_rate and not keeps_timing else reader.frame_rate
 
 
 def _write_all(
@@ -129,9 +119,9 @@ def replace_audio(
     audio: None keeps the video's own, ``mix`` adds to it. section: begins at the key frame before
     its start. extras: as in ``transcode``. Raises MediaError and EncodeError.
     """
-    video, output = checked_input(video), checked_output(output, overwrite=config.overwrite)
+    video = checked_input(video)
     extras = _with_files(extras, video, audio)
-    checked_target(output, config, sources=extras.sources)
+    holder, output = checked_target(output, config, sources=extras.sources)
     if config.length in ("audio", "freeze"):
         raise EncodeError(
             f"Expected length keep, video or shortest where pictures are copied, got "
@@ -139,11 +129,12 @@ def replace_audio(
         )
     with contextlib.ExitStack() as stack:
         pictures = stack.enter_context(open_media(video))
-        heard = _audio(stack, video, output, audio, config, mix=mix, section=section)
+        heard = _audio(stack, video, holder, audio, config, mix=mix, section=section)
         return copy_pictures(
             pictures,
             heard,
             output=output,
+            holder=holder,
             config=config,
             section=section,
             extras=_with_tags(extras, pictures.metadata, config),
@@ -153,7 +144,7 @@ def replace_audio(
 def _audio(
     stack: contextlib.ExitStack,
     video: Path,
-    output: Path,
+    holder: str,
     audio: NewAudio,
     config: EncodingConfig,
     *,
@@ -161,8 +152,6 @@ def _audio(
     section: Section,
 ) -> Audio:
     """Open the audio of the result; the stack closes what it is read from."""
-    named = None if config.container == "auto" else config.container
-    holder = container_for(output.suffix, named)
     may_copy = audio is None or not mix
 
     def audio_of(container: InputContainer, path: Path, part: Section) -> Audio:

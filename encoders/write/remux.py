@@ -25,7 +25,7 @@ from ..read.stream_facts import (
 )
 from .audio_feed import AudioWriter
 from .audio_packets import AudioPackets, open_audio, rate_in
-from .codecs import CONTAINERS, container_for, known_codec
+from .codecs import CONTAINERS, known_codec
 from .output_file import MOV_FAMILY, OutputFile, size_of
 from .packets import add_copy, mux
 from .plan import Extras, OnFrame
@@ -40,13 +40,15 @@ def copy_pictures(
     audio: AudioTrack | AudioPackets | None,
     *,
     output: Path,
+    holder: str,
     config: EncodingConfig,
     section: Section,
     extras: Extras,
 ) -> EncodingResult:
-    """Write the pictures' packets and the audio to ``output``; a packet counts as a frame."""
-    named = None if config.container == "auto" else config.container
-    holder = container_for(output.suffix, named)
+    """Write the pictures' packets and the audio to ``output``; a packet counts as a frame.
+
+    holder: a key of CONTAINERS.
+    """
     muxer = CONTAINERS[holder].muxer
     if not muxer or holder == "gif":
         raise EncodeError(
