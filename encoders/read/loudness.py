@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 
 from ...errors import MediaError
 from .audio import decode_audio
@@ -120,32 +121,20 @@ def _weighted(
 
 
 def _impulse(rate: int) -> np.ndarray:
+    """Return what both filters make of one sample, from their frequency responses."""
+    count = round(IMPULSE_SECONDS * rate)
+    delay = np.exp(-2j * np.pi * np.fft.rfftfreq(count))  # of one sample
     frequency, gain, quality = SHELF
     slope = math.tan(math.pi * frequency / rate)
     high, band = 10 ** (gain / 20), 10 ** (gain / 20 * 0.4996667741545416)
-    norm = 1 + slope / quality + slope**2
-    shelf_b = (
-        (high + band * slope / quality + slope**2) / norm,
-        2 * (slope**2 - high) / norm,
-        (high - band * slope / quality + slope**2) / norm,
-    )
-    shelf_a = (2 * (slope**2 - 1) / norm, (1 - slope / quality + slope**2) / norm)
+    step = band * slope / quality
+    zeros = (high + step + slope**2, 2 * (slope**2 - high), high - step + slope**2)
+    shelf = polyval(delay, zeros) / polyval(delay, _poles(slope, quality))
     frequency, quality = HIGH_PASS
-    slope = math.tan(math.pi * frequency / rate)
-    norm = 1 + slope / quality + slope**2
-    pass_a = (2 * (slope**2 - 1) / norm, (1 - slope / quality + slope**2) / norm)
-    signal = np.zeros(round(IMPULSE_SECONDS * rate))
-    signal[0] = 1
-    return _biquad(_biquad(signal, shelf_b, shelf_a), (1.0, -2.0, 1.0), pass_a)
+    poles = _poles(math.tan(math.pi * frequency / rate), quality)
+    high_pass = poles[0] * (1 - delay) ** 2 / polyval(delay, poles)
+    return np.fft.irfft(shelf * high_pass, count)
 
 
-def _biquad(
-    signal: np.ndarray, b: tuple[float, float, float], a: tuple[float, float]
-) -> np.ndarray:
-    out = np.zeros_like(signal)
-    x1 = x2 = y1 = y2 = 0.0
-    for index, x in enumerate(signal.tolist()):
-        y = b[0] * x + b[1] * x1 + b[2] * x2 - a[0] * y1 - a[1] * y2
-        out[index] = y
-        x1, x2, y1, y2 = x, x1, y, y1
-    return out
+def _poles(slope: float, quality: float) -> tuple[float, float, float]:
+    return 1 + slope / quality + slope**2, 2 * (slope**2 - 1), 1 - slope / quality + slope**2
