@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,15 +17,7 @@ MAX_CLAIMED = 5_000_000  # a day of 60 frames a second; FFmpeg takes about 300 M
 MAX_BOXES = 1_000_000
 _FOLDERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"}
 _SIZES_FOLLOW = 0xF00  # flags of a fragment's run: each frame has bytes of its own there
-_HEAD = 20  # bytes of a box's body that are looked at
-
-
-@dataclass(frozen=True)
-class _Box:
-    kind: bytes
-    begin: int  # of the body
-    end: int
-    head: bytes  # the first bytes of the body
+_WORDS = 3  # of a box's body, that are looked at
 
 
 def check_claims(path: Path) -> None:
@@ -37,19 +28,18 @@ def check_claims(path: Path) -> None:
     tables = runs = 0
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        for box in _boxes(file, size):
-            words = [int.from_bytes(box.head[at : at + 4], "big") for at in range(0, 12, 4)]
+        for kind, words in _boxes(file, size):
             # Without one size for all frames a table follows, which is no longer than the file.
-            if box.kind == b"stsz" and words[1] * words[2] > size:
+            if kind == b"stsz" and words[1] * words[2] > size:
                 tables += words[2]
-            elif box.kind == b"trun" and not words[0] & _SIZES_FOLLOW:
+            elif kind == b"trun" and not words[0] & _SIZES_FOLLOW:
                 runs += words[1]
-            elif box.kind == b"cmov":  # QuickTime of the nineties; it could hold anything
+            elif kind == b"cmov":  # QuickTime of the nineties; it could hold anything
                 raise MediaError(
                     f"Expected an index as it is, that of {path.name!r} is compressed: convert it "
                     "again."
                 )
-    # What runs may also be plain sound, a byte each.
+    # What runs may also be plain audio, a byte each.
     claimed = tables + (runs if runs > size else 0)
     if claimed > MAX_CLAIMED:
         raise MediaError(
@@ -58,32 +48,25 @@ def check_claims(path: Path) -> None:
         )
 
 
-def _boxes(file: BinaryIO, size: int) -> Iterator[_Box]:
-    """Yield the boxes that hold others, and those inside of them, as far as they make sense."""
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
+    """Yield the kind of every box and the first words of its body, as far as they make sense."""
     pending = [(0, size)]
     for _ in range(MAX_BOXES):
         if not pending:
             return
         at, end = pending.pop()
-        box = _box_at(file, at, end)
-        if box is None:
+        file.seek(at)
+        head = file.read(16 + 4 * _WORDS)
+        length, body = int.from_bytes(head[:4], "big"), 8
+        if length == 1:
+            length, body = int.from_bytes(head[8:16], "big"), 16
+        elif length == 0:
+            length = end - at
+        if at + 8 > end or length < body:
             continue
-        pending.append((box.end, end))
-        if box.kind in _FOLDERS:
-            pending.append((box.begin, box.end))
-        yield box
-
-
-def _box_at(file: BinaryIO, at: int, end: int) -> _Box | None:
-    if at + 8 > end:
-        return None
-    file.seek(at)
-    head = file.read(16 + _HEAD)
-    length, begin = int.from_bytes(head[:4], "big"), at + 8
-    if length == 1:
-        length, begin = int.from_bytes(head[8:16], "big"), at + 16
-    elif length == 0:
-        length = end - at
-    if length < begin - at:
-        return None
-    return _Box(head[4:8], begin, min(end, at + length), head[begin - at :][:_HEAD])
+        kind, box_end = head[4:8], min(end, at + length)
+        pending.append((box_end, end))
+        if kind in _FOLDERS:
+            pending.append((at + body, box_end))
+        starts = range(body, body + 4 * _WORDS, 4)
+        yield kind, [int.from_bytes(head[start : start + 4], "big") for start in starts]

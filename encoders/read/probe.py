@@ -18,7 +18,6 @@ from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .loudness import file_loudness
 from .open import checked_input, open_media
 from .stream_facts import (
-    TIMED_BY_PACKETS,
     codec_name,
     counted,
     first_rotation,
@@ -119,7 +118,6 @@ def probe(
     with open_media(absolute) as container:
         stream = picture_stream(container, absolute.name)
         duration = header_duration(container, stream)
-        rate = stream_rate(stream)
         indexed = indexed_frame_count(container, stream)
         facts = _stream_facts(container, stream)
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
@@ -127,8 +125,7 @@ def probe(
             shown_stamps(itertools.islice(container.demux(stream), RATE_SAMPLE_PACKETS))
         )
         times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
-        if container.format.name in TIMED_BY_PACKETS:
-            rate = packet_rate(container, stream) or rate
+        rate = packet_rate(container, stream) or stream_rate(stream)
         rotation = first_rotation(container, stream)
     count, exact = indexed, indexed is not None
     if count is None and (exact_count or absolute.stat().st_size <= CHEAP_BYTES):

@@ -161,10 +161,6 @@ def counted(stamps: list[int | None], path: Path) -> int:
     return len(stamps)
 
 
-# Their headers state no rate, only each picture how long it stays.
-TIMED_BY_PACKETS = ("gif", "apng")
-
-
 def first_rotation(container: InputContainer, stream: VideoStream) -> int:
     """Return the degrees anticlockwise, 0 to 359, that bring the first picture upright.
 
@@ -181,7 +177,9 @@ def first_rotation(container: InputContainer, stream: VideoStream) -> int:
 
 
 def packet_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Return frames over seconds, by the packets' own durations; None where they have none."""
+    """Return frames over seconds of a file that states no rate, only how long each one stays."""
+    if container.format.name not in ("gif", "apng"):
+        return None
     count, ticks = 0, 0
     with contextlib.suppress(FFmpegError, OSError):
         container.seek(0)

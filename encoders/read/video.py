@@ -27,7 +27,6 @@ from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import first_audio, read_audio
 from .open import check_frame_size, checked_input, close_container, open_container
 from .stream_facts import (
-    TIMED_BY_PACKETS,
     claimed_frame_count,
     counted,
     decoded_frames,
@@ -85,8 +84,7 @@ class VideoReader:
             seen = self._take_facts(container, stream)
             if stays_open or (counts and self._indexed_count is None):
                 self._stamps = shown_stamps(itertools.chain(seen, container.demux(stream)))
-            if container.format.name in TIMED_BY_PACKETS:
-                self.frame_rate = packet_rate(container, stream) or self.frame_rate
+            self.frame_rate = packet_rate(container, stream) or stream_rate(stream)
             if stays_open and _begins_again(container, stream, seen[0]):
                 self._opened = (container, stream)
                 stack.pop_all()
@@ -111,7 +109,6 @@ class VideoReader:
         self.rotation = quarter_turns(first.rotation) * 90
         turned = quarter_turns(first.rotation) % 2
         self.width, self.height = self.size[:: -1 if turned else 1]
-        self.frame_rate = stream_rate(stream)
         self.time_base = stream.time_base or Fraction(1, av.time_base)
         self.has_audio = first_audio(container) is not None
         self.audio_streams = len(container.streams.audio)
