@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -68,43 +69,34 @@ class PacketFeed:
     def __init__(self, container: OutputContainer, source: AudioPackets) -> None:
         self._container = container
         self._copied = add_copy(container, source.stream)
-        base = source.stream.time_base or Fraction(1, source.sample_rate)
-        self._base = base
-        self._shift = math.floor(source.zero / base)
-        self._packets = source.container.demux(source.stream)
-        self._next: av.Packet[AudioStream] | None = None
-        self._done = False
+        self._base = source.stream.time_base or Fraction(1, source.sample_rate)
+        self._packets = self._shifted(source)
+        self._next = next(self._packets, None)
 
     def reaches(self, seconds: Fraction) -> bool:
-        packet = self._peek()
-        return packet is not None and (packet.pts or 0) * self._base > seconds
+        return self._next is not None and (self._next.pts or 0) * self._base > seconds
 
     def advance(self, seconds: Fraction) -> None:
         end = math.ceil(seconds / self._base)  # once here: fractions cost more than copying
-        while (packet := self._peek()) is not None:
-            if (packet.pts or 0) >= end:
-                return
-            self._write(packet)
+        while self._next is not None and (self._next.pts or 0) < end:
+            self._write(self._next)
 
     def finish(self, end: Fraction | None = None) -> None:
-        while (packet := self._peek()) is not None:
-            self._write(packet)
+        while self._next is not None:
+            self._write(self._next)
 
-    def _peek(self) -> av.Packet[AudioStream] | None:
-        while self._next is None and not self._done:
-            packet = next(self._packets, None)
-            if packet is None:
-                self._done = True
-            elif packet.size and packet.pts is not None:
-                packet.pts -= self._shift
+    def _shifted(self, source: AudioPackets) -> Iterator[av.Packet[AudioStream]]:
+        shift = math.floor(source.zero / self._base)
+        for packet in source.container.demux(source.stream):
+            if packet.size and packet.pts is not None:
+                packet.pts -= shift
                 packet.dts = packet.pts
-                self._next = packet
-        return self._next
+                yield packet
 
     def _write(self, packet: av.Packet[AudioStream]) -> None:
-        self._next = None
         packet.stream = self._copied
         mux(self._container, packet)
+        self._next = next(self._packets, None)
 
 
 def rate_in(

@@ -67,19 +67,11 @@ def why_not_own(executable: Path, plan: EncodePlan) -> str | None:
     return said(done.stderr) if done.returncode else None
 
 
-def check_own_options(executable: Path, plan: EncodePlan) -> None:
-    """Raise EncodeError unless the user's options are ones of this encoder.
-
-    Which of them a user may give was checked before; this asks what this ffmpeg has.
-    """
-    done = _run([str(executable), "-hide_banner", "-h", f"encoder={plan.encoder}"], b"")
+def options_there(executable: Path, encoder: str) -> set[str]:
+    """Return the options that this ffmpeg has for an encoder, those of every encoder included."""
+    done = _run([str(executable), "-hide_banner", "-h", f"encoder={encoder}"], b"")
     listed = re.findall(r"^\s+-([\w-]+)\s", done.stdout.decode(errors="replace"), re.MULTILINE)
-    unknown = sorted(set(plan.config.codec_options or {}) - set(listed) - COMMON)
-    if unknown:
-        raise EncodeError(
-            f"Expected options of {plan.encoder} in {str(executable)!r}, which does not know "
-            f"{', '.join(unknown)}: remove it."
-        )
+    return set(listed) | COMMON
 
 
 def command(executable: Path, plan: EncodePlan, output: Path, *, deep: bool) -> list[str]:

@@ -12,7 +12,7 @@ from ..color import Colors
 from ..interfaces import EncodingConfig
 from .codec_options import checked_options
 from .codecs import CodecSpec, codec_for, container_for, encoder_options, safe_options
-from .ffmpeg_command import check_own_options, find_ffmpeg, why_not_own
+from .ffmpeg_command import find_ffmpeg, options_there, why_not_own
 from .fitting import place
 from .hardware import family_of, hardware_format, hardware_options, try_encoder
 from .known_options import COMMON
@@ -113,23 +113,24 @@ def _notes(spec: CodecSpec, config: EncodingConfig) -> tuple[str, ...]:
 
 def check_encoder(plan: EncodePlan) -> None:
     """Try an encoder with options of the user's. Raises EncodeError with what it says."""
+    given = set(plan.config.codec_options or {})
+    reason, unknown, where = None, given, ""
     if plan.spec.is_ffmpeg and plan.config.backend == "own ffmpeg":
-        check_own_options(find_ffmpeg(plan.config.ffmpeg), plan)
-        return
-    if not plan.spec.is_ffmpeg:
-        reason, unused = None, set(plan.config.codec_options or {})
-    else:
+        executable = find_ffmpeg(plan.config.ffmpeg)
+        where = f" in {str(executable)!r}"
+        unknown = given - options_there(executable, plan.encoder)
+    elif plan.spec.is_ffmpeg:
         reason, unused = try_encoder(plan)
+        unknown = given & unused
     if reason is not None:
         raise EncodeError(
             f"Expected {plan.encoder} to open with {plan.pixel_format} and its options, it says: "
             f"{reason}."
         )
-    unknown = sorted(unused & set(plan.config.codec_options or {}))
     if unknown:
         raise EncodeError(
-            f"Expected options of {plan.encoder}, which does not know {', '.join(unknown)}: remove "
-            "it."
+            f"Expected options of {plan.encoder}{where}, which does not know "
+            f"{', '.join(sorted(unknown))}: remove it."
         )
 
 

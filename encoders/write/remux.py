@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from av.video.stream import VideoStream
 
 from ...errors import EncodeError
 from ..color import quarter_turns
-from ..interfaces import EncodingConfig, EncodingResult
+from ..interfaces import EncodingConfig, EncodingResult, Length
 from ..read.audio import AudioTrack
 from ..read.stream_facts import (
     codec_name,
@@ -66,8 +65,10 @@ def copy_pictures(
     with file.pending.explaining(file.abort):
         copied = _copied_stream(file.container, stream)
         feed = open_audio(file.container, holder, audio, config)
-        packets = _Packets(pictures, stream, section, copied)
-        count, duration = _copy(packets, file.container, feed, config, extras.on_frame)
+        packets = _packets_of(pictures, stream, section)
+        count, duration = _copy(
+            packets, stream, file.container, copied, feed, config.length, extras.on_frame
+        )
         file.finish()
     context = stream.codec_context
     width, height = context.width, context.height
@@ -112,61 +113,52 @@ def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStre
     return copied
 
 
-@dataclass(frozen=True)
-class _Packets:
-    """The packets of a section's pictures, in times of their own that begin at 0."""
+def _packets_of(
+    pictures: InputContainer, stream: VideoStream, section: Section
+) -> Iterator[av.Packet[VideoStream]]:
+    """Yield the packets of a section's pictures, in times of their own that begin at 0."""
+    base, begin = _base(stream), stream.start_time or 0
+    if section.start:
+        pictures.seek(begin + math.floor(section.start / base), stream=stream)
+    end = math.ceil(section.duration / base) if section.duration else None
+    shift: int | None = None if section.start else begin
+    for packet in pictures.demux(stream):
+        if not packet.size:
+            continue
+        if packet.pts is None:
+            packet.pts = packet.dts
+        # The copy starts at 0, where the audio starts too.
+        if shift is None:
+            shift = packet.pts or 0
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        if end is None or packet.pts is None or packet.pts < end:
+            yield packet
 
-    pictures: InputContainer
-    stream: VideoStream
-    section: Section
-    copied: VideoStream
 
-    @property
-    def base(self) -> Fraction:
-        """Seconds a tick of their time stamps."""
-        return self.stream.time_base or Fraction(1, av.time_base)
-
-    @property
-    def step(self) -> Fraction:
-        """Seconds that a picture is shown."""
-        return 1 / (self.stream.average_rate or Fraction(25))
-
-    def __iter__(self) -> Iterator[av.Packet[VideoStream]]:
-        section, begin = self.section, self.stream.start_time or 0
-        if section.start:
-            place = begin + math.floor(section.start / self.base)
-            self.pictures.seek(place, stream=self.stream)
-        end = math.ceil(section.duration / self.base) if section.duration else None
-        shift: int | None = None if section.start else begin
-        for packet in self.pictures.demux(self.stream):
-            if not packet.size:
-                continue
-            if packet.pts is None:
-                packet.pts = packet.dts
-            # The copy starts at 0, where the audio starts too.
-            if shift is None:
-                shift = packet.pts or 0
-            packet.pts = None if packet.pts is None else packet.pts - shift
-            packet.dts = None if packet.dts is None else packet.dts - shift
-            if end is None or packet.pts is None or packet.pts < end:
-                yield packet
+def _base(stream: VideoStream) -> Fraction:
+    return stream.time_base or Fraction(1, av.time_base)
 
 
 def _copy(
-    packets: _Packets,
+    packets: Iterator[av.Packet[VideoStream]],
+    stream: VideoStream,
     container: OutputContainer,
+    copied: VideoStream,
     feed: AudioWriter | None,
-    config: EncodingConfig,
+    length: Length,
     on_packet: OnFrame | None,
 ) -> tuple[int, Fraction]:
-    base, step = packets.base, packets.step
+    """Return the number of packets and until when the last picture is shown, seconds."""
+    base = _base(stream)
+    step = 1 / (stream.average_rate or Fraction(25))
     count, newest = 0, 0
-    cut_by = feed if config.length == "shortest" else None
+    cut_by = feed if length == "shortest" else None
     for packet in packets:
         pts = packet.pts or 0
         if cut_by is not None and not cut_by.reaches(pts * base + step / 2):
             continue
-        packet.stream = packets.copied
+        packet.stream = copied
         decoded_at = packet.dts if packet.dts is not None else pts
         mux(container, packet)
         count += 1
@@ -179,6 +171,6 @@ def _copy(
         raise EncodeError("Expected a video with at least one frame, found none.")
     shown_until = newest * base + step
     if feed is not None:
-        cuts = config.length in ("video", "shortest") and feed.reaches(shown_until + step)
+        cuts = length in ("video", "shortest") and feed.reaches(shown_until + step)
         feed.finish(shown_until if cuts else None)
     return count, shown_until

@@ -94,7 +94,11 @@ def at_constant_rate(
     count = 0
     held: Picture | None = None
     for time, picture in frames:
-        _refuse_hole(time - count / rate)
+        if time - count / rate > MAX_HOLD_SECONDS:
+            raise MediaError(
+                "Expected pictures less than an hour apart, found time stamps "
+                f"{float(time - count / rate):.0f} s apart: the file is damaged, convert it again."
+            )
         while held is not None and count / rate < time - ROUNDING:
             yield held
             count += 1
@@ -107,11 +111,3 @@ def at_constant_rate(
     while count < wanted:
         yield held
         count += 1
-
-
-def _refuse_hole(seconds: Fraction) -> None:
-    if seconds > MAX_HOLD_SECONDS:
-        raise MediaError(
-            f"Expected pictures less than an hour apart, found time stamps {float(seconds):.0f} s "
-            "apart: the file is damaged, convert it again."
-        )
