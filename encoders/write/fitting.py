@@ -54,7 +54,8 @@ def place(
         scaled = tuple(max(c, round(s * scale)) for s, c in zip(source, canvas, strict=True))
     else:
         scaled = _nearest(source, scale, (1, 1))
-    offset = tuple(_even((c - s) / 2) for s, c in zip(scaled, canvas, strict=True))
+    # An even offset keeps the chroma samples of 4:2:0 aligned with the canvas's.
+    offset = tuple(2 * round((c - s) / 4) for s, c in zip(scaled, canvas, strict=True))
     return Placement((scaled[0], scaled[1]), canvas, (offset[0], offset[1]), False)
 
 
@@ -75,25 +76,15 @@ def _nearest(source: tuple[int, int], scale: Fraction, step: tuple[int, int]) ->
     return width, height
 
 
-def _even(offset: float) -> int:
-    # An even offset keeps the chroma samples of 4:2:0 aligned with the canvas's.
-    return round(offset / 2) * 2
-
-
 class Fitter:
     """Applies a placement to uint8 pictures (H, W, C); the result lives until the next call."""
 
     def __init__(self, placement: Placement, channels: int) -> None:
         self._placement = placement
-        width, height = placement.canvas
-        self._canvas = np.zeros((height, width, channels), np.uint8)
-        if channels == 4:
-            self._canvas[..., 3] = 0 if placement.repeat_edge else 255
+        self._canvas = np.empty((*placement.canvas[::-1], channels), np.uint8)
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         placement = self._placement
-        if placement.is_identity and picture.shape[:2] == self._canvas.shape[:2]:
-            return np.ascontiguousarray(picture)
         width, height = placement.scaled
         if picture.shape[:2] != (height, width):
             shrinks = width < picture.shape[1]
@@ -101,15 +92,12 @@ class Fitter:
             picture = cv2.resize(picture, (width, height), interpolation=how)
         if placement.scaled == placement.canvas:
             return np.ascontiguousarray(picture)
-        _lay(picture, self._canvas, placement.offset)
-        if placement.repeat_edge:
-            self._canvas[height:, :width] = picture[-1:]
-            self._canvas[:, width:] = self._canvas[:, width - 1 : width]
-        return self._canvas
-
-
-def _lay(picture: np.ndarray, canvas: np.ndarray, offset: tuple[int, int]) -> None:
-    x, y = offset
-    height, width = picture.shape[:2]
-    inner = picture[max(0, -y) : canvas.shape[0] - y, max(0, -x) : canvas.shape[1] - x]
-    canvas[max(0, y) : y + height, max(0, x) : x + width] = inner
+        (x, y), (width, height) = placement.offset, placement.canvas
+        inner = picture[max(0, -y) : height - y, max(0, -x) : width - x]
+        left, top = max(0, x), max(0, y)
+        right, bottom = width - left - inner.shape[1], height - top - inner.shape[0]
+        border = cv2.BORDER_REPLICATE if placement.repeat_edge else cv2.BORDER_CONSTANT
+        black = (0, 0, 0, 255)
+        return cv2.copyMakeBorder(
+            inner, top, bottom, left, right, border, dst=self._canvas, value=black
+        )

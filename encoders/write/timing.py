@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import floor
 from typing import TypeVar
 
 import av
@@ -52,7 +52,9 @@ def timed_frames(
     The frame shown when the section begins comes first, at time 0.
     """
     times = reader.frame_times if reader.is_variable_rate else []
-    first = _frame_at(section.start, times, reader)
+    begin = section.start + ROUNDING
+    first = bisect.bisect_right(times, begin) - 1 if times else floor(begin * reader.frame_rate)
+    first = max(0, first)
     end = section.start + section.duration if section.duration else None
     shown = 0
     for index, frame in enumerate(reader.decoded(first), first):
@@ -66,12 +68,6 @@ def timed_frames(
             f"Expected pictures after {float(section.start):.2f} s, {reader.path.name!r} ends "
             f"before, at {float(reader.duration):.2f} s."
         )
-
-
-def _frame_at(time: Fraction, times: list[Fraction], reader: VideoReader) -> int:
-    if times:
-        return max(0, bisect.bisect_right(times, time + ROUNDING) - 1)
-    return max(0, math.floor((time + ROUNDING) * reader.frame_rate))
 
 
 def section_end(reader: VideoReader, section: Section) -> Fraction:
