@@ -39,22 +39,21 @@ class AnimatedPicture:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._opened() as picture:
-            self.size = picture.size
-            self.frame_count = getattr(picture, "n_frames", 1)
-            self.metadata = picture_tags(picture)
-            self.has_alpha = picture.mode == "RGBA" and self._is_clear_somewhere(picture)
+        try:
+            with self._opened() as picture:
+                self.size = picture.size
+                self.frame_count = getattr(picture, "n_frames", 1)
+                self.metadata = picture_tags(picture)
+                least = (
+                    picture.getchannel("A").getextrema()[0] if picture.mode == "RGBA" else OPAQUE
+                )
+                self.has_alpha = least != OPAQUE
+        except DAMAGED as error:
+            raise self._damaged(error) from error
         if not 1 <= self.frame_count <= MAX_PICTURES:
             raise self._damaged(f"{self.frame_count} pictures")
         known = _stated_durations(path)[: self.frame_count]
         self.durations = known + [STILL_TICKS] * (self.frame_count - len(known))
-
-    def _is_clear_somewhere(self, picture: Image.Image) -> bool:
-        try:
-            least, _most = picture.getchannel("A").getextrema()
-        except DAMAGED as error:
-            raise self._damaged(error) from error
-        return least != OPAQUE
 
     @property
     def duration(self) -> Fraction:

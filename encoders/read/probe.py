@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..color import RANGE_FULL, UNSPECIFIED, quarter_turns
+from ..color import HDR_TRANSFERS, RANGE_FULL, UNSPECIFIED, quarter_turns
 from ..metadata import read_tags
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .loudness import file_loudness
@@ -37,7 +37,6 @@ RATE_SAMPLE_PACKETS = 600  # enough to see a varying rate without reading a long
 MATRICES = {0: "rgb", 1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020", 11: "dci-p3", 12: "display-p3"}
 TRANSFERS = {1: "bt709", 6: "smpte170m", 8: "linear", 13: "srgb", 16: "pq", 18: "hlg"}
-HDR_TRANSFERS = {"pq", "hlg"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +202,6 @@ def _stream_facts(
     container: InputContainer, stream: VideoStream
 ) -> dict[str, Any]:  # Any: fields of VideoInfo
     context = stream.codec_context
-    transfer = _tag(TRANSFERS, context.color_trc)
     full = context.color_range == RANGE_FULL
     return {
         "container": container.format.name,
@@ -212,9 +210,9 @@ def _stream_facts(
         "pixel_format": context.pix_fmt,
         "color_matrix": _tag(MATRICES, context.colorspace),
         "color_primaries": _tag(PRIMARIES, context.color_primaries),
-        "color_transfer": transfer,
+        "color_transfer": _tag(TRANSFERS, context.color_trc),
         "color_range": "full" if full else "limited" if context.color_range else None,
-        "is_hdr": transfer in HDR_TRANSFERS,
+        "is_hdr": context.color_trc in HDR_TRANSFERS,
         "bit_rate": container.bit_rate or 0,
         "video_bit_rate": stream.bit_rate or None,
         "metadata": read_tags(container.metadata, container.format.name),

@@ -60,9 +60,9 @@ class AnimationTarget(ABC):
         self._held: _Held | None = None
         self._end = 0
         self._left_out = 0
-        self._file: BinaryIO | None = None
-        with self._pending.explaining(self.abort):
+        with self._pending.explaining(self._pending.remove):
             self._file = self._pending.temporary.open("wb")
+        with self._pending.explaining(self.abort):
             self._begin(self._file)
 
     def add(self, picture: np.ndarray, tick: int) -> None:
@@ -90,17 +90,13 @@ class AnimationTarget(ABC):
             )
         with self._pending.explaining(self.abort):
             self._flush(max(self._end, self._held.tick + self.shortest if self._held else 0))
-            if self._file is not None:
-                self._complete(self._file)
-                self._file.close()
-                self._file = None
+            self._complete(self._file)
+            self._file.close()
             self._pending.place()
 
     def abort(self) -> None:
         with contextlib.suppress(OSError):
-            if self._file is not None:
-                self._file.close()
-        self._file = None
+            self._file.close()
         self._pending.remove()
 
     def _base(self) -> np.ndarray | None:
@@ -109,7 +105,7 @@ class AnimationTarget(ABC):
 
     def _flush(self, now: int) -> None:
         held, self._held = self._held, None
-        if held is not None and self._file is not None:
+        if held is not None:
             self._write(self._file, held, now - held.tick)
 
     @abstractmethod
