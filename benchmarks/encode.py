@@ -116,7 +116,7 @@ def ours(frames: list[np.ndarray], order: list[int], path: Path) -> None:
     height, width = frames[0].shape[:2]
     with VideoWriter(path, PictureFacts((width, height), RATE)) as writer:
         for index in order:
-            writer.write_float(frames[index])
+            writer.write(frames[index])
 
 
 def piped(ffmpeg: str, frames: list[np.ndarray], order: list[int], path: Path) -> None:
@@ -250,7 +250,7 @@ def _make_inputs(video: Path, sound: Path) -> None:
     ):
         with VideoWriter(path, PictureFacts((1280, 720), RATE), fast, audio) as writer:
             for index in shown:
-                writer.write_float(frames[index])
+                writer.write(frames[index])
 
 
 def main() -> None:

@@ -61,12 +61,10 @@ def encode_frames(
         pictures = PictureFacts(_picture_size(first), frame_rate)
         extras = Extras(metadata or {}, (*sources, *seen), on_frame)
         writer = VideoWriter(path, pictures, config, audio, extras, container=container)
-
-        def write(frame: np.ndarray, _held: bool) -> None:
-            (writer.write if frame.dtype == np.uint8 else writer.write_float)(frame)
-
         with writer:
-            writer.write_all(itertools.chain([first], iterator), write)
+            writer.write_all(
+                itertools.chain([first], iterator), lambda frame, _: writer.write(frame)
+            )
     return replace(writer.written, processing_seconds=time.perf_counter() - started)
 
 

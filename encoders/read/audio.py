@@ -110,10 +110,7 @@ def decode_audio(
     duration: Fraction = Fraction(0),
     stream: AudioStream | None = None,
 ) -> AudioTrack:
-    """Return an audio stream, or the first one, as blocks, decoded as they are taken.
-
-    Raises MediaError.
-    """
+    """Decode an audio stream, or the first one, block by block. Raises MediaError."""
     if start < 0 or duration < 0:
         raise MediaError(
             f"Expected start and duration of 0 s or more, got {float(start)} and {float(duration)}."

@@ -31,14 +31,14 @@ def samples_of(frame: av.AudioFrame) -> np.ndarray:
 def frame_of(samples: np.ndarray, *, form: str, layout: str, rate: int) -> av.AudioFrame:
     """Return a frame of samples (channels, n). form: FFmpeg's sample format. rate: Hz."""
     wanted = av.AudioFormat(form)
-    if wanted.is_planar and len(samples) <= MAX_SAFE_PLANES:
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), form, layout)
-        frame.sample_rate = rate
-        return frame
-    interleaved = np.ascontiguousarray(samples.T.reshape(1, -1))
-    frame = av.AudioFrame.from_ndarray(interleaved, wanted.packed.name, layout)
+    is_direct = wanted.is_planar and len(samples) <= MAX_SAFE_PLANES
+    array = np.ascontiguousarray(samples if is_direct else samples.T.reshape(1, -1))
+    given = wanted if is_direct else wanted.packed
+    frame = av.AudioFrame.from_ndarray(array, given.name, layout)
     frame.sample_rate = rate
-    return av.AudioResampler(wanted, layout, rate).resample(frame)[0] if wanted.is_planar else frame
+    if given.name == wanted.name:
+        return frame
+    return av.AudioResampler(wanted, layout, rate).resample(frame)[0]
 
 
 def finite(samples: np.ndarray) -> np.ndarray:

@@ -21,10 +21,7 @@ _WORDS = 3  # of a box's body, that are looked at
 
 
 def check_claims(path: Path) -> None:
-    """Refuse an index that claims more frames than any file of its size can hold.
-
-    Files of other kinds pass. Raises MediaError.
-    """
+    """Raise MediaError for an index that claims more frames than a file of its size can hold."""
     tables = runs = 0
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size

@@ -47,10 +47,7 @@ _KINDS = (
 
 
 def checked_input(path: str | Path) -> Path:
-    """Return the absolute path of an existing, regular, non-empty file.
-
-    Raises MediaError for anything else: folders, devices, pipes, URLs, empty files.
-    """
+    """Return the absolute path of a regular file with something in it. Raises MediaError."""
     try:
         absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links stay as named
         status = absolute.stat()
@@ -76,10 +73,7 @@ def _shown(path: str | Path) -> str:
 
 @contextmanager
 def open_media(path: str | Path) -> Generator[InputContainer]:
-    """Open a sound or video file for reading; closed on every way out.
-
-    Raises MediaError when FFmpeg cannot read it or it is of a kind that refers to other files.
-    """
+    """Open an audio or video file for a block. Raises MediaError where FFmpeg cannot read it."""
     container = open_container(path)
     try:
         yield container
@@ -96,10 +90,7 @@ def close_container(container: InputContainer) -> None:
 def open_container(
     path: str | Path, timeouts: tuple[float, float] = (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
 ) -> InputContainer:
-    """Open an audio or video file for reading; the caller closes it. Raises MediaError.
-
-    timeouts: seconds for opening it and for each read.
-    """
+    """Open a media file, which the caller closes. timeouts: seconds for opening it and a read."""
     absolute = checked_input(path)
     try:
         check_claims(absolute)

@@ -49,10 +49,7 @@ def is_image(path: str | Path) -> bool:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Return a picture as uint8 RGB (H, W, 3), upright, transparency over white.
-
-    The size is checked in the header before anything is decoded. Raises MediaError.
-    """
+    """Return a picture as upright uint8 RGB (H, W, 3) on white. Raises MediaError."""
     absolute = checked_input(path)
     try:
         with Image.open(absolute, formats=_formats()) as picture:
@@ -82,16 +79,10 @@ def _upright_rgb(picture: Image.Image) -> np.ndarray:
     if upright.mode in _HIGH_DEPTH:
         grey = _grey_from_high_depth(np.asarray(upright))
         return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
-    return np.ascontiguousarray(np.asarray(laid_on_white(upright)))
-
-
-def laid_on_white(picture: Image.Image) -> Image.Image:
-    """Return a picture as RGB, what is transparent mixed with white."""
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        picture = Image.alpha_composite(white, rgba)
-    return picture.convert("RGB")
+    if upright.has_transparency_data:
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright.convert("RGBA"))
+    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
 
 
 def _grey_from_high_depth(values: np.ndarray) -> np.ndarray:

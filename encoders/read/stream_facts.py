@@ -115,10 +115,7 @@ def header_duration(container: InputContainer, stream: VideoStream) -> Fraction 
 
 
 def indexed_frame_count(container: InputContainer, stream: VideoStream) -> int | None:
-    """Return the frame count by the index of an MP4 or MOV, None unless the index is whole.
-
-    Frames that the edit list hides are not counted.
-    """
+    """Return the number of frames shown, by an MP4's or MOV's index; None unless it is whole."""
     entries, file_size = _index(container, stream), container.size
     if not stream.frames or len(entries) < stream.frames:
         return None

@@ -32,11 +32,9 @@ class AudioWriter(Protocol):
 
     def advance(self, seconds: Fraction) -> None:
         """Write the audio up to that time."""
-        ...
 
     def finish(self, end: Fraction | None = None) -> None:
         """Write the rest, or only up to ``end`` in seconds, and flush."""
-        ...
 
 
 class AudioFeed:

@@ -45,14 +45,16 @@ def copyable_audio(
     """
     stream = first_audio(container)
     asks_for_change = config.audio_bitrate or config.channels or config.length != "keep"
-    if stream is None or asks_for_change or CONTAINERS[container_name].copies == ():
+    if stream is None or asks_for_change:
         return None
     name = stream.codec_context.name
     codec = next((c for c, spec in AUDIO_CODECS.items() if name in spec.decoders), None)
-    wanted = config.audio_codec
-    if codec not in CONTAINERS[container_name].copies:
+    if codec is None or codec not in CONTAINERS[container_name].copies:
         return None
-    if wanted != "auto" and audio_codec_for(wanted, container_name) != codec:
+    if (
+        config.audio_codec != "auto"
+        and audio_codec_for(config.audio_codec, container_name) != codec
+    ):
         return None
     in_mov, to_mov = "mp4" in container.format.name, container_name in MOV_FAMILY
     if AUDIO_CODECS[codec].lossy and in_mov != to_mov and config.codec != "copy":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from ...errors import EncodeError
 from .known_options import FLAGS, LISTS, options_of
@@ -21,7 +20,7 @@ _PLAIN = re.compile(r"[\w-]{1,64}", re.ASCII)
 _SHOWN = 12  # names in an error
 
 
-def option_texts(options: Mapping[str, Any], *, where: str) -> dict[str, str]:
+def option_texts(options: Mapping[str, object], *, where: str) -> dict[str, str]:
     """Return options as texts, whichever encoder they are for. Raises EncodeError."""
     texts: dict[str, str] = {}
     for name, value in options.items():
@@ -33,7 +32,7 @@ def option_texts(options: Mapping[str, Any], *, where: str) -> dict[str, str]:
     return texts
 
 
-def checked_options(options: Mapping[str, Any], *, encoder: str, where: str) -> dict[str, str]:
+def checked_options(options: Mapping[str, object], *, encoder: str, where: str) -> dict[str, str]:
     """Return options that an encoder may be given, spelled as FFmpeg does.
 
     encoder: FFmpeg's name. Raises EncodeError that names the option and ``where`` it was found.

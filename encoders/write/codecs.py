@@ -322,10 +322,7 @@ def software_name(encoder: str) -> str:
 def encoder_options(
     spec: CodecSpec, config: EncodingConfig, form: tuple[int, bool] = (8, False)
 ) -> dict[str, str]:
-    """Return the encoder's own options for a quality, with preset and crf overridden as asked.
-
-    form: the (bit depth, alpha) that will be written.
-    """
+    """Return the encoder's own options. form: the (bit depth, alpha) that will be written."""
     preset, crf = spec.qualities[config.quality]
     options = dict(spec.options)
     if spec.is_known and config.preset is not None and config.preset not in spec.presets:

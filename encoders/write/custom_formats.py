@@ -119,10 +119,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def with_format(config: EncodingConfig, chosen: CustomFormat) -> EncodingConfig:
-    """Return the configuration with a format's choices; crf and sound may be set besides.
-
-    Raises EncodeError where it names another codec or container.
-    """
+    """Return the configuration with a format's choices. Raises EncodeError where they differ."""
     for key in ("codec", "container"):
         asked, own = getattr(config, key), getattr(chosen, key)
         if asked not in ("auto", own):

@@ -31,10 +31,7 @@ NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 def find_ffmpeg(setting: str | None = None) -> Path:
-    """Return a working ffmpeg: the setting's, the environment's, or the one on the PATH.
-
-    Raises EncodeError when there is none or it does not answer.
-    """
+    """Return the setting's ffmpeg, the environment's or the PATH's. Raises EncodeError."""
     named = setting or os.environ.get(ENVIRONMENT)
     found = shutil.which(str(Path(named).expanduser())) if named else shutil.which("ffmpeg")
     if found is None:
@@ -75,10 +72,7 @@ def options_there(executable: Path, encoder: str) -> set[str]:
 
 
 def command(executable: Path, plan: EncodePlan, output: Path, *, deep: bool) -> list[str]:
-    """Return the arguments that encode raw pictures from standard input into a file.
-
-    deep: the pictures are uint16.
-    """
+    """Return the arguments that encode pictures from a pipe into a file. deep: they are uint16."""
     muxer = CONTAINERS[plan.container].muxer
     # Our own paths may begin with a dash or hold a colon; behind "file:" they are only names.
     return [*_input(executable, plan, deep=deep), *_encoder(plan), "-f", muxer, f"file:{output}"]

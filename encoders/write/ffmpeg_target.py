@@ -1,7 +1,4 @@
-"""Write through the user's own ffmpeg: pictures go down a pipe, the audio is added after.
-
-Its words are in our error, and no process is left on any way out.
-"""
+"""Write through the user's own ffmpeg: pictures go down a pipe, the audio is added after."""
 
 from __future__ import annotations
 

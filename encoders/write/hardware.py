@@ -57,10 +57,7 @@ def hardware_format(encoder: str, bit_depth: int) -> str:
 
 
 def try_encoder(plan: EncodePlan) -> tuple[str | None, set[str]]:
-    """Open an encoder and let it go; return why it did not (None: it did) and options left over.
-
-    Takes under 40 ms.
-    """
+    """Open an encoder for a moment; return why it does not open, and the options left over."""
     try:
         context = av.CodecContext.create(plan.encoder, "w")
         if not isinstance(context, VideoCodecContext):

@@ -47,10 +47,7 @@ WHOLE = Section()
 def timed_frames(
     reader: VideoReader, section: Section = WHOLE
 ) -> Generator[Timed[av.VideoFrame], None, None]:
-    """Yield (seconds from the section's start, decoded frame).
-
-    The frame shown when the section begins comes first, at time 0.
-    """
+    """Yield (seconds from the section's start, frame), first the one that is shown at its start."""
     times = reader.frame_times if reader.is_variable_rate else []
     begin = section.start + ROUNDING
     first = bisect.bisect_right(times, begin) - 1 if times else floor(begin * reader.frame_rate)
@@ -83,10 +80,7 @@ def section_end(reader: VideoReader, section: Section) -> Fraction:
 def at_constant_rate(
     frames: Iterable[Timed[Picture]], rate: Fraction, end: Fraction
 ) -> Iterator[Picture]:
-    """Yield pictures at a constant rate, repeated or left out, never blended.
-
-    end: until when the last picture is shown, seconds.
-    """
+    """Yield pictures at a constant rate until ``end``, seconds, repeated or left out."""
     count = 0
     held: Picture | None = None
     for time, picture in frames:

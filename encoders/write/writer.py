@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import av
+import cv2
 import numpy as np
 
 from ...errors import EncodeError
@@ -42,18 +43,15 @@ class Target(Protocol):
 
     def add(self, picture: np.ndarray, tick: int) -> None:
         """Write a picture, uint8 (H, W, C), shown from that tick of the plan's time base."""
-        ...
 
     def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
         """Complete the file and give it its name.
 
         audio_end: seconds, None for all of it. check: called again and again meanwhile; may raise.
         """
-        ...
 
     def abort(self) -> None:
         """Stop without flushing and leave nothing; may be called more than once."""
-        ...
 
 
 class VideoWriter:
@@ -149,31 +147,25 @@ class VideoWriter:
         logger.info(text, plan.path.name, self.frame_count, *facts)
 
     def write(self, frame: np.ndarray, time: Fraction | None = None) -> None:
-        """Add one frame, uint8 RGB (H, W, 3), or RGBA. time: seconds, where the rate varies."""
-        if frame.dtype != np.uint8 and not (frame.dtype == np.uint16 and self.takes_deep):
-            raise EncodeError(f"Expected frame {self.frame_count} as uint8, got {frame.dtype}.")
-        self._add(frame, time)
+        """Add one frame, uint8 or float32 0..1 (H, W, 3 or 4). time: seconds, at a varying rate."""
+        if frame.dtype == np.float32:
+            frame = self._as_integers(frame)
+        elif frame.dtype != np.uint8 and not (frame.dtype == np.uint16 and self.takes_deep):
+            found = f"got {frame.dtype}"
+            raise EncodeError(f"Expected frame {self.frame_count} as uint8 or float32, {found}.")
+        self._open_target().add(self._prepared(frame), self._next_tick(time))
+        self._count()
 
-    def write_float(self, frame: np.ndarray, time: Fraction | None = None) -> None:
-        """Add one frame, float32 RGB (H, W, 3), 0..1, or RGBA; what is no number becomes 0."""
-        if frame.dtype != np.float32:
-            raise EncodeError(f"Expected frame {self.frame_count} as float32, got {frame.dtype}.")
+    def _as_integers(self, frame: np.ndarray) -> np.ndarray:
         # Deeper formats get what 8 bits would lose, unless the picture has to be scaled.
         depth = np.uint16 if self.takes_deep else np.uint8
         if self._integers is None or self._integers.shape != frame.shape:
             self._integers = np.empty(frame.shape, depth)
         to_integers(np.ascontiguousarray(frame), self._integers)
-        self._add(self._integers, time)
-
-    def _add(self, frame: np.ndarray, time: Fraction | None) -> None:
-        self._open_target().add(self._prepared(frame), self._next_tick(time))
-        self._count()
+        return self._integers
 
     def takes_decoded(self, *, alpha: bool) -> bool:
-        """Tell whether ``write_decoded`` can be used, without a conversion to RGB.
-
-        alpha: whether the frames have transparency.
-        """
+        """Tell whether ``write_decoded`` can be used. alpha: the frames have transparency."""
         fitted = self.plan.placement.scaled == self.plan.placement.canvas
         same = self.plan.channels == (4 if alpha else 3)
         return fitted and same and isinstance(self._target, StreamTarget)
@@ -231,7 +223,8 @@ class VideoWriter:
             )
         if frame.shape[2] != self.plan.channels:
             self._lost_alpha |= frame.shape[2] == 4
-            frame = on_white(frame) if frame.shape[2] == 4 else _opaque(frame)
+            opaque = frame.shape[2] == 3
+            frame = cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA) if opaque else on_white(frame)
         return np.ascontiguousarray(frame) if frame.dtype == np.uint16 else self._fit(frame)
 
     def _count(self) -> None:
@@ -259,8 +252,3 @@ def open_target(plan: EncodePlan, track: AudioTrack | AudioPackets | None) -> Ta
     if plan.config.backend == "own ffmpeg":
         return ExecutableTarget(plan, track)
     return StreamTarget(plan, track)
-
-
-def _opaque(frame: np.ndarray) -> np.ndarray:
-    full = np.full((*frame.shape[:2], 1), np.iinfo(frame.dtype).max, frame.dtype)
-    return np.concatenate([frame, full], axis=2)
