@@ -62,9 +62,8 @@ def encode_frames(
         extras = Extras(metadata or {}, (*sources, *seen), on_frame)
         writer = VideoWriter(path, pictures, config, audio, extras, container=container)
         with writer:
-            writer.write_all(
-                itertools.chain([first], iterator), lambda frame, _: writer.write(frame)
-            )
+            all_frames = itertools.chain([first], iterator)
+            writer.write_all(all_frames, lambda frame, _held: writer.write(frame))
     return replace(writer.written, processing_seconds=time.perf_counter() - started)
 
 

@@ -189,5 +189,5 @@ class VideoEncoderInterface(ABC):
         """
 
     @abstractmethod
-    def get_video_info(self, path: str | Path) -> dict[str, Any]:
+    def get_video_info(self, path: str | Path) -> dict[str, Any]:  # Any: whatever JSON holds
         """Return what is known of a video file. Raises MediaError when it is none."""

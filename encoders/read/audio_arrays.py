@@ -14,10 +14,7 @@ MAX_SAFE_PLANES = 7
 
 
 def samples_of(frame: av.AudioFrame) -> np.ndarray:
-    """Return a frame's samples (channels, n), in the number format they have.
-
-    Raises FFmpegError for channels that FFmpeg itself cannot arrange.
-    """
+    """Return a frame's samples (channels, n) as they are. Raises FFmpegError for odd layouts."""
     channels = len(frame.layout.channels)
     if not frame.format.is_planar:
         return frame.to_ndarray().reshape(-1, channels).T

@@ -20,7 +20,7 @@ from ...errors import MediaError
 from .index_claims import check_claims
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
-_LENIENT_TAGS: dict[str, Any] = (
+_LENIENT_TAGS: dict[str, Any] = (  # Any: of another type in each release
     {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
 

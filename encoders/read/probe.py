@@ -109,7 +109,7 @@ def probe(
     """Return what a video file is. Raises MediaError when it is none.
 
     exact_count: count the frames by reading the file through. measure_loudness: of each audio
-    stream, which decodes all of its sound.
+    stream, which decodes all of its audio.
     """
     absolute = checked_input(path)
     if is_animated_webp(absolute):

@@ -44,6 +44,7 @@ from .stream_facts import (
 
 logger = logging.getLogger("avatarvideo.encoders.read.video")
 
+# Containers that hold where every key frame lies.
 REWINDABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 MOST_OBLONG = Fraction(4)  # pixels wider or higher than this are a mistake in the file
 
@@ -250,10 +251,7 @@ class FileClip(Clip):
 def open_video_file(
     path: Path, *, check: Callable[[], None] = lambda: None, stays_open: bool = False
 ) -> FileClip:
-    """Take a video file in; what ``check`` raises ends it. Raises MediaError.
-
-    stays_open: it is to be decoded at once; ``release`` closes it.
-    """
+    """Take a video file in, left open until ``release`` with ``stays_open``. Raises MediaError."""
     reader = VideoReader(path, counts=True, stays_open=stays_open)
     check()
     return FileClip(
@@ -302,10 +300,7 @@ def _square_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:
 def _begins_again(
     container: InputContainer, stream: VideoStream, first: av.Packet[VideoStream]
 ) -> bool:
-    """Go back to a file's first packet; tell whether that is surely where it now stands.
-
-    Only containers that hold where every key frame lies find it without doubt.
-    """
+    """Go back to a file's first packet; tell whether that is surely where it now stands."""
     if container.format.name not in REWINDABLE or first.pts is None or not first.is_keyframe:
         return False
     try:

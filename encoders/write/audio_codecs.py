@@ -16,14 +16,11 @@ BITS_PER_SAMPLE = 4
 
 @dataclass(frozen=True)
 class AudioCodecSpec:
-    """One audio codec: FFmpeg's encoder, its sample format by exact bits, the rates it takes.
-
-    decoders: FFmpeg's names of the decoders whose packets are of this codec.
-    """
+    """One audio codec: FFmpeg's encoder, its sample formats, the rates it takes (Hz)."""
 
     encoder: str
     formats: Mapping[int, str]  # bits that must survive -> FFmpeg's sample format
-    decoders: tuple[str, ...]
+    decoders: tuple[str, ...]  # FFmpeg's, whose packets are of this codec
     rates: tuple[int, ...] = ()  # empty: any
     lossy: bool = True
     max_channels: int = 8

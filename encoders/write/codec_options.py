@@ -33,10 +33,7 @@ def option_texts(options: Mapping[str, object], *, where: str) -> dict[str, str]
 
 
 def checked_options(options: Mapping[str, object], *, encoder: str, where: str) -> dict[str, str]:
-    """Return options that an encoder may be given, spelled as FFmpeg does.
-
-    encoder: FFmpeg's name. Raises EncodeError that names the option and ``where`` it was found.
-    """
+    """Return options as FFmpeg spells them. Raises EncodeError for one that may not be given."""
     checked: dict[str, str] = {}
     allowed = options_of(encoder)
     for given, text in option_texts(options, where=where).items():

@@ -101,7 +101,7 @@ def read_format(folder: Path, name: str) -> CustomFormat:
     return CustomFormat(name=name, options=options, **values)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:  # Any: checked by the caller
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:

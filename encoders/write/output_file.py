@@ -37,10 +37,7 @@ MOV_FAMILY = ("mp4", "mov")
 
 
 class PendingFile:
-    """A file or folder under a temporary name beside its final one.
-
-    sources: files it is made from. Raises EncodeError where it would replace one.
-    """
+    """A file or folder under a temporary name, which may replace none of its ``sources``."""
 
     def __init__(self, path: Path, *, overwrite: bool = True, sources: Iterable[Path] = ()) -> None:
         self._sources = tuple(sources)
@@ -157,10 +154,7 @@ class OutputFile:
             self.pending.remove()
 
     def abandon(self, submit: Callable[..., Future[None]], slow: VideoStream) -> None:
-        """Abort without waiting long for an encoder that first finishes all it was given.
-
-        submit: runs a function in the thread of the stream's encoder.
-        """
+        """Abort soon, though an encoder finishes all it has. submit: for that encoder's thread."""
         container = self._emptied()
         if container is not None:
             wait([submit(_finish_and_close, slow, container, self.pending)], CLOSING_SECONDS)

@@ -44,10 +44,7 @@ def copy_pictures(
     section: Section,
     extras: Extras,
 ) -> EncodingResult:
-    """Write the pictures' packets and the audio to ``output``; a packet counts as a frame.
-
-    holder: a key of CONTAINERS.
-    """
+    """Write the packets of pictures, and audio, to ``output``. holder: a key of CONTAINERS."""
     muxer = CONTAINERS[holder].muxer
     if not muxer or holder == "gif":
         raise EncodeError(
