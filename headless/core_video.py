@@ -86,13 +86,9 @@ class FileVideo:
             path.write(self._path.read_bytes())
         else:
             copy = PendingFile(Path(path), sources=(self._path,))
-            try:
+            with copy.explaining(copy.remove):
                 shutil.copyfile(self._path, copy.temporary)
                 copy.place()
-            except OSError as error:
-                raise copy.explained(error) from error
-            finally:
-                copy.remove()
 
 
 class ComponentsVideo:
