@@ -24,8 +24,11 @@ CENTER_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
 SMALLEST_SIDE = 32  # below, the fifth pooling leaves nothing
 NORM_EPSILON = 1e-10
-# Multiplications of a convolution that a processor does without asking whether to go on; on two of
-# them about half a second.
+DEPTHS = (2, 2, 3, 3, 3)  # convolutions of each stage of the trunk
+FIRST_STAGE = 3  # whose maps have heads
+LEVELS = ("conv3_3_norm", "conv4_3_norm", "conv5_3_norm", "fc7", "conv6_2", "conv7_2")
+# Multiplications of a convolution that a CPU does without asking whether to go on; on two cores
+# about half a second.
 STRIP_WORK = 1 << 34
 
 _vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch.linalg has no types
@@ -63,7 +66,7 @@ def detect_faces(
     """
     if min(frame.shape[:2]) < SMALLEST_SIDE:
         return []
-    weight = network.conv1_1.weight
+    weight = next(network.parameters())
     means = MEANS if means_in_rgb_order else MEANS[::-1]
     image = torch.as_tensor(np.ascontiguousarray(frame)).to(weight.device)
     image = (
@@ -124,53 +127,36 @@ def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
 class S3FD(nn.Module):
     """VGG-16 trunk with a score and a box head on six levels.
 
-    between_blocks: called before every convolution of the trunk when set, and on a processor before
-        every strip of a large one, on the calling thread; it may raise to stop the pass. Leave it
-        None when the network is to be compiled.
+    between_blocks: called before every convolution of the trunk when set, and on a CPU before every
+        strip of a large one, on the calling thread; it may raise to stop the pass.
+    strip_work: multiplications in one strip.
     """
 
     between_blocks: Callable[[], None] | None = None
+    strip_work = STRIP_WORK
 
     def __init__(self, config: S3FDConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or S3FDConfig()
-        one, two, three, four, five = config.stages
-        self.conv1_1 = _conv3(3, one)
-        self.conv1_2 = _conv3(one, one)
-        self.conv2_1 = _conv3(one, two)
-        self.conv2_2 = _conv3(two, two)
-        self.conv3_1 = _conv3(two, three)
-        self.conv3_2 = _conv3(three, three)
-        self.conv3_3 = _conv3(three, three)
-        self.conv4_1 = _conv3(three, four)
-        self.conv4_2 = _conv3(four, four)
-        self.conv4_3 = _conv3(four, four)
-        self.conv5_1 = _conv3(four, five)
-        self.conv5_2 = _conv3(five, five)
-        self.conv5_3 = _conv3(five, five)
+        channels = 3
+        for stage, (width, depth) in enumerate(zip(config.stages, DEPTHS, strict=True), start=1):
+            for number in range(1, depth + 1):
+                self.add_module(f"conv{stage}_{number}", _conv3(channels, width))
+                channels = width
         # Padding 3 instead of 1 makes this and the coarser maps larger than the frame's share.
-        self.fc6 = nn.Conv2d(five, config.fc, 3, padding=3)
+        self.fc6 = nn.Conv2d(channels, config.fc, 3, padding=3)
         self.fc7 = nn.Conv2d(config.fc, config.fc, 1)
         self.conv6_1 = nn.Conv2d(config.fc, config.conv6[0], 1)
         self.conv6_2 = nn.Conv2d(*config.conv6, 3, stride=2, padding=1)
         self.conv7_1 = nn.Conv2d(config.conv6[1], config.conv7[0], 1)
         self.conv7_2 = nn.Conv2d(*config.conv7, 3, stride=2, padding=1)
-        self.conv3_3_norm = L2Norm(three)
-        self.conv4_3_norm = L2Norm(four)
-        self.conv5_3_norm = L2Norm(five)
-        # Four scores on the finest level: three kinds of background, one face.
-        self.conv3_3_norm_mbox_conf = _conv3(three, 4)
-        self.conv3_3_norm_mbox_loc = _conv3(three, 4)
-        self.conv4_3_norm_mbox_conf = _conv3(four, 2)
-        self.conv4_3_norm_mbox_loc = _conv3(four, 4)
-        self.conv5_3_norm_mbox_conf = _conv3(five, 2)
-        self.conv5_3_norm_mbox_loc = _conv3(five, 4)
-        self.fc7_mbox_conf = _conv3(config.fc, 2)
-        self.fc7_mbox_loc = _conv3(config.fc, 4)
-        self.conv6_2_mbox_conf = _conv3(config.conv6[1], 2)
-        self.conv6_2_mbox_loc = _conv3(config.conv6[1], 4)
-        self.conv7_2_mbox_conf = _conv3(config.conv7[1], 2)
-        self.conv7_2_mbox_loc = _conv3(config.conv7[1], 4)
+        widths = (*config.stages[FIRST_STAGE - 1 :], config.fc, config.conv6[1], config.conv7[1])
+        for name, width in zip(LEVELS, widths, strict=True):
+            if name.endswith("_norm"):
+                self.add_module(name, L2Norm(width))
+            # Four scores on the finest level: three kinds of background, one face.
+            self.add_module(f"{name}_mbox_conf", _conv3(width, 4 if name == LEVELS[0] else 2))
+            self.add_module(f"{name}_mbox_loc", _conv3(width, 4))
 
     def forward(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return, from the finest level on, logits (B, 2, h, w) and box offsets (B, 4, h, w).
@@ -178,34 +164,32 @@ class S3FD(nn.Module):
         images (B, 3, H, W): 0..255 less the means; H and W at least 32. Logits are of background
         and face; offsets of center and logarithmic size, in variances.
         """
-        hidden = self._run(images, self.conv1_1, self.conv1_2)
-        hidden = self._run(functional.max_pool2d(hidden, 2), self.conv2_1, self.conv2_2)
-        hidden = functional.max_pool2d(hidden, 2)
-        third = self._run(hidden, self.conv3_1, self.conv3_2, self.conv3_3)
-        hidden = functional.max_pool2d(third, 2)
-        fourth = self._run(hidden, self.conv4_1, self.conv4_2, self.conv4_3)
-        hidden = functional.max_pool2d(fourth, 2)
-        fifth = self._run(hidden, self.conv5_1, self.conv5_2, self.conv5_3)
-        fc7 = self._run(functional.max_pool2d(fifth, 2), self.fc6, self.fc7)
-        sixth = self._run(fc7, self.conv6_1, self.conv6_2)
-        seventh = self._run(sixth, self.conv7_1, self.conv7_2)
+        levels: list[Tensor] = []
+        hidden = images
+        for stage, depth in enumerate(DEPTHS, start=1):
+            names = (f"conv{stage}_{number}" for number in range(1, depth + 1))
+            hidden = self._run(hidden, *names)
+            if stage >= FIRST_STAGE:
+                levels.append(hidden)
+            hidden = functional.max_pool2d(hidden, 2)
+        for names in (("fc6", "fc7"), ("conv6_1", "conv6_2"), ("conv7_1", "conv7_2")):
+            hidden = self._run(hidden, *names)
+            levels.append(hidden)
+        return [self._scored(name, maps) for name, maps in zip(LEVELS, levels, strict=True)]
 
-        third = self.conv3_3_norm(third)
-        fourth = self.conv4_3_norm(fourth)
-        fifth = self.conv5_3_norm(fifth)
-        finest = self.conv3_3_norm_mbox_conf(third)
-        background = finest[:, :3].amax(dim=1, keepdim=True)
-        return [
-            (torch.cat([background, finest[:, 3:]], 1), self.conv3_3_norm_mbox_loc(third)),
-            (self.conv4_3_norm_mbox_conf(fourth), self.conv4_3_norm_mbox_loc(fourth)),
-            (self.conv5_3_norm_mbox_conf(fifth), self.conv5_3_norm_mbox_loc(fifth)),
-            (self.fc7_mbox_conf(fc7), self.fc7_mbox_loc(fc7)),
-            (self.conv6_2_mbox_conf(sixth), self.conv6_2_mbox_loc(sixth)),
-            (self.conv7_2_mbox_conf(seventh), self.conv7_2_mbox_loc(seventh)),
-        ]
+    def _scored(self, name: str, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and box offsets of one level."""
+        if name.endswith("_norm"):
+            maps = self.get_submodule(name)(maps)
+        logits = self.get_submodule(f"{name}_mbox_conf")(maps)
+        background = logits[:, :-1].amax(dim=1, keepdim=True)
+        offsets = self.get_submodule(f"{name}_mbox_loc")(maps)
+        return torch.cat([background, logits[:, -1:]], 1), offsets
 
-    def _run(self, hidden: Tensor, *convolutions: nn.Conv2d) -> Tensor:
-        for convolution in convolutions:
+    def _run(self, hidden: Tensor, *names: str) -> Tensor:
+        for name in names:
+            convolution = self.get_submodule(name)
+            assert isinstance(convolution, nn.Conv2d)
             if self._is_long(convolution, hidden):
                 hidden = self._in_strips(convolution, hidden)
                 continue
@@ -221,12 +205,12 @@ class S3FD(nn.Module):
         work = convolution.weight.numel() * maps[:, :1].numel()
         keeps_size = convolution.kernel_size == (3, 3) and convolution.padding == (1, 1)
         keeps_size = keeps_size and convolution.stride == (1, 1)
-        return keeps_size and maps.device.type == "cpu" and work > STRIP_WORK
+        return keeps_size and maps.device.type == "cpu" and work > self.strip_work
 
     def _in_strips(self, convolution: nn.Conv2d, maps: Tensor) -> Tensor:
         """Return what one pass does, made of strips of rows."""
         batch, _, height, width = maps.shape
-        lines = max(1, STRIP_WORK // (convolution.weight.numel() * batch * width))
+        lines = max(1, self.strip_work // (convolution.weight.numel() * batch * width))
         out = maps.new_empty(batch, convolution.out_channels, height, width)
         for top in range(0, height, lines):
             self._check()

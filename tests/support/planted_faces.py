@@ -43,7 +43,9 @@ def plant_box(network: S3FD, box: tuple[float, float, float, float] = FACE_BOX) 
     _bias(network.conv7_2).fill_(1.0)
     # On the coarsest level every cell sees ones, but beyond the border zeros: a head that minds
     # ones above and to the left fires in the first cell only.
-    score = network.conv7_2_mbox_conf
+    score, offset = (network.get_submodule(f"conv7_2_mbox_{end}") for end in ("conf", "loc"))
+    assert isinstance(score, torch.nn.Conv2d)
+    assert isinstance(offset, torch.nn.Conv2d)
     score.weight[1, :, 0, :] = -1.0
     score.weight[1, :, :, 0] = -1.0
     _bias(score).copy_(torch.tensor([-4.0, 4.0]))
@@ -56,7 +58,7 @@ def plant_box(network: S3FD, box: tuple[float, float, float, float] = FACE_BOX) 
         math.log((x1 - x0) / side) / SIZE_VARIANCE,
         math.log((y1 - y0) / side) / SIZE_VARIANCE,
     ]
-    _bias(network.conv7_2_mbox_loc).copy_(torch.tensor(offsets))
+    _bias(offset).copy_(torch.tensor(offsets))
 
 
 @torch.no_grad()

@@ -93,18 +93,25 @@ def planted_s3fd() -> S3FD:
         middle = convolution.kernel_size[0] // 2
         for channel in range(2):
             convolution.weight[channel, channel, middle, middle] = 1.0
-    first = network.conv1_1.weight
+    first = _convolution(network, "conv1_1").weight
     first.zero_()
     first[0, 0, 1, 1] = 1.0  # red, less the 104 that is taken off
     first[1, 2, 1, 1] = 1.0  # blue
     # After the norm red is (1, 0) and white (0.75, 0.66), wherever it is dark (0, 0).
-    scores, offsets = network.conv5_3_norm_mbox_conf, network.conv5_3_norm_mbox_loc
+    scores = _convolution(network, "conv5_3_norm_mbox_conf")
+    offsets = _convolution(network, "conv5_3_norm_mbox_loc")
     assert scores.bias is not None
     scores.bias[:] = torch.tensor([0.0, -5.0])
     scores.weight[1, 0, 1, 1] = 10.0
     for size in (2, 3):
         offsets.weight[size, 1, 1, 1] = np.log(85 / 64) / 0.2 / (132 / np.hypot(151, 132))
     return network.eval().requires_grad_(False)
+
+
+def _convolution(network: S3FD, name: str) -> nn.Conv2d:
+    convolution = network.get_submodule(name)
+    assert isinstance(convolution, nn.Conv2d)
+    return convolution
 
 
 def _trunk(network: S3FD) -> list[nn.Conv2d]:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.musetalk.networks import s3fd
 from avatarvideo.musetalk.networks.s3fd import (
     S3FD,
     S3FDConfig,
@@ -158,9 +157,7 @@ def test_the_pass_can_be_stopped_between_blocks():
 
 @torch.no_grad()
 @pytest.mark.parametrize("work", [1, 20_000, 10**9])
-def test_large_maps_are_convolved_in_strips_and_alike(
-    monkeypatch: pytest.MonkeyPatch, work: int
-) -> None:
+def test_large_maps_are_convolved_in_strips_and_alike(work: int) -> None:
     network, picture = make_goldens.small_s3fd().double(), make_goldens.small_input(70, 45)
     expected = network(picture.double() * 60)
     asked: list[None] = []
@@ -168,7 +165,7 @@ def test_large_maps_are_convolved_in_strips_and_alike(
     network(picture.double())
     blocks = len(asked)
     asked.clear()
-    monkeypatch.setattr(s3fd, "STRIP_WORK", work)
+    network.strip_work = work
 
     levels = network(picture.double() * 60)
 
