@@ -6,7 +6,7 @@ these are; the file holds the ResNet trunk as well, so no other file is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .blocks import Stoppable
 
 PARSING_SIZE = 512  # pixels on each side; all mask widths are meant in this picture
 MEANS = (0.485, 0.456, 0.406)  # of R, G, B, 0..1
@@ -72,20 +74,13 @@ def parse_face(network: BiSeNet, crop: np.ndarray) -> np.ndarray:
     image = torch.as_tensor(resized).to(weight.device).permute(2, 0, 1).float() / 255
     means, deviations = (image.new_tensor(values)[:, None, None] for values in (MEANS, DEVIATIONS))
     logits = network(((image - means) / deviations).unsqueeze(0).to(weight.dtype))
-    # Classes side by side in memory: a processor compares them four times as fast.
+    # Classes side by side in memory: a CPU compares them four times as fast.
     likeliest = logits[0].permute(1, 2, 0).contiguous().argmax(dim=2)
     return likeliest.to(torch.uint8).cpu().numpy()
 
 
-class BiSeNet(nn.Module):
-    """Picture to class logits.
-
-    between_blocks: called before every block of the trunk and before the fusion when set, on the
-        calling thread; it may raise to stop the pass. Leave it None when the network is to be
-        compiled.
-    """
-
-    between_blocks: Callable[[], None] | None = None
+class BiSeNet(Stoppable):
+    """Picture to class logits."""
 
     def __init__(self, config: BiSeNetConfig | None = None) -> None:
         super().__init__()
@@ -97,14 +92,17 @@ class BiSeNet(nn.Module):
         self.conv_out16 = OutputHead(config.context, config.side, config.classes)
         self.conv_out32 = OutputHead(config.context, config.side, config.classes)
 
+    def blocks(self) -> Iterator[nn.Module]:
+        """Return the trunk's blocks, what brings its features back, and the fusion."""
+        kinds = (ResidualBlock, AttentionRefinement, FeatureFusion)
+        return (module for module in self.modules() if isinstance(module, kinds))
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, 19, H, W).
 
         images (B, 3, H, W): RGB less the means, divided by the deviations; 512 x 512 was trained.
         """
-        fine, context = self.cp(images, self.between_blocks)
-        if self.between_blocks:
-            self.between_blocks()
+        fine, context = self.cp(images)
         logits = self.conv_out(self.ffm(fine, context))
         return functional.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)
 
@@ -173,18 +171,13 @@ class ResNet18(nn.Module):
             self.add_module(f"layer{index}", nn.Sequential(*blocks))
             channels = width
 
-    def forward(
-        self, images: Tensor, between_blocks: Callable[[], None] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return features at an eighth, a sixteenth and a thirty-second of the size."""
         hidden = functional.relu(self.bn1(self.conv1(images)))
         hidden = functional.max_pool2d(hidden, 3, stride=2, padding=1)
         features: list[Tensor] = []
         for index in range(1, 5):
-            for block in self.get_submodule(f"layer{index}").children():
-                if between_blocks:
-                    between_blocks()
-                hidden = block(hidden)
+            hidden = self.get_submodule(f"layer{index}")(hidden)
             features.append(hidden)
         return features[1], features[2], features[3]
 
@@ -216,13 +209,9 @@ class ContextPath(nn.Module):
         self.conv_head16 = ConvBNReLU(config.context, config.context, 3)
         self.conv_avg = ConvBNReLU(config.stages[3], config.context, 1)
 
-    def forward(
-        self, images: Tensor, between_blocks: Callable[[], None] | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the fine features and the context, both at an eighth of the size."""
-        eighth, sixteenth, last = self.resnet(images, between_blocks)
-        if between_blocks:
-            between_blocks()
+        eighth, sixteenth, last = self.resnet(images)
         context = self.arm32(last) + self.conv_avg(_means(last))
         context = self.conv_head32(functional.interpolate(context, sixteenth.shape[2:]))
         context = self.arm16(sixteenth) + context

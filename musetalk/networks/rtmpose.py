@@ -6,7 +6,7 @@ whose state-dict keys these are. Preprocessing, flip test and decoding follow mm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .blocks import Stoppable
 
 MEANS = (123.675, 116.28, 103.53)  # of R, G, B, 0..255
 DEVIATIONS = (58.395, 57.12, 57.375)
@@ -154,15 +156,8 @@ def decode_logits(logits_x: Tensor, logits_y: Tensor) -> tuple[np.ndarray, np.nd
     return (bins / BINS_PER_PIXEL).numpy(), scores.numpy()
 
 
-class RTMPose(nn.Module):
-    """Picture of one person to logits over the two axes for each landmark.
-
-    between_blocks: called before every stage of the backbone and the head when set, on the
-        calling thread; it may raise to stop the pass. Leave it None when the network is to be
-        compiled.
-    """
-
-    between_blocks: Callable[[], None] | None = None
+class RTMPose(Stoppable):
+    """Picture of one person to logits over the two axes for each landmark."""
 
     def __init__(self, config: RTMPoseConfig | None = None) -> None:
         super().__init__()
@@ -170,18 +165,21 @@ class RTMPose(nn.Module):
         self.backbone = CSPNeXt(config)
         self.head = Head(config)
 
+    def blocks(self) -> Iterator[nn.Module]:
+        """Return the parts of the backbone's stages, and the head."""
+        for stage in self.backbone.children():
+            yield from stage.children()
+        yield self.head
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, 133, 576) along x and (B, 133, 768) along y.
 
         images (B, 3, 384, 288): RGB less the means, divided by the deviations.
         """
-        features = self.backbone(images, self.between_blocks)
-        if self.between_blocks:
-            self.between_blocks()
-        return self.head(features)
+        return self.head(self.backbone(images))
 
 
-class CSPNeXt(nn.Module):
+class CSPNeXt(nn.Sequential):
     """The backbone: a stem at half size, then stages that each halve the size."""
 
     def __init__(self, config: RTMPoseConfig) -> None:
@@ -200,15 +198,6 @@ class CSPNeXt(nn.Module):
             stage.append(CSPLayer(width, blocks, residual=not is_last))
             self.add_module(f"stage{index}", stage)
             channels = width
-
-    def forward(self, images: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
-        hidden = images
-        for stage in self.children():
-            for part in stage.children():
-                if between_blocks:
-                    between_blocks()
-                hidden = part(hidden)
-        return hidden
 
 
 class ConvModule(nn.Module):

@@ -7,12 +7,14 @@ not for faces, so its pictures differ from the full decoder's: ``ComparedDecoder
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from .blocks import Stoppable
 
 LATENT_SCALE = 0.18215  # the published weights take latents in Stable Diffusion's scale
 LATENT_LIMIT = 3.0  # larger values are bent towards it
@@ -31,19 +33,17 @@ class TAESDConfig:
     blocks: tuple[int, ...] = (3, 3, 3, 1)
 
 
-class TAESDDecoder(nn.Module):
-    """Latents to pictures, in the place of the full autoencoder's decoder.
-
-    between_blocks: called before every layer when set, on the calling thread; it may raise to
-        stop the pass. Leave it None when the network is to be compiled.
-    """
-
-    between_blocks: Callable[[], None] | None = None
+class TAESDDecoder(Stoppable):
+    """Latents to pictures, in the place of the full autoencoder's decoder."""
 
     def __init__(self, config: TAESDConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or TAESDConfig()
         self.decoder = _Layers(config)
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """Return the layers."""
+        return self.decoder.layers.children()
 
     def decode(self, values: Tensor) -> Tensor:
         """Return pictures (B, 3, 8 h, 8 w): RGB, about -1..1, not clamped.
@@ -51,11 +51,7 @@ class TAESDDecoder(nn.Module):
         values (B, 4, h, w): latents divided by the scale, as the full decoder takes them.
         """
         hidden = torch.tanh(values * (LATENT_SCALE / LATENT_LIMIT)) * LATENT_LIMIT
-        for layer in self.decoder.layers:
-            if self.between_blocks:
-                self.between_blocks()
-            hidden = layer(hidden)
-        return hidden * 2 - 1  # the weights make 0..1
+        return self.decoder.layers(hidden) * 2 - 1  # the weights make 0..1
 
 
 class _Layers(nn.Module):

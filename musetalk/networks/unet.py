@@ -9,13 +9,15 @@ State-dict keys are those of the published ``unet.pth`` (1.5) and ``pytorch_mode
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .blocks import RepeatAndConvolve, ResidualConvs, Stoppable, attended
 
 RESNET_EPSILON = 1e-5
 TRANSFORMER_EPSILON = 1e-6  # only of the GroupNorm that opens a transformer
@@ -49,14 +51,8 @@ def audio_positions(tokens: int = AUDIO_TOKENS, width: int = 384) -> Tensor:
     return torch.stack([torch.sin(places * rates), torch.cos(places * rates)], dim=2).flatten(1)
 
 
-class UNet(nn.Module):
-    """One forward pass makes one batch of face latents.
-
-    between_blocks: called before every residual block when set, on the calling thread; it may
-        raise to stop the pass. Leave it None when the network is to be compiled.
-    """
-
-    between_blocks: Callable[[], None] | None = None
+class UNet(Stoppable):
+    """One forward pass makes one batch of face latents."""
 
     def __init__(self, config: UNetConfig | None = None) -> None:
         super().__init__()
@@ -70,6 +66,10 @@ class UNet(nn.Module):
         self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=RESNET_EPSILON)
         self.conv_act = nn.SiLU(inplace=True)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """Return the residual blocks."""
+        return (module for module in self.modules() if isinstance(module, ResnetBlock))
 
     def forward(
         self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
@@ -88,10 +88,10 @@ class UNet(nn.Module):
         hidden = self.conv_in(latents)
         skips = [hidden]
         for block in self.down_blocks:
-            hidden = block(hidden, time, heard, skips, self.between_blocks)
-        hidden = self.mid_block(hidden, time, heard, self.between_blocks)
+            hidden = block(hidden, time, heard, skips)
+        hidden = self.mid_block(hidden, time, heard)
         for block in self.up_blocks:
-            hidden = block(hidden, time, heard, skips, self.between_blocks)
+            hidden = block(hidden, time, heard, skips)
         return self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
 
     def _check(self, latents: Tensor, audio_features: Tensor, hears: Tensor | None) -> None:
@@ -168,18 +168,9 @@ class DownBlock(nn.Module):
             channels = widths[level]
         self.downsamplers = nn.ModuleList([] if is_last else [Downsample(channels)])
 
-    def forward(
-        self,
-        hidden: Tensor,
-        time: Tensor,
-        heard: Heard,
-        skips: list[Tensor],
-        between_blocks: Callable[[], None] | None,
-    ) -> Tensor:
+    def forward(self, hidden: Tensor, time: Tensor, heard: Heard, skips: list[Tensor]) -> Tensor:
         """Return the next level's input; everything made on the way is appended to ``skips``."""
         for index, resnet in enumerate(self.resnets):
-            if between_blocks:
-                between_blocks()
             hidden = resnet(hidden, time)
             if self.attentions:
                 hidden = self.attentions[index](hidden, heard)
@@ -199,18 +190,8 @@ class MidBlock(nn.Module):
         self.resnets = nn.ModuleList(ResnetBlock(config, channels, channels) for _ in range(2))
         self.attentions = nn.ModuleList([Transformer(config, channels)])
 
-    def forward(
-        self,
-        hidden: Tensor,
-        time: Tensor,
-        heard: Heard,
-        between_blocks: Callable[[], None] | None,
-    ) -> Tensor:
-        if between_blocks:
-            between_blocks()
+    def forward(self, hidden: Tensor, time: Tensor, heard: Heard) -> Tensor:
         hidden = self.attentions[0](self.resnets[0](hidden, time), heard)
-        if between_blocks:
-            between_blocks()
         return self.resnets[1](hidden, time)
 
 
@@ -238,18 +219,9 @@ class UpBlock(nn.Module):
         is_last = level == len(widths) - 1
         self.upsamplers = nn.ModuleList([] if is_last else [Upsample(channels)])
 
-    def forward(
-        self,
-        hidden: Tensor,
-        time: Tensor,
-        heard: Heard,
-        skips: list[Tensor],
-        between_blocks: Callable[[], None] | None,
-    ) -> Tensor:
+    def forward(self, hidden: Tensor, time: Tensor, heard: Heard, skips: list[Tensor]) -> Tensor:
         """Return the next level's input; ``skips`` is used up from its end."""
         for index, resnet in enumerate(self.resnets):
-            if between_blocks:
-                between_blocks()
             hidden = resnet(torch.cat([hidden, skips.pop()], dim=1), time)
             if self.attentions:
                 hidden = self.attentions[index](hidden, heard)
@@ -258,27 +230,15 @@ class UpBlock(nn.Module):
         return hidden
 
 
-class ResnetBlock(nn.Module):
+class ResnetBlock(ResidualConvs):
     """Two normalised convolutions beside a skip; the time path is added between them."""
 
     def __init__(self, config: UNetConfig, channels: int, out_channels: int) -> None:
-        super().__init__()
-        groups = config.norm_num_groups
-        time_width = 4 * config.block_out_channels[0]
-        self.norm1 = nn.GroupNorm(groups, channels, eps=RESNET_EPSILON)
-        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
-        self.time_emb_proj = nn.Linear(time_width, out_channels)
-        self.norm2 = nn.GroupNorm(groups, out_channels, eps=RESNET_EPSILON)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.conv_shortcut = (
-            None if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
-        )
+        super().__init__(channels, out_channels, config.norm_num_groups, RESNET_EPSILON)
+        self.time_emb_proj = nn.Linear(4 * config.block_out_channels[0], out_channels)
 
     def forward(self, inputs: Tensor, time: Tensor) -> Tensor:
-        hidden = self.conv1(functional.silu(self.norm1(inputs), inplace=True))
-        hidden = hidden + self.time_emb_proj(time)[:, :, None, None]
-        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
-        return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
+        return self.convolved(inputs, self.time_emb_proj(time)[:, :, None, None])
 
 
 class Transformer(nn.Module):
@@ -330,16 +290,9 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, pixels: Tensor, heard: Heard) -> Tensor:
-        query, key, value = (
-            torch.unflatten(tokens, 2, (self.heads, -1)).transpose(1, 2)
-            for tokens in (
-                self.to_q(pixels),
-                heard.by_frame(self.to_k(heard.features)),
-                heard.by_frame(self.to_v(heard.features)),
-            )
-        )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        return self.to_out[0](mixed.transpose(1, 2).flatten(2))
+        key = heard.by_frame(self.to_k(heard.features))
+        value = heard.by_frame(self.to_v(heard.features))
+        return self.to_out[0](attended(self.to_q(pixels), key, value, self.heads))
 
 
 class FeedForward(nn.Module):
@@ -379,13 +332,5 @@ class Downsample(nn.Module):
         return self.conv(inputs)
 
 
-class Upsample(nn.Module):
-    """Double the size by repeating pixels, then convolve."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.repeat = nn.Upsample(scale_factor=2.0, mode="nearest")
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.conv(self.repeat(inputs))
+class Upsample(RepeatAndConvolve):
+    """Twice the size."""

@@ -9,12 +9,15 @@ makes a loaded network faster.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .blocks import RepeatAndConvolve, ResidualConvs, Stoppable, attended
 
 SCALING_FACTOR = 0.18215  # latents are the posterior times this; absent from the published config
 NORM_EPSILON = 1e-6  # of every GroupNorm in this network; the UNet's residual blocks use 1e-5
@@ -32,14 +35,8 @@ class VAEConfig:
     norm_num_groups: int = 32
 
 
-class AutoencoderKL(nn.Module):
-    """Picture to latents and back.
-
-    between_blocks: called before every residual block when set, on the calling thread; it may
-        raise to stop the pass. Leave it None when the network is to be compiled.
-    """
-
-    between_blocks: Callable[[], None] | None = None
+class AutoencoderKL(Stoppable):
+    """Picture to latents and back."""
 
     def __init__(self, config: VAEConfig | None = None) -> None:
         super().__init__()
@@ -50,12 +47,18 @@ class AutoencoderKL(nn.Module):
         self.post_quant_conv = nn.Conv2d(config.latent_channels, config.latent_channels, 1)
         self.decoder = Decoder(config)
 
+    def blocks(self) -> Iterator[nn.Module]:
+        """Return whatever convolves or attends, but for the first and last convolutions."""
+        kinds = (ResnetBlock, Attention, Downsample, Upsample)
+        yield from (module for module in self.modules() if isinstance(module, kinds))
+        yield self.decoder.get_submodule("conv_norm_out")
+
     def encode_moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of the posterior, each (B, 4, H/8, W/8), unscaled.
 
         images (B, 3, H, W): RGB, -1..1, of the weights' dtype. The log-variance is clamped.
         """
-        moments = self.quant_conv(self.encoder(images, self.between_blocks))
+        moments = self.quant_conv(self.encoder(images))
         mean, log_variance = moments.chunk(2, dim=1)
         return mean, log_variance.clamp(*LOG_VARIANCE_LIMITS)
 
@@ -65,9 +68,9 @@ class AutoencoderKL(nn.Module):
         values (B, 4, h, w): latents divided by ``SCALING_FACTOR``.
         """
         if values.device.type == "cpu" and values.shape[0] > 1:
-            # Together they gain a processor nothing, and one block would take seconds to end.
+            # Together they gain a CPU nothing, and one block would take seconds to end.
             return torch.cat([self.decode(one) for one in torch.split(values, 1)])
-        return self.decoder(self.post_quant_conv(values), self.between_blocks)
+        return self.decoder(self.post_quant_conv(values))
 
 
 def sample_posterior(
@@ -92,86 +95,73 @@ def to_pixels(images: Tensor) -> Tensor:
     return (unit.permute(0, 2, 3, 1).float() * 255).round().to(torch.uint8)
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Sequential):
     """Pictures to 2 x latent channels of moments, at an eighth of the size."""
 
     def __init__(self, config: VAEConfig) -> None:
-        super().__init__()
         widths = config.block_out_channels
         groups = config.norm_num_groups
-        self.conv_in = nn.Conv2d(config.image_channels, widths[0], 3, padding=1)
-        self.down_blocks = nn.ModuleList(
-            DownBlock(
-                widths[max(level - 1, 0)],
-                width,
-                groups,
-                layers=config.layers_per_block,
-                downsample=level < len(widths) - 1,
+        levels: list[nn.Module] = []
+        for level, width in enumerate(widths):
+            resnets = _resnets(widths[max(level - 1, 0)], width, groups, config.layers_per_block)
+            smaller = nn.Sequential(*([Downsample(width)] if level < len(widths) - 1 else []))
+            levels.append(nn.Sequential(OrderedDict(resnets=resnets, downsamplers=smaller)))
+        super().__init__(
+            OrderedDict(
+                conv_in=nn.Conv2d(config.image_channels, widths[0], 3, padding=1),
+                down_blocks=nn.Sequential(*levels),
+                mid_block=MidBlock(widths[-1], groups),
+                conv_norm_out=nn.GroupNorm(groups, widths[-1], eps=NORM_EPSILON),
+                conv_act=nn.SiLU(inplace=True),
+                conv_out=nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1),
             )
-            for level, width in enumerate(widths)
         )
-        self.mid_block = MidBlock(widths[-1], groups)
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=NORM_EPSILON)
-        self.conv_act = nn.SiLU(inplace=True)
-        self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
-
-    def forward(self, images: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
-        hidden = self.conv_in(images)
-        for block in self.down_blocks:
-            hidden = block(hidden, between_blocks)
-        hidden = self.mid_block(hidden, between_blocks)
-        return self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Sequential):
     """Unscaled latents to pictures, at eight times the size."""
 
     def __init__(self, config: VAEConfig) -> None:
-        super().__init__()
         widths = config.block_out_channels[::-1]
         groups = config.norm_num_groups
-        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
-        self.mid_block = MidBlock(widths[0], groups)
-        self.up_blocks = nn.ModuleList(
-            UpBlock(
-                widths[max(level - 1, 0)],
-                width,
-                groups,
-                layers=config.layers_per_block + 1,
-                upsample=level < len(widths) - 1,
+        levels: list[nn.Module] = []
+        for level, width in enumerate(widths):
+            layers = config.layers_per_block + 1
+            resnets = _resnets(widths[max(level - 1, 0)], width, groups, layers)
+            larger = nn.Sequential(*([Upsample(width)] if level < len(widths) - 1 else []))
+            levels.append(nn.Sequential(OrderedDict(resnets=resnets, upsamplers=larger)))
+        super().__init__(
+            OrderedDict(
+                conv_in=nn.Conv2d(config.latent_channels, widths[0], 3, padding=1),
+                mid_block=MidBlock(widths[0], groups),
+                up_blocks=nn.Sequential(*levels),
+                conv_norm_out=nn.GroupNorm(groups, widths[-1], eps=NORM_EPSILON),
+                conv_act=nn.SiLU(inplace=True),
+                conv_out=nn.Conv2d(widths[-1], config.image_channels, 3, padding=1),
             )
-            for level, width in enumerate(widths)
         )
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=NORM_EPSILON)
-        self.conv_act = nn.SiLU(inplace=True)
-        self.conv_out = nn.Conv2d(widths[-1], config.image_channels, 3, padding=1)
-
-    def forward(self, values: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
-        hidden = self.mid_block(self.conv_in(values), between_blocks)
-        for block in self.up_blocks:
-            hidden = block(hidden, between_blocks)
-        if between_blocks:
-            between_blocks()
-        return self.conv_out(self.conv_act(self.conv_norm_out(hidden)))
 
 
-class ResnetBlock(nn.Module):
+class MidBlock(nn.Module):
+    """Residual block, attention, residual block at the smallest size."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups) for _ in range(2))
+        self.attentions = nn.ModuleList([Attention(channels, groups)])
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.resnets[1](self.attentions[0](self.resnets[0](hidden)))
+
+
+class ResnetBlock(ResidualConvs):
     """Two normalised convolutions beside a skip; no time embedding."""
 
     def __init__(self, channels: int, out_channels: int, groups: int) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(groups, channels, eps=NORM_EPSILON)
-        self.conv1 = nn.Conv2d(channels, out_channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(groups, out_channels, eps=NORM_EPSILON)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.conv_shortcut = (
-            None if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
-        )
+        super().__init__(channels, out_channels, groups, NORM_EPSILON)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        hidden = self.conv1(functional.silu(self.norm1(inputs), inplace=True))
-        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
-        return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
+        return self.convolved(inputs)
 
 
 class Attention(nn.Module):
@@ -186,65 +176,9 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, inputs: Tensor) -> Tensor:
-        maps = self.group_norm(inputs)
-        pixels = maps.flatten(2).transpose(1, 2).unsqueeze(1)  # (B, 1, HW, C)
-        mixed = functional.scaled_dot_product_attention(
-            self.to_q(pixels), self.to_k(pixels), self.to_v(pixels)
-        )
-        out = self.to_out[0](mixed.squeeze(1))
-        return inputs + out.transpose(1, 2).reshape(inputs.shape)
-
-
-class MidBlock(nn.Module):
-    """Residual block, attention, residual block at the smallest size."""
-
-    def __init__(self, channels: int, groups: int) -> None:
-        super().__init__()
-        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups) for _ in range(2))
-        self.attentions = nn.ModuleList([Attention(channels, groups)])
-
-    def forward(self, hidden: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
-        for step in (self.resnets[0], self.attentions[0], self.resnets[1]):
-            if between_blocks:
-                between_blocks()
-            hidden = step(hidden)
-        return hidden
-
-
-class DownBlock(nn.Module):
-    """Residual blocks of one size, then half the size."""
-
-    def __init__(
-        self, channels: int, out_channels: int, groups: int, *, layers: int, downsample: bool
-    ) -> None:
-        super().__init__()
-        self.resnets = _resnets(channels, out_channels, groups, layers)
-        self.downsamplers = nn.ModuleList([Downsample(out_channels)] if downsample else [])
-
-    def forward(self, hidden: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
-        for step in (*self.resnets, *self.downsamplers):
-            if between_blocks:
-                between_blocks()
-            hidden = step(hidden)
-        return hidden
-
-
-class UpBlock(nn.Module):
-    """Residual blocks of one size, then twice the size."""
-
-    def __init__(
-        self, channels: int, out_channels: int, groups: int, *, layers: int, upsample: bool
-    ) -> None:
-        super().__init__()
-        self.resnets = _resnets(channels, out_channels, groups, layers)
-        self.upsamplers = nn.ModuleList([Upsample(out_channels)] if upsample else [])
-
-    def forward(self, hidden: Tensor, between_blocks: Callable[[], None] | None) -> Tensor:
-        for step in (*self.resnets, *self.upsamplers):
-            if between_blocks:
-                between_blocks()
-            hidden = step(hidden)
-        return hidden
+        pixels = self.group_norm(inputs).flatten(2).transpose(1, 2)  # (B, HW, C)
+        mixed = attended(self.to_q(pixels), self.to_k(pixels), self.to_v(pixels), heads=1)
+        return inputs + self.to_out[0](mixed).transpose(1, 2).reshape(inputs.shape)
 
 
 class Downsample(nn.Module):
@@ -260,20 +194,11 @@ class Downsample(nn.Module):
         return self.conv(functional.pad(inputs, (0, 1, 0, 1)))
 
 
-class Upsample(nn.Module):
-    """Double the size by repeating pixels, then convolve."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.repeat = nn.Upsample(scale_factor=2.0, mode="nearest")
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.conv(self.repeat(inputs))
+class Upsample(RepeatAndConvolve):
+    """Twice the size."""
 
 
-def _resnets(channels: int, out_channels: int, groups: int, layers: int) -> nn.ModuleList:
-    return nn.ModuleList(
-        ResnetBlock(channels if layer == 0 else out_channels, out_channels, groups)
-        for layer in range(layers)
-    )
+def _resnets(channels: int, out_channels: int, groups: int, layers: int) -> nn.Sequential:
+    first = ResnetBlock(channels, out_channels, groups)
+    others = (ResnetBlock(out_channels, out_channels, groups) for _ in range(layers - 1))
+    return nn.Sequential(first, *others)

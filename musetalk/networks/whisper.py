@@ -7,12 +7,14 @@ OpenAI's ``tiny.pt`` to these.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .blocks import Stoppable, attended
 
 
 @dataclass(frozen=True)
@@ -29,19 +31,17 @@ class WhisperConfig:
     layers: int = 4
 
 
-class WhisperEncoder(nn.Module):
-    """The encoder, without any of the decoder.
-
-    between_blocks: called before every block when set, on the calling thread; it may raise to
-        stop the pass. Leave it None when the network is to be compiled.
-    """
-
-    between_blocks: Callable[[], None] | None = None
+class WhisperEncoder(Stoppable):
+    """The encoder, without any of the decoder."""
 
     def __init__(self, config: WhisperConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or WhisperConfig()
         self.model = nn.ModuleDict({"encoder": _Encoder(config)})
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """Return the transformer blocks."""
+        return self.model["encoder"].get_submodule("layers").children()
 
     def forward(self, log_mel: Tensor, *, normalise_last: bool = True) -> Tensor:
         """Return the hidden states stacked: (B, 1500, 5, 384), from the first block's input on.
@@ -57,7 +57,7 @@ class WhisperEncoder(nn.Module):
                 f"Expected a log-mel of shape (B, {wanted[0]}, {wanted[1]}), "
                 f"got {tuple(log_mel.shape)}."
             )
-        states = self.model["encoder"](log_mel, normalise_last, self.between_blocks)
+        states = self.model["encoder"](log_mel, normalise_last)
         return torch.stack(states, dim=2)
 
 
@@ -72,15 +72,11 @@ class _Encoder(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.layer_norm = nn.LayerNorm(config.width)
 
-    def forward(
-        self, log_mel: Tensor, normalise_last: bool, between_blocks: Callable[[], None] | None
-    ) -> list[Tensor]:
+    def forward(self, log_mel: Tensor, normalise_last: bool) -> list[Tensor]:
         hidden = functional.gelu(self.conv2(functional.gelu(self.conv1(log_mel))))
         hidden = hidden.transpose(1, 2) + self.embed_positions.weight
         states = [hidden]
         for block in self.layers:
-            if between_blocks:
-                between_blocks()
             hidden = block(hidden)
             states.append(hidden)
         if normalise_last:
@@ -121,9 +117,5 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        query, key, value = (
-            tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for tokens in (self.q_proj(hidden), self.k_proj(hidden), self.v_proj(hidden))
-        )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        query, key, value = self.q_proj(hidden), self.k_proj(hidden), self.v_proj(hidden)
+        return self.out_proj(attended(query, key, value, self.heads))

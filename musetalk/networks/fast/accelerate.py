@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .. import unet, vae
+from ..blocks import RepeatAndConvolve, ResidualConvs
 from .fused import fuses, gated_gelu, normalised, residual, sum_with_bias, upsampled
 from .winograd import Conv3x3, StridedConv, UpsamplingConv3x3
 
@@ -95,21 +96,18 @@ class DecoderUpsamplingConv3x3(UpsamplingConv3x3):
 FAST_MODULES: tuple[tuple[type[nn.Module], str, type[nn.Module]], ...] = (
     (unet.UNet, "conv_norm_out", FusedGroupNormSiLU),
     (unet.UNet, "conv_act", nn.Identity),
-    (unet.ResnetBlock, "conv1", Conv3x3),
-    (unet.ResnetBlock, "conv2", Conv3x3),
+    (ResidualConvs, "conv1", Conv3x3),
+    (ResidualConvs, "conv2", Conv3x3),
     (unet.Transformer, "", FusedTransformer),
     (unet.GatedGELU, "", FusedGatedGELU),
     (unet.Downsample, "conv", StridedConv),
-    (unet.Upsample, "repeat", nn.Identity),
+    (RepeatAndConvolve, "repeat", nn.Identity),
     (unet.Upsample, "conv", UpsamplingConv3x3),
     (vae.Encoder, "conv_norm_out", FusedGroupNormSiLU),
     (vae.Encoder, "conv_act", nn.Identity),
     (vae.Decoder, "conv_norm_out", FusedGroupNormSiLU),
     (vae.Decoder, "conv_act", nn.Identity),
     (vae.ResnetBlock, "", FusedResnetBlock),
-    (vae.ResnetBlock, "conv1", Conv3x3),
-    (vae.ResnetBlock, "conv2", Conv3x3),
     (vae.Attention, "group_norm", FusedGroupNorm),
-    (vae.Upsample, "repeat", nn.Identity),
     (vae.Upsample, "conv", DecoderUpsamplingConv3x3),
 )

@@ -10,27 +10,17 @@ from __future__ import annotations
 import logging
 from functools import cache
 from types import ModuleType
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..blocks import ResidualConvs
 from .winograd import Conv3x3
 
 log = logging.getLogger("avatarvideo.musetalk.networks.fast.fused")
 
 TOLERANCE = 5e-3  # of the trial's float16 values, which are about 1
-
-
-class Residual(Protocol):
-    """Two normalised 3 x 3 convolutions beside a skip."""
-
-    norm1: nn.GroupNorm
-    conv1: nn.Conv2d
-    norm2: nn.GroupNorm
-    conv2: nn.Conv2d
-    conv_shortcut: nn.Conv2d | None
 
 
 def fuses(inputs: Tensor) -> bool:
@@ -62,7 +52,7 @@ def normalised(
     )
 
 
-def residual(block: Residual, inputs: Tensor) -> Tensor:
+def residual(block: ResidualConvs, inputs: Tensor) -> Tensor:
     """Return what a residual block makes of (B, C, H, W).
 
     The convolutions' biases are added where a map is read anyway: within the second norm, and

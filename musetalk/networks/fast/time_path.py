@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..unet import ResnetBlock, TimeEmbedding, UNet
 from .fused import fuses, residual
@@ -23,11 +22,7 @@ class FoldedResnetBlock(ResnetBlock):
 
     def forward(self, inputs: Tensor, time: Tensor) -> Tensor:
         """Return what ``ResnetBlock`` does; the time is not looked at."""
-        if fuses(inputs):
-            return residual(self, inputs)
-        hidden = self.conv1(functional.silu(self.norm1(inputs), inplace=True))
-        hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
-        return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
+        return residual(self, inputs) if fuses(inputs) else self.convolved(inputs)
 
 
 @torch.no_grad()
