@@ -1,10 +1,9 @@
 """The one table of networks: what each is, what it takes, and the published files of its weights.
 
-A network of another engine is a row here; nothing else depends on a role's name. Sizes and SHA-256
-are from the publishers' listings. Places are relative to a folder of models: upstream's layout,
-those of the ComfyUI packs for MuseTalk and ComfyUI's own folders, so that nobody downloads a file
-twice. The networks of MuseTalk 1.0 and 1.5 have the same shapes and differ by SHA-256 only; that of
-1.0 is not known here, so a swapped pair is noticed by size alone.
+Sizes and SHA-256 are from the publishers' listings. Places are those of upstream, of the ComfyUI
+packs for MuseTalk and of ComfyUI itself, so that nobody downloads a file twice. The networks of
+MuseTalk 1.0 and 1.5 have the same shapes and differ by SHA-256 only; that of 1.0 is not known here,
+so a swapped pair is noticed by size alone.
 """
 
 from __future__ import annotations
@@ -111,12 +110,10 @@ class Network(Generic[NetworkClass]):
     files: that can fill it; of those for one model the first is the one `download` gets.
     need: "required"; "optional" where something else does its work without it; "extra" is used
         where the user has it, never downloaded and never missed.
-    half: "computed": runs in the run's precision; nearly all the work is in these. "stored": only
-        its converted file is half; everything else depends on its output, at a hundredth of the
-        time. "never": it locates things, and half would move them.
+    half: "computed": runs in the run's precision. "stored": only its converted file is half, for
+        all else depends on its output. "never": it locates things, and half would move them.
     stages: that use it, in their order, each with the most bytes of tensors alive at once there.
-    winograd_share: memory that Winograd convolutions prepare on a CPU, as a share of its weights in
-        float32.
+    winograd_share: memory Winograd convolutions prepare on a CPU, as a share of float32 weights.
     native_keys: gives the weights of any published layout the keys of our network; others stay.
     marks: keys that only this network's files have, and what such a file is called.
     """
@@ -436,8 +433,7 @@ _NETWORKS: tuple[Network[Any], ...] = (UNET, VAE, WHISPER, BISENET, S3FD, RTMPOS
 CATALOGUE: Mapping[Role, Network[Any]] = {network.role: network for network in _NETWORKS}
 PUBLISHED = tuple(file for network in CATALOGUE.values() for file in network.files)
 
-# Folders below a folder of models under which the places are looked for; downloads go into the
-# first. The others are those of the hub snapshots that ComfyUI packs keep.
+# Where the places are below a folder of models: of downloads, then of packs' hub snapshots.
 OUR_FOLDER = "musetalk"
 BASES = (OUR_FOLDER, "", "MuseTalk", "diffusers/TMElyralab/MuseTalk")
 # Packs that keep the files inside their own folder, beside ComfyUI's models.
@@ -449,7 +445,6 @@ PACK_BASES = (
     "ComfyUI-MuseTalk",
     "ComfyUI-MuseTalkUtils/models",
 )
-CONVERTED_FOLDER = f"{OUR_FOLDER}/converted"
 _HASHED_BYTES = 1 << 23  # at a time: some milliseconds
 _DTYPE_NAMES: dict[Precision, str] = {"half": "fp16", "full": "fp32"}
 
@@ -461,8 +456,8 @@ def networks_for(model: Model) -> list[Network[Any]]:  # Any: of any class
 
 def planned_networks(stage: Stage) -> list[Network[Any]]:  # Any: of any class
     """Return the networks whose memory a stage is planned with; an extra is too small to count."""
-    networks = CATALOGUE.values()
-    return [network for network in networks if stage in network.stages and network.need != "extra"]
+    using = (network for network in CATALOGUE.values() if stage in network.stages)
+    return [network for network in using if network.need != "extra"]
 
 
 def published_for(role: Role, model: Model) -> tuple[PublishedFile, ...]:
@@ -472,18 +467,14 @@ def published_for(role: Role, model: Model) -> tuple[PublishedFile, ...]:
 
 def role_of(published: PublishedFile) -> Role | None:
     """Return what a published file is for; None for one that is not in the catalogue."""
-    networks = CATALOGUE.values()
-    return next((network.role for network in networks if published in network.files), None)
+    return next((role for role, network in CATALOGUE.items() if published in network.files), None)
 
 
 def looks_like(keys: Iterable[str]) -> tuple[Role, str] | None:
     """Return the role whose weights have such keys, in any layout, and a name for such a file."""
     found = set(keys)
-    for network in CATALOGUE.values():
-        for mark, name in network.marks:
-            if mark in found:
-                return network.role, name
-    return None
+    marks = ((role, *mark) for role, network in CATALOGUE.items() for mark in network.marks)
+    return next(((role, name) for role, mark, name in marks if mark in found), None)
 
 
 def destination(published: PublishedFile, root: Path) -> Path:
@@ -494,7 +485,7 @@ def destination(published: PublishedFile, root: Path) -> Path:
 def converted_path(role: Role, model: Model, precision: Precision, root: Path) -> Path:
     """Return where `convert` writes below a folder of models."""
     stem = f"{role}-{model}" if CATALOGUE[role].by_model else role
-    return root / CONVERTED_FOLDER / f"{stem}.{_DTYPE_NAMES[precision]}.safetensors"
+    return root / OUR_FOLDER / "converted" / f"{stem}.{_DTYPE_NAMES[precision]}.safetensors"
 
 
 def file_sha256(path: Path, check_cancelled: Callable[[], None] = lambda: None) -> str:

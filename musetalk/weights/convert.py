@@ -1,8 +1,7 @@
 """Write a network's weights as one safetensors file in half or full precision.
 
-Such a file loads without a pickle and without the parts of the original that nothing reads; in
-half precision the UNet needs 1.7 GB of disk and of reading instead of 3.4. It is written tensor
-by tensor, so a conversion takes little memory.
+In half precision the UNet needs 1.7 GB of disk and of reading instead of 3.4. The file is written
+tensor by tensor, so a conversion takes little memory.
 """
 
 from __future__ import annotations
@@ -31,11 +30,7 @@ Report = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class Conversion:
-    """One converted file.
-
-    precision: "full" for the networks that look at faces, whatever was asked for.
-    size: bytes.
-    """
+    """One file of ``size`` bytes; those of networks that look at faces are always "full"."""
 
     path: Path
     precision: Precision
@@ -134,21 +129,18 @@ class _Layout:
 
 
 def _layout(tensors: Mapping[str, Tensor], dtype: torch.dtype, metadata: dict[str, str]) -> _Layout:
-    dtypes = {
-        key: dtype if tensor.is_floating_point() else tensor.dtype
-        for key, tensor in tensors.items()
-    }
-    order = sorted(tensors, key=lambda key: (-dtypes[key].itemsize, key))
+    kinds = ((key, dtype if one.is_floating_point() else one.dtype) for key, one in tensors.items())
+    dtypes = dict(sorted(kinds, key=lambda kind: (-kind[1].itemsize, kind[0])))
     header: dict[str, object] = {"__metadata__": metadata}
     end = 0
-    for key in order:
-        begin, end = end, end + tensors[key].numel() * dtypes[key].itemsize
+    for key, kind in dtypes.items():
+        begin, end = end, end + tensors[key].numel() * kind.itemsize
         header[key] = {
-            "dtype": _FORMAT_NAMES[dtypes[key]],
+            "dtype": _FORMAT_NAMES[kind],
             "shape": list(tensors[key].shape),
             "data_offsets": [begin, end],
         }
-    return _Layout({key: dtypes[key] for key in order}, header, end)
+    return _Layout(dtypes, header, end)
 
 
 def _write(

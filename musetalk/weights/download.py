@@ -69,8 +69,8 @@ def download(
     published: PublishedFile,
     root: Path,
     *,
-    report: Report | None = None,
-    check_cancelled: Callable[[], None] | None = None,
+    report: Report = lambda _done, _total: None,
+    check_cancelled: Callable[[], None] = lambda: None,
     retry: RetryPolicy | None = None,
 ) -> Path:
     """Download a published file below the folder of models ``root`` and return its path.
@@ -85,14 +85,7 @@ def download(
     target = destination(published, root)
     if _has_right_size(published, target):
         return target
-    job = _Job(
-        published,
-        target,
-        report or (lambda _done, _total: None),
-        check_cancelled or (lambda: None),
-        retry or RetryPolicy(),
-        _opener(),
-    )
+    job = _Job(published, target, report, check_cancelled, retry or RetryPolicy(), _opener())
     with job.alone():
         return target if job.is_done() else job.get()
 
@@ -351,11 +344,7 @@ class _Reader(threading.Thread):
 
 
 def _locate(source: HubFile | WebFile) -> _Remote:
-    if isinstance(source, WebFile):
-        if _is_offline():
-            raise _SourceError("HF_HUB_OFFLINE is set")
-        return _Remote(source.url)
-    from huggingface_hub import hf_hub_url
+    from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     from huggingface_hub.file_download import (
         get_hf_file_metadata,  # pyright: ignore[reportUnknownVariableType]  # it takes a bare dict
@@ -364,6 +353,10 @@ def _locate(source: HubFile | WebFile) -> _Remote:
         build_hf_headers,  # pyright: ignore[reportUnknownVariableType]  # it takes a bare dict
     )
 
+    if isinstance(source, WebFile):
+        if constants.HF_HUB_OFFLINE:
+            raise _SourceError("HF_HUB_OFFLINE is set")
+        return _Remote(source.url)
     # The library's HTTP client has changed over time, and its connection errors with it; they
     # share the base of the library's own error.
     client_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
@@ -392,12 +385,6 @@ def _locate(source: HubFile | WebFile) -> _Remote:
 
 def _other_size(offered: int, wanted: int) -> _SourceError:
     return _SourceError(f"it offers {offered:,} bytes instead of {wanted:,}")
-
-
-def _is_offline() -> bool:
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
 
 
 def _refusal(status: int) -> Exception:

@@ -1,7 +1,6 @@
 """Rename the state-dict keys of every published layout to those of our networks.
 
-Our networks carry the keys of the MuseTalk, diffusers and Hugging Face files, so most layouts
-need nothing. Renamed here: the VAE's older attention names, the VAE as Stable Diffusion
+Most layouts need nothing. Renamed are the VAE's older attention names, the VAE as Stable Diffusion
 checkpoints hold it, Whisper as OpenAI published it, and the small decoder by itself.
 """
 

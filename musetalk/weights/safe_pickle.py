@@ -95,13 +95,12 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(file, encoding="utf-8")
         self._storage = storage
 
-    # Any: as the standard library declares both.
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
+    def find_class(self, module_name: str, global_name: str, /) -> Any:  # Any: as in pickle
         if module_name in ("torch", "torch.storage") and global_name in DTYPES:
             return DTYPES[global_name]
         return _KNOWN.get((module_name, global_name), Inert)
 
-    def persistent_load(self, pid: Any) -> Tensor:
+    def persistent_load(self, pid: Any) -> Tensor:  # Any: as in pickle
         if pid[0] != "storage" or not isinstance(pid[1], torch.dtype):
             raise pickle.UnpicklingError("it holds something other than tensors")
         return self._storage(*pid[1:])
@@ -148,27 +147,23 @@ def _read_zip(file: io.BufferedIOBase) -> object:
     def storage(dtype: torch.dtype, key: str, _location: str, count: int, *_: object) -> Tensor:
         if key not in storages:
             entry = entries[f"{folder}data/{key}"]
-            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != (
-                count * dtype.itemsize
-            ):
+            is_plain = entry.compress_type == zipfile.ZIP_STORED
+            if not is_plain or entry.file_size != count * dtype.itemsize:
                 raise pickle.UnpicklingError(f"its tensor data {key} has an unexpected size")
-            offset = _data_offset(mapped, entry)
-            storages[key] = _mapped_tensor(mapped, dtype, count, offset)
+            storages[key] = _mapped_tensor(mapped, entry, dtype, count)
         return storages[key]
 
     return _Unpickler(io.BytesIO(structure), storage).load()
 
 
-def _data_offset(mapped: mmap.mmap, entry: zipfile.ZipInfo) -> int:
-    # The lengths in the local header may differ from those in the directory at the end.
-    start = entry.header_offset
-    name_bytes, extra_bytes = struct.unpack_from("<HH", mapped, start + 26)
-    return start + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
-
-
-def _mapped_tensor(mapped: mmap.mmap, dtype: torch.dtype, count: int, offset: int) -> Tensor:
+def _mapped_tensor(
+    mapped: mmap.mmap, entry: zipfile.ZipInfo, dtype: torch.dtype, count: int
+) -> Tensor:
     if not count:
         return torch.empty(0, dtype=dtype)
+    # The lengths in the local header may differ from those in the directory at the end.
+    lengths = struct.unpack_from("<HH", mapped, entry.header_offset + 26)
+    offset = entry.header_offset + _LOCAL_HEADER_BYTES + sum(lengths)
     tensor = torch.frombuffer(mapped, dtype=dtype, count=count, offset=offset)
     return tensor.clone() if offset % dtype.itemsize else tensor
 

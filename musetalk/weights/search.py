@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -46,8 +47,7 @@ class Caches:
 class FileStatus:
     """What was found for one network: a row of `avatar models list`.
 
-    model: the version the file is for; None for all.
-    wanted: the file `download` would get.
+    model: the version the file is for; None for all. wanted: the file `download` would get.
     published: what the file found should be; None for one that `convert` wrote.
     precision: of a converted file; None for a published one.
     problem: how the size tells that the file is damaged, incomplete or another one.
@@ -112,15 +112,14 @@ class MissingFiles:
 
 def user_caches() -> Caches:
     """Return the caches of this user, as the environment places them."""
-    environment = os.environ
-    cache = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    hub_home = Path(environment.get("HF_HOME") or cache / "huggingface")
-    torch_home = Path(environment.get("TORCH_HOME") or cache / "torch")
-    return Caches(
-        hub=Path(environment.get("HF_HUB_CACHE") or hub_home / "hub").expanduser(),
-        torch_hub=torch_home.expanduser() / "hub" / "checkpoints",
-        whisper=cache / "whisper",
-    )
+
+    def placed(variable: str, usual: Path) -> Path:
+        return Path(os.environ.get(variable) or usual).expanduser()
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    hub = placed("HF_HUB_CACHE", placed("HF_HOME", cache / "huggingface") / "hub")
+    torch_hub = placed("TORCH_HOME", cache / "torch") / "hub" / "checkpoints"
+    return Caches(hub, torch_hub, cache / "whisper")
 
 
 def find(
@@ -132,10 +131,9 @@ def find(
 ) -> FoundFiles | MissingFiles:
     """Look for every file of a version of MuseTalk.
 
-    roots: folders of models, most preferred first.
+    roots: folders of models, most preferred first. caches: None for the user's.
     precision: "half" takes a converted half-precision file before all others; "full" takes one
         only where nothing better is there.
-    caches: download caches to look in as well; None for the user's.
     A file of the published size wins over one of another size, which is reported as a problem.
     """
     caches = caches or user_caches()
@@ -231,17 +229,14 @@ def _bases(root: Path) -> list[Path]:
     return [base for index, base in enumerate(bases) if not index or base.is_dir()]
 
 
-def _matches(base: Path, place: str) -> list[Path]:
-    if "*" not in place:
-        return [Path(os.path.normpath(base / place))]
-    # The latest of numbered files: longer numbers are higher.
-    return sorted(base.glob(place), key=lambda path: (len(path.name), path.name), reverse=True)
-
-
 def _in_places(published: PublishedFile, bases: Sequence[Path]) -> Iterator[Path]:
-    for base in bases:
-        for place in published.places:
-            yield from _matches(base, place)
+    for base, place in product(bases, published.places):
+        if "*" not in place:
+            yield Path(os.path.normpath(base / place))
+        else:  # the latest of numbered files first: longer numbers are higher
+            yield from sorted(
+                base.glob(place), key=lambda path: (len(path.name), path.name), reverse=True
+            )
 
 
 def _in_caches(published: PublishedFile, caches: Caches) -> Iterator[Path]:

@@ -114,9 +114,9 @@ class ModelSession:
 
     def _all_bytes(self) -> int:
         return sum(
-            weight_bytes(self.source.skeleton(network.role), torch.float32)
-            for network in CATALOGUE.values()
-            if network.need != "extra" and self.source.has(network.role)
+            weight_bytes(self.source.skeleton(role), torch.float32)
+            for role, network in CATALOGUE.items()
+            if network.need != "extra" and self.source.has(role)
         )
 
     def load(self, network: Network[NetworkClass], dtype: torch.dtype) -> NetworkClass:
@@ -132,17 +132,15 @@ class ModelSession:
             if fast_paths_are_on():
                 accelerate(loaded)
         self._held[role] = (*wanted, loaded)
-        # A cast: a source may give another class that answers the same calls.
-        return cast("NetworkClass", loaded)
+        return cast("NetworkClass", loaded)  # it, or a class that answers the same calls
 
     def held_bytes(self, dtype: torch.dtype, networks: Iterable[Network[Any]]) -> int:  # Any: all
         """Return the bytes of those networks that are in memory already, in a run's precision."""
         size = 0
         for network in networks:
             role, precision = network.role, dtype_of(network, dtype)
-            if self.source.has(role) and self._holder(
-                role, (self.source.identity(role), precision)
-            ):
+            there = self.source.has(role)
+            if there and self._holder(role, (self.source.identity(role), precision)):
                 size += weight_bytes(self.source.skeleton(role), precision)
         return size
 

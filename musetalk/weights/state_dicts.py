@@ -27,8 +27,8 @@ NAMED_KEYS = 3  # of each kind of mismatch, so that the message stays one readab
 _WRAPPERS = ("state_dict", "model_state_dict")
 # A counter of training steps that inference never reads; old files and converted ones lack it.
 _STEP_COUNTER = ".num_batches_tracked"
-# Heads of the face parser that only its training used.
-_TRAINING_HEADS = re.compile(r"conv_out(16|32)\.")
+# That, and heads of the face parser that only its training used.
+_SUPERFLUOUS = re.compile(r"conv_out(16|32)\.|.*\.num_batches_tracked$")
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -69,7 +69,7 @@ def load_into(
     """
     wanted = module.state_dict()
     fitted = {
-        key: tensor for key, tensor in state.items() if key in wanted or not _superfluous(key)
+        key: tensor for key, tensor in state.items() if key in wanted or not _SUPERFLUOUS.match(key)
     }
     for key in wanted:
         if key.endswith(_STEP_COUNTER) and key not in fitted:
@@ -88,9 +88,7 @@ def load_into(
             fitted[key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
     module.load_state_dict(fitted, strict=True, assign=True)
     module.eval().requires_grad_(False)
-    left = [
-        name for name, buffer in module.named_buffers() if buffer.is_meta and name not in wanted
-    ]
+    left = [name for name, buffer in module.named_buffers() if buffer.is_meta]
     assert not left, f"buffers that no file fills: {left}"
 
 
@@ -143,10 +141,6 @@ def _tensors_of(saved: object) -> dict[str, Tensor]:
             raise ValueError(f"{str(key)[:80]!r} in it is no tensor")
         tensors[key] = tensor
     return tensors
-
-
-def _superfluous(key: str) -> bool:
-    return key.endswith(_STEP_COUNTER) or _TRAINING_HEADS.match(key) is not None
 
 
 def _mismatch(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

@@ -20,8 +20,7 @@ class Verification:
 
     role: what it was checked as; None for a file of no network.
     recognised: the published file with this SHA-256, if any.
-    problem: one sentence; None when the file is good.
-    note: what could not be verified of a file without a problem.
+    problem: one sentence; None when the file is good. note: what of it could not be verified.
     """
 
     path: Path
@@ -93,9 +92,6 @@ def _other_file(
 def _unrecognised(role: Role | None, published: PublishedFile | None) -> str:
     if published is None:
         return "no published file, so there is no hash to compare with; its keys and shapes fit"
-    if role is not None and CATALOGUE[role].by_model:
-        return (
-            f"no hash of {published.name} is known; its keys and shapes fit, but both versions of "
-            "MuseTalk have the same ones"
-        )
-    return f"no hash of {published.name} is known; its keys and shapes fit"
+    note = f"no hash of {published.name} is known; its keys and shapes fit"
+    both = role is not None and CATALOGUE[role].by_model
+    return f"{note}, but both versions of MuseTalk have the same ones" if both else note
