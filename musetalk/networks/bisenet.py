@@ -16,35 +16,20 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import Stoppable
+from .blocks import ConvNorm, Stoppable
 
 PARSING_SIZE = 512  # pixels on each side; all mask widths are meant in this picture
 MEANS = (0.485, 0.456, 0.406)  # of R, G, B, 0..1
 DEVIATIONS = (0.229, 0.224, 0.225)
 
 
-class FacePart(IntEnum):
-    """The classes, numbered as in CelebAMask-HQ."""
-
-    BACKGROUND = 0
-    SKIN = 1
-    LEFT_BROW = 2
-    RIGHT_BROW = 3
-    LEFT_EYE = 4
-    RIGHT_EYE = 5
-    GLASSES = 6
-    LEFT_EAR = 7
-    RIGHT_EAR = 8
-    EARRING = 9
-    NOSE = 10
-    MOUTH = 11
-    UPPER_LIP = 12
-    LOWER_LIP = 13
-    NECK = 14
-    NECKLACE = 15
-    CLOTH = 16
-    HAIR = 17
-    HAT = 18
+# The classes, numbered from 0 as in CelebAMask-HQ.
+FacePart = IntEnum(
+    "FacePart",
+    "BACKGROUND SKIN LEFT_BROW RIGHT_BROW LEFT_EYE RIGHT_EYE GLASSES LEFT_EAR RIGHT_EAR EARRING "
+    "NOSE MOUTH UPPER_LIP LOWER_LIP NECK NECKLACE CLOTH HAIR HAT",
+    start=0,
+)
 
 
 @dataclass(frozen=True)
@@ -107,16 +92,11 @@ class BiSeNet(Stoppable):
         return functional.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)
 
 
-class ConvBNReLU(nn.Module):
+class ConvBNReLU(ConvNorm):
     """Convolution, batch norm, ReLU."""
 
-    def __init__(self, channels: int, out_channels: int, size: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, out_channels, size, padding=size // 2, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels)
-
     def forward(self, inputs: Tensor) -> Tensor:
-        return functional.relu(self.bn(self.conv(inputs)))
+        return functional.relu(self.normalised(inputs))
 
 
 class OutputHead(nn.Module):

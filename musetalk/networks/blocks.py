@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
+vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch.linalg has no types
+
 
 class Stoppable(nn.Module):
     """A network whose pass can be stopped between its blocks."""
@@ -58,6 +60,23 @@ class ResidualConvs(nn.Module):
             hidden = hidden + added
         hidden = self.conv2(functional.silu(self.norm2(hidden), inplace=True))
         return hidden + (inputs if self.conv_shortcut is None else self.conv_shortcut(inputs))
+
+
+class ConvNorm(nn.Module):
+    """A convolution that keeps the size but for its stride, and batch norm."""
+
+    def __init__(
+        self, channels: int, out_channels: int, size: int, *, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            channels, out_channels, size, stride, padding=size // 2, groups=groups, bias=False
+        )
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def normalised(self, inputs: Tensor) -> Tensor:
+        """Return what is left to be activated."""
+        return self.bn(self.conv(inputs))
 
 
 class RepeatAndConvolve(nn.Module):

@@ -6,7 +6,7 @@ whose state-dict keys these are. Preprocessing, flip test and decoding follow mm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import Stoppable
+from .blocks import ConvNorm, Stoppable, vector_norm
 
 MEANS = (123.675, 116.28, 103.53)  # of R, G, B, 0..255
 DEVIATIONS = (58.395, 57.12, 57.375)
@@ -41,15 +41,12 @@ FLIP_INDICES = (
     *range(91, 112),
 )
 
-_vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch.linalg has no types
-
 
 @dataclass(frozen=True)
 class RTMPoseConfig:
     """Sizes of the network; the defaults are those of the published weights.
 
-    stages: channels and number of blocks of each.
-    input_size: width and height, multiples of 32.
+    stages: channels and blocks of each. input_size: width and height, multiples of 32.
     """
 
     stem: int = 64
@@ -200,21 +197,12 @@ class CSPNeXt(nn.Sequential):
             channels = width
 
 
-class ConvModule(nn.Module):
+class ConvModule(ConvNorm):
     """Convolution, batch norm, SiLU."""
 
-    def __init__(
-        self, channels: int, out_channels: int, size: int, *, stride: int = 1, groups: int = 1
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(
-            channels, out_channels, size, stride, padding=size // 2, groups=groups, bias=False
-        )
-        # torch's own epsilon, 1e-5: the published config sets aside the 1e-3 of mmdet's default.
-        self.bn = nn.BatchNorm2d(out_channels)
-
+    # torch's own epsilon, 1e-5: the published config sets aside the 1e-3 of mmdet's default.
     def forward(self, inputs: Tensor) -> Tensor:
-        return functional.silu(self.bn(self.conv(inputs)))
+        return functional.silu(self.normalised(inputs))
 
 
 class CSPLayer(nn.Module):
@@ -248,16 +236,13 @@ class CSPNeXtBlock(nn.Module):
         return hidden + inputs if self.residual else hidden
 
 
-class DepthwiseSeparable(nn.Module):
+class DepthwiseSeparable(nn.Sequential):
     """5 x 5 within each channel, then 1 x 1 across them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.depthwise_conv = ConvModule(channels, channels, 5, groups=channels)
         self.pointwise_conv = ConvModule(channels, channels, 1)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.pointwise_conv(self.depthwise_conv(inputs))
 
 
 class ChannelAttention(nn.Module):
@@ -339,8 +324,7 @@ class ScaleNorm(nn.Module):
         self.g = nn.Parameter(torch.ones(1))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        norm = _vector_norm(tokens, dim=2, keepdim=True)
-        length = norm * self.width**-0.5
+        length = vector_norm(tokens, dim=2, keepdim=True) * self.width**-0.5
         return tokens / length.clamp(min=SCALE_NORM_EPSILON) * self.g
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .blocks import vector_norm
+
 MEANS = (104.0, 117.0, 123.0)  # of blue, green, red in the training pictures, 0..255
 SCORE_THRESHOLD = 0.5
 OVERLAP_THRESHOLD = 0.3
@@ -30,8 +32,6 @@ LEVELS = ("conv3_3_norm", "conv4_3_norm", "conv5_3_norm", "fc7", "conv6_2", "con
 # Multiplications of a convolution that a CPU does without asking whether to go on; on two cores
 # about half a second.
 STRIP_WORK = 1 << 34
-
-_vector_norm: Callable[..., Tensor] = torch.linalg.vector_norm  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - torch.linalg has no types
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,9 @@ def detect_faces(
     weight = next(network.parameters())
     means = MEANS if means_in_rgb_order else MEANS[::-1]
     image = torch.as_tensor(np.ascontiguousarray(frame)).to(weight.device)
-    image = (
-        image.permute(2, 0, 1).float() - torch.tensor(means, device=weight.device)[:, None, None]
-    )
-    levels = network(image.unsqueeze(0).to(weight.dtype))
-    boxes, scores = decode_levels(levels)
+    image = image.permute(2, 0, 1).float()
+    image = image - image.new_tensor(means)[:, None, None]
+    boxes, scores = decode_levels(network(image.unsqueeze(0).to(weight.dtype)))
     kept = suppress_overlaps(boxes, scores)
     return [
         ScoredBox(x0, y0, x1, y1, score)
@@ -193,13 +191,10 @@ class S3FD(nn.Module):
             if self._is_long(convolution, hidden):
                 hidden = self._in_strips(convolution, hidden)
                 continue
-            self._check()
+            if self.between_blocks:
+                self.between_blocks()
             hidden = functional.relu_(convolution(hidden))
         return hidden
-
-    def _check(self) -> None:
-        if self.between_blocks:
-            self.between_blocks()
 
     def _is_long(self, convolution: nn.Conv2d, maps: Tensor) -> bool:
         work = convolution.weight.numel() * maps[:, :1].numel()
@@ -213,7 +208,8 @@ class S3FD(nn.Module):
         lines = max(1, self.strip_work // (convolution.weight.numel() * batch * width))
         out = maps.new_empty(batch, convolution.out_channels, height, width)
         for top in range(0, height, lines):
-            self._check()
+            if self.between_blocks:
+                self.between_blocks()
             bottom = min(top + lines, height)
             seen = maps[:, :, max(0, top - 1) : bottom + 1]
             seen = functional.pad(seen, (1, 1, int(top == 0), int(bottom == height)))
@@ -230,7 +226,7 @@ class L2Norm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        norm = _vector_norm(features, dim=1, keepdim=True)
+        norm = vector_norm(features, dim=1, keepdim=True)
         return features / (norm + NORM_EPSILON) * self.weight[:, None, None]
 
 

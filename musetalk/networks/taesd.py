@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .blocks import Stoppable
+from .vae import AutoencoderKL
 
 LATENT_SCALE = 0.18215  # the published weights take latents in Stable Diffusion's scale
 LATENT_LIMIT = 3.0  # larger values are bent towards it
@@ -87,12 +87,6 @@ def _conv3(channels: int, out_channels: int, *, bias: bool = True) -> nn.Conv2d:
     return nn.Conv2d(channels, out_channels, 3, padding=1, bias=bias)
 
 
-class Decoder(Protocol):
-    """Whatever turns unscaled latents into pictures."""
-
-    def decode(self, values: Tensor) -> Tensor: ...
-
-
 class ComparedDecoder(nn.Module):
     """The small decoder; the first picture is decoded by the full one too, to know the difference.
 
@@ -100,7 +94,7 @@ class ComparedDecoder(nn.Module):
     psnr: the same as peak signal to noise ratio, dB.
     """
 
-    def __init__(self, small: nn.Module, full: nn.Module) -> None:
+    def __init__(self, small: TAESDDecoder, full: AutoencoderKL) -> None:
         super().__init__()
         self.small = small
         self.full = full
@@ -109,9 +103,11 @@ class ComparedDecoder(nn.Module):
 
     def decode(self, values: Tensor) -> Tensor:
         """Return pictures (B, 3, 8 h, 8 w): RGB, about -1..1, by the small decoder."""
-        images = _decoded(self.small, values)
-        if self.mean_difference is None and not _is_recorded(values):
-            self._compare(images[:1], _decoded(self.full, values[:1]))
+        images = self.small.decode(values)
+        # Nothing can be looked at while a GPU only records what is to be done.
+        recorded = values.is_cuda and torch.cuda.is_current_stream_capturing()
+        if self.mean_difference is None and not recorded:
+            self._compare(images[:1], self.full.decode(values[:1]))
         return images
 
     def _compare(self, small: Tensor, full: Tensor) -> None:
@@ -120,16 +116,6 @@ class ComparedDecoder(nn.Module):
             self.mean_difference = float(difference.abs().mean())
             error = max(float(difference.square().mean()), 1e-12)
             self.psnr = 10 * torch.log10(torch.tensor(255.0**2 / error)).item()
-
-
-def _is_recorded(values: Tensor) -> bool:
-    """Say whether a GPU only records what is to be done: nothing can be looked at then."""
-    return values.is_cuda and torch.cuda.is_current_stream_capturing()
-
-
-def _decoded(network: nn.Module, values: Tensor) -> Tensor:
-    decoder: Decoder = network  # type: ignore[assignment] - both kinds of decoder have the method
-    return decoder.decode(values)
 
 
 def _levels(images: Tensor) -> Tensor:

@@ -97,22 +97,16 @@ class UNet(Stoppable):
     def _check(self, latents: Tensor, audio_features: Tensor, hears: Tensor | None) -> None:
         config = self.config
         multiple = 2 ** (len(config.block_out_channels) - 1)
-        if (
-            latents.ndim != 4
-            or latents.shape[1] != config.in_channels
-            or latents.shape[2] % multiple
-            or latents.shape[3] % multiple
-        ):
+        fits = latents.ndim == 4 and latents.shape[1] == config.in_channels
+        if not fits or any(side % multiple for side in latents.shape[2:]):
             raise ValueError(
                 f"Expected latents of shape (B, {config.in_channels}, H, W) with H and W multiples "
                 f"of {multiple}, got {tuple(latents.shape)}."
             )
         frames = latents.shape[0]
         windows = frames if hears is None else len(audio_features)
-        if audio_features.ndim != 3 or audio_features.shape[::2] != (
-            windows,
-            config.cross_attention_dim,
-        ):
+        wanted = (windows, config.cross_attention_dim)
+        if audio_features.ndim != 3 or audio_features.shape[::2] != wanted:
             raise ValueError(
                 f"Expected audio features of shape ({windows}, tokens, "
                 f"{config.cross_attention_dim}), got {tuple(audio_features.shape)}."

@@ -36,7 +36,6 @@ class FusedGroupNorm(nn.GroupNorm):
     """GroupNorm by a kernel."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the normalised (B, C, H, W)."""
         return normalised(input, self)
 
 
@@ -44,7 +43,6 @@ class FusedGroupNormSiLU(nn.GroupNorm):
     """GroupNorm and the SiLU that follows it by one kernel."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the normalised (B, C, H, W) after SiLU."""
         return normalised(input, self, silu=True)
 
 
@@ -52,7 +50,6 @@ class FusedResnetBlock(vae.ResnetBlock):
     """The autoencoder's residual block, its small steps fused."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return what ``ResnetBlock`` does."""
         return residual(self, inputs) if fuses(inputs) else super().forward(inputs)
 
 
@@ -60,7 +57,6 @@ class FusedTransformer(unet.Transformer):
     """The UNet's transformer over maps whose channels lie together: nothing is reordered."""
 
     def forward(self, inputs: Tensor, heard: unet.Heard) -> Tensor:
-        """Return what ``Transformer`` does."""
         if not fuses(inputs):
             return super().forward(inputs, heard)
         maps = normalised(inputs, self.norm).permute(0, 2, 3, 1)  # (B, H, W, C) as they lie
@@ -75,7 +71,6 @@ class FusedGatedGELU(unet.GatedGELU):
     """The gate by one kernel."""
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return what ``GatedGELU`` does."""
         return gated_gelu(self.proj(pixels))
 
 
@@ -83,7 +78,6 @@ class DecoderUpsamplingConv3x3(UpsamplingConv3x3):
     """The decoder's upsampling: in half precision each output pixel sees 2 x 2 source pixels."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return (B, C', 2 H, 2 W) of (B, C, H, W)."""
         half = input.dtype in (torch.bfloat16, torch.float16)
         if half and input.device.type == "cpu":
             return self.upsampled_in_phases(input)

@@ -124,9 +124,8 @@ def kernels(device: torch.device) -> ModuleType | None:
         log.warning("networks go without fused steps on %s: Triton failed: %s", device, error)
         return None
     if not difference <= TOLERANCE:
-        log.warning(
-            "networks go without fused steps on %s: Triton was off by %g", device, difference
-        )
+        sentence = "networks go without fused steps on %s: Triton was off by %g"
+        log.warning(sentence, device, difference)
         return None
     return triton_kernels
 

@@ -21,7 +21,6 @@ class FoldedResnetBlock(ResnetBlock):
     """A residual block whose first convolution's bias holds the time path."""
 
     def forward(self, inputs: Tensor, time: Tensor) -> Tensor:
-        """Return what ``ResnetBlock`` does; the time is not looked at."""
         return residual(self, inputs) if fuses(inputs) else self.convolved(inputs)
 
 
@@ -29,9 +28,8 @@ class FoldedResnetBlock(ResnetBlock):
 def fold_time_path(unet: UNet) -> None:
     """Add the constant time path to the convolutions' biases and drop its weights.
 
-    Exact up to rounding; saves the time weights and one addition in every residual block.
-    Call it after loading; the keys ``time_embedding.*`` and ``*.time_emb_proj.*`` are gone
-    from then on.
+    Exact up to rounding. Call it after loading: the keys ``time_embedding.*`` and
+    ``*.time_emb_proj.*`` are gone from then on.
     """
     embedding = unet.time_embedding
     if isinstance(embedding, FoldedTimeEmbedding):

@@ -1,4 +1,4 @@
-"""3 x 3 convolutions computed with fewer multiplications, for processors.
+"""3 x 3 convolutions computed with fewer multiplications, for CPUs.
 
 Exact but for rounding: a tile of outputs is made from a tile of inputs by a few matrix products in
 place of one product per kernel place (Winograd's minimal filtering, after Lavin and Gray,
@@ -105,7 +105,7 @@ TRANSPOSED_TAPS = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
 class Conv3x3(nn.Conv2d):
     """A 3 x 3 convolution that keeps the size; weights and keys are ``nn.Conv2d``'s.
 
-    tiled: compute with fewer multiplications where that pays, on a processor in float32. It rounds
+    tiled: compute with fewer multiplications where that pays, on a CPU in float32. It rounds
         differently: maps of 32 pixels and more up to twice as much, smaller ones less.
     """
 
@@ -113,7 +113,6 @@ class Conv3x3(nn.Conv2d):
     _factors: tuple[Tiling | Prepared, Tensor] | None = None  # prepared of the weights
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return (B, C', H, W) of an input (B, C, H, W)."""
         if not self._saves(input):
             return super().forward(input)
         tiling = tiling_for(input)
@@ -151,7 +150,7 @@ class Conv3x3(nn.Conv2d):
     def upsampled_transposed(self, inputs: Tensor, bias: Tensor | None) -> Tensor:
         """Return what ``upsampled`` does, with as many multiplications as in phases.
 
-        One step that writes every output pixel once; processors are slow at it, NVIDIA's are not.
+        One step that writes every output pixel once; CPUs are slow at it, NVIDIA's GPUs are not.
         bias (C',): added to it; None leaves it to the caller.
         """
         kernel = self._prepared("transposed", transposed_kernel)
@@ -185,7 +184,6 @@ class UpsamplingConv3x3(Conv3x3):
     """The convolution of a map upsampled to twice its size by repeating pixels."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return (B, C', 2 H, 2 W) of (B, C, H, W)."""
         return self.upsampled(input)
 
 
@@ -193,7 +191,6 @@ class StridedConv(nn.Conv2d):
     """A convolution whose inputs take the memory order of its kernel."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return what ``nn.Conv2d`` does."""
         return super().forward(laid_out_as(self.weight, input))
 
 
@@ -274,12 +271,12 @@ def tiled_convolution(
     for first in range(0, len(strips), strips_a_part):
         part = strips[first : first + strips_a_part]
         tiles = len(part) * strip * columns
-        for place, target in zip(part, torch.split(factors, strip * columns, dim=1), strict=False):
+        pieces = torch.split(factors[:, :tiles], strip * columns, dim=1)
+        for place, target in zip(part, pieces, strict=True):
             cutter.cut(*place, target)
         sums = torch.bmm(factors[:, :tiles], kernel)
-        for (image, row), source in zip(
-            part, torch.split(sums, strip * columns, dim=1), strict=True
-        ):
+        pieces = torch.split(sums, strip * columns, dim=1)
+        for (image, row), source in zip(part, pieces, strict=True):
             _join(joining, source, out[image, row : row + strip], bias)
     return out.view(batch, rows * made, columns * made, out_channels).permute(0, 3, 1, 2)
 
