@@ -1,8 +1,7 @@
 """Put a generated face into its frame: which pixels change, how softly, and the mixing.
 
-Masks and mixing are those of TMElyralab/MuseTalk (MIT) with Pillow's and OpenCV's rounding.
-Changed against it: the mask and the frame's share are made once per source frame, and only the
-face box is computed. Outside of it the reference mixes a frame with itself, which changes nothing.
+Masks and mixing are those of TMElyralab/MuseTalk (MIT) with Pillow's and OpenCV's rounding. Changed
+against it: mask and frame's share are made once per source frame, and in the face box only.
 """
 
 from __future__ import annotations
@@ -59,14 +58,8 @@ def cut_square(frame: np.ndarray, box: FaceBox, *, replicate_border: bool = Fals
     x0, y0 = max(square.x0, 0), max(square.y0, 0)
     x1, y1 = min(square.x1, width), min(square.y1, height)
     border = cv2.BORDER_REPLICATE if replicate_border else cv2.BORDER_CONSTANT
-    return cv2.copyMakeBorder(
-        frame[y0:y1, x0:x1],
-        y0 - square.y0,
-        square.y1 - y1,
-        x0 - square.x0,
-        square.x1 - x1,
-        border,
-    )
+    above, below, left, right = y0 - square.y0, square.y1 - y1, x0 - square.x0, square.x1 - x1
+    return cv2.copyMakeBorder(frame[y0:y1, x0:x1], above, below, left, right, border)
 
 
 def replaced_region(parts: np.ndarray, settings: MaskSettings) -> np.ndarray:
@@ -139,16 +132,12 @@ class Backdrop:
     def __init__(self, frame: np.ndarray, box: FaceBox, mask: np.ndarray) -> None:
         self.frame = frame
         self.box = box
-        rows = np.flatnonzero(mask.any(axis=1))
-        columns = np.flatnonzero(mask.any(axis=0))
-        # Half of the mask is empty by its nature: only its own rectangle is computed.
-        self._touched = (
-            FaceBox(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-            if rows.size
-            else None
-        )
-        if self._touched is None:
+        self._touched: FaceBox | None = None
+        if not mask.any():
             return
+        # Half of the mask is empty by its nature: only its own rectangle is computed.
+        x, y, width, height = cv2.boundingRect(mask)
+        self._touched = FaceBox(x, y, x + width, y + height)
         part = frame[box.area][self._touched.area].astype(np.uint16)
         weight = mask[self._touched.area].astype(np.uint16)[:, :, None]
         # Written out for all three colours: to repeat it in every product takes 15 times as long.

@@ -49,11 +49,10 @@ class FaceFollower:
 
     def _next(self, faces: list[ScoredBox], last: ScoredBox) -> ScoredBox | None:
         near = nearest_face(faces, face_center(last), within=1.0, size=_side(last))
-        if near is not None or not faces:
-            return near
-        # Nobody was chosen on purpose: after a cut the largest face is as good as at the start.
-        anyone = self._choice == FaceChoice()
-        return max(faces, key=_area) if anyone else None
+        if near is None and self._choice == FaceChoice():
+            # Nobody was chosen on purpose: after a cut the largest face is as good as at the start.
+            return max(faces, key=_area, default=None)
+        return near
 
 
 def nearest_face(
@@ -65,9 +64,8 @@ def nearest_face(
         return math.dist(face_center(face), point)
 
     best = min(faces, key=distance, default=None)
-    if best is None or distance(best) > within * max(_side(best), size):
-        return None
-    return best
+    near = best is not None and distance(best) <= within * max(_side(best), size)
+    return best if near else None
 
 
 def face_center(face: ScoredBox) -> tuple[float, float]:

@@ -65,12 +65,9 @@ def fit_to_frame(box: FaceBox, width: int, height: int, *, extra_margin: int = 0
 
     extra_margin: pixels; 0 for MuseTalk 1.0. None when under 8 pixels of a side are left.
     """
-    fitted = FaceBox(
-        min(max(box.x0, 0), width),
-        min(max(box.y0, 0), height),
-        min(max(box.x1, 0), width),
-        min(max(box.y1 + extra_margin, 0), height),
-    )
+    x0, x1 = (min(max(x, 0), width) for x in (box.x0, box.x1))
+    y0, y1 = (min(max(y, 0), height) for y in (box.y0, box.y1 + extra_margin))
+    fitted = FaceBox(x0, y0, x1, y1)
     return fitted if min(fitted.width, fitted.height) >= SMALLEST_SIDE else None
 
 

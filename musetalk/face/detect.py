@@ -67,10 +67,7 @@ class LipFollower:
 
 
 def box_around_lips(location: FaceLocation, *, bbox_shift: int = 0) -> FaceBox | None:
-    """Return about the box that landmarks would give, or None without lips.
-
-    The proportions are those of the mean adult face; upright faces only.
-    """
+    """Return about the box that landmarks would give an upright face, or None without lips."""
     if location.lips is None:
         return None
     corners = location.lips.corners
@@ -138,12 +135,12 @@ def find_faces(
         by_landmarks.append(face is not None and face.by_landmarks)
         bridges.append(face.bridge if face else (0, 0))
         on_frame(number)
-    estimated = sum(1 for box, good in zip(boxes, by_landmarks, strict=True) if box[2] and not good)
-    if estimated:
-        log.info("landmarks gave no usable box in %d frames: the detected one is used", estimated)
-    return FaceTrack(
+    track = FaceTrack(
         np.array(boxes, np.int32).reshape(-1, 4),
         np.array(by_landmarks, bool),
         np.array(bridges, np.int32).reshape(-1, 2),
         finder.method,
     )
+    if estimated := int((track.found & ~track.by_landmarks).sum()):
+        log.info("landmarks gave no usable box in %d frames: the detected one is used", estimated)
+    return track

@@ -46,10 +46,7 @@ class Sought:
 
 
 class FaceFinder(ABC):
-    """One way to find a face.
-
-    roles: networks of MuseTalk's that it looks with; it takes part where their files are there.
-    """
+    """One way to find a face; with the networks ``roles`` where their files are there."""
 
     roles: tuple[Role, ...] = ()
 

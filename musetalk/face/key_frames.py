@@ -1,8 +1,7 @@
 """A face between the frames in which the detector looks: carried on by its landmarks.
 
-The landmark network runs on every frame and is cheap; the detector, which sees whole frames, is
-needed to know that there still is a face and whose. In between that is concluded from how the
-landmarks moved and from the picture inside of them, which hardly changes from frame to frame.
+That it still is that face is concluded from how the landmarks moved and from the picture inside of
+them, which hardly changes from frame to frame.
 """
 
 from __future__ import annotations

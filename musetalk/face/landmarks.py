@@ -76,7 +76,6 @@ class LandmarkFinder:
         self._reduced = None if rules.every_frame else ReducedDetector(s3fd, self._follower)
 
     def find(self, frame: np.ndarray) -> FoundFace | None:
-        """Return the face in a frame, uint8 RGB (H, W, 3), or None."""
         return self._carried_on(frame) or self._detected(frame)
 
     def _carried_on(self, frame: np.ndarray) -> FoundFace | None:
@@ -100,8 +99,8 @@ class LandmarkFinder:
         else:
             faces = detect_faces(self._s3fd, writable)
             face = self._follower.choose(faces)
+        self._followed = None
         if face is None:
-            self._followed = None
             return None
         alone = len(faces) == 1
         points = self._landmarks(frame, face, alone=alone)
@@ -118,10 +117,7 @@ class LandmarkFinder:
     def _landmarks(self, frame: np.ndarray, face: ScoredBox, *, alone: bool) -> np.ndarray:
         if self._rules.landmarks_on == "whole frame":
             points = find_landmarks(self._rtmpose, frame).points[FACE_LANDMARKS]
-            if alone or _inside(points.mean(axis=0), face):
+            x, y = points.mean(axis=0)
+            if alone or (face.x0 <= x <= face.x1 and face.y0 <= y <= face.y1):
                 return points
         return find_landmarks(self._rtmpose, frame, face[:4]).points[FACE_LANDMARKS]
-
-
-def _inside(point: np.ndarray, face: ScoredBox) -> bool:
-    return bool(face.x0 <= point[0] <= face.x1 and face.y0 <= point[1] <= face.y1)

@@ -12,6 +12,7 @@ LIP_COLOUR = (80, 255, 120)
 CORNER_COLOUR = (255, 220, 60)
 DOUBT_COLOUR = (255, 110, 90)
 SUBPIXEL_BITS = 3
+FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_overlay(frame: np.ndarray, location: FaceLocation) -> np.ndarray:
@@ -56,11 +57,11 @@ def _write_line(drawn: np.ndarray, location: FaceLocation) -> None:
     else:
         text, colour = location.reason, DOUBT_COLOUR
     size, thickness = max(0.35, height / 1200), max(1, round(height / 700))
-    (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)
+    (wide, high), _ = cv2.getTextSize(text, FONT, size, thickness)
     if wide > width - 12:
         size *= (width - 12) / wide
-        (_, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)
+        (_, high), _ = cv2.getTextSize(text, FONT, size, thickness)
     band = min(height, high + 14)
     drawn[height - band :] //= 3
     place = (6, height - band // 2 + high // 2)
-    cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness, cv2.LINE_AA)
+    cv2.putText(drawn, text, place, FONT, size, colour, thickness, cv2.LINE_AA)

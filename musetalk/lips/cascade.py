@@ -16,20 +16,18 @@ SEARCH_PIXELS = 640 * 480  # larger pictures are searched reduced
 
 def cascade_file() -> Path | None:
     """Return the cascade's file, or None with an OpenCV (5 and later) that has no cascades."""
-    if not hasattr(cv2, "CascadeClassifier"):
-        return None
     folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
-    path = Path(folder) / CASCADE if folder else None
-    return path if path is not None and path.is_file() else None
+    if not hasattr(cv2, "CascadeClassifier") or not folder:
+        return None
+    path = Path(folder) / CASCADE
+    return path if path.is_file() else None
 
 
 def find_boxes(grey: np.ndarray) -> list[Box]:
     """Return face boxes of a uint8 (H, W) picture, largest first; [] without a cascade."""
     path = cascade_file()
-    if path is None:
-        return []
-    cascade = cv2.CascadeClassifier(str(path))
-    if cascade.empty():
+    cascade = None if path is None else cv2.CascadeClassifier(str(path))
+    if cascade is None or cascade.empty():
         return []
     found = cascade.detectMultiScale(
         grey, scaleFactor=1.1, minNeighbors=4, minSize=(LEAST_SIDE, LEAST_SIDE)

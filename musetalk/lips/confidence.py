@@ -115,7 +115,8 @@ def quick_score(picture: np.ndarray, frame: FaceFrame) -> float:
 def judge_lips(picture: np.ndarray, frame: FaceFrame) -> JudgedLips:
     """Find the mouth of a face in a uint8 RGB picture and say how far to trust it."""
     maps = make_lip_maps(picture, frame)
-    start, fit = _best_start(maps)
+    tries = [(start, fit_lips(maps, start=start)) for start in (AT_REST, SMILING)]
+    start, fit = max(tries, key=lambda one: one[1].score)
     measures = _measures(maps, fit)
     measures |= {"size": frame.box.width, "likeness": face_likeness(picture, frame)}
     weakest, confidence = _weakest(measures)
@@ -125,16 +126,8 @@ def judge_lips(picture: np.ndarray, frame: FaceFrame) -> JudgedLips:
         measures |= {"disagreement": apart[-2], "worst_disagreement": apart[-1]}
         measures["evidence"] = _evidence(measures)
         weakest, confidence = _weakest(measures)
-    exact = with_exact_corners(maps, fit.candidate)
-    return JudgedLips(
-        frame, maps, replace(fit, candidate=exact), confidence, RAMPS[weakest][2], measures
-    )
-
-
-def _best_start(maps: LipMaps) -> tuple[np.ndarray, LipFit]:
-    """Return the better of a search from a mouth at rest and one from a smile."""
-    tries = [(start, fit_lips(maps, start=start)) for start in (AT_REST, SMILING)]
-    return max(tries, key=lambda one: one[1].score)
+    fit = replace(fit, candidate=with_exact_corners(maps, fit.candidate))
+    return JudgedLips(frame, maps, fit, confidence, RAMPS[weakest][2], measures)
 
 
 def _weakest(measures: dict[str, float]) -> tuple[str, float]:
@@ -149,11 +142,10 @@ def _weakest(measures: dict[str, float]) -> tuple[str, float]:
 
 def _evidence(measures: dict[str, float]) -> float:
     """Return the logarithm of the odds that the mouth is right."""
-    weighed = [
+    return EVIDENCE_BASE + sum(
         weight * float(np.clip(measures[name], low, high))
         for name, (low, high, weight) in EVIDENCE.items()
-    ]
-    return EVIDENCE_BASE + sum(weighed)
+    )
 
 
 def _refits(
@@ -196,13 +188,8 @@ def _measures(maps: LipMaps, fit: LipFit) -> dict[str, float]:
     grid = Grid(maps.light.shape, candidate)
     valley, red, light = maps.valley.ravel(), maps.red.ravel(), maps.light.ravel()
     middle, whole = curve_offsets(candidate, INSIDE), curve_offsets(candidate, ALONG)
-    lips = np.concatenate(
-        [
-            grid.at(INSIDE, middle[:, i] * (1 - k) + middle[:, i + 1] * k).ravel()
-            for i in (0, 2)
-            for k in (0.3, 0.5, 0.7)
-        ]
-    )
+    within = [(middle[:, i], middle[:, i + 1], k) for i in (0, 2) for k in (0.3, 0.5, 0.7)]
+    lips = np.concatenate([grid.at(INSIDE, a * (1 - k) + b * k).ravel() for a, b, k in within])
     above = grid.at(INSIDE, middle[:, 0] - 0.07).ravel()
     ring = np.concatenate([above, grid.at(INSIDE, middle[:, 3] + 0.08).ravel()])
     seam = max(float(valley[grid.at(ALONG, whole[:, i])].mean()) for i in (1, 2))

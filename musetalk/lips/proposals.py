@@ -1,7 +1,7 @@
 """Our own search for face candidates: needs nothing but pixels, so it works with any OpenCV.
 
 A drawn pattern of where a face is light and dark is compared with the picture at many scales and
-a few tilts; pairs of eye votes then place what it found. The lip template has the last word.
+a few tilts.
 """
 
 from __future__ import annotations
@@ -52,10 +52,7 @@ DRAWN_FACE = (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A place that looks like a face.
-
-    likeness: response of the drawn face; true faces give about 4 to 12.
-    """
+    """A place that looks like a face; the likeness of true faces is about 4 to 12."""
 
     frame: FaceFrame
     likeness: float

@@ -38,14 +38,17 @@ def find_face(
     """
     judged: list[JudgedLips] = []
     for candidates in _candidates(frame, check):
-        known = list(judged)
+        known = [one.frame for one in judged if one.confidence > 0]
         for face in candidates:
-            if _is_new(face, known):
+            if all(face.distance_to(other) > SAME_FACE for other in known):
                 check()
                 judged.append(judge_lips(frame, face))
         clear = [one for one in judged if one.confidence >= ACCEPT]
         if face_index < len(clear):
-            return _answer(_chosen(clear, face_index, near))
+            best = _chosen(clear, face_index, near)
+            lips = lip_shape(best.maps, best.frame, best.fit)
+            reason = f"lips found without weights, confidence {best.confidence:.2f}"
+            return FaceLocation(best.frame.box, lips, best.confidence, "template", reason)
     return _refusal(frame, judged, face_index)
 
 
@@ -74,21 +77,11 @@ def _reduced(frame: np.ndarray) -> tuple[np.ndarray, float]:
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
 
 
-def _is_new(face: FaceFrame, judged: list[JudgedLips]) -> bool:
-    return all(face.distance_to(one.frame) > SAME_FACE for one in judged if one.confidence > 0)
-
-
 def _chosen(clear: list[JudgedLips], face_index: int, near: Box | None) -> JudgedLips:
     if near is None:
         return sorted(clear, key=lambda one: -one.frame.eye_distance)[face_index]
     x, y = (near.x0 + near.x1) / 2, (near.y0 + near.y1) / 2
     return min(clear, key=lambda one: np.hypot(one.frame.x - x, one.frame.y - y))
-
-
-def _answer(judged: JudgedLips) -> FaceLocation:
-    lips = lip_shape(judged.maps, judged.frame, judged.fit)
-    reason = f"lips found without weights, confidence {judged.confidence:.2f}"
-    return FaceLocation(judged.frame.box, lips, judged.confidence, "template", reason)
 
 
 def _refusal(frame: np.ndarray, judged: list[JudgedLips], face_index: int) -> FaceLocation:

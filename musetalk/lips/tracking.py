@@ -74,35 +74,27 @@ class LipTracker:
 
     def follow(self, frame: np.ndarray) -> FaceLocation:
         """Return the face in the next frame; its ``lips`` are None while they are lost."""
-        found = self._follow_face(frame) if self._sighting is not None else None
-        if found is None:
-            found = self._search_again(frame)
-        self._last = found
-        return found
+        self._last = self._follow_face(frame) or self._search_again(frame)
+        return self._last
 
     def _start(self, frame: np.ndarray, location: FaceLocation, lips: LipShape) -> None:
         face = frame_of_mouth(lips.corners)
         candidate = _candidate_of(lips)
-        self._given = location.method == "user"
         self._method, self._confidence = location.method, location.confidence
         self._first_key = self._recent = KeyView.of(frame, face)
         self._on_first_key = True
-        self._key_score = self._score(frame, face, candidate)
+        terms = score_terms(make_lip_maps(frame, face), candidate[None])[0]
+        self._key_score = float(terms @ weight_vector(WEIGHTS))
         self._sighting = _Sighting(face, candidate, lips.curves.astype(float), lips.parted)
         self._lost_for, self._search_at = 0, 1
 
-    def _score(self, frame: np.ndarray, face: FaceFrame, candidate: np.ndarray) -> float:
-        terms = score_terms(make_lip_maps(frame, face), candidate[None])[0]
-        return float(terms @ weight_vector(WEIGHTS))
-
     def _follow_face(self, frame: np.ndarray) -> FaceLocation | None:
         last = self._sighting
-        assert last is not None
-        face = self._find_face_again(frame, last.face)
-        if face is None:
+        face = None if last is None else self._find_face_again(frame, last.face)
+        if last is None or face is None:
             return None
         maps = make_lip_maps(frame, face)
-        search = KEPT_CORNERS if self._given else NEAR_LAST
+        search = KEPT_CORNERS if self._method == "user" else NEAR_LAST
         fit = fit_lips(maps, start=last.candidate, search=search)
         if fit.score < LEAST_SCORE_LEFT * self._key_score:
             return None

@@ -94,16 +94,15 @@ def _sampled(frame: np.ndarray, mouth: MouthFrame, x: np.ndarray, v: np.ndarray)
 def paint_cavity(
     picture: np.ndarray,
     look: CavityLook,
-    *,
     depth: np.ndarray,
     gap: np.ndarray,
     across: np.ndarray,
+    *,
     teeth: float,
 ) -> None:
     """Paint the hollow into ``picture`` uint8 (h, w, 3), in place.
 
-    depth: float32 (h, w), how far under the upper edge of the opening; gap: its height;
-    across: x; all in mouth widths.
+    depth, gap, across: float32 (h, w), as in ``Fields``.
     teeth: how much of the hint of teeth to show, 0..1.
     """
     inside = np.clip(depth / look.softness + 0.5, 0, 1)

@@ -97,10 +97,11 @@ def mouth_motion(speech: np.ndarray, *, frame_rate: Fraction, frame_count: int) 
         )
     bands = _measure(speech)
     spoken = _spoken(bands.level)
-    times = (np.arange(frame_count) + 0.5) / float(frame_rate)
-    ceiling = _silence_ceiling(spoken, times, float(frame_rate))
-    opening = _opening(bands, spoken, times, float(frame_rate))
-    spread = _spread(bands, spoken, times, float(frame_rate))
+    rate = float(frame_rate)
+    times = (np.arange(frame_count) + 0.5) / rate
+    ceiling = _silence_ceiling(spoken, times, rate)
+    opening = _opening(bands, spoken, times, rate)
+    spread = _spread(bands, spoken, times, rate)
     return MouthMotion(
         np.minimum(opening, ceiling).astype(np.float32),
         np.clip(spread, -ceiling, ceiling).astype(np.float32),

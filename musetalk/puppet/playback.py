@@ -56,17 +56,15 @@ class PuppetPlayback:
         """Iterate from the start: uint8 RGB (H, W, 3)."""
         puppet: Puppet | None = None
         posed = -1
-        sources = read_frames(self.avatar, self.indices)
-        for number, frame in enumerate(sources):
+        for number, frame in enumerate(read_frames(self.avatar, self.indices)):
             index = int(self.indices[number])
             if index != posed:
                 shape = self.shapes[index]
                 # The last pose carries the mouth's colours on; lost lips begin anew.
                 puppet = Puppet(frame, shape, after=puppet) if shape is not None else None
                 posed = index
-            opening, spread = (
-                float(row[number]) for row in (self.motion.opening, self.motion.spread)
-            )
+            opening = float(self.motion.opening[number])
+            spread = float(self.motion.spread[number])
             if puppet is None or opening == spread == 0:
                 yield frame  # a mouth at rest is the picture itself: no copy
                 continue
@@ -75,8 +73,7 @@ class PuppetPlayback:
 
     def passed_through(self) -> np.ndarray:
         """Return bool (T,): output frames whose lips were not found."""
-        lost = np.array([shape is None for shape in self.shapes])
-        return lost[self.indices]
+        return np.array([shape is None for shape in self.shapes])[self.indices]
 
 
 def blend(below: np.ndarray, above: np.ndarray, mask: np.ndarray) -> np.ndarray:

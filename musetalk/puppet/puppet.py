@@ -73,7 +73,10 @@ class Puppet:
         hollow = _nodes_where(near & (fields.gap > 0))
         warped = self._resampled(fields, hollow)
         if opening > 0:
-            self._paint(warped, fields, hollow)
+            measures = (fields.depth, fields.gap, fields.across)
+            depth, gap, across = (enlarged(field[hollow], self._step) for field in measures)
+            inside = warped[self._pixels(hollow)]
+            paint_cavity(inside, self._look, depth, gap, across, teeth=self._teeth)
         x0, y0, x1, y1 = (int(edge) for edge in self.region)
         cv2.copyTo(warped[: y1 - y0, : x1 - x0], self._may_change, picture[y0:y1, x0:x1])
         return picture
@@ -109,16 +112,6 @@ class Puppet:
         left, top = max(x0 - self._margin, 0), max(y0 - self._margin, 0)
         right, bottom = min(x1 + self._margin, width), min(y1 + self._margin, height)
         return x0 - left, y0 - top, self._frame[top:bottom, left:right]
-
-    def _paint(self, warped: np.ndarray, fields: Fields, hollow: tuple[slice, slice]) -> None:
-        paint_cavity(
-            warped[self._pixels(hollow)],
-            self._look,
-            depth=enlarged(fields.depth[hollow], self._step),
-            gap=enlarged(fields.gap[hollow], self._step),
-            across=enlarged(fields.across[hollow], self._step),
-            teeth=self._teeth,
-        )
 
     def _pixels(self, nodes: tuple[slice, slice]) -> tuple[slice, slice]:
         rows, columns = (slice(n.start * self._step, n.stop * self._step) for n in nodes)

@@ -473,8 +473,11 @@ def role_of(published: PublishedFile) -> Role | None:
 def looks_like(keys: Iterable[str]) -> tuple[Role, str] | None:
     """Return the role whose weights have such keys, in any layout, and a name for such a file."""
     found = set(keys)
-    marks = ((role, *mark) for role, network in CATALOGUE.items() for mark in network.marks)
-    return next(((role, name) for role, mark, name in marks if mark in found), None)
+    for role, network in CATALOGUE.items():
+        for mark, name in network.marks:
+            if mark in found:
+                return role, name
+    return None
 
 
 def destination(published: PublishedFile, root: Path) -> Path:
