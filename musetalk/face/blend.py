@@ -32,16 +32,11 @@ class MaskSettings:
     mode: "jaw" is MuseTalk 1.5's, "raw" that of 1.0.
     left_cheek_width, right_cheek_width: pixels from the middle of the parsed picture that keep
         their full width; further out the replaced part shrinks.
-    blur_ratio: of the parsed square's side.
-    replicate_border: repeat the frame's border where the parsed square leaves the frame; False
-        shows the parser black there, as the reference does.
     """
 
     mode: ParsingMode = "jaw"
     left_cheek_width: int = 90
     right_cheek_width: int = 90
-    blur_ratio: float = BLUR_RATIO
-    replicate_border: bool = False
 
 
 def parsed_square(box: FaceBox) -> FaceBox:
@@ -51,22 +46,18 @@ def parsed_square(box: FaceBox) -> FaceBox:
     return FaceBox(x - half, y - half, x + half, y + half)
 
 
-def cut_square(frame: np.ndarray, box: FaceBox, *, replicate_border: bool = False) -> np.ndarray:
-    """Return uint8 RGB (2 s, 2 s, 3): the frame inside ``parsed_square(box)``."""
+def cut_square(frame: np.ndarray, box: FaceBox) -> np.ndarray:
+    """Return uint8 RGB (2 s, 2 s, 3): the frame inside ``parsed_square(box)``, black beyond it."""
     square = parsed_square(box)
     height, width = frame.shape[:2]
     x0, y0 = max(square.x0, 0), max(square.y0, 0)
     x1, y1 = min(square.x1, width), min(square.y1, height)
-    border = cv2.BORDER_REPLICATE if replicate_border else cv2.BORDER_CONSTANT
     above, below, left, right = y0 - square.y0, square.y1 - y1, x0 - square.x0, square.x1 - x1
-    return cv2.copyMakeBorder(frame[y0:y1, x0:x1], above, below, left, right, border)
+    return cv2.copyMakeBorder(frame[y0:y1, x0:x1], above, below, left, right, cv2.BORDER_CONSTANT)
 
 
 def replaced_region(parts: np.ndarray, settings: MaskSettings) -> np.ndarray:
-    """Return uint8 (512, 512), 255 where the face is replaced.
-
-    parts: uint8 (512, 512), the face parser's class of every pixel.
-    """
+    """Return uint8 (512, 512), 255 where the face is replaced, of the parser's classes likewise."""
     if settings.mode == "jaw":
         return _jaw_region(parts, settings)
     kept = (SKIN, *LIPS_AND_MOUTH, NECK) if settings.mode == "neck" else (SKIN, *LIPS_AND_MOUTH)
@@ -124,10 +115,7 @@ def given_mask(mask: np.ndarray, box: FaceBox) -> np.ndarray:
 
 
 class Backdrop:
-    """One source frame, ready to receive any number of generated faces, one at a time.
-
-    frame: uint8 RGB (H, W, 3). mask: uint8 (h, w) over the box.
-    """
+    """One source frame, uint8 RGB (H, W, 3), with its mask, uint8 (h, w), for faces in turn."""
 
     def __init__(self, frame: np.ndarray, box: FaceBox, mask: np.ndarray) -> None:
         self.frame = frame

@@ -27,10 +27,7 @@ EYES_PER_MOUTH = 1 / 0.76
 
 
 class LipFollower:
-    """Follows one person by the lips found in the first frame, for a box with no landmarks.
-
-    known: what was found in the first frame, where that is known.
-    """
+    """Follows one person by the lips of the first frame, given as ``known`` or found there."""
 
     def __init__(
         self,

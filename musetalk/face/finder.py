@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..weights.catalogue import Role
     from .landmarks import CropFinder, CropRules
 
+    Networks = Mapping[Role, Any]  # Any: each role's network has its own class
+
 log = logging.getLogger("avatarvideo.musetalk.face.finder")
 
 
@@ -52,16 +54,13 @@ class FaceFinder(ABC):
 
     @abstractmethod
     def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
-        """Return the face of one person in a uint8 RGB picture (H, W, 3), or None for no answer.
+        """Return one person's face in a uint8 RGB picture (H, W, 3), or None for no answer.
 
         A face without lips is no answer either, but its reason is told if nobody finds any.
         """
 
-    def follow(self, networks: Mapping[Role, Any], rules: CropRules) -> CropFinder | None:
-        """Return what finds MuseTalk's crop in every frame, or None: from the lips, then.
-
-        networks: those of ``roles``, loaded; empty without files. Any: each role has its own class.
-        """
+    def follow(self, networks: Networks, rules: CropRules) -> CropFinder | None:
+        """Return what finds MuseTalk's crop with loaded networks; None: from the lips, then."""
         return None
 
     def states(self, roles: Collection[str]) -> dict[str, str]:
@@ -84,7 +83,7 @@ class ReferenceNetworks(FaceFinder):
     def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
         return None
 
-    def follow(self, networks: Mapping[Role, Any], rules: CropRules) -> CropFinder | None:
+    def follow(self, networks: Networks, rules: CropRules) -> CropFinder | None:
         from .landmarks import LandmarkFinder  # here: PyTorch is not needed before
 
         if not all(role in networks for role in self.roles):
@@ -164,12 +163,9 @@ def locate_again(frame: np.ndarray, near: Box | None) -> FaceLocation:
 
 
 def crop_finder(
-    networks: Mapping[Role, Any], rules: CropRules, finders: Sequence[FaceFinder] = FINDERS
+    networks: Networks, rules: CropRules, finders: Sequence[FaceFinder] = FINDERS
 ) -> CropFinder | None:
-    """Return the first finder's way to MuseTalk's crop, or None where no finder has its own.
-
-    networks: those that were loaded. Any: each role has its own class.
-    """
+    """Return the first finder's way to MuseTalk's crop; None where no finder has its own."""
     ways = (finder.follow(networks, rules) for finder in finders)
     return next((way for way in ways if way is not None), None)
 

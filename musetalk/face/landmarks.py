@@ -21,8 +21,7 @@ class FoundFace(NamedTuple):
 
     box: of the crop, before margin and clamping.
     by_landmarks: False where the landmarks gave no usable box and the detector's was taken.
-    bridge: pixels from the nose bridge's lower point up to the next and down to the next: how far
-        the middle of the box can be shifted sensibly.
+    bridge: pixels from the nose bridge's lower point up to the next and down to the next.
     """
 
     box: FaceBox

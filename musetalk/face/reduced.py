@@ -17,9 +17,8 @@ LOOK_DISTANCE = 8  # detections from one closer look for a missing person to the
 class ReducedDetector:
     """Finds one person in frame after frame that is seen reduced.
 
-    Closer looks are for choosing one of several, so that it is the same person whatever the
-    quality, and for a person who is not seen: when the number of faces changes, and every eighth
-    time. Who is found by them alone is looked for so from then on.
+    It looks closer to choose one of several, and for a person who is not seen: when the number of
+    faces changes, and every eighth time. Who is found by that alone is looked for so from then on.
     """
 
     def __init__(self, network: S3FD, follower: FaceFollower) -> None:

@@ -93,11 +93,7 @@ RAMPS: dict[str, tuple[float, float, str]] = {
 
 @dataclass(frozen=True, eq=False)
 class JudgedLips:
-    """A mouth and what speaks for and against it.
-
-    confidence: 0..1, the smallest ramp; doubt: a clause saying which ramp that was.
-    measures: every value the ramps were asked about.
-    """
+    """A mouth, how far to trust it (0..1), what speaks against it, and all that was measured."""
 
     frame: FaceFrame
     maps: LipMaps

@@ -36,10 +36,7 @@ class EyePair:
 
 
 def vote_for_centres(grey: np.ndarray, radii: tuple[int, ...]) -> np.ndarray:
-    """Return how many slopes point away from each pixel, dark pixels favoured.
-
-    grey: float32 (H, W), 0..255. The result has the same shape and is >= 0.
-    """
+    """Return how many slopes point away from each pixel of float32 (H, W), dark pixels favoured."""
     height, width = grey.shape
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.0)
     dx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)

@@ -1,7 +1,7 @@
 """Where a face sits in a picture: the upright coordinate system that every later step shares.
 
-Lengths in that system are eye distances (e): the origin lies between the eyes, x runs along the
-eye line to the right of the picture, y runs down towards the chin.
+Lengths are eye distances (e): the origin lies between the eyes, x runs along the eye line to the
+right of the picture, y down towards the chin.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ BOX_EYE_LINE = 0.384  # of the box height
 class FaceFrame:
     """The eyes of one face.
 
-    x, y: the point between the eyes, pixels.
-    eye_distance: pixels.
+    x, y: the point between them, pixels. eye_distance: pixels.
     tilt: of the eye line, radians, positive clockwise as seen.
     """
 

@@ -49,10 +49,7 @@ class KeyView:
         return cls(patch, points)
 
     def find_again(self, picture: np.ndarray, expected: FaceFrame) -> FaceFrame | None:
-        """Return where the face is in another frame, near ``expected``; None if it is lost.
-
-        Points are followed from this view directly, so that errors do not add up over frames.
-        """
+        """Return where the face is in another frame, near ``expected``; None if it is lost."""
         if len(self.points) < LEAST_POINTS:
             return None
         patch = _grey_patch(picture, expected)

@@ -177,11 +177,9 @@ def _hole(
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """Where and how hard to look.
+    """Where and how hard to look: numbers of samples, and the first samples' standard deviation.
 
-    spread: standard deviation of the first samples, order of the candidate's columns; a column
-        with 0 is held at the start's value.
-    first, rounds, per_round: numbers of samples.
+    A column whose ``spread`` is 0 is held at the start's value.
     """
 
     spread: np.ndarray

@@ -53,9 +53,8 @@ class _Sighting:
 
 
 class LipTracker:
-    """Follows one mouth from frame to frame of a video.
+    """Follows one mouth through a video from ``location``, found in its first frame.
 
-    frame: uint8 RGB (H, W, 3), the first one; location: what was found in it.
     search: looks for lips that were lost in a frame, closest to where the face was last.
     """
 

@@ -36,8 +36,7 @@ FacePart = IntEnum(
 class BiSeNetConfig:
     """Channels of the network; the defaults are those of the published weights.
 
-    stages: of the four ResNet stages; context: of the coarse path; side: of the two heads that
-    only training used.
+    context: of the coarse path. side: of the two heads that only training used.
     """
 
     stages: tuple[int, int, int, int] = (64, 128, 256, 512)

@@ -55,22 +55,18 @@ class ScoredBox(NamedTuple):
 
 
 @torch.no_grad()
-def detect_faces(
-    network: S3FD, frame: np.ndarray, *, means_in_rgb_order: bool = True
-) -> list[ScoredBox]:
+def detect_faces(network: S3FD, frame: np.ndarray) -> list[ScoredBox]:
     """Return the faces of one frame, the most certain first; none in a frame under 32 pixels.
 
     frame: uint8 RGB (H, W, 3).
-    means_in_rgb_order: take the blue mean from the red channel and the other way round, as the
-        reference does with these weights; False takes each from its own channel.
     """
     if min(frame.shape[:2]) < SMALLEST_SIDE:
         return []
     weight = next(network.parameters())
-    means = MEANS if means_in_rgb_order else MEANS[::-1]
     image = torch.as_tensor(np.ascontiguousarray(frame)).to(weight.device)
     image = image.permute(2, 0, 1).float()
-    image = image - image.new_tensor(means)[:, None, None]
+    # The blue mean goes off the red channel and the red off the blue: also the reference's way.
+    image = image - image.new_tensor(MEANS)[:, None, None]
     boxes, scores = decode_levels(network(image.unsqueeze(0).to(weight.dtype)))
     kept = suppress_overlaps(boxes, scores)
     return [

@@ -1,8 +1,8 @@
 """A small decoder from latents to pictures: seventeen times less work than the autoencoder's.
 
 Architecture of madebyollin/taesd (MIT), for the published ``taesd_decoder`` files; state-dict keys
-are those of diffusers' ``AutoencoderTiny``. It was trained to preview Stable Diffusion's latents,
-not for faces, so its pictures differ from the full decoder's: ``ComparedDecoder`` says by how much.
+are those of diffusers' ``AutoencoderTiny``. It was not trained for faces: ``ComparedDecoder`` says
+how much its pictures differ from the full decoder's.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class TAESDDecoder(Stoppable):
     def __init__(self, config: TAESDConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or TAESDConfig()
-        self.decoder = _Layers(config)
+        self.decoder = nn.ModuleDict({"layers": _layers(config)})
 
     def blocks(self) -> Iterable[nn.Module]:
         """Return the layers."""
-        return self.decoder.layers.children()
+        return self.decoder["layers"].children()
 
     def decode(self, values: Tensor) -> Tensor:
         """Return pictures (B, 3, 8 h, 8 w): RGB, about -1..1, not clamped.
@@ -51,19 +51,17 @@ class TAESDDecoder(Stoppable):
         values (B, 4, h, w): latents divided by the scale, as the full decoder takes them.
         """
         hidden = torch.tanh(values * (LATENT_SCALE / LATENT_LIMIT)) * LATENT_LIMIT
-        return self.decoder.layers(hidden) * 2 - 1  # the weights make 0..1
+        return self.decoder["layers"](hidden) * 2 - 1  # the weights make 0..1
 
 
-class _Layers(nn.Module):
-    def __init__(self, config: TAESDConfig) -> None:
-        super().__init__()
-        width = config.channels
-        layers: list[nn.Module] = [_conv3(config.latent_channels, width), nn.ReLU()]
-        for level, count in enumerate(config.blocks):
-            layers += [_Block(width) for _ in range(count)]
-            if level < len(config.blocks) - 1:
-                layers += [nn.Upsample(scale_factor=2), _conv3(width, width, bias=False)]
-        self.layers = nn.Sequential(*layers, _conv3(width, config.image_channels))
+def _layers(config: TAESDConfig) -> nn.Sequential:
+    width = config.channels
+    layers: list[nn.Module] = [_conv3(config.latent_channels, width), nn.ReLU()]
+    for level, count in enumerate(config.blocks):
+        layers += [_Block(width) for _ in range(count)]
+        if level < len(config.blocks) - 1:
+            layers += [nn.Upsample(scale_factor=2), _conv3(width, width, bias=False)]
+    return nn.Sequential(*layers, _conv3(width, config.image_channels))
 
 
 class _Block(nn.Module):
@@ -71,13 +69,8 @@ class _Block(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(
-            _conv3(channels, channels),
-            nn.ReLU(),
-            _conv3(channels, channels),
-            nn.ReLU(),
-            _conv3(channels, channels),
-        )
+        first, second, third = (_conv3(channels, channels) for _ in range(3))
+        self.conv = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.relu(self.conv(inputs) + inputs)

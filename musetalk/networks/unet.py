@@ -3,7 +3,6 @@
 Architecture of Stable Diffusion 1's ``UNet2DConditionModel`` with 8 input channels and audio
 features of width 384 as context, run once at time step 0: no noise, no schedule, no guidance.
 State-dict keys are those of the published ``unet.pth`` (1.5) and ``pytorch_model.bin`` (1.0).
-``fast.accelerate`` makes a loaded network faster.
 """
 
 from __future__ import annotations
@@ -152,15 +151,12 @@ class DownBlock(nn.Module):
         super().__init__()
         widths = config.block_out_channels
         is_last = level == len(widths) - 1
-        self.resnets = nn.ModuleList()
-        self.attentions = nn.ModuleList()
-        channels = widths[max(level - 1, 0)]
-        for _ in range(config.layers_per_block):
-            self.resnets.append(ResnetBlock(config, channels, widths[level]))
-            if not is_last:
-                self.attentions.append(Transformer(config, widths[level]))
-            channels = widths[level]
-        self.downsamplers = nn.ModuleList([] if is_last else [Downsample(channels)])
+        width, layers = widths[level], config.layers_per_block
+        channels = [widths[max(level - 1, 0)], *[width] * (layers - 1)]
+        self.resnets = nn.ModuleList(ResnetBlock(config, each, width) for each in channels)
+        attentions = 0 if is_last else layers
+        self.attentions = nn.ModuleList(Transformer(config, width) for _ in range(attentions))
+        self.downsamplers = nn.ModuleList([] if is_last else [Downsample(width)])
 
     def forward(self, hidden: Tensor, time: Tensor, heard: Heard, skips: list[Tensor]) -> Tensor:
         """Return the next level's input; everything made on the way is appended to ``skips``."""
@@ -295,12 +291,12 @@ class FeedForward(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         # The empty place in the middle is the training code's dropout: it keeps the keys' numbers.
-        self.net = nn.ModuleList(
-            [GatedGELU(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)]
+        self.net = nn.Sequential(
+            GatedGELU(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.net[2](self.net[0](pixels))
+        return self.net(pixels)
 
 
 class GatedGELU(nn.Module):

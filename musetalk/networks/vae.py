@@ -2,9 +2,7 @@
 
 Architecture of Stable Diffusion's ``AutoencoderKL`` (Rombach et al. 2022), written for the
 published weights ``stabilityai/sd-vae-ft-mse``. State-dict keys are the renamed diffusers ones
-(``mid_block.attentions.0.to_q``, ``to_out.0``); the checkpoint loader renames the legacy
-(``query``, ``proj_attn``) and LDM (``first_stage_model.``) spellings to these. ``fast.accelerate``
-makes a loaded network faster.
+(``mid_block.attentions.0.to_q``, ``to_out.0``).
 """
 
 from __future__ import annotations
@@ -78,8 +76,7 @@ def sample_posterior(
 ) -> Tensor:
     """Draw from the posterior: mean + exp(log_variance / 2) * noise, unscaled.
 
-    The noise is drawn in the mean's dtype, on the generator's device (the mean's when None), so
-    one seed gives the draw that the reference makes on that device.
+    The noise is drawn in the mean's dtype on the generator's device (the mean's when None).
     """
     device = mean.device if generator is None else generator.device
     noise = torch.randn(mean.shape, generator=generator, device=device, dtype=mean.dtype)

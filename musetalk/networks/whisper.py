@@ -1,8 +1,7 @@
 """Whisper's encoder: log-mel in, the five hidden states MuseTalk listens to out.
 
 Architecture of the ``tiny`` model's encoder (Radford et al. 2022). State-dict keys are those of
-the Hugging Face files, ``model.encoder.`` included; the checkpoint loader renames the keys of
-OpenAI's ``tiny.pt`` to these.
+the Hugging Face files, ``model.encoder.`` included.
 """
 
 from __future__ import annotations

@@ -243,9 +243,9 @@ class FacePreparation:
             return given_mask(self._job.mask, box)
         assert bisenet is not None
         settings = self._job.mask_settings
-        seen = cut_square(frame, box, replicate_border=settings.replicate_border)
+        seen = cut_square(frame, box)
         region = replaced_region(parse_face(bisenet, seen), settings)
-        return face_mask(region, box, blur_ratio=settings.blur_ratio)
+        return face_mask(region, box)
 
     def _spool_entry(self, writer: SpoolWriter, number: int, entry: Entry) -> None:
         masks = entry["masks"].numpy()

@@ -31,11 +31,10 @@ SOFTEST = 0.04  # and at most
 
 
 class CavityLook(NamedTuple):
-    """How a mouth looks inside.
+    """How a mouth looks inside; its edges are as soft as the picture's own.
 
-    colours: float32 (4, 3), of the seam when shut, of the hollow under the upper lip, of its
-        floor and of the teeth.
-    softness: of the edges, to match the picture's own.
+    colours: float32 (4, 3), of the seam when shut, of the hollow under the upper lip, of its floor
+        and of the teeth.
     """
 
     colours: np.ndarray

@@ -1,9 +1,8 @@
 """From speech to mouth motion, without weights: how far open and how wide, frame by frame.
 
-Two ratios between frequency bands stand in for the sounds. Open vowels have their first formant
+Two ratios between frequency bands stand in for the phones. Open vowels have their first formant
 between 0.45 and 1.3 kHz; hums (m, n), closed vowels and hisses (s, f) have their energy below or
-above, so the lips meet on them although the sound goes on. The second formant tells spread lips
-(i, e) from round ones (u, o). This is not recognition of sounds; it moves plausibly.
+above, so the lips meet on them. The second formant tells spread lips (i, e) from round ones (u, o).
 """
 
 from __future__ import annotations

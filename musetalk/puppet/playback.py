@@ -22,10 +22,7 @@ def track_lips(
     *,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> list[LipShape | None]:
-    """Return the lips in the avatar's first ``count`` frames; None where they were lost.
-
-    first: what was found in frame 0. Holds one frame at a time.
-    """
+    """Return the lips in ``count`` frames, None where lost; ``first`` was found in frame 0."""
     frames = avatar.frames()
     shapes = [first.lips]
     tracker = LipTracker(next(frames), first, locate_again)

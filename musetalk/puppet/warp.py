@@ -1,9 +1,9 @@
 """Where every pixel of an opened mouth comes from: upper lip up, lower lip and jaw down.
 
 The mouth's own frame: origin midway between the corners, x along the line between them, v at
-right angles towards the chin, both in mouth widths. Displacements are smooth on either side of
-the mouth line, so they are computed on a coarse grid and enlarged; only the line itself is exact.
-Measures are in mouth widths unless they say otherwise.
+right angles towards the chin. Displacements are smooth on either side of the mouth line, so they
+are computed on a coarse grid and enlarged; only the line itself is exact. Measures are in mouth
+widths unless they say otherwise.
 """
 
 from __future__ import annotations

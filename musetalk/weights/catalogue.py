@@ -89,10 +89,7 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Workload:
-    """What a stage works on at once.
-
-    faces: of a batch. value_bytes: of one number. frame_size: width and height of a whole frame.
-    """
+    """The faces of a batch, the bytes of one number, and width and height of a whole frame."""
 
     faces: int
     value_bytes: int

@@ -43,7 +43,7 @@ def convert_all(
     root: Path,
     precision: Precision,
     *,
-    report: Report | None = None,
+    report: Report = lambda _done, _total: None,
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> Iterator[Conversion]:
     """Convert the files that ``find`` returned, one a step; converted ones are skipped."""
@@ -68,7 +68,7 @@ def convert(
     target: Path,
     precision: Precision,
     *,
-    report: Report | None = None,
+    report: Report = lambda _done, _total: None,
     check_cancelled: Callable[[], None] = lambda: None,
     network: nn.Module | None = None,
 ) -> Conversion:
@@ -101,8 +101,7 @@ def convert(
 
     def step(done: int, total: int | None) -> None:
         check_cancelled()
-        if report:
-            report(done, total)
+        report(done, total)
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
 """Download published files when asked: resumed, verified, and renamed only when complete.
 
-The Hugging Face library resolves files of its hub (endpoint, token, offline mode, size and hash).
-The bytes of every source come through our own stream, because the library discards a broken
-download and these files are gigabytes.
+The Hugging Face library resolves files of its hub (endpoint, token, offline mode, size and hash);
+the bytes come through our own stream, because the library discards a broken download.
 """
 
 from __future__ import annotations
@@ -55,8 +54,7 @@ Report = Callable[[int, int | None], None]
 class RetryPolicy:
     """How often and how long to retry over a bad connection.
 
-    timeout: seconds without a byte.
-    attempts: that many in a row without a new byte end the download.
+    timeout: seconds without a byte. attempts: so many in a row without a new byte end it.
     pause: seconds before another attempt; doubles after each one without a new byte.
     """
 
@@ -215,10 +213,7 @@ class _Job:
     def _transfer(
         self, remote: _Remote, part: Path, size: int | None, *, is_checked: bool
     ) -> int | None:
-        """Receive what is missing and return the size that the file must have then.
-
-        is_checked: a hash will tell whether it is whole.
-        """
+        """Receive what is missing; return the size to expect. is_checked: a hash will tell, too."""
         if size is not None and _bytes_in(part) > size:
             part.unlink()
         reader = _Reader(self, remote, part, size, is_checked)

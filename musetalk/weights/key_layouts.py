@@ -56,8 +56,7 @@ _OPENAI_PARTS = (
 def native_vae(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the VAE's tensors under the keys of our network; unknown keys stay.
 
-    Only keys are changed, but for the attention in Stable Diffusion's layout, whose 1x1
-    convolutions become matrices.
+    Stable Diffusion's attention is made of 1x1 convolutions; they become matrices.
     """
     if any(key.startswith(LDM_PREFIX) for key in state):
         state = {
@@ -111,11 +110,7 @@ def native_whisper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def native_taesd(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the small decoder's tensors under the keys of our network.
-
-    Keys such as "1.weight", counted from a layer without weights, are those of the decoder
-    alone.
-    """
+    """Return the small decoder's tensors under our keys; "1.weight" is of the decoder alone."""
     native: dict[str, Tensor] = {}
     for key, tensor in state.items():
         if found := _TAESD_LAYER.fullmatch(key):

@@ -1,8 +1,7 @@
 """Read the tensors of a training checkpoint without running anything the file asks for.
 
-PyTorch's own ``weights_only`` refuses files that name classes it does not know, such as the
-message hub of a training framework. Here every unknown name becomes an object that accepts
-everything and does nothing, so the tensors beside it can still be read. Both layouts of
+PyTorch's own ``weights_only`` refuses files that name classes it does not know. Here each of them
+becomes an object that does nothing, so the tensors beside it can still be read. Both layouts of
 ``torch.save`` are read: the zip archive (mapped, not copied) and the older row of pickles.
 """
 

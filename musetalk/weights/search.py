@@ -73,11 +73,7 @@ class FileStatus:
 
 @dataclass(frozen=True)
 class FoundFiles:
-    """Everything MuseTalk itself needs.
-
-    files: by role; of the extras those that are there.
-    missing: face networks that are not there; faces are then located without weights.
-    """
+    """Everything MuseTalk itself needs, by role; faces are located without networks ``missing``."""
 
     model: Model
     files: dict[Role, FileStatus]

@@ -29,10 +29,7 @@ def dtype_of(network: Network[Any], dtype: torch.dtype) -> torch.dtype:  # Any: 
 
 
 class ModelSource(Protocol):
-    """Gives the networks one by one, each when its stage begins.
-
-    between_tensors: called while a file is read when set; it may raise to stop.
-    """
+    """Gives the networks one by one; calls ``between_tensors``, if set, while it reads a file."""
 
     between_tensors: Callable[[], None] | None
 

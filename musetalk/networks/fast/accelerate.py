@@ -19,9 +19,8 @@ from .winograd import Conv3x3, StridedConv, UpsamplingConv3x3
 def accelerate(network: nn.Module) -> None:
     """Swap in the fast modules, in place; a second time changes nothing.
 
-    Call it when the weights are there. Half precision comes to lie channels last, for what
-    multiplies it fast wants the channels of a pixel together. Only the UNet and the autoencoder
-    have fast modules: nearly all the work is in them. ``winograd.set_tiled`` sets their tiles.
+    Call it when the weights are there. In half precision they come to lie channels last, as what
+    multiplies them fast wants. ``winograd.set_tiled`` sets the tiles.
     """
     if next(network.parameters()).dtype.itemsize == 2:
         # PyTorch's annotations do not have the argument.

@@ -1,8 +1,7 @@
 """Record one batch as a CUDA graph and replay it.
 
-A batch is more than a thousand operations. Python takes longer to launch them than a fast GPU takes
-to do them, the more so while another thread composes frames. A graph launches all of them at once.
-Used by ``FaceGenerator`` in ``musetalk/pipeline/generate.py``.
+Python takes longer to launch the thousand operations of a batch than a fast GPU takes to do them.
+A graph launches all of them at once.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ def can_record(device: torch.device) -> bool:
 def _stream(device: torch.device) -> torch.cuda.Stream:
     """Return the stream on which a device's graphs are recorded.
 
-    PyTorch itself keeps one for the process, on whatever device came first. A new one for every
-    graph would each keep a work space of the matrix products.
+    One for all of them: each would keep a work space of the matrix products.
     """
     return torch.cuda.Stream(device)
 

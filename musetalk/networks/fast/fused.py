@@ -1,8 +1,7 @@
 """GroupNorm, SiLU, biases and sums, put together where a GPU computes in half precision.
 
-There the convolutions are so fast that what lies between them takes more than half of the time:
-every step reads and writes whole maps. Where Triton is missing or fails, and everywhere else,
-PyTorch's own steps do the same.
+What lies between convolutions takes more than half of the time there. Where Triton is missing or
+fails, and everywhere else, PyTorch's own steps do the same.
 """
 
 from __future__ import annotations
@@ -37,10 +36,7 @@ def kernels_for(inputs: Tensor) -> ModuleType | None:
 def normalised(
     inputs: Tensor, norm: nn.GroupNorm, *, silu: bool = False, added: Tensor | None = None
 ) -> Tensor:
-    """Return the normalised (B, C, H, W), after SiLU if asked.
-
-    added (C,): comes to the inputs first.
-    """
+    """Return the normalised (B, C, H, W), after SiLU if asked; ``added`` (C,) comes to it first."""
     module = kernels_for(inputs)
     if module is None:
         maps = inputs if added is None else inputs + added.view(1, -1, 1, 1)

@@ -1,8 +1,7 @@
 """Small steps between a network's convolutions, each in as few passes over memory as can be.
 
-Triton kernels for maps whose channels of a pixel lie together. PyTorch's own GroupNorm reorders
-such maps before and after it, which takes a GPU longer than the convolutions do. Import this module
-only where Triton is: ``fused`` does.
+Triton kernels for channels-last maps, which PyTorch's own GroupNorm would reorder before and after.
+Import this module only where Triton is: ``fused`` does.
 """
 
 # pyright: reportArgumentType=false, reportMissingParameterType=false

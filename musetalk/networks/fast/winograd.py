@@ -1,9 +1,8 @@
 """3 x 3 convolutions computed with fewer multiplications, for CPUs.
 
-Exact but for rounding: a tile of outputs is made from a tile of inputs by a few matrix products in
-place of one product per kernel place (Winograd's minimal filtering, after Lavin and Gray,
-arXiv:1509.09308). Written for float32 and libraries whose matrix products are as fast as their
-convolutions; everything else takes PyTorch's own convolution.
+Exact but for rounding: Winograd's minimal filtering, after Lavin and Gray (arXiv:1509.09308).
+Written for float32 and libraries whose matrix products are as fast as their convolutions;
+everything else takes PyTorch's own convolution.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from avatarvideo.musetalk.face.blend import (
     cut_square,
     face_mask,
     given_mask,
-    parsed_square,
     replaced_region,
 )
 from avatarvideo.musetalk.face.crop import FaceBox
@@ -90,14 +89,6 @@ def test_the_nose_is_never_replaced_and_the_lips_always_are():
 def test_the_parser_sees_the_square_that_the_reference_shows_it(frame, box):
     expected = np.array(reference_path.seen_by_the_parser(frame, box))
     assert np.array_equal(cut_square(frame, FaceBox(*box)), expected)
-
-
-def test_the_border_can_be_repeated_instead_of_black(frame):
-    box = FaceBox(0, 0, 60, 70)
-    square = parsed_square(box)
-    seen = cut_square(frame, box, replicate_border=True)
-    assert np.array_equal(seen[0, 0], frame[0, 0])
-    assert np.array_equal(seen[-square.y0 :, -square.x0 :], frame[: square.y1, : square.x1])
 
 
 @pytest.mark.parametrize("box", BOXES)
