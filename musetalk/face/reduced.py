@@ -31,7 +31,8 @@ class ReducedDetector:
     def look(self, frame: np.ndarray) -> tuple[list[ScoredBox], ScoredBox | None]:
         """Return the faces in a frame, uint8 RGB (H, W, 3), and the person's or None."""
         faces = detect_reduced(self._network, frame, self._side)
-        if not self._can_look_closer(frame):
+        height, width = frame.shape[:2]
+        if reduced_size(width, height, self._side) == reduced_size(width, height, CLOSER_SIDE):
             return faces, self._follower.choose(faces)
         undecided = self._follower.has_to_choose(faces)
         face = None if undecided else self._follower.choose(faces)
@@ -45,11 +46,6 @@ class ReducedDetector:
                     self._side = CLOSER_SIDE
                 return seen, face
         return faces, None
-
-    def _can_look_closer(self, frame: np.ndarray) -> bool:
-        height, width = frame.shape[:2]
-        sizes = [reduced_size(width, height, side) for side in (self._side, CLOSER_SIDE)]
-        return sizes[0] != sizes[1]
 
     def _is_due(self, seen: int) -> bool:
         self._looks += 1

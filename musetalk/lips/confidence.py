@@ -120,7 +120,10 @@ def judge_lips(picture: np.ndarray, frame: FaceFrame) -> JudgedLips:
         found = _refits(picture, frame, maps, start)
         apart = sorted(_disagreement(fit, other) for other in found)
         measures |= {"disagreement": apart[-2], "worst_disagreement": apart[-1]}
-        measures["evidence"] = _evidence(measures)
+        measures["evidence"] = EVIDENCE_BASE + sum(  # logarithm of the odds that it is right
+            weight * float(np.clip(measures[name], low, high))
+            for name, (low, high, weight) in EVIDENCE.items()
+        )
         weakest, confidence = _weakest(measures)
     fit = replace(fit, candidate=with_exact_corners(maps, fit.candidate))
     return JudgedLips(frame, maps, fit, confidence, RAMPS[weakest][2], measures)
@@ -134,14 +137,6 @@ def _weakest(measures: dict[str, float]) -> tuple[str, float]:
     }
     name = min(ramps, key=lambda key: ramps[key])
     return name, ramps[name]
-
-
-def _evidence(measures: dict[str, float]) -> float:
-    """Return the logarithm of the odds that the mouth is right."""
-    return EVIDENCE_BASE + sum(
-        weight * float(np.clip(measures[name], low, high))
-        for name, (low, high, weight) in EVIDENCE.items()
-    )
 
 
 def _refits(

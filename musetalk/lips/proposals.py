@@ -61,12 +61,16 @@ class Proposal:
 def propose_faces(grey: np.ndarray, *, most: int) -> list[Proposal]:
     """Return the places of a uint8 (H, W) picture that look most like a face, best first."""
     patterns = [(tilt, _pattern(tilt)) for tilt in TILTS]
+    # The response at a pixel is that of a face with that pixel between the eyes.
+    origin = (round(-REGION.x0 * PIXELS_PER_EYE), round(-REGION.y0 * PIXELS_PER_EYE))
     found: list[Proposal] = []
     for contrast, eye_pixels in _pyramid(grey):
         best = np.full(contrast.shape, -np.inf, np.float32)
         tilts = np.zeros(contrast.shape, np.float32)
         for tilt, pattern in patterns:
-            response = _response(contrast, pattern)
+            response = cv2.filter2D(
+                contrast, cv2.CV_32F, pattern, anchor=origin, borderType=cv2.BORDER_REPLICATE
+            )
             better = response > best
             best[better] = response[better]
             tilts[better] = tilt
@@ -116,14 +120,6 @@ def _contrast(grey: np.ndarray) -> np.ndarray:
     apart = light - cv2.GaussianBlur(light, (0, 0), SURROUNDINGS * PIXELS_PER_EYE)
     power = cv2.GaussianBlur(apart * apart, (0, 0), CONTRAST_REACH * PIXELS_PER_EYE)
     return apart / (np.sqrt(power) + LEAST_CONTRAST)
-
-
-def _response(contrast: np.ndarray, pattern: np.ndarray) -> np.ndarray:
-    """Correlate; the value at a pixel belongs to a face with that pixel between the eyes."""
-    anchor = (round(-REGION.x0 * PIXELS_PER_EYE), round(-REGION.y0 * PIXELS_PER_EYE))
-    return cv2.filter2D(
-        contrast, cv2.CV_32F, pattern, anchor=anchor, borderType=cv2.BORDER_REPLICATE
-    )
 
 
 def _peaks(response: np.ndarray, tilts: np.ndarray, eye_pixels: float) -> list[Proposal]:

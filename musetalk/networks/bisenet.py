@@ -141,24 +141,18 @@ class ResNet18(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, stages[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(stages[0])
-        channels = stages[0]
-        for index, width in enumerate(stages, start=1):
-            blocks = (
-                ResidualBlock(channels, width, stride=1 if index == 1 else 2),
-                ResidualBlock(width, width, stride=1),
-            )
-            self.add_module(f"layer{index}", nn.Sequential(*blocks))
-            channels = width
+        self.layer1 = _stage(stages[0], stages[0], stride=1)
+        self.layer2 = _stage(stages[0], stages[1], stride=2)
+        self.layer3 = _stage(stages[1], stages[2], stride=2)
+        self.layer4 = _stage(stages[2], stages[3], stride=2)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return features at an eighth, a sixteenth and a thirty-second of the size."""
         hidden = functional.relu(self.bn1(self.conv1(images)))
         hidden = functional.max_pool2d(hidden, 3, stride=2, padding=1)
-        features: list[Tensor] = []
-        for index in range(1, 5):
-            hidden = self.get_submodule(f"layer{index}")(hidden)
-            features.append(hidden)
-        return features[1], features[2], features[3]
+        eighth = self.layer2(self.layer1(hidden))
+        sixteenth = self.layer3(eighth)
+        return eighth, sixteenth, self.layer4(sixteenth)
 
 
 class AttentionRefinement(nn.Module):
@@ -210,6 +204,11 @@ class FeatureFusion(nn.Module):
         features = self.convblk(torch.cat([fine, context], dim=1))
         weights = torch.sigmoid(self.conv2(functional.relu(self.conv1(_means(features)))))
         return features * weights + features
+
+
+def _stage(channels: int, out_channels: int, *, stride: int) -> nn.Sequential:
+    first = ResidualBlock(channels, out_channels, stride)
+    return nn.Sequential(first, ResidualBlock(out_channels, out_channels, stride=1))
 
 
 def _means(features: Tensor) -> Tensor:

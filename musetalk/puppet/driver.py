@@ -23,7 +23,7 @@ CHUNK = 2048  # windows transformed at a time, so memory does not follow the len
 WINDOWS_PER_SECOND = SAMPLE_RATE / HOP
 FRAME_SECONDS = 0.04  # of a 25 fps video, the unit of the smoothing and of the step limit
 
-LEAD_FRAMES = 1.0  # lips are in place before the sound comes
+LEAD_FRAMES = 1.0  # lips are in place before the audio
 SMOOTHING_FRAMES = 0.9  # deviation of the Gaussian before the scaling
 LAST_SMOOTHING_FRAMES = 0.5  # and after the step limit
 MAX_STEP = 0.3  # of the full range per frame

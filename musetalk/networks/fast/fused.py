@@ -7,6 +7,7 @@ fails, and everywhere else, PyTorch's own steps do the same.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from types import ModuleType
 
@@ -102,10 +103,12 @@ def _bias(convolution: nn.Conv2d) -> Tensor:
 
 
 @cache
-def kernels(device: torch.device) -> ModuleType | None:
+def kernels(
+    device: torch.device, try_out: Callable[[ModuleType, torch.device], float] | None = None
+) -> ModuleType | None:
     """Return the module of kernels where Triton is there and passes a trial on that GPU.
 
-    None otherwise, which is logged. Raises OutOfMemoryError.
+    None otherwise, which is logged. Raises OutOfMemoryError. try_out: None for ``trial``.
     """
     try:
         from . import triton_kernels
@@ -113,7 +116,7 @@ def kernels(device: torch.device) -> ModuleType | None:
         log.info("networks go without fused steps on %s: %s", device, error)
         return None
     try:
-        difference = trial(triton_kernels, device)
+        difference = (try_out or trial)(triton_kernels, device)
     except torch.OutOfMemoryError:
         raise  # it says nothing of the kernels
     except Exception as error:  # noqa: BLE001 - whatever a compiler or a driver can raise

@@ -78,19 +78,17 @@ def test_without_triton_nothing_is_fused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("outcome", [RuntimeError("no compiler"), 1.0, float("nan")])
 def test_kernels_that_fail_their_trial_are_not_used(
-    outcome: Exception | float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    outcome: Exception | float, caplog: pytest.LogCaptureFixture
 ) -> None:
     _needs_triton()
-    monkeypatch.setattr(fused, "trial", trial_with(outcome))
-    assert fused.kernels.__wrapped__(CPU) is None
+    assert fused.kernels.__wrapped__(CPU, trial_with(outcome)) is None
     assert "without fused steps on cpu: Triton" in caplog.text
 
 
-def test_a_full_gpu_is_not_a_failure_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_gpu_is_not_a_failure_of_the_kernels() -> None:
     _needs_triton()
-    monkeypatch.setattr(fused, "trial", trial_with(torch.OutOfMemoryError("full")))
     with pytest.raises(torch.OutOfMemoryError):
-        fused.kernels.__wrapped__(CPU)
+        fused.kernels.__wrapped__(CPU, trial_with(torch.OutOfMemoryError("full")))
 
 
 def trial_with(outcome: Exception | float) -> Callable[..., float]:
