@@ -42,9 +42,7 @@ class KeyView:
         x0, x1 = (round((x - REGION.x0) * PIXELS_PER_EYE) for x in (RIGID.x0, RIGID.x1))
         y0, y1 = (round((y - REGION.y0) * PIXELS_PER_EYE) for y in (RIGID.y0, RIGID.y1))
         mask[y0:y1, x0:x1] = 255
-        found: np.ndarray | None = cv2.goodFeaturesToTrack(  # None for none, which its types omit
-            patch, MOST_POINTS, POINT_QUALITY, POINT_DISTANCE, mask=mask
-        )
+        found = _good_points(patch, mask)
         points = np.empty((0, 2), np.float32) if found is None else found.reshape(-1, 2)
         return cls(patch, points)
 
@@ -58,10 +56,7 @@ class KeyView:
         good = np.hypot(*(back - self.points).T) < FORTH_AND_BACK
         if good.sum() < max(LEAST_POINTS, LEAST_INLIERS * len(self.points)):
             return None
-        turn: np.ndarray | None  # None where no points agree, which OpenCV's types omit
-        turn, inliers = cv2.estimateAffinePartial2D(
-            self.points[good], moved[good], ransacReprojThreshold=INLIER_REACH
-        )
+        turn, inliers = _turn_between(self.points[good], moved[good])
         if turn is None or inliers.sum() < LEAST_INLIERS * len(self.points):
             return None
         return _turned(expected, turn)
@@ -83,6 +78,16 @@ def _turned(expected: FaceFrame, turn: np.ndarray) -> FaceFrame | None:
     x, y = expected.to_picture((moved + 0.5) / PIXELS_PER_EYE + corner)
     tilt = expected.tilt + math.atan2(turn[1, 0], turn[0, 0])
     return FaceFrame(float(x), float(y), expected.eye_distance * growth, tilt)
+
+
+def _good_points(patch: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """Return points (N, 1, 2) that can be followed; None, which OpenCV's types omit, for none."""
+    return cv2.goodFeaturesToTrack(patch, MOST_POINTS, POINT_QUALITY, POINT_DISTANCE, mask=mask)
+
+
+def _turn_between(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the turn that most points agree on, None where they agree on none, and who agrees."""
+    return cv2.estimateAffinePartial2D(one, other, ransacReprojThreshold=INLIER_REACH)
 
 
 def _follow(one: np.ndarray, other: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -135,10 +135,10 @@ class _Job:
 
     def is_done(self) -> bool:
         """Whether another process finished the file meanwhile."""
-        if not _has_right_size(self.published, self.target):
-            return False
         wanted = self.published.sha256
-        return wanted is None or file_sha256(self.target, self.check_cancelled) == wanted
+        return _has_right_size(self.published, self.target) and (
+            wanted is None or file_sha256(self.target, self.check_cancelled) == wanted
+        )
 
     def get(self) -> Path:
         reasons: list[str] = []
@@ -309,15 +309,15 @@ class _Reader(threading.Thread):
 
     def _start_at(self, response: http.client.HTTPResponse) -> None:
         offered = self._offered(response)
-        if offered is None:
-            # Chunks show where the file ends; the end of a connection does not.
-            shows_end = response.chunked and response.status != 206
-            if self.total is None and not shows_end and not self._is_checked:
-                raise _SourceError("it does not say how many bytes the file has")
+        if offered is not None:
+            if self.total not in (None, offered):
+                raise _other_size(offered, self.total or 0)
+            self.total = offered
             return
-        if self.total is not None and offered != self.total:
-            raise _other_size(offered, self.total)
-        self.total = offered
+        # Chunks show where the file ends; the end of a connection does not.
+        shows_end = response.chunked and response.status != 206
+        if self.total is None and not shows_end and not self._is_checked:
+            raise _SourceError("it does not say how many bytes the file has")
 
     def _offered(self, response: http.client.HTTPResponse) -> int | None:
         """Return the size of the whole file as the answer states it."""
@@ -352,9 +352,8 @@ def _locate(source: HubFile | WebFile) -> _Remote:
         if constants.HF_HUB_OFFLINE:
             raise _SourceError("HF_HUB_OFFLINE is set")
         return _Remote(source.url)
-    # The library's HTTP client has changed over time, and its connection errors with it; they
-    # share the base of the library's own error.
-    client_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])
+    # Its HTTP client has changed over time; the connection errors share the base of its own error.
+    client_error = cast("type[Exception]", HfHubHTTPError.__bases__[0])  # bases are plain types
     url = hf_hub_url(source.repository, source.path)
     try:
         metadata = get_hf_file_metadata(url)
@@ -367,15 +366,10 @@ def _locate(source: HubFile | WebFile) -> _Remote:
         raise _ConnectionError(_reason(error)) from error
     location = metadata.location or url
     same_host = urlsplit(location).netloc == urlsplit(url).netloc
-    headers = build_hf_headers(library_name=USER_AGENT)
+    token = build_hf_headers(library_name=USER_AGENT).get("authorization") if same_host else None
     # Only large files are named by their SHA-256; the tag of others is of another kind.
-    is_hash = metadata.etag is not None and _SHA256.fullmatch(metadata.etag)
-    return _Remote(
-        location,
-        headers.get("authorization") if same_host else None,
-        metadata.size,
-        metadata.etag if is_hash else None,
-    )
+    named = _SHA256.fullmatch(metadata.etag or "")
+    return _Remote(location, token, metadata.size, named and named[0])
 
 
 def _other_size(offered: int, wanted: int) -> _SourceError:
@@ -383,13 +377,12 @@ def _other_size(offered: int, wanted: int) -> _SourceError:
 
 
 def _refusal(status: int) -> Exception:
-    if status in _RETRIED_STATUS:
-        return _ConnectionError(f"it answers HTTP {status}")
     if status == 404:
         return _SourceError("the file is not there (HTTP 404)")
     if status in (401, 403):
         return _SourceError(f"it refuses access (HTTP {status}); a hub token may be needed")
-    return _SourceError(f"it answers HTTP {status}")
+    kind = _ConnectionError if status in _RETRIED_STATUS else _SourceError
+    return kind(f"it answers HTTP {status}")
 
 
 def _reason(error: BaseException) -> str:

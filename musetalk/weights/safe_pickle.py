@@ -178,7 +178,7 @@ def _read_legacy(file: io.BufferedIOBase) -> object:
         key: str,
         _location: str,
         count: int,
-        view: tuple[str, int, int] | None = None,
+        view: tuple[str, int, int] | None = None,  # its key, offset and length
     ) -> Tensor:
         nonlocal promised
         if key not in storages:
@@ -186,12 +186,9 @@ def _read_legacy(file: io.BufferedIOBase) -> object:
             if count < 0 or promised > size:
                 raise pickle.UnpicklingError("it promises more tensor data than it holds")
             storages[key] = torch.empty(count, dtype=dtype)
-        if view is None:
-            return storages[key]
-        _view_key, offset, length = view
-        return storages[key].narrow(0, offset, length)
+        return storages[key] if view is None else storages[key].narrow(0, *view[1:])
 
-    def load() -> Any:  # whatever the file holds
+    def load() -> Any:  # Any: whatever the file holds
         return _Unpickler(file, storage).load()
 
     if load() != LEGACY_MAGIC or load() != LEGACY_PROTOCOL:

@@ -128,11 +128,10 @@ def _unpickled(path: Path) -> object:
 def _tensors_of(saved: object) -> dict[str, Tensor]:
     if not isinstance(saved, Mapping):
         raise ValueError("it holds no state dict")
-    # Casts: isinstance says nothing of what a mapping holds.
-    state = cast("Mapping[object, object]", saved)
+    state = cast("Mapping[object, object]", saved)  # isinstance does not tell what it holds
     for name in _WRAPPERS:
         if isinstance(inner := state.get(name), Mapping):
-            state = cast("Mapping[object, object]", inner)
+            state = cast("Mapping[object, object]", inner)  # likewise
             break
     tensors: dict[str, Tensor] = {}
     # A plain dict, because the file chooses the attributes of any other mapping.

@@ -23,8 +23,7 @@ def accelerate(network: nn.Module) -> None:
     multiplies them fast wants. ``winograd.set_tiled`` sets the tiles.
     """
     if next(network.parameters()).dtype.itemsize == 2:
-        # PyTorch's annotations do not have the argument.
-        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in torch's types
     for module in network.modules():
         for kind, part, fast in FAST_MODULES:
             if isinstance(module, kind):

@@ -27,6 +27,7 @@ Parameters = ParamSpec("Parameters")
 # One shape for all maps, so that little has to be compiled: pixels x channels of a program.
 CHANNELS_AT_ONCE = 64
 PIXELS_AT_ONCE = 64
+TILE = {"pixels_at_once": PIXELS_AT_ONCE, "channels_at_once": CHANNELS_AT_ONCE}
 VALUES_AT_ONCE = 2048
 GROUPS = (16, 128)  # channels of a group at the most: two kernels, for most of them are narrow
 PROGRAMS = 4096  # wanted of one pass: enough to keep the largest cards busy
@@ -71,17 +72,7 @@ def group_norm(
     parts = triton.cdiv(pixels, each)
     means, squares = inputs.new_empty(2, batch, parts, channels, dtype=torch.float32)
     factors, terms = inputs.new_empty(2, batch, channels, dtype=torch.float32)
-    _moments[(parts, blocks, batch)](
-        inputs,
-        means,
-        squares,
-        pixels,
-        channels,
-        parts,
-        each,
-        pixels_at_once=PIXELS_AT_ONCE,
-        channels_at_once=CHANNELS_AT_ONCE,
-    )
+    _moments[(parts, blocks, batch)](inputs, means, squares, pixels, channels, parts, each, **TILE)
     _factors[(groups, batch)](
         means,
         squares,
@@ -102,15 +93,7 @@ def group_norm(
     )
     out = torch.empty_like(inputs)
     _apply[(triton.cdiv(pixels, PIXELS_AT_ONCE), blocks, batch)](
-        inputs,
-        factors,
-        terms,
-        out,
-        pixels,
-        channels,
-        pixels_at_once=PIXELS_AT_ONCE,
-        channels_at_once=CHANNELS_AT_ONCE,
-        silu=silu,
+        inputs, factors, terms, out, pixels, channels, silu=silu, **TILE
     )
     return out
 

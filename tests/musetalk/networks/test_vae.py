@@ -136,7 +136,7 @@ def test_the_pass_can_be_stopped_between_blocks():
     assert network.decode(torch.zeros(1, 4, 2, 2)).shape == (1, 3, 16, 16)
 
 
-def test_a_processor_decodes_face_by_face(noise):
+def test_a_cpu_decodes_face_by_face(noise):
     network = fill_randomly(AutoencoderKL(SMALL))
     values = noise(3, 4, 2, 2, dtype=torch.float32)
     checks: list[int] = []

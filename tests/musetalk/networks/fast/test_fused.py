@@ -1,4 +1,4 @@
-"""The fused steps: their kernels, interpreted on a processor, and all of them on a real GPU."""
+"""The fused steps: their kernels, interpreted on a CPU, and all of them on a real GPU."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def trial_with(outcome: Exception | float) -> Callable[..., float]:
     return trial
 
 
-def test_nothing_is_fused_on_a_processor() -> None:
+def test_nothing_is_fused_on_a_cpu() -> None:
     assert not fused.fuses(torch.zeros(1, 64, 8, 8, dtype=torch.float16))
 
 
