@@ -78,9 +78,7 @@ def refined_frame(picture: np.ndarray, rough: FaceFrame) -> FaceFrame:
     left, right = np.array(pair.left), np.array(pair.right)
     middle, across = (left + right) / 2, right - left
     side = BOX_PER_EYE * rough.eye_distance
-    average = np.array([0.5, BOX_EYE_LINE])
-    share = np.array([0.8, 0.5])
-    shift = share * (middle - average) * BOX_PER_EYE
+    shift = np.array([0.8, 0.5]) * (middle - (0.5, BOX_EYE_LINE)) * BOX_PER_EYE
     x, y = rough.to_picture(shift)
     return FaceFrame(
         x=float(x),

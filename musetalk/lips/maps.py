@@ -33,12 +33,10 @@ MOUTH_AREA = Box(-0.5, 0.8, 0.5, 1.5)
 class LipMaps:
     """Maps over REGION, float32 (H, W), 96 pixels per e.
 
-    valley: dark horizontal lines, in spreads of the light round the mouth.
-    light: log luminance against the skin, in the same spreads.
+    valley, light: dark horizontal lines; log luminance against the skin; in spreads of the light.
     red: redness against the skin in its own scale, -2.5..2.5.
     light_step, red_step: change towards the chin per 0.05 e.
-    colours: log R, G, B (H, W, 3), plain.
-    light_spread: the scale that was divided by.
+    colours: log R, G, B (H, W, 3), plain. light_spread: the scale that was divided by.
     skin_red, skin_yellow: log R/G and log G/B of cheeks and chin.
     """
 

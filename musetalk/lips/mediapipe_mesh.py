@@ -63,12 +63,10 @@ def _import_mesh() -> ModuleType | None:
 
 def _location(points: np.ndarray) -> FaceLocation | None:
     """Return face box and lips of one mesh (468 or more, 2) in pixels."""
-    x0, y0 = points.min(0)
-    x1, y1 = points.max(0)
     lips = _lips(points)
     if lips is None:
         return None
-    box = Box(float(x0), float(y0), float(x1), float(y1))
+    box = Box(*(float(edge) for edge in (*points.min(0), *points.max(0))))
     return FaceLocation(box, lips, CONFIDENCE, "mediapipe", "lips found by mediapipe's face mesh")
 
 
@@ -82,12 +80,11 @@ def _lips(points: np.ndarray) -> LipShape | None:
     axis = across / width
     normal = np.array([-axis[1], axis[0]])
     even = np.linspace(0, 1, LIP_CURVE_POINTS)
-    curves: list[np.ndarray] = []
-    for border in BORDERS:
+    curves = np.empty((len(BORDERS), LIP_CURVE_POINTS), np.float32)
+    for border, curve in zip(BORDERS, curves, strict=True):
         relative = (points[list(border)] - ends[0]) / width
         along, offset = relative @ axis, relative @ normal
         order = np.argsort(along)
-        curves += [np.interp(even, along[order], offset[order])]
-    stacked = np.stack(curves).astype(np.float32)
-    parted = bool((stacked[2] - stacked[1]).max() > OPEN_GAP)
-    return LipShape(LipCorners(*(float(v) for v in ends.ravel())), stacked, parted)
+        curve[:] = np.interp(even, along[order], offset[order])
+    parted = bool((curves[2] - curves[1]).max() > OPEN_GAP)
+    return LipShape(LipCorners(*(float(v) for v in ends.ravel())), curves, parted)

@@ -87,7 +87,7 @@ class ComparedDecoder(nn.Module):
     psnr: the same as peak signal to noise ratio, dB.
     """
 
-    def __init__(self, small: TAESDDecoder, full: AutoencoderKL) -> None:
+    def __init__(self, small: TAESDDecoder, full: AutoencoderKL | TAESDDecoder) -> None:
         super().__init__()
         self.small = small
         self.full = full

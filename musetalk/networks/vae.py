@@ -118,6 +118,8 @@ class Encoder(nn.Sequential):
 class Decoder(nn.Sequential):
     """Unscaled latents to pictures, at eight times the size."""
 
+    conv_out: nn.Conv2d
+
     def __init__(self, config: VAEConfig) -> None:
         widths = config.block_out_channels[::-1]
         groups = config.norm_num_groups

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,8 +71,7 @@ class MouthMotion:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class _Bands:
+class _Bands(NamedTuple):
     """Energies (K,) of the bands in each 10 ms window; ``level`` is the whole in dBFS."""
 
     level: np.ndarray
@@ -112,8 +112,8 @@ def _measure(speech: np.ndarray) -> _Bands:
     edges = [VOICE_BAND, OPEN_BAND, ROUND_BAND, WIDE_BAND, HISS_BAND, (VOICE_BAND[0], 7900.0)]
     picks = np.array([(frequencies >= low) & (frequencies < high) for low, high in edges])
     rows = [power @ picks.T.astype(np.float64) for power in _power(speech)]
-    voice, opened, rounded, wide, hiss, whole = np.concatenate(rows).T
-    return _Bands(10 * np.log10(whole + 1e-12), voice, opened, rounded, wide, hiss)
+    *bands, whole = np.concatenate(rows).T
+    return _Bands(10 * np.log10(whole + 1e-12), *bands)
 
 
 def _power(speech: np.ndarray) -> Iterator[np.ndarray]:

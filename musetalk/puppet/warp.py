@@ -131,8 +131,7 @@ class Fields(NamedTuple):
 class WarpGrid:
     """A coarse grid over a part of the picture; nodes sit in the middle of ``step`` pixels.
 
-    x, v: float32 (h, w), the nodes in the mouth's frame.
-    stretch_x, stretch_v: what a unit of spread moves there.
+    x, v: float32 (h, w), the nodes in the mouth's frame, and what a unit of spread moves there.
     """
 
     table: LipTable

@@ -64,10 +64,9 @@ class WebFile:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFile:
-    """One published file of weights.
+    """One published file of weights, for these versions (``models``) of MuseTalk.
 
     places: paths below a folder of models, upstream's first; may hold "*".
-    models: the versions of MuseTalk that use it.
     sources: where to download it, the publisher first; none for a file that is not distributed.
     size: bytes; None where not known.
     cache: another program's download cache that may hold it under the name of its source.

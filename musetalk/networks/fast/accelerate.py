@@ -1,7 +1,6 @@
 """Make a loaded network faster: the same weights and keys, other ways to compute them.
 
-A fast class is a subclass of the plain one with a ``forward`` of its own. A module takes it by
-``__class__``, so it keeps its parameters and its place, and nothing is copied.
+A module takes a fast subclass by ``__class__``, so it keeps its parameters and its place.
 """
 
 from __future__ import annotations

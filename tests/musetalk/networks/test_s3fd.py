@@ -113,7 +113,8 @@ def test_a_suppressed_box_suppresses_nothing():
 def test_means_are_taken_from_the_channels_that_the_reference_takes():
     network = silent_network()
     seen = []
-    network.conv1_1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    first = network.get_submodule("conv1_1")
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     frame = np.full((40, 48, 3), (200, 110, 50), np.uint8)
     detect_faces(network, frame)
     assert seen[0].shape == (1, 3, 40, 48)
