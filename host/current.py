@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from .contract import Host
-from .standalone import StandaloneHost
+if TYPE_CHECKING:
+    from .contract import Host
 
 _current: Host | None = None
 
@@ -20,14 +21,16 @@ def current_host() -> Host:
     """Return the host that runs us: ComfyUI when we were loaded by it, else a standalone one."""
     global _current
     if _current is None:
-        _current = _comfy_host() or StandaloneHost()
+        _current = _new_host()
     return _current
 
 
-def _comfy_host() -> Host | None:
+def _new_host() -> Host:
     # Inside ComfyUI its modules are already loaded; outside, a module of the same name may exist.
-    if "folder_paths" not in sys.modules or "comfy.model_management" not in sys.modules:
-        return None
-    from .comfy import ComfyHost
+    if sys.modules.keys() >= {"folder_paths", "comfy.model_management"}:
+        from .comfy import ComfyHost
 
-    return ComfyHost()
+        return ComfyHost()
+    from .standalone import StandaloneHost
+
+    return StandaloneHost()

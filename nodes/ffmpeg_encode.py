@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..encoders.write.output_names import reserved_file
 from ..errors import EncodeError, MediaError
 from ..host.current import current_host
 from ..host.environment import allowed_output_directories
-from .encode_widgets import encode_widgets, encoding_config
 from .missing_library import naming_missing_libraries
 from .tensors import audio_clip
 from .widgets import CATEGORY, files_behind, find_file, fingerprint, videos_in
@@ -37,6 +35,8 @@ class FFmpegEncode:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
+        from .encode_widgets import encode_widgets  # not at ComfyUI's start: it reads the codecs
+
         return {
             "required": encode_widgets(current_host().formats_directory),
             "optional": {
@@ -108,7 +108,9 @@ def _write(
     earlier: list[Path],
 ) -> WrittenVideo:
     """Write one video; ``earlier``: results of the same call, which stay."""
+    from ..encoders.write.output_names import reserved_file
     from .encode_video import container_of, file_tags, source_of, write_video
+    from .encode_widgets import encoding_config
 
     host = current_host()
     config = encoding_config(options, host.formats_directory)

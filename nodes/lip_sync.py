@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MediaError
-from ..host.contract import Progress
 from ..host.current import current_host
 from ..media import Avatar, Clip, Mel
 from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncRun
@@ -19,6 +18,7 @@ from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY, is_link, widget
 
 if TYPE_CHECKING:
+    from ..host.contract import Progress
     from .streaming_video import StreamingVideo
 
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes

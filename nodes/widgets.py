@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..errors import MediaError
-from ..host.contract import Host
 from ..json_values import is_list
 from ..options import Option
+
+if TYPE_CHECKING:
+    from ..host.contract import Host
 
 CATEGORY = "avatar video"
 SAMPLES_DIRECTORY = Path(__file__).parent.parent / "web" / "samples"
