@@ -17,7 +17,7 @@ __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY"]
 WEB_DIRECTORY = "./web"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # Any: either mapping
     # ComfyUI asks for these right after importing us; nobody else pays for torch and OpenCV.
     if name in ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"):
         from . import nodes

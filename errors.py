@@ -1,15 +1,5 @@
 """The errors that callers of this package can catch.
 
-    AvatarVideoError
-    ├── MediaError          a picture, video or sound that cannot be used as it is
-    │   └── NoFaceError     no face (or no lips) where one was asked for
-    ├── EncodeError         a video that could not be written
-    ├── CheckpointError     model files missing, damaged or of another model
-    ├── DeviceMemoryError   the work does not fit into the device's memory
-    ├── GraphError          a workflow that cannot be run; names the node
-    ├── MissingLibraryError a library that is not installed, or broken
-    └── Cancelled           the user stopped the run
-
 A message says what was wanted, what was found and what to do, in one sentence where possible.
 """
 
@@ -21,7 +11,7 @@ class AvatarVideoError(Exception):
 
 
 class MediaError(AvatarVideoError):
-    """A picture, video or sound that cannot be used as it is."""
+    """A picture, video or audio that cannot be used as it is."""
 
 
 class NoFaceError(MediaError):

@@ -32,9 +32,8 @@ def parse_frame_rate(value: float | int | str | Fraction) -> Fraction:
     Raises MediaError outside 0 < rate <= 240.
     """
     try:
-        rate = Fraction(value) if not isinstance(value, float) else _nearest_rate(value)
-        if isinstance(value, str) and "/" not in value:
-            rate = _nearest_rate(float(value))
+        is_decimal = isinstance(value, float) or (isinstance(value, str) and "/" not in value)
+        rate = _nearest_rate(float(value)) if is_decimal else Fraction(value)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise MediaError(
             f"Expected a frame rate such as 25, 29.97 or 30000/1001, got {value!r}."
@@ -68,23 +67,19 @@ def frame_count_for(samples: int, sample_rate: int, frame_rate: Fraction) -> int
 
 
 class FramesOfFiles(Iterator[np.ndarray]):
-    """Frames, uint8 RGB (H, W, 3), and the files they are read from: no result may replace those.
-
-    A loop gets the frames' own iterator, so this class adds no call per frame.
-    """
+    """Frames, uint8 RGB (H, W, 3), and the files they come from: no result may replace those."""
 
     def __init__(self, frames: Iterator[np.ndarray], sources: Iterable[Path]) -> None:
         self.sources = tuple(sources)
         self._frames = frames
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return self._frames
+        return self._frames  # so that this class adds no call per frame
 
     def __next__(self) -> np.ndarray:
         return next(self._frames)
 
     def close(self) -> None:
-        """Close what the frames are read from."""
         close = getattr(self._frames, "close", None)
         if callable(close):
             close()
@@ -121,7 +116,7 @@ class AudioClip:
 
     @property
     def duration(self) -> Fraction:
-        """Length in seconds, exact."""
+        """Seconds, exact."""
         return Fraction(self.samples.shape[1], self.sample_rate)
 
     def trimmed(self, start: Fraction, duration: Fraction) -> AudioClip:
@@ -179,7 +174,7 @@ class Box(NamedTuple):
 
 
 class LipCorners(NamedTuple):
-    """The two corners of the mouth as seen in the picture: the one further left first."""
+    """The two corners of the mouth, the one further left in the picture first."""
 
     x0: float
     y0: float
@@ -212,7 +207,7 @@ class LipShape:
 
     @property
     def width(self) -> float:
-        """Mouth width, corner to corner, in pixels."""
+        """Pixels from corner to corner."""
         return math.hypot(self.corners.x1 - self.corners.x0, self.corners.y1 - self.corners.y0)
 
 
@@ -242,9 +237,8 @@ class Clip:
         from there on, uint8 RGB (H, W, 3) unless said otherwise.
     frame_rate: 1/s, exact; the average where the rate varies. A still picture carries 25.
     read_audio: returns the audio, or None when there is none.
-    hash_of: returns a text that changes with any pixel or the frame rate; called at most once.
-    read_times: returns when each frame is shown, seconds from the first; empty where the rate is
-        constant. Called at most once.
+    hash_of: makes ``content_hash``; called at most once.
+    read_times: makes ``frame_times``; called at most once.
     name: the stem for a file made of this clip.
     path: the file it is read from, if it is one.
     has_alpha: the file has transparency; the frames here are composited on white.
@@ -279,11 +273,9 @@ class Clip:
         return self.read_times()
 
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
-        """Iterate over the frames from number ``start``."""
         return self.open_frames(start)
 
     def first_frame(self) -> np.ndarray:
-        """Return the first frame."""
         return next(iter(self.open_frames(0)))
 
 
@@ -310,7 +302,6 @@ class Avatar(Clip):
 
     @classmethod
     def of(cls, clip: Clip, *, face_index: int = 0, corners: LipCorners | None = None) -> Avatar:
-        """Return a clip as an avatar."""
         taken = {one.name: getattr(clip, one.name) for one in fields(Clip)}
         return cls(**taken, face_index=face_index, corners=corners)
 

@@ -1,8 +1,7 @@
 """Options of a configuration, each described once: in the field of its dataclass.
 
 The nodes' widgets and tooltips, the command line's options and help, the checks and the English
-locale are made of these descriptions. ``encoders`` and ``musetalk`` both use this module, so it
-imports neither.
+locale are made of these descriptions.
 """
 
 from __future__ import annotations

@@ -19,18 +19,12 @@ __all__ = [
     "VRAMManager",
 ]
 
-_HOMES = {
-    "LipSyncConfig": "interfaces",
-    "LipSyncEngineInterface": "interfaces",
-    "LipSyncResult": "interfaces",
-    "LipSyncRun": "interfaces",
-    "MuseTalkLipSync": "engine",
-    "VRAMManager": "pipeline.memory",
-}
+_ELSEWHERE = {"MuseTalkLipSync": "engine", "VRAMManager": "pipeline.memory"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # Any: one of several classes
     # Looked up when asked for: a node that only needs an option's name must not load torch.
-    if name in _HOMES:
-        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    if name in __all__:
+        home = _ELSEWHERE.get(name, "interfaces")
+        return getattr(importlib.import_module(f".{home}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

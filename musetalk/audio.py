@@ -2,7 +2,7 @@
 
 Formulas: openai/whisper (MIT) and transformers' WhisperFeatureExtractor (Apache-2.0) for the mel,
 TMElyralab/MuseTalk (MIT) for the windows. Changed against MuseTalk: exact rational frame times, a
-window that does not move with the frame rate, zeros wherever a window passes the sound.
+window that does not move with the frame rate, zeros wherever a window passes the audio.
 """
 
 from __future__ import annotations
@@ -32,20 +32,15 @@ FEATURES_PER_SECOND = 50  # the encoder halves the mel's 100
 SEGMENT_FEATURES = 30 * FEATURES_PER_SECOND
 WINDOW = 10  # features a video frame hears: 200 ms
 WINDOW_BEFORE = 4  # of them before the frame's own time: 80 ms
-UPSTREAM_PADDING = 2  # MuseTalk's audio_padding_length_left
 MEL_FLOOR = 1e-10
 DYNAMIC_RANGE = 8.0  # log10 units kept below the loudest cell
-SILENCE = -1.5  # the log-mel of a segment without any sound
 MAX_PHASES = 1_000  # torchaudio's kernel has this many rows; more would take gigabytes
 
 Resampler = Callable[[np.ndarray, int], np.ndarray]
 
 
 def prepare_mel(
-    clip: AudioClip,
-    *,
-    start: Fraction = Fraction(0),
-    check: Callable[[], None] = lambda: None,
+    clip: AudioClip, *, start: Fraction = Fraction(0), check: Callable[[], None] = lambda: None
 ) -> Mel:
     """Return a clip prepared for lip-sync; ``start`` is where it begins in its source, seconds.
 
@@ -54,8 +49,7 @@ def prepare_mel(
     """
     speech = to_speech(clip)
     check()
-    cells = log_mel(speech, check=check)
-    return Mel(log_mel=cells, speech=speech, clip=clip, start=start)
+    return Mel(log_mel(speech, check=check), speech, clip, start)
 
 
 def to_speech(clip: AudioClip, resampler: Resampler | None = None) -> np.ndarray:
@@ -74,8 +68,8 @@ def to_speech(clip: AudioClip, resampler: Resampler | None = None) -> np.ndarray
     if clip.sample_rate == SAMPLE_RATE:
         return mono
     length = -(-mono.size * SAMPLE_RATE // clip.sample_rate)
-    chosen = resampler or _resampler_for(clip.sample_rate)
-    resampled = chosen(mono, clip.sample_rate)[:length]
+    resample = resampler or _resampler_for(clip.sample_rate)
+    resampled = resample(mono, clip.sample_rate)[:length]
     return np.pad(resampled, (0, length - resampled.size))
 
 
@@ -169,13 +163,10 @@ def log_mel(speech: np.ndarray, *, check: Callable[[], None] = lambda: None) -> 
     Every segment is padded with silence to 30 s and keeps its own floor, as the feature extractor
     of transformers does when it is called once a segment (MuseTalk 1.5).
     """
-    segments = [
-        speech[first : first + SEGMENT_SAMPLES]
-        for first in range(0, max(1, speech.size), SEGMENT_SAMPLES)
-    ]
     made: list[np.ndarray] = []
-    for part in segments:
+    for first in range(0, max(1, speech.size), SEGMENT_SAMPLES):
         check()
+        part = speech[first : first + SEGMENT_SAMPLES]
         padded = np.pad(part, (0, SEGMENT_SAMPLES - part.size))
         made.append(_normalised(_log_power(padded)).numpy())
     return np.concatenate(made, axis=1)
@@ -216,23 +207,13 @@ def feature_count(samples: int) -> int:
     return samples * FEATURES_PER_SECOND // SAMPLE_RATE
 
 
-def window_starts(
-    frame_count: int, frame_rate: Fraction, *, upstream_padding: bool = False
-) -> np.ndarray:
+def window_starts(frame_count: int, frame_rate: Fraction) -> np.ndarray:
     """Return int64 (T,): the feature at which the window of every frame starts (may be negative).
 
-    Exact: floor(i x 50 / rate) - 4 for any rate. ``upstream_padding`` gives MuseTalk's own
-    placement instead: the rate cut to an integer, a lead that grows as the rate falls below 25.
+    Exact: floor(i x 50 / rate) - 4 for any rate.
     """
-    if upstream_padding:
-        rate = int(frame_rate)
-        if rate < 1:
-            raise MediaError(f"Expected at least 1 frame a second, got {frame_rate}.")
-        step = FEATURES_PER_SECOND / rate
-        lead = math.ceil(step) * UPSTREAM_PADDING
-        return np.array([math.floor(i * step) - lead for i in range(frame_count)], np.int64)
-    step_exact = Fraction(FEATURES_PER_SECOND) / frame_rate
-    times = (math.floor(i * step_exact) - WINDOW_BEFORE for i in range(frame_count))
+    step = Fraction(FEATURES_PER_SECOND) / frame_rate
+    times = (math.floor(i * step) - WINDOW_BEFORE for i in range(frame_count))
     return np.fromiter(times, np.int64, frame_count)
 
 
@@ -243,7 +224,7 @@ def audio_windows(
 
     features: (L, 5, 384), Whisper's five hidden states of the true length.
     starts: int64 (B,), from ``window_starts``.
-    repeat_edges: outside the sound take the nearest feature (MuseTalk 1.0) instead of zeros.
+    repeat_edges: outside the audio take the nearest feature (MuseTalk 1.0) instead of zeros.
     """
     length = features.shape[0]
     wanted = torch.as_tensor(starts)[:, None] + torch.arange(WINDOW)[None, :]

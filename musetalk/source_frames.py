@@ -41,68 +41,51 @@ def source_indices(
     return np.where(phase < source_count, phase, 2 * source_count - 1 - phase)
 
 
-def read_frames(clip: Clip, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+def read_frames(
+    clip: Clip, indices: Sequence[int] | np.ndarray, *, backward_bytes: int = BACKWARD_BYTES
+) -> Iterator[np.ndarray]:
     """Iterate over the clip's frames in the order of ``indices``: uint8 RGB (H, W, 3).
 
-    Forwards one frame is held, backwards at most 96 MiB of them; a clip that fits into that and is
-    read backwards anywhere is read only once. Raises MediaError when the clip ends before a frame
-    that was asked for.
+    Forwards one frame is held, backwards at most ``backward_bytes`` of them; a clip that fits into
+    that and is read backwards anywhere is read only once. Raises MediaError when the clip ends
+    before a frame that was asked for.
     """
     order = np.asarray(indices, np.int64)
-    return map(_FrameReader(clip, order).frame, order.tolist())
+    return map(_FrameReader(clip, order, backward_bytes).frame, order.tolist())
 
 
 class _FrameReader:
     """Reads one frame after the other: cheap where the next is asked for, or one just before."""
 
-    def __init__(self, clip: Clip, order: np.ndarray) -> None:
+    def __init__(self, clip: Clip, order: np.ndarray, backward_bytes: int) -> None:
         self._clip = clip
-        self._held = max(1, BACKWARD_BYTES // (clip.width * clip.height * 3))
+        self._most = max(1, backward_bytes // (clip.width * clip.height * 3))
         goes_back = bool(((np.diff(order) < 0) & (order[1:] > 0)).any())
-        self._keeps = goes_back and clip.frame_count <= self._held
-        self._forward: Iterator[np.ndarray] | None = None
-        self._reached = -1  # the number of the last frame of ``_forward``
-        self._behind: dict[int, np.ndarray] = {}
-        self._position = -1  # the number of ``_frame``
-        self._frame: np.ndarray | None = None
+        self._keeps_all = goes_back and clip.frame_count <= self._most
+        self._frames: Iterator[np.ndarray] | None = None
+        self._next = 0  # the number of the next of ``_frames``
+        self._held: dict[int, np.ndarray] = {}
 
     def frame(self, wanted: int) -> np.ndarray:
         """Return frame number ``wanted``."""
-        if self._frame is None or wanted != self._position:
-            self._frame, self._position = self._read(wanted), wanted
-        return self._frame
+        if wanted not in self._held:
+            self._read_to(wanted)
+        return self._held[wanted]
 
-    def _read(self, wanted: int) -> np.ndarray:
-        if wanted in self._behind:
-            return self._behind[wanted]
-        if self._forward is not None and wanted > self._reached:
-            return self._advanced(self._forward, wanted)
-        if wanted == 0 or wanted > self._position:
-            self._forward, self._reached = self._clip.frames(wanted), wanted - 1
-            return self._advanced(self._forward, wanted)
-        first = max(0, wanted - self._held + 1)
-        frames, self._forward = self._clip.frames(first), None
-        self._behind = {number: _next(frames, number) for number in range(first, wanted + 1)}
-        return self._behind[wanted]
-
-    def _advanced(self, frames: Iterator[np.ndarray], wanted: int) -> np.ndarray:
-        if not self._keeps:
-            self._behind = {}
-        for number in range(self._reached + 1, wanted):
-            skipped = _next(frames, wanted)
-            if self._keeps:
-                self._behind[number] = skipped
-        frame, self._reached = _next(frames, wanted), wanted
-        if self._keeps:
-            self._behind[wanted] = frame
-        return frame
-
-
-def _next(frames: Iterator[np.ndarray], wanted: int) -> np.ndarray:
-    frame = next(frames, None)
-    if frame is None:
-        raise MediaError(
-            f"Expected the avatar's frame {wanted}, but its video ends before it: the file is "
-            "damaged or changed while it was read."
-        )
-    return frame
+    def _read_to(self, wanted: int) -> None:
+        goes_back = 0 < wanted < self._next
+        if self._frames is None or wanted < self._next:
+            self._next = max(0, wanted - self._most + 1) if goes_back else wanted
+            self._frames = self._clip.frames(self._next)
+        if not self._keeps_all:
+            self._held = {}
+        for number in range(self._next, wanted + 1):
+            frame = next(self._frames, None)
+            if frame is None:
+                raise MediaError(
+                    f"Expected the avatar's frame {wanted}, but its video ends before it: the file "
+                    "is damaged or changed while it was read."
+                )
+            if self._keeps_all or goes_back or number == wanted:
+                self._held[number] = frame
+        self._next = wanted + 1

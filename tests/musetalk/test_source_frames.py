@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from avatarvideo.errors import MediaError
 from avatarvideo.media import Avatar
-from avatarvideo.musetalk import source_frames
 from avatarvideo.musetalk.interfaces import Loop
 from avatarvideo.musetalk.source_frames import read_frames, source_indices
 
@@ -59,10 +58,8 @@ def test_a_slower_result_skips_source_frames() -> None:
 
 @given(wanted=st.lists(st.integers(0, 19), min_size=1, max_size=60), budget=st.integers(12, 100))
 def test_frames_come_in_the_order_asked_for(wanted: list[int], budget: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source_frames, "BACKWARD_BYTES", budget)
-        got = [int(frame[0, 0, 0]) for frame in read_frames(numbered_avatar(20), wanted)]
-    assert got == wanted
+    frames = read_frames(numbered_avatar(20), wanted, backward_bytes=budget)
+    assert [int(frame[0, 0, 0]) for frame in frames] == wanted
 
 
 def test_an_avatar_that_ends_early_is_named() -> None:
