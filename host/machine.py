@@ -12,7 +12,7 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 logger = logging.getLogger("avatarvideo.host.machine")
 
@@ -35,26 +35,45 @@ class CPUTimes(NamedTuple):
     all: float
 
 
-class System(Protocol):
-    """What the operating system says, asked by psutil or without it."""
+class System:
+    """What the standard library and Linux's /proc say. proc: where that lies."""
 
-    def memory(self) -> Memory: ...
+    def __init__(self, proc: Path = PROC) -> None:
+        self._proc = proc
+
+    def memory(self) -> Memory:
+        available = _system_bytes("SC_AVPHYS_PAGES")
+        for line in _lines(self._proc / "meminfo"):
+            if line.startswith("MemAvailable:"):
+                available = int(line.split()[1]) * 1024
+        return Memory(available or UNKNOWN_FREE, _system_bytes("SC_PHYS_PAGES"))
 
     def cpu_times(self) -> CPUTimes | None:
         """Return None where it is not known."""
-        ...
+        try:
+            fields = _lines(self._proc / "stat")[0].split()
+            user, nice, system, idle, waiting, irq, soft_irq, steal = map(int, fields[1:9])
+        except (IndexError, ValueError):
+            return None
+        busy = user + nice + system + irq + soft_irq + steal
+        tick = os.sysconf("SC_CLK_TCK")
+        return CPUTimes(busy / tick, (busy + idle + waiting) / tick)
 
-    def cpu_count(self) -> int: ...
+    def cpu_count(self) -> int:
+        return os.cpu_count() or 1
 
     def allowed_cpu_count(self) -> int:
         """Return on how many of the CPUs this process may run."""
-        ...
+        if hasattr(os, "sched_getaffinity"):  # not on Windows, nor on macOS
+            return len(os.sched_getaffinity(0))
+        return self.cpu_count()
 
 
-class PsutilSystem:
+class PsutilSystem(System):
     """What psutil says. Raises what importing it does, and OSError where it cannot read."""
 
     def __init__(self) -> None:
+        super().__init__()
         import psutil
 
         self._psutil = psutil
@@ -73,7 +92,7 @@ class PsutilSystem:
         return CPUTimes(busy, busy + times["idle"] + times.get("iowait", 0.0))
 
     def cpu_count(self) -> int:
-        return self._psutil.cpu_count() or os.cpu_count() or 1
+        return self._psutil.cpu_count() or super().cpu_count()
 
     def allowed_cpu_count(self) -> int:
         process = self._psutil.Process()
@@ -82,54 +101,18 @@ class PsutilSystem:
         return self.cpu_count()
 
 
-class PlainSystem:
-    """What the standard library and Linux's /proc say. proc: where that lies."""
-
-    def __init__(self, proc: Path = PROC) -> None:
-        self._proc = proc
-
-    def memory(self) -> Memory:
-        pages = {name: _system_bytes(name) for name in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES")}
-        for line in _lines(self._proc / "meminfo"):
-            if line.startswith("MemAvailable:"):
-                pages["SC_AVPHYS_PAGES"] = int(line.split()[1]) * 1024
-        return Memory(pages["SC_AVPHYS_PAGES"] or UNKNOWN_FREE, pages["SC_PHYS_PAGES"] or 0)
-
-    def cpu_times(self) -> CPUTimes | None:
-        try:
-            fields = _lines(self._proc / "stat")[0].split()
-            user, nice, system, idle, waiting, irq, soft_irq, steal = map(int, fields[1:9])
-        except (IndexError, ValueError):
-            return None
-        busy = user + nice + system + irq + soft_irq + steal
-        tick = os.sysconf("SC_CLK_TCK")
-        return CPUTimes(busy / tick, (busy + idle + waiting) / tick)
-
-    def cpu_count(self) -> int:
-        return os.cpu_count() or 1
-
-    def allowed_cpu_count(self) -> int:
-        if hasattr(os, "sched_getaffinity"):  # not on Windows, nor on macOS
-            return len(os.sched_getaffinity(0))
-        return self.cpu_count()
-
-
 @functools.cache
 def this_system() -> System:
-    """Return what answers for this machine: psutil where it works, with one warning where not."""
+    """Return psutil's answers where it works; warn once where it does not."""
     try:
         return PsutilSystem()
     except (ImportError, OSError, AttributeError, NotImplementedError) as error:
         logger.warning("Expected psutil to ask for free memory, got %s: pip install psutil.", error)
-        return PlainSystem()
+        return System()
 
 
 class Machine:
-    """What this process may use. system, control_groups: default to this machine's.
-
-    machine = Machine()
-    machine.available_memory(), machine.usable_cpus()
-    """
+    """What this process may use. system, control_groups: default to this machine's."""
 
     def __init__(self, system: System | None = None, control_groups: Path = CONTROL_GROUPS) -> None:
         self.system = system or this_system()
@@ -156,7 +139,7 @@ class Machine:
 
 
 def available_memory() -> int:
-    """Return the bytes of memory this process may still take, container limits respected."""
+    """Return ``Machine.available_memory`` of this machine."""
     return Machine().available_memory()
 
 
@@ -176,7 +159,7 @@ def peak_memory() -> int:
 
 
 def usable_cpus() -> int:
-    """Return how many CPUs this process may use; container limits are respected."""
+    """Return ``Machine.usable_cpus`` of this machine."""
     return Machine().usable_cpus()
 
 
@@ -231,12 +214,8 @@ def _left_in_container(folder: Path) -> list[int]:
         bounds = [*_lines(folder / limit), *_lines(folder / used)]
         if len(bounds) == 2 and all(text.isdigit() for text in bounds):
             # Files that were read count as used, such as the weights, but give way when asked.
-            cached = [
-                line.split()[1]
-                for line in _lines(folder / statistics)
-                if line.startswith(f"{reclaimable} ")
-            ]
-            left.append(int(bounds[0]) - int(bounds[1]) + sum(map(int, cached)))
+            counts = dict(line.split(maxsplit=1) for line in _lines(folder / statistics))
+            left.append(int(bounds[0]) - int(bounds[1]) + int(counts.get(reclaimable, 0)))
     return left
 
 
@@ -256,10 +235,10 @@ def _peak_on_windows() -> int:
     return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
 
 
-def _system_bytes(pages: str) -> int | None:
-    """Return the bytes of a number of pages that the system names; None where it does not."""
+def _system_bytes(pages: str) -> int:
+    """Return the bytes of a number of pages that the system names; 0 where it does not."""
     if not hasattr(os, "sysconf") or pages not in os.sysconf_names:
-        return None
+        return 0
     return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -91,16 +91,17 @@ def write_video(
     notes: tuple[str, ...] = ()
     if audio is not None and container in SILENT:
         notes = (f"A {container} has no sound: it was left out.",)
-    if config.codec == COPY and source.path is None:
-        raise EncodeError(
-            "Expected a video file whose pictures can be copied, got frames: choose another codec."
-        )
-    if source.has_alpha and config.codec != COPY and keeps_alpha(config, container):
-        config = replace(config, alpha=True)
     extras = Extras(tags or {}, sources, on_frame)
-    if config.codec == COPY and source.path is not None:
+    if config.codec == COPY:
+        if source.path is None:
+            raise EncodeError(
+                "Expected a video file whose pictures can be copied, got frames: choose another "
+                "codec."
+            )
         done = replace_audio(source.path, audio, path, config, mix=mix, extras=extras)
         return WrittenVideo(path, (*notes, *done.notes))
+    if source.has_alpha and keeps_alpha(config, container):
+        config = replace(config, alpha=True)
     if isinstance(source, FileClip):
         with contextlib.closing(source.reader) as reader:
             done = transcode(reader, path, config, audio=audio, mix=mix, extras=extras)

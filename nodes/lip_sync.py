@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -107,9 +108,8 @@ def _as_avatar(value: Any) -> Avatar:
 
 def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig) -> str:
     size = count * avatar.width * avatar.height * 3 * 4
-    if config.images_output == "always" or (
-        config.images_output == "auto" and size <= IMAGES_LIMIT
-    ):
+    limit = {"always": math.inf, "auto": IMAGES_LIMIT, "never": -1}[config.images_output]
+    if size <= limit:
         return ""
     return (
         f"The images output of {count} frames of {avatar.width}x{avatar.height} would take "
@@ -121,10 +121,8 @@ def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig) -> str:
 
 def _is_linked(prompt: dict[str, Any] | None, node_id: str | None, output: int) -> bool:
     nodes = (prompt or {}).values()
-    inputs = [value for node in nodes for value in node.get("inputs", {}).values()]
-    return any(
-        (str(link[0]), link[1]) == (str(node_id), output) for link in filter(is_link, inputs)
-    )
+    links = (value for node in nodes for value in node.get("inputs", {}).values() if is_link(value))
+    return any((str(link[0]), link[1]) == (str(node_id), output) for link in links)
 
 
 def _images(run: LipSyncRun) -> Any:

@@ -73,7 +73,6 @@ class StreamingVideo:
         return call_on_file
 
     def frames(self, start: int = 0) -> Iterator[np.ndarray]:
-        """Iterate over the frames from number ``start``: uint8 RGB (H, W, 3)."""
         return self.clip.frames(start)
 
     def materialised(self) -> Path:

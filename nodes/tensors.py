@@ -58,7 +58,7 @@ def image_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
 def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width: int) -> Any:
     """Return uint8 frames as an IMAGE: float32 (N, H, W, 3), 0..1.
 
-    count: at most so many; N is how many there are.
+    count: the most that N can be.
     """
     import torch
 
@@ -71,7 +71,7 @@ def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width
 
 
 def one_image(frame: np.ndarray) -> Any:
-    """Return one uint8 RGB (H, W, 3) picture as an IMAGE: float32 (1, H, W, 3), 0..1."""
+    """Return one uint8 RGB (H, W, 3) picture as an IMAGE."""
     height, width = frame.shape[:2]
     return image_tensor(iter([frame]), count=1, height=height, width=width)
 

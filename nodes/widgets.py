@@ -44,18 +44,13 @@ def widget(option: Option, **own: Any) -> tuple[Any, dict[str, Any]]:
 
 def file_names(host: Host, extensions: frozenset[str]) -> list[str]:
     """Return a combo's values: the bundled samples, then the files of the input folder."""
-    samples = [SAMPLES_PREFIX + name for name in _names(SAMPLES_DIRECTORY, extensions)]
-    return samples + _names(host.input_directory, extensions)
+    samples = [SAMPLES_PREFIX + path.name for path in _files(SAMPLES_DIRECTORY, extensions)]
+    return samples + [path.name for path in _files(host.input_directory, extensions)]
 
 
-def _names(folder: Path, extensions: frozenset[str]) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.suffix.lower() in extensions and entry.is_file()
-    )
+def _files(folder: Path, extensions: frozenset[str]) -> list[Path]:
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in entries if path.suffix.lower() in extensions and path.is_file())
 
 
 def find_file(host: Host, name: str) -> Path:
@@ -64,18 +59,14 @@ def find_file(host: Host, name: str) -> Path:
     ``samples/NAME`` is a bundled one unless the input folder has it; ``NAME [output]``, ``[temp]``
     and ``[input]`` name the host's folders. Raises MediaError naming where it looked.
     """
-    folders = {
-        "[input]": host.input_directory,
-        "[output]": host.output_directory,
-        "[temp]": host.temp_directory,
-    }
-    text, mark = name.strip(), ""
-    for candidate in folders:
+    text, folder, mark = name.strip(), host.input_directory, ""
+    marks = {"[input]": folder, "[output]": host.output_directory, "[temp]": host.temp_directory}
+    for candidate, place in marks.items():
         if text.endswith(candidate):
-            text, mark = text[: -len(candidate)].strip(), candidate
+            text, folder, mark = text[: -len(candidate)].strip(), place, candidate
     if not text:
         raise MediaError("Expected the name of a file, got an empty text: choose a file.")
-    folder = folders[mark or "[input]"].resolve()
+    folder = folder.resolve()
     places = [(folder / text).resolve()]
     if not Path(text).is_absolute() and not places[0].is_relative_to(folder):
         raise MediaError(f"Expected a file inside {folder}, got {text!r}: use a name in it.")
@@ -95,17 +86,12 @@ def files_behind(host: Host, prompt: Mapping[str, Any], class_type: str) -> list
 
     A tensor does not say which file it came from, but the prompt does.
     """
-    waiting: list[str] = [
-        key for key, node in prompt.items() if node.get("class_type") == class_type
-    ]
-    seen: set[str] = set()
+    left = dict(prompt)
+    waiting = [key for key, node in prompt.items() if node.get("class_type") == class_type]
     found: list[Path] = []
     while waiting:
-        node_id = waiting.pop()
-        if node_id in seen or node_id not in prompt:
-            continue
-        seen.add(node_id)
-        for value in prompt[node_id].get("inputs", {}).values():
+        node = left.pop(waiting.pop(), {})
+        for value in node.get("inputs", {}).values():
             if is_link(value):
                 waiting.append(str(value[0]))
             elif isinstance(value, str):
@@ -121,11 +107,7 @@ def is_link(value: object) -> TypeGuard[Sequence[Any]]:  # Any: a node's id and 
 
 def videos_in(folder: Path) -> list[Path]:
     """Return the video files of a folder, by name. Raises MediaError when it has none."""
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file()
-    )
+    found = _files(folder, VIDEO_EXTENSIONS)
     if not found:
         raise MediaError(f"Expected a folder with videos, {str(folder)!r} has none.")
     return found

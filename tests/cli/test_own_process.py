@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from avatarvideo.cli import own_process
-from avatarvideo.host.machine import CPUTimes, Machine, Memory, WorkOfOthers
+from avatarvideo.host.machine import CPUTimes, Machine, Memory, System, WorkOfOthers
 
 cli = importlib.import_module("avatarvideo.cli.main")  # the module, not the function
 SAMPLES = Path(own_process.__file__).parents[1] / "web" / "samples"
@@ -42,7 +42,7 @@ def test_kept_memory_is_not_asked_of_the_system_again() -> None:
     assert pages_taken("assert keep_heap()") < 100
 
 
-class SixteenCPUs:
+class SixteenCPUs(System):
     """Of them ``busy`` are busy for an hour once somebody has looked."""
 
     def __init__(self, busy: float) -> None:

@@ -16,8 +16,8 @@ from avatarvideo.host.machine import (
     CPUTimes,
     Machine,
     Memory,
-    PlainSystem,
     PsutilSystem,
+    System,
     WorkOfOthers,
     available_memory,
     peak_memory,
@@ -29,7 +29,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux s
 
 
 @dataclass
-class FixedSystem:
+class FixedSystem(System):
     """A machine of 16 CPUs of which 8 are ours. times: what it says in turn, the last for ever."""
 
     times: list[CPUTimes | None] = field(default_factory=lambda: [None])
@@ -65,7 +65,7 @@ def test_this_machine_has_some_and_not_more_than_all() -> None:
 
 @linux
 def test_psutil_says_what_linux_says() -> None:
-    plain, by_psutil = PlainSystem(), PsutilSystem()
+    plain, by_psutil = System(), PsutilSystem()
     assert by_psutil.memory().total == pytest.approx(plain.memory().total, rel=0.01)
     assert by_psutil.memory().available == pytest.approx(plain.memory().available, rel=0.2)
     assert by_psutil.cpu_count() == plain.cpu_count()
@@ -194,7 +194,7 @@ def test_without_psutil_linux_is_read_as_before(tmp_path: Path) -> None:
     tick = os.sysconf("SC_CLK_TCK")
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
     (tmp_path / "stat").write_text(f"cpu {3 * tick} {tick} 0 {130 * tick} {tick} 0 0 {tick} 0 0\n")
-    system = PlainSystem(tmp_path)
+    system = System(tmp_path)
     assert system.memory() == (2 << 20, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     assert system.cpu_times() == (5, 136)
 
@@ -203,7 +203,7 @@ def test_without_psutil_linux_is_read_as_before(tmp_path: Path) -> None:
 def test_without_psutil_busy_cpus_may_be_unknown(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "stat").write_text(text)
-    assert PlainSystem(tmp_path).cpu_times() is None
+    assert System(tmp_path).cpu_times() is None
 
 
 PROGRAM = """
