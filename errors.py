@@ -1,5 +1,11 @@
 """The errors that callers of this package can catch.
 
+    AvatarVideoError
+    ├── MediaError
+    │   └── NoFaceError
+    ├── EncodeError, CheckpointError, DeviceMemoryError, GraphError, MissingLibraryError
+    └── Cancelled
+
 A message says what was wanted, what was found and what to do, in one sentence where possible.
 """
 

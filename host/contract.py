@@ -1,7 +1,6 @@
 """What the package asks of whoever runs it, in three small parts that together are the host.
 
-ComfyUI answers in ``comfy.py``, a plain Python process in ``standalone.py``; ``current.py`` says
-which of them it is. A function that needs only a part asks for that part:
+A function that needs only a part asks for that part:
 
     def portrait(folders: Folders) -> Path:
         return folders.input_directory / "portrait.png"
@@ -99,8 +98,7 @@ class Progress(Protocol):
     def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
         """Show how many steps are done; ``preview`` is a uint8 RGB picture (H, W, 3).
 
-        Raises the host's own exception when the user cancelled, so call it from the node's own
-        thread.
+        Raises like ``Interaction.check_cancelled``.
         """
         ...
 
@@ -109,11 +107,11 @@ class Interaction(Protocol):
     """What the user sees of a run, and how the user stops it."""
 
     def check_cancelled(self) -> None:
-        """Raise if the user asked to stop. Call it from the node's own thread."""
+        """Raise the host's exception if the user asked to stop. Only from the node's own thread."""
         ...
 
     def progress(self, total: int, label: str) -> AbstractContextManager[Progress]:
-        """Show a progress bar over ``total`` steps; its updates raise when the user cancelled."""
+        """Show a progress bar over ``total`` steps."""
         ...
 
 

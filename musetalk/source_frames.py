@@ -16,12 +16,7 @@ BACKWARD_BYTES = 96 << 20  # frames held while a video is read backwards
 
 
 def source_indices(
-    frame_count: int,
-    frame_rate: Fraction,
-    *,
-    source_count: int,
-    source_rate: Fraction,
-    loop: Loop,
+    frame_count: int, frame_rate: Fraction, *, source_count: int, source_rate: Fraction, loop: Loop
 ) -> np.ndarray:
     """Return int64 (T,): the avatar's frame shown in every output frame.
 

@@ -55,10 +55,9 @@ class AvatarCache:
     def get(self, key: str) -> Entry | None:
         """Return the entry, or None where there is none that can be read."""
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
+            if key in self._entries:
                 self._entries.move_to_end(key)
-                return entry
+                return self._entries[key]
         return self._read(key)
 
     def put(self, key: str, entry: Entry, *, in_memory: bool = True) -> None:
@@ -80,7 +79,7 @@ class AvatarCache:
                 self._size -= _size(self._entries.popitem(last=False)[1])
 
     def fits(self, size: int) -> bool:
-        """Say whether entries of so many bytes in all can be kept in memory together."""
+        """Say whether entries of ``size`` bytes in all can be kept in memory together."""
         return size <= self._limit
 
     def _read(self, key: str) -> Entry | None:
@@ -121,5 +120,4 @@ def text_tensor(text: str) -> Tensor:
 
 
 def tensor_text(tensor: Tensor) -> str:
-    """Return the text that ``text_tensor`` made a tensor of."""
     return tensor.numpy().tobytes().decode()

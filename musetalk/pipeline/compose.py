@@ -40,10 +40,7 @@ class SpeakingPlayback:
     wait_for: Callable[[int], None] | None = field(default=None, repr=False)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Iterate from the start, any number of times, also at once: uint8 RGB (H, W, 3).
-
-        What ``wait_for`` raises passes through.
-        """
+        """Iterate from the start, any number of times, also at once: uint8 RGB (H, W, 3)."""
         sources = read_frames(self.avatar, self.indices)
         if self.spool is None:
             yield from sources
@@ -88,6 +85,5 @@ class SpeakingPlayback:
         return self.crop_places == NOWHERE
 
     def release(self) -> None:
-        """Remove the temporary file; nothing can be read afterwards."""
         if self.spool is not None:
             self.spool.release()

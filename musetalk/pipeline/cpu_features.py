@@ -61,8 +61,8 @@ class Tuning:
 
     bfloat16: bool = field(default_factory=lambda: multiplies_bfloat16(cpu_description()))
     fast_products: bool = field(default_factory=lambda: products_are_fast(cpu_description()))
-    largest_batches: Mapping[Stage, tuple[int, int]] = field(
-        default_factory=lambda: MappingProxyType({"generate": (4, 16), "prepare": (1, 8)})
+    largest_batches: Mapping[Stage, tuple[int, int]] = MappingProxyType(
+        {"generate": (4, 16), "prepare": (1, 8)}
     )
     chunk: int = 16
     leaves_cpu_idle: tuple[str, ...] = ("cuda",)

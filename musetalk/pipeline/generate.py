@@ -144,7 +144,6 @@ class FaceGenerator:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether batches run as a CUDA graph by now."""
         return self._recorded is not None
 
     def generate(self, latents: Tensor, windows: Tensor, hears: Tensor | None = None) -> MadeFaces:
@@ -172,9 +171,8 @@ class FaceGenerator:
             crops, usable = wait()
             if full or usable.all():
                 return crops, usable
-            if (
-                dtype_of_network(self._unet) != torch.float32
-            ):  # an earlier batch may have widened it
+            # An earlier batch may have widened it.
+            if dtype_of_network(self._unet) != torch.float32:
                 self._recorded = self._capture = None
                 make_float32(self._unet, self._vae)
                 self._on_full_precision()
@@ -285,7 +283,6 @@ def one_thread() -> Generator[None, None, None]:
 
 
 def dtype_of_network(network: nn.Module) -> torch.dtype:
-    """Return the precision of a network's weights."""
     return next(network.parameters()).dtype
 
 

@@ -48,13 +48,11 @@ class VRAMManager:
         return available_memory() / MIB
 
     def total_mb(self) -> float:
-        """Return the MiB the device has in all."""
         if self.device.startswith("cuda"):
             return torch.cuda.mem_get_info(self.device)[1] / MIB
         return total_memory() / MIB
 
     def can_load(self, mb: float) -> bool:
-        """Say whether ``mb`` MiB can be taken now."""
         return mb <= self.free_mb()
 
     @contextmanager
@@ -97,16 +95,11 @@ class Placement:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """Return "float32", "float16" or "bfloat16"."""
     return str(dtype).removeprefix("torch.")
 
 
 def dtype_for(quality: Quality, device: str, tuning: Tuning) -> torch.dtype:
-    """Return the precision of a preset on a device.
-
-    "high" is float32 everywhere. The others take float16 on a GPU and, on a CPU that multiplies it
-    natively, bfloat16.
-    """
+    """Return the precision of a preset on a device: float32 everywhere for "high"."""
     if quality == "high":
         return torch.float32
     if not device.startswith("cpu"):
@@ -116,10 +109,7 @@ def dtype_for(quality: Quality, device: str, tuning: Tuning) -> torch.dtype:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What one stage takes on its device, bytes.
-
-    weights: of its networks. activations: of everything between input and output, slack included.
-    """
+    """Bytes that one stage takes: its weights, and all between input and output with slack."""
 
     weights: int
     activations: int
@@ -130,7 +120,6 @@ class MemoryPlan:
 
     @property
     def mb(self) -> float:
-        """The total in MiB, as ``VRAMManager.can_load`` takes it."""
         return self.total / MIB
 
 
@@ -148,10 +137,7 @@ def plan_stage(
     tuning: Tuning,
     frame_size: tuple[int, int] = (0, 0),
 ) -> MemoryPlan:
-    """Return the memory that a stage needs.
-
-    frame_size: width and height, for the detector, which sees whole frames.
-    """
+    """Return the memory that a stage needs. frame_size: (width, height), for the detector."""
     work = Workload(placement.batch, placement.dtype.itemsize, frame_size)
     weights, tensors, prepared = 0, 0, 0.0
     for network in planned_networks(stage):
@@ -193,21 +179,17 @@ class FallbackPlan:
 
     @property
     def device(self) -> str:
-        """The device that every stage tries first."""
         return self._vram.device
 
     def place(self, stage: Stage, plan: Callable[[Placement], MemoryPlan]) -> Placement:
-        """Return where a stage is to start, planned from the memory free now.
-
-        Raises DeviceMemoryError when it fits nowhere.
-        """
-        device = "cpu" if self._moved_to_cpu else self._vram.device
+        """Return where a stage is to start. Raises DeviceMemoryError when it fits nowhere now."""
+        device = "cpu" if self._moved_to_cpu else self.device
         placement = Placement(device, dtype_for(self._quality, device, self.tuning))
         if stage in self.tuning.largest_batches:
             placement = replace(placement, batch=self._first_batch(stage, placement, plan))
-        while not self._manager(placement).can_load(plan(placement).mb):
+        while not self._manager(placement).can_load(needed := plan(placement).mb):
             free = self._manager(placement).free_mb()
-            reason = f"{plan(placement).mb:.0f} MiB are needed and {free:.0f} MiB are free"
+            reason = f"{needed:.0f} MiB are needed and {free:.0f} MiB are free"
             placement = self.fall_back(stage, placement, reason)
         return placement
 
@@ -223,7 +205,7 @@ class FallbackPlan:
         return batch
 
     def _manager(self, placement: Placement) -> VRAMManager:
-        same = placement.device == self._vram.device
+        same = placement.device == self.device
         return self._vram if same else VRAMManager(placement.device)
 
     def fall_back(self, stage: Stage, placement: Placement, reason: str) -> Placement:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..face.blend import cut_square, face_mask, given_mask, replaced_region
 from ..face.crop import FaceBox, cut_face
@@ -22,13 +22,14 @@ from ..face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
 from ..job import Job
 from ..networks.bisenet import BiSeNet, parse_face
 from ..source_frames import read_frames
+from ..weights.catalogue import Role
 from ..weights.session import ModelSource
 from .avatar_cache import AvatarCache, Entry, content_key, tensor_text, text_tensor
 from .compose import NOWHERE
 from .generate import LATENT_SHAPE, FaceEncoder, PosteriorDraws
 from .memory import Placement
 from .spool import Spool, SpoolWriter
-from .stages import AvatarNetworks, FaceNetworks
+from .stages import AvatarNetworks
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.prepare_avatar")
 
@@ -66,7 +67,6 @@ class FaceSearch:
         return size if self._every_frame else reduced_size(*size, CLOSER_SIDE)
 
     def cached(self) -> FaceTrack | None:
-        """Return the faces if they are cached."""
         entry = self._cache.get(self._key)
         if entry is None:
             return None
@@ -77,7 +77,9 @@ class FaceSearch:
             tensor_text(entry["method"]),
         )
 
-    def find(self, networks: FaceNetworks, on_frame: Callable[[int], None]) -> FaceTrack:
+    def find(
+        self, networks: Mapping[Role, nn.Module], on_frame: Callable[[int], None]
+    ) -> FaceTrack:
         """Find and cache them. networks: those of ``roles``, loaded."""
         job, options = self._job, self._job.options
         by_lips = LipFollower(
@@ -89,7 +91,7 @@ class FaceSearch:
         rules = CropRules(
             job.face_choice, options.landmarks_on, options.bbox_shift, self._every_frame
         )
-        finder = crop_finder(networks.by_role, rules) or by_lips
+        finder = crop_finder(networks, rules) or by_lips
         track = self._look(finder, on_frame)
         # Where the user points at lips there is a face, even if the detector sees none.
         if finder is not by_lips and job.corners is not None and not track.found.any():
@@ -146,7 +148,6 @@ class FacePreparation:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing."""
         return not self._missing
 
     def take_cached(self, placement: Placement, on_faces: Callable[[int], None]) -> None:

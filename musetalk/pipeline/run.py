@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ...host.contract import Host
 from ..audio import window_starts
@@ -24,7 +25,8 @@ from ..face.detect import FaceTrack
 from ..job import Job
 from ..networks.taesd import ComparedDecoder
 from ..networks.vae import AutoencoderKL
-from ..weights.catalogue import BISENET, CATALOGUE, TAESD, UNET, VAE, WHISPER
+from ..networks.whisper import WhisperEncoder
+from ..weights.catalogue import BISENET, CATALOGUE, TAESD, UNET, VAE, WHISPER, Role
 from ..weights.session import ModelSession, ModelSource
 from ..work import Work
 from .avatar_cache import AvatarCache
@@ -34,14 +36,7 @@ from .memory import FallbackPlan, Placement, dtype_name
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
 from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
 from .spool import Spool, SpoolReader, SpoolWriter
-from .stages import (
-    AvatarNetworks,
-    FaceNetworks,
-    GenerateNetworks,
-    Load,
-    SpeechNetworks,
-    StageRunner,
-)
+from .stages import AvatarNetworks, GenerateNetworks, Load, StageRunner
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.run")
 
@@ -142,14 +137,14 @@ class _Run:
             log.info("the faces of this avatar are known")
             return track
 
-        def choose(load: Load) -> FaceNetworks:
-            return FaceNetworks({role: load(CATALOGUE[role]) for role in search.roles})
+        def on_frame(done: int) -> None:
+            self.stages.work.check()
+            self.stages.work.done = done
 
-        def task(networks: FaceNetworks, placement: Placement) -> FaceTrack:
-            def on_frame(done: int) -> None:
-                self.stages.work.check()
-                self.stages.work.done = done
+        def choose(load: Load) -> dict[Role, nn.Module]:
+            return {role: load(CATALOGUE[role]) for role in search.roles}
 
+        def task(networks: dict[Role, nn.Module], _placement: Placement) -> FaceTrack:
             return search.find(networks, on_frame)
 
         with self.job.timed("faces"):
@@ -190,11 +185,10 @@ class _Run:
     def _audio_features(self, spool: Spool) -> FeatureStore:
         mel, model = self.job.mel, self.job.options.model
 
-        def choose(load: Load) -> SpeechNetworks:
-            return SpeechNetworks(load(WHISPER))
+        def choose(load: Load) -> WhisperEncoder:
+            return load(WHISPER)
 
-        def task(networks: SpeechNetworks, placement: Placement) -> FeatureStore:
-            whisper = networks.whisper
+        def task(whisper: WhisperEncoder, _placement: Placement) -> FeatureStore:
             place, length = NOWHERE, 0
             with spool.writer() as writer:
                 for cells, kept in speech_segments(mel, model):
@@ -212,18 +206,18 @@ class _Run:
         return features
 
     def _generate(self, faces: GeneratedFaces, playback: SpeakingPlayback) -> Placement:
-        track, work = playback.track, self.stages.work
+        track, work, low = playback.track, self.stages.work, self.job.options.quality == "low"
         work.done += int((~track.found[self.job.slots]).sum())
 
         def choose(load: Load) -> GenerateNetworks:
-            small = self.job.options.quality == "low" and self.source.has(TAESD.role)
-            return GenerateNetworks(load(UNET), load(VAE), load(TAESD) if small else None)
+            unet, vae = load(UNET), load(VAE)
+            small = low and self.source.has(TAESD.role)
+            return GenerateNetworks(unet, ComparedDecoder(load(TAESD), vae) if small else vae)
 
         def task(networks: GenerateNetworks, placement: Placement) -> None:
-            decoder = networks.decoder()
             generator = FaceGenerator(
                 networks.unet,
-                decoder,
+                networks.decoder,
                 on_full_precision=lambda: self.stages.widened("generate", placement),
                 repeats=faces.batches(placement.batch),
             )
@@ -232,7 +226,7 @@ class _Run:
                 with one_thread() if on_gpu else nullcontext():
                     faces.make(generator, placement.batch, work, ahead=int(on_gpu))
                 self.is_recorded = generator.is_recorded
-            self.decoder = _decoder_report(decoder, low=self.job.options.quality == "low")
+            self.decoder = _decoder_report(networks.decoder, low=low)
 
         with self.job.timed("generate"):
             placement = self.stages.place("generate")

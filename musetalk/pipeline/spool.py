@@ -69,13 +69,10 @@ class Spool:
                 _remove(self.path)
 
     def release(self) -> None:
-        """Remove the file now."""
         self._finalizer()
 
 
 class SpoolWriter:
-    """Appends arrays."""
-
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
@@ -91,8 +88,6 @@ class SpoolWriter:
 
 
 class SpoolReader:
-    """Reads arrays back."""
-
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 

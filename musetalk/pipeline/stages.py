@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,11 +15,10 @@ from torch import nn
 from ...host.contract import Device
 from ..networks.bisenet import BiSeNet
 from ..networks.fast.winograd import set_tiled
-from ..networks.taesd import ComparedDecoder, TAESDDecoder
+from ..networks.taesd import ComparedDecoder
 from ..networks.unet import UNet
 from ..networks.vae import AutoencoderKL
-from ..networks.whisper import WhisperEncoder
-from ..weights.catalogue import Network, NetworkClass, Role, Stage, planned_networks
+from ..weights.catalogue import Network, NetworkClass, Stage, planned_networks
 from ..weights.session import ModelSession, dtype_of
 from ..work import Work
 from .memory import FallbackPlan, MemoryPlan, Placement, is_out_of_memory, plan_stage, uses_winograd
@@ -27,30 +26,11 @@ from .memory import FallbackPlan, MemoryPlan, Placement, is_out_of_memory, plan_
 log = logging.getLogger("avatarvideo.musetalk.pipeline.stages")
 
 Result = TypeVar("Result")
-
-
-class StageNetworks:
-    """The networks of one stage, one a field; None for one that is not used."""
-
-    def modules(self) -> list[nn.Module]:
-        """Return all that are used."""
-        fields: Iterable[nn.Module | None] = vars(self).values()
-        return [network for network in fields if network is not None]
+Networks = TypeVar("Networks")  # one, or a class of those that a stage uses
 
 
 @dataclass(frozen=True)
-class FaceNetworks(StageNetworks):
-    """Finds faces: each face finder has networks of its own."""
-
-    by_role: Mapping[Role, nn.Module]
-
-    def modules(self) -> list[nn.Module]:
-        """Return all that are used."""
-        return list(self.by_role.values())
-
-
-@dataclass(frozen=True)
-class AvatarNetworks(StageNetworks):
+class AvatarNetworks:
     """Make latents and masks; no parser where the user gave the mask."""
 
     vae: AutoencoderKL
@@ -58,26 +38,11 @@ class AvatarNetworks(StageNetworks):
 
 
 @dataclass(frozen=True)
-class SpeechNetworks(StageNetworks):
-    """Makes audio features."""
-
-    whisper: WhisperEncoder
-
-
-@dataclass(frozen=True)
-class GenerateNetworks(StageNetworks):
-    """Generate faces; the small decoder, where there is one, is compared with the VAE's."""
+class GenerateNetworks:
+    """Generate faces."""
 
     unet: UNet
-    vae: AutoencoderKL
-    taesd: TAESDDecoder | None
-
-    def decoder(self) -> AutoencoderKL | ComparedDecoder:
-        """Return what turns latents into pictures."""
-        return self.vae if self.taesd is None else ComparedDecoder(self.taesd, self.vae)
-
-
-Networks = TypeVar("Networks", bound=StageNetworks)
+    decoder: AutoencoderKL | ComparedDecoder
 
 
 class Load(Protocol):
@@ -140,11 +105,15 @@ class StageRunner:
         placement: Placement,
         frame_size: tuple[int, int],
     ) -> Result:
+        modules: list[nn.Module] = []
+
         def load(network: Network[NetworkClass]) -> NetworkClass:
             self.work.check()
             dtype = dtype_of(network, placement.dtype)
             # Also narrows what an earlier stage or attempt had widened.
-            return self._session.load(network, dtype).to(dtype)
+            loaded = self._session.load(network, dtype).to(dtype)
+            modules.append(loaded)
+            return loaded
 
         source = self._session.source
         source.between_tensors = self.work.check
@@ -153,14 +122,13 @@ class StageRunner:
         finally:
             source.between_tensors = None
         activations = self._plan(stage, placement, frame_size).activations
-        modules = networks.modules()
         with self._on_device(modules, placement, activations):
             try:
                 _set_up(modules, self.work.check, uses_winograd(placement, self.fallback.tuning))
                 result = self.work.run(partial(task, networks, placement))
             finally:
                 _set_up(modules, None, False)  # transformed kernels take memory
-                del modules
+                modules.clear()
             # At the end of this block the host copies back what is still referred to.
             del networks
             self._session.done(stage)
