@@ -88,16 +88,11 @@ class FramesOfFiles(Iterator[np.ndarray]):
 
 @dataclass(frozen=True, eq=False)
 class AudioClip:
-    """Audio as decoded.
+    """Audio as decoded."""
 
-    samples: float32 (channels, N), nominally -1..1.
-    sample_rate: Hz.
-    sources: files it was read from; no result may replace them.
-    """
-
-    samples: np.ndarray
-    sample_rate: int
-    sources: tuple[Path, ...] = ()
+    samples: np.ndarray  # float32 (channels, N), nominally -1..1
+    sample_rate: int  # Hz
+    sources: tuple[Path, ...] = ()  # files it was read from; no result may replace them
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or self.samples.dtype != np.float32:
@@ -133,18 +128,12 @@ class AudioClip:
 
 @dataclass(frozen=True, eq=False)
 class Mel:
-    """Speech prepared for lip-sync (the MEL socket).
+    """Speech prepared for lip-sync (the MEL socket)."""
 
-    log_mel: float32 (80, frames), Whisper's log-mel of ``speech``, 100 frames a second.
-    speech: float32 (N,), mono, 16 kHz.
-    clip: the original audio, rate and channels untouched, trimmed alike.
-    start: where in the source the clip begins, seconds.
-    """
-
-    log_mel: np.ndarray
-    speech: np.ndarray
-    clip: AudioClip
-    start: Fraction
+    log_mel: np.ndarray  # float32 (80, frames), Whisper's of ``speech``, 100 frames a second
+    speech: np.ndarray  # float32 (N,), mono, 16 kHz
+    clip: AudioClip  # the original audio, rate and channels untouched, trimmed alike
+    start: Fraction  # where in the source the clip begins, seconds
 
     def __post_init__(self) -> None:
         if self.log_mel.ndim != 2 or self.log_mel.shape[0] != 80:
@@ -186,16 +175,14 @@ class LipCorners(NamedTuple):
 class LipShape:
     """The outline of one mouth in one picture.
 
-    corners: pixels.
     curves: float32 (4, 33): upper outer, upper inner, lower inner, lower outer border, sampled
         evenly from the left corner to the right one; offsets at right angles to the line
         between the corners, in mouth widths, positive towards the chin.
-    parted: the lips are visibly apart (teeth or cavity show).
     """
 
-    corners: LipCorners
+    corners: LipCorners  # pixels
     curves: np.ndarray
-    parted: bool = False
+    parted: bool = False  # the lips are visibly apart: teeth or cavity show
 
     def __post_init__(self) -> None:
         if self.curves.shape != (4, LIP_CURVE_POINTS):
@@ -213,20 +200,13 @@ class LipShape:
 
 @dataclass(frozen=True, eq=False)
 class FaceLocation:
-    """One face as found in one picture.
-
-    box: the face, or None.
-    lips: None when they were not found or not reliable.
-    confidence: 0..1, of the lips.
-    method: how it was found: "user", "landmarks", "mediapipe", "template" or "none".
-    reason: one sentence for the report: why this result.
-    """
+    """One face as found in one picture."""
 
     box: Box | None
-    lips: LipShape | None
-    confidence: float
-    method: str
-    reason: str
+    lips: LipShape | None  # None when they were not found or not reliable
+    confidence: float  # 0..1, of the lips
+    method: str  # how it was found: "user", "landmarks", "mediapipe", "template" or "none"
+    reason: str  # one sentence for the report: why this result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -235,31 +215,23 @@ class Clip:
 
     open_frames: takes the number of the first frame wanted; returns a new iterator over the frames
         from there on, uint8 RGB (H, W, 3) unless said otherwise.
-    frame_rate: 1/s, exact; the average where the rate varies. A still picture carries 25.
-    read_audio: returns the audio, or None when there is none.
-    hash_of: makes ``content_hash``; called at most once.
-    read_times: makes ``frame_times``; called at most once.
-    name: the stem for a file made of this clip.
-    path: the file it is read from, if it is one.
-    has_alpha: the file has transparency; the frames here are composited on white.
-    tags: the metadata of its file, or of whoever made it.
-    sources: files it is made from; no result may replace them.
+    hash_of, read_times: make ``content_hash`` and ``frame_times``; each called at most once.
     release: frees what the frames are made from; nothing can be read afterwards.
     """
 
     open_frames: Callable[[int], Iterator[np.ndarray]] = field(repr=False)
     width: int
     height: int
-    frame_rate: Fraction
+    frame_rate: Fraction  # 1/s, exact; the average where the rate varies; 25 for a still picture
     frame_count: int
     read_audio: Callable[[], AudioClip | None] = field(default=lambda: None, repr=False)
     hash_of: Callable[[], str] = field(default=str, repr=False)
     read_times: Callable[[], Sequence[Fraction]] = field(default=lambda: (), repr=False)
-    name: str = "video"
-    path: Path | None = None
-    has_alpha: bool = False
+    name: str = "video"  # the stem for a file made of this clip
+    path: Path | None = None  # the file it is read from, if it is one
+    has_alpha: bool = False  # the file has transparency; the frames here are composited on white
     tags: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    sources: tuple[Path, ...] = ()
+    sources: tuple[Path, ...] = ()  # files it is made from; no result may replace them
     release: Callable[[], None] | None = field(default=None, repr=False)
 
     @cached_property
@@ -281,16 +253,11 @@ class Clip:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Avatar(Clip):
-    """A picture or a video of a person (the AVATAR socket).
+    """A picture or a video of a person (the AVATAR socket)."""
 
-    face_index: which face, 0 being the largest.
-    corners: the lip corners the user gave, or None.
-    face: the face found in the first frame by face_index and corners; None before the search.
-    """
-
-    face_index: int = 0
-    corners: LipCorners | None = None
-    face: FaceLocation | None = None
+    face_index: int = 0  # 0 is the largest face
+    corners: LipCorners | None = None  # the lip corners the user gave
+    face: FaceLocation | None = None  # as found in the first frame by these two
 
     def __post_init__(self) -> None:
         if self.frame_count < 1:

@@ -36,7 +36,7 @@ class ComfyHost:
     """ComfyUI as our host."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Any] = {}
+        self.kept: dict[str, Any] = {}  # Any: as in the contract
         # Appends, so that the user's extra model paths survive.
         folder_paths.add_model_folder_path(
             MODEL_TYPE, str(Path(folder_paths.models_dir) / MODEL_TYPE), is_default=True
@@ -110,12 +110,12 @@ class ComfyHost:
 
         Input.Video.register(kind)
 
-    def video_class(self) -> Callable[[str], Any]:
+    def video_class(self) -> Callable[[str], Any]:  # Any: as in the contract
         from comfy_api.latest import InputImpl
 
         return InputImpl.VideoFromFile
 
-    def blocked(self, message: str) -> Any:
+    def blocked(self, message: str) -> object:
         from comfy_execution.graph import ExecutionBlocker
 
         return ExecutionBlocker(message)
@@ -136,7 +136,7 @@ class _Patcher(comfy.model_patcher.ModelPatcher):
     """
 
     @property
-    def model(self) -> Any:
+    def model(self) -> Any:  # Any: a network, None once it is gone
         return self._network()
 
     @model.setter
@@ -144,7 +144,7 @@ class _Patcher(comfy.model_patcher.ModelPatcher):
         self._network = weakref.ref(network)
 
 
-def _patcher_of(network: Any) -> _Patcher:
+def _patcher_of(network: Any) -> _Patcher:  # Any: torch declares no attribute of ours
     """Return the network's patcher, which is made once: a second one would lose track of it."""
     if not hasattr(network, "comfy_patcher"):
         network.comfy_patcher = _Patcher(
@@ -168,7 +168,7 @@ def _unload(patchers: Sequence[_Patcher]) -> None:
 
 
 class _Bar:
-    def __init__(self, bar: Any, total: int) -> None:
+    def __init__(self, bar: Any, total: int) -> None:  # Any: ComfyUI is not there for types
         self._bar = bar
         self._total = total
         self._shown = 0.0

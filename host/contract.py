@@ -69,7 +69,7 @@ class Device(Protocol):
         ...
 
     @property
-    def kept(self) -> MutableMapping[str, Any]:
+    def kept(self) -> MutableMapping[str, Any]:  # Any: each name has a type of its own
         """What stays in memory between runs, by name: networks, prepared avatars.
 
         The host may empty it at any time between runs.
@@ -123,7 +123,7 @@ class Host(Folders, Device, Interaction, Protocol):
         """Whether files may contain the workflow that made them."""
         ...
 
-    def video_class(self) -> Callable[[str], Any]:
+    def video_class(self) -> Callable[[str], Any]:  # Any: a class of ComfyUI or ours
         """Return the host's own class for a VIDEO that is a file; it is called with a path."""
         ...
 
@@ -131,6 +131,6 @@ class Host(Folders, Device, Interaction, Protocol):
         """Have the host accept objects of a class of ours as VIDEO."""
         ...
 
-    def blocked(self, message: str) -> Any:
+    def blocked(self, message: str) -> object:
         """Return an ``ExecutionBlocker``: the value of an output that was not made."""
         ...

@@ -1,7 +1,6 @@
 """The machine's memory and CPUs: how much this process may use, and how busy others keep it.
 
-psutil answers on every system; the limits of a container are read from its control groups, which
-psutil does not look at.
+psutil does not look at the limits of a container: those are read from its control groups.
 """
 
 from __future__ import annotations

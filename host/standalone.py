@@ -44,7 +44,7 @@ class StandaloneHost:
         self.temp_directory = temp_directory or Path(tempfile.gettempdir()) / "avatarvideo"
         self._show_progress = show_progress
         self._stop = threading.Event()
-        self.kept: dict[str, Any] = {}
+        self.kept: dict[str, Any] = {}  # Any: as in the contract
 
     @property
     def model_directories(self) -> list[Path]:
@@ -97,7 +97,7 @@ class StandaloneHost:
 
                 torch.cuda.empty_cache()
 
-    def video_class(self) -> Callable[[str], Any]:
+    def video_class(self) -> Callable[[str], Any]:  # Any: as in the contract
         # Not at the top: the stand-ins for core nodes are far above the host.
         from ..headless.core_video import FileVideo
 

@@ -33,13 +33,11 @@ class FinalFrames:
         self._changed = threading.Condition()
 
     def advance(self, count: int) -> None:
-        """Say that the first ``count`` frames are final."""
         with self._changed:
             self._count = count
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Say that no more frames will become final."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -85,10 +83,7 @@ class BackgroundEncode:
         self._file = self._encoder.submit(self._encode, run, self._frames(run), self._on_frame)
 
     def check(self) -> None:
-        """Raise what ended the encode if the user can fix it, such as a full disk.
-
-        To be called while the faces are generated: without a file nobody needs them.
-        """
+        """Raise what ended the encode if the user can fix it, such as a full disk."""
         failure = self._file.exception() if self._file and self._file.done() else None
         if isinstance(failure, AvatarVideoError):
             raise failure
@@ -98,8 +93,7 @@ class BackgroundEncode:
     ) -> EncodingResult:
         """Wait until the file of the finished run is complete; return or raise as its encode does.
 
-        Where no file was started, or one with other tags than the run's, it is written now, in
-        this thread.
+        Without one, or with other tags than the run's, it is written now, in this thread.
         poll: called with the count of frames at least every ``poll_seconds``; may raise. A
             Cancelled that finds the file complete is ignored.
         """

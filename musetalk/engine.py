@@ -1,7 +1,4 @@
-"""The lip-sync engine: the first possible mode makes the frames of a run or a file.
-
-The log, the report and the file's tags name the mode that made the result, and why.
-"""
+"""The lip-sync engine: the first possible mode makes the frames of a run or a file."""
 
 from __future__ import annotations
 
@@ -54,7 +51,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
 
     def __init__(
         self,
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,  # Any: each option has its own type
         vram_manager: VRAMManager | None = None,
         host: Host | None = None,
         *,
@@ -150,10 +147,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         mask: np.ndarray | None = None,
         encode: BackgroundEncode | None = None,
     ) -> LipSyncRun:
-        """Do as the interface says.
-
-        encode: is started while a GPU generates the faces; the caller finishes it.
-        """
+        """See the interface. encode: started while a GPU generates; the caller finishes it."""
         options = config or self._defaults
         if not avatar.face_index:
             avatar = replace(avatar, face_index=options.face_index)
@@ -176,7 +170,6 @@ class MuseTalkLipSync(LipSyncEngineInterface):
 
 
 def _first_possible(job: Job, context: Context) -> LipSyncRun:
-    """Return the run of the requested mode; in auto, of the first possible one."""
     wanted, error = job.options.mode, None
     for mode in (wanted,) if job.is_asked_for else MODES:
         made = maker_of(mode)(job, context)

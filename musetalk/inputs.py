@@ -1,4 +1,4 @@
-"""Pictures, videos and sounds taken in: files become Avatar and Mel."""
+"""Picture, video and audio files become Avatar and Mel."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def load_avatar(
     face_index: int = 0,
     check: Callable[[], None] = lambda: None,
 ) -> Avatar:
-    """Return the picture or video in a file as an avatar. Raises MediaError.
+    """Return a picture or video file as an avatar. Raises MediaError, and what ``check`` raises.
 
-    check: called all the time while a long file is read; what it raises ends it.
+    check: called again and again while a long file is read.
     """
     path = Path(path)
     clip = _still(path) if is_image(path) else open_video_file(path, check=check)
@@ -57,11 +57,9 @@ def load_speech(
     duration: float | Fraction = 0,
     check: Callable[[], None] = lambda: None,
 ) -> Mel:
-    """Return the sound in a file, prepared for lip-sync.
+    """Return the audio of a file, prepared for lip-sync; otherwise as ``load_avatar``.
 
     start, duration: the part to use, seconds; duration 0 goes to the end.
-    check: called all the time while a long file is read; what it raises ends it.
-    Raises MediaError.
     """
     begin, length = as_seconds("start", start), as_seconds("duration", duration)
     clip = read_audio(Path(path), start=begin, duration=length, check=check)
@@ -80,10 +78,7 @@ def as_seconds(name: str, value: float | Fraction) -> Fraction:
 
 
 def parse_corners(text: str) -> LipCorners | None:
-    """Return lip corners written as "x0,y0,x1,y1" in pixels; None for an empty text.
-
-    Raises MediaError for anything else.
-    """
+    """Return lip corners written as "x0,y0,x1,y1" in pixels, None for "". Raises MediaError."""
     if not text.strip():
         return None
     parts = [part for part in re.split(r"[,;\s]+", text.strip()) if part]

@@ -34,6 +34,8 @@ Residency = Literal["unload", "keep", "auto"]
 ImagesOutput = Literal["auto", "always", "never"]
 Posterior = Literal["mode", "sample"]
 
+Report = dict[str, Any]  # Any: whatever JSON holds
+
 MAX_SECONDS = 36000.0  # ten hours
 REPORT_TAG = "avatarvideo"  # the tag of a video file that says which mode made it
 
@@ -156,24 +158,18 @@ class LipSyncConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LipSyncResult:
-    """What one run gave."""
+    """What one run gave. report: everything worth knowing, ready for JSON."""
 
     success: bool
     output_path: Path | None = None
-    error: str | None = None
-    """A sentence when ``success`` is False."""
-    duration_seconds: float = 0.0
-    """Of the video."""
+    error: str | None = None  # a sentence when ``success`` is False
+    duration_seconds: float = 0.0  # of the video
     frame_count: int = 0
-    resolution: tuple[int, int] = (0, 0)
-    """Width and height."""
+    resolution: tuple[int, int] = (0, 0)  # width and height
     fps: float = 0.0
-    """The exact frame rate, as a float."""
-    mode: str = ""
-    """The mode that made the video."""
+    mode: str = ""  # that made the video
     processing_seconds: float = 0.0
-    report: dict[str, Any] = field(default_factory=dict)
-    """Everything worth knowing, ready for JSON."""
+    report: Report = field(default_factory=dict[str, Any])  # Any: as in Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +177,7 @@ class LipSyncRun:
     """A run whose frames are composed when they are read.
 
     open_frames: returns a new iterator over exactly ``frame_count`` uint8 RGB (H, W, 3) frames.
-    clip: the original audio, untouched.
     mask: float32 (H, W), where the first frame may differ from the source.
-    report: everything worth knowing, ready for JSON.
-    sources: files it is made from; no result may replace them.
     """
 
     open_frames: Callable[[], Iterator[np.ndarray]] = field(repr=False)
@@ -193,14 +186,13 @@ class LipSyncRun:
     width: int
     height: int
     mode: str
-    clip: AudioClip
+    clip: AudioClip  # the original audio, untouched
     mask: np.ndarray = field(repr=False)
-    report: dict[str, Any] = field(repr=False)
+    report: Report = field(repr=False)
     release: Callable[[], None] | None = field(default=None, repr=False)
-    sources: tuple[Path, ...] = ()
+    sources: tuple[Path, ...] = ()  # files it is made from; no result may replace them
 
     def metadata(self) -> dict[str, str]:
-        """Return the tags that a file made of this run carries."""
         from ..encoders.metadata import tags_for  # Pillow: not at ComfyUI's start
 
         kept = ("mode", "requested_mode", "reason", "frames", "frames_synced")

@@ -17,29 +17,23 @@ from ..errors import AvatarVideoError
 from ..media import Avatar, FaceLocation, LipCorners, Mel
 from .face.blend import MaskSettings
 from .face.choice import FaceChoice
-from .interfaces import LipSyncConfig
+from .interfaces import LipSyncConfig, Report
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One clip to make.
-
-    indices: int64 (T,), the avatar's frame shown in every output frame.
-    mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
-    seconds: spent in each stage so far.
-    """
+    """One clip to make."""
 
     avatar: Avatar
     mel: Mel
     options: LipSyncConfig
     frame_rate: Fraction
-    indices: np.ndarray
-    mask: np.ndarray | None = None
-    seconds: dict[str, float] = field(default_factory=dict[str, float])
+    indices: np.ndarray  # int64 (T,), the avatar's frame shown in every output frame
+    mask: np.ndarray | None = None  # float32 (H, W), 0..1, where the picture may change
+    seconds: dict[str, float] = field(default_factory=dict[str, float])  # spent in each stage
 
     @contextmanager
     def timed(self, stage: str) -> Generator[None, None, None]:
-        """Count the time of the block to a stage."""
         began = time.perf_counter()
         try:
             yield
@@ -48,7 +42,6 @@ class Job:
 
     @property
     def is_asked_for(self) -> bool:
-        """Whether the user chose the mode instead of taking the best one."""
         return self.options.mode != "auto"
 
     @cached_property
@@ -75,7 +68,6 @@ class Job:
 
     @property
     def corners(self) -> LipCorners | None:
-        """The lip corners that the user gave, in pixels of the first frame."""
         return self.avatar.corners or self.options.mouth
 
     @property
@@ -106,31 +98,23 @@ class Job:
 class Made:
     """What a mode made of a job.
 
-    mask: float32 (H, W), where the first frame may differ from the source.
-    passed_through: bool (T,), frames that are the source's.
-    location: the face that was found, for the report.
     reason: why this mode made them, part of a sentence; empty where the reasons against the other
         modes are enough.
     details: what only this mode adds to the report.
-    release: frees what the frames are made from.
     """
 
     open_frames: Callable[[], Iterator[np.ndarray]]
-    mask: np.ndarray
-    passed_through: np.ndarray
+    mask: np.ndarray  # float32 (H, W), where the first frame may differ from the source
+    passed_through: np.ndarray  # bool (T,), frames that are the source's
     location: FaceLocation
     reason: str
-    details: dict[str, Any] = field(default_factory=dict[str, Any])  # Any: part of the report
-    release: Callable[[], None] | None = None
+    details: Report = field(default_factory=dict[str, Any])  # Any: as in Report
+    release: Callable[[], None] | None = None  # frees what the frames are made from
 
 
 @dataclass(frozen=True)
 class NotPossible:
-    """Why a mode cannot make a job.
+    """Why a mode cannot make a job."""
 
-    reason: part of a sentence for the report, where another mode makes it.
-    error: raised where the user chose this mode; None makes one of the reason.
-    """
-
-    reason: str
-    error: AvatarVideoError | None = None
+    reason: str  # part of a sentence for the report, where another mode makes it
+    error: AvatarVideoError | None = None  # raised where this mode was chosen; None: of the reason

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..host.machine import peak_memory
+from .interfaces import Report
 from .job import Job, Made
 
 
 def report_of(
     job: Job, mode: str, reason: str, made: Made, fallbacks: list[dict[str, str]]
-) -> dict[str, Any]:
-    """Return the report of a run, ready for JSON.
-
-    fallbacks: what did not fit in memory, step by step.
-    """
+) -> Report:
+    """Return the report of a run, ready for JSON. fallbacks: what did not fit in memory."""
     passed, location = made.passed_through, made.location
     return {
         "mode": mode,

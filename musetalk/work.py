@@ -1,7 +1,7 @@
 """Long work that lets whoever asked for it look and stop it between its steps.
 
-It runs in the thread that asked: a second thread with torch's own threads behind it would make
-more of them than there are processors, and then every step of a network waits longer to begin.
+It runs in the thread that asked: a second one with torch's own threads behind it would make more
+of them than there are CPUs, and then every step of a network waits longer to begin.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..errors import MediaError
@@ -16,6 +14,7 @@ from .widgets import (
     AUDIO_EXTENSIONS,
     CATEGORY,
     VIDEO_EXTENSIONS,
+    Values,
     check_file,
     file_names,
     find_file,
@@ -43,7 +42,7 @@ class AudioToMel:
     DESCRIPTION = "Prepares speech from a file or a connected AUDIO input for lip-sync."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> Values:
         files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS)
         options = options_of(LipSyncConfig)
         return {
@@ -83,9 +82,9 @@ class AudioToMel:
         audio: str,
         start: float,
         duration: float,
-        speech: dict[str, Any] | None = None,
+        speech: Values | None = None,
         audioUI: object = None,
-    ) -> tuple[Any, ...]:
+    ) -> tuple[object, ...]:
         from ..musetalk.audio import prepare_mel
         from ..musetalk.inputs import as_seconds, load_speech
 

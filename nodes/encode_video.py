@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
@@ -23,6 +21,7 @@ from ..encoders.write.plan import Extras, OnFrame
 from ..errors import EncodeError
 from ..media import DEFAULT_FRAME_RATE, AudioClip, Clip, parse_frame_rate
 from .video_input import open_clip
+from .widgets import Values
 
 SILENT = ("gif", "webp")
 COPY = "copy"
@@ -36,8 +35,7 @@ class WrittenVideo:
     notes: tuple[str, ...] = ()
 
 
-def source_of(given: Any, config: EncodingConfig, *, temp_directory: Path) -> Clip:
-    """Return an IMAGE, a VIDEO or the path of a video as the clip to encode. Raises MediaError."""
+def source_of(given: object, config: EncodingConfig, *, temp_directory: Path) -> Clip:
     rate = DEFAULT_FRAME_RATE if config.fps is None else parse_frame_rate(config.fps)
     at_once = config.codec != COPY
     clip = open_clip(given, temp_directory=temp_directory, frame_rate=rate, for_encoding=at_once)
@@ -54,7 +52,7 @@ def container_of(source: Clip, config: EncodingConfig) -> str:
     return container_for(suffix, None) if suffix.lower().lstrip(".") in CONTAINERS else "mkv"
 
 
-def file_tags(source: Clip, kept: Mapping[str, Any] | None, *, generated: bool) -> dict[str, str]:
+def file_tags(source: Clip, kept: Values | None, *, generated: bool) -> dict[str, str]:
     """Return the tags for a source's file: its own, those kept, and that it is AI-generated.
 
     kept: workflow, prompt and whatever else the host wants in the file, anything JSON holds; None

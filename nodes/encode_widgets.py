@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ..encoders.interfaces import EncodingConfig
 from ..encoders.write.audio_codecs import AUDIO_CODECS
@@ -13,10 +11,10 @@ from ..encoders.write.custom_formats import format_names, read_format, with_form
 from ..errors import EncodeError
 from ..media import parse_frame_rate
 from ..options import options_of
-from .widgets import widget
+from .widgets import Values, widget
 
 _OF = options_of(EncodingConfig)
-ENCODE_WIDGETS: dict[str, Any] = {
+ENCODE_WIDGETS: Values = {
     "fps": widget(
         _OF["fps"],
         default=0,
@@ -71,22 +69,17 @@ ENCODE_WIDGETS: dict[str, Any] = {
 NO_FORMAT = "none"
 
 
-def encode_widgets(formats_directory: Path) -> dict[str, Any]:
+def encode_widgets(formats_directory: Path) -> Values:
     """Return the widgets in their order, which saved workflows rely on."""
-    formats = {
-        "format": (
-            [NO_FORMAT, *format_names(formats_directory)],
-            {
-                "default": NO_FORMAT,
-                "tooltip": "A format of your own, a JSON file in user/avatarvideo/formats: it sets "
-                "codec, container and more.",
-            },
-        )
+    about = {
+        "default": NO_FORMAT,
+        "tooltip": "A format of your own, a JSON file in user/avatarvideo/formats: it sets codec, "
+        "container and more.",
     }
-    return ENCODE_WIDGETS | formats
+    return ENCODE_WIDGETS | {"format": ([NO_FORMAT, *format_names(formats_directory)], about)}
 
 
-def encoding_config(options: Mapping[str, Any], formats_directory: Path) -> EncodingConfig:
+def encoding_config(options: Values, formats_directory: Path) -> EncodingConfig:
     """Return the configuration that widget values make. Raises EncodeError."""
     same = _OF.keys() & ENCODE_WIDGETS.keys() - {"fps", "crf", "audio_bitrate"}
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..host.current import current_host
 from ..host.environment import allowed_output_directories
 from .missing_library import naming_missing_libraries
 from .tensors import audio_clip
-from .widgets import CATEGORY, files_behind, find_file, fingerprint, videos_in
+from .widgets import CATEGORY, Values, files_behind, find_file, fingerprint, videos_in
 
 if TYPE_CHECKING:
     from .encode_video import WrittenVideo
@@ -34,7 +35,7 @@ class FFmpegEncode:
     DESCRIPTION = "Writes one finished video file with audio, and shows it."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> Values:
         from .encode_widgets import encode_widgets  # not at ComfyUI's start: it reads the codecs
 
         return {
@@ -48,22 +49,22 @@ class FFmpegEncode:
         }
 
     @classmethod
-    def IS_CHANGED(cls, path: str | None = None, **_rest: Any) -> Any:
+    def IS_CHANGED(cls, path: str | None = None, **_rest: object) -> object:
         return fingerprint(current_host(), path) if path and path.strip() else ""
 
     @naming_missing_libraries
     def encode(
         self,
-        images: Any = None,
-        video: Any = None,
-        audio: Any = None,
-        prompt: Any = None,
-        extra_pnginfo: Any = None,
-        **options: Any,
-    ) -> dict[str, Any]:
+        images: object = None,
+        video: object = None,
+        audio: Values | None = None,
+        prompt: Values | None = None,
+        extra_pnginfo: Values | None = None,
+        **options: Any,  # Any: each option has its own type
+    ) -> Values:
         host = current_host()
         options["save_metadata"] = options["save_metadata"] and host.saves_metadata
-        kept: dict[str, Any] = {"prompt": prompt, **(extra_pnginfo or {})}
+        kept: Values = {"prompt": prompt, **(extra_pnginfo or {})}
         made: list[WrittenVideo] = []
         notes: list[str] = []
         videos = _videos(images, video, options["path"])
@@ -86,8 +87,7 @@ class FFmpegEncode:
         return {"ui": _shown(made, notes, host.output_directory), "result": result}
 
 
-def _videos(images: Any, video: Any, path: str) -> list[Any]:
-    """Return what to encode: the IMAGE, the VIDEO, or the files that the path names."""
+def _videos(images: object, video: object, path: str) -> Sequence[object]:
     if (images is None) != (video is None):
         return [video if images is None else images]
     if images is not None or not path.strip():
@@ -100,10 +100,10 @@ def _videos(images: Any, video: Any, path: str) -> list[Any]:
 
 
 def _write(
-    one: Any,
-    options: dict[str, Any],
-    audio: Any,
-    kept: dict[str, Any] | None,
+    one: object,
+    options: Values,
+    audio: Values | None,
+    kept: Values | None,
     sources: list[Path],
     earlier: list[Path],
 ) -> WrittenVideo:
@@ -147,7 +147,7 @@ def _write(
     return written
 
 
-def _shown(made: list[WrittenVideo], notes: list[str], output_directory: Path) -> dict[str, Any]:
+def _shown(made: list[WrittenVideo], notes: list[str], output_directory: Path) -> Values:
     """Return what the page shows: files in the output folder, paths of others, and notes."""
     folder = output_directory.resolve()
     entries: list[dict[str, str]] = []
@@ -160,5 +160,5 @@ def _shown(made: list[WrittenVideo], notes: list[str], output_directory: Path) -
         subfolder = parent.relative_to(folder).as_posix()
         place = "" if subfolder == "." else subfolder
         entries.append({"filename": path.name, "subfolder": place, "type": "output"})
-    shown: dict[str, Any] = {"images": entries, "animated": (True,)} if entries else {}
+    shown: Values = {"images": entries, "animated": (True,)} if entries else {}
     return shown | ({"text": texts} if texts else {})

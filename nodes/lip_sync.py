@@ -16,9 +16,11 @@ from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSync
 from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
-from .widgets import CATEGORY, is_link, widget
+from .widgets import CATEGORY, Values, is_link, widget
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..host.contract import Progress
     from .streaming_video import StreamingVideo
 
@@ -47,7 +49,7 @@ class MuseTalkLipSync:
         current_host().keep_while(self)
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> Values:
         options = options_of(LipSyncConfig)  # in an order that saved workflows rely on
         widgets = {name: widget(options[name]) for name in options if name not in _ELSEWHERE}
         sockets = {
@@ -64,13 +66,13 @@ class MuseTalkLipSync:
     @naming_missing_libraries
     def speak(
         self,
-        avatar: Any,
+        avatar: object,
         mel: object,
-        mask: Any = None,
-        prompt: dict[str, Any] | None = None,
+        mask: Tensor | None = None,
+        prompt: Values | None = None,
         unique_id: str | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
+        **options: Any,  # Any: each option has its own type
+    ) -> Values:
         from ..musetalk.engine import MuseTalkLipSync as Engine
 
         config = _config(options)
@@ -91,14 +93,14 @@ class MuseTalkLipSync:
         return {"ui": {"text": [f"{run.mode}: {run.report['reason']}"]}, "result": result}
 
 
-def _config(options: dict[str, Any]) -> LipSyncConfig:
+def _config(options: Values) -> LipSyncConfig:
     try:
         return LipSyncConfig(**options)
     except ValueError as error:
         raise MediaError(str(error)) from error
 
 
-def _as_avatar(value: Any) -> Avatar:
+def _as_avatar(value: object) -> Avatar:
     from .video_input import open_clip
 
     if isinstance(value, Avatar):
@@ -119,15 +121,13 @@ def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig) -> str:
     )
 
 
-def _is_linked(prompt: dict[str, Any] | None, node_id: str | None, output: int) -> bool:
+def _is_linked(prompt: Values | None, node_id: str | None, output: int) -> bool:
     nodes = (prompt or {}).values()
     links = (value for node in nodes for value in node.get("inputs", {}).values() if is_link(value))
     return any((str(link[0]), link[1]) == (str(node_id), output) for link in links)
 
 
-def _images(run: LipSyncRun) -> Any:
-    """Fill the images output behind a progress bar that can cancel it."""
-
+def _images(run: LipSyncRun) -> Tensor:
     def frames(bar: Progress) -> Iterator[np.ndarray]:
         for done, frame in enumerate(run.open_frames(), start=1):
             bar.update(done, preview=frame)
@@ -161,9 +161,4 @@ def _video(run: LipSyncRun) -> StreamingVideo:
         sources=run.sources,
         release=run.release,
     )
-    return StreamingVideo(
-        clip,
-        file_class=host.video_class(),
-        temp_directory=host.temp_directory,
-        progress=host.progress,
-    )
+    return StreamingVideo(clip, host)

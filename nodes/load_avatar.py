@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from ..host.current import current_host
 from ..musetalk.interfaces import LipSyncConfig
@@ -14,6 +13,7 @@ from .widgets import (
     CATEGORY,
     IMAGE_EXTENSIONS,
     VIDEO_EXTENSIONS,
+    Values,
     check_file,
     file_names,
     find_file,
@@ -37,7 +37,7 @@ class LoadAvatar:
     DESCRIPTION = "Loads a picture or a video of a person as an avatar and finds the lips in it."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> Values:
         files = file_names(current_host(), IMAGE_EXTENSIONS | VIDEO_EXTENSIONS)
         options = options_of(LipSyncConfig)
         return {
@@ -60,17 +60,15 @@ class LoadAvatar:
         return fingerprint(current_host(), avatar)
 
     @naming_missing_libraries
-    def load(self, avatar: str, mouth: str, face_index: int) -> dict[str, Any]:
+    def load(self, avatar: str, mouth: str, face_index: int) -> Values:
         from ..musetalk.face.finder import locate_face
         from ..musetalk.face.overlay import draw_overlay
         from ..musetalk.inputs import load_avatar, parse_corners
 
         host, corners = current_host(), parse_corners(mouth)
-        path = find_file(host, avatar)
-        check = host.check_cancelled
+        path, check = find_file(host, avatar), host.check_cancelled
         loaded = load_avatar(path, corners=corners, face_index=face_index, check=check)
         frame = loaded.first_frame()
-        corners = loaded.corners
         location = locate_face(frame, face_index=face_index, corners=corners, check=check)
         lips = [list(location.lips.corners)] if location.lips is not None else []
         avatar_and_face = replace(loaded, face=location)  # what is shown is what is used

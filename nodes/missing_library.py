@@ -43,7 +43,6 @@ def naming_missing_libraries(
 
 
 def _missing() -> str | None:
-    """Return a sentence on the first library that does not import, None when all do."""
     for module, package in INSTALLED_AS.items():
         try:
             importlib.import_module(module)

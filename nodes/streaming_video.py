@@ -1,8 +1,7 @@
 """The VIDEO our nodes return: frames on demand, and one finished file for other packs' nodes.
 
-``StreamingVideo`` is duck-typed. Our encoder reads its frames directly. A call of any method that
-the host's file-backed video has makes one file in the temp folder and is passed on to the host's
-own object for that file, so methods that newer hosts add keep working.
+Our encoder reads the frames directly. A call of any method that the host's own video of a file has
+makes one file and is passed on to that, so methods that newer hosts add keep working.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ import logging
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ import numpy as np
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
 from ..encoders.write.output_file import refuse_sources
-from ..host.contract import Progress
+from ..host.contract import Host
 from ..media import Clip
 
 log = logging.getLogger("avatarvideo.nodes.streaming_video")
@@ -31,25 +29,15 @@ class StreamingVideo:
     """A clip whose frames are made when they are read.
 
     clip: its frames and audio, released when this object is garbage collected.
-    file_class: the host's file-backed video, made from a path; unknown calls go to it.
-    temp_directory: where the finished file goes when one is needed.
-    progress: opens a progress bar while that file is made; an exception in its update ends it.
+    host: unknown calls go to its video of a finished file, which lies in its temp folder.
     identity: never the same as another video's, past ones included.
     """
 
-    def __init__(
-        self,
-        clip: Clip,
-        *,
-        file_class: Callable[[str], Any],
-        temp_directory: Path,
-        progress: Callable[[int, str], AbstractContextManager[Progress]] | None = None,
-    ) -> None:
+    def __init__(self, clip: Clip, host: Host) -> None:
         self.clip = clip
         self.identity = secrets.token_hex(8)
-        self._file_class = file_class
-        self._temp_directory = temp_directory
-        self._progress = progress
+        self._host = host
+        self._file_class = host.video_class()
         self._file: Path | None = None
         self._lock = threading.Lock()
         if clip.release is not None:
@@ -58,13 +46,13 @@ class StreamingVideo:
     def __repr__(self) -> str:
         return f"<video {self.clip.width}x{self.clip.height}, {self.clip.frame_count} frames>"
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # Any: whatever methods the host's class has
         # Hosts look objects up for attributes of models: only public methods of the host's own
         # class are there, and nothing is encoded before one of them is called.
         if name.startswith("_") or not callable(getattr(self._file_class, name, None)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-        def call_on_file(*args: Any, **kwargs: Any) -> Any:
+        def call_on_file(*args: Any, **kwargs: Any) -> Any:  # Any: the same
             target = args[0] if args else kwargs.get("path")
             if name == "save_to" and isinstance(target, (str, Path)):
                 refuse_sources(Path(target), self.clip.sources)
@@ -87,12 +75,11 @@ class StreamingVideo:
             return self._file
 
     def _encode(self) -> Path:
-        self._temp_directory.mkdir(parents=True, exist_ok=True)
-        path = self._temp_directory / f"avatar_{self.identity}.mp4"
-        clip = self.clip
+        folder, clip = self._host.temp_directory, self.clip
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"avatar_{self.identity}.mp4"
         log.info("writing %d frames for a reader that needs a file", clip.frame_count)
-        opening = self._progress(clip.frame_count, "Encoding") if self._progress else nullcontext()
-        with opening as bar:
+        with self._host.progress(clip.frame_count, "Encoding") as bar:
             encode_frames(
                 clip.frames(),
                 path,
@@ -100,6 +87,6 @@ class StreamingVideo:
                 config=EncodingConfig(quality="high"),
                 audio=clip.read_audio(),
                 metadata=dict(clip.tags),
-                on_frame=None if bar is None else bar.update,
+                on_frame=bar.update,
             )
         return path

@@ -10,15 +10,20 @@ import hashlib
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import MediaError
 from ..media import DEFAULT_FRAME_RATE, AudioClip, Clip
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def check_images(images: Any) -> None:
+Audio = dict[str, Any]  # Any: other packs may put anything into it
+
+
+def check_images(images: object) -> None:
     """Raise MediaError unless this is an IMAGE with at least one frame of 3 or 4 channels."""
     shape = tuple(getattr(images, "shape", ()))
     if len(shape) != 4 or shape[3] not in (3, 4) or 0 in shape:
@@ -28,7 +33,7 @@ def check_images(images: Any) -> None:
         )
 
 
-def float_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
+def float_frames(images: Tensor, start: int = 0) -> Iterator[np.ndarray]:
     """Yield an IMAGE's frames from number ``start`` as float32 (H, W, C), not to be written to.
 
     They share the tensor's memory where it allows. Raises MediaError at a frame that holds NaN or
@@ -46,7 +51,7 @@ def float_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
         yield image
 
 
-def image_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
+def image_frames(images: Tensor, start: int = 0) -> Iterator[np.ndarray]:
     """Yield an IMAGE's frames from number ``start`` as uint8 RGB (H, W, 3).
 
     A fourth channel is dropped. Raises MediaError at a frame that holds NaN or infinity.
@@ -55,7 +60,7 @@ def image_frames(images: Any, start: int = 0) -> Iterator[np.ndarray]:
         yield (image[..., :3] * 255.0 + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width: int) -> Any:
+def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width: int) -> Tensor:
     """Return uint8 frames as an IMAGE: float32 (N, H, W, 3), 0..1.
 
     count: the most that N can be.
@@ -70,14 +75,13 @@ def image_tensor(frames: Iterator[np.ndarray], *, count: int, height: int, width
     return images[:made].div_(255)
 
 
-def one_image(frame: np.ndarray) -> Any:
+def one_image(frame: np.ndarray) -> Tensor:
     """Return one uint8 RGB (H, W, 3) picture as an IMAGE."""
     height, width = frame.shape[:2]
     return image_tensor(iter([frame]), count=1, height=height, width=width)
 
 
-def images_hash(images: Any) -> str:
-    """Return a digest of an IMAGE's pixels."""
+def images_hash(images: Tensor) -> str:
     check_images(images)
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
     for image in images:
@@ -86,9 +90,9 @@ def images_hash(images: Any) -> str:
 
 
 def clip_from_images(
-    images: Any,
+    images: Tensor,
     frame_rate: Fraction = DEFAULT_FRAME_RATE,
-    audio: dict[str, Any] | None = None,
+    audio: Audio | None = None,
     *,
     as_floats: bool = False,
 ) -> Clip:
@@ -110,7 +114,7 @@ def clip_from_images(
     )
 
 
-def mask_array(mask: Any, *, height: int, width: int) -> np.ndarray | None:
+def mask_array(mask: Tensor | None, *, height: int, width: int) -> np.ndarray | None:
     """Return the first picture of a MASK as float32 (H, W), 0..1, or None for None.
 
     Raises MediaError when it is empty, of another size or not finite.
@@ -130,14 +134,14 @@ def mask_array(mask: Any, *, height: int, width: int) -> np.ndarray | None:
     return array.clip(0, 1)
 
 
-def mask_tensor(mask: np.ndarray) -> Any:
+def mask_tensor(mask: np.ndarray) -> Tensor:
     """Return float32 (H, W) as a MASK (1, H, W)."""
     import torch
 
     return torch.as_tensor(np.ascontiguousarray(mask, np.float32))[None]
 
 
-def audio_dict(clip: AudioClip | None) -> dict[str, Any] | None:
+def audio_dict(clip: AudioClip | None) -> Audio | None:
     """Return a clip as ComfyUI's AUDIO: waveform float32 (1, channels, N), or None."""
     if clip is None:
         return None
@@ -147,7 +151,7 @@ def audio_dict(clip: AudioClip | None) -> dict[str, Any] | None:
     return {"waveform": waveform, "sample_rate": clip.sample_rate}
 
 
-def audio_clip(audio: dict[str, Any] | None) -> AudioClip | None:
+def audio_clip(audio: Audio | None) -> AudioClip | None:
     """Return ComfyUI's AUDIO as a clip, or None. Raises MediaError for anything else."""
     if audio is None:
         return None

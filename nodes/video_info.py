@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ..errors import MediaError
 from ..host.current import current_host
 from .missing_library import naming_missing_libraries
-from .widgets import CATEGORY, find_file, fingerprint
+from .widgets import CATEGORY, Values, find_file, fingerprint
 
 
 class VideoInfo:
@@ -31,7 +30,7 @@ class VideoInfo:
     DESCRIPTION = "Shows frame rate, size, length, codecs, colours, audio and more of a video."
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Any]:
+    def INPUT_TYPES(cls) -> Values:
         return {
             "required": {
                 "path": (
@@ -55,13 +54,13 @@ class VideoInfo:
         }
 
     @classmethod
-    def IS_CHANGED(cls, path: str | None = None, **_rest: Any) -> Any:
+    def IS_CHANGED(cls, path: str | None = None, **_rest: object) -> object:
         return fingerprint(current_host(), path) if path and path.strip() else ""
 
     @naming_missing_libraries
     def inspect(
-        self, path: str, exact_count: bool, measure_loudness: bool, video: Any = None
-    ) -> dict[str, Any]:
+        self, path: str, exact_count: bool, measure_loudness: bool, video: object = None
+    ) -> Values:
         from ..encoders.read.probe import probe, table
 
         file = _file_of(video, path)
@@ -72,7 +71,7 @@ class VideoInfo:
         return {"ui": {"text": [table(found)]}, "result": result}
 
 
-def _file_of(video: Any, path: str) -> Path:
+def _file_of(video: object, path: str) -> Path:
     from .streaming_video import StreamingVideo
     from .video_input import open_video
 

@@ -20,9 +20,11 @@ from ..media import DEFAULT_FRAME_RATE, Clip
 from .streaming_video import StreamingVideo
 from .tensors import clip_from_images
 
+Video = Any  # a VIDEO of the host, whose methods grow from version to version
+
 
 def open_clip(
-    given: Any,
+    given: Any,  # Any: an IMAGE is told by its shape
     *,
     temp_directory: Path,
     frame_rate: Fraction = DEFAULT_FRAME_RATE,
@@ -40,7 +42,7 @@ def open_clip(
     return open_video(given, temp_directory=temp_directory, stays_open=for_encoding)
 
 
-def open_video(video: Any, *, temp_directory: Path, stays_open: bool = False) -> Clip:
+def open_video(video: Video, *, temp_directory: Path, stays_open: bool = False) -> Clip:
     """Return a VIDEO as a clip; files are made under ``temp_directory``. Raises MediaError."""
     if isinstance(video, StreamingVideo):
         identity = f"stream {video.identity}"
@@ -57,9 +59,9 @@ def open_video(video: Any, *, temp_directory: Path, stays_open: bool = False) ->
     return open_video_file(_path_of(video, temp_directory), stays_open=stays_open)
 
 
-def _path_of(video: Any, temp_directory: Path) -> Path:
+def _path_of(video: Video, temp_directory: Path) -> Path:
     edited = _has_edits(video)
-    source: Any = video if edited else video.get_stream_source()
+    source = video if edited else video.get_stream_source()
     if not edited and not isinstance(source, io.BytesIO):
         return Path(source)
     temp_directory.mkdir(parents=True, exist_ok=True)
@@ -77,13 +79,13 @@ def _path_of(video: Any, temp_directory: Path) -> Path:
     return path
 
 
-def _has_edits(video: Any) -> bool:
+def _has_edits(video: Video) -> bool:
     window = getattr(video, "get_active_trim_window", None)
     edits = getattr(video, "has_pending_frame_edits", None)
     trimmed = window is not None and any(part for part in window() if part)
     return trimmed or (edits is not None and bool(edits()))
 
 
-def _is_in_memory(video: Any) -> bool:
+def _is_in_memory(video: Video) -> bool:
     # Such a video would be encoded, with loss, to give its stream.
     return type(video).__name__ in {"VideoFromComponents", "ComponentsVideo"}

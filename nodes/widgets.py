@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -21,15 +21,18 @@ IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", 
 VIDEO_EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 AUDIO_EXTENSIONS = frozenset({".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav"})
 
+Values = dict[str, Any]  # Any: what the host passes to a node, or takes from it, by name
+Widget = tuple[Any, Values]  # Any: the name of a type, or choices
 
-def widget(option: Option, **own: Any) -> tuple[Any, dict[str, Any]]:
+
+def widget(option: Option, **own: Any) -> Widget:  # Any: settings of all kinds
     """Return the widget of an option; ``own`` are settings that replace the option's.
 
     Without a choice of words the kind follows the default: BOOLEAN, STRING, or FLOAT where the
     option moves by a fraction, else INT.
     """
     limits = {"min": option.low, "max": option.high, "step": option.step}
-    settings: dict[str, Any] = {"default": option.default, **limits, "tooltip": option.help} | own
+    settings: Values = {"default": option.default, **limits, "tooltip": option.help} | own
     choices = settings.pop("choices", option.choices)
     settings = {name: value for name, value in settings.items() if value is not None}
     if isinstance(settings["default"], bool):
@@ -81,7 +84,7 @@ def find_file(host: Host, name: str) -> Path:
     )
 
 
-def files_behind(host: Host, prompt: Mapping[str, Any], class_type: str) -> list[Path]:
+def files_behind(host: Host, prompt: Values, class_type: str) -> list[Path]:
     """Return the files named in nodes of a class and in all nodes before them.
 
     A tensor does not say which file it came from, but the prompt does.

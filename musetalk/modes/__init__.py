@@ -1,7 +1,7 @@
 """The modes, ways to make an avatar speak, the best first: ``auto`` takes the first possible one.
 
 A mode is a row here and the file of that name beside it, whose function ``make`` turns a job into
-frames or says why it cannot. Nothing here imports one: the options only need the names.
+frames or says why it cannot.
 """
 
 from __future__ import annotations

@@ -20,21 +20,14 @@ from ..weights.session import ModelSource
 
 @dataclass(eq=False)
 class Context:
-    """What the modes may use for one run.
-
-    fallback: where networks compute, and what did not fit in memory.
-    models: networks to use instead of the files that are found.
-    cache_directory: of the avatar cache; None keeps it in memory only.
-    encode: writes the file while a GPU generates the faces, if the caller wants one.
-    refused: why each mode that was tried before was not possible.
-    """
+    """What the modes may use for one run."""
 
     host: Host
-    fallback: FallbackPlan
-    models: ModelSource | None = None
-    cache_directory: Path | None = None
-    encode: BackgroundEncode | None = None
-    refused: list[str] = field(default_factory=list[str])
+    fallback: FallbackPlan  # where networks compute, and what did not fit in memory
+    models: ModelSource | None = None  # networks to use instead of the files that are found
+    cache_directory: Path | None = None  # of the avatar cache; None keeps it in memory only
+    encode: BackgroundEncode | None = None  # writes the file while a GPU generates the faces
+    refused: list[str] = field(default_factory=list[str])  # why earlier modes were not possible
     _location: FaceLocation | None = None
 
     def location(self, job: Job) -> FaceLocation:
@@ -51,7 +44,6 @@ class Context:
         return self._location
 
     def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
-        """Return the run of what a mode made."""
         sources = (*job.avatar.sources, *job.mel.clip.sources)
         reason = "; ".join(filter(None, [*self.refused, made.reason]))
         return LipSyncRun(
@@ -70,5 +62,4 @@ class Context:
 
 
 def maker_of(mode: str) -> Callable[[Job, Context], Made | NotPossible]:
-    """Import a mode's module and return its function ``make``."""
     return importlib.import_module(f".{mode}", __package__).make

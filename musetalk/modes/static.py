@@ -10,7 +10,6 @@ from .context import Context
 
 
 def make(job: Job, context: Context) -> Made:
-    """Return the avatar's own frames."""
     return Made(
         open_frames=lambda: read_frames(job.avatar, job.indices),
         mask=np.zeros((job.avatar.height, job.avatar.width), np.float32),

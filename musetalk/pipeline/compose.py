@@ -22,20 +22,15 @@ CROP_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
 class SpeakingPlayback:
     """A lip-synced clip whose frames are composed when read; memory holds a few numbers a frame.
 
-    indices: int64 (T,), the avatar's frame shown in every output frame.
-    slots: int64 (T,), that frame's number among the distinct ones, of which there are N.
-    track: of the N frames.
-    mask_places: int64 (N,), where each frame's mask lies in the spool.
-    crop_places: int64 (T,), where each output frame's face lies; NOWHERE lets it pass through.
     wait_for: blocks until the face of the frame with this number is generated; None when all are.
     """
 
     avatar: Avatar
-    indices: np.ndarray
-    slots: np.ndarray
-    track: FaceTrack
-    mask_places: np.ndarray
-    crop_places: np.ndarray
+    indices: np.ndarray  # int64 (T,), the avatar's frame shown in every output frame
+    slots: np.ndarray  # int64 (T,), that frame's number among the distinct ones, N of them
+    track: FaceTrack  # of the N frames
+    mask_places: np.ndarray  # int64 (N,), where each frame's mask lies in the spool
+    crop_places: np.ndarray  # int64 (T,), where each face lies; NOWHERE lets the frame pass through
     spool: Spool | None = field(repr=False)
     wait_for: Callable[[int], None] | None = field(default=None, repr=False)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 
@@ -19,7 +18,7 @@ _FLAGS = ("flags", "Features")  # as Linux calls them on x86 and on ARM
 
 @cache
 def cpu_description() -> str:
-    """Return what the system says of the CPU: Linux its flags too, others a name."""
+    """Return what the system says of the CPU: on Linux with its flags, elsewhere a name."""
     try:
         return Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux
@@ -36,9 +35,8 @@ def multiplies_bfloat16(description: str) -> bool:
 def products_are_fast(description: str) -> bool:
     """Say whether float32 matrix products run nearly as fast here as convolutions do.
 
-    Intel's MKL multiplies them: on Intel's CPUs as fast as oneDNN convolves, on others with
-    AVX2 at three quarters of that. Where others have AVX-512 it takes less than half of oneDNN's
-    speed, and a plain convolution is faster than Winograd's fewer multiplications.
+    By MKL they do on Intel's CPUs, and at three quarters of oneDNN's speed on others with AVX2; on
+    others with AVX-512 at less than half, too slow for Winograd's fewer multiplications to pay.
     """
     if not torch.backends.mkl.is_available():
         return False
@@ -54,16 +52,14 @@ class Tuning:
     largest_batches: of faces, on a CPU and on a GPU. More gives a CPU nothing to gain and cancel
         more to wait for; at 16 a GPU reads the UNet's weights often enough, and encoding has two
         pictures a face.
-    chunk: faces that are prepared and cached together.
     leaves_cpu_idle: devices that generate faces while the CPU composes and encodes frames.
-    free_memory: asked for the bytes of main memory that can be taken now.
     """
 
     bfloat16: bool = field(default_factory=lambda: multiplies_bfloat16(cpu_description()))
     fast_products: bool = field(default_factory=lambda: products_are_fast(cpu_description()))
-    largest_batches: Mapping[Stage, tuple[int, int]] = MappingProxyType(
-        {"generate": (4, 16), "prepare": (1, 8)}
+    largest_batches: Mapping[Stage, tuple[int, int]] = field(
+        default_factory=lambda: {"generate": (4, 16), "prepare": (1, 8)}
     )
-    chunk: int = 16
+    chunk: int = 16  # faces that are prepared and cached together
     leaves_cpu_idle: tuple[str, ...] = ("cuda",)
-    free_memory: Callable[[], int] = available_memory
+    free_memory: Callable[[], int] = available_memory  # bytes of main memory

@@ -231,8 +231,9 @@ class FaceGenerator:
 @contextmanager
 def _without_checks(*networks: nn.Module) -> Generator[None, None, None]:
     """Let networks compute without the calls between their blocks that may cancel the run."""
-    # Any: torch declares no attribute but tensors and modules.
-    modules: list[Any] = [module for network in networks for module in network.modules()]
+    modules: list[Any] = []  # Any: torch declares no attribute but tensors and modules
+    for network in networks:
+        modules += network.modules()
     checked = [(each, each.between_blocks) for each in modules if hasattr(each, "between_blocks")]
     try:
         for module, _ in checked:

@@ -79,15 +79,12 @@ class VRAMManager:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how a stage computes; ``batch`` is of faces.
-
-    plain: no Winograd convolutions, which take memory, even where they are faster.
-    """
+    """Where and how a stage computes."""
 
     device: str
     dtype: torch.dtype
-    batch: int = 1
-    plain: bool = False
+    batch: int = 1  # faces
+    plain: bool = False  # no Winograd convolutions, which take memory, even where they are faster
 
     def __str__(self) -> str:
         how = ", plain convolutions" if self.plain else ""

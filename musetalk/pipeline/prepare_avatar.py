@@ -1,7 +1,4 @@
-"""Prepare an avatar: per distinct source frame its face, latents and mask.
-
-Everything here is done once, whatever the number of output frames, and cached for the next run.
-"""
+"""Prepare an avatar: per distinct source frame its face, latents and mask, once, and cached."""
 
 from __future__ import annotations
 

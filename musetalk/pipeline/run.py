@@ -1,7 +1,6 @@
 """MuseTalk over a whole clip: faces, latents and masks, audio features, generated faces.
 
-Every stage loads its own networks and releases them before the next one. What grows with the clip
-goes to one temporary file.
+What grows with the clip goes to one temporary file.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from ...host.contract import Host
 from ..audio import window_starts
 from ..background_encode import FinalFrames
 from ..face.detect import FaceTrack
+from ..interfaces import Report
 from ..job import Job
 from ..networks.taesd import ComparedDecoder
 from ..networks.vae import AutoencoderKL
@@ -45,13 +45,10 @@ CROP_BYTES = int(np.prod(CROP_SHAPE))
 
 @dataclass(frozen=True, eq=False)
 class Spoken:
-    """A finished clip, or one whose faces are still being generated.
-
-    report: model, device, dtype, batch and what was found; ready for JSON.
-    """
+    """A finished clip, or one whose faces are still being generated."""
 
     playback: SpeakingPlayback
-    report: dict[str, Any]
+    report: Report
 
 
 def total_steps(job: Job) -> int:
@@ -71,8 +68,6 @@ def speak(
 ) -> Spoken:
     """Do all work of a clip that needs a network.
 
-    fallback: says where to compute; its ``steps`` tell afterwards what did not fit.
-    work: polled between the steps; what that raises ends the run.
     start_encode: called before a GPU generates the faces, which leaves the CPU idle. Another thread
         may read the clip's frames then: each waits for its face, and raises Stopped if the run
         ends without it.
@@ -96,7 +91,7 @@ class _Run:
     stages: StageRunner
     cache: AvatarCache
     start_encode: Callable[[Spoken], None] | None
-    decoder: dict[str, Any] = field(default_factory=dict[str, Any])  # Any: part of the report
+    decoder: Report = field(default_factory=dict[str, Any])  # Any: as in Report
     is_recorded: bool = False
 
     def spoken(self, temp_directory: Path) -> Spoken:
@@ -242,10 +237,9 @@ class _Run:
         return placement
 
     def _leaves_cpu_idle(self, placement: Placement) -> bool:
-        """Say whether frames can be composed and encoded while the faces are generated."""
         return placement.device.startswith(self.stages.fallback.tuning.leaves_cpu_idle)
 
-    def _report(self, track: FaceTrack, placement: Placement | None) -> dict[str, Any]:
+    def _report(self, track: FaceTrack, placement: Placement | None) -> Report:
         shift = track.shift_range()
         return {
             "model": self.job.options.model,
@@ -263,7 +257,7 @@ class _Run:
         }
 
 
-def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> dict[str, Any]:
+def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> Report:
     if not isinstance(decoder, ComparedDecoder):
         note = "no small decoder (vae_approx/taesd_decoder) was found" if low else None
         return {"decoder": "full", **({"decoder_note": note} if note else {})}
@@ -309,7 +303,6 @@ class GeneratedFaces:
         self._advance()
 
     def batches(self, batch: int) -> int:
-        """Return how many batches of that size are left."""
         return -(-self._todo.size // batch)
 
     def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:

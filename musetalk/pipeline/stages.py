@@ -52,8 +52,6 @@ class Load(Protocol):
 
 
 class StageRunner:
-    """The stages of one run, one after the other."""
-
     def __init__(
         self, work: Work, session: ModelSession, fallback: FallbackPlan, host: Device
     ) -> None:
@@ -67,7 +65,6 @@ class StageRunner:
             torch.cuda.reset_peak_memory_stats(self._device)
 
     def place(self, stage: Stage, *, frame_size: tuple[int, int] = (0, 0)) -> Placement:
-        """Return where a stage is to start. Raises DeviceMemoryError when it fits nowhere."""
         return self.fallback.place(
             stage, lambda placement: self._plan(stage, placement, frame_size)
         )
@@ -151,7 +148,6 @@ class StageRunner:
         return plan
 
     def widened(self, stage: Stage, placement: Placement) -> None:
-        """Record that a stage continues in full precision."""
         wide = replace(placement, dtype=torch.float32)
         self.fallback.note(stage, "values left the range of half precision", placement, wide)
 
@@ -166,7 +162,6 @@ class StageRunner:
 def _set_up(
     modules: Sequence[nn.Module], between_blocks: Callable[[], None] | None, tiled: bool
 ) -> None:
-    """Set what networks call between their blocks, and whether they use Winograd convolutions."""
     for module in modules:
         network: Any = module  # Any: torch declares no attribute but tensors and modules
         network.between_blocks = between_blocks

@@ -17,6 +17,7 @@ import torch
 from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import ComponentsVideo, FileVideo
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip, Clip
 from avatarvideo.nodes.streaming_video import StreamingVideo
 from avatarvideo.nodes.video_input import open_video
@@ -56,8 +57,7 @@ def video(source: Counter, tmp_path: Path) -> StreamingVideo:
     audio = AudioClip(np.zeros((1, 3840), np.float32), 16000)
     return StreamingVideo(
         source.clip(read_audio=lambda: audio, tags={"avatarvideo": "mode"}),
-        file_class=FileVideo,
-        temp_directory=tmp_path / "temp",
+        StandaloneHost(temp_directory=tmp_path / "temp"),
     )
 
 
@@ -115,8 +115,7 @@ def test_what_frames_are_made_from_goes_with_the_object(tmp_path: Path) -> None:
     released = []
     video = StreamingVideo(
         Counter().clip(release=lambda: released.append(True)),
-        file_class=FileVideo,
-        temp_directory=tmp_path,
+        StandaloneHost(temp_directory=tmp_path),
     )
     del video
     gc.collect()
@@ -185,7 +184,7 @@ def test_an_interrupted_cut_leaves_no_file(video: StreamingVideo, tmp_path: Path
 
 def test_a_later_video_is_never_taken_for_one_that_is_gone(source: Counter, tmp_path: Path) -> None:
     def taken() -> tuple[str, str]:
-        video = StreamingVideo(source.clip(), file_class=FileVideo, temp_directory=tmp_path)
+        video = StreamingVideo(source.clip(), StandaloneHost(temp_directory=tmp_path))
         return open_video(video, temp_directory=tmp_path).content_hash, str(video.materialised())
 
     first, second = taken(), taken()  # the second often lies where the first lay in memory

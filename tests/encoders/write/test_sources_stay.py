@@ -213,8 +213,7 @@ def test_a_video_of_ours_is_not_saved_over_what_it_is_made_from(unchanged: None)
             frame_count=4,
             sources=(Path("a.mp4"),),
         ),
-        file_class=FileVideo,
-        temp_directory=Path("never made"),
+        StandaloneHost(temp_directory=Path("never made")),
     )
     for video in (file, stream):
         for output in NAMES:
