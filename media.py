@@ -133,7 +133,6 @@ class Mel:
     log_mel: np.ndarray  # float32 (80, frames), Whisper's of ``speech``, 100 frames a second
     speech: np.ndarray  # float32 (N,), mono, 16 kHz
     clip: AudioClip  # the original audio, rate and channels untouched, trimmed alike
-    start: Fraction  # where in the source the clip begins, seconds
 
     def __post_init__(self) -> None:
         if self.log_mel.ndim != 2 or self.log_mel.shape[0] != 80:

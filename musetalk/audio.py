@@ -39,17 +39,15 @@ MAX_PHASES = 1_000  # torchaudio's kernel has this many rows; more would take gi
 Resampler = Callable[[np.ndarray, int], np.ndarray]
 
 
-def prepare_mel(
-    clip: AudioClip, *, start: Fraction = Fraction(0), check: Callable[[], None] = lambda: None
-) -> Mel:
-    """Return a clip prepared for lip-sync; ``start`` is where it begins in its source, seconds.
+def prepare_mel(clip: AudioClip, *, check: Callable[[], None] = lambda: None) -> Mel:
+    """Return a clip prepared for lip-sync.
 
     ``check`` is called all the time; what it raises ends the work.
     Raises MediaError for an empty clip or samples that are not finite.
     """
     speech = to_speech(clip)
     check()
-    return Mel(log_mel(speech, check=check), speech, clip, start)
+    return Mel(log_mel(speech, check=check), speech, clip)
 
 
 def to_speech(clip: AudioClip, resampler: Resampler | None = None) -> np.ndarray:
@@ -128,7 +126,7 @@ def resample_with_pyav(mono: np.ndarray, sample_rate: int) -> np.ndarray:
 @functools.cache
 def mel_filters() -> torch.Tensor:
     """Return Whisper's mel filter bank, float32 (80, 201): Slaney scale and area norm, 0-8 kHz."""
-    edges_hz = _mel_to_hz(np.linspace(0.0, _hz_to_mel(SAMPLE_RATE / 2), N_MELS + 2))
+    edges_hz = _mel_to_hz(np.linspace(0.0, _TOP_MEL, N_MELS + 2))
     bins_hz = np.linspace(0.0, SAMPLE_RATE / 2, N_FFT // 2 + 1)
     slopes = edges_hz[:, None] - bins_hz[None, :]
     widths = np.diff(edges_hz)
@@ -144,12 +142,7 @@ _LINEAR_HZ = 200.0 / 3
 _KNEE_HZ = 1000.0
 _KNEE_MEL = _KNEE_HZ / _LINEAR_HZ
 _LOG_STEP = math.log(6.4) / 27
-
-
-def _hz_to_mel(hz: float) -> float:
-    if hz < _KNEE_HZ:
-        return hz / _LINEAR_HZ
-    return _KNEE_MEL + math.log(hz / _KNEE_HZ) / _LOG_STEP
+_TOP_MEL = _KNEE_MEL + math.log(SAMPLE_RATE / 2 / _KNEE_HZ) / _LOG_STEP
 
 
 def _mel_to_hz(mel: np.ndarray) -> np.ndarray:

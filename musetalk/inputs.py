@@ -63,7 +63,7 @@ def load_speech(
     """
     begin, length = as_seconds("start", start), as_seconds("duration", duration)
     clip = read_audio(Path(path), start=begin, duration=length, check=check)
-    return prepare_mel(clip, start=begin, check=check)
+    return prepare_mel(clip, check=check)
 
 
 def as_seconds(name: str, value: float | Fraction) -> Fraction:
@@ -81,9 +81,8 @@ def parse_corners(text: str) -> LipCorners | None:
     """Return lip corners written as "x0,y0,x1,y1" in pixels, None for "". Raises MediaError."""
     if not text.strip():
         return None
-    parts = [part for part in re.split(r"[,;\s]+", text.strip()) if part]
     try:
-        numbers = [float(part) for part in parts]
+        numbers = [float(part) for part in re.findall(r"[^,;\s]+", text)]
     except ValueError:
         numbers = []
     if len(numbers) != 4 or not np.isfinite(numbers).all():

@@ -45,15 +45,10 @@ class AudioToMel:
     def INPUT_TYPES(cls) -> Values:
         files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS)
         options = options_of(LipSyncConfig)
+        tooltip = "An audio file, or a video with audio, from the input folder."
         return {
             "required": {
-                "audio": (
-                    files,
-                    {
-                        "audio_upload": True,
-                        "tooltip": "An audio file, or a video with audio, from the input folder.",
-                    },
-                ),
+                "audio": (files, {"audio_upload": True, "tooltip": tooltip}),
                 "start": widget(options["start"]),
                 "duration": widget(options["duration"]),
             },
@@ -93,9 +88,8 @@ class AudioToMel:
             path = find_file(host, audio)
             mel = load_speech(path, start=start, duration=duration, check=host.check_cancelled)
         else:
-            begin = as_seconds("start", start)
-            clip = linked.trimmed(begin, as_seconds("duration", duration))
-            mel = prepare_mel(clip, start=begin, check=host.check_cancelled)
+            clip = linked.trimmed(as_seconds("start", start), as_seconds("duration", duration))
+            mel = prepare_mel(clip, check=host.check_cancelled)
         heard = mel.log_mel[:, : max(1, mel.speech.size // 160)]  # without the padding
         return mel, audio_dict(mel.clip), one_image(draw_spectrogram(heard))
 

@@ -11,7 +11,7 @@ from ..encoders.write.custom_formats import format_names, read_format, with_form
 from ..errors import EncodeError
 from ..media import parse_frame_rate
 from ..options import options_of
-from .widgets import Values, widget
+from .widgets import Values, own_widget, widget
 
 _OF = options_of(EncodingConfig)
 ENCODE_WIDGETS: Values = {
@@ -35,35 +35,22 @@ ENCODE_WIDGETS: Values = {
     "length": widget(_OF["length"]),
     "variable_rate": widget(_OF["variable_rate"]),
     "backend": widget(_OF["backend"]),
-    "filename_prefix": (
-        "STRING",
-        {
-            "default": "avatar",
-            "tooltip": "Folder and name inside the output folder; %date:yyyy-MM-dd%, %name%, "
-            "%width%, %height% and %counter% are filled in. Absolute names need the "
-            "administrator's AVATAR_OUTPUT_DIRS.",
-        },
+    "filename_prefix": own_widget(
+        "avatar",
+        "Folder and name inside the output folder; %date:yyyy-MM-dd%, %name%, %width%, %height% "
+        "and %counter% are filled in. Absolute names need the administrator's AVATAR_OUTPUT_DIRS.",
     ),
     "overwrite": widget(
         _OF["overwrite"], default=False, tooltip="Use the plain name instead of the next number."
     ),
     "save_metadata": widget(_OF["save_metadata"], tooltip="Keep the workflow in the file."),
-    "mark_generated": (
-        "BOOLEAN",
-        {"default": True, "tooltip": "Note in the file that it is AI-generated."},
+    "mark_generated": own_widget(True, "Note in the file that it is AI-generated."),
+    "path": own_widget(
+        "",
+        "A video file of the input folder, or an absolute path; of a folder, every video. Used "
+        "when neither images nor a video is linked.",
     ),
-    "path": (
-        "STRING",
-        {
-            "default": "",
-            "tooltip": "A video file of the input folder, or an absolute path; of a folder, every "
-            "video. Used when neither images nor a video is linked.",
-        },
-    ),
-    "mix_audio": (
-        "BOOLEAN",
-        {"default": False, "tooltip": "Add the connected audio to the video's own."},
-    ),
+    "mix_audio": own_widget(False, "Add the connected audio to the video's own."),
     "channels": widget(_OF["channels"]),
 }
 NO_FORMAT = "none"

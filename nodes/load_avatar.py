@@ -40,12 +40,10 @@ class LoadAvatar:
     def INPUT_TYPES(cls) -> Values:
         files = file_names(current_host(), IMAGE_EXTENSIONS | VIDEO_EXTENSIONS)
         options = options_of(LipSyncConfig)
+        tooltip = "A picture or video file from the input folder, or a sample."
         return {
             "required": {
-                "avatar": (
-                    files,
-                    {"tooltip": "A picture or video file from the input folder, or a sample."},
-                ),
+                "avatar": (files, {"tooltip": tooltip}),
                 "mouth": widget(options["mouth"], default=""),
                 "face_index": widget(options["face_index"]),
             }

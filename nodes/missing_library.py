@@ -12,16 +12,9 @@ from ..errors import MissingLibraryError
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-# Module -> its package. torchaudio is left out: everything works without it.
-INSTALLED_AS = {
-    "numpy": "numpy",
-    "cv2": "opencv-python",
-    "av": "av",
-    "PIL": "Pillow",
-    "safetensors": "safetensors",
-    "tqdm": "tqdm",
-    "huggingface_hub": "huggingface_hub",
-}
+# torchaudio is left out: everything works without it.
+MODULES = ("numpy", "cv2", "av", "PIL", "safetensors", "tqdm", "huggingface_hub")
+PACKAGES = {"cv2": "opencv-python", "PIL": "Pillow"}  # where the package has another name
 
 
 def naming_missing_libraries(
@@ -43,11 +36,11 @@ def naming_missing_libraries(
 
 
 def _missing() -> str | None:
-    for module, package in INSTALLED_AS.items():
+    for module in MODULES:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            reason = str(error).split("\n")[0].rstrip(".")
+            package, reason = PACKAGES.get(module, module), str(error).split("\n")[0].rstrip(".")
             return (
                 f"This node needs {package}, which cannot be imported here ({reason}): install it "
                 "into the Python that runs this."

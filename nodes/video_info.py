@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import MediaError
 from ..host.current import current_host
 from .missing_library import naming_missing_libraries
-from .widgets import CATEGORY, Values, find_file, fingerprint
+from .widgets import CATEGORY, Values, find_file, fingerprint, own_widget
 
 
 class VideoInfo:
@@ -33,22 +33,13 @@ class VideoInfo:
     def INPUT_TYPES(cls) -> Values:
         return {
             "required": {
-                "path": (
-                    "STRING",
-                    {
-                        "default": "",
-                        "tooltip": "A video file of the input folder, or an absolute path; used "
-                        "when no video is linked.",
-                    },
+                "path": own_widget(
+                    "",
+                    "A video file of the input folder, or an absolute path; used when no video is "
+                    "linked.",
                 ),
-                "exact_count": (
-                    "BOOLEAN",
-                    {"default": False, "tooltip": "Read the whole file and count its frames."},
-                ),
-                "measure_loudness": (
-                    "BOOLEAN",
-                    {"default": False, "tooltip": "Measure the loudness of the audio."},
-                ),
+                "exact_count": own_widget(False, "Read the whole file and count its frames."),
+                "measure_loudness": own_widget(False, "Measure the loudness of the audio."),
             },
             "optional": {"video": ("VIDEO", {"tooltip": "The video to look at."})},
         }

@@ -45,6 +45,11 @@ def widget(option: Option, **own: Any) -> Widget:  # Any: settings of all kinds
     return number.__name__.upper(), settings
 
 
+def own_widget(default: str | bool, tooltip: str) -> Widget:
+    """Return the widget of what is no option of a configuration."""
+    return widget(Option(default=default, help=tooltip))
+
+
 def file_names(host: Host, extensions: frozenset[str]) -> list[str]:
     """Return a combo's values: the bundled samples, then the files of the input folder."""
     samples = [SAMPLES_PREFIX + path.name for path in _files(SAMPLES_DIRECTORY, extensions)]

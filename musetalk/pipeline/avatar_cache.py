@@ -13,7 +13,6 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import (
     load_file,  # pyright: ignore[reportUnknownVariableType]  # it takes os.PathLike without a type
@@ -112,12 +111,3 @@ class AvatarCache:
 
 def _size(entry: Entry) -> int:
     return sum(tensor.numel() * tensor.itemsize for tensor in entry.values())
-
-
-def text_tensor(text: str) -> Tensor:
-    """Return a text as uint8 (N,), so that it fits into an entry."""
-    return torch.tensor(list(text.encode()), dtype=torch.uint8)
-
-
-def tensor_text(tensor: Tensor) -> str:
-    return tensor.numpy().tobytes().decode()

@@ -112,12 +112,8 @@ class MemoryPlan:
     activations: int
 
     @property
-    def total(self) -> int:
-        return self.weights + self.activations
-
-    @property
     def mb(self) -> float:
-        return self.total / MIB
+        return (self.weights + self.activations) / MIB
 
 
 def uses_winograd(placement: Placement, tuning: Tuning) -> bool:

@@ -21,7 +21,7 @@ from ..networks.bisenet import BiSeNet, parse_face
 from ..source_frames import read_frames
 from ..weights.catalogue import Role
 from ..weights.session import ModelSource
-from .avatar_cache import AvatarCache, Entry, content_key, tensor_text, text_tensor
+from .avatar_cache import AvatarCache, Entry, content_key
 from .compose import NOWHERE
 from .generate import LATENT_SHAPE, FaceEncoder, PosteriorDraws
 from .memory import Placement
@@ -71,7 +71,7 @@ class FaceSearch:
             entry["boxes"].numpy(),
             entry["by_landmarks"].numpy().astype(bool),
             entry["bridges"].numpy(),
-            tensor_text(entry["method"]),
+            entry["method"].numpy().tobytes().decode(),
         )
 
     def find(
@@ -109,7 +109,7 @@ def _track_entry(track: FaceTrack) -> Entry:
         "boxes": torch.as_tensor(track.boxes.copy()),
         "by_landmarks": torch.as_tensor(track.by_landmarks.astype(np.uint8)),
         "bridges": torch.as_tensor(track.bridges.copy()),
-        "method": text_tensor(track.method),
+        "method": torch.tensor(list(track.method.encode()), dtype=torch.uint8),
     }
 
 
@@ -223,10 +223,10 @@ class FacePreparation:
     ) -> Entry:
         latents: list[Tensor] = []
         masks: list[np.ndarray] = []
-        slots = self._chunks[number]
-        for first in range(0, slots.size, batch):
+        slots = self._chunks[number].tolist()
+        for first in range(0, len(slots), batch):
             crops: list[np.ndarray] = []
-            for slot in slots[first : first + batch].tolist():
+            for slot in slots[first : first + batch]:
                 frame, box = next(frames), self._track.box(slot)
                 assert box is not None
                 crops.append(cut_face(frame, box))

@@ -226,7 +226,8 @@ class _Run:
         with self.job.timed("generate"):
             placement = self.stages.place("generate")
             try:
-                if self.start_encode is not None and self._leaves_cpu_idle(placement):
+                idle_on = self.stages.fallback.tuning.leaves_cpu_idle
+                if self.start_encode is not None and placement.device.startswith(idle_on):
                     unfinished = replace(playback, wait_for=faces.final.wait_for)
                     self.start_encode(Spoken(unfinished, self._report(track, placement)))
                 _, placement = self.stages.run("generate", choose, task, placement=placement)
@@ -235,9 +236,6 @@ class _Run:
         if faces.unusable:
             log.warning("%d faces were not finite and pass through", faces.unusable)
         return placement
-
-    def _leaves_cpu_idle(self, placement: Placement) -> bool:
-        return placement.device.startswith(self.stages.fallback.tuning.leaves_cpu_idle)
 
     def _report(self, track: FaceTrack, placement: Placement | None) -> Report:
         shift = track.shift_range()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -118,8 +118,10 @@ class StageRunner:
             networks = self.work.run(lambda: choose(load), inference=False)
         finally:
             source.between_tensors = None
-        activations = self._plan(stage, placement, frame_size).activations
-        with self._on_device(modules, placement, activations):
+        room = self._plan(stage, placement, frame_size).activations
+        is_there = placement.device != self._device or not modules  # all are loaded on the CPU
+        on_device = self._host.models_on_device
+        with nullcontext() if is_there else on_device(modules, activation_bytes=room):
             try:
                 _set_up(modules, self.work.check, uses_winograd(placement, self.fallback.tuning))
                 result = self.work.run(partial(task, networks, placement))
@@ -130,13 +132,6 @@ class StageRunner:
             del networks
             self._session.done(stage)
         return result
-
-    def _on_device(
-        self, modules: Sequence[nn.Module], placement: Placement, activations: int
-    ) -> AbstractContextManager[None]:
-        if placement.device != self._device or not modules:
-            return nullcontext()  # networks are loaded on the CPU
-        return self._host.models_on_device(modules, activation_bytes=activations)
 
     def _plan(self, stage: Stage, placement: Placement, frame_size: tuple[int, int]) -> MemoryPlan:
         source, tuning = self._session.source, self.fallback.tuning
