@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class FinalFrames:
                 raise Stopped
 
 
-class BackgroundEncode:
+class BackgroundEncode(AbstractContextManager["BackgroundEncode"]):
     """Writes a run's file in a second thread while a GPU is still generating the run's faces.
 
     A context manager: leaving it stops an encode that was not finished. For one file only.
@@ -70,9 +71,6 @@ class BackgroundEncode:
         self._file: Future[EncodingResult] | None = None
         self._decided, self._stopped = threading.Event(), threading.Event()
         self._count = 0
-
-    def __enter__(self) -> BackgroundEncode:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -62,7 +62,6 @@ class _FrameReader:
         self._held: dict[int, np.ndarray] = {}
 
     def frame(self, wanted: int) -> np.ndarray:
-        """Return frame number ``wanted``."""
         if wanted not in self._held:
             self._read_to(wanted)
         return self._held[wanted]

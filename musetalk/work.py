@@ -21,15 +21,14 @@ class Work:
 
     poll: asked between the steps; shows progress, and ends the work by what it raises.
     poll_seconds: asked no more often than this.
-    done: steps finished so far. preview: the newest picture, uint8 RGB (H, W, 3), or None.
     """
 
     def __init__(self, poll: Callable[[Work], None], *, poll_seconds: float) -> None:
         self._poll = poll
         self._poll_seconds = poll_seconds
         self._polled = -poll_seconds
-        self.done = 0
-        self.preview: np.ndarray | None = None
+        self.done = 0  # steps finished so far
+        self.preview: np.ndarray | None = None  # the newest picture, uint8 RGB (H, W, 3)
 
     def check(self) -> None:
         """Ask whether to go on. Called between the blocks of a network."""

@@ -63,8 +63,8 @@ class FFmpegEncode:
         **options: Any,  # Any: each option has its own type
     ) -> Values:
         host = current_host()
-        options["save_metadata"] = options["save_metadata"] and host.saves_metadata
-        kept: Values = {"prompt": prompt, **(extra_pnginfo or {})}
+        keeps = options["save_metadata"] and host.saves_metadata
+        kept: Values | None = {"prompt": prompt, **(extra_pnginfo or {})} if keeps else None
         made: list[WrittenVideo] = []
         notes: list[str] = []
         videos = _videos(images, video, options["path"])
@@ -81,9 +81,8 @@ class FFmpegEncode:
                 logger.warning("%s", notes[-1])
         if not made:
             raise MediaError(" ".join(notes))
-        video_class = host.video_class()
         paths = [str(written.path) for written in made]
-        result = ([video_class(path) for path in paths], paths)
+        result = (list(map(host.video_class(), paths)), paths)
         return {"ui": _shown(made, notes, host.output_directory), "result": result}
 
 
@@ -116,7 +115,6 @@ def _write(
     config = encoding_config(options, host.formats_directory)
     source = source_of(one, config, temp_directory=host.temp_directory)
     source = replace(source, sources=(*source.sources, *sources))
-    kept = kept if options["save_metadata"] else None
     tags = file_tags(source, kept, generated=options["mark_generated"])
     reserved = partial(
         reserved_file,

@@ -30,12 +30,11 @@ class StreamingVideo:
 
     clip: its frames and audio, released when this object is garbage collected.
     host: unknown calls go to its video of a finished file, which lies in its temp folder.
-    identity: never the same as another video's, past ones included.
     """
 
     def __init__(self, clip: Clip, host: Host) -> None:
         self.clip = clip
-        self.identity = secrets.token_hex(8)
+        self.identity = secrets.token_hex(8)  # no other video has it, past ones included
         self._host = host
         self._file_class = host.video_class()
         self._file: Path | None = None

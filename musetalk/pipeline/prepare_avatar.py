@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -113,35 +114,26 @@ def _track_entry(track: FaceTrack) -> Entry:
     }
 
 
+@dataclass(eq=False)
 class FacePreparation:
-    """Latents and masks of a job's faces, computed chunk by chunk or taken from the cache.
+    """Latents and masks of a job's faces, computed chunk by chunk or taken from the cache."""
 
-    chunk: faces that are computed and cached together.
-    latent_places, mask_places: int64 (N,), their places in the spool; NOWHERE without a face.
-    """
+    job: Job
+    source: ModelSource
+    track: FaceTrack
+    cache: AvatarCache
+    spool: Spool
+    chunk: int  # faces that are computed and cached together
 
-    def __init__(
-        self,
-        job: Job,
-        source: ModelSource,
-        track: FaceTrack,
-        cache: AvatarCache,
-        spool: Spool,
-        chunk: int,
-    ) -> None:
-        self._job = job
-        self._source = source
-        self._track = track
-        self._cache = cache
-        self._spool = spool
-        count = job.numbers.size
+    def __post_init__(self) -> None:
+        count, faces = self.job.numbers.size, np.flatnonzero(self.track.found)
+        # Of each frame's latents and mask in the spool.
         self.latent_places = np.full(count, NOWHERE, np.int64)
         self.mask_places = np.full(count, NOWHERE, np.int64)
-        faces = np.flatnonzero(track.found)
-        self._chunk = chunk
-        self._chunks = [faces[first : first + chunk] for first in range(0, faces.size, chunk)]
+        firsts = range(0, faces.size, self.chunk)
+        self._chunks = [faces[first : first + self.chunk] for first in firsts]
         self._missing = list(range(len(self._chunks)))
-        self._in_memory = cache.fits(prepared_bytes(track))
+        self._in_memory = self.cache.fits(prepared_bytes(self.track))
 
     @property
     def is_complete(self) -> bool:
@@ -151,9 +143,9 @@ class FacePreparation:
         """Copy what is cached into the spool. on_faces: called with how many more."""
         keys = self._chunk_keys(placement)
         missing: list[int] = []
-        with self._spool.writer() as writer:
+        with self.spool.writer() as writer:
             for number in self._missing:
-                entry = self._cache.get(keys[number])
+                entry = self.cache.get(keys[number])
                 if entry is None:
                     missing.append(number)
                     continue
@@ -162,7 +154,7 @@ class FacePreparation:
         self._missing = missing
 
     def _chunk_keys(self, placement: Placement) -> list[str]:
-        job, source = self._job, self._source
+        job, source = self.job, self.source
         mask = None if job.mask is None else hashlib.sha256(job.mask.tobytes()).hexdigest()
         parser = None if job.mask is not None else source.identity("bisenet")
         common = (
@@ -180,8 +172,8 @@ class FacePreparation:
             content_key(
                 *common,
                 job.numbers[chunk].tobytes(),
-                self._track.boxes[chunk].tobytes(),
-                (job.options.sample_seed, number * self._chunk) if sampled else None,
+                self.track.boxes[chunk].tobytes(),
+                (job.options.sample_seed, number * self.chunk) if sampled else None,
             )
             for number, chunk in enumerate(self._chunks)
         ]
@@ -198,17 +190,17 @@ class FacePreparation:
 
         on_face: called with every crop, uint8 RGB (256, 256, 3).
         """
-        options, keys = self._job.options, self._chunk_keys(placement)
+        options, keys = self.job.options, self._chunk_keys(placement)
         draws = PosteriorDraws(options.posterior, options.sample_seed)
         encoder = FaceEncoder(networks.vae, draws, on_full_precision=on_full_precision)
         slots = np.concatenate([self._chunks[number] for number in self._missing])
-        frames = read_frames(self._job.avatar, self._job.numbers[slots])
-        with self._spool.writer() as writer:
+        frames = read_frames(self.job.avatar, self.job.numbers[slots])
+        with self.spool.writer() as writer:
             for number in tuple(self._missing):
                 entry = self._chunk_entry(
                     number, frames, encoder, networks, placement.batch, on_face
                 )
-                self._cache.put(keys[number], entry, in_memory=self._in_memory)
+                self.cache.put(keys[number], entry, in_memory=self._in_memory)
                 self._spool_entry(writer, number, entry)
                 self._missing.remove(number)
 
@@ -227,20 +219,20 @@ class FacePreparation:
         for first in range(0, len(slots), batch):
             crops: list[np.ndarray] = []
             for slot in slots[first : first + batch]:
-                frame, box = next(frames), self._track.box(slot)
+                frame, box = next(frames), self.track.box(slot)
                 assert box is not None
                 crops.append(cut_face(frame, box))
                 masks.append(self._mask(frame, box, networks.bisenet).reshape(-1))
-            latents.append(encoder.encode(crops, number * self._chunk + first))
+            latents.append(encoder.encode(crops, number * self.chunk + first))
             for crop in crops:
                 on_face(crop)
         return {"latents": torch.cat(latents), "masks": torch.as_tensor(np.concatenate(masks))}
 
     def _mask(self, frame: np.ndarray, box: FaceBox, bisenet: BiSeNet | None) -> np.ndarray:
-        if self._job.mask is not None:
-            return given_mask(self._job.mask, box)
+        if self.job.mask is not None:
+            return given_mask(self.job.mask, box)
         assert bisenet is not None
-        settings = self._job.mask_settings
+        settings = self.job.mask_settings
         seen = cut_square(frame, box)
         region = replaced_region(parse_face(bisenet, seen), settings)
         return face_mask(region, box)
@@ -248,7 +240,7 @@ class FacePreparation:
     def _spool_entry(self, writer: SpoolWriter, number: int, entry: Entry) -> None:
         masks = entry["masks"].numpy()
         for row, slot in enumerate(self._chunks[number]):
-            box = self._track.box(int(slot))
+            box = self.track.box(int(slot))
             assert box is not None
             self.latent_places[slot] = writer.append(entry["latents"][row].numpy())
             size = box.width * box.height

@@ -259,45 +259,32 @@ def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> R
     if not isinstance(decoder, ComparedDecoder):
         note = "no small decoder (vae_approx/taesd_decoder) was found" if low else None
         return {"decoder": "full", **({"decoder_note": note} if note else {})}
-    if decoder.mean_difference is None or decoder.psnr is None:
+    mean, psnr = decoder.mean_difference, decoder.psnr
+    if mean is None or psnr is None:
         return {"decoder": "small"}
-    log.info(
-        "the small decoder differs from the full one by %.2f levels on average (%.1f dB)",
-        decoder.mean_difference,
-        decoder.psnr,
-    )
-    difference = {
-        "mean_levels": round(decoder.mean_difference, 2),
-        "psnr_db": round(decoder.psnr, 1),
-    }
+    message = "the small decoder differs from the full one by %.2f levels on average (%.1f dB)"
+    log.info(message, mean, psnr)
+    difference = {"mean_levels": round(mean, 2), "psnr_db": round(psnr, 1)}
     return {"decoder": "small", "decoder_difference": difference}
 
 
+@dataclass(eq=False)
 class GeneratedFaces:
-    """The generated faces of a clip, written batch by batch; an interrupted pass can continue.
+    """The generated faces of a clip, written batch by batch; an interrupted pass can continue."""
 
-    places: int64 (T,), where each lies; NOWHERE where a frame has none.
-    final: how many frames from the start will not change any more.
-    unusable: how many faces were left out because their values are not finite.
-    """
+    job: Job
+    track: FaceTrack
+    latent_places: np.ndarray
+    features: FeatureStore
+    spool: Spool
+    unusable: int = 0  # faces that were left out because their values are not finite
+    final: FinalFrames = field(default_factory=FinalFrames)
 
-    def __init__(
-        self,
-        job: Job,
-        track: FaceTrack,
-        latent_places: np.ndarray,
-        features: FeatureStore,
-        spool: Spool,
-    ) -> None:
-        self._slots = job.slots
-        self._latent_places = latent_places
-        self._features = features
-        self._spool = spool
-        self._starts = window_starts(job.indices.size, job.frame_rate)
-        self._todo = np.flatnonzero(track.found[job.slots])
-        self.places = np.full(job.indices.size, NOWHERE, np.int64)
-        self.unusable = 0
-        self.final = FinalFrames()
+    def __post_init__(self) -> None:
+        count = self.job.indices.size
+        self.places = np.full(count, NOWHERE, np.int64)  # of the faces in the spool
+        self._starts = window_starts(count, self.job.frame_rate)
+        self._todo = np.flatnonzero(self.track.found[self.job.slots])
         self._advance()
 
     def batches(self, batch: int) -> int:
@@ -308,16 +295,16 @@ class GeneratedFaces:
 
         ahead: batches started before the oldest is waited for: 1 keeps a GPU busy.
         """
-        with self._spool.writer() as writer, self._spool.reader() as reader:
+        with self.spool.writer() as writer, self.spool.reader() as reader:
             begun: deque[tuple[np.ndarray, Callable[[], MadeFaces]]] = deque()
             todo = self._todo
             for first in range(0, todo.size, batch):
                 work.check()
                 frames = todo[first : first + batch]
-                latents = self._latents(reader, self._slots[frames])
+                latents = self._latents(reader, self.job.slots[frames])
                 # Above 50 frames a second some frames share a window.
                 starts, hears = np.unique(self._starts[frames], return_inverse=True)
-                windows = self._features.windows(reader, starts)
+                windows = self.features.windows(reader, starts)
                 begun.append((frames, generator.begin(latents, windows, torch.as_tensor(hears))))
                 if len(begun) > ahead:
                     self._write(writer, *begun.popleft(), work)
@@ -343,6 +330,6 @@ class GeneratedFaces:
 
     def _latents(self, reader: SpoolReader, slots: np.ndarray) -> torch.Tensor:
         distinct, rows = np.unique(slots, return_inverse=True)
-        places = self._latent_places[distinct].tolist()
+        places = self.latent_places[distinct].tolist()
         read = [reader.read(place, LATENT_SHAPE, np.float32) for place in places]
         return torch.as_tensor(np.stack(read)[rows])
