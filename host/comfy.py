@@ -115,7 +115,7 @@ class ComfyHost:
 
         return InputImpl.VideoFromFile
 
-    def blocked(self, message: str) -> object:
+    def blocked(self, message: str) -> Any:  # Any: a class of ComfyUI
         from comfy_execution.graph import ExecutionBlocker
 
         return ExecutionBlocker(message)
