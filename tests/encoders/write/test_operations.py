@@ -394,7 +394,7 @@ def test_oblong_pixels_become_square(tmp_path: Path, make_video: MakeVideo, ffmp
     assert (reader.width, reader.height) == (2 * width, height) == made.resolution
     assert next(reader.frames()).shape == (height, 2 * width, 3)
     assert fitted.resolution == (width, height // 2)
-    assert probe(made.output_path).sample_aspect_ratio == "1:1"
+    assert probe(tmp_path / "out.mp4").sample_aspect_ratio == "1:1"
 
 
 def test_sound_tracks_that_are_left_out_are_said(
