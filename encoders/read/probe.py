@@ -126,6 +126,8 @@ def probe(
         times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
         rate = packet_rate(container, stream) or stream_rate(stream)
         rotation = first_rotation(container, stream)
+        size = (stream.codec_context.width, stream.codec_context.height)
+        aspect = stream.sample_aspect_ratio  # a closed file's cannot be asked
     count, exact = indexed, indexed is not None
     if count is None and (exact_count or absolute.stat().st_size <= CHEAP_BYTES):
         with open_media(absolute) as container:
@@ -136,14 +138,13 @@ def probe(
     if measure_loudness:
         measured = [file_loudness(absolute, number) for number in range(len(audio))]
         audio = tuple(replace(a, loudness_lufs=m) for a, m in zip(audio, measured, strict=True))
-    size = (stream.codec_context.width, stream.codec_context.height)
     length = duration or Fraction(count) / rate
     return VideoInfo(
         is_variable_rate=varies(times),
         frame_count=count,
         frame_count_exact=exact,
         audio=audio,
-        **_derived(absolute, size, rate, length, stream.sample_aspect_ratio, rotation),
+        **_derived(absolute, size, rate, length, aspect, rotation),
         **facts,
     )
 
