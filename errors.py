@@ -3,13 +3,17 @@
     AvatarVideoError
     ├── MediaError
     │   └── NoFaceError
-    ├── EncodeError, CheckpointError, DeviceMemoryError, GraphError, MissingLibraryError
+    ├── EncodeError
+    │   └── SourceEndsEarlyError
+    ├── CheckpointError, DeviceMemoryError, GraphError, MissingLibraryError
     └── Cancelled
 
 A message says what was wanted, what was found and what to do, in one sentence where possible.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class AvatarVideoError(Exception):
@@ -26,6 +30,14 @@ class NoFaceError(MediaError):
 
 class EncodeError(AvatarVideoError):
     """A video that could not be written; nothing is left under the final name."""
+
+
+class SourceEndsEarlyError(EncodeError):
+    """The end of a source is missing; ``kept`` is what could be made, under a name of its own."""
+
+    def __init__(self, message: str, kept: Path) -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 class CheckpointError(AvatarVideoError):

@@ -93,6 +93,7 @@ class AudioClip:
     samples: np.ndarray  # float32 (channels, N), nominally -1..1
     sample_rate: int  # Hz
     sources: tuple[Path, ...] = ()  # files it was read from; no result may replace them
+    begins: Fraction | None = None  # seconds in its file's own time, where it is of one
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or self.samples.dtype != np.float32:
@@ -123,7 +124,8 @@ class AudioClip:
                 f"got {float(start):.2f} s."
             )
         last = first + round(duration * self.sample_rate) if duration else None
-        return replace(self, samples=self.samples[:, first:last])
+        begins = None if self.begins is None else self.begins + start
+        return replace(self, samples=self.samples[:, first:last], begins=begins)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +216,7 @@ class Clip:
 
     open_frames: takes the number of the first frame wanted; returns a new iterator over the frames
         from there on, uint8 RGB (H, W, 3) unless said otherwise.
+    notes: returns sentences on what was found when the frames were read, so far.
     hash_of, read_times: make ``content_hash`` and ``frame_times``; each called at most once.
     release: frees what the frames are made from; nothing can be read afterwards.
     """
@@ -226,6 +229,10 @@ class Clip:
     read_audio: Callable[[], AudioClip | None] = field(default=lambda: None, repr=False)
     hash_of: Callable[[], str] = field(default=str, repr=False)
     read_times: Callable[[], Sequence[Fraction]] = field(default=lambda: (), repr=False)
+    notes: Callable[[], tuple[str, ...]] = field(
+        default=lambda: (), repr=False
+    )  # on reading so far
+    begins: Fraction | None = None  # of the first frame, seconds in the file's own time
     name: str = "video"  # the stem for a file made of this clip
     path: Path | None = None  # the file it is read from, if it is one
     has_alpha: bool = False  # the file has transparency; the frames here are composited on white

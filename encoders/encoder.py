@@ -14,7 +14,7 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
-from ..errors import AvatarVideoError, Cancelled, EncodeError
+from ..errors import AvatarVideoError, Cancelled, EncodeError, SourceEndsEarlyError
 from ..media import AudioClip, FramesOfFiles
 from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
 from .read.audio import AudioTrack
@@ -84,7 +84,8 @@ def _reported(method: Callable[Given, EncodingResult]) -> Callable[Given, Encodi
         except Cancelled:
             raise
         except AvatarVideoError as error:
-            result = EncodingResult(success=False, error=str(error))
+            kept = error.kept if isinstance(error, SourceEndsEarlyError) else None
+            result = EncodingResult(success=False, error=str(error), output_path=kept)
         return replace(result, processing_seconds=time.perf_counter() - started)
 
     return called

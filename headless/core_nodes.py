@@ -102,7 +102,7 @@ class LoadAudio(_FileLoader):
     def load(self, audio: str, audioUI: Value = None) -> tuple[dict[str, Value] | None]:
         from ..encoders.read.audio import read_audio
 
-        return (audio_dict(read_audio(find_file(current_host(), audio))),)
+        return (audio_dict(read_audio(find_file(current_host(), audio), whole=True)),)
 
 
 class LoadVideo(_FileLoader):

@@ -31,7 +31,7 @@ from .modes import MODES
 from .modes.context import Context, maker_of
 from .pipeline.cpu_features import Tuning
 from .pipeline.memory import FallbackPlan, VRAMManager
-from .source_frames import source_indices
+from .source_frames import own_rate, pictures_wait, source_indices, time_notes
 from .weights.session import ModelSource
 
 log = logging.getLogger("avatarvideo.musetalk.engine")
@@ -97,7 +97,11 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             )
             with BackgroundEncode(partial(_encode, Path(output_path), options)) as encode:
                 run = self.run(avatar, mel, options, encode=encode)
-                return self._write(run, Path(output_path), encode, began)
+                result = self._write(run, Path(output_path), encode, began)
+            # What reading its frames found is known only now.
+            notes = [note for note in avatar.notes() if note not in result.report["notes"]]
+            result.report["notes"] += notes
+            return result
         except Cancelled:
             raise
         except AvatarVideoError as error:  # reported by the caller, not also logged
@@ -134,7 +138,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
                 f"Expected at most {config.max_duration:g} s of speech, got {seconds:.1f} s: "
                 "raise max_duration or choose a part with start and duration."
             )
-        frame_rate = config.frame_rate(avatar.frame_rate)
+        frame_rate = config.frame_rate(own_rate(avatar))
         samples = mel.clip.samples.shape[1]
         return frame_count_for(samples, mel.clip.sample_rate, frame_rate), frame_rate
 
@@ -158,6 +162,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             source_count=avatar.frame_count,
             source_rate=avatar.frame_rate,
             loop=options.loop,
+            times=avatar.frame_times,
+            wait=(wait := pictures_wait(avatar, mel.clip)),
         )
         context = Context(
             self._host,
@@ -166,7 +172,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             self._cache_directory,
             encode,
         )
-        return _first_possible(Job(avatar, mel, options, frame_rate, indices, mask), context)
+        notes = time_notes(avatar, wait)
+        return _first_possible(Job(avatar, mel, options, frame_rate, indices, mask, notes), context)
 
 
 def _first_possible(job: Job, context: Context) -> LipSyncRun:

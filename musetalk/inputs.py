@@ -62,7 +62,7 @@ def load_speech(
     start, duration: the part to use, seconds; duration 0 goes to the end.
     """
     begin, length = as_seconds("start", start), as_seconds("duration", duration)
-    clip = read_audio(Path(path), start=begin, duration=length, check=check)
+    clip = read_audio(Path(path), start=begin, duration=length, check=check, whole=True)
     return prepare_mel(clip, check=check)
 
 

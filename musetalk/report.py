@@ -35,6 +35,7 @@ def report_of(
         },
         **made.details,
         "ladder": fallbacks,
+        "notes": [*job.notes, *job.avatar.notes()],
         "seconds": {stage: round(value, 3) for stage, value in job.seconds.items()},
         "peak_memory_bytes": peak_memory(),
     }

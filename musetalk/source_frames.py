@@ -2,38 +2,105 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
 
+from ..encoders.read.stream_facts import nominal_rate, usual_step
 from ..errors import MediaError
-from ..media import Clip
+from ..media import AudioClip, Clip
 from .interfaces import Loop
 
+LEAST_WAIT = Fraction(1, 20)  # seconds; less is the priming of a codec, which nobody sees
 BACKWARD_BYTES = 96 << 20  # frames held while a video is read backwards
 
 
 def source_indices(
-    frame_count: int, frame_rate: Fraction, *, source_count: int, source_rate: Fraction, loop: Loop
+    frame_count: int,
+    frame_rate: Fraction,
+    *,
+    source_count: int,
+    source_rate: Fraction,
+    loop: Loop,
+    times: Sequence[Fraction] = (),
+    wait: Fraction = Fraction(0),
 ) -> np.ndarray:
     """Return int64 (T,): the avatar's frame shown in every output frame.
 
     Frames are chosen by time, so an avatar of another rate keeps its speed. After its end a video
     is played backwards and forwards ("pingpong", both end frames twice, as in MuseTalk), starts
     again ("loop") or stops on its last frame ("hold").
+
+    times: when its frames are shown, seconds, where the rate varies. wait: for how long the first
+    one is held before the video begins, seconds.
     """
+    if times:
+        return _by_time(frame_count, frame_rate, times, loop, wait)
     step = source_rate / frame_rate
     half = Fraction(1, 2)  # the nearest frame: cutting would lag by half a frame on average
-    nearest = (math.floor(i * step + half) for i in range(frame_count))
-    times = np.fromiter(nearest, np.int64, frame_count)
+    late = half - wait * source_rate
+    numbers = (max(0, math.floor(i * step + late)) for i in range(frame_count))
+    nearest = np.fromiter(numbers, np.int64, frame_count)
     if loop == "hold":
-        return np.minimum(times, source_count - 1)
+        return np.minimum(nearest, source_count - 1)
     if loop == "loop":
-        return times % source_count
-    phase = times % (2 * source_count)
+        return nearest % source_count
+    phase = nearest % (2 * source_count)
     return np.where(phase < source_count, phase, 2 * source_count - 1 - phase)
+
+
+def _by_time(
+    frame_count: int, frame_rate: Fraction, times: Sequence[Fraction], loop: Loop, wait: Fraction
+) -> np.ndarray:
+    """Return the frame that is shown in the middle of every output frame."""
+    length = times[-1] + usual_step(times)
+    unit = math.lcm(*(each.denominator for each in (*times, length, wait)))
+    unit = math.lcm(unit, 2 * frame_rate.numerator)
+    starts, end = [int(each * unit) for each in times], int(length * unit)  # whole, for their speed
+    half, late = int(unit / frame_rate / 2), int(wait * unit)
+
+    def shown(number: int) -> int:
+        time = max(0, (2 * number + 1) * half - late)
+        if loop == "loop":
+            time %= end
+        elif loop == "pingpong":
+            time = end - abs(time % (2 * end) - end)
+        return max(0, bisect.bisect_right(starts, time) - 1)
+
+    return np.fromiter(map(shown, range(frame_count)), np.int64, frame_count)
+
+
+def own_rate(clip: Clip) -> Fraction:
+    """Return a clip's rate, the standard one it is meant for where it varies."""
+    times = clip.frame_times
+    return nominal_rate(times, clip.frame_rate) if times else clip.frame_rate
+
+
+def pictures_wait(clip: Clip, speech: AudioClip) -> Fraction:
+    """Return by how much, in seconds, speech of a clip's own file begins before its pictures."""
+    if clip.path is None or clip.begins is None or speech.begins is None:
+        return Fraction(0)
+    same = any(path.exists() and clip.path.samefile(path) for path in speech.sources)
+    return max(Fraction(0), clip.begins - speech.begins) if same else Fraction(0)
+
+
+def time_notes(clip: Clip, wait: Fraction) -> tuple[str, ...]:
+    """Return sentences on what the time of a clip and of its own speech is made of."""
+    notes = list[str]()
+    if clip.frame_times:
+        notes.append(
+            f"The avatar's rate varies, {float(clip.frame_rate):.2f} a second on average: its "
+            f"frames are chosen by their times, and fps 0 is {float(own_rate(clip)):.6g}."
+        )
+    if wait >= LEAST_WAIT:
+        notes.append(
+            f"The sound of the file begins {float(wait):.2f} s before its pictures: the first one "
+            "is shown meanwhile."
+        )
+    return tuple(notes)
 
 
 def read_frames(

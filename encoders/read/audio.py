@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,12 +35,16 @@ class AudioTrack:
     """Audio decoded while it is read: float32 blocks (channels, n), each at most a second or so.
 
     exact_bits: 16 when every sample is a 16-bit one, else 24.
+    begins: where in its file's own time it begins, seconds, as far as that is known.
+    cut: seconds that were left out because they lie before the first picture.
     """
 
     sample_rate: int
     channels: int
     blocks: Iterator[np.ndarray]
     exact_bits: int = 24
+    begins: Fraction | None = None
+    cut: Fraction = Fraction(0)
 
 
 def read_audio(
@@ -48,19 +53,24 @@ def read_audio(
     start: Fraction = Fraction(0),
     duration: Fraction = Fraction(0),
     check: Callable[[], None] = lambda: None,
+    zero: Fraction | None = None,
+    whole: bool = False,
 ) -> AudioClip:
     """Return the audio of a file, or of a video file, at its own rate with all its channels.
 
     start, duration: seconds; a duration of 0 means to the end. In a video file time 0 is the
-    first picture's, so audio that begins later starts with silence. What the encoder added
+    first picture's, so audio that begins later starts with silence and what is before it is left
+    out; with ``whole`` time 0 is the audio's where that begins first. What the encoder added
     (AAC priming and padding) is gone. ``check`` is called all the time; what it raises ends the
-    reading. Raises MediaError.
+    reading. zero: the first picture's time in the file, where it is known. Raises MediaError.
     """
     name = Path(path).name
     parts: list[np.ndarray] = []
     total = 0
     with open_media(path) as container:
-        track = decode_audio(container, name, start=start, duration=duration)
+        track = decode_audio(
+            container, name, start=start, duration=duration, zero=zero, whole=whole
+        )
         left = max(Fraction(0), _claimed_seconds(container) - start)
         wanted = min(left, duration) if duration else left
         _check_decoded_bytes(round(wanted * track.sample_rate) * track.channels * 4, name)
@@ -74,7 +84,8 @@ def read_audio(
             f"Expected sound after {float(start):.2f} s, {name!r} has no samples there: use a "
             "smaller start or another file."
         )
-    return AudioClip(np.concatenate(parts, axis=1), track.sample_rate, (Path(path),))
+    samples = np.concatenate(parts, axis=1)
+    return AudioClip(samples, track.sample_rate, (Path(path),), track.begins)
 
 
 def _claimed_seconds(container: InputContainer) -> Fraction:
@@ -109,8 +120,13 @@ def decode_audio(
     start: Fraction = Fraction(0),
     duration: Fraction = Fraction(0),
     stream: AudioStream | None = None,
+    zero: Fraction | None = None,
+    whole: bool = False,
 ) -> AudioTrack:
-    """Decode an audio stream, or the first one, block by block. Raises MediaError."""
+    """Decode an audio stream, or the first one, block by block. Raises MediaError.
+
+    zero, whole: as in ``read_audio``.
+    """
     if start < 0 or duration < 0:
         raise MediaError(
             f"Expected start and duration of 0 s or more, got {float(start)} and {float(duration)}."
@@ -125,13 +141,22 @@ def decode_audio(
             f"Expected 1 to {MAX_CHANNELS} channels at {SAMPLE_RATES.start} to "
             f"{SAMPLE_RATES.stop - 1} Hz, {name!r} has {channels} at {rate} Hz: convert it first."
         )
-    whole = _on_time_line(container, stream, name)
+    line, zero = _line_of(container, stream, name, zero, whole)
     first = round(start * rate)
     last = first + round(duration * rate) if duration else None
     # There is no format when nothing could be decoded as yet.
     sample_format = str(getattr(stream.codec_context.format, "name", ""))
     exact_bits = 16 if sample_format.rstrip("p") in {"u8", "s16"} else 24
-    return AudioTrack(rate, channels, _between(whole, first, last), exact_bits)
+    parts = _between(line, first, last)
+    begins, cut = None if zero is None else zero + start, _before(stream, zero)
+    return AudioTrack(rate, channels, parts, exact_bits, begins, cut)
+
+
+def _before(stream: AudioStream, zero: Fraction | None) -> Fraction:
+    """Return how much of a stream lies before time zero, by its header, seconds."""
+    if zero is None or stream.start_time is None or not stream.time_base:
+        return Fraction(0)
+    return max(Fraction(0), zero - stream.start_time * stream.time_base)
 
 
 def _between(
@@ -145,19 +170,34 @@ def _between(
             yield part
 
 
+def _line_of(
+    container: InputContainer, stream: AudioStream, name: str, zero: Fraction | None, whole: bool
+) -> tuple[Iterator[tuple[int, np.ndarray]], Fraction | None]:
+    """Return a stream's blocks with their positions, and what position 0 is in the file's time."""
+    pictures = zero_time(container) if zero is None else zero
+    zero, blocks = pictures, _decoded(container, stream, name)
+    if whole or zero is None:  # an audio file begins with its first sample, whatever its clock says
+        block = next(blocks, None)
+        begins = None if block is None else block[0]
+        zero = begins if zero is None or begins is None else min(zero, begins)
+        blocks = itertools.chain([] if block is None else [block], blocks)
+    rate = stream.codec_context.sample_rate
+    end = _end_position(stream, None if pictures is None else zero, rate)
+    return _on_time_line(blocks, stream, name, zero or Fraction(0), end), zero
+
+
 def _on_time_line(
-    container: InputContainer, stream: AudioStream, name: str
+    blocks: Iterable[tuple[Fraction | None, np.ndarray]],
+    stream: AudioStream,
+    name: str,
+    zero: Fraction,
+    end: int | None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (position, block) without overlaps or holes, position in samples from time zero."""
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-    zero = zero_time(container)
-    end = _end_position(stream, zero, rate)
     position = 0
-    for time, block in _decoded(container, stream, name):
-        target = position if time is None else round((time - (zero or 0)) * rate)
-        if zero is None and position == 0:
-            zero = time  # an audio file begins with its first sample, whatever its clock says
-            target = 0
+    for time, block in blocks:
+        target = position if time is None else round((time - zero) * rate)
         drift = target - position
         if position == 0 and drift < 0:
             block = block[:, -drift:]  # audio before the first picture is never heard

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -17,7 +18,9 @@ from ..metadata import read_tags
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .loudness import file_loudness
 from .open import checked_input, open_media
+from .slots import shown_packets
 from .stream_facts import (
+    agreed_rate,
     codec_name,
     counted,
     first_rotation,
@@ -26,7 +29,7 @@ from .stream_facts import (
     indexed_frame_count,
     packet_rate,
     picture_stream,
-    shown_stamps,
+    slots_of,
     stream_rate,
     varies,
 )
@@ -120,11 +123,9 @@ def probe(
         indexed = indexed_frame_count(container, stream)
         facts = _stream_facts(container, stream)
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
-        ticks = in_order(
-            shown_stamps(itertools.islice(container.demux(stream), RATE_SAMPLE_PACKETS))
-        )
-        times = [tick * (stream.time_base or Fraction(0)) for tick in ticks]
-        rate = packet_rate(container, stream) or stream_rate(stream)
+        ticks, unit = _sampled(container, stream), stream.time_base or Fraction(1, av.time_base)
+        stated = agreed_rate(stream_rate(stream), ticks, unit)
+        rate = packet_rate(container, stream) or stated
         rotation = first_rotation(container, stream)
         size = (stream.codec_context.width, stream.codec_context.height)
         aspect = stream.sample_aspect_ratio  # a closed file's cannot be asked
@@ -132,15 +133,16 @@ def probe(
     if count is None and (exact_count or absolute.stat().st_size <= CHEAP_BYTES):
         with open_media(absolute) as container:
             stream = picture_stream(container, absolute.name)
-            count, exact = counted(shown_stamps(container.demux(stream)), absolute), True
+            shown = shown_packets(stream, container.demux(stream))
+            count, exact = counted(slots_of([packet.pts for packet in shown]), absolute), True
     if count is None:
-        count = round(duration * rate) if duration else len(times)
+        count = round(duration * rate) if duration else len(ticks)
     if measure_loudness:
         measured = [file_loudness(absolute, number) for number in range(len(audio))]
         audio = tuple(replace(a, loudness_lufs=m) for a, m in zip(audio, measured, strict=True))
     length = duration or Fraction(count) / rate
     return VideoInfo(
-        is_variable_rate=varies(times),
+        is_variable_rate=varies(ticks, unit),
         frame_count=count,
         frame_count_exact=exact,
         audio=audio,
@@ -149,11 +151,21 @@ def probe(
     )
 
 
+def _sampled(container: InputContainer, stream: VideoStream) -> list[int]:
+    """Return when the first frames are shown, in ticks."""
+    packets = list(itertools.islice(container.demux(stream), RATE_SAMPLE_PACKETS))
+    shown = [packet.pts for packet in shown_packets(stream, packets)]
+    ticks, newest = in_order(slots_of(shown)), packets[-1].dts if packets else None
+    if len(packets) < RATE_SAMPLE_PACKETS or newest is None:
+        return ticks
+    return [tick for tick in ticks if tick <= newest]  # between later ones others may be to come
+
+
 def _animation_info(animation: AnimatedPicture) -> VideoInfo:
     path, duration = animation.path, animation.duration
     return VideoInfo(
         container="webp",
-        is_variable_rate=varies([start * TICK for start in animation.starts]),
+        is_variable_rate=varies(animation.starts, TICK),
         frame_count=animation.frame_count,
         frame_count_exact=True,
         video_codec="webp",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING
 import av
 from av.codec.context import CodecContext
 from av.container import InputContainer
-from av.error import ExitError, FFmpegError, InvalidDataError
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ...errors import MediaError
-from .open import MAX_FRAME_PIXELS, check_frame_size, has_codec, unreadable
+from .open import MAX_FRAME_PIXELS, check_frame_size, has_codec
 
 if TYPE_CHECKING:
     from av.index import IndexEntry  # not in PyAV before 15
@@ -27,6 +26,8 @@ logger = logging.getLogger("avatarvideo.encoders.read.stream_facts")
 
 DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
 MAX_RATE = Fraction(1000)
+MOSTLY = Fraction(9, 10)  # of a file's packets have times, or none of them counts as having one
+MIN_TIMES = 5  # fewer frames say nothing about a rate
 # Common rates that millisecond containers cannot state exactly.
 STANDARD_RATES = (
     *map(Fraction, (24, 25, 30, 50, 60, 120)),
@@ -47,38 +48,6 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
     # The size may also grow in the middle of a stream, where no header says so.
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     return stream
-
-
-def decoded_frames(
-    opening: AbstractContextManager[tuple[InputContainer, VideoStream]],
-    path: Path,
-    at_end: Callable[[int], None] = lambda count: None,
-    seen: list[av.Packet[VideoStream]] | None = None,
-) -> Generator[av.VideoFrame, None, None]:
-    """Yield every frame that can be decoded; damaged packets are left out with a warning.
-
-    at_end: called with the number of frames. seen: gets the packets that were read.
-    """
-    failures = 0
-    decoded = 0
-    with opening as (container, stream):
-        try:
-            for packet in container.demux(stream):
-                if seen is not None:
-                    seen.append(packet)
-                try:
-                    for frame in packet.decode():
-                        decoded += 1
-                        yield frame
-                except InvalidDataError:
-                    failures += 1
-        except (FFmpegError, OSError, ValueError) as error:
-            if not decoded or isinstance(error, ExitError):
-                raise unreadable(path, error) from error
-            failures += 1
-    if failures and decoded:
-        logger.warning("%s: %d damaged frames were left out", path.name, failures)
-    at_end(decoded)
 
 
 def unread_alpha(stream: VideoStream) -> bool:
@@ -105,6 +74,24 @@ def stream_rate(stream: VideoStream) -> Fraction:
     return nearest if abs(nearest / rate - 1) < Fraction(1, 4000) else rate
 
 
+def agreed_rate(stated: Fraction, ticks: Sequence[int], unit: Fraction) -> Fraction:
+    """Return the stated rate, or that of the frames' times where both cannot be true.
+
+    A guess is off where a file was cut between two key frames: by some frames or by far.
+    ticks: when the frames are shown, ascending. unit: seconds of one.
+    """
+    if len(ticks) < MIN_TIMES or ticks[-1] <= ticks[0]:
+        return stated
+    count, span = len(ticks) - 1, (ticks[-1] - ticks[0]) * unit
+    measured = count / span
+    if varies(ticks, unit):
+        return stated if stated < 2 * measured else measured
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - measured))
+    choices = (stated, nearest, measured.limit_denominator(1001))
+    half = span / count / 2  # by which a frame at the end of the file may be off
+    return next((rate for rate in choices if abs(count / rate - span) < half), measured)
+
+
 def header_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """Return the length in seconds the file states, the stream's before the container's."""
     if stream.duration and stream.time_base:
@@ -126,7 +113,7 @@ def indexed_frame_count(container: InputContainer, stream: VideoStream) -> int |
 
 def claimed_frame_count(container: InputContainer, stream: VideoStream) -> int:
     """Return how many frames the header promises, 0 when it makes no believable promise."""
-    return sum(not entry.is_discard for entry in _index(container, stream))
+    return sum(entry.size > 0 and not entry.is_discard for entry in _index(container, stream))
 
 
 def _index(container: InputContainer, stream: VideoStream) -> Sequence[IndexEntry]:
@@ -135,14 +122,10 @@ def _index(container: InputContainer, stream: VideoStream) -> Sequence[IndexEntr
     return entries if len(entries) <= container.size else ()
 
 
-def shown_stamps(packets: Iterable[av.Packet[VideoStream]]) -> list[int | None]:
-    """Return the time stamp of every packet that becomes a frame, as far as they can be read."""
-    stamps: list[int | None] = []
-    with contextlib.suppress(FFmpegError, OSError):  # what is before the damage still tells
-        for packet in packets:
-            if packet.size and not packet.is_discard:
-                stamps.append(packet.pts)
-    return stamps
+def slots_of(stamps: list[int | None]) -> list[int | None]:
+    """Return the packets' times without those few that have none: no picture comes of them."""
+    known = [stamp for stamp in stamps if stamp is not None]
+    return list[int | None](known) if len(known) >= len(stamps) * MOSTLY else stamps
 
 
 def in_order(stamps: list[int | None]) -> list[int]:
@@ -187,10 +170,9 @@ def packet_rate(container: InputContainer, stream: VideoStream) -> Fraction | No
     return Fraction(count) / (ticks * stream.time_base) if ticks and stream.time_base else None
 
 
-def usual_rate(times: list[Fraction], average: Fraction) -> Fraction | None:
+def usual_rate(times: Sequence[Fraction], average: Fraction) -> Fraction | None:
     """Return the rate of the usual step, where it is a standard one above the average."""
-    steps = sorted(b - a for a, b in itertools.pairwise(times))
-    usual = steps[len(steps) // 2] if steps else Fraction(0)
+    usual = usual_step(times)
     if usual <= 0:
         return None
     nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - 1 / usual))
@@ -198,12 +180,28 @@ def usual_rate(times: list[Fraction], average: Fraction) -> Fraction | None:
     return nearest if close and nearest > average else None
 
 
-def varies(times: Iterable[Fraction]) -> bool:
-    """Tell whether frames at these times (seconds, ascending) come at a varying rate."""
-    steps = [b - a for a, b in itertools.pairwise(times)]
+def usual_step(times: Sequence[Fraction]) -> Fraction:
+    """Return how long most frames at these times stay, seconds; 0 for a single one."""
+    steps = sorted(b - a for a, b in itertools.pairwise(times))
+    return steps[len(steps) // 2] if steps else Fraction(0)
+
+
+def nominal_rate(times: Sequence[Fraction], average: Fraction) -> Fraction:
+    """Return the standard rate that frames at varying times are meant for."""
+    if usual := usual_rate(times, average):
+        return usual
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - average))
+    if abs(nearest / average - 1) < Fraction(1, 100):
+        return nearest
+    return min((rate for rate in STANDARD_RATES if rate > average), default=average)
+
+
+def varies(ticks: Sequence[int], unit: Fraction) -> bool:
+    """Tell whether frames at these times, ascending, come at a varying rate. unit: seconds."""
+    steps = [b - a for a, b in itertools.pairwise(ticks)]
     if len(steps) < 2:
         return False
     usual = sorted(steps)[len(steps) // 2]
     # Containers that count in milliseconds make 33 and 34 of one rate.
-    tolerance = max(Fraction(2, 1000), usual / 20)
-    return any(abs(step - usual) > tolerance for step in steps)
+    tolerance = max(Fraction(2, 1000), usual * unit / 20) / unit
+    return max(steps) - usual > tolerance or usual - min(steps) > tolerance

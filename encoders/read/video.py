@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 
 import av
@@ -25,17 +27,19 @@ from ..color import Colors, RgbConverter, is_deep, is_transparent, on_white, qua
 from ..metadata import kept_tags, read_tags
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import first_audio, read_audio
+from .cut_short import is_cut_short
 from .open import check_frame_size, checked_input, close_container, open_container
+from .slots import Slot, Tally, decoded_slots, shown_packets
 from .stream_facts import (
+    agreed_rate,
     claimed_frame_count,
     counted,
-    decoded_frames,
     header_duration,
     in_order,
     indexed_frame_count,
     packet_rate,
     picture_stream,
-    shown_stamps,
+    slots_of,
     stream_rate,
     unread_alpha,
     usual_rate,
@@ -61,18 +65,21 @@ class VideoReader:
     has_alpha: whether the first picture is transparent somewhere.
     unread_alpha: whether there is transparency that cannot be read (of VP8 and VP9).
     is_deep: whether its pictures have more than 8 bits a colour.
+    ends_early: whether its end is missing, as far as it was read.
     Raises MediaError when the file cannot be read.
     """
 
     def __init__(self, path: str | Path, *, counts: bool = False, stays_open: bool = False) -> None:
-        """counts: count the frames while the file is open, where no index tells.
+        """counts: read all time stamps while the file is open.
 
-        stays_open: read all time stamps too and keep the file open for the first ``decoded``,
+        stays_open: do that and keep the file open for the first ``decoded``,
         where it can be read from its beginning again; ``close`` it where none may follow.
         """
         self.path = checked_input(path)
         self._opened: tuple[InputContainer, VideoStream] | None = None
-        self._stamps: list[int | None] | None = None
+        self._packets: _Packets | None = None
+        self.ends_early = False
+        self._held = 0  # pictures that could not be decoded, as far as it was said
         self._animation = AnimatedPicture(self.path) if is_animated_webp(self.path) else None
         if self._animation is not None:
             self._take_animation(self._animation)
@@ -82,10 +89,13 @@ class VideoReader:
             stack.callback(close_container, container)
             stream = picture_stream(container, self.path.name)
             self._claimed_count = claimed_frame_count(container, stream)
+            self.ends_early = is_cut_short(container, stream)
             seen = self._take_facts(container, stream)
-            if stays_open or (counts and self._indexed_count is None):
-                self._stamps = shown_stamps(itertools.chain(seen, container.demux(stream)))
-            self.frame_rate = packet_rate(container, stream) or stream_rate(stream)
+            if stays_open or counts:
+                self._packets = _Packets.of(stream, itertools.chain(seen, container.demux(stream)))
+            ticks = self._frame_ticks if self._packets else []
+            agreed = agreed_rate(stream_rate(stream), ticks, self.time_base)
+            self.frame_rate = packet_rate(container, stream) or agreed
             if stays_open and _begins_again(container, stream, seen[0]):
                 self._opened = (container, stream)
                 stack.pop_all()
@@ -96,14 +106,14 @@ class VideoReader:
         """Decode the first frame and note what the file says; return the packets it took."""
         seen: list[av.Packet[VideoStream]] = []
         opening = contextlib.nullcontext((container, stream))
-        first = next(decoded_frames(opening, self.path, seen=seen), None)
-        if first is None:
+        slot = next(decoded_slots(opening, self.path, seen=seen), None)
+        if slot is None:
             raise MediaError(
                 f"Expected a video, {self.path.name!r} has no frame that can be decoded: it is "
                 "damaged or was cut short."
             )
+        first = self._first = slot[1]
         check_frame_size(first.width, first.height, repr(self.path.name))
-        self._first = first
         self.size = _square_size(first, stream)
         self.has_alpha, self.unread_alpha = is_transparent(first), unread_alpha(stream)
         self.is_deep = is_deep(first.format.name)
@@ -118,6 +128,9 @@ class VideoReader:
             int(context.colorspace), int(context.color_primaries), int(context.color_trc)
         )
         self.metadata = read_tags(container.metadata, container.format.name)
+        # Where these are sought pictures get other times, or an AVI has none for reordered ones.
+        of_packets = container.format.name == "avi" and context.has_b_frames
+        self._is_sought = container.format.name != "mpeg" and not of_packets
         self._header_duration = header_duration(container, stream)
         self._indexed_count = indexed_frame_count(container, stream)
         return seen
@@ -140,18 +153,24 @@ class VideoReader:
             container, self._opened = self._opened[0], None
             close_container(container)
 
-    def _packet_stamps(self) -> list[int | None]:
-        if self._stamps is None:
+    def _all_packets(self) -> _Packets:
+        if self._packets is None:
             with self._from(None) as (container, stream):
-                self._stamps = shown_stamps(container.demux(stream))
-        return self._stamps
+                self._packets = _Packets.of(stream, container.demux(stream))
+        return self._packets
 
     @cached_property
     def frame_count(self) -> int:
         """Exact number of frames: the index's where it is whole, else the packets counted."""
         if self._indexed_count is not None:
             return self._indexed_count
-        return counted(self._packet_stamps(), self.path)
+        return counted(self._all_packets().stamps, self.path)
+
+    @property
+    def begins(self) -> Fraction | None:
+        """When the first picture is shown in the file's own time, seconds; None if not known."""
+        ticks = self._frame_ticks if self._packets else []
+        return ticks[0] * self.time_base if ticks else None
 
     @property
     def duration(self) -> Fraction:
@@ -167,7 +186,7 @@ class VideoReader:
     @cached_property
     def is_variable_rate(self) -> bool:
         """Whether frames come at a varying rate, by all their time stamps."""
-        return varies([tick * self.time_base for tick in self._frame_ticks])
+        return varies(self._frame_ticks, self.time_base)
 
     def frames(self, start: int = 0) -> FramesOfFiles:
         """Decode from frame ``start``: uint8 RGB (H, W, 3). The file closes on every way out.
@@ -184,36 +203,54 @@ class VideoReader:
         return FramesOfFiles(map(shown, self.decoded(start)), (self.path,))
 
     def decoded(self, start: int = 0) -> Iterator[av.VideoFrame]:
-        """Decode from frame ``start`` as FFmpeg's frames, neither upright nor converted."""
+        """Decode from frame ``start`` as FFmpeg's frames, neither upright nor converted.
+
+        A picture that cannot be decoded is the one before it again, so frame numbers stay.
+        """
         if self._animation is not None:
             return self._animation.pictures(start)
         if start == 0 and self._opened is None:  # the first one is here: it takes no opening
             return itertools.chain([self._first], self._decoded_after(1, None))
-        ticks = self._frame_ticks if start > 0 else []
+        ticks = self._frame_ticks if start > 0 and self._is_sought else []
         return self._decoded_after(start, ticks[start] if start < len(ticks) else None)
 
     def _decoded_after(self, start: int, target: int | None) -> Iterator[av.VideoFrame]:
         """Leave out the frames shown before ``target``, in ticks, else the first ``start``."""
         left_out = 0
 
-        def is_before(frame: av.VideoFrame) -> bool:
+        def is_before(slot: Slot) -> bool:
             nonlocal left_out
-            at = left_out if target is None else frame.pts
+            at = left_out if target is None else slot[0]
             before = at is None or at < (start if target is None else target)
             left_out += before
             return before
 
-        def at_end(count: int) -> None:
-            if start + count - left_out < self._claimed_count:
-                logger.warning(
-                    "%s: the header promises %d frames, %d could be decoded; the file was cut "
-                    "short",
-                    self.path.name,
-                    self._claimed_count,
-                    start + count - left_out,
-                )
+        def at_end(tally: Tally) -> None:
+            self._say(tally, start + tally.given - left_out)
 
-        return itertools.dropwhile(is_before, decoded_frames(self._from(target), self.path, at_end))
+        slots = decoded_slots(self._from(target), self.path, at_end)
+        return map(itemgetter(1), itertools.dropwhile(is_before, slots))
+
+    def _say(self, tally: Tally, count: int) -> None:
+        """Warn of what a reading came to, once. count: the frames there are."""
+        self.ends_early |= tally.broke_off
+        if count < self._claimed_count:
+            text = "%s: the header promises %d frames, %d are there; the file was cut short"
+            logger.warning(text, self.path.name, self._claimed_count, count)
+        if tally.held > self._held:
+            self._held = tally.held
+            logger.warning("%s: %s", self.path.name, self.held_note)
+        elif (tally.failures or tally.broke_off) and not tally.held:
+            text = "%s: %d damaged parts of the pictures were left out"
+            logger.warning(text, self.path.name, tally.failures + tally.broke_off)
+
+    @property
+    def held_note(self) -> str:
+        """Say how many of the pictures read so far could not be decoded; empty for none."""
+        if not self._held:
+            return ""
+        of = f"{self._held} of {self.frame_count} pictures"
+        return f"{of} could not be decoded; the one before is shown instead."
 
     @contextlib.contextmanager
     def _from(self, target: int | None) -> Generator[tuple[InputContainer, VideoStream]]:
@@ -223,7 +260,10 @@ class VideoReader:
         try:
             stream = picture_stream(container, self.path.name) if opened is None else opened[1]
             if target is not None:
-                container.seek(target, stream=stream)
+                by_pts = container.format.name in REWINDABLE  # others are sought by decoding time
+                begin = self._all_packets().key_before(target, by_pts=by_pts)
+                if begin is not None:
+                    container.seek(begin, stream=stream)
             yield container, stream
         finally:
             close_container(container)
@@ -238,7 +278,29 @@ class VideoReader:
     def _frame_ticks(self) -> list[int]:
         if self._animation is not None:
             return self._animation.starts
-        return in_order(self._packet_stamps())
+        return in_order(self._all_packets().stamps)
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """Time stamps of a file's packets as they are stored; keys: when key frames are shown, read."""
+
+    stamps: list[int | None]
+    keys: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, stream: VideoStream, packets: Iterable[av.Packet[VideoStream]]) -> _Packets:
+        stamps, keys = list[int | None](), list[tuple[int, int]]()
+        for packet in shown_packets(stream, packets):
+            stamps.append(packet.pts)
+            if packet.is_keyframe and packet.pts is not None:
+                keys.append((packet.pts, packet.pts if packet.dts is None else packet.dts))
+        return cls(slots_of(stamps), sorted(keys))
+
+    def key_before(self, target: int, *, by_pts: bool) -> int | None:
+        """Return from where to decode for a time; None for the beginning of the file."""
+        place = bisect.bisect_right(self.keys, target, key=itemgetter(0))
+        return self.keys[place - 1][0 if by_pts else 1] if place else None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -260,9 +322,11 @@ def open_video_file(
         height=reader.height,
         frame_rate=reader.frame_rate,
         frame_count=reader.frame_count,
-        read_audio=lambda: read_audio(path) if reader.has_audio else None,
+        read_audio=lambda: read_audio(path, zero=reader.begins) if reader.has_audio else None,
         hash_of=functools.cache(lambda: file_hash(path, check=check)),
         read_times=lambda: reader.frame_times if reader.is_variable_rate else (),
+        begins=reader.begins,
+        notes=lambda: (reader.held_note,) if reader.held_note else (),
         name=path.stem,
         path=path,
         has_alpha=reader.has_alpha,

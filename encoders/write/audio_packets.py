@@ -35,7 +35,10 @@ class AudioPackets:
 
 
 def copyable_audio(
-    container: InputContainer, config: EncodingConfig, container_name: str
+    container: InputContainer,
+    config: EncodingConfig,
+    container_name: str,
+    zero: Fraction | None = None,
 ) -> AudioPackets | None:
     """Return a file's audio for copying, None where it has to be encoded again.
 
@@ -59,7 +62,7 @@ def copyable_audio(
     in_mov, to_mov = "mp4" in container.format.name, container_name in MOV_FAMILY
     if AUDIO_CODECS[codec].lossy and in_mov != to_mov and config.codec != "copy":
         return None
-    zero = zero_time(container)
+    zero = zero_time(container) if zero is None else zero
     if zero is None:
         zero = (stream.start_time or 0) * (stream.time_base or Fraction(0))
     return AudioPackets(container, stream, zero)

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.container import InputContainer
 
-from ...errors import EncodeError
+from ...errors import EncodeError, SourceEndsEarlyError
 from ...media import AudioClip, parse_frame_rate
 from ..color import RgbConverter
 from ..interfaces import EncodingConfig, EncodingResult
 from ..metadata import kept_tags
 from ..read.audio import AudioTrack, decode_audio, first_audio
+from ..read.cut_short import is_cut_short
 from ..read.open import checked_input, open_media
+from ..read.stream_facts import picture_stream
 from ..read.video import VideoReader
 from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
 from .make_plan import checked_target
+from .output_file import partial_path
 from .plan import Extras, PictureFacts
 from .remux import copy_pictures
-from .timing import WHOLE, Section, at_constant_rate, section_end, timed_frames
+from .timing import WHOLE, Section, Timed, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
 
 Audio = AudioTrack | AudioPackets | None
 NewAudio = str | Path | AudioClip | None
+LEAST_CUT = Fraction(1, 20)  # seconds of sound; less is the priming of a codec
 
 
 def transcode(
@@ -57,9 +61,13 @@ def transcode(
             reader = source
         else:
             reader = stack.enter_context(contextlib.closing(VideoReader(path, stays_open=True)))
+        was_short = reader.ends_early
+        if was_short:
+            holder, output = checked_target(partial_path(output), config, sources=extras.sources)
+        sound = _Sound(path, holder, config, section, reader.begins)
         heard = None
         if audio is not None or reader.has_audio:
-            heard = _audio(stack, path, holder, audio, config, mix=mix, section=section)
+            heard = sound.open(stack, audio, mix=mix)
         keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
         usual = reader.frame_rate if keeps_timing else reader.steady_rate
         rate = parse_frame_rate(config.fps) if config.fps else usual
@@ -67,21 +75,49 @@ def transcode(
         pictures = PictureFacts((reader.width, reader.height), rate, time_base, reader.colors)
         extras = _with_tags(extras, reader.metadata, config)
         writer = VideoWriter(output, pictures, config, heard, extras, container=holder)
-        if reader.unread_alpha:
-            writer.note("The transparency was left out: that of VP8 and VP9 cannot be read.")
-        if reader.audio_streams > 1 and audio is None:
-            writer.note(f"Of {reader.audio_streams} sound tracks the first was taken.")
+        for note in (*_notes(reader, of_tracks=audio is None), *sound.notes):
+            writer.note(note)
         stack.enter_context(writer)
         frames = timed_frames(reader, section)
         stack.callback(frames.close)
-        timed: Iterable[tuple[Fraction | None, av.VideoFrame]] = frames
-        if not keeps_timing and (rate != reader.frame_rate or reader.is_variable_rate):
-            steady = at_constant_rate(frames, rate, section_end(reader, section))
-            timed = ((None, frame) for frame in steady)
-        elif not keeps_timing:
-            timed = ((None, frame) for _time, frame in frames)
-        _write_all(writer, reader, timed)
+        _write_all(
+            writer, reader, _at_rate(frames, reader, section, None if keeps_timing else rate)
+        )
+        if reader.held_note:
+            writer.note(reader.held_note)
+    if reader.ends_early:
+        raise _ends_early(path, output if was_short else output.rename(partial_path(output)))
     return writer.written
+
+
+def _notes(reader: VideoReader, *, of_tracks: bool) -> Iterator[str]:
+    if reader.unread_alpha:
+        yield "The transparency was left out: that of VP8 and VP9 cannot be read."
+    if reader.audio_streams > 1 and of_tracks:
+        yield f"Of {reader.audio_streams} sound tracks the first was taken."
+
+
+def _at_rate(
+    frames: Iterable[Timed[av.VideoFrame]],
+    reader: VideoReader,
+    section: Section,
+    rate: Fraction | None,
+) -> Iterable[tuple[Fraction | None, av.VideoFrame]]:
+    """Return frames at a constant rate, without times; None keeps their times."""
+    if rate is None:
+        return frames
+    if rate == reader.frame_rate and not reader.is_variable_rate:
+        return ((None, frame) for _time, frame in frames)
+    steady = at_constant_rate(frames, rate, section_end(reader, section))
+    return ((None, frame) for frame in steady)
+
+
+def _ends_early(source: Path, kept: Path) -> SourceEndsEarlyError:
+    return SourceEndsEarlyError(
+        f"Expected the whole of {source.name!r}, its end is missing: copy or download it again. "
+        f"What there is was kept as {kept.name!r}.",
+        kept,
+    )
 
 
 def _write_all(
@@ -129,8 +165,12 @@ def replace_audio(
         )
     with contextlib.ExitStack() as stack:
         pictures = stack.enter_context(open_media(video))
-        heard = _audio(stack, video, holder, audio, config, mix=mix, section=section)
-        return copy_pictures(
+        ends_early = is_cut_short(pictures, picture_stream(pictures, video.name))
+        if ends_early:
+            holder, output = checked_target(partial_path(output), config, sources=extras.sources)
+        sound = _Sound(video, holder, config, section)
+        heard = sound.open(stack, audio, mix=mix)
+        made = copy_pictures(
             pictures,
             heard,
             output=output,
@@ -139,41 +179,53 @@ def replace_audio(
             section=section,
             extras=_with_tags(extras, pictures.metadata, config),
         )
+    if ends_early:
+        raise _ends_early(video, output)
+    return replace(made, notes=(*made.notes, *sound.notes))
 
 
-def _audio(
-    stack: contextlib.ExitStack,
-    video: Path,
-    holder: str,
-    audio: NewAudio,
-    config: EncodingConfig,
-    *,
-    mix: bool,
-    section: Section,
-) -> Audio:
-    """Open the audio of the result; the stack closes what it is read from."""
-    may_copy = audio is None or not mix
+@dataclass
+class _Sound:
+    """The audio of a result. zero: when the video's pictures begin in its own time, seconds."""
 
-    def audio_of(container: InputContainer, path: Path, part: Section) -> Audio:
-        copied = copyable_audio(container, config, holder) if may_copy and part.is_whole else None
+    video: Path
+    holder: str
+    config: EncodingConfig
+    section: Section
+    zero: Fraction | None = None
+    notes: list[str] = field(default_factory=list[str])
+
+    def open(self, stack: contextlib.ExitStack, audio: NewAudio, *, mix: bool) -> Audio:
+        """Open it; the stack closes what it is read from."""
+        given: Audio = None
+        may_copy = audio is None or not mix
+        if isinstance(audio, AudioClip):
+            given = track_of(audio)
+        elif audio is not None:
+            path = checked_input(audio)
+            given = self._of(stack.enter_context(open_media(path)), path, WHOLE, may_copy)
+        if given is not None and not mix:
+            return given
+        container = stack.enter_context(open_media(self.video))
+        if first_audio(container) is None:
+            return given
+        own = self._of(container, self.video, self.section, may_copy)
+        if isinstance(own, AudioTrack) and isinstance(given, AudioTrack):
+            return mixed(own, given)
+        return own
+
+    def _of(self, container: InputContainer, path: Path, part: Section, may_copy: bool) -> Audio:
+        zero = self.zero if path == self.video else None
+        if may_copy and part.is_whole:
+            copied = copyable_audio(container, self.config, self.holder, zero)
+            if copied is not None:
+                return copied
         start, duration = part.start, part.duration
-        return copied or decode_audio(container, path.name, start=start, duration=duration)
-
-    given: Audio = None
-    if isinstance(audio, AudioClip):
-        given = track_of(audio)
-    elif audio is not None:
-        path = checked_input(audio)
-        given = audio_of(stack.enter_context(open_media(path)), path, WHOLE)
-    if given is not None and not mix:
-        return given
-    container = stack.enter_context(open_media(video))
-    if first_audio(container) is None:
-        return given
-    own = audio_of(container, video, section)
-    if isinstance(own, AudioTrack) and isinstance(given, AudioTrack):
-        return mixed(own, given)
-    return own
+        track = decode_audio(container, path.name, start=start, duration=duration, zero=zero)
+        if track.cut >= LEAST_CUT and not start:
+            early = f"{float(track.cut):.2f} s of sound of {path.name}"
+            self.notes.append(f"{early} were left out: they come before its first picture.")
+        return track
 
 
 def _with_tags(extras: Extras, tags: Mapping[str, str], config: EncodingConfig) -> Extras:

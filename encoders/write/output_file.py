@@ -221,6 +221,11 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
     return absolute
 
 
+def partial_path(path: Path) -> Path:
+    """Return the name for a result whose source ends early: a.mp4 becomes a.partial.mp4."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
 def size_of(path: Path) -> int:
     """Return the bytes of a finished result: a file, or a PNG sequence's folder."""
     return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))

@@ -70,9 +70,12 @@ def timed_frames(
 def section_end(reader: VideoReader, section: Section) -> Fraction:
     """Return how long a section lasts, seconds, as far as the file reaches."""
     end = reader.duration
+    if reader.ends_early:  # the header still has the whole length
+        end = reader.frame_count / reader.frame_rate
     if reader.is_variable_rate and reader.frame_times:
         # Some files with a varying rate give a duration before their last frame's time.
-        end = max(end, reader.frame_times[-1] + 1 / reader.steady_rate)
+        last = reader.frame_times[-1] + 1 / reader.steady_rate
+        end = last if reader.ends_early else max(end, last)
     left = max(Fraction(0), end - section.start)
     return min(left, section.duration) if section.duration else left
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -54,6 +55,65 @@ def test_a_faster_result_shows_source_frames_twice() -> None:
 
 def test_a_slower_result_skips_source_frames() -> None:
     assert indices(3, "hold", rate=10) == [0, 3, 3]
+
+
+RATES = [
+    Fraction(rate) for rate in (10, 12, 24, 25, 30, 50, 60, "12.5", "24000/1001", "30000/1001")
+]
+
+
+@pytest.mark.parametrize("rate", RATES, ids=str)
+@pytest.mark.parametrize("loop", ["pingpong", "loop", "hold"])
+def test_a_constant_rate_gives_the_frames_it_always_gave(rate: Fraction, loop: Loop) -> None:
+    count, sources = 400, 97
+    for source_rate in (Fraction(25), Fraction(30000, 1001), Fraction(60)):
+        nearest = [math.floor(i * source_rate / rate + Fraction(1, 2)) for i in range(count)]
+        wanted = {
+            "hold": [min(number, sources - 1) for number in nearest],
+            "loop": [number % sources for number in nearest],
+            "pingpong": [min(n % 194, 193 - n % 194) for n in nearest],
+        }[loop]
+        got = source_indices(count, rate, source_count=sources, source_rate=source_rate, loop=loop)
+        assert got.tolist() == wanted
+
+
+VARYING = [Fraction(time, 10) for time in (0, 1, 2, 6, 7, 8)]  # and the last one stays a tenth
+
+
+def by_time(count: int, loop: Loop, rate: int = 10, wait: Fraction = Fraction(0)) -> list[int]:
+    given = {"source_count": 6, "source_rate": Fraction(20, 3), "times": VARYING, "wait": wait}
+    return source_indices(count, Fraction(rate), loop=loop, **given).tolist()
+
+
+def test_a_varying_rate_is_sampled_by_time() -> None:
+    shown = [0, 1, 2, 2, 2, 2, 3, 4, 5]
+    assert by_time(12, "hold") == [*shown, 5, 5, 5]
+    assert by_time(12, "loop") == [*shown, 0, 1, 2]
+    assert by_time(20, "pingpong") == [*shown, *shown[::-1], 0, 1]
+    assert by_time(5, "hold", rate=5) == [1, 2, 2, 4, 5]
+
+
+@pytest.mark.parametrize("rate", RATES, ids=str)
+def test_an_event_comes_at_its_time_at_any_rate(rate: Fraction) -> None:
+    random = np.random.default_rng(3)
+    ticks = np.cumsum(random.choice([1, 2, 2, 2, 3, 9, 40], 200))
+    times = [Fraction(int(tick - ticks[0]), 60) for tick in ticks]
+    count = math.floor(times[-1] * rate)
+    shown = source_indices(
+        count, rate, source_count=200, source_rate=Fraction(15), loop="hold", times=times
+    ).tolist()
+    for place, number in enumerate(shown):
+        middle = (place + Fraction(1, 2)) / rate
+        assert times[number] <= middle
+        assert number + 1 == len(times) or times[number + 1] > middle
+
+
+def test_pictures_wait_for_speech_that_begins_before_them() -> None:
+    third = Fraction(3, 10)
+    assert by_time(6, "hold", wait=third) == [0, 0, 0, 0, 1, 2]
+    rates = {"source_rate": Fraction(25), "wait": Fraction(3, 25)}
+    got = source_indices(6, Fraction(25), source_count=4, loop="hold", **rates)
+    assert got.tolist() == [0, 0, 0, 0, 1, 2]
 
 
 @given(wanted=st.lists(st.integers(0, 19), min_size=1, max_size=60), budget=st.integers(12, 100))

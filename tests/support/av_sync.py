@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ SIZE = 128
 LEAD = Fraction(6, 10)  # by which the audio begins earlier or later than the pictures
 CUT_AT = Fraction(13, 10)  # between two key frames
 KEY_FRAMES = 25
+PAUSE = (Fraction(36, 10), Fraction(425, 100))  # between two events
 CODECS = {
     "mp4": ("libx264", "aac"),
     "mov": ("libx264", "aac"),
@@ -57,12 +59,14 @@ class Cause:
 
     starts: where its pictures and its audio begin, seconds.
     varying: frames come at 50, 10 and 25 a second.
+    paused: there are no pictures for a while, as of a recorder that was told to wait.
     cut: what is before ``CUT_AT`` is missing, so the first pictures cannot be decoded.
     damaged: a quarter of a second of pictures is overwritten.
     """
 
     starts: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
     varying: bool = False
+    paused: bool = False
     cut: bool = False
     damaged: bool = False
 
@@ -70,7 +74,9 @@ class Cause:
 CAUSES = {
     "constant": Cause(),
     "varying": Cause(varying=True),
+    "paused": Cause(paused=True),
     "cut": Cause(cut=True),
+    "cut, audio early": Cause(starts=(LEAD, Fraction(0)), cut=True),
     "damaged": Cause(damaged=True),
     "audio late": Cause(starts=(Fraction(0), LEAD)),
     "audio early": Cause(starts=(LEAD, Fraction(0))),
@@ -92,7 +98,8 @@ def frame_times(cause: Cause) -> list[Fraction]:
         time += step if cause.varying else Fraction(1, RATE)
     edges = [*EVENTS, *(event + ON_SECONDS for event in EVENTS)]
     exact = sorted({*times, *edges}) if cause.varying else times
-    return [each for each in exact if each >= cause.starts[0]]
+    pause = PAUSE if cause.paused else (0, 0)
+    return [each for each in exact if each >= cause.starts[0] and not pause[0] <= each < pause[1]]
 
 
 def make_clip(path: Path, cause: Cause) -> Path:
@@ -257,7 +264,8 @@ def encoded(source: Path, folder: Path) -> Path:
 
 def with_audio(source: Path, folder: Path) -> Path:
     """Copy the pictures, take the audio of the same file."""
-    return _checked(FFmpegEncoder().add_audio(source, source, folder / f"added{source.suffix}"))
+    suffix = ".mkv" if source.suffix == ".ts" else source.suffix  # which is no output
+    return _checked(FFmpegEncoder().add_audio(source, source, folder / f"added{suffix}"))
 
 
 def lip_synced(source: Path, folder: Path) -> Path:
@@ -293,7 +301,7 @@ class Measured:
 
 def measure(cause: str, container: str, folder: Path) -> list[Measured]:
     """Make one file and measure what each door makes of it; "none" is the file itself."""
-    source = make_clip(folder / f"{cause.replace(' ', '_')}.{container}", CAUSES[cause])
+    source = make_clip(folder / f"{re.sub(r'[^a-z]+', '_', cause)}.{container}", CAUSES[cause])
     rows = list[Measured]()
     doors: dict[str, Callable[[Path, Path], Path]] = {"none": lambda path, _: path, **DOORS}
     for door, make in doors.items():
@@ -316,7 +324,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             cells = measure(cause, container, Path(folder))
         said = "  ".join(f"{cell.door} {cell.worst:6.2f} ({cell.events})" for cell in cells)
-        sys.stdout.write(f"{cause:12} {container:5} {said}\n")
+        sys.stdout.write(f"{cause:16} {container:5} {said}\n")
         sys.stdout.flush()
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.open import open_container
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.stream_facts import decoded_frames
+from avatarvideo.encoders.read.slots import decoded_slots
 from avatarvideo.encoders.read.video import VideoReader, read_audio
 from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
@@ -154,7 +154,7 @@ def test_reading_that_is_stuck_is_ended(
     def read() -> None:
         with contextlib.closing(open_container(path, timeouts)) as container:
             opened = contextlib.nullcontext((container, container.streams.video[0]))
-            list(decoded_frames(opened, path))
+            list(decoded_slots(opened, path))
 
     with pytest.raises(MediaError, match="nothing came for"):
         read()

@@ -1,0 +1,82 @@
+"""Tell from a file's own statement of its size that its end is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+MAX_BOXES = 1_000_000
+# What holds pictures and sound; other boxes, and bytes behind the last one, are nothing to miss.
+_CONTENT = (b"mdat", b"moof", b"moov")
+_SEGMENT = b"\x18\x53\x80\x67"
+_ROUNDING = 1024  # bytes by which careless writers of AVI are wrong
+
+
+def is_cut_short(container: InputContainer, stream: VideoStream) -> bool:
+    """Tell whether an open file ends before its header says."""
+    promises = next((p for kind, p in _PROMISES.items() if kind in container.format.name), None)
+    path = Path(container.name)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if promises is None or not promises(file, size):
+            return False
+    if promises is not _boxes_promise or not stream.frames:
+        return True
+    indexes = [getattr(each, "index_entries", ()) for each in container.streams]
+    return any(entry.pos + entry.size > size for index in indexes for entry in index)
+
+
+def _boxes_promise(file: BinaryIO, size: int) -> bool:
+    """Tell whether a box of an MP4 or MOV (ISO/IEC 14496-12) reaches behind the end."""
+    at = 0
+    for _ in range(MAX_BOXES):
+        file.seek(at)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if len(head) < 8 or length < 8:
+            return False
+        if at + length > size:
+            return head[4:8] in _CONTENT
+        at += length
+    return False
+
+
+def _segment_promises(file: BinaryIO, size: int) -> bool:
+    """Tell whether the segment of a Matroska file (RFC 9559) reaches behind the end."""
+    file.read(4)
+    header = _number(file)
+    file.seek(header or 0, os.SEEK_CUR)
+    if file.read(4) != _SEGMENT:
+        return False
+    length = _number(file)
+    return length is not None and file.tell() + length > size
+
+
+def _number(file: BinaryIO) -> int | None:
+    """Read a number of variable length; None where it stands for an unknown one."""
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    more = 8 - first[0].bit_length()
+    value = int.from_bytes(bytes([first[0] & (0x7F >> more)]) + file.read(more), "big")
+    return None if value == (1 << 7 * (more + 1)) - 1 else value
+
+
+def _riff_promises(file: BinaryIO, size: int) -> bool:
+    """Tell whether the first list of an AVI reaches behind the end."""
+    head = file.read(8)
+    return 8 + int.from_bytes(head[4:8], "little") > size + _ROUNDING
+
+
+_PROMISES: dict[str, Callable[[BinaryIO, int], bool]] = {
+    "mp4": _boxes_promise,
+    "matroska": _segment_promises,
+    "avi": _riff_promises,
+}

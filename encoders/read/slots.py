@@ -1,0 +1,197 @@
+"""One picture for every place on a video's time line, also where some cannot be decoded.
+
+A slot is a packet that becomes a picture; slots are counted in the order of time. So frame numbers
+and times stay those of the file, whatever is damaged or refers to pictures that were cut off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.error import ExitError, FFmpegError, InvalidDataError
+from av.video.stream import VideoStream
+
+from .open import unreadable
+from .stream_facts import codec_name, stream_rate
+
+logger = logging.getLogger("avatarvideo.encoders.read.slots")
+
+INTERLACED_ORDERS = range(2, 6)  # FFmpeg's AVFieldOrder; 0 is unknown, 1 progressive
+FIELD_STEP = Fraction(6, 10)  # of a frame: two fields of one picture lie half a frame apart
+
+Slot = tuple[int | None, av.VideoFrame]
+
+
+class _Shown:
+    """Tells which of a stream's packets, as they are stored, become a picture of their own."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        context = stream.codec_context
+        name = codec_name(context)
+        self._hides = name == "vp8"
+        self._field: Fraction | None = None
+        if name == "h264" and getattr(context, "field_order", 0) in INTERLACED_ORDERS:
+            self._field = FIELD_STEP / stream_rate(stream) / (stream.time_base or 1)
+        self._first: int | None = None  # the time of a packet that a second field may follow
+
+    def __call__(self, packet: av.Packet[VideoStream]) -> bool:
+        if not packet.size or packet.is_discard:
+            return False
+        if self._hides:  # a picture only to refer to says so in its first byte
+            return bool(memoryview(packet)[0] & 0x10)
+        if self._field is None:
+            return True
+        first, self._first = self._first, packet.pts
+        if first is None or (packet.pts is not None and not 0 < packet.pts - first < self._field):
+            return True
+        self._first = None
+        return False
+
+
+def shown_packets(
+    stream: VideoStream, packets: Iterable[av.Packet[VideoStream]]
+) -> Iterator[av.Packet[VideoStream]]:
+    """Yield every packet that becomes a picture, as far as they can be read."""
+    with contextlib.suppress(FFmpegError, OSError):  # what is before the damage still tells
+        yield from filter(_Shown(stream), packets)
+
+
+@dataclass
+class Tally:
+    """What a reading came to: pictures given, of these repeated ones, and packets in error.
+
+    broke_off: the file could not be read to its end.
+    """
+
+    given: int = 0
+    held: int = 0
+    failures: int = 0
+    broke_off: bool = False
+
+
+class _Waiting:
+    """Times of packets whose pictures have not come out of the decoder yet."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._context = stream.codec_context
+        # An AVI has no times of its own: FFmpeg may count its packets as they are stored instead.
+        self._is_counted = container.format.name == "avi"
+        self._times: list[int] = []
+        self._read: int | None = None  # decoding time of the newest packet
+        self._newest: int | None = None  # time of the packet that is shown last of those read
+        self._out: int | None = None  # time of the picture that came out last
+        self._is_broken = False
+
+    def add(self, packet: av.Packet[VideoStream]) -> None:
+        if _is_before(packet.dts, self._read):  # a file that was put together of several
+            self._break()
+        self._read = packet.dts
+        if packet.pts is None or self._is_broken:
+            return
+        self._is_counted &= not _is_before(packet.pts, self._newest)
+        self._newest = packet.pts
+        heapq.heappush(self._times, packet.pts)
+
+    def _break(self) -> None:
+        self._is_broken = True
+        self._times.clear()
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether times tell which picture is missing."""
+        return not self._is_broken and not (self._is_counted and self._context.has_b_frames)
+
+    def taken(self, frame: av.VideoFrame) -> list[int | None]:
+        """Return the slots up to a picture's that came out, its own last."""
+        at, slots = frame.pts, list[int | None]()
+        if _is_before(at, self._out):
+            self._break()
+        self._out = at
+        if at is None or not self.can_tell:
+            return [at]
+        while self._times and self._times[0] < at:
+            slots.append(heapq.heappop(self._times))
+        if self._times and self._times[0] == at:
+            heapq.heappop(self._times)
+        elif slots:  # the decoder changed the time a little
+            return slots
+        return [*slots, at]
+
+    def rest(self) -> list[int]:
+        """Return the slots whose pictures never came."""
+        return sorted(self._times) if self.can_tell else []
+
+
+def _is_before(time: int | None, other: int | None) -> bool:
+    return time is not None and other is not None and time < other
+
+
+class _Decoding:
+    """Decodes a stream's packets into slots."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self.tally = Tally()
+        self.last: av.VideoFrame | None = None
+        self._is_shown, self._waiting = _Shown(stream), _Waiting(container, stream)
+
+    def slots(self, packet: av.Packet[VideoStream]) -> list[Slot]:
+        """Return what comes out of the decoder for a packet."""
+        if self._is_shown(packet):
+            self._waiting.add(packet)
+        slots = list[Slot]()
+        try:
+            for frame in packet.decode():
+                *missing, own = self._waiting.taken(frame)
+                slots += self._held(missing, self.last or frame)
+                slots.append((own, frame))
+                self.tally.given += 1
+                self.last = frame
+        except InvalidDataError:
+            self.tally.failures += 1
+            if self.last is not None and not self._waiting.can_tell:
+                slots += self._held([None], self.last)
+        return slots
+
+    def rest(self) -> list[Slot]:
+        """Return the slots at the end whose pictures never came."""
+        return [] if self.last is None else self._held(self._waiting.rest(), self.last)
+
+    def _held(self, slots: Sequence[int | None], frame: av.VideoFrame) -> list[Slot]:
+        self.tally.held += len(slots)
+        self.tally.given += len(slots)
+        return [(slot, frame) for slot in slots]
+
+
+def decoded_slots(
+    opening: AbstractContextManager[tuple[InputContainer, VideoStream]],
+    path: Path,
+    at_end: Callable[[Tally], None] = lambda tally: None,
+    seen: list[av.Packet[VideoStream]] | None = None,
+) -> Generator[Slot, None, None]:
+    """Yield (time stamp, picture) for every slot; for a missing picture the one before it.
+
+    Before the first that can be decoded it is that one. Where times do not tell, a packet in error
+    is a missing picture. at_end: called at the end of the file. seen: gets the packets read.
+    """
+    with opening as (container, stream):
+        decoding = _Decoding(container, stream)
+        try:
+            for packet in container.demux(stream):
+                if seen is not None:
+                    seen.append(packet)
+                yield from decoding.slots(packet)
+        except (FFmpegError, OSError, ValueError) as error:
+            if decoding.last is None or isinstance(error, ExitError):
+                raise unreadable(path, error) from error
+            decoding.tally.broke_off = True
+        yield from decoding.rest()
+    at_end(decoding.tally)
