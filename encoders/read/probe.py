@@ -153,9 +153,10 @@ def probe(
 
 def _sampled(container: InputContainer, stream: VideoStream) -> list[int]:
     """Return when the first frames are shown, in ticks."""
-    packets = list(itertools.islice(container.demux(stream), RATE_SAMPLE_PACKETS))
-    shown = [packet.pts for packet in shown_packets(stream, packets)]
-    ticks, newest = in_order(slots_of(shown)), packets[-1].dts if packets else None
+    shown = shown_packets(stream, container.demux(stream))
+    packets = list(itertools.islice(shown, RATE_SAMPLE_PACKETS))
+    ticks = in_order(slots_of([packet.pts for packet in packets]))
+    newest = packets[-1].dts if packets else None
     if len(packets) < RATE_SAMPLE_PACKETS or newest is None:
         return ticks
     return [tick for tick in ticks if tick <= newest]  # between later ones others may be to come
