@@ -24,8 +24,9 @@ from .open import MAX_CHANNELS, SAMPLE_RATES, has_codec, open_media, unreadable
 logger = logging.getLogger("avatarvideo.encoders.read.audio")
 
 MAX_DECODED_BYTES = 2 << 30  # 2 GiB: an hour and a half of 48 kHz stereo as float32
-# Containers count in milliseconds or worse, so smaller steps between packets are rounding.
-GAP_SECONDS = Fraction(1, 10)
+# Containers count in milliseconds or worse, so smaller steps between packets are rounding; what
+# adds up to a picture's time is sound that was lost.
+GAP_SECONDS = Fraction(1, 25)
 MAX_LATE_SECONDS = 3600
 LEAST_BITS_PER_SECOND = 500  # silence in the leanest codecs; a header that promises less lies
 

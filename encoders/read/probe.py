@@ -124,8 +124,10 @@ def probe(
         facts = _stream_facts(container, stream)
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
         ticks, unit = _sampled(container, stream), stream.time_base or Fraction(1, av.time_base)
-        stated = agreed_rate(stream_rate(stream), ticks, unit)
-        rate = packet_rate(container, stream) or stated
+        animated = packet_rate(container, stream)
+        rate = animated or agreed_rate(stream_rate(stream), ticks, unit)
+        if animated and ticks:  # the last picture of an animation often stays longer
+            ticks.append(ticks[0] + round(len(ticks) / animated / unit))
         rotation = first_rotation(container, stream)
         size = (stream.codec_context.width, stream.codec_context.height)
         aspect = stream.sample_aspect_ratio  # a closed file's cannot be asked
@@ -166,7 +168,7 @@ def _animation_info(animation: AnimatedPicture) -> VideoInfo:
     path, duration = animation.path, animation.duration
     return VideoInfo(
         container="webp",
-        is_variable_rate=varies(animation.starts, TICK),
+        is_variable_rate=varies(list(itertools.accumulate(animation.durations, initial=0)), TICK),
         frame_count=animation.frame_count,
         frame_count_exact=True,
         video_codec="webp",

@@ -171,13 +171,18 @@ def packet_rate(container: InputContainer, stream: VideoStream) -> Fraction | No
 
 
 def usual_rate(times: Sequence[Fraction], average: Fraction) -> Fraction | None:
-    """Return the rate of the usual step, where it is a standard one above the average."""
+    """Return the rate of the usual step where it is above the average: a standard one, or exact.
+
+    Steps that are all over the place have no usual one.
+    """
     usual = usual_step(times)
     if usual <= 0:
         return None
     nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - 1 / usual))
-    close = abs(nearest * usual - 1) < Fraction(2, 100)
-    return nearest if close and nearest > average else None
+    if abs(nearest * usual - 1) < Fraction(2, 100):
+        return nearest if nearest > average else None
+    same = sum(abs(b - a - usual) <= usual / 50 for a, b in itertools.pairwise(times))
+    return 1 / usual if average < 1 / usual <= MAX_RATE and same * 2 >= len(times) else None
 
 
 def usual_step(times: Sequence[Fraction]) -> Fraction:
@@ -188,12 +193,11 @@ def usual_step(times: Sequence[Fraction]) -> Fraction:
 
 def nominal_rate(times: Sequence[Fraction], average: Fraction) -> Fraction:
     """Return the standard rate that frames at varying times are meant for."""
-    if usual := usual_rate(times, average):
-        return usual
-    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - average))
-    if abs(nearest / average - 1) < Fraction(1, 100):
+    rate = usual_rate(times, average) or average
+    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    if abs(nearest / rate - 1) < Fraction(1, 100):
         return nearest
-    return min((rate for rate in STANDARD_RATES if rate > average), default=average)
+    return min((standard for standard in STANDARD_RATES if standard > rate), default=rate)
 
 
 def varies(ticks: Sequence[int], unit: Fraction) -> bool:

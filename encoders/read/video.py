@@ -95,7 +95,8 @@ class VideoReader:
                 self._packets = _Packets.of(stream, itertools.chain(seen, container.demux(stream)))
             ticks = self._frame_ticks if self._packets else []
             agreed = agreed_rate(stream_rate(stream), ticks, self.time_base)
-            self.frame_rate = packet_rate(container, stream) or agreed
+            animated = packet_rate(container, stream)
+            self.frame_rate, self._is_animated = animated or agreed, animated is not None
             if stays_open and _begins_again(container, stream, seen[0]):
                 self._opened = (container, stream)
                 stack.pop_all()
@@ -138,7 +139,7 @@ class VideoReader:
     def _take_animation(self, animation: AnimatedPicture) -> None:
         self.size = (self.width, self.height) = animation.size
         self.rotation = 0
-        self.frame_rate = animation.frame_count / animation.duration
+        self.frame_rate, self._is_animated = animation.frame_count / animation.duration, True
         self.time_base = TICK
         self.has_audio, self.audio_streams = False, 0
         self.has_alpha, self.unread_alpha, self.is_deep = animation.has_alpha, False, False
@@ -186,7 +187,11 @@ class VideoReader:
     @cached_property
     def is_variable_rate(self) -> bool:
         """Whether frames come at a varying rate, by all their time stamps."""
-        return varies(self._frame_ticks, self.time_base)
+        ticks = self._frame_ticks
+        if self._is_animated and ticks:  # of which the last picture often stays longer
+            length = self.frame_count / self.frame_rate / self.time_base
+            ticks = [*ticks, ticks[0] + round(length)]
+        return varies(ticks, self.time_base)
 
     def frames(self, start: int = 0) -> FramesOfFiles:
         """Decode from frame ``start``: uint8 RGB (H, W, 3). The file closes on every way out.
@@ -251,6 +256,12 @@ class VideoReader:
             return ""
         of = f"{self._held} of {self.frame_count} pictures"
         return f"{of} could not be decoded; the one before is shown instead."
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what is wrong with the file, as far as it was read."""
+        missing = f"The end of {self.path.name!r} is missing." if self.ends_early else ""
+        return tuple(filter(None, (self.held_note, missing)))
 
     @contextlib.contextmanager
     def _from(self, target: int | None) -> Generator[tuple[InputContainer, VideoStream]]:
@@ -326,7 +337,7 @@ def open_video_file(
         hash_of=functools.cache(lambda: file_hash(path, check=check)),
         read_times=lambda: reader.frame_times if reader.is_variable_rate else (),
         begins=reader.begins,
-        notes=lambda: (reader.held_note,) if reader.held_note else (),
+        notes=lambda: reader.notes,
         name=path.stem,
         path=path,
         has_alpha=reader.has_alpha,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def copy_pictures(
     with file.pending.explaining(file.abort):
         copied = _copied_stream(file.container, stream)
         feed = open_audio(file.container, holder, audio, config)
-        packets = _packets_of(pictures, stream, section)
+        packets = _Packets(pictures, stream, section)
         count, duration = _copy(
             packets, stream, file.container, copied, feed, config.length, extras.on_frame
         )
@@ -81,7 +81,7 @@ def copy_pictures(
         file_size_bytes=size_of(output),
         codec=codec_name(context),
         encoder="copy",
-        notes=_notes(stream, holder),
+        notes=(*_notes(stream, holder), *packets.notes()),
     )
 
 
@@ -108,6 +108,33 @@ def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStre
         {k.lower(): v for k, v in stream.metadata.items() if k.lower() in KEPT_STREAM_TAGS}
     )
     return copied
+
+
+class _Packets:
+    """The packets of a section's pictures; knows how many are shown before the first key frame."""
+
+    def __init__(self, pictures: InputContainer, stream: VideoStream, section: Section) -> None:
+        self._packets = _packets_of(pictures, stream, section)
+        self._count = self._lost = 0
+        self._begins_cut = False
+        self._key: int | None = None  # when the first key frame is shown
+
+    def __iter__(self) -> Iterator[av.Packet[VideoStream]]:
+        for packet in self._packets:
+            if self._key is None and packet.is_keyframe:
+                self._key, self._begins_cut = packet.pts or 0, self._count > 0
+            self._lost += self._key is None or (packet.pts or 0) < self._key
+            self._count += 1
+            yield packet
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what no player can show."""
+        if self._key is None or not self._begins_cut:
+            return ()
+        return (
+            f"The first {self._lost} of {self._count} pictures cannot be decoded, because the "
+            "source begins between two key frames. They were copied: the others keep their times.",
+        )
 
 
 def _packets_of(
@@ -138,7 +165,7 @@ def _base(stream: VideoStream) -> Fraction:
 
 
 def _copy(
-    packets: Iterator[av.Packet[VideoStream]],
+    packets: Iterable[av.Packet[VideoStream]],
     stream: VideoStream,
     container: OutputContainer,
     copied: VideoStream,

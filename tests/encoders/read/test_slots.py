@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from av.error import InvalidDataError
 from av.video.stream import VideoStream
+from PIL import Image
 
 from avatarvideo.encoders import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.slots import shown_packets
-from avatarvideo.encoders.read.stream_facts import agreed_rate, nominal_rate
+from avatarvideo.encoders.read.stream_facts import agreed_rate, nominal_rate, usual_rate
 from avatarvideo.encoders.read.video import VideoReader, open_video_file
 
 COUNT, STEP = 60, 4  # pictures, each brighter than the one before
@@ -238,7 +239,11 @@ def test_a_rate_that_the_times_deny_is_not_believed() -> None:
 def test_the_nominal_rate_is_a_standard_one() -> None:
     phone = [Fraction(number, 30) + Fraction(number // 10, 90) for number in range(60)]
     assert nominal_rate(phone, Fraction(29)) == 30
+    tenths = [Fraction(time, 10) for time in (0, 1, 2, 3, 4, 20)]
+    assert usual_rate(tenths, Fraction(3)) == 10
+    assert usual_rate([*tenths, Fraction(50)], Fraction(11)) is None
     uneven = [Fraction(number**2, 100) for number in range(30)]
+    assert usual_rate(uneven, Fraction(10)) is None
     assert nominal_rate(uneven, Fraction(10)) == Fraction(24000, 1001)
     assert nominal_rate(uneven, Fraction(501, 10)) == 50
     assert nominal_rate(uneven, Fraction(40)) == 50
@@ -252,6 +257,39 @@ def test_a_clip_says_what_was_held(tmp_path: Path) -> None:
     assert sum(1 for _ in clip.frames()) == clip.frame_count == COUNT
     lost = COUNT - decodable(path)[0]
     assert clip.notes()[0].startswith(f"{lost} of 60 pictures")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.apng"])
+def test_the_last_picture_of_an_animation_stays_as_long_as_it_says(
+    tmp_path: Path, name: str
+) -> None:
+    path, out = tmp_path / name, tmp_path / "out.mp4"
+    first, *others = (
+        Image.fromarray(np.full((48, 64, 3), 4 * number, np.uint8)) for number in range(6)
+    )
+    kind = "PNG" if name.endswith("apng") else None
+    durations = [100] * 5 + [1500]
+    first.save(path, kind, save_all=True, append_images=others, duration=durations, lossless=True)
+
+    result = FFmpegEncoder().encode(path, out, FAST)
+
+    assert probe(path).is_variable_rate
+    assert (result.frame_count, result.fps) == (20, 10)
+    assert seen(VideoReader(out)) == [0, 1, 2, 3, 4, *[5] * 15]
+
+
+def test_a_copy_says_what_nobody_can_decode(cut: tuple[Path, list[int]]) -> None:
+    path, numbers = cut
+    out = path.with_name("out.mkv")
+
+    result = FFmpegEncoder().encode(path, out, EncodingConfig(codec="copy"))
+
+    lost = len(numbers) - decodable(path)[0]
+    assert result.notes == (
+        f"The first {lost} of {len(numbers)} pictures cannot be decoded, because the source begins "
+        "between two key frames. They were copied: the others keep their times.",
+    )
+    assert seen(VideoReader(out)) == seen(VideoReader(path))
 
 
 def _run(ffmpeg: str, *arguments: str | Path) -> None:
