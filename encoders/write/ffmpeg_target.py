@@ -26,7 +26,7 @@ from .ffmpeg_command import ERROR_CHARACTERS, NO_WINDOW, command, find_ffmpeg, s
 from .output_file import PendingFile
 from .plan import EncodePlan, Extras
 from .remux import copy_pictures
-from .timing import WHOLE
+from .section_packets import SectionPackets
 
 logger = logging.getLogger("avatarvideo.encoders.write.ffmpeg_target")
 
@@ -162,12 +162,11 @@ class ExecutableTarget:
         config = replace(self._plan.config, length="keep")
         with open_media(self._pending.temporary) as pictures:
             copy_pictures(
-                pictures,
+                SectionPackets(pictures),
                 audio,
                 output=self._plan.path,
                 holder=self._plan.container,
                 config=config,
-                section=WHOLE,
                 extras=Extras(self._plan.metadata, self._plan.sources, lambda _count: check()),
             )
 

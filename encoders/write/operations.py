@@ -19,7 +19,6 @@ from ..metadata import kept_tags
 from ..read.audio import AudioTrack, decode_audio, first_audio
 from ..read.cut_short import is_cut_short
 from ..read.open import checked_input, open_media
-from ..read.stream_facts import picture_stream
 from ..read.video import VideoReader
 from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
@@ -27,6 +26,7 @@ from .make_plan import checked_target
 from .output_file import partial_path
 from .plan import Extras, PictureFacts
 from .remux import copy_pictures
+from .section_packets import SectionPackets
 from .timing import WHOLE, Section, Timed, at_constant_rate, section_end, timed_frames
 from .writer import VideoWriter
 
@@ -165,18 +165,18 @@ def replace_audio(
         )
     with contextlib.ExitStack() as stack:
         pictures = stack.enter_context(open_media(video))
-        ends_early = is_cut_short(pictures, picture_stream(pictures, video.name))
+        packets = SectionPackets(pictures, section)
+        ends_early = is_cut_short(pictures, packets.stream)
         if ends_early:
             holder, output = checked_target(partial_path(output), config, sources=extras.sources)
-        sound = _Sound(video, holder, config, section)
+        sound = _Sound(video, holder, config, section, packets.begins, from_zero=True)
         heard = sound.open(stack, audio, mix=mix)
         made = copy_pictures(
-            pictures,
+            packets,
             heard,
             output=output,
             holder=holder,
             config=config,
-            section=section,
             extras=_with_tags(extras, pictures.metadata, config),
         )
     if ends_early:
@@ -186,13 +186,18 @@ def replace_audio(
 
 @dataclass
 class _Sound:
-    """The audio of a result. zero: when the video's pictures begin in its own time, seconds."""
+    """The audio of a result.
+
+    zero: when the video's pictures begin in its own time, seconds. from_zero: those of the result
+    begin there too, at a key frame before the section's start.
+    """
 
     video: Path
     holder: str
     config: EncodingConfig
     section: Section
     zero: Fraction | None = None
+    from_zero: bool = False
     notes: list[str] = field(default_factory=list[str])
 
     def open(self, stack: contextlib.ExitStack, audio: NewAudio, *, mix: bool) -> Audio:
@@ -220,9 +225,10 @@ class _Sound:
             copied = copyable_audio(container, self.config, self.holder, zero)
             if copied is not None:
                 return copied
-        start, duration = part.start, part.duration
+        start = Fraction(0) if self.from_zero else part.start
+        duration = part.duration
         track = decode_audio(container, path.name, start=start, duration=duration, zero=zero)
-        if track.cut >= LEAST_CUT and not start:
+        if track.cut >= LEAST_CUT and not part.start:
             early = f"{float(track.cut):.2f} s of sound of {path.name}"
             self.notes.append(f"{early} were left out: they come before its first picture.")
         return track

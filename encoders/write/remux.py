@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import av
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from ...errors import EncodeError
@@ -18,7 +15,6 @@ from ..read.audio import AudioTrack
 from ..read.stream_facts import (
     codec_name,
     first_rotation,
-    picture_stream,
     stream_rate,
     unread_alpha,
 )
@@ -28,20 +24,19 @@ from .codecs import CONTAINERS, known_codec
 from .output_file import MOV_FAMILY, OutputFile, size_of
 from .packets import add_copy, mux
 from .plan import Extras, OnFrame
-from .timing import Section
+from .section_packets import SectionPackets
 
 KEPT_STREAM_TAGS = ("alpha_mode", "stereo_mode")  # without the first no transparency is looked for
 KEEPS_BESIDE = ("mkv", "webm")  # hold what lies beside the packets, the transparency of VP8 and VP9
 
 
 def copy_pictures(
-    pictures: InputContainer,
+    packets: SectionPackets,
     audio: AudioTrack | AudioPackets | None,
     *,
     output: Path,
     holder: str,
     config: EncodingConfig,
-    section: Section,
     extras: Extras,
 ) -> EncodingResult:
     """Write the packets of pictures, and audio, to ``output``. holder: a key of CONTAINERS."""
@@ -50,7 +45,7 @@ def copy_pictures(
         raise EncodeError(
             f"Expected a container for copied pictures (mp4, mov, mkv, webm), got {holder}."
         )
-    stream = picture_stream(pictures, Path(pictures.name).name)
+    stream = packets.stream
     file = OutputFile(
         output,
         muxer,
@@ -62,14 +57,13 @@ def copy_pictures(
     with file.pending.explaining(file.abort):
         copied = _copied_stream(file.container, stream)
         feed = open_audio(file.container, holder, audio, config)
-        packets = _Packets(pictures, stream, section)
         count, duration = _copy(
-            packets, stream, file.container, copied, feed, config.length, extras.on_frame
+            packets, file.container, copied, feed, config.length, extras.on_frame
         )
         file.finish()
     context = stream.codec_context
     width, height = context.width, context.height
-    if quarter_turns(first_rotation(pictures, stream)) % 2:
+    if quarter_turns(first_rotation(packets.container, stream)) % 2:
         width, height = height, width
     return EncodingResult(
         success=True,
@@ -81,7 +75,7 @@ def copy_pictures(
         file_size_bytes=size_of(output),
         codec=codec_name(context),
         encoder="copy",
-        notes=(*_notes(stream, holder), *packets.notes()),
+        notes=(*_notes(stream, holder), *packets.notes),
     )
 
 
@@ -110,63 +104,8 @@ def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStre
     return copied
 
 
-class _Packets:
-    """The packets of a section's pictures; knows how many are shown before the first key frame."""
-
-    def __init__(self, pictures: InputContainer, stream: VideoStream, section: Section) -> None:
-        self._packets = _packets_of(pictures, stream, section)
-        self._count = self._lost = 0
-        self._begins_cut = False
-        self._key: int | None = None  # when the first key frame is shown
-
-    def __iter__(self) -> Iterator[av.Packet[VideoStream]]:
-        for packet in self._packets:
-            if self._key is None and packet.is_keyframe:
-                self._key, self._begins_cut = packet.pts or 0, self._count > 0
-            self._lost += self._key is None or (packet.pts or 0) < self._key
-            self._count += 1
-            yield packet
-
-    def notes(self) -> tuple[str, ...]:
-        """Say what no player can show."""
-        if self._key is None or not self._begins_cut:
-            return ()
-        return (
-            f"The first {self._lost} of {self._count} pictures cannot be decoded, because the "
-            "source begins between two key frames. They were copied: the others keep their times.",
-        )
-
-
-def _packets_of(
-    pictures: InputContainer, stream: VideoStream, section: Section
-) -> Iterator[av.Packet[VideoStream]]:
-    """Yield the packets of a section's pictures, in times of their own that begin at 0."""
-    base, begin = _base(stream), stream.start_time or 0
-    if section.start:
-        pictures.seek(begin + math.floor(section.start / base), stream=stream)
-    end = math.ceil(section.duration / base) if section.duration else None
-    shift: int | None = None if section.start else begin
-    for packet in pictures.demux(stream):
-        if not packet.size:
-            continue
-        if packet.pts is None:
-            packet.pts = packet.dts
-        # The copy starts at 0, where the audio starts too.
-        if shift is None:
-            shift = packet.pts or 0
-        packet.pts = None if packet.pts is None else packet.pts - shift
-        packet.dts = None if packet.dts is None else packet.dts - shift
-        if end is None or packet.pts is None or packet.pts < end:
-            yield packet
-
-
-def _base(stream: VideoStream) -> Fraction:
-    return stream.time_base or Fraction(1, av.time_base)
-
-
 def _copy(
-    packets: Iterable[av.Packet[VideoStream]],
-    stream: VideoStream,
+    packets: SectionPackets,
     container: OutputContainer,
     copied: VideoStream,
     feed: AudioWriter | None,
@@ -174,8 +113,8 @@ def _copy(
     on_packet: OnFrame | None,
 ) -> tuple[int, Fraction]:
     """Return the number of packets and until when the last picture is shown, seconds."""
-    base = _base(stream)
-    step = 1 / (stream.average_rate or Fraction(25))
+    base = packets.base
+    step = 1 / (packets.stream.average_rate or Fraction(25))
     count, newest = 0, 0
     cut_by = feed if length == "shortest" else None
     for packet in packets:

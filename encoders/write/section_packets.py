@@ -1,0 +1,109 @@
+"""The packets of a part of a video's pictures, in times that begin at 0."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from ..read.stream_facts import picture_stream
+from ..read.video import REWINDABLE
+from .timing import WHOLE, Section
+
+PEEKED = 32  # packets, more than any encoder reorders: the first one is not shown first everywhere
+
+Packets: TypeAlias = "Iterator[av.Packet[VideoStream]]"
+
+
+class SectionPackets:
+    """Iterates over packets whose first picture is shown at 0; a section begins at a key frame.
+
+    begins: when that picture is shown in the file's own time, seconds.
+    """
+
+    def __init__(self, container: InputContainer, section: Section = WHOLE) -> None:
+        self.container = container
+        self.stream = stream = picture_stream(container, Path(container.name).name)
+        self.base = base = stream.time_base or Fraction(1, av.time_base)
+        packets = self._read(section)
+        first = list(itertools.islice(packets, PEEKED))
+        _fill_in(first)
+        times = [each.pts for each in first if each.pts is not None and not each.is_discard]
+        self._zero = min(times, default=0)
+        if section.start and first:
+            self._zero = first[0].pts or 0
+        self.begins = self._zero * base
+        self._end = math.ceil(section.duration / base) if section.duration else None
+        self._packets = itertools.chain(first, packets)
+        self._is_part = bool(section.start)
+        self._count = self._lost = 0
+        self._key: int | None = None  # when the first key frame is shown
+
+    def _read(self, section: Section) -> Packets:
+        stream = self.stream
+        target = (stream.start_time or 0) + math.floor(section.start / self.base)
+        # Others are sought by decoding time and stop between two key frames.
+        if section.start and self.container.format.name in REWINDABLE:
+            self.container.seek(target, stream=stream)
+        packets = filter(_has_content, self.container.demux(stream))
+        return _from_key(packets, target) if section.start else packets
+
+    def __iter__(self) -> Packets:
+        for packet in self._packets:
+            if packet.pts is None:
+                packet.pts = packet.dts
+            packet.pts = None if packet.pts is None else packet.pts - self._zero
+            packet.dts = None if packet.dts is None else packet.dts - self._zero
+            time = packet.pts or 0
+            if (self._is_part and time < 0) or (self._end is not None and time >= self._end):
+                continue  # what is shown before the key frame needs the one before it
+            if self._key is None and packet.is_keyframe:
+                self._key = time if self._count else -1
+            self._lost += self._key is None or time < self._key
+            self._count += 1
+            yield packet
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say what no player can show."""
+        if self._key is None or not self._lost:
+            return ()
+        return (
+            f"The first {self._lost} of {self._count} pictures cannot be decoded, because the "
+            "source begins between two key frames. They were copied: the others keep their times.",
+        )
+
+
+def _has_content(packet: av.Packet[VideoStream]) -> bool:
+    return bool(packet.size)
+
+
+def _fill_in(packets: list[av.Packet[VideoStream]]) -> None:
+    """Give packets a decoding time just before the next one's where a cut file has none."""
+    following: int | None = None
+    for packet in reversed(packets):
+        if packet.dts is None and following is not None:
+            packet.dts = following - 1
+        following = packet.dts
+
+
+def _from_key(packets: Packets, target: int) -> Packets:
+    """Yield the packets from the last key frame at or before ``target`` on, else the first."""
+    held: list[av.Packet[VideoStream]] = []
+    for packet in packets:
+        time = packet.pts if packet.pts is not None else packet.dts
+        if packet.is_keyframe and (not held or (time is not None and time <= target)):
+            held.clear()
+        if packet.is_keyframe or held:
+            held.append(packet)
+        if held and time is not None and time > target:
+            break
+    yield from held
+    yield from packets
