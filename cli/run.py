@@ -105,9 +105,9 @@ def _run_on_servers(
     servers: Sequence[str],
     as_json: bool,
 ) -> None:
-    from ..headless.editor_format import read_workflow
     from ..headless.run import check_output_folder, load_workflow
     from ..headless.servers import Job, run_jobs
+    from ..headless.workflow_file import read_workflow
 
     for path in paths:
         read_workflow(path)  # a broken file is told before any server is asked

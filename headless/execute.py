@@ -188,7 +188,7 @@ class _Run:
                 self._run_node(node_id)
 
     def _missing(self, node_id: str, asked: set[str]) -> list[str]:
-        options = self._definition(node_id).inputs
+        options = self._definition(node_id).live_inputs(self._prompt[node_id].get("inputs", {}))
         sources = {
             source
             for name, (source, _) in self._links[node_id].items()
@@ -302,7 +302,7 @@ class _Run:
         inputs = self._prompt[node_id].get("inputs", {})
         return {
             name: constant(inputs[name], definition, check_range=False)
-            for name, definition in self._definition(node_id).inputs.items()
+            for name, definition in self._definition(node_id).live_inputs(inputs).items()
             if name in inputs and not is_link(inputs[name])
         }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeGuard
 
@@ -19,7 +19,14 @@ Prompt = Mapping[str, JSON]
 NodeTable = Mapping[str, type]  # class_type -> V1 node class
 Value: TypeAlias = Any  # what nodes take and give: only their classes know the type
 
-WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"  # a combo whose choices bring inputs of their own
+# What the page draws a widget for; every other type is a socket alone.
+WIDGET_TYPES = frozenset(
+    {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO, "COLOR", "COLORS", "CURVE"}
+    | {"RANGE", "MARKDOWN", "TEXTAREA", "BOUNDING_BOX", "BOUNDING_BOXES", "CHART", "GALLERIA"}
+    | {"PAINTER", "COMPOSITOR", "VIDEO_EDIT", "AUDIO_RECORD", "WEBCAM", "LOAD_3D"}
+    | {"LOAD_3D_ADVANCED"}
+)
 ANY_TYPE = "*"
 SHOWN_CHOICES = 12
 SHOWN_PROBLEMS = 3
@@ -27,13 +34,28 @@ SHOWN_PROBLEMS = 3
 
 @dataclass(frozen=True)
 class InputDefinition:
-    """One declared input. ``choices`` is the list of a combo, None where there is none."""
+    """One declared input.
+
+    choices: the list of a combo, None where there is none.
+    branches: the inputs that each choice of a dynamic combo brings, with dotted names.
+    """
 
     name: str
     type: str
     options: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
     choices: tuple[JSON, ...] | None = None
     required: bool = True
+    branches: tuple[tuple[InputDefinition, ...], ...] = ()
+
+    def branch(self, chosen: JSON) -> tuple[InputDefinition, ...]:
+        """Return the inputs that a choice brings, none for a choice that is not there."""
+        pairs = zip(self.choices or (), self.branches, strict=False)
+        return next((inputs for key, inputs in pairs if key == chosen), ())
+
+    @property
+    def widget_type(self) -> str:
+        """The type by which the page chooses a widget: a union may name one of its types."""
+        return str(self.options.get("widgetType") or self.type)
 
     @property
     def types(self) -> frozenset[str]:
@@ -76,19 +98,33 @@ class NodeDefinition:
             info.get("display_name") or class_type,
         )
 
+    def live_inputs(self, values: Mapping[str, JSON]) -> dict[str, InputDefinition]:
+        """Return the inputs that a node with these values has: dynamic combos bring theirs."""
+        return {one.name: one for one in _live(self.inputs.values(), values)}
+
 
 Declared: TypeAlias = Mapping[str, NodeDefinition]  # by class_type
 
 
+def _live(
+    inputs: Iterable[InputDefinition], values: Mapping[str, JSON]
+) -> Iterator[InputDefinition]:
+    for one in inputs:
+        yield one
+        if one.branches:
+            yield from _live(one.branch(values.get(one.name)), values)
+
+
 def _inputs(
-    declared: Mapping[str, JSON], order: Mapping[str, list[str]]
+    declared: Mapping[str, JSON], order: Mapping[str, list[str]], prefix: str = ""
 ) -> dict[str, InputDefinition]:
     found: dict[str, InputDefinition] = {}
     for group in ("required", "optional"):
         entries = declared.get(group, {})
         for name in order.get(group) or entries:
             if name in entries:
-                found[name] = _input(name, entries[name], required=group == "required")
+                full = prefix + name
+                found[full] = _input(full, entries[name], required=group == "required")
     return found
 
 
@@ -96,9 +132,15 @@ def _input(name: str, entry: JSON, *, required: bool) -> InputDefinition:
     kind, *rest = entry if _is_sequence(entry) else (entry,)
     options: Mapping[str, JSON] = rest[0] if rest and is_object(rest[0]) else {}
     choices = kind if _is_sequence(kind) else options.get("options")
-    return InputDefinition(
-        name, _type_name(kind), options, tuple(choices) if _is_sequence(choices) else None, required
-    )
+    branches: tuple[tuple[InputDefinition, ...], ...] = ()
+    if kind == DYNAMIC_COMBO and _is_sequence(choices):
+        choices = [one for one in choices if is_object(one)]
+        branches = tuple(
+            tuple(_inputs(one.get("inputs") or {}, {}, f"{name}.").values()) for one in choices
+        )
+        choices = [one.get("key") for one in choices]
+    listed = tuple(choices) if _is_sequence(choices) else None
+    return InputDefinition(name, _type_name(kind), options, listed, required, branches)
 
 
 def _type_name(kind: JSON) -> str:
@@ -161,8 +203,8 @@ def constant(value: JSON, definition: InputDefinition, *, check_range: bool = Tr
     """Return a constant as the node gets it. Raises GraphError (without the node's name)."""
     if is_object(value) and "__value__" in value:
         value = value["__value__"]
-    if definition.type in _KINDS:
-        convert, wanted = _KINDS[definition.type]
+    if definition.widget_type in _KINDS:
+        convert, wanted = _KINDS[definition.widget_type]
         try:
             value = convert(value)
         except (TypeError, ValueError, OverflowError) as error:
@@ -209,7 +251,7 @@ _KINDS = {
 
 def _check_range(value: JSON, definition: InputDefinition) -> None:
     name, options = definition.name, definition.options
-    if definition.type in ("INT", "FLOAT"):
+    if definition.widget_type in ("INT", "FLOAT"):
         low, high = options.get("min"), options.get("max")
         if (low is not None and value < low) or (high is not None and value > high):
             raise GraphError(f"input {name!r}: expected {_bounds(low, high)}, got {value!r}")
@@ -252,7 +294,7 @@ def output_entries(shown: Mapping[str, JSON]) -> list[Mapping[str, JSON]]:
 def links_of(prompt: Prompt, declared: Declared, node_id: str) -> dict[str, tuple[str, int]]:
     """Return the declared inputs of a node that are linked, with source and output index."""
     inputs = prompt[node_id].get("inputs", {})
-    names = declared[prompt[node_id]["class_type"]].inputs
+    names = declared[prompt[node_id]["class_type"]].live_inputs(inputs)
     return {n: (inputs[n][0], inputs[n][1]) for n in names if is_link(inputs.get(n))}
 
 

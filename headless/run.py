@@ -12,7 +12,7 @@ from typing import TypeAlias
 from ..errors import EncodeError, GraphError
 from ..host.contract import Host
 from ..json_values import JSON, is_list
-from .editor_format import is_editor_format, read_workflow, to_prompt
+from .editor_format import is_editor_format, to_prompt
 from .execute import NodeEvent, ResultCache, run
 from .prompt import (
     Declared,
@@ -24,6 +24,8 @@ from .prompt import (
     title_of,
 )
 from .validate import check_structure, validate
+from .widget_places import branch_defaults
+from .workflow_file import read_workflow
 
 Setting: TypeAlias = tuple[str, str]  # NODE.INPUT and VALUE
 
@@ -75,14 +77,17 @@ def _apply(prompt: dict[str, JSON], declared: Declared, target: str, text: str) 
     node_id, name = _find(prompt, target)
     node = prompt[node_id]
     definition = declared.get(node.get("class_type", ""))
-    if definition is None or name not in definition.inputs:
-        known = definition.inputs if definition is not None else node.get("inputs", {})
+    known = node.get("inputs", {})
+    inputs = definition.live_inputs(known) if definition is not None else {}
+    if name not in inputs:
+        known = inputs or known
         raise GraphError(
             f"{describe(prompt, node_id)} has no input {name!r}{suggestion(name, known)}: "
             f"it has {', '.join(known)}."
         )
-    value = _value(text, definition.inputs[name])
-    prompt[node_id] = node | {"inputs": node.get("inputs", {}) | {name: value}}
+    value = _value(text, inputs[name])
+    more = branch_defaults(inputs[name], value)
+    prompt[node_id] = node | {"inputs": more | node.get("inputs", {}) | {name: value}}
 
 
 def _find(prompt: Mapping[str, JSON], target: str) -> tuple[str, str]:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from avatarvideo.errors import GraphError
-from avatarvideo.headless.editor_format import is_editor_format, read_workflow, to_prompt
+from avatarvideo.headless.editor_format import is_editor_format, to_prompt
 from avatarvideo.headless.prompt import NodeDefinition
 from avatarvideo.headless.widget_places import places, widget_values
+from avatarvideo.headless.workflow_file import read_workflow
+from support.editor_files import Editor
 
 
 def defined(name, required=None, optional=None, output=(), **more):
@@ -60,37 +62,6 @@ DECLARED = {
         defined("Text", {"text": ["STRING", {"forceInput": True}], "count": ["INT", {}]}),
     )
 }
-
-
-class Editor:
-    """Writes the editor's format."""
-
-    def __init__(self):
-        self.nodes, self.links = [], []
-
-    def node(self, node_id, kind, values=None, inputs=(), outputs=(), **more):
-        """inputs, outputs: "name:TYPE", a widget's slot "name:TYPE*"."""
-        slots = []
-        for text in inputs:
-            name, kind_of = text.rstrip("*").split(":")
-            slot = {"name": name, "type": kind_of, "link": None}
-            slots.append(slot | ({"widget": {"name": name}} if text.endswith("*") else {}))
-        out = [{"name": o.split(":")[0], "type": o.split(":")[1], "links": []} for o in outputs]
-        node = {"id": node_id, "type": kind, "inputs": slots, "outputs": out, "mode": 0} | more
-        self.nodes.append(node if values is None else node | {"widgets_values": values})
-        return self
-
-    def link(self, source, slot, target, name):
-        node = next((n for n in self.nodes if n["id"] == target), None)
-        names = [one["name"] for one in node["inputs"]] if node else [name]
-        number = len(self.links) + 1
-        self.links.append([number, source, slot, target, names.index(name), "*"])
-        if node:
-            node["inputs"][names.index(name)]["link"] = number
-        return self
-
-    def document(self, **more):
-        return {"nodes": self.nodes, "links": self.links, "version": 0.4} | more
 
 
 def convert(editor, **more):
@@ -442,15 +413,28 @@ def test_a_broken_editor_file_is_a_sentence(document, sentence):
 PAGE_DUMPS = json.loads((Path(__file__).parent / "page_dumps.json").read_text())
 
 
+def of_the_page(case, document):
+    known = PAGE_DUMPS["definitions"] | case.get("definitions", {})
+    declared = {name: NodeDefinition.from_object_info(name, info) for name, info in known.items()}
+    prompt = to_prompt(document, declared, now=datetime(2026, 11, 22))
+    for node in prompt.values():
+        del node["_meta"]
+    return prompt
+
+
 @pytest.mark.parametrize(
     "case", PAGE_DUMPS["cases"], ids=lambda case: f"{case['name']} in {case['front_end']}"
 )
 def test_the_result_equals_what_the_page_submits(case):
-    declared = {
-        name: NodeDefinition.from_object_info(name, info)
-        for name, info in PAGE_DUMPS["definitions"].items()
-    }
-    prompt = to_prompt(case["document"], declared, now=datetime(2026, 11, 22))
-    for node in prompt.values():
-        del node["_meta"]
-    assert prompt == case["submitted"]
+    assert of_the_page(case, case["document"]) == case["submitted"]
+
+
+@pytest.mark.parametrize(
+    "case", PAGE_DUMPS["cases"], ids=lambda case: f"{case['name']} in {case['front_end']}"
+)
+def test_values_without_names_are_found_by_their_places(case):
+    document = json.loads(json.dumps(case["document"]))
+    inner = [g["nodes"] for g in (document.get("definitions") or {}).get("subgraphs", [])]
+    for node in (node for nodes in [document["nodes"], *inner] for node in nodes):
+        node.pop("widgets_values_named", None)
+    assert of_the_page(case, document) == case["submitted"]

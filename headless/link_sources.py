@@ -1,0 +1,185 @@
+"""Follows the links of an editor file from an input back to what really brings its value.
+
+Virtual nodes (reroutes, primitives, named pairs of packs) exist in the page only and are seen
+through, as are bypassed nodes and the borders of sub-graphs.
+"""
+
+from __future__ import annotations
+
+from ..errors import GraphError
+from ..json_values import JSON, is_list, is_object
+from .prompt import Declared
+from .saved_graph import BYPASSED, MUTED, Graph, Link, Node, Slot, listed, object_in
+from .widget_places import inputs_of
+
+PRIMITIVE = "PrimitiveNode"
+# A getter brings what goes into the setter of the same name, here or in a graph around.
+SETTERS = frozenset({"SetNode", "easy setNode"})
+GETTERS = frozenset({"GetNode", "easy getNode"})
+_RGTHREE = (
+    *("Bookmark", "Label", "Reroute", "Random Unmuter", "Node Collector", "Node Combiner"),
+    *("Mute / Bypass Relay", "Mute / Bypass Repeater", "Fast Actions Button", "Fast Muter"),
+    *("Fast Bypasser", "Fast Node Muter", "Fast Groups Muter", "Fast Groups Bypasser"),
+)
+VIRTUAL = (
+    frozenset({"Note", "MarkdownNote", "Note Plus (mtb)", "Reroute", PRIMITIVE})
+    | SETTERS
+    | GETTERS
+    | {f"{name} (rgthree)" for name in _RGTHREE}
+)
+
+NOTHING = object()  # not linked, or linked to something that is resolved away: a widget stays
+DROPPED = object()  # linked to a node that is left out: the input goes with it
+
+
+class Sources:
+    """Says what an input gets: a link ["id", output], a value, or one of the two marks."""
+
+    def __init__(self, declared: Declared) -> None:
+        self._declared = declared
+
+    def slots(self, node: Node) -> list[Slot]:
+        """Return a node's input slots: those of the file, then what the file left out."""
+        definition = self._declared.get(node.type)
+        known = dict(inputs_of(definition)) if definition is not None else {}
+        found: list[Slot] = []
+        for saved in listed(node.saved, "inputs"):
+            if not is_object(saved) or not isinstance(saved.get("name"), str):
+                raise GraphError(f"{node}: expected named inputs, got {saved!r:.60}.")
+            kind = known.pop(saved["name"], saved.get("type", "*"))
+            found.append(Slot(saved["name"], str(kind), saved.get("link")))
+        return found + [Slot(name, kind, None) for name, kind in known.items()]
+
+    def of(
+        self,
+        node: Node,
+        index: int,
+        wanted: str | None = None,
+        seen: frozenset[JSON] = frozenset(),
+    ) -> JSON:
+        """Return what an input gets. wanted: the type, where it is not the input's own."""
+        if (node.id, index) in seen:
+            raise GraphError(f"{node}: its links form a loop: remove one.")
+        slots = self.slots(node)
+        link = node.graph.links.get(slots[index].link) if index < len(slots) else None
+        if link is None:
+            return NOTHING
+        seen = seen | {(node.id, index)}
+        return self._brought(node.graph, link, wanted or slots[index].type, seen)
+
+    def _brought(self, graph: Graph, link: Link, wanted: str, seen: frozenset[JSON]) -> JSON:
+        if link.source == graph.start:
+            return self._outer_input(graph, link.source_slot, wanted, seen)
+        source = graph.nodes.get(link.source)
+        return NOTHING if source is None else self._output(source, link.source_slot, wanted, seen)
+
+    def _outer_input(self, graph: Graph, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
+        """Follow a link out of a sub-graph to the input of its instance."""
+        declared, instance = listed(graph.saved, "inputs"), graph.instance
+        if instance is None or slot >= len(declared):
+            return NOTHING
+        name = declared[slot].get("name")
+        saved = listed(instance.saved, "inputs")
+        index = next((i for i, one in enumerate(saved) if one.get("name") == name), None)
+        if index is not None and instance.graph.links.get(saved[index].get("link")) is not None:
+            return self.of(instance, index, wanted, seen)
+        values = _promoted_values(graph, instance)
+        return wrapped(values[name]) if name in values else NOTHING
+
+    def _output(self, node: Node, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
+        """Return what an output brings once virtual and bypassed nodes are seen through."""
+        if node.type == PRIMITIVE:
+            value = _first_value(node)
+            return NOTHING if value is None else wrapped(value)
+        if node.type in GETTERS:
+            setter = _setter(node)
+            return NOTHING if setter is None else self.of(setter, 0, wanted, seen)
+        if node.saved.get("mode") == BYPASSED:
+            index = self._bypass(node, slot, wanted)
+            return NOTHING if index is None else self.of(node, index, None, seen)
+        if node.inner is not None:
+            return self._inner_output(node.inner, slot, wanted, seen)
+        if node.type in VIRTUAL:
+            if slot >= len(listed(node.saved, "inputs")):
+                return NOTHING
+            return self.of(node, slot, wanted, seen)
+        return DROPPED if node.saved.get("mode") == MUTED else [node.id, slot]
+
+    def _inner_output(self, inner: Graph, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
+        """Follow an output of a sub-graph's instance to the node inside."""
+        sources = {inner.start, *inner.nodes}
+        for link in inner.links.values():
+            if (link.target, link.target_slot) == (inner.end, slot) and link.source in sources:
+                return self._brought(inner, link, wanted, seen)
+        return NOTHING
+
+    def _bypass(self, node: Node, slot: int, wanted: str) -> int | None:
+        """Return the input that a bypassed node passes on for an output, None without any."""
+        slots = self.slots(node)
+        outputs = listed(node.saved, "outputs")
+        brought = str(outputs[slot].get("type", "*")) if slot < len(outputs) else "*"
+        if wanted in ("*", ""):
+            return (slot if slot < len(slots) else 0) if slots else None
+        fits = [_connects(one.type, brought) and _connects(one.type, wanted) for one in slots]
+        if slot < len(slots) and fits[slot]:
+            return slot
+        exact = [i for i, one in enumerate(slots) if one.type == wanted]
+        return next(iter(exact + [i for i, fit in enumerate(fits) if fit]), None)
+
+
+def _first_value(node: Node) -> JSON:
+    """Return what the first widget of a virtual node holds, None for nothing."""
+    for name in ("widgets_values", "widgets_values_named"):
+        saved = node.saved.get(name)
+        values = list(saved.values()) if is_object(saved) else saved
+        if is_list(values) and values:
+            return values[0]
+    return None
+
+
+def _setter(getter: Node) -> Node | None:
+    name, graph = _first_value(getter), getter.graph
+    while name:
+        for node in graph.nodes.values():
+            if node.type in SETTERS and _first_value(node) == name:
+                return node
+        if graph.instance is None:
+            break
+        graph = graph.instance.graph
+    return None
+
+
+def _promoted_values(graph: Graph, instance: Node) -> dict[str, JSON]:
+    """Return the values of the widgets that a sub-graph shows on its outside, by input."""
+    saved = instance.saved.get("widgets_values")
+    named = object_in(instance.saved, "widgets_values_named")
+    if is_object(saved):
+        return {**saved, **named}
+    shown = listed(object_in(instance.saved, "properties"), "proxyWidgets")
+    if shown:  # rows of inner node and widget; -1 stands for an input of the sub-graph
+        names = [row[1] if str(row[0]) == "-1" else None for row in shown]
+    else:
+        declared = listed(graph.saved, "inputs")
+        names = [one.get("name") for i, one in enumerate(declared) if _feeds_a_widget(graph, i)]
+    pairs = zip(names, saved if is_list(saved) else (), strict=False)
+    return {name: value for name, value in pairs if name is not None} | dict(named)
+
+
+def _feeds_a_widget(graph: Graph, slot: int) -> bool:
+    """Say whether an input of a sub-graph leads to an input that is a widget inside."""
+    for link in graph.links.values():
+        if (link.source, link.source_slot) == (graph.start, slot):
+            target = graph.nodes.get(link.target)
+            inputs = listed(target.saved, "inputs") if target is not None else ()
+            return link.target_slot < len(inputs) and bool(inputs[link.target_slot].get("widget"))
+    return False
+
+
+def _connects(one: str, other: str) -> bool:
+    types = [{part.strip().lower() for part in text.split(",")} for text in (one, other)]
+    return bool(types[0] & types[1]) or any(kinds & {"*", ""} for kinds in types)
+
+
+def wrapped(value: JSON) -> JSON:
+    """Return a value as a prompt holds it: a bare list would be a link."""
+    return {"__value__": value} if is_list(value) else value
