@@ -25,7 +25,7 @@ _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("workflows", nargs=-1, required=True, type=_FILE, metavar="WORKFLOW.json...")
+@click.argument("workflows", nargs=-1, required=True, type=_FILE, metavar="WORKFLOW...")
 @click.option(
     "--set",
     "settings",
@@ -54,7 +54,11 @@ def run(
     servers: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run ComfyUI workflows, in the editor's or the API's format, without ComfyUI."""
+    """Run ComfyUI workflows without ComfyUI.
+
+    A WORKFLOW is a JSON file in the editor's or the API's format, or a picture, video or sound in
+    which ComfyUI or this pack kept one.
+    """
     from ..headless.run import parse_setting
 
     try:

@@ -1,19 +1,36 @@
-"""Reads the workflow in a file: JSON, or what ComfyUI and we keep in pictures and videos."""
+"""Reads the workflow in a file: JSON, or what ComfyUI and we keep in pictures, videos and sound."""
 
 from __future__ import annotations
 
 import json
+import os
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import GraphError
+from ..encoders.metadata import (
+    MAX_TAG_CHARACTERS,
+    from_comment,
+    kept_tags,
+    picture_tags,
+    read_tags,
+)
+from ..errors import GraphError, MediaError
 from ..json_values import JSON, is_object
+
+_KEPT = ("workflow", "prompt")  # the editor's format, and the API's
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXT_CHUNKS = (b"tEXt", b"comf")  # the second is ComfyUI's own, in animations
 
 
 def read_workflow(path: str | Path) -> dict[str, JSON]:
-    """Return the object in a workflow file. Raises GraphError when there is none."""
+    """Return the workflow in a file, as JSON or embedded. Raises GraphError when there is none."""
     path = Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open("rb") as file:
+            is_text = file.read(16).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"")
+        tags = None if is_text else _embedded(path)
+        document = json.loads(path.read_text(encoding="utf-8-sig")) if tags is None else _in(tags)
     except OSError as error:
         raise GraphError(
             f"Expected a workflow file, cannot read {path}: {error.strerror}."
@@ -22,8 +39,62 @@ def read_workflow(path: str | Path) -> dict[str, JSON]:
         raise GraphError(f"Expected a workflow in JSON, {path} is not a text file.") from error
     except (ValueError, RecursionError) as error:
         raise GraphError(f"Expected a workflow in JSON, {path} is broken: {error}.") from error
+    if document is None:
+        raise GraphError(
+            f"Expected a workflow, {path} carries none: take a file that ComfyUI saved with its "
+            "metadata, or the workflow's JSON."
+        )
     if not is_object(document):
         raise GraphError(
             f"Expected a workflow, {path} holds {type(document).__name__}: save it from ComfyUI."
         )
     return dict(document)
+
+
+def _in(tags: Mapping[str, str]) -> JSON:
+    """Return the first workflow among a file's tags, None without any."""
+    for name in _KEPT:
+        if name in tags and is_object(found := json.loads(tags[name])):
+            return found
+    return None
+
+
+def _embedded(path: Path) -> dict[str, str] | None:
+    """Return the tags of a picture, a video or a sound; None for any other file."""
+    from PIL import Image
+
+    from ..encoders.read.open import open_media
+
+    try:
+        with Image.open(path) as picture:
+            tags = _chunks(path) | picture_tags(picture)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        try:
+            with open_media(path) as container:
+                kept = dict(container.metadata)
+                for stream in container.streams:  # Ogg keeps them there
+                    kept = dict(stream.metadata) | kept
+                tags = read_tags(kept, container.format.name)
+        except MediaError:
+            return None
+    tags = kept_tags(tags)
+    if tags.get("comment", "").startswith("{"):
+        tags = from_comment(tags["comment"].encode()) | tags
+    return tags
+
+
+def _chunks(path: Path) -> dict[str, str]:
+    """Return the texts in a PNG's chunks, also those behind its pictures."""
+    found: dict[str, str] = {}
+    with path.open("rb") as file:
+        if file.read(len(_PNG)) != _PNG:
+            return found
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind not in _TEXT_CHUNKS or length > MAX_TAG_CHARACTERS:
+                file.seek(length, os.SEEK_CUR)
+            else:
+                name, _, text = file.read(length).decode("latin-1").partition("\0")
+                found[name] = text
+            file.seek(4, os.SEEK_CUR)  # the checksum
+    return found
