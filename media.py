@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
+from numbers import Rational
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,34 +23,44 @@ DEFAULT_FRAME_RATE = Fraction(25)  # the rate MuseTalk was trained at
 MIN_SPEECH_SECONDS = Fraction(1, 50)  # under 20 ms there is not one frame's worth of speech
 MAX_FRAME_RATE = 240
 NTSC = Fraction(1001, 1000)
+_NTSC_REACH = Fraction(1, 250)  # 23.98 is 24000/1001
 LIP_CURVE_POINTS = 33
 
 
-def parse_frame_rate(value: float | int | str | Fraction) -> Fraction:
-    """Return an exact frame rate in 1/s.
+def parse_frame_rate(
+    value: float | int | str | Fraction, *, highest: float = MAX_FRAME_RATE
+) -> Fraction:
+    """Return an exact frame rate in 1/s, from wherever a rate comes in.
 
-    Accepts ``25``, ``29.97`` (taken as 30000/1001, as are its NTSC relatives), ``"30000/1001"``.
-    Raises MediaError outside 0 < rate <= 240.
+    Accepts ``25``, ``29.97`` (taken as 30000/1001, as are its NTSC relatives), ``"30000/1001"``,
+    and fractions made of such floats. Raises MediaError outside 0 < rate <= highest.
     """
     try:
-        is_decimal = isinstance(value, float) or (isinstance(value, str) and "/" not in value)
-        rate = _nearest_rate(float(value)) if is_decimal else Fraction(value)
-    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        rate = _exact(value)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise MediaError(
-            f"Expected a frame rate such as 25, 29.97 or 30000/1001, got {value!r}."
+            f"Expected a frame rate such as 25, 29.97 or 30000/1001, got {value!r:.40}."
         ) from error
-    if not 0 < rate <= MAX_FRAME_RATE:
-        raise MediaError(
-            f"Expected a frame rate above 0 and at most {MAX_FRAME_RATE}, got {value!r}."
-        )
+    if not 0 < rate <= highest:
+        raise MediaError(f"Expected a frame rate above 0 and at most {highest}, got {value!r:.40}.")
     return rate
 
 
-def _nearest_rate(value: float) -> Fraction:
-    ntsc = Fraction(round(value * float(NTSC))) / NTSC
-    if value != round(value) and abs(float(ntsc) - value) < 0.002:
+def _exact(value: float | int | str | Fraction) -> Fraction:
+    if isinstance(value, str) and "/" not in value:
+        value = float(value)  # which takes 1e99999999 at once, as a fraction would not
+    rate = Fraction(value if isinstance(value, (str, Rational)) else float(value))
+    # A float's own denominator is a power of two; FFmpeg's numbers have 31 bits.
+    of_a_float = rate.denominator > 1024 and not rate.denominator & (rate.denominator - 1)
+    too_long = max(abs(rate.numerator), rate.denominator) >= 1 << 31
+    return _nearest_rate(rate) if of_a_float or too_long else rate
+
+
+def _nearest_rate(value: Fraction) -> Fraction:
+    ntsc = Fraction(round(value * NTSC)) / NTSC
+    if value != round(value) and abs(ntsc - value) < _NTSC_REACH:
         return ntsc
-    return Fraction(value).limit_denominator(1001)
+    return value.limit_denominator(1001)
 
 
 def frame_count_for(samples: int, sample_rate: int, frame_rate: Fraction) -> int:

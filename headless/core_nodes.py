@@ -7,14 +7,9 @@ They are not part of the pack: inside ComfyUI the real nodes are there.
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 from ..encoders.write.output_names import reserved_file
-from ..errors import EncodeError
 from ..host.current import current_host
 from ..nodes.tensors import audio_dict, check_images, image_frames, one_image
 from ..nodes.widgets import (
@@ -26,6 +21,7 @@ from ..nodes.widgets import (
     find_file,
     fingerprint,
 )
+from .core_video_nodes import CreateVideo, GetVideoComponents, SaveVideo, shown_file
 from .prompt import Value
 
 NO_MASK_SIZE = 64  # what core returns as the mask of a picture without transparency
@@ -120,118 +116,6 @@ class LoadVideo(_FileLoader):
         return (video,)
 
 
-class GetVideoComponents:
-    """Frames, audio and rate of a video; the frames as one tensor."""
-
-    FUNCTION = "take_apart"
-    RETURN_TYPES = ("IMAGE", "AUDIO", "FLOAT")
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Value]:
-        return {"required": {"video": ("VIDEO",)}}
-
-    def take_apart(self, video: Value) -> tuple[Value, Value, float]:
-        components = video.get_components()
-        return components.images, components.audio, float(components.frame_rate)
-
-
-class CreateVideo:
-    """A video of frames and audio; nothing is encoded yet."""
-
-    FUNCTION = "create"
-    RETURN_TYPES = ("VIDEO",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Value]:
-        rate = ("FLOAT", {"default": 30.0, "min": 1.0, "max": 120.0, "step": 1.0})
-        return {"required": {"images": ("IMAGE",), "fps": rate}, "optional": {"audio": ("AUDIO",)}}
-
-    def create(self, images: Value, fps: float, audio: Value = None) -> tuple[Value]:
-        from .core_video import ComponentsVideo
-
-        return (ComponentsVideo(images, audio, Fraction(fps)),)
-
-
-class SaveVideo:
-    """Writes a video into the output folder, by copying it where container and codec allow."""
-
-    FUNCTION = "save"
-    OUTPUT_NODE = True
-    RETURN_TYPES = ("VIDEO",)
-
-    @classmethod
-    def INPUT_TYPES(cls) -> dict[str, Value]:
-        codecs = {"options": ["auto", "h264", "av1"], "default": "auto"}
-        newer = {"forceInput": True}  # not a widget here: it has no place in older files
-        return {
-            "required": {
-                "video": ("VIDEO",),
-                "filename_prefix": ("STRING", {"default": "video/ComfyUI"}),
-                "format": ("COMBO", {"options": ["auto", "mp4", "mkv", "webm"], "default": "auto"}),
-            },
-            "optional": {
-                "codec": ("COMBO", codecs),
-                "format.codec": ("COMBO", codecs | newer),
-                "format.codec.encoding": ("COMBO", {"options": ["auto", "re-encode"]} | newer),
-                "format.codec.encoding.crf": ("FLOAT", {"min": 0.0, "max": 63.0} | newer),
-            },
-        }
-
-    def save(
-        self, video: Value, filename_prefix: str, format: str, codec: str = "auto", **newer: Value
-    ) -> dict[str, Value]:
-        from ..encoders.interfaces import EncodingConfig
-        from ..encoders.write.operations import transcode
-        from ..encoders.write.plan import Extras
-
-        codec = newer.get("format.codec", codec)
-        crf = newer.get("format.codec.encoding.crf")
-        container = format if format != "auto" else "webm" if codec == "av1" else "mp4"
-        width, height = video.get_dimensions()
-        values = {"width": width, "height": height}
-        host = current_host()
-        folder = host.output_directory
-        with reserved_file(folder, filename_prefix, container, values=values) as path:
-            if container == "mp4" and codec in ("auto", "h264") and crf is None and _is_mp4(video):
-                video.save_to(str(path))
-            else:
-                config = EncodingConfig(codec=codec, crf=None if crf is None else round(crf))
-                count = video.get_frame_count() if hasattr(video, "get_frame_count") else 0
-                with host.progress(count, "Encoding") as bar, _as_file(video) as file:
-                    transcode(file, path, config, extras=Extras(on_frame=bar.update))
-        shown = {"images": [_entry(path, folder, "output")], "animated": (True,)}
-        return {"ui": shown, "result": (video,)}
-
-
-def _is_mp4(video: Value) -> bool:
-    path = _file_of(video)
-    return path is None or path.suffix.lower() in (".mp4", ".m4v")
-
-
-def _file_of(video: Value) -> Path | None:
-    try:
-        return Path(video.get_stream_source())
-    except EncodeError:  # frames in memory
-        return None
-
-
-@contextmanager
-def _as_file(video: Value) -> Generator[Path]:
-    """Give a video's file; frames in memory go to one in the temp folder while the block lasts."""
-    path = _file_of(video)
-    if path is not None:
-        yield path
-        return
-    folder = current_host().temp_directory
-    folder.mkdir(parents=True, exist_ok=True)
-    made = folder / f"frames_{secrets.token_hex(6)}.mp4"
-    try:
-        video.save_to(str(made))
-        yield made
-    finally:
-        made.unlink(missing_ok=True)
-
-
 class SaveImage:
     """Writes every frame of an IMAGE as a PNG into the output folder."""
 
@@ -262,7 +146,7 @@ class SaveImage:
         for frame in image_frames(images):
             with reserved_file(folder, filename_prefix, "png", values=values) as path:
                 Image.fromarray(frame).save(path, pnginfo=tags, compress_level=4)
-            entries.append(_entry(path, folder, self._KIND))
+            entries.append(shown_file(path, folder, self._KIND))
             host.check_cancelled()
         return {"ui": {"images": entries}}
 
@@ -286,11 +170,6 @@ def _picture_tags(prompt: Value = None, extra_pnginfo: Value = None) -> Value:
         if value is not None:
             tags.add_text(name, json.dumps(value))
     return tags
-
-
-def _entry(path: Path, folder: Path, kind: str) -> dict[str, str]:
-    subfolder = path.parent.relative_to(folder).as_posix()
-    return {"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": kind}
 
 
 _NODES = (LoadImage, LoadAudio, LoadVideo, GetVideoComponents, CreateVideo, SaveVideo, SaveImage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from io import BytesIO
@@ -16,12 +16,15 @@ from ..encoders.interfaces import EncodingConfig
 from ..encoders.read.probe import probe
 from ..encoders.read.video import FileClip, open_video_file
 from ..encoders.write.output_file import PendingFile
+from ..encoders.write.plan import OnFrame
 from ..errors import EncodeError, MediaError
 from ..host.machine import available_memory
+from ..media import parse_frame_rate
 from ..nodes.tensors import audio_dict, clip_from_images, image_tensor
 from .prompt import Value
 
 FLOAT_BYTES = 4
+_COLOR_SPACES = {"hlg": "HDR", "pq": "HDR PQ"}  # as the host names them
 
 
 @dataclass
@@ -60,6 +63,12 @@ class FileVideo:
     def get_frame_rate(self) -> Fraction:
         return self._clip.frame_rate
 
+    def get_bit_depth(self) -> int:
+        return 10 if self._clip.reader.is_deep else 8
+
+    def get_color_space(self) -> str:
+        return _COLOR_SPACES.get(probe(self._path).color_transfer or "", "sRGB")
+
     def get_container_format(self) -> str:
         return probe(self._path).as_dict()["container"]
 
@@ -95,16 +104,34 @@ class ComponentsVideo:
     """A video held as tensors: images float32 (T, H, W, 3) 0..1."""
 
     def __init__(
-        self, images: Value, audio: dict[str, Value] | None, frame_rate: Fraction | float
+        self,
+        images: Value,
+        audio: dict[str, Value] | None,
+        frame_rate: Fraction | float,
+        bit_depth: int = 8,
     ) -> None:
-        self._components = VideoComponents(images, Fraction(frame_rate), audio)
-        self._clip = clip_from_images(images, Fraction(frame_rate), audio)
+        rate = parse_frame_rate(frame_rate)
+        self._components = VideoComponents(images, rate, audio)
+        self._bit_depth = bit_depth
+        self._clip = clip_from_images(images, rate, audio, as_floats=bit_depth > 8)
 
     def get_components(self) -> VideoComponents:
         return self._components
 
+    def get_bit_depth(self) -> int:
+        return self._bit_depth
+
+    def get_color_space(self) -> str:
+        return "sRGB"
+
     def get_dimensions(self) -> tuple[int, int]:
         return self._clip.width, self._clip.height
+
+    def get_frame_count(self) -> int:
+        return self._clip.frame_count
+
+    def get_frame_rate(self) -> Fraction:
+        return self._clip.frame_rate
 
     def get_duration(self) -> float:
         return float(self._clip.frame_count / self._clip.frame_rate)
@@ -112,12 +139,21 @@ class ComponentsVideo:
     def get_stream_source(self) -> BytesIO:
         raise EncodeError("These frames are held in memory: read them with get_components.")
 
-    def save_to(self, path: str, **_options: Value) -> None:
-        """Write an mp4 of these frames."""
+    def save_to(
+        self,
+        path: str,
+        *,
+        config: EncodingConfig | None = None,
+        on_frame: OnFrame | None = None,
+        **_options: Value,
+    ) -> None:
+        """Write these frames, as an mp4 unless the name says otherwise."""
+        config = config or EncodingConfig(quality="high")
         encode_frames(
             self._clip.frames(),
             Path(path),
             frame_rate=self._clip.frame_rate,
-            config=EncodingConfig(quality="high"),
+            config=replace(config, bit_depth=self._bit_depth),
             audio=self._clip.read_audio(),
+            on_frame=on_frame,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import secrets
 from dataclasses import replace
 from fractions import Fraction
@@ -16,7 +17,7 @@ from typing import Any
 
 from ..encoders.read.video import open_video_file
 from ..errors import MediaError
-from ..media import DEFAULT_FRAME_RATE, Clip
+from ..media import DEFAULT_FRAME_RATE, Clip, parse_frame_rate
 from .streaming_video import StreamingVideo
 from .tensors import clip_from_images
 
@@ -54,7 +55,7 @@ def open_video(video: Video, *, temp_directory: Path, stays_open: bool = False) 
         )
     if _is_in_memory(video) and not _has_edits(video):
         components = video.get_components()
-        rate = Fraction(components.frame_rate)
+        rate = parse_frame_rate(components.frame_rate, highest=math.inf)
         return clip_from_images(components.images, rate, components.audio)
     return open_video_file(_path_of(video, temp_directory), stays_open=stays_open)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,13 +27,38 @@ from avatarvideo.media import AudioClip, frame_count_for, parse_frame_rate
         ("30000/1001", Fraction(30000, 1001)),
         (12.5, Fraction(25, 2)),
         (Fraction(100, 7), Fraction(100, 7)),
+        (33.33, Fraction(3333, 100)),
+        (23.98, Fraction(24000, 1001)),
+        (119.88, Fraction(120000, 1001)),
+        (1 / 3, Fraction(1, 3)),
+        (np.float32(29.97), Fraction(30000, 1001)),
+        (np.float32(12.5), Fraction(25, 2)),
+        (np.int64(24), Fraction(24)),
+        (Decimal("59.94"), Fraction(60000, 1001)),
+        (torch.tensor(29.97), Fraction(30000, 1001)),
+        (Fraction(29.97), Fraction(30000, 1001)),
+        (Fraction(33.33), Fraction(3333, 100)),
+        (Fraction(23.976), Fraction(24000, 1001)),
+        (Fraction(10**12, 4 * 10**10 + 1), Fraction(25)),
     ],
 )
 def test_rates_are_exact(value: float | str | Fraction, expected: Fraction) -> None:
     assert parse_frame_rate(value) == expected
 
 
-@pytest.mark.parametrize("value", [0, -1, 241, "x", "1/0", float("nan"), float("inf")])
+@given(
+    st.fractions(min_value=1, max_value=240, max_denominator=100)
+    | st.sampled_from([24, 30, 48, 60, 120]).map(lambda rate: Fraction(1000 * rate, 1001))
+)
+def test_a_rate_survives_a_float_on_its_way(rate: Fraction) -> None:
+    assert parse_frame_rate(float(rate)) == rate
+    assert parse_frame_rate(Fraction(float(rate))) == rate
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, 241, "x", "1/0", float("nan"), float("inf"), None, [], "1e99999999", "9" * 5000, ""],
+)
 def test_impossible_rates_are_refused(value: float | str) -> None:
     with pytest.raises(MediaError, match="frame rate"):
         parse_frame_rate(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -20,13 +21,13 @@ from avatarvideo.host.current import set_host
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip
 
-# Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.3.64.
+# Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.33.
 CORE = {
     "LoadImage": (["image"], ["IMAGE", "MASK"]),
     "LoadAudio": (["audio"], ["AUDIO"]),
     "LoadVideo": (["file"], ["VIDEO"]),
-    "GetVideoComponents": (["video"], ["IMAGE", "AUDIO", "FLOAT"]),
-    "CreateVideo": (["images", "fps", "audio"], ["VIDEO"]),
+    "GetVideoComponents": (["video"], ["IMAGE", "AUDIO", "FLOAT", "INT", "COMBO"]),
+    "CreateVideo": (["images", "fps", "audio", "bit_depth"], ["VIDEO"]),
     "SaveVideo": (["video", "filename_prefix", "format", "codec"], []),
     "SaveImage": (["images", "filename_prefix"], []),
     "PreviewImage": (["images"], []),
@@ -176,6 +177,77 @@ def test_an_mp4_is_copied_as_it_is_and_counted_up(host, clip):
         run(save(format="auto", codec="auto"), CORE_STAND_INS)
     assert files(host.output_directory) == ["v_00001.mp4", "v_00002.mp4"]
     assert (host.output_directory / "v_00002.mp4").read_bytes() == clip.read_bytes()
+
+
+NEW = {"format.codec": "h264", "format.codec.encoding": "re-encode"}
+
+
+@pytest.mark.parametrize("crf", [0.0, 51.0])
+def test_a_crf_is_encoded_with_and_never_copied(host, clip, crf):
+    run(save(format="mp4", **NEW, **{"format.codec.encoding.crf": crf}), CORE_STAND_INS)
+    path = host.output_directory / "v_00001.mp4"
+    assert path.read_bytes() != clip.read_bytes()
+    wanted = b"crf=51" if crf else b"qp=0"  # x264 writes its settings into the file
+    assert wanted in path.read_bytes()
+
+
+def test_a_codec_that_the_file_has_is_copied_and_another_encoded(host, clip):
+    run(save(format="mp4", **{"format.codec": "h264"}), CORE_STAND_INS)
+    assert (host.output_directory / "v_00001.mp4").read_bytes() == clip.read_bytes()
+    run(save(format="mp4", **{"format.codec": "av1"}), CORE_STAND_INS)
+    assert "av1" in probe(host.output_directory / "v_00002.mp4").video_codec
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"format": "ogg"}, "'format': expected one of auto, mp4, mkv, webm, got 'ogg'"),
+        ({"format": "webm", "format.codec": "h264"}, "'format.codec': expected one of auto, av1"),
+        (
+            {"format": "mp4", **NEW, "format.codec.encoding.crf": 52},
+            "'format.codec.encoding.crf': expected a value from 0.0 to 51.0, got 52",
+        ),
+        (
+            {"format": "mp4", **NEW, "format.codec.encoding.crf": 20}
+            | {"format.codec.encoding.color_space": "HDR PQ"},
+            "'format.codec.encoding.color_space': expected one of auto, sRGB, got 'HDR PQ'",
+        ),
+    ],
+)
+def test_what_cannot_be_saved_is_refused_by_name(host, clip, options, sentence):
+    with pytest.raises(GraphError, match=f"Node 2 .*{sentence}"):
+        run(save(**options), CORE_STAND_INS)
+
+
+@pytest.mark.parametrize("fps", [29.97, 23.976, 59.94, 33.33, 12.5, 24.0, 30000 / 1001])
+@pytest.mark.parametrize("options", [{}, {"format.codec.encoding.crf": 30, **NEW}])
+def test_every_rate_is_written_exactly(host, clip, fps, options):
+    exact = {29.97: "30000/1001", 23.976: "24000/1001", 59.94: "60000/1001", 33.33: "3333/100"}
+    exact |= {12.5: "25/2", 24.0: "24/1", 30000 / 1001: "30000/1001"}
+    prompt = save(format="mp4", **options)
+    prompt["2"]["inputs"]["video"] = ["4", 0]
+    prompt |= {
+        "3": node("GetVideoComponents", video=["1", 0]),
+        "4": node("CreateVideo", images=["3", 0], fps=fps),
+        "5": node("GetVideoComponents", video=["4", 0]),
+    }
+    assert look(prompt, "5", 2)[0] == float(Fraction(exact[fps]))
+    written = probe(host.output_directory / "v_00001.mp4", exact_count=True)
+    assert (written.frame_rate, written.frame_count) == (exact[fps], 10)
+
+
+@pytest.mark.parametrize(("depth", "pixels"), [(8, "yuv420p"), (10, "yuv420p10le")])
+def test_the_bit_depth_of_a_made_video_is_kept(host, clip, depth, pixels):
+    prompt = save(format="mkv")
+    prompt["2"]["inputs"]["video"] = ["4", 0]
+    prompt |= {
+        "3": node("GetVideoComponents", video=["1", 0]),
+        "4": node("CreateVideo", images=["3", 0], fps=25.0, bit_depth=depth),
+        "5": node("GetVideoComponents", video=["4", 0]),
+    }
+    assert look(prompt, "5", 3, 4)[:2] == [depth, "sRGB"]
+    with av.open(str(host.output_directory / "v_00001.mkv")) as container:
+        assert container.streams.video[0].format.name == pixels
 
 
 def test_a_file_of_another_container_is_not_just_renamed(host, clip):
