@@ -129,7 +129,11 @@ def _value(text: str, definition: InputDefinition) -> JSON:
         value = json.loads(text.lower() if definition.type == "BOOLEAN" else text)
     except ValueError:
         return text
-    is_widget = definition.choices is not None or definition.type in ("INT", "FLOAT", "BOOLEAN")
+    is_widget = definition.choices is not None or definition.widget_type in (
+        "INT",
+        "FLOAT",
+        "BOOLEAN",
+    )
     return {"__value__": value} if is_widget and is_list(value) else value
 
 

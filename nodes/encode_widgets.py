@@ -11,11 +11,11 @@ from ..encoders.write.custom_formats import format_names, read_format, with_form
 from ..errors import EncodeError
 from ..media import parse_frame_rate
 from ..options import options_of
-from .widgets import Values, own_widget, widget
+from .widgets import Values, own_widget, rate_widget, widget
 
 _OF = options_of(EncodingConfig)
 ENCODE_WIDGETS: Values = {
-    "fps": widget(
+    "fps": rate_widget(
         _OF["fps"],
         default=0,
         tooltip="Frames per second; 0 takes the video's own, or 25 for images.",

@@ -16,7 +16,7 @@ from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSync
 from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
-from .widgets import CATEGORY, Values, is_link, widget
+from .widgets import CATEGORY, Values, is_link, rate_widget, widget
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +52,7 @@ class MuseTalkLipSync:
     def INPUT_TYPES(cls) -> Values:
         options = options_of(LipSyncConfig)  # in an order that saved workflows rely on
         widgets = {name: widget(options[name]) for name in options if name not in _ELSEWHERE}
+        widgets["fps"] = rate_widget(options["fps"])
         sockets = {
             "avatar": ("AVATAR,IMAGE,VIDEO", {"tooltip": "Who speaks: an avatar, IMAGE or VIDEO."}),
             "mel": ("MEL", {"tooltip": "The speech, from Audio to Mel."}),

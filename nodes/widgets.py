@@ -45,6 +45,11 @@ def widget(option: Option, **own: Any) -> Widget:  # Any: settings of all kinds
     return number.__name__.upper(), settings
 
 
+def rate_widget(option: Option, **own: Any) -> Widget:  # Any: as in widget
+    """Return the widget of a frame rate: a link may bring a whole number too."""
+    return "FLOAT,INT", widget(option, **own)[1] | {"widgetType": "FLOAT"}
+
+
 def own_widget(default: str | bool, tooltip: str) -> Widget:
     """Return the widget of what is no option of a configuration."""
     return widget(Option(default=default, help=tooltip))

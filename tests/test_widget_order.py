@@ -15,7 +15,7 @@ import pytest
 from avatarvideo import NODE_CLASS_MAPPINGS, __version__
 
 RELEASED = json.loads((Path(__file__).parent / "released_widgets.json").read_text())
-WIDGET_TYPES = ("INT", "FLOAT", "STRING", "BOOLEAN", "AUDIO_UI")
+WIDGET_TYPES = ("INT", "FLOAT", "FLOAT,INT", "STRING", "BOOLEAN", "AUDIO_UI")
 # These list what is there.
 FILE_MENUS = {("LoadAvatar", "avatar"), ("AudioToMel", "audio"), ("FFmpegEncode", "format")}
 

@@ -20,6 +20,7 @@ from avatarvideo.headless.execute import run
 from avatarvideo.host.current import set_host
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip
+from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 
 # Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.33.
 CORE = {
@@ -307,3 +308,27 @@ def test_a_file_that_is_something_else_names_node_and_file(host, class_type, nam
 def test_an_empty_image_is_refused(host):
     with pytest.raises(AvatarVideoError, match="at least one frame"):
         CORE_STAND_INS["SaveImage"]().save(torch.zeros(0, 4, 4, 3))
+
+
+class Whole:
+    """A whole number of another node."""
+
+    RETURN_TYPES = ("INT",)
+    FUNCTION = "give"
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"value": ("INT", {})}})
+
+    def give(self, value):
+        return (value,)
+
+
+def test_a_whole_number_links_into_fps(host, clip):
+    widgets = NODE_CLASS_MAPPINGS["FFmpegEncode"].INPUT_TYPES()["required"].items()
+    usual = {n: k[0] if isinstance(k, list) else s["default"] for n, (k, s) in widgets}
+    prompt = {
+        "1": node("LoadVideo", file="clip.mp4"),
+        "2": node("GetVideoComponents", video=["1", 0]),
+        "3": node("Whole", value=10),
+        "4": node("FFmpegEncode", **usual | {"images": ["2", 0], "fps": ["3", 0]}),
+    }
+    run(prompt, CORE_STAND_INS | NODE_CLASS_MAPPINGS | {"Whole": Whole})
+    assert probe(host.output_directory / "avatar_00001.mp4").frame_rate == "10/1"
