@@ -1,7 +1,8 @@
 """ComfyUI's wire formats, in and out: IMAGE, MASK and AUDIO against our own values.
 
-IMAGE is a torch tensor (B, H, W, C), 0..1, float32 or float16, C 3 or 4. MASK is (B, H, W) or
-(H, W), 1 being the masked part. AUDIO is a dictionary with a waveform (1, channels, N) and a rate.
+IMAGE is a torch tensor (B, H, W, C), 0..1, C 3 or 4; MASK is (B, H, W) or (H, W), 1 being the
+masked part; both of any float type, on any device. AUDIO is a dictionary with a waveform
+(1, channels, N), floats as well, and a rate.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ def check_images(images: object) -> None:
             "Expected an IMAGE of shape (frames, height, width, 3 or 4) with at least one frame, "
             f"got {shape or type(images).__name__}: link an image output."
         )
+    _check_floats(images, "IMAGE", "0 to 1")
+
+
+def _check_floats(tensor: Any, kind: str, bounds: str) -> None:  # Any: arrays are taken as they are
+    if hasattr(tensor, "is_floating_point") and not tensor.is_floating_point():
+        raise MediaError(
+            f"Expected an {kind} of floats from {bounds}, got {tensor.dtype}: convert it first."
+        )
 
 
 def float_frames(images: Tensor, start: int = 0) -> Iterator[np.ndarray]:
@@ -41,7 +50,7 @@ def float_frames(images: Tensor, start: int = 0) -> Iterator[np.ndarray]:
     """
     check_images(images)
     for number in range(start, images.shape[0]):
-        image = images[number].detach().cpu().float().numpy()
+        image = _array(images[number])
         # The sum is finite exactly when all are: values are 0..1, so it cannot overflow.
         if not np.isfinite(image.sum(dtype=np.float64)):
             raise MediaError(
@@ -82,11 +91,17 @@ def one_image(frame: np.ndarray) -> Tensor:
 
 
 def images_hash(images: Tensor) -> str:
+    import torch
+
     check_images(images)
     digest = hashlib.sha256(repr(tuple(images.shape)).encode())
-    for image in images:
-        digest.update(np.ascontiguousarray(image.detach().cpu().numpy()).data)
+    for image in images:  # as bytes, because numpy has not every float type
+        digest.update(image.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().float().resolve_neg().numpy()
 
 
 def clip_from_images(
@@ -121,7 +136,7 @@ def mask_array(mask: Tensor | None, *, height: int, width: int) -> np.ndarray | 
     """
     if mask is None:
         return None
-    array = mask.detach().cpu().float().numpy()
+    array = _array(mask)
     while array.ndim > 2 and array.shape[0]:
         array = array[0]
     if array.shape != (height, width):
@@ -157,7 +172,8 @@ def audio_clip(audio: Audio | None) -> AudioClip | None:
         return None
     try:
         waveform, rate = audio["waveform"], int(audio["sample_rate"])
-        samples = waveform.detach().float().cpu().numpy()
+        _check_floats(waveform, "AUDIO", "-1 to 1")
+        samples = _array(waveform)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MediaError(
             "Expected an AUDIO with a waveform tensor and a sample_rate, got "

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import MediaError
 from ..host.current import current_host
+from ..media import Clip
 from .missing_library import naming_missing_libraries
 from .widgets import CATEGORY, Values, find_file, fingerprint, own_widget
 
@@ -52,17 +53,21 @@ class VideoInfo:
     def inspect(
         self, path: str, exact_count: bool, measure_loudness: bool, video: object = None
     ) -> Values:
+        from ..encoders.read.clip_info import clip_info
         from ..encoders.read.probe import probe, table
 
-        file = _file_of(video, path)
-        found = probe(file, exact_count=exact_count, measure_loudness=measure_loudness)
+        file = _source_of(video, path)
+        if isinstance(file, Clip):
+            found = clip_info(file, measure_loudness=measure_loudness)
+        else:
+            found = probe(file, exact_count=exact_count, measure_loudness=measure_loudness)
         values = found.as_dict()
         order = ("fps", "frame_count", "duration_seconds", "width", "height")
         result = (*(values[name] for name in order), json.dumps(values, indent=2))
         return {"ui": {"text": [table(found)]}, "result": result}
 
 
-def _file_of(video: object, path: str) -> Path:
+def _source_of(video: object, path: str) -> Path | Clip:
     from .streaming_video import StreamingVideo
     from .video_input import open_video
 
@@ -74,8 +79,4 @@ def _file_of(video: object, path: str) -> Path:
     if isinstance(video, StreamingVideo):
         return video.materialised()
     taken = open_video(video, temp_directory=host.temp_directory)
-    if taken.path is None:
-        raise MediaError(
-            "Expected a video file to look at, got frames in memory: save the video first."
-        )
-    return taken.path
+    return taken if taken.path is None else taken.path

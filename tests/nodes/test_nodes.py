@@ -13,6 +13,7 @@ import torch
 
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import EncodeError, MediaError
+from avatarvideo.headless.core_video import ComponentsVideo
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 from avatarvideo.nodes.tensors import image_frames
@@ -383,6 +384,20 @@ def test_video_info_hands_out_what_it_found(
     fps, count, duration, width, height, info = call("VideoInfo", video=video)
     assert (fps, count, duration, width, height) == (25.0, 25, pytest.approx(1.0), 768, 768)
     assert json.loads(info)["video_codec"] == "h264"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_video_info_takes_a_video_in_memory(host: StandaloneHost, dtype: torch.dtype) -> None:
+    tone = torch.sin(torch.arange(32000) / 10)[None, None].to(dtype)
+    sound = {"waveform": tone, "sample_rate": 16000}
+    video = ComponentsVideo(torch.rand(60, 32, 48, 3).to(dtype), sound, 29.97)
+    *found, info = call("VideoInfo", video=video, measure_loudness=True)
+    rate = 30000 / 1001
+    assert found == [rate, 60, pytest.approx(60 / rate), 48, 32]
+    told = json.loads(info)
+    assert (told["frame_rate"], told["display_aspect_ratio"]) == ("30000/1001", "3:2")
+    assert (told["container"], told["video_codec"], told["sample_rate"]) == ("none", "none", 16000)
+    assert told["audio"][0]["loudness_lufs"] == pytest.approx(-3, abs=1)  # a sine at full scale
 
 
 def test_video_info_without_a_video_says_what_to_do(host: StandaloneHost) -> None:

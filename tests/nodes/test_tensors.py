@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,58 @@ def test_pictures_survive_the_way_through_a_tensor() -> None:
 def test_half_precision_images_are_read() -> None:
     images = torch.full((1, 2, 2, 3), 0.5, dtype=torch.float16)
     assert (next(tensors.image_frames(images)) == 128).all()
+
+
+FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
+FLOATS += [torch.float8_e4m3fn, torch.float8_e5m2]
+
+
+def arranged(tensor: torch.Tensor, how: str) -> torch.Tensor:
+    """The same values in another layout of memory."""
+    if how == "strided":
+        wide = torch.zeros((*tensor.shape[:-1], 2 * tensor.shape[-1]), dtype=tensor.dtype)
+        wide[..., ::2] = tensor
+        return wide[..., ::2]
+    if how == "transposed":
+        return tensor.transpose(0, -1).contiguous().transpose(0, -1)
+    if how == "with a gradient" and tensor.dtype.itemsize > 1:
+        return tensor.clone().requires_grad_()
+    return tensor
+
+
+@pytest.mark.parametrize("how", ["plain", "strided", "transposed", "with a gradient"])
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_every_float_type_and_layout_is_read(dtype: torch.dtype, how: str) -> None:
+    levels = torch.tensor([0.0, 0.25, 0.5, 1.0])  # exact in every one of the types
+    values = levels[torch.arange(2 * 3 * 4 * 3) % 4].reshape(2, 3, 4, 3)
+    expected = (values * 255 + 0.5).to(torch.uint8).numpy()
+
+    images = arranged(values.to(dtype), how)
+    assert (np.stack(list(tensors.image_frames(images))) == expected).all()
+    assert tensors.images_hash(images) == tensors.images_hash(values.to(dtype))
+    mask = tensors.mask_array(arranged(values[..., 0].to(dtype), how), height=3, width=4)
+    assert mask is not None
+    assert (mask == values[0, ..., 0].numpy()).all()
+    waveform = arranged(values[:1, 0].to(dtype), how)
+    sound = tensors.audio_clip({"waveform": waveform, "sample_rate": 16000})
+    assert sound is not None
+    assert (sound.samples == values[0, 0].numpy()).all()
+
+
+def test_the_hash_of_plain_images_is_of_their_bytes() -> None:
+    images = torch.rand(2, 3, 4, 3)
+    digest = hashlib.sha256(repr((2, 3, 4, 3)).encode())
+    digest.update(images.numpy().tobytes())
+    assert tensors.images_hash(images) == digest.hexdigest()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.bool])
+def test_whole_numbers_are_refused_and_not_taken_for_white(dtype: torch.dtype) -> None:
+    with pytest.raises(MediaError, match=f"IMAGE of floats from 0 to 1, got {dtype}"):
+        list(tensors.image_frames(torch.ones(1, 2, 2, 3, dtype=dtype)))
+    sound = torch.ones(1, 1, 4, dtype=dtype)
+    with pytest.raises(MediaError, match=f"AUDIO of floats from -1 to 1, got {dtype}"):
+        tensors.audio_clip({"waveform": sound, "sample_rate": 16000})
 
 
 def test_a_fourth_channel_is_dropped() -> None:
