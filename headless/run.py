@@ -12,6 +12,7 @@ from typing import TypeAlias
 from ..errors import EncodeError, GraphError
 from ..host.contract import Host
 from ..json_values import JSON, is_list
+from ..pasted import existing
 from .editor_format import is_editor_format, to_prompt
 from .execute import NodeEvent, ResultCache, run
 from .prompt import (
@@ -123,8 +124,9 @@ def _value(text: str, definition: InputDefinition) -> JSON:
         same = [choice for choice in definition.choices if str(choice) == text]
         if same:
             return same[0]
-        if Path(text).expanduser().is_file():
-            return str(Path(text).expanduser().absolute())
+        path = existing(text).expanduser()
+        if path.is_file():
+            return str(path.absolute())
     try:
         value = json.loads(text.lower() if definition.type == "BOOLEAN" else text)
     except ValueError:

@@ -17,6 +17,7 @@ from ..encoders.metadata import (
 )
 from ..errors import GraphError, MediaError
 from ..json_values import JSON, is_object
+from ..pasted import existing, url_problem
 
 _KEPT = ("workflow", "prompt")  # the editor's format, and the API's
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -25,7 +26,7 @@ _TEXT_CHUNKS = (b"tEXt", b"comf")  # the second is ComfyUI's own, in animations
 
 def read_workflow(path: str | Path) -> dict[str, JSON]:
     """Return the workflow in a file, as JSON or embedded. Raises GraphError when there is none."""
-    path = Path(path)
+    path = existing(path)
     try:
         with path.open("rb") as file:
             is_text = file.read(16).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"")
@@ -33,7 +34,8 @@ def read_workflow(path: str | Path) -> dict[str, JSON]:
         document = json.loads(path.read_text(encoding="utf-8-sig")) if tags is None else _in(tags)
     except OSError as error:
         raise GraphError(
-            f"Expected a workflow file, cannot read {path}: {error.strerror}."
+            url_problem(str(path))
+            or f"Expected a workflow file, cannot read {path}: {error.strerror}."
         ) from error
     except UnicodeDecodeError as error:
         raise GraphError(f"Expected a workflow in JSON, {path} is not a text file.") from error

@@ -15,6 +15,7 @@ from ..encoders.read.picture import is_image, read_image
 from ..encoders.read.video import file_hash, open_video_file
 from ..errors import MediaError
 from ..media import DEFAULT_FRAME_RATE, Avatar, Clip, FramesOfFiles, LipCorners, Mel
+from ..pasted import existing
 from .audio import prepare_mel
 
 
@@ -29,7 +30,7 @@ def load_avatar(
 
     check: called again and again while a long file is read.
     """
-    path = Path(path)
+    path = existing(path)
     clip = _still(path) if is_image(path) else open_video_file(path, check=check)
     return Avatar.of(clip, corners=corners, face_index=face_index)
 

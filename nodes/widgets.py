@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from ..errors import MediaError
 from ..json_values import is_list
 from ..options import Option
+from ..pasted import unquoted, url_problem
 
 if TYPE_CHECKING:
     from ..host.contract import Host
@@ -72,13 +73,15 @@ def find_file(host: Host, name: str) -> Path:
     ``samples/NAME`` is a bundled one unless the input folder has it; ``NAME [output]``, ``[temp]``
     and ``[input]`` name the host's folders. Raises MediaError naming where it looked.
     """
-    text, folder, mark = name.strip(), host.input_directory, ""
+    text, folder, mark = unquoted(name), host.input_directory, ""
     marks = {"[input]": folder, "[output]": host.output_directory, "[temp]": host.temp_directory}
     for candidate, place in marks.items():
         if text.endswith(candidate):
             text, folder, mark = text[: -len(candidate)].strip(), place, candidate
     if not text:
         raise MediaError("Expected the name of a file, got an empty text: choose a file.")
+    if problem := url_problem(text):
+        raise MediaError(problem)
     folder = folder.resolve()
     places = [(folder / text).resolve()]
     if not Path(text).is_absolute() and not places[0].is_relative_to(folder):

@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("encoders.read",),
     ("encoders.interfaces", "encoders.color", "encoders.metadata", "encoders.channel_layouts"),
     ("media", "host"),
+    ("pasted",),
     ("errors", "options", "json_values"),
 )
 # On one line these are strangers all the same.

@@ -17,6 +17,7 @@ from av.error import ExitError, FFmpegError
 from av.video.stream import VideoStream
 
 from ...errors import MediaError
+from ...pasted import existing, url_problem
 from .index_claims import check_claims
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
@@ -49,12 +50,14 @@ _KINDS = (
 def checked_input(path: str | Path) -> Path:
     """Return the absolute path of a regular file with something in it. Raises MediaError."""
     try:
-        absolute = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - links stay as named
+        plain = existing(path).expanduser()
+        absolute = Path(os.path.abspath(plain))  # noqa: PTH100 - links stay as named
         status = absolute.stat()
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
-            f"Expected a media file, could not open {_shown(path)}: {reason}."
+            url_problem(str(path))
+            or f"Expected a media file, could not open {_shown(path)}: {reason}."
         ) from error
     for is_kind, kind in _KINDS:
         if is_kind(status.st_mode):

@@ -8,6 +8,8 @@ from ..job import Job, Made
 from ..source_frames import read_frames
 from .context import Context
 
+WAY_OUT = "to move the lips, give their two corners (--mouth, or mouth of Load Avatar)"
+
 
 def make(job: Job, context: Context) -> Made:
     return Made(
@@ -15,5 +17,5 @@ def make(job: Job, context: Context) -> Made:
         mask=np.zeros((job.avatar.height, job.avatar.width), np.float32),
         passed_through=np.ones(job.indices.size, bool),
         location=context.location(job),
-        reason="a still picture was asked for" if job.is_asked_for else "",
+        reason="a still picture was asked for" if job.is_asked_for else WAY_OUT,
     )
