@@ -6,6 +6,8 @@ through, as are bypassed nodes and the borders of sub-graphs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..errors import GraphError
 from ..json_values import JSON, is_list, is_object
 from .prompt import Declared
@@ -32,6 +34,15 @@ NOTHING = object()  # not linked, or linked to something that is resolved away: 
 DROPPED = object()  # linked to a node that is left out: the input goes with it
 
 
+@dataclass(frozen=True)
+class _Step:
+    """An input to go on at. wanted: the type, where it is not the input's own."""
+
+    node: Node
+    index: int
+    wanted: str | None = None
+
+
 class Sources:
     """Says what an input gets: a link ["id", output], a value, or one of the two marks."""
 
@@ -50,30 +61,31 @@ class Sources:
             found.append(Slot(saved["name"], str(kind), saved.get("link")))
         return found + [Slot(name, kind, None) for name, kind in known.items()]
 
-    def of(
-        self,
-        node: Node,
-        index: int,
-        wanted: str | None = None,
-        seen: frozenset[JSON] = frozenset(),
-    ) -> JSON:
-        """Return what an input gets. wanted: the type, where it is not the input's own."""
-        if (node.id, index) in seen:
-            raise GraphError(f"{node}: its links form a loop: remove one.")
-        slots = self.slots(node)
-        link = node.graph.links.get(slots[index].link) if index < len(slots) else None
+    def of(self, node: Node, index: int) -> JSON:
+        """Return what an input gets."""
+        passed: set[tuple[str, int]] = set()
+        at: JSON = _Step(node, index)
+        while isinstance(at, _Step):  # a loop, because reroutes may be chained by the thousand
+            if (at.node.id, at.index) in passed:
+                raise GraphError(f"{at.node}: its links form a loop: remove one.")
+            passed.add((at.node.id, at.index))
+            at = self._next(at)
+        return at
+
+    def _next(self, at: _Step) -> JSON:
+        slots = self.slots(at.node)
+        link = at.node.graph.links.get(slots[at.index].link) if at.index < len(slots) else None
         if link is None:
             return NOTHING
-        seen = seen | {(node.id, index)}
-        return self._brought(node.graph, link, wanted or slots[index].type, seen)
+        return self._brought(at.node.graph, link, at.wanted or slots[at.index].type)
 
-    def _brought(self, graph: Graph, link: Link, wanted: str, seen: frozenset[JSON]) -> JSON:
+    def _brought(self, graph: Graph, link: Link, wanted: str) -> JSON:
         if link.source == graph.start:
-            return self._outer_input(graph, link.source_slot, wanted, seen)
+            return self._outer_input(graph, link.source_slot, wanted)
         source = graph.nodes.get(link.source)
-        return NOTHING if source is None else self._output(source, link.source_slot, wanted, seen)
+        return NOTHING if source is None else self._output(source, link.source_slot, wanted)
 
-    def _outer_input(self, graph: Graph, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
+    def _outer_input(self, graph: Graph, slot: int, wanted: str) -> JSON:
         """Follow a link out of a sub-graph to the input of its instance."""
         declared, instance = listed(graph.saved, "inputs"), graph.instance
         if instance is None or slot >= len(declared):
@@ -82,35 +94,35 @@ class Sources:
         saved = listed(instance.saved, "inputs")
         index = next((i for i, one in enumerate(saved) if one.get("name") == name), None)
         if index is not None and instance.graph.links.get(saved[index].get("link")) is not None:
-            return self.of(instance, index, wanted, seen)
+            return _Step(instance, index, wanted)
         values = _promoted_values(graph, instance)
         return wrapped(values[name]) if name in values else NOTHING
 
-    def _output(self, node: Node, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
+    def _output(self, node: Node, slot: int, wanted: str) -> JSON:
         """Return what an output brings once virtual and bypassed nodes are seen through."""
         if node.type == PRIMITIVE:
             value = _first_value(node)
             return NOTHING if value is None else wrapped(value)
         if node.type in GETTERS:
             setter = _setter(node)
-            return NOTHING if setter is None else self.of(setter, 0, wanted, seen)
+            return NOTHING if setter is None else _Step(setter, 0, wanted)
         if node.saved.get("mode") == BYPASSED:
             index = self._bypass(node, slot, wanted)
-            return NOTHING if index is None else self.of(node, index, None, seen)
+            return NOTHING if index is None else _Step(node, index)
         if node.inner is not None:
-            return self._inner_output(node.inner, slot, wanted, seen)
+            return self._inner_output(node.inner, slot, wanted)
         if node.type in VIRTUAL:
             if slot >= len(listed(node.saved, "inputs")):
                 return NOTHING
-            return self.of(node, slot, wanted, seen)
+            return _Step(node, slot, wanted)
         return DROPPED if node.saved.get("mode") == MUTED else [node.id, slot]
 
-    def _inner_output(self, inner: Graph, slot: int, wanted: str, seen: frozenset[JSON]) -> JSON:
+    def _inner_output(self, inner: Graph, slot: int, wanted: str) -> JSON:
         """Follow an output of a sub-graph's instance to the node inside."""
         sources = {inner.start, *inner.nodes}
         for link in inner.links.values():
             if (link.target, link.target_slot) == (inner.end, slot) and link.source in sources:
-                return self._brought(inner, link, wanted, seen)
+                return self._brought(inner, link, wanted)
         return NOTHING
 
     def _bypass(self, node: Node, slot: int, wanted: str) -> int | None:

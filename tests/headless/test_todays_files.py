@@ -201,6 +201,12 @@ def test_the_reroute_of_a_pack_is_seen_through():
     assert found["9"]["video"] == ["1", 0]
 
 
+def test_thousands_of_chained_reroutes_are_seen_through():
+    kinds = ("Reroute", "Reroute (rgthree)")
+    found = convert(chain(*((100 + n, kinds[n % 2], None) for n in range(2000))))
+    assert found["9"]["video"] == ["1", 0]
+
+
 def set_and_get(setter, getter, *, name="ava"):
     editor = Editor().node(1, "Load", ["a.png", "image"], outputs=["IMAGE:IMAGE"])
     editor.node(2, setter, ["ava"], inputs=["IMAGE:IMAGE"], outputs=["*:*"])
