@@ -14,7 +14,7 @@ from ..errors import GraphError
 from ..json_values import JSON, is_object
 from .link_sources import DROPPED, NOTHING, VIRTUAL, Sources, wrapped
 from .prompt import Declared, first_problems, is_link, output_nodes, suggestion
-from .saved_graph import Graph, Node, listed, object_in
+from .saved_graph import Graph, Node, key_of, object_in, objects
 from .widget_places import MARKED_INPUT, MARKED_NODES, fill_marks, widget_values
 
 logger = logging.getLogger("avatarvideo.headless.editor_format")
@@ -51,8 +51,8 @@ class _Conversion:
         self._now = now
         self._sources = Sources(declared)
         self._socket_types = {kind for one in declared.values() for kind in one.outputs}
-        subgraphs = listed(object_in(document, "definitions"), "subgraphs")
-        self._subgraphs = {graph["id"]: graph for graph in subgraphs}
+        subgraphs = objects(object_in(document, "definitions"), "subgraphs")
+        self._subgraphs = {key_of(graph.get("id")): graph for graph in subgraphs}
         self._nodes: list[Node] = []
         self._add(Graph(document))
 
@@ -89,7 +89,7 @@ class _Conversion:
         if definition is None:
             return {}
         saved, named = (node.saved.get(k) for k in ("widgets_values", "widgets_values_named"))
-        sockets = {one["name"] for one in listed(node.saved, "inputs") if not one.get("widget")}
+        sockets = {key_of(one.get("name")) for one in node.inputs if not one.get("widget")}
         typed = definition.inputs.values()
         sockets |= {one.name for one in typed if one.types & self._socket_types}
         return widget_values(definition, saved, named, sockets)

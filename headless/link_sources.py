@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..errors import GraphError
 from ..json_values import JSON, is_list, is_object
 from .prompt import Declared
-from .saved_graph import BYPASSED, MUTED, Graph, Link, Node, Slot, listed, object_in
+from .saved_graph import BYPASSED, MUTED, Graph, Link, Node, Slot, key_of, object_in
 from .widget_places import inputs_of
 
 PRIMITIVE = "PrimitiveNode"
@@ -54,11 +54,11 @@ class Sources:
         definition = self._declared.get(node.type)
         known = dict(inputs_of(definition)) if definition is not None else {}
         found: list[Slot] = []
-        for saved in listed(node.saved, "inputs"):
-            if not is_object(saved) or not isinstance(saved.get("name"), str):
+        for saved in node.inputs:
+            if not isinstance(saved.get("name"), str):
                 raise GraphError(f"{node}: expected named inputs, got {saved!r:.60}.")
             kind = known.pop(saved["name"], saved.get("type", "*"))
-            found.append(Slot(saved["name"], str(kind), saved.get("link")))
+            found.append(Slot(saved["name"], str(kind), key_of(saved.get("link"))))
         return found + [Slot(name, kind, None) for name, kind in known.items()]
 
     def of(self, node: Node, index: int) -> JSON:
@@ -87,16 +87,17 @@ class Sources:
 
     def _outer_input(self, graph: Graph, slot: int, wanted: str) -> JSON:
         """Follow a link out of a sub-graph to the input of its instance."""
-        declared, instance = listed(graph.saved, "inputs"), graph.instance
+        declared, instance = graph.inputs, graph.instance
         if instance is None or slot >= len(declared):
             return NOTHING
         name = declared[slot].get("name")
-        saved = listed(instance.saved, "inputs")
+        saved = instance.inputs
         index = next((i for i, one in enumerate(saved) if one.get("name") == name), None)
-        if index is not None and instance.graph.links.get(saved[index].get("link")) is not None:
+        link = None if index is None else key_of(saved[index].get("link"))
+        if index is not None and link in instance.graph.links:
             return _Step(instance, index, wanted)
         values = _promoted_values(graph, instance)
-        return wrapped(values[name]) if name in values else NOTHING
+        return wrapped(values[name]) if key_of(name) in values else NOTHING
 
     def _output(self, node: Node, slot: int, wanted: str) -> JSON:
         """Return what an output brings once virtual and bypassed nodes are seen through."""
@@ -112,7 +113,7 @@ class Sources:
         if node.inner is not None:
             return self._inner_output(node.inner, slot, wanted)
         if node.type in VIRTUAL:
-            if slot >= len(listed(node.saved, "inputs")):
+            if slot >= len(node.inputs):
                 return NOTHING
             return _Step(node, slot, wanted)
         return DROPPED if node.saved.get("mode") == MUTED else [node.id, slot]
@@ -128,7 +129,7 @@ class Sources:
     def _bypass(self, node: Node, slot: int, wanted: str) -> int | None:
         """Return the input that a bypassed node passes on for an output, None without any."""
         slots = self.slots(node)
-        outputs = listed(node.saved, "outputs")
+        outputs = node.outputs
         brought = str(outputs[slot].get("type", "*")) if slot < len(outputs) else "*"
         if wanted in ("*", ""):
             return (slot if slot < len(slots) else 0) if slots else None
@@ -167,14 +168,15 @@ def _promoted_values(graph: Graph, instance: Node) -> dict[str, JSON]:
     named = object_in(instance.saved, "widgets_values_named")
     if is_object(saved):
         return {**saved, **named}
-    shown = listed(object_in(instance.saved, "properties"), "proxyWidgets")
-    if shown:  # rows of inner node and widget; -1 stands for an input of the sub-graph
-        names = [row[1] if str(row[0]) == "-1" else None for row in shown]
+    shown = object_in(instance.saved, "properties").get("proxyWidgets")
+    if is_list(shown) and shown:  # rows of inner node and widget; -1 stands for an own input
+        rows = [row if is_list(row) and len(row) > 1 else (None, None) for row in shown]
+        names = [key_of(row[1]) if str(row[0]) == "-1" else None for row in rows]
     else:
-        declared = listed(graph.saved, "inputs")
-        names = [one.get("name") for i, one in enumerate(declared) if _feeds_a_widget(graph, i)]
+        slots = enumerate(graph.inputs)
+        names = [key_of(one.get("name")) for i, one in slots if _feeds_a_widget(graph, i)]
     pairs = zip(names, saved if is_list(saved) else (), strict=False)
-    return {name: value for name, value in pairs if name is not None} | dict(named)
+    return {str(name): value for name, value in pairs if name is not None} | dict(named)
 
 
 def _feeds_a_widget(graph: Graph, slot: int) -> bool:
@@ -182,7 +184,7 @@ def _feeds_a_widget(graph: Graph, slot: int) -> bool:
     for link in graph.links.values():
         if (link.source, link.source_slot) == (graph.start, slot):
             target = graph.nodes.get(link.target)
-            inputs = listed(target.saved, "inputs") if target is not None else ()
+            inputs = target.inputs if target is not None else ()
             return link.target_slot < len(inputs) and bool(inputs[link.target_slot].get("widget"))
     return False
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
+import random
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -438,3 +442,29 @@ def test_values_without_names_are_found_by_their_places(case):
     for node in (node for nodes in [document["nodes"], *inner] for node in nodes):
         node.pop("widgets_values_named", None)
     assert of_the_page(case, document) == case["submitted"]
+
+
+JUNK = (None, 0, -1, 1.5, "", "x", [], {}, [1], {"a": 1}, True, "\ud800", 10**30, float("nan"))
+
+
+def places_in(value, before=()):
+    """The way to every value inside a document."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in pairs:
+        yield (*before, key)
+        if isinstance(inner, (dict, list)):
+            yield from places_in(inner, (*before, key))
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_a_document_with_junk_in_it_is_converted_or_refused_in_a_sentence(seed):
+    chance = random.Random(seed)
+    case = chance.choice(PAGE_DUMPS["cases"])
+    document = json.loads(json.dumps(case["document"]))
+    for *way, last in chance.sample(list(places_in(document)), 3):
+        with suppress(KeyError, IndexError, TypeError):  # what was there is gone by now
+            functools.reduce(operator.getitem, way, document)[last] = chance.choice(JUNK)
+    prompt = None
+    with suppress(GraphError):
+        prompt = of_the_page(case, document)
+    assert prompt is None or all(isinstance(node["inputs"], dict) for node in prompt.values())
