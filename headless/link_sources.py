@@ -90,14 +90,14 @@ class Sources:
         declared, instance = graph.inputs, graph.instance
         if instance is None or slot >= len(declared):
             return NOTHING
-        name = declared[slot].get("name")
+        name = str(declared[slot].get("name"))
         saved = instance.inputs
         index = next((i for i, one in enumerate(saved) if one.get("name") == name), None)
         link = None if index is None else key_of(saved[index].get("link"))
         if index is not None and link in instance.graph.links:
             return _Step(instance, index, wanted)
         values = _promoted_values(graph, instance)
-        return wrapped(values[name]) if key_of(name) in values else NOTHING
+        return wrapped(values[name]) if name in values else NOTHING
 
     def _output(self, node: Node, slot: int, wanted: str) -> JSON:
         """Return what an output brings once virtual and bypassed nodes are seen through."""
