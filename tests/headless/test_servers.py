@@ -474,6 +474,7 @@ def test_a_server_that_forgot_the_run_is_given_up(servers, place):
     assert "no longer knows this run" in str(result.error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["plain", "broken"])
 def test_without_the_websocket_library_the_history_is_followed(
     avatar, servers, place, monkeypatch, way

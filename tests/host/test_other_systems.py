@@ -101,6 +101,7 @@ def simulated(system: str, folder: Path, psutil: str | None) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["Windows", "macOS"])
 def test_free_memory_is_what_psutil_says(system: str, tmp_path: Path) -> None:
     found = simulated(system, tmp_path, PSUTIL[system])
@@ -115,6 +116,7 @@ def test_free_memory_is_what_psutil_says(system: str, tmp_path: Path) -> None:
     assert found["heard"] == ""
 
 
+@pytest.mark.slow
 def test_without_psutil_it_is_a_guess_and_said_once(tmp_path: Path) -> None:
     found = simulated("Windows", tmp_path, None)
     assert found["doctor"]["memory"] == "unknown, taken for 4.0 GiB free: pip install psutil"

@@ -154,6 +154,7 @@ def test_there_are_exactly_as_many_frames_as_the_sound_is_long(outcome: SimpleNa
     assert len(outcome.got) == len(outcome.expected) == 25
 
 
+@pytest.mark.slow
 def test_the_box_is_the_planted_one_and_the_middle_frame_has_none(outcome: SimpleNamespace) -> None:
     track = outcome.clip.playback.track
     assert [track.box(number) for number in range(3)] == [BOX, None, BOX]

@@ -110,10 +110,17 @@ def test_the_bait_would_be_taken_without_the_lists(tmp_path: Path, make_video: M
 
 
 @pytest.mark.parametrize(
-    "name", ["http://127.0.0.1:9/a.mp4", "concat:a.mp4|b.mp4", "file:///etc/passwd", "pipe:0", "-"]
+    ("name", "said"),
+    [
+        ("http://127.0.0.1:9/a.mp4", "got the URL 'http://127.0.0.1:9/a.mp4'"),
+        ("concat:a.mp4|b.mp4", "could not open"),
+        ("file:///etc/passwd", "got the URL 'file:///etc/passwd'"),
+        ("pipe:0", "could not open"),
+        ("-", "could not open"),
+    ],
 )
-def test_addresses_are_no_files(tmp_path: Path, name: str) -> None:
-    assert all("could not open" in text for text in every_way_in(Path(name), tmp_path / "out.mp4"))
+def test_addresses_are_no_files(tmp_path: Path, name: str, said: str) -> None:
+    assert all(said in text for text in every_way_in(Path(name), tmp_path / "out.mp4"))
 
 
 def test_empty_files_and_noise_are_refused_under_every_name(tmp_path: Path) -> None:

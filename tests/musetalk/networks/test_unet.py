@@ -71,6 +71,7 @@ def test_audio_and_latents_both_reach_the_output(pair, inputs):
     assert (ours(torch.cat(latents.chunk(2, 1)[::-1], 1), audio) - plain).abs().max() > 1e-2
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_batch_equals_its_samples_one_by_one(pair, inputs):
     ours, _ = pair
