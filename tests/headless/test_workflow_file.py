@@ -55,6 +55,7 @@ def webp(path: Path, tags: dict[str, str]) -> None:
 def sound(path: Path, tags: dict[str, str]) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream({"mp3": "mp3", "flac": "flac"}[path.suffix[1:]], rate=16000)
+        assert isinstance(stream, av.AudioStream)
         container.metadata.update(tags)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), layout="mono")
         frame.sample_rate = 16000

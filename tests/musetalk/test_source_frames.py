@@ -111,8 +111,8 @@ def test_an_event_comes_at_its_time_at_any_rate(rate: Fraction) -> None:
 def test_pictures_wait_for_speech_that_begins_before_them() -> None:
     third = Fraction(3, 10)
     assert by_time(6, "hold", wait=third) == [0, 0, 0, 0, 1, 2]
-    rates = {"source_rate": Fraction(25), "wait": Fraction(3, 25)}
-    got = source_indices(6, Fraction(25), source_count=4, loop="hold", **rates)
+    rate, wait = Fraction(25), Fraction(3, 25)
+    got = source_indices(6, rate, source_count=4, source_rate=rate, loop="hold", wait=wait)
     assert got.tolist() == [0, 0, 0, 0, 1, 2]
 
 

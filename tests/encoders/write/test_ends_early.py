@@ -46,7 +46,7 @@ def test_a_half_is_no_success(
     )
     assert result.output_path == tmp_path / "out.partial.mkv"
     assert target.read_bytes() == b"an older result"
-    kept = sum(1 for _ in VideoReader(result.output_path).decoded())
+    kept = sum(1 for _ in VideoReader(tmp_path / "out.partial.mkv").decoded())
     assert 10 < kept < 60
 
 
