@@ -160,7 +160,9 @@ def _target(root: Path) -> Callable[[Path], str | None]:
                 continue
             except Exception:  # noqa: BLE001 - whatever else comes out is what is looked for
                 return traceback.format_exc()
-        left = {entry.name for entry in path.parent.iterdir()} - {path.name, "out.mp4", "out.mkv"}
+        # What there is of a source that ends early is kept under a name that says so.
+        results = {"out.mp4", "out.mkv", "out.partial.mp4", "out.partial.mkv"}
+        left = {entry.name for entry in path.parent.iterdir()} - {path.name, *results}
         return f"left behind: {sorted(left)}" if left else None
 
     return run
