@@ -48,9 +48,15 @@ class Sources:
 
     def __init__(self, declared: Declared) -> None:
         self._declared = declared
+        self._slots: dict[Node, list[Slot]] = {}
 
     def slots(self, node: Node) -> list[Slot]:
         """Return a node's input slots: those of the file, then what the file left out."""
+        if node not in self._slots:  # every link to follow asks again
+            self._slots[node] = self._slots_of(node)
+        return self._slots[node]
+
+    def _slots_of(self, node: Node) -> list[Slot]:
         definition = self._declared.get(node.type)
         known = dict(inputs_of(definition)) if definition is not None else {}
         found: list[Slot] = []
