@@ -13,7 +13,7 @@ from datetime import datetime
 from ..errors import GraphError
 from ..json_values import JSON, is_object
 from .link_sources import DROPPED, NOTHING, VIRTUAL, Sources, wrapped
-from .prompt import Declared, first_problems, is_link, output_nodes, suggestion
+from .prompt import Declared, first_problems, is_link, output_nodes, suggestion, upstream
 from .saved_graph import Graph, Node, key_of, object_in, objects
 from .widget_places import MARKED_INPUT, MARKED_NODES, fill_marks, widget_values
 
@@ -109,7 +109,11 @@ class _Conversion:
         """Leave out nodes whose classes are not here. Raises GraphError where one is needed."""
         known = {n: node for n, node in prompt.items() if n not in unknown}
         outputs = output_nodes(known, self._declared)
-        needed = _upstream(prompt, outputs) if outputs else unknown
+
+        def sources(node_id: str) -> list[str]:
+            return [value[0] for value in prompt[node_id]["inputs"].values() if is_link(value)]
+
+        needed = upstream(outputs, sources) if outputs else unknown
         self._refuse_unknown([node for n, node in unknown.items() if n in needed])
         for node in unknown.values():
             logger.warning("%s is left out: nothing of its class is here, nor needs it", node)
@@ -142,20 +146,6 @@ class _Conversion:
         found += [n for n in self._nodes if n.saved.get("title") == name]
         value = found[0].values.get(widget) if found else None
         return None if value is None else _javascript_text(value)
-
-
-def _upstream(prompt: Mapping[str, JSON], roots: Sequence[str]) -> set[str]:
-    """Return the roots and everything that links lead to from them."""
-    found: set[str] = set()
-    waiting = list(roots)
-    while waiting:
-        node_id = waiting.pop()
-        if node_id in found:
-            continue
-        found.add(node_id)
-        inputs = prompt[node_id]["inputs"].values()
-        waiting += [value[0] for value in inputs if is_link(value)]
-    return found
 
 
 def _javascript_text(value: JSON) -> str:

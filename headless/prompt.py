@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeGuard
 
@@ -300,12 +300,21 @@ def links_of(prompt: Prompt, declared: Declared, node_id: str) -> dict[str, tupl
 
 def reachable(prompt: Prompt, declared: Declared, roots: Iterable[str]) -> list[str]:
     """Return everything the roots need, themselves included, in natural order."""
+
+    def sources(node_id: str) -> list[str]:
+        linked = links_of(prompt, declared, node_id).values()
+        return [source for source, _ in linked if source in prompt]
+
+    return sorted(upstream(filter(prompt.__contains__, roots), sources), key=natural_order)
+
+
+def upstream(roots: Iterable[str], sources: Callable[[str], Iterable[str]]) -> set[str]:
+    """Return the roots and everything they need. sources: the nodes that a node is linked to."""
     found: set[str] = set()
     waiting = list(roots)
     while waiting:
         node_id = waiting.pop()
-        if node_id in found or node_id not in prompt:
-            continue
-        found.add(node_id)
-        waiting += [source for source, _ in links_of(prompt, declared, node_id).values()]
-    return sorted(found, key=natural_order)
+        if node_id not in found:
+            found.add(node_id)
+            waiting += sources(node_id)
+    return found

@@ -10,7 +10,8 @@ from typing import BinaryIO
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-MAX_BOXES = 1_000_000
+from .index_claims import MAX_BOXES, box_head
+
 # What holds pictures and sound; other boxes, and bytes behind the last one, are nothing to miss.
 _CONTENT = (b"mdat", b"moof", b"moov")
 _SEGMENT = b"\x18\x53\x80\x67"
@@ -37,13 +38,11 @@ def _boxes_promise(file: BinaryIO, size: int) -> bool:
     for _ in range(MAX_BOXES):
         file.seek(at)
         head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
+        kind, length, _ = box_head(head)
         if len(head) < 8 or length < 8:
             return False
         if at + length > size:
-            return head[4:8] in _CONTENT
+            return kind in _CONTENT
         at += length
     return False
 

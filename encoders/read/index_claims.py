@@ -45,6 +45,17 @@ def check_claims(path: Path) -> None:
         )
 
 
+def box_head(head: bytes) -> tuple[bytes, int, int]:
+    """Return a box's kind, its length in bytes, 0 for up to the end, and that of its head.
+
+    head: its first 16 bytes, or what there is of them.
+    """
+    length = int.from_bytes(head[:4], "big")
+    if length == 1:
+        return head[4:8], int.from_bytes(head[8:16], "big"), 16
+    return head[4:8], length, 8
+
+
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
     """Yield the kind of every box and the first words of its body, as far as they make sense."""
     pending = [(0, size)]
@@ -54,14 +65,12 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, list[int]]]:
         at, end = pending.pop()
         file.seek(at)
         head = file.read(16 + 4 * _WORDS)
-        length, body = int.from_bytes(head[:4], "big"), 8
-        if length == 1:
-            length, body = int.from_bytes(head[8:16], "big"), 16
-        elif length == 0:
+        kind, length, body = box_head(head)
+        if length == 0 and body == 8:
             length = end - at
         if at + 8 > end or length < body:
             continue
-        kind, box_end = head[4:8], min(end, at + length)
+        box_end = min(end, at + length)
         pending.append((box_end, end))
         if kind in _FOLDERS:
             pending.append((at + body, box_end))

@@ -70,8 +70,12 @@ def stream_rate(stream: VideoStream) -> Fraction:
         rate = guessed
     if not 0 < rate <= MAX_RATE:
         rate = DEFAULT_RATE
-    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    nearest = _nearest_standard(rate)
     return nearest if abs(nearest / rate - 1) < Fraction(1, 4000) else rate
+
+
+def _nearest_standard(rate: Fraction) -> Fraction:
+    return min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
 
 
 def agreed_rate(stated: Fraction, ticks: Sequence[int], unit: Fraction) -> Fraction:
@@ -86,8 +90,7 @@ def agreed_rate(stated: Fraction, ticks: Sequence[int], unit: Fraction) -> Fract
     measured = count / span
     if varies(ticks, unit):
         return stated if stated < 2 * measured else measured
-    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - measured))
-    choices = (stated, nearest, measured.limit_denominator(1001))
+    choices = (stated, _nearest_standard(measured), measured.limit_denominator(1001))
     half = span / count / 2  # by which a frame at the end of the file may be off
     return next((rate for rate in choices if abs(count / rate - span) < half), measured)
 
@@ -178,7 +181,7 @@ def usual_rate(times: Sequence[Fraction], average: Fraction) -> Fraction | None:
     usual = usual_step(times)
     if usual <= 0:
         return None
-    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - 1 / usual))
+    nearest = _nearest_standard(1 / usual)
     if abs(nearest * usual - 1) < Fraction(2, 100):
         return nearest if nearest > average else None
     same = sum(abs(b - a - usual) <= usual / 50 for a, b in itertools.pairwise(times))
@@ -194,7 +197,7 @@ def usual_step(times: Sequence[Fraction]) -> Fraction:
 def nominal_rate(times: Sequence[Fraction], average: Fraction) -> Fraction:
     """Return the standard rate that frames at varying times are meant for."""
     rate = usual_rate(times, average) or average
-    nearest = min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
+    nearest = _nearest_standard(rate)
     if abs(nearest / rate - 1) < Fraction(1, 100):
         return nearest
     return min((standard for standard in STANDARD_RATES if standard > rate), default=rate)
