@@ -31,9 +31,9 @@ from avatarvideo.musetalk.background_encode import (
     read_ahead,
 )
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
-from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
+from support.watched_unet import WatchedUNet
 
 OPTIONS = LipSyncConfig(mode="musetalk", quality="high", residency="unload")
 PATIENCE = 30.0  # seconds
@@ -107,19 +107,13 @@ def test_frames_are_encoded_before_the_last_face_is_made(
 
     seen: list[int] = []
 
-    class Waiting(UNet):
-        def forward(
-            self,
-            latents: torch.Tensor,
-            audio_features: torch.Tensor,
-            hears: torch.Tensor | None = None,
-        ) -> torch.Tensor:
+    class Waiting(WatchedUNet):
+        def before(self, latents: Tensor) -> None:
             # The frame before this one is final: it has to come out without the next one.
             end = time.monotonic() + PATIENCE
             while len(counts) < len(seen) and time.monotonic() < end:
                 time.sleep(0.005)
             seen.append(len(counts))
-            return super().forward(latents, audio_features, hears)
 
     with BackgroundEncode(encode) as background:
         avatar, mel = load_avatar(picture), load_speech(tone)
@@ -149,16 +143,13 @@ def test_a_file_never_claims_faces_that_came_to_nothing(
     assert files_beside(picture) == ["out.mp4"]
 
 
-class FailsLate(UNet):
+class FailsLate(WatchedUNet):
     asked = 0
 
-    def forward(
-        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
-    ) -> torch.Tensor:
+    def before(self, latents: Tensor) -> None:
         type(self).asked += 1
         if type(self).asked > 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(latents, audio_features, hears)
 
 
 @pytest.mark.slow
@@ -189,15 +180,9 @@ def test_what_was_encoded_of_a_failed_run_is_gone(
 def test_cancel_leaves_no_file_and_no_thread(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
 ) -> None:
-    class Cancelling(UNet):
-        def forward(
-            self,
-            latents: torch.Tensor,
-            audio_features: torch.Tensor,
-            hears: torch.Tensor | None = None,
-        ) -> torch.Tensor:
+    class Cancelling(WatchedUNet):
+        def before(self, latents: Tensor) -> None:
             clips.host.cancel()
-            return super().forward(latents, audio_features, hears)
 
     with pytest.raises(Cancelled):
         engine({"unet": Cancelling}).generate(picture, tone, tmp_path / "out.mp4", OPTIONS)
@@ -225,20 +210,14 @@ def test_an_encoder_that_fails_at_once_ends_the_run_at_once(
 ) -> None:
     asked: list[None] = []
 
-    class Patient(UNet):
-        def forward(
-            self,
-            latents: torch.Tensor,
-            audio_features: torch.Tensor,
-            hears: torch.Tensor | None = None,
-        ) -> torch.Tensor:
+    class Patient(WatchedUNet):
+        def before(self, latents: Tensor) -> None:
             asked.append(None)
             end = time.monotonic() + PATIENCE
             while len(asked) > 1 and time.monotonic() < end:  # the encoder opens with a frame
                 assert self.between_blocks is not None
                 self.between_blocks()  # raises when the run is given up
                 time.sleep(0.005)
-            return super().forward(latents, audio_features, hears)
 
     (tmp_path / "folder").write_bytes(b"")  # a file where the folder should be
     made = engine({"unet": Patient}).generate(picture, tone, tmp_path / "folder/out.mp4", OPTIONS)

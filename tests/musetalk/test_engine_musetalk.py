@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
@@ -22,20 +21,13 @@ from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 from avatarvideo.musetalk.networks.bisenet import BiSeNet
 from avatarvideo.musetalk.networks.rtmpose import RTMPose
 from avatarvideo.musetalk.networks.s3fd import S3FD
-from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
+from support.watched_unet import NothingFits
 
 LIPS = LipCorners(345, 438, 438, 438)  # in pixels of the bundled portrait
 PORTRAIT = Path(__file__).resolve().parents[2] / "web" / "samples" / "portrait.png"
 OPTIONS: dict[str, Any] = {"mode": "musetalk", "quality": "high", "residency": "unload"}
-
-
-class NothingFits(UNet):
-    def forward(
-        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
-    ) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
 
 
 class Counter:

@@ -145,10 +145,13 @@ def _video_packets(stream: VideoStream, cause: Cause) -> list[av.Packet[VideoStr
 
 
 def _damaged(packet: av.Packet[VideoStream]) -> av.Packet[VideoStream]:
-    """Overwrite the middle of a packet that lies in the damaged quarter of a second."""
+    """Overwrite a packet that lies in the damaged quarter of a second."""
     time = (packet.pts or 0) * (packet.time_base or Fraction(0))
-    if not Fraction(26, 10) < time < Fraction(285, 100):
-        return packet
+    return overwritten(packet) if Fraction(26, 10) < time < Fraction(285, 100) else packet
+
+
+def overwritten(packet: av.Packet[VideoStream]) -> av.Packet[VideoStream]:
+    """Return a packet with all but its first bytes overwritten, so that it cannot be decoded."""
     content = bytearray(bytes(packet))
     content[5:] = b"\xff" * len(content[5:])
     broken = cast("av.Packet[VideoStream]", av.Packet(bytes(content)))  # of the stream set next
@@ -198,14 +201,12 @@ def flashes(path: Path) -> list[Fraction]:
     """Return when the picture turns bright, in seconds of the file's own time."""
     bright = list[tuple[Fraction, bool]]()
     with av.open(str(path)) as container:
-        for frame in _decoded(container, container.streams.video[0]):
+        for begin, frame in _decoded(container, container.streams.video[0]):
             assert isinstance(frame, av.VideoFrame)
-            assert frame.pts is not None
-            assert frame.time_base is not None
             grey = frame.to_ndarray(format="gray")
             height, width = grey.shape
             middle = grey[height * 3 // 8 : height * 5 // 8, width * 3 // 8 : width * 5 // 8]
-            bright.append((frame.pts * frame.time_base, bool(middle.mean() > 130)))
+            bright.append((begin, bool(middle.mean() > 130)))
     return _onsets(bright)
 
 
@@ -213,13 +214,10 @@ def beeps(path: Path) -> list[Fraction]:
     """Return when a beep begins, in seconds of the file's own time."""
     loud = list[tuple[Fraction, bool]]()
     with av.open(str(path)) as container:
-        for frame in _decoded(container, container.streams.audio[0]):
+        for begin, frame in _decoded(container, container.streams.audio[0]):
             assert isinstance(frame, av.AudioFrame)
-            assert frame.pts is not None
-            assert frame.time_base is not None
             samples = frame.to_ndarray()  # planar for every codec that is measured
             heard = np.abs(samples.astype(np.float64)).max(0)
-            begin = frame.pts * frame.time_base
             for number in range(0, len(heard), 48):
                 at = begin + Fraction(number, frame.sample_rate)
                 loud.append((at, bool(heard[number : number + 48].max() > 0.15)))
@@ -228,12 +226,15 @@ def beeps(path: Path) -> list[Fraction]:
 
 def _decoded(
     container: InputContainer, stream: VideoStream | AudioStream
-) -> Iterator[av.VideoFrame | av.AudioFrame]:
+) -> Iterator[tuple[Fraction, av.VideoFrame | av.AudioFrame]]:
+    """Yield when a frame begins, in seconds of the file's own time, and the frame."""
     for packet in container.demux(stream):
         with contextlib.suppress(InvalidDataError):  # damage is one of the causes
             for frame in packet.decode():
                 assert isinstance(frame, av.VideoFrame | av.AudioFrame)
-                yield frame
+                assert frame.pts is not None
+                assert frame.time_base is not None
+                yield frame.pts * frame.time_base, frame
 
 
 def _onsets(states: Iterable[tuple[Fraction, bool]]) -> list[Fraction]:

@@ -22,6 +22,7 @@ from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.slots import shown_packets
 from avatarvideo.encoders.read.stream_facts import agreed_rate, nominal_rate, usual_rate
 from avatarvideo.encoders.read.video import VideoReader, open_video_file
+from support.av_sync import overwritten
 
 COUNT, STEP = 60, 4  # pictures, each brighter than the one before
 FAST = EncodingConfig(quality="fast", crf=5)
@@ -52,17 +53,8 @@ def numbered_packets(
         for place, packet in enumerate(packets):
             if place >= first:
                 numbers.append(round((packet.pts or 0) * packet.time_base * 25))
-                container.mux(_broken(packet) if place in damaged else packet)
+                container.mux(overwritten(packet) if place in damaged else packet)
     return numbers
-
-
-def _broken(packet: av.Packet[VideoStream]) -> av.Packet[VideoStream]:
-    content = bytearray(bytes(packet))
-    content[5:] = b"\xff" * len(content[5:])
-    broken = cast("av.Packet[VideoStream]", av.Packet(bytes(content)))  # of the stream set next
-    broken.stream, broken.time_base = packet.stream, packet.time_base
-    broken.pts, broken.dts, broken.duration = packet.pts, packet.dts, packet.duration
-    return broken
 
 
 def seen(reader: VideoReader, start: int = 0) -> list[int]:

@@ -25,7 +25,6 @@ from avatarvideo.musetalk.networks.fast.winograd import (
     UpsamplingConv3x3,
     tiling_for,
 )
-from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline.cpu_features import (
     Tuning,
@@ -47,6 +46,7 @@ from avatarvideo.musetalk.weights.build import empty_network
 from avatarvideo.musetalk.weights.catalogue import MIB, Role, planned_networks
 from avatarvideo.musetalk.weights.session import KEPT, weight_bytes
 from support.given_models import MuseTalkModels
+from support.watched_unet import NothingFits, WatchedUNet
 
 META = torch.device("meta")
 GB = 1_000_000_000
@@ -285,15 +285,12 @@ def test_failed_allocations_are_told_from_other_errors() -> None:
 # --- running out while at work
 
 
-class AtMostOneFace(UNet):
+class AtMostOneFace(WatchedUNet):
     """Fits a batch of one."""
 
-    def forward(
-        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
-    ) -> torch.Tensor:
+    def before(self, latents: Tensor) -> None:
         if len(latents) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(latents, audio_features, hears)
 
 
 class ThirdPassFails(AtMostOneFace):
@@ -301,20 +298,11 @@ class ThirdPassFails(AtMostOneFace):
 
     passes = 0
 
-    def forward(
-        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
-    ) -> torch.Tensor:
+    def before(self, latents: Tensor) -> None:
         type(self).passes += 1
         if type(self).passes == 3:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
-        return super().forward(latents, audio_features, hears)
-
-
-class NothingFits(UNet):
-    def forward(
-        self, latents: Tensor, audio_features: Tensor, hears: Tensor | None = None
-    ) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.")
+        super().before(latents)
 
 
 class Broken(AutoencoderKL):
@@ -544,17 +532,11 @@ def test_a_run_goes_on_without_tiles(clips: Any, fails: bool) -> None:
     clips.tuning = replace(TILED, largest_batches={"generate": (1, 1), "prepare": (1, 1)})
     tiled: list[object] = []
 
-    class NoRoomForTiles(UNet):
-        def forward(
-            self,
-            latents: torch.Tensor,
-            audio_features: torch.Tensor,
-            hears: torch.Tensor | None = None,
-        ) -> torch.Tensor:
+    class NoRoomForTiles(WatchedUNet):
+        def before(self, latents: Tensor) -> None:
             tiled.append(self.get_submodule("mid_block.resnets.0.conv1").tiled)
             if tiled[-1] and fails:
                 raise torch.OutOfMemoryError("DefaultCPUAllocator: can't allocate memory")
-            return super().forward(latents, audio_features, hears)
 
     clip = clips.speak(clips.job("f"), clips.CountingModels(None, {"unet": NoRoomForTiles}))
     assert tiled == ([True, False, False, False] if fails else [True] * 3)
