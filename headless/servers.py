@@ -1,7 +1,8 @@
 """The ``--server`` side of ``avatar run``: workflows shared out among ComfyUI servers.
 
 Each server gets the next workflow as soon as it is free, and has a thread. A server that goes
-away gives its workflow back to the others. Only the calling thread touches the host.
+away gives its workflow back to the others. Only the calling thread touches the host, its folders
+aside.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import AvatarVideoError, Cancelled, GraphError
+from ..errors import AvatarVideoError, Cancelled, GraphError, MediaError
+from ..host.current import current_host
+from ..host.reading import readable
 from ..json_values import JSON
 from .comfy_server import SILENCE_SECONDS, ComfyServer, RunProgress, ServerError, ServerRun
 from .prompt import Declared, Prompt, describe, is_link, natural_order, output_entries, output_nodes
@@ -201,9 +204,9 @@ def _local_file(value: JSON, folder: Path) -> Path | None:
     if not isinstance(value, str) or not Path(value).suffix:  # "auto" is no file of anybody
         return None
     try:
-        path = (folder / value).resolve()
+        path = readable(current_host(), folder / value).resolve()
         return path if path.is_file() else None
-    except (OSError, ValueError):
+    except (MediaError, OSError, ValueError):
         return None
 
 

@@ -6,6 +6,7 @@
 # ComfyUI is on no package index, so it is never there where types are checked.
 from __future__ import annotations
 
+import ipaddress
 import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
@@ -53,6 +54,10 @@ class ComfyHost:
     @property
     def temp_directory(self) -> Path:
         return Path(folder_paths.get_temp_directory())
+
+    @property
+    def reads_anywhere(self) -> bool:
+        return not _is_served()
 
     @property
     def model_directories(self) -> list[Path]:
@@ -126,6 +131,20 @@ class ComfyHost:
     @contextmanager
     def progress(self, total: int, label: str) -> Generator[_Bar]:
         yield _Bar(comfy.utils.ProgressBar(total), total)
+
+
+def _is_served() -> bool:
+    """Say whether others than the machine's user may send graphs."""
+    args = comfy.cli_args.args
+    addresses = str(getattr(args, "listen", "127.0.0.1")).split(",")
+    return bool(getattr(args, "multi_user", False)) or not all(map(_is_loopback, addresses))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.strip().strip("[]")).is_loopback
+    except ValueError:  # the name of a machine, or nothing, which stands for every address
+        return address.strip().lower() == "localhost"
 
 
 class _Patcher(comfy.model_patcher.ModelPatcher):

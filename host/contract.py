@@ -123,6 +123,14 @@ class Host(Folders, Device, Interaction, Protocol):
         """Whether files may contain the workflow that made them."""
         ...
 
+    @property
+    def reads_anywhere(self) -> bool:
+        """Whether graphs may read outside of the host's folders: False where strangers send them.
+
+        Only ``reading.readable`` asks it.
+        """
+        ...
+
     def video_class(self) -> Callable[[str], Any]:  # Any: a class of ComfyUI or ours
         """Return the host's own class for a VIDEO that is a file; it is called with a path."""
         ...

@@ -15,21 +15,38 @@ CACHE_VARIABLE = "AVATAR_CACHE"  # where prepared avatars are kept between proce
 # Folders besides the output folder in which workflows may write, separated like PATH. Only who
 # starts the process can set it, unlike whoever sends a workflow.
 OUTPUTS_VARIABLE = "AVATAR_OUTPUT_DIRS"
+# Folders besides the host's own from which workflows may read; once it is set, from no others.
+INPUTS_VARIABLE = "AVATAR_INPUT_DIRS"
 FAST_VARIABLE = "AVATAR_FAST"  # a word of OFF turns every fast path of the networks off
 ON, OFF = ("1", "on", "yes", "true"), ("0", "off", "no", "false")
 
 
 def allowed_output_directories() -> list[Path]:
     """Return the absolute folders besides the output folder in which workflows may write."""
-    named = os.environ.get(OUTPUTS_VARIABLE, "").split(os.pathsep)
-    folders = [Path(part).expanduser() for part in named if part.strip()]
+    return _folders_of(OUTPUTS_VARIABLE) or []
+
+
+def allowed_input_directories() -> list[Path] | None:
+    """Return the absolute folders besides the host's own from which workflows may read.
+
+    None where the variable is not set: then only the host decides.
+    """
+    return _folders_of(INPUTS_VARIABLE)
+
+
+def _folders_of(variable: str) -> list[Path] | None:
+    named = os.environ.get(variable, "").strip()
+    if not named:
+        return None
+    # Unlike Path's, this function takes a user who does not exist.
+    folders = [Path(os.path.expanduser(part.strip())) for part in named.split(os.pathsep)]  # noqa: PTH111
     return [folder for folder in folders if folder.is_absolute()]
 
 
 def cache_directory() -> Path | None:
     """Return the absolute folder in which prepared avatars outlive the process, if one is named."""
     named = os.environ.get(CACHE_VARIABLE, "").strip()
-    return Path(named).expanduser().resolve() if named else None
+    return Path(os.path.expanduser(named)).resolve() if named else None  # noqa: PTH111 - as above
 
 
 def fast_paths_are_on() -> bool:

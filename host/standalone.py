@@ -42,6 +42,7 @@ class StandaloneHost:
         self.input_directory = (input_directory or Path.cwd()).resolve()
         self.output_directory = (output_directory or Path.cwd() / "output").resolve()
         self.temp_directory = temp_directory or Path(tempfile.gettempdir()) / "avatarvideo"
+        self.reads_anywhere = True
         self._show_progress = show_progress
         self._stop = threading.Event()
         self.kept: dict[str, Any] = {}  # Any: as in the contract

@@ -14,7 +14,7 @@ from ..host.current import current_host
 from ..host.environment import allowed_output_directories
 from .missing_library import naming_missing_libraries
 from .tensors import audio_clip
-from .widgets import CATEGORY, Values, files_behind, find_file, fingerprint, videos_in
+from .widgets import CATEGORY, Values, files_behind, find_file, fingerprint, is_filled, videos_in
 
 if TYPE_CHECKING:
     from .encode_video import WrittenVideo
@@ -50,7 +50,7 @@ class FFmpegEncode:
 
     @classmethod
     def IS_CHANGED(cls, path: str | None = None, **_rest: object) -> object:
-        return fingerprint(current_host(), path) if path and path.strip() else ""
+        return fingerprint(current_host(), path) if is_filled(path) else ""
 
     @naming_missing_libraries
     def encode(
@@ -89,7 +89,7 @@ class FFmpegEncode:
 def _videos(images: object, video: object, path: str) -> Sequence[object]:
     if (images is None) != (video is None):
         return [video if images is None else images]
-    if images is not None or not path.strip():
+    if images is not None or not is_filled(path):
         raise MediaError(
             "Expected either images or a video: link exactly one of them, or write the path of a "
             "video file."

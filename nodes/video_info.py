@@ -9,7 +9,7 @@ from ..errors import MediaError
 from ..host.current import current_host
 from ..media import Clip
 from .missing_library import naming_missing_libraries
-from .widgets import CATEGORY, Values, find_file, fingerprint, own_widget
+from .widgets import CATEGORY, Values, find_file, fingerprint, is_filled, own_widget
 
 
 class VideoInfo:
@@ -47,7 +47,7 @@ class VideoInfo:
 
     @classmethod
     def IS_CHANGED(cls, path: str | None = None, **_rest: object) -> object:
-        return fingerprint(current_host(), path) if path and path.strip() else ""
+        return fingerprint(current_host(), path) if is_filled(path) else ""
 
     @naming_missing_libraries
     def inspect(
@@ -73,7 +73,7 @@ def _source_of(video: object, path: str) -> Path | Clip:
 
     host = current_host()
     if video is None:
-        if not path.strip():
+        if not is_filled(path):
             raise MediaError("Expected a video: link one, or write the path of a file.")
         return find_file(host, path)
     if isinstance(video, StreamingVideo):

@@ -17,6 +17,8 @@ from typing import Any
 
 from ..encoders.read.video import open_video_file
 from ..errors import MediaError
+from ..host.current import current_host
+from ..host.reading import readable
 from ..media import DEFAULT_FRAME_RATE, Clip, parse_frame_rate
 from .streaming_video import StreamingVideo
 from .tensors import clip_from_images
@@ -53,20 +55,22 @@ def open_video(video: Video, *, temp_directory: Path, stays_open: bool = False) 
         raise MediaError(
             f"Expected a VIDEO, got {type(video).__name__}: link the output of a video node."
         )
-    if _is_in_memory(video) and not _has_edits(video):
+    source = None if _is_in_memory(video) else video.get_stream_source()
+    if isinstance(source, (str, Path)):
+        source = readable(current_host(), source)  # before anything looks at the file
+    if source is None and not _has_edits(video):
         components = video.get_components()
         rate = parse_frame_rate(components.frame_rate, highest=math.inf)
         return clip_from_images(components.images, rate, components.audio)
-    return open_video_file(_path_of(video, temp_directory), stays_open=stays_open)
+    return open_video_file(_path_of(video, source, temp_directory), stays_open=stays_open)
 
 
-def _path_of(video: Video, temp_directory: Path) -> Path:
-    edited = _has_edits(video)
-    source = video if edited else video.get_stream_source()
-    if not edited and not isinstance(source, io.BytesIO):
-        return Path(source)
+def _path_of(video: Video, source: Path | io.BytesIO | None, temp_directory: Path) -> Path:
+    edited = source is None or _has_edits(video)
+    if not edited and isinstance(source, Path):
+        return source
     temp_directory.mkdir(parents=True, exist_ok=True)
-    if not edited:
+    if not edited and isinstance(source, io.BytesIO):
         content = source.getvalue()
         path = temp_directory / f"avatar_stream_{hashlib.sha256(content).hexdigest()[:16]}.mp4"
         path.write_bytes(content)

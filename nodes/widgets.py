@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..errors import MediaError
+from ..host.reading import SAMPLES_DIRECTORY, readable
 from ..json_values import is_list
 from ..options import Option
 from ..pasted import unquoted, url_problem
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
     from ..host.contract import Host
 
 CATEGORY = "avatar video"
-SAMPLES_DIRECTORY = Path(__file__).parent.parent / "web" / "samples"
 SAMPLES_PREFIX = "samples/"  # combo values of the bundled files begin with it
 IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+LONGEST_PATH = 4096  # characters; no system takes more
+MOST_SHOWN = 200  # characters of a name in a message
 AUDIO_EXTENSIONS = frozenset({".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav"})
 
 Values = dict[str, Any]  # Any: what the host passes to a node, or takes from it, by name
@@ -67,12 +70,28 @@ def _files(folder: Path, extensions: frozenset[str]) -> list[Path]:
     return sorted(path for path in entries if path.suffix.lower() in extensions and path.is_file())
 
 
-def find_file(host: Host, name: str) -> Path:
-    """Return the file that a combo value or a path names.
+def find_file(host: Host, name: object) -> Path:
+    """Return the file or folder that a combo value or a path names, if graphs may read it.
 
     ``samples/NAME`` is a bundled one unless the input folder has it; ``NAME [output]``, ``[temp]``
     and ``[input]`` name the host's folders. Raises MediaError naming where it looked.
     """
+    places = [readable(host, place) for place in _places(host, name)]
+    for place in places:
+        if _is_there(place):
+            return place
+    looked = " and ".join(str(place)[:MOST_SHOWN] for place in places)
+    raise MediaError(
+        f"Expected a file named {str(name)[:MOST_SHOWN]!r}, found none at {looked}: check the name "
+        "or upload it."
+    )
+
+
+def _places(host: Host, name: object) -> list[Path]:
+    """Return where a named file may lie, by names alone. Raises MediaError for what is no name."""
+    if not isinstance(name, str) or "\0" in name or not 0 < len(name.strip()) <= LONGEST_PATH:
+        shown = repr(name)[:MOST_SHOWN] if name else "an empty text"
+        raise MediaError(f"Expected the name of a file, got {shown}: choose a file.")
     text, folder, mark = unquoted(name), host.input_directory, ""
     marks = {"[input]": folder, "[output]": host.output_directory, "[temp]": host.temp_directory}
     for candidate, place in marks.items():
@@ -82,19 +101,29 @@ def find_file(host: Host, name: str) -> Path:
         raise MediaError("Expected the name of a file, got an empty text: choose a file.")
     if problem := url_problem(text):
         raise MediaError(problem)
-    folder = folder.resolve()
-    places = [(folder / text).resolve()]
+    # Links in the folder lead where they lead, as in ComfyUI; only the name must stay inside.
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - Path has no such function
+    places = [Path(os.path.abspath(folder / text))]  # noqa: PTH100 - the same
     if not Path(text).is_absolute() and not places[0].is_relative_to(folder):
         raise MediaError(f"Expected a file inside {folder}, got {text!r}: use a name in it.")
     if not mark and text.startswith(SAMPLES_PREFIX):
         places.append(SAMPLES_DIRECTORY / Path(text).name)
-    for place in places:
-        if place.exists():
-            return place
-    looked = " and ".join(str(place) for place in places)
-    raise MediaError(
-        f"Expected a file named {text!r}, found none at {looked}: check the name or upload it."
-    )
+    return places
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except (OSError, ValueError) as error:  # too long, or no name on this system
+        why = error.strerror if isinstance(error, OSError) else "no file can be named so"
+        raise MediaError(
+            f"Expected the name of a file, got {str(place)[:MOST_SHOWN]!r}: {why}."
+        ) from error
+
+
+def is_filled(path: object) -> bool:
+    """Say whether a path's widget was filled in."""
+    return path is not None and bool(str(path).strip())
 
 
 def files_behind(host: Host, prompt: Values, class_type: str) -> list[Path]:
@@ -111,8 +140,8 @@ def files_behind(host: Host, prompt: Values, class_type: str) -> list[Path]:
             if is_link(value):
                 waiting.append(str(value[0]))
             elif isinstance(value, str):
-                with contextlib.suppress(MediaError, OSError, ValueError):  # no file's name
-                    found.append(find_file(host, value))
+                with contextlib.suppress(MediaError):  # no file's name
+                    found += filter(_is_there, _places(host, value))
     return found
 
 
@@ -129,7 +158,7 @@ def videos_in(folder: Path) -> list[Path]:
     return found
 
 
-def check_file(host: Host, name: str | None) -> bool | str:
+def check_file(host: Host, name: object) -> bool | str:
     """Return True when a combo's file exists, else a sentence on what is wrong."""
     if name is None:  # linked: known only when the graph runs
         return True

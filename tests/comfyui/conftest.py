@@ -9,7 +9,8 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -137,8 +138,20 @@ class RealHost:
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
+    with _serving(tmp_path_factory.mktemp("comfy"), listen="127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def open_to_others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
+    """A second server, which other machines can reach."""
+    with _serving(tmp_path_factory.mktemp("served"), listen="0.0.0.0") as running:
+        yield running
+
+
+@contextmanager
+def _serving(base: Path, *, listen: str) -> Generator[RealHost]:
     comfy, python = (os.environ[name] for name in NEEDED)
-    base = tmp_path_factory.mktemp("comfy")
     for folder in ("custom_nodes", "input", "output", "temp", "user", "models"):
         (base / folder).mkdir()
     (base / "custom_nodes" / PACK).symlink_to(ROOT)
@@ -150,7 +163,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
         process = subprocess.Popen(
             [
                 *(python, "main.py", "--cpu", "--disable-auto-launch"),
-                *("--listen", "127.0.0.1", "--port", str(port), "--base-directory", str(base)),
+                *("--listen", listen, "--port", str(port), "--base-directory", str(base)),
                 *("--database-url", "sqlite:///:memory:"),
             ],
             cwd=comfy,

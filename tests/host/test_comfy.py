@@ -72,6 +72,43 @@ def test_formats_lie_in_the_users_folder(host: Host, tmp_path: Path) -> None:
     assert host.formats_directory == tmp_path / "user" / "avatarvideo" / "formats"
 
 
+@pytest.mark.parametrize(
+    ("listen", "multi_user", "free"),
+    [
+        ("127.0.0.1", False, True),
+        ("127.0.0.1", True, False),
+        ("::1", False, True),
+        ("localhost", False, True),
+        ("127.2.2.2, ::1", False, True),
+        ("0.0.0.0,::", False, False),
+        ("0.0.0.0", False, False),
+        ("127.0.0.1,192.168.1.5", False, False),
+        ("", False, False),  # every address
+        ("127.0.0.1,", False, False),
+        ("::", False, False),
+        ("studio.local", False, False),
+        ("localhost.example.org", False, False),
+    ],
+)
+def test_graphs_read_anywhere_only_where_nobody_else_can_send_them(
+    comfy: SimpleNamespace, tmp_path: Path, listen: str, multi_user: bool, free: bool
+) -> None:
+    args = importlib.import_module("comfy.cli_args").args
+    args.listen, args.multi_user = listen, multi_user
+    elsewhere = tmp_path / "elsewhere.png"
+    Image.new("RGB", (64, 64)).save(elsewhere)
+    assert current_host().reads_anywhere is free
+    answer = NODE_CLASS_MAPPINGS["LoadAvatar"].VALIDATE_INPUTS(avatar=str(elsewhere))
+    assert answer is True if free else "AVATAR_INPUT_DIRS" in str(answer)
+    assert NODE_CLASS_MAPPINGS["LoadAvatar"].VALIDATE_INPUTS(avatar="small.png") is True
+
+
+def test_a_version_without_these_switches_is_a_plain_one(comfy: SimpleNamespace) -> None:
+    args = importlib.import_module("comfy.cli_args").args
+    del args.listen, args.multi_user
+    assert current_host().reads_anywhere
+
+
 class Network(nn.Module):
     """Two layers of ordinary torch that only note where they were moved."""
 
