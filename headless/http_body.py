@@ -10,6 +10,8 @@ import select
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 
+from ..json_values import MOST_BYTES
+
 CHUNK = 1 << 20
 MORE_SECONDS = 0.5  # for a server that keeps the connection open although asked to close it
 
@@ -18,16 +20,19 @@ class BrokenBody(HTTPException):
     """An answer whose end did not come, or that cannot be told from one."""
 
 
-def json_body(answer: HTTPResponse) -> Iterator[bytes]:
+def json_body(answer: HTTPResponse, most: int | None = MOST_BYTES) -> Iterator[bytes]:
     """Yield a body that shows its own end; its length need not be announced.
 
-    Raises BrokenBody when fewer bytes come than were announced, or packed ones.
+    Raises BrokenBody when fewer bytes come than were announced, packed ones, or more than
+    ``most``.
     """
     _refuse_packed(answer)
     wanted, got = answer.length, 0
     try:
         while chunk := answer.read1(CHUNK):
             got += len(chunk)
+            if most is not None and max(got, wanted or 0) > most:
+                raise BrokenBody(f"it is longer than {most:,} bytes")
             yield chunk
     except IncompleteRead:
         raise BrokenBody(f"the connection ended after {got:,} bytes") from None
@@ -38,7 +43,7 @@ def json_body(answer: HTTPResponse) -> Iterator[bytes]:
 def file_body(answer: HTTPResponse) -> Iterator[bytes]:
     """Yield a file. Raises BrokenBody unless exactly as many bytes come as were announced."""
     if answer.chunked:
-        yield from json_body(answer)  # each chunk announces itself, the last one is empty
+        yield from json_body(answer, None)  # each chunk announces itself, the last one is empty
         return
     _refuse_packed(answer)
     wanted, got = answer.length, 0

@@ -166,7 +166,7 @@ def is_link(value: JSON) -> bool:
 
 def natural_order(node_id: str) -> tuple[list[tuple[int, str]], str]:
     """Sort key for node ids: 2 before 10, and parts of sub-graph ids ("3:10") one by one."""
-    parts = [(int(p), "") if p.isdecimal() else (-1, p) for p in node_id.split(":")]
+    parts = [(int(p), "") if p.isdecimal() and len(p) < 20 else (-1, p) for p in node_id.split(":")]
     return parts, node_id
 
 

@@ -11,11 +11,15 @@ import functools
 import importlib
 import logging
 import time
-from collections.abc import Generator
+import urllib.request
+from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..errors import AvatarVideoError
+from ..texts import one_line
+from .patient_socket import Patience, PatientSocket, connect, secured
 
 logger = logging.getLogger("avatarvideo.headless.server_events")
 
@@ -28,16 +32,18 @@ class ConnectionLostError(AvatarVideoError):
 
 
 @contextlib.contextmanager
-def listen(url: str, *, timeout: float) -> Generator[WebSocketEvents | NoEvents]:
+def listen(
+    url: str, *, timeout: float, check: Callable[[], None] = lambda: None
+) -> Generator[WebSocketEvents | NoEvents]:
     """Yield the events of a server; ``url`` is ws:// or wss://. Raises ConnectionLostError.
 
-    timeout: seconds for one answer while the connection is made.
+    timeout: seconds while the connection is made. check: called while waiting; may raise.
     """
     library = websocket_library()
     if library is None:
         yield NoEvents()
         return
-    events = WebSocketEvents(library, url, timeout)
+    events = WebSocketEvents(library, url, timeout, check)
     try:
         # Before its greeting the server does not send us a run's events.
         events.receive(GREETING_SECONDS)
@@ -75,12 +81,21 @@ class WebSocketEvents:
 
     hears = True
 
-    def __init__(self, library: Any, url: str, timeout: float) -> None:  # it has no complete types
+    def __init__(
+        self,
+        library: Any,  # it has no complete types
+        url: str,
+        timeout: float,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._library = library
+        self._check = check
         self._taken = 0
         try:
+            socket = _direct(url, Patience(check, timeout, timeout))
             self._connection = library.create_connection(
                 url,
+                socket=socket,
                 timeout=timeout,
                 redirect_limit=0,
                 suppress_origin=True,  # a server behind a proxy goes by another name
@@ -90,8 +105,13 @@ class WebSocketEvents:
             raise ConnectionLostError(
                 f"Expected a WebSocket at {url}, got status {error.status_code}."
             ) from error
-        except (library.WebSocketException, OSError, ValueError) as error:
-            raise ConnectionLostError(f"Expected a WebSocket at {url}, got: {error}.") from error
+        except (library.WebSocketException, OSError, ValueError, LookupError, TypeError) as error:
+            # The library takes the head that it reads for a right one.
+            raise ConnectionLostError(
+                f"Expected a WebSocket at {url}, got: {one_line(error)}."
+            ) from error
+        if socket is not None:
+            socket.patience = None  # from now on the library's own time limit holds
         # The library takes messages of any length.
         self._receive_part = self._connection.frame_buffer.recv
         self._connection.frame_buffer.recv = self._receive_limited
@@ -107,7 +127,7 @@ class WebSocketEvents:
         except self._library.WebSocketTimeoutException:
             return None
         except (self._library.WebSocketException, OSError) as error:
-            raise ConnectionLostError(f"The connection broke: {error}.") from error
+            raise ConnectionLostError(f"The connection broke: {one_line(error)}.") from error
         if kind == self._library.ABNF.OPCODE_CLOSE:
             raise ConnectionLostError("The other side closed the connection.")
         self._taken = 0
@@ -115,6 +135,7 @@ class WebSocketEvents:
         return bytes(content).decode("utf-8", "replace") if is_text else bytes(content)
 
     def _receive_limited(self, size: int) -> bytes:
+        self._check()  # a message that never ends, or pings that do not, return from nowhere else
         part: bytes = self._receive_part(size)
         self._taken += len(part)
         if self._taken > MAX_MESSAGE:
@@ -126,3 +147,15 @@ class WebSocketEvents:
         with contextlib.suppress(self._library.WebSocketException, OSError):
             self._connection.send_close()
         self._connection.shutdown()
+
+
+def _direct(url: str, patience: Patience) -> PatientSocket | None:
+    """Return a connection that hears a cancel, None where the library must go through a proxy."""
+    parts = urlsplit(url)
+    host, is_secure = parts.hostname or "", parts.scheme == "wss"
+    proxies = urllib.request.getproxies()
+    is_local = host in ("localhost", "127.0.0.1")  # as the library has it
+    if proxies.keys() & {"http", "https"} and not is_local:
+        return None
+    plain = connect(host, parts.port or (443 if is_secure else 80), patience)
+    return secured(plain, host, patience) if is_secure else plain

@@ -18,13 +18,25 @@ from pathlib import Path
 from ..errors import AvatarVideoError, Cancelled, GraphError, MediaError
 from ..host.current import current_host
 from ..host.reading import readable
-from ..json_values import JSON
+from ..json_values import JSON, list_in
+from ..texts import plain
 from .comfy_server import SILENCE_SECONDS, ComfyServer, RunProgress, ServerError, ServerRun
-from .prompt import Declared, Prompt, describe, is_link, natural_order, output_entries, output_nodes
+from .prompt import (
+    Declared,
+    Prompt,
+    describe,
+    first_problems,
+    is_link,
+    natural_order,
+    output_entries,
+    output_nodes,
+)
 from .run import Workflow
 
 logger = logging.getLogger("avatarvideo.headless.servers")
 
+MOST_FILES = 20_000  # of one run
+MOST_TEXTS = 1000  # of one node
 WAIT_SECONDS = 0.05  # how often the calling thread looks after the host and the progress
 # Nodes of these names always show what they made; when they show nothing they did not run.
 SHOWING_PREFIXES = ("Save", "Preview", "FFmpegEncode", "VideoInfo")
@@ -163,8 +175,13 @@ class _Worker:
         for node_id in sorted(run.outputs, key=natural_order):
             shown = run.outputs[node_id]
             for entry in output_entries(shown):
+                if len(result.files) >= MOST_FILES:
+                    raise ServerError(
+                        f"Expected at most {MOST_FILES:,} results of one run of the server "
+                        f"{self._server.url}, got more."
+                    )
                 result.files.append(self._server.download(entry, self._outputs))
-            texts = [str(text) for text in shown.get("text") or ()]
+            texts = [plain(text) for text in list_in(shown, "text")[:MOST_TEXTS]]
             # A node that the run itself grew is not in the prompt.
             definition = self._declared.get(prompt.get(node_id, {}).get("class_type", ""))
             if definition is None or definition.is_output:
@@ -218,4 +235,4 @@ def _check_complete(prompt: Prompt, declared: Declared, run: ServerRun, url: str
         if node_id not in run.outputs and (shows or node_id not in run.started):
             problems.append(f"{describe(prompt, node_id)} made nothing")
     if problems:
-        raise GraphError(f"The server {url} did not do everything: {'; '.join(problems)}.")
+        raise GraphError(f"The server {url} did not do everything: {first_problems(problems)}")

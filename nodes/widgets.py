@@ -169,7 +169,7 @@ def check_file(host: Host, name: object) -> bool | str:
     return True
 
 
-def fingerprint(host: Host, name: str) -> tuple[float, ...]:
+def fingerprint(host: Host, name: object) -> tuple[float, ...]:
     """Return what changes when a combo's file changes, without reading it."""
     status = find_file(host, name).stat()
     return (status.st_mtime, float(status.st_size))

@@ -44,7 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("encoders.interfaces", "encoders.color", "encoders.metadata", "encoders.channel_layouts"),
     ("media", "host"),
     ("pasted",),
-    ("errors", "options", "json_values"),
+    ("errors", "options", "json_values", "texts"),
 )
 # On one line these are strangers all the same.
 STRANGERS = (

@@ -1,0 +1,29 @@
+"""Texts of others, made fit for a line of ours."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MOST_LINE = 500  # characters of a text of others within a sentence
+MOST_TEXT = 100_000  # of a text that is shown as it is
+# Cc: control characters, with which a terminal is steered; Cf: among them those that turn the
+# direction of a line; Cs: halves of characters, which cannot be written.
+_STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def one_line(text: object, most: int = MOST_LINE) -> str:
+    """Return a text on one line without control characters, cut where it is long."""
+    shown = " ".join(plain(text, most * 4).split())
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
+
+
+def plain(text: object, most: int = MOST_TEXT) -> str:
+    """Return a text without control characters but for line ends and tabs."""
+    kept = str(text)[:most]
+    if kept.isascii() and kept.isprintable():
+        return kept
+    return "".join(c if _is_plain(c) else "\N{REPLACEMENT CHARACTER}" for c in kept)
+
+
+def _is_plain(character: str) -> bool:
+    return character in "\n\t" or unicodedata.category(character) not in _STEERING
