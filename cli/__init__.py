@@ -1,5 +1,8 @@
-"""The ``avatar`` commands: each turns its arguments into one call below."""
+"""The command ``avatar``."""
 
-from .main import main
+try:
+    from .main import main
+except KeyboardInterrupt:  # Ctrl-C while the libraries load
+    raise SystemExit(130) from None
 
 __all__ = ["main"]

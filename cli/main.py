@@ -7,6 +7,7 @@ nothing half-written left.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import click
@@ -14,14 +15,16 @@ import click
 from .. import __version__
 from ..errors import AvatarVideoError
 from ..host.machine import WorkOfOthers
+from ..texts import one_line
 from .doctor import doctor
 from .models import models
-from .own_process import settle
+from .own_process import end_streams, settle
 from .run import run
-from .session import FAILED, INTERRUPTED, end_log
+from .session import FAILED, INTERRUPTED, end_log, talk
 from .video import video
 
 PROGRAM = "avatar"
+MOST_SAID = 4000  # characters of an error
 
 
 def main(
@@ -35,16 +38,35 @@ def main(
     try:
         code = avatar.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=others)
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError, ValueError):  # nobody there to hear it
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except (AvatarVideoError, OSError) as error:
-        click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+        talk(f"Error: {one_line(error, MOST_SAID)}")
+        return FAILED
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not (sentence := _too_little(error)):
+            raise
+        talk(f"Error: {sentence}")
         return FAILED
     finally:
         end_log()
+        if arguments is None:
+            end_streams()
     return code if isinstance(code, int) else 0
+
+
+def _too_little(error: BaseException) -> str:
+    """Return a sentence for what little memory does to libraries, an empty text for others."""
+    said = one_line(error) or type(error).__name__
+    names = ("cannot allocate", "failed to map", "start new thread", "not enough memory")
+    if isinstance(error, ImportError) and not any(name in said.lower() for name in names):
+        return f"Expected to load a library, but {said}: install the requirements once more."
+    if isinstance(error, MemoryError) or any(name in said.lower() for name in names):
+        return f"Expected more memory than there is ({said}): raise its limit or ask for less."
+    return ""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

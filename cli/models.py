@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CheckpointError
-from .session import json_option, session, verbose_option
+from .session import json_option, session, talk, verbose_option
 
 if TYPE_CHECKING:
     from ..host.standalone import StandaloneHost
@@ -58,7 +58,7 @@ def list_models(as_json: bool) -> None:
     for row in rows:
         click.echo(_row(row))
     if any(row.state != "present" and not row.is_extra for row in rows):
-        click.echo("`avatar models download` gets what is missing.", err=True)
+        talk("`avatar models download` gets what is missing.")
 
 
 def _row(row: FileStatus) -> str:
@@ -90,7 +90,7 @@ def download(model: Model, folder: Path | None) -> None:
         wanted = files_to_download(model, roots)
         for file in wanted:
             size = readable_size(file.size) if file.size else "size unknown"
-            click.echo(f"Getting {file.name} ({size}; licence: {file.licence})", err=True)
+            talk(f"Getting {file.name} ({size}; licence: {file.licence})")
             with host.progress((file.size or 0) // MEBIBYTE, file.name) as bar:
                 path = download_file(
                     file,
@@ -100,7 +100,7 @@ def download(model: Model, folder: Path | None) -> None:
                 )
             click.echo(path)
     if not wanted:
-        click.echo(f"Every file of MuseTalk {model} is already there.", err=True)
+        talk(f"Every file of MuseTalk {model} is already there.")
 
 
 def _folder_to_write(host: StandaloneHost) -> Path:
@@ -184,4 +184,4 @@ def convert(model: Model, precision: Precision, folder: Path | None) -> None:
                 written += 1
                 click.echo(f"{made.path} ({made.precision}, {readable_size(made.size)})")
     if not written:
-        click.echo("Every file is converted already.", err=True)
+        talk("Every file is converted already.")

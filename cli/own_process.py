@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -20,8 +21,32 @@ PAD_BYTES = 64 << 20
 
 def settle() -> WorkOfOthers:
     """Keep freed memory for the next picture; return a gauge for ``leave_busy_cpus``."""
+    open_streams()
     keep_heap()
     return WorkOfOthers()
+
+
+def open_streams() -> None:
+    """Stand in for streams that were closed: the next file opened would get what is said there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # as Python has it then
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the rest of the process
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # the same
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+
+
+def end_streams() -> None:
+    """Let nothing be left to say at the end, when nobody could hear that it failed."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def keep_heap() -> bool:

@@ -13,7 +13,7 @@ import click
 
 from ..errors import GraphError
 from .own_process import leave_busy_cpus
-from .session import session, verbose_option
+from .session import session, talk, verbose_option
 
 if TYPE_CHECKING:
     from ..headless.run import Setting
@@ -90,7 +90,7 @@ def _run_here(
     def announce(event: NodeEvent) -> None:
         if event.kind != "start" and not declared[event.class_type].is_output:
             for text in event.ui.get("text", ()):
-                click.echo(f"{declared[event.class_type].display_name}: {text}", err=True)
+                talk(f"{declared[event.class_type].display_name}: {text}")
 
     cache = ResultCache() if len(paths) > 1 else None
     for path in paths:
@@ -127,13 +127,13 @@ def _run_on_servers(
         )
     for path, result in zip(paths, results, strict=True):
         for remark in result.remarks:
-            click.echo(remark, err=True)
+            talk(remark)
         _print_result(path, result.files, result.texts, as_json)
     errors = [(result.job.name, result.error) for result in results if result.error is not None]
     if errors and len(paths) == 1:
         raise errors[0][1]
     for name, error in errors:
-        click.echo(f"{name}: {error}", err=True)
+        talk(f"{name}: {error}")
     if errors:
         raise GraphError(f"{len(errors)} of {len(paths)} workflows failed.")
 

@@ -9,11 +9,13 @@ import tempfile
 import threading
 from collections.abc import Generator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import Cancelled
+from ..texts import plain
 
 if TYPE_CHECKING:
     from ..host.standalone import StandaloneHost
@@ -22,9 +24,15 @@ FAILED, INTERRUPTED = 1, 130
 SIGNALLED = 128  # plus the signal's number: what a shell reports
 
 
+def talk(text: str) -> None:
+    """Say something on stderr, if anybody is there to hear it: no work fails for that."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(plain(text), err=True)
+
+
 class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"{record.name.removeprefix('avatarvideo.')}: {record.getMessage()}", err=True)
+        talk(f"{record.name.removeprefix('avatarvideo.')}: {record.getMessage()}")
 
 
 def start_log(_context: click.Context, _parameter: click.Parameter, verbosity: int) -> int:
@@ -69,8 +77,10 @@ def session(**folders: Path | None) -> Generator[StandaloneHost]:
         try:
             with _signals(host, received):
                 yield host
-        except Cancelled:
-            click.echo("Stopped; nothing half-written was left.", err=True)
+        except (Cancelled, KeyboardInterrupt, ImportError, RuntimeError) as error:
+            if not received and not isinstance(error, Cancelled):
+                raise
+            talk("Stopped; nothing half-written was left.")
             raise click.exceptions.Exit(SIGNALLED + received[0] if received else FAILED) from None
         finally:
             set_host(None)
@@ -78,10 +88,12 @@ def session(**folders: Path | None) -> Generator[StandaloneHost]:
 
 @contextlib.contextmanager
 def _signals(host: StandaloneHost, received: list[int]) -> Generator[None]:
-    def stop(number: int, _frame: object) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
         host.cancel()
+        if _is_importing(frame):  # libraries load for seconds and ask nobody
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
@@ -92,3 +104,11 @@ def _signals(host: StandaloneHost, received: list[int]) -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -16,7 +16,7 @@ import click
 from ..errors import AvatarVideoError, MediaError
 from .config_options import ConfigCommand, ConfigOptions
 from .own_process import leave_busy_cpus
-from .session import json_option, session, start_log, verbose_option
+from .session import json_option, session, start_log, talk, verbose_option
 
 if TYPE_CHECKING:
     from ..encoders.interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
@@ -118,7 +118,7 @@ def lipsync(
         result = engine.generate(image, audio, output, config)
     if not result.success:
         raise AvatarVideoError(result.error or "The video was not made.")
-    click.echo(f"Mode {result.mode}: {result.report.get('reason', '')}", err=True)
+    talk(f"Mode {result.mode}: {result.report.get('reason', '')}")
     click.echo(_as_json(result) if as_json else _made(result, result.mode))
 
 
@@ -193,7 +193,7 @@ def encode(
                 failures.append(f"{file.name}: {result.error}" if len(pairs) > 1 else result.error)
                 continue
             for note in result.notes:
-                click.echo(note, err=True)
+                talk(note)
             click.echo(_as_json(result) if as_json else _made(result, result.codec))
     if failures:
         raise AvatarVideoError(" ".join(filter(None, failures)) or "The video was not written.")

@@ -281,8 +281,10 @@ def _one_of(choices: tuple[JSON, ...]) -> str:
 
 def output_nodes(prompt: Prompt, declared: Declared) -> list[str]:
     """Return the ids of the nodes that everything is run for, in natural order."""
-    found = [n for n, node in prompt.items() if declared[node["class_type"]].is_output]
-    return sorted(found, key=natural_order)
+    outputs = {name for name, definition in declared.items() if definition.is_output}
+    return sorted(
+        (n for n, node in prompt.items() if node["class_type"] in outputs), key=natural_order
+    )
 
 
 def output_entries(shown: Mapping[str, JSON]) -> list[Mapping[str, JSON]]:

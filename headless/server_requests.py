@@ -99,7 +99,7 @@ class ServerRequests:
                 yield from read(answer)
         except urllib.error.HTTPError as error:
             said = b""  # where the reason for a refusal does not come whole
-            with error, contextlib.suppress(OSError, HTTPException):
+            with contextlib.suppress(OSError, HTTPException, ValueError), error:
                 said = error.read(MOST_SAID)
             raise StatusError(self.url, error.code, said) from error
         except BrokenBody as error:
