@@ -31,7 +31,7 @@ def parse_json(text: bytes | str) -> JSON:
 
 def _check_depth(value: JSON) -> None:
     level: list[JSON] = [[value]]
-    for _ in range(DEEPEST):
+    for _ in range(DEEPEST + 1):
         inside = (one.values() if is_object(one) else one for one in level)
         level = [inner for values in inside for inner in values if isinstance(inner, (dict, list))]
         if not level:

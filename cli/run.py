@@ -94,7 +94,7 @@ def _run_here(
 
     cache = ResultCache() if len(paths) > 1 else None
     for path in paths:
-        workflow = load_workflow(path, declared, changes)
+        workflow = load_workflow(path, declared, changes, host.check_cancelled)
         result = run_workflow(workflow, host, nodes, on_event=announce, cache=cache)
         _print_result(path, result.files, result.texts, as_json)
         if result.blocked:

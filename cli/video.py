@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import AvatarVideoError, MediaError
+from ..texts import exact_number
 from .config_options import ConfigCommand, ConfigOptions
 from .own_process import leave_busy_cpus
 from .session import json_option, session, start_log, talk, verbose_option
@@ -133,9 +134,11 @@ class _Part(NamedTuple):
 
 def _seconds(_context: click.Context, option: click.Parameter, text: str) -> Fraction:
     try:
-        seconds = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise click.UsageError(f"Expected {option.opts[0]} in seconds, got {text!r}.") from error
+        seconds = exact_number(text)
+    except ValueError as error:
+        raise click.UsageError(
+            f"Expected {option.opts[0]} in seconds, got {text[:100]!r}."
+        ) from error
     if seconds < 0:
         raise click.UsageError(f"Expected {option.opts[0]} of 0 or more seconds, got {text!r}.")
     return seconds

@@ -7,11 +7,12 @@ bypassed ones passed through by type, sub-graphs taken apart.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from ..errors import GraphError
 from ..json_values import JSON, is_object
+from .bounds import cancellable, checked
 from .link_sources import DROPPED, NOTHING, VIRTUAL, Sources, wrapped
 from .prompt import Declared, first_problems, is_link, output_nodes, suggestion, upstream
 from .saved_graph import Graph, Node, key_of, object_in, objects
@@ -28,11 +29,16 @@ def is_editor_format(document: Mapping[str, JSON]) -> bool:
 
 
 def to_prompt(
-    document: Mapping[str, JSON], declared: Declared, *, now: datetime | None = None
+    document: Mapping[str, JSON],
+    declared: Declared,
+    *,
+    now: datetime | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, JSON]:
     """Return a workflow of either format as a prompt.
 
     declared: what the node classes of the machine that will run it declare.
+    check: called again and again; may raise.
     Raises GraphError for what cannot be converted, naming the node.
     """
     if not is_editor_format(document):
@@ -40,7 +46,7 @@ def to_prompt(
         if is_object(inner) and "class_type" not in inner:
             return dict(inner)
         return dict(document)
-    return _Conversion(document, declared, now).prompt()
+    return cancellable(lambda: _Conversion(checked(document), declared, now).prompt(), check)
 
 
 class _Conversion:

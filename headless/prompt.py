@@ -29,6 +29,7 @@ WIDGET_TYPES = frozenset(
 )
 ANY_TYPE = "*"
 SHOWN_CHOICES = 12
+LONGEST_SUGGESTED = 100  # characters: comparing takes the square of it
 SHOWN_PROBLEMS = 3
 
 
@@ -195,7 +196,9 @@ def first_problems(problems: Sequence[str]) -> str:
 
 def suggestion(wanted: JSON, known: Iterable[JSON]) -> str:
     """Return " (did you mean ...?)" when something known is spelled alike, else nothing."""
-    close = difflib.get_close_matches(str(wanted), [str(name) for name in known], n=1)
+    close = difflib.get_close_matches(
+        str(wanted)[:LONGEST_SUGGESTED], [str(name) for name in known], n=1
+    )
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

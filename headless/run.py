@@ -56,10 +56,18 @@ class WorkflowResult:
     blocked: dict[str, str] = field(default_factory=dict)
 
 
-def load_workflow(path: Path, declared: Declared, settings: Iterable[Setting] = ()) -> Workflow:
-    """Read a workflow of either format and apply settings to it. Raises GraphError."""
+def load_workflow(
+    path: Path,
+    declared: Declared,
+    settings: Iterable[Setting] = (),
+    check: Callable[[], None] = lambda: None,
+) -> Workflow:
+    """Read a workflow of either format and apply settings to it. Raises GraphError.
+
+    check: called again and again; may raise.
+    """
     document = read_workflow(path)
-    prompt = to_prompt(document, declared)
+    prompt = to_prompt(document, declared, check=check)
     check_structure(prompt)
     for target, value in settings:
         _apply(prompt, declared, target, value)

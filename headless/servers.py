@@ -20,6 +20,7 @@ from ..host.current import current_host
 from ..host.reading import readable
 from ..json_values import JSON, list_in
 from ..texts import plain
+from .bounds import cancellable
 from .comfy_server import SILENCE_SECONDS, ComfyServer, RunProgress, ServerError, ServerRun
 from .prompt import (
     Declared,
@@ -92,7 +93,7 @@ def run_jobs(
         on_progress(fraction)
 
     connected = [ComfyServer(url, check, silence=silence) for url in dict.fromkeys(servers)]
-    workers = [_Worker(server, input_directory, output_directory) for server in connected]
+    workers = [_Worker(server, input_directory, output_directory, check) for server in connected]
     results = [JobResult(job) for job in jobs]
     with ThreadPoolExecutor(len(workers)) as pool:
         try:
@@ -138,8 +139,11 @@ def _share_out(
 class _Worker:
     """One server, and how far its present job is (0..1). Its methods run in a thread."""
 
-    def __init__(self, server: ComfyServer, inputs: Path, outputs: Path) -> None:
+    def __init__(
+        self, server: ComfyServer, inputs: Path, outputs: Path, check: Callable[[], None]
+    ) -> None:
         self._server = server
+        self._check = check
         self._inputs = inputs
         self._outputs = outputs
         self._declared: Declared = {}
@@ -156,7 +160,7 @@ class _Worker:
 
         server = result.server = self._server.url
         try:
-            workflow = result.job.build(self._declared)
+            workflow = cancellable(lambda: result.job.build(self._declared), self._check)
             prompt = with_uploads(workflow.prompt, self._declared, self._server, self._inputs)
             logger.info("%s: sent to %s", result.job.name, server)
             extra = workflow.extra_pnginfo

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from ..encoders.metadata import (
     read_tags,
 )
 from ..errors import GraphError, MediaError
-from ..json_values import JSON, is_object
+from ..json_values import JSON, MOST_BYTES, is_object, parse_json
 from ..pasted import existing, url_problem
 
 _KEPT = ("workflow", "prompt")  # the editor's format, and the API's
@@ -31,7 +30,7 @@ def read_workflow(path: str | Path) -> dict[str, JSON]:
         with path.open("rb") as file:
             is_text = file.read(16).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"")
         tags = None if is_text else _embedded(path)
-        document = json.loads(path.read_text(encoding="utf-8-sig")) if tags is None else _in(tags)
+        document = parse_json(_text_of(path)) if tags is None else _in(tags)
     except OSError as error:
         raise GraphError(
             url_problem(str(path))
@@ -39,7 +38,7 @@ def read_workflow(path: str | Path) -> dict[str, JSON]:
         ) from error
     except UnicodeDecodeError as error:
         raise GraphError(f"Expected a workflow in JSON, {path} is not a text file.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise GraphError(f"Expected a workflow in JSON, {path} is broken: {error}.") from error
     if document is None:
         raise GraphError(
@@ -53,10 +52,15 @@ def read_workflow(path: str | Path) -> dict[str, JSON]:
     return dict(document)
 
 
+def _text_of(path: Path) -> str:
+    with path.open("rb") as file:  # a device or a pipe has no end
+        return file.read(MOST_BYTES + 1).decode("utf-8-sig")
+
+
 def _in(tags: Mapping[str, str]) -> JSON:
     """Return the first workflow among a file's tags, None without any."""
     for name in _KEPT:
-        if name in tags and is_object(found := json.loads(tags[name])):
+        if name in tags and is_object(found := parse_json(tags[name])):
             return found
     return None
 

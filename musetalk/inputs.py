@@ -16,6 +16,7 @@ from ..encoders.read.video import file_hash, open_video_file
 from ..errors import MediaError
 from ..media import DEFAULT_FRAME_RATE, Avatar, Clip, FramesOfFiles, LipCorners, Mel
 from ..pasted import existing
+from ..texts import exact_number
 from .audio import prepare_mel
 
 
@@ -70,11 +71,11 @@ def load_speech(
 def as_seconds(name: str, value: float | Fraction) -> Fraction:
     """Return a time exactly as it was written: 0.1 is a tenth. Raises MediaError below 0."""
     try:
-        seconds = value if isinstance(value, Fraction) else Fraction(str(value))
+        seconds = value if isinstance(value, Fraction) else exact_number(str(value))
     except ValueError as error:
-        raise MediaError(f"Expected {name} in seconds, got {value!r}.") from error
+        raise MediaError(f"Expected {name} in seconds, got {value!r:.100}.") from error
     if seconds < 0:
-        raise MediaError(f"Expected {name} of 0 or more seconds, got {value}.")
+        raise MediaError(f"Expected {name} of 0 or more seconds, got {value!s:.100}.")
     return seconds
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .lying_server import ENDLESS, LIES
 from .trials import server_trial
+from .values import value_trial
 
 Trial = Callable[[Path], list[str]]
 MOST_FINDINGS = 20
@@ -26,9 +27,16 @@ def cancels(dice: random.Random) -> Iterator[Trial]:
         yield lambda folder, name=name: server_trial(name, ENDLESS[name], folder, cancel=True)
 
 
+def values(dice: random.Random) -> Iterator[Trial]:
+    for _ in range(100):
+        number = dice.randrange(1 << 30)
+        yield lambda folder, number=number: value_trial(number, folder)
+
+
 PARTS: dict[str, Callable[[random.Random], Iterator[Trial]]] = {
     "servers": servers,
     "cancels": cancels,
+    "values": values,
 }
 
 
