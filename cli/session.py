@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import tempfile
 import threading
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..host.standalone import StandaloneHost
 
 FAILED, INTERRUPTED = 1, 130
+TEMPORARY_PREFIX = "avatarvideo-"
 SIGNALLED = 128  # plus the signal's number: what a shell reports
 
 
@@ -70,8 +72,8 @@ def session(**folders: Path | None) -> Generator[StandaloneHost]:
     from ..host.current import set_host
     from ..host.standalone import StandaloneHost
 
-    with tempfile.TemporaryDirectory(prefix="avatarvideo-", ignore_cleanup_errors=True) as temp:
-        host = StandaloneHost(temp_directory=Path(temp), show_progress=None, **folders)
+    with _temporary_folder() as temp:
+        host = StandaloneHost(temp_directory=temp, show_progress=None, **folders)
         set_host(host)
         received: list[int] = []
         try:
@@ -84,6 +86,20 @@ def session(**folders: Path | None) -> Generator[StandaloneHost]:
             raise click.exceptions.Exit(SIGNALLED + received[0] if received else FAILED) from None
         finally:
             set_host(None)
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Generator[Path]:
+    """Give a folder for the time of the block; those of killed commands go."""
+    from ..host.owned_files import MARKER, claim, sweep
+
+    sweep(Path(tempfile.gettempdir()), f"{TEMPORARY_PREFIX}*")
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, ignore_cleanup_errors=True) as name:
+        descriptor = claim(Path(name) / MARKER)
+        try:
+            yield Path(name)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

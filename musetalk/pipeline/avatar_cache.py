@@ -6,6 +6,7 @@ or network never meets an old entry. Files are safetensors: nothing in them can 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -13,7 +14,8 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import (
     load_file,  # pyright: ignore[reportUnknownVariableType]  # it takes os.PathLike without a type
     save_file,  # pyright: ignore[reportUnknownVariableType]  # the same
@@ -23,6 +25,7 @@ from torch import Tensor
 log = logging.getLogger("avatarvideo.musetalk.pipeline.avatar_cache")
 
 MEMORY_BYTES = 64 << 20  # a still, or about twenty seconds of a video avatar
+HASH = "sha256"  # by this name a file states the hash of its tensors
 FORMAT = 1  # part of every key: raise it when the meaning of an entry changes
 
 Entry = dict[str, Tensor]
@@ -45,6 +48,13 @@ class AvatarCache:
     """
 
     def __init__(self, directory: Path | None = None, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        if directory is not None and directory.exists() and not directory.is_dir():
+            log.warning(
+                "Expected a folder to keep avatars in, got the file %s: they are kept in memory "
+                "alone; give AVATAR_CACHE a folder.",
+                directory,
+            )
+            directory = None
         self._directory = directory
         self._limit = memory_bytes
         self._entries: OrderedDict[str, Entry] = OrderedDict()
@@ -87,10 +97,16 @@ class AvatarCache:
             return None
         try:
             # Copied, because tensors mapped from a file go bad when somebody replaces it.
-            return {name: tensor.clone() for name, tensor in load_file(path).items()}
+            entry = {name: tensor.clone() for name, tensor in load_file(path).items()}
+            with safe_open(path, "pt") as file:
+                stated = (file.metadata() or {}).get(HASH)
         except (SafetensorError, OSError) as error:
             log.warning("%s cannot be read (%s): it is made again", path, error)
             return None
+        if stated == _hash(key, entry):
+            return entry
+        log.warning("%s does not hold what was kept there: it is made again", path)
+        return None
 
     def _write(self, key: str, entry: Entry) -> None:
         path = self._path(key)
@@ -99,14 +115,25 @@ class AvatarCache:
         unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({name: tensor.contiguous() for name, tensor in entry.items()}, unfinished)
+            whole = {name: tensor.contiguous() for name, tensor in entry.items()}
+            save_file(whole, unfinished, metadata={HASH: _hash(key, whole)})
             unfinished.replace(path)
         except (SafetensorError, OSError) as error:
             log.warning("%s cannot be written (%s): it is made again next time", path, error)
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path | None:
         return self._directory / f"{key}.safetensors" if self._directory else None
+
+
+def _hash(key: str, entry: Entry) -> str:
+    """Return a hash of an entry's bytes and of the key they were made for."""
+    digest = hashlib.sha256(key.encode())
+    for name, tensor in sorted(entry.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _size(entry: Entry) -> int:

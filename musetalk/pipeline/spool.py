@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import secrets
 import shutil
-import tempfile
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ...errors import MediaError
+from ...host.owned_files import claim, sweep
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.spool")
 
@@ -35,11 +37,9 @@ class Spool:
                 f"Expected {expected_bytes / 1e6:.0f} MB of room for intermediate pictures in "
                 f"{folder}, found {free / 1e6:.0f} MB: make room or shorten the speech."
             )
-        with tempfile.NamedTemporaryFile(
-            dir=folder, prefix="musetalk_", suffix=".spool", delete=False
-        ) as file:
-            self.path = Path(file.name)
-        self._finalizer = weakref.finalize(self, _remove, self.path)
+        sweep(folder, "musetalk_*.spool")
+        self.path = folder / f"musetalk_{secrets.token_hex(8)}.spool"
+        self._finalizer = weakref.finalize(self, _remove, self.path, claim(self.path))
 
     @contextmanager
     def writer(self) -> Generator[SpoolWriter, None, None]:
@@ -66,7 +66,7 @@ class Spool:
                 yield SpoolReader(file)
         finally:
             if not self._finalizer.alive:  # released meanwhile: Windows kept the open file
-                _remove(self.path)
+                _remove(self.path, None)
 
     def release(self) -> None:
         self._finalizer()
@@ -104,8 +104,10 @@ class SpoolReader:
         return np.frombuffer(bytearray(data), dtype).reshape(shape)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: Path, descriptor: int | None) -> None:
     try:
+        if descriptor is not None:
+            os.close(descriptor)
         path.unlink(missing_ok=True)
     except OSError as error:  # a reader on Windows still has it open; the temp folder is emptied
         log.debug("%s stays for now: %s", path, error)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk.pipeline.avatar_cache import AvatarCache
@@ -33,3 +35,71 @@ def test_a_run_resumed_from_the_disk_equals_a_fresh_one(clips: Any, tmp_path: Pa
     resumed = clips.shown(job, models, cache=AvatarCache(tmp_path / "kept"))
     assert sum(encoded) <= 2
     assert np.array_equal(resumed, clips.shown(job))
+
+
+ENTRY = {
+    "latents": torch.arange(24, dtype=torch.float16).reshape(2, 3, 4),
+    "box": torch.tensor(7),
+    "mask": torch.zeros(0, 3, dtype=torch.uint8),
+}
+
+
+def same(one: Any, other: Any) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_what_was_kept_comes_back_in_another_process(tmp_path: Path) -> None:
+    AvatarCache(tmp_path).put("key", ENTRY)
+    found = AvatarCache(tmp_path).get("key")
+    assert found is not None
+    assert same(found, ENTRY)
+
+
+def test_a_kept_avatar_with_other_bytes_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    AvatarCache(tmp_path).put("key", ENTRY)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for place in (-1, -10, -30):  # among the tensors, which the format itself does not check
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        assert AvatarCache(tmp_path).get("key") is None
+    assert caplog.text.count("does not hold what was kept there: it is made again") == 3
+    path.write_bytes(whole)
+    assert AvatarCache(tmp_path).get("key") is not None
+    path.rename(tmp_path / "other.safetensors")  # another avatar's
+    assert AvatarCache(tmp_path).get("other") is None
+
+
+def test_a_file_of_an_earlier_version_is_made_again(tmp_path: Path) -> None:
+    save_file(ENTRY, tmp_path / "key.safetensors")
+    cache = AvatarCache(tmp_path)
+    assert cache.get("key") is None
+    cache.put("key", ENTRY)
+    assert AvatarCache(tmp_path).get("key") is not None
+
+
+def test_a_file_in_place_of_the_folder_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "cache"
+    file.write_text("mine")
+    cache = AvatarCache(file)
+    for key in ("one", "two"):
+        cache.put(key, ENTRY)
+        found = cache.get(key)
+        assert found is not None
+        assert same(found, ENTRY)
+    assert caplog.text.count("\n") == 1
+    assert f"got the file {file}" in caplog.text
+    assert file.read_text() == "mine"
+
+
+def test_a_folder_that_becomes_a_file_ends_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    cache = AvatarCache(folder)
+    folder.write_text("mine")
+    cache.put("key", ENTRY)
+    assert same(cache.get("key"), ENTRY)

@@ -1,0 +1,64 @@
+"""Temporary files and folders whose owner is known to live, so that what killed ones left can go.
+
+An owner holds a lock, which the system takes back however the process ends. Systems without such
+locks keep what is left until their own clean-up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+
+logger = logging.getLogger("avatarvideo.host.owned_files")
+
+MARKER = "owner"  # the locked file in a folder
+_UNCLAIMED = ".new"
+
+if sys.platform == "win32":
+
+    def _lock(descriptor: int) -> bool:
+        return False
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # somebody's, or a file system without locks
+            return False
+        return True
+
+
+def claim(path: Path) -> int:
+    """Create a file that is ours until the returned descriptor is closed. Raises OSError."""
+    # Nobody looks at a file of another name before it is locked.
+    unclaimed = path.with_name(path.name + _UNCLAIMED)
+    descriptor = os.open(unclaimed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        _lock(descriptor)
+        unclaimed.replace(path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove the files and folders of a pattern whose owners are gone."""
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path / MARKER if path.is_dir() else path, os.O_RDWR)
+            try:
+                if not _lock(descriptor):
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+                logger.info("removed %s, left by a killed process", path)
+            finally:
+                os.close(descriptor)
