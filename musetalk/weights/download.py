@@ -100,6 +100,10 @@ class _ConnectionError(Exception):
     """This attempt failed; another may succeed."""
 
 
+class _DamagedPartError(_SourceError):
+    """The whole file is not what it should be."""
+
+
 @dataclass(frozen=True)
 class _Remote:
     """The current address of the bytes: those of the hub are signed and expire."""
@@ -157,10 +161,18 @@ class _Job:
     def get_from(self, source: HubFile | WebFile) -> Path:
         failures = 0
         most = self._kept_bytes()
+        is_joined = most > 0  # from parts: one of them may be damaged, and the source is right
         while True:
             try:
                 return self._attempt(source)
+            except _DamagedPartError:
+                if not is_joined:
+                    raise
+                is_joined, most = False, 0
+                log.info("The kept part of %s was damaged; fetching afresh", self.published.name)
+                continue
             except _ConnectionError as error:
+                is_joined = is_joined or self._kept_bytes() > 0
                 # A source that starts over brings something new only beyond what was there.
                 kept = self._kept_bytes()
                 failures = 0 if kept > most else failures + 1
@@ -241,7 +253,7 @@ class _Job:
         digest = file_sha256(part, self.check_cancelled)
         if digest != sha256:
             part.unlink()
-            raise _SourceError(f"it sent another file (SHA-256 {digest} instead of {sha256})")
+            raise _DamagedPartError(f"it sent another file (SHA-256 {digest} instead of {sha256})")
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds

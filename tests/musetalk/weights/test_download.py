@@ -416,16 +416,23 @@ def test_a_kept_part_longer_than_a_file_of_unknown_size_is_replaced(
     assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
 
 
-def test_damaged_kept_part_is_noticed_and_thrown_away(tmp_path: Path, server: Server) -> None:
+@pytest.mark.parametrize("source_is_right", [True, False])
+def test_damaged_kept_part_is_fetched_afresh_once(
+    tmp_path: Path, server: Server, behaviour: Behaviour, source_is_right: bool
+) -> None:
+    behaviour.content = CONTENT if source_is_right else CONTENT[::-1]
     wanted = published(f"{server.address}/tiny.pt")
     part = destination(wanted, tmp_path).with_name(f".tiny.pt.{SHA256[:12]}.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(bytes(1000))
 
-    with pytest.raises(CheckpointError, match="it sent another file"):
-        download(wanted, tmp_path, retry=QUICK)
-
-    assert all_files(tmp_path) == []
+    if source_is_right:
+        assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
+    else:
+        with pytest.raises(CheckpointError, match="it sent another file"):
+            download(wanted, tmp_path, retry=QUICK)
+        assert all_files(tmp_path) == []
+    assert behaviour.ranges() == ["bytes=1000-", None]
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
