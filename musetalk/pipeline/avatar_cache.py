@@ -13,9 +13,13 @@ import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import (
+    SafetensorError,
+    safe_open,  # pyright: ignore[reportUnknownVariableType]  # it has no types
+)
 from safetensors.torch import (
     load_file,  # pyright: ignore[reportUnknownVariableType]  # it takes os.PathLike without a type
     save_file,  # pyright: ignore[reportUnknownVariableType]  # the same
@@ -98,12 +102,13 @@ class AvatarCache:
         try:
             # Copied, because tensors mapped from a file go bad when somebody replaces it.
             entry = {name: tensor.clone() for name, tensor in load_file(path).items()}
-            with safe_open(path, "pt") as file:
-                stated = (file.metadata() or {}).get(HASH)
+            open_entry: Any = safe_open  # it has no types
+            with open_entry(path, "pt") as file:
+                metadata: dict[str, str] = file.metadata() or {}
         except (SafetensorError, OSError) as error:
             log.warning("%s cannot be read (%s): it is made again", path, error)
             return None
-        if stated == _hash(key, entry):
+        if metadata.get(HASH) == _hash(key, entry):
             return entry
         log.warning("%s does not hold what was kept there: it is made again", path)
         return None
