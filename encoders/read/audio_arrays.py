@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 MAX_SAFE_PLANES = 7
+LOUDEST = 1000.0  # 60 dB over full scale
 
 
 def samples_of(frame: av.AudioFrame) -> np.ndarray:
@@ -39,7 +40,12 @@ def frame_of(samples: np.ndarray, *, form: str, layout: str, rate: int) -> av.Au
 
 
 def finite(samples: np.ndarray) -> np.ndarray:
-    """Return samples with 0 for NaN, which encoders fail on, and 1 or -1 for what is infinite."""
+    """Return samples with 0 for NaN, which encoders fail on, and 1 or -1 for what is infinite.
+
+    What no sound is as loud as is cut: AAC fails on it.
+    """
     if np.isfinite(samples).all():
-        return samples
-    return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+        if np.abs(samples).max(initial=0) <= LOUDEST:
+            return samples
+        return np.clip(samples, -LOUDEST, LOUDEST)
+    return finite(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0))

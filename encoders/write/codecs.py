@@ -33,7 +33,7 @@ class CodecSpec:
     hardware: its name in FFmpeg's hardware encoders, as in hevc_nvenc; None where we use none.
     options: always set, whatever the quality; ``format_options`` for a (bit depth, alpha).
     narrow: (width in pixels, option, more of it), for pictures of less than that width.
-    least_side: pixels under which the encoder fails.
+    least_side, most_side: pixels under and over which the encoder fails.
     tag: four-character code for mp4 and mov where the default one does not play everywhere.
     environment: variables that the encoder reads when it opens, unless the user has set them.
     is_slow_to_close: it takes dozens of frames at once, and gives none of them up.
@@ -58,6 +58,7 @@ class CodecSpec:
     )
     narrow: tuple[int, str, str] | None = None
     least_side: int = 1
+    most_side: int = 65535
     tag: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     is_slow_to_close: bool = False
@@ -88,6 +89,7 @@ CODECS: Mapping[str, CodecSpec] = {
             containers=("mp4", "mov", "mkv"),
             other_names=("avc", "x264"),
             hardware="h264",
+            most_side=16384,
         ),
         CodecSpec(
             name="h265",
@@ -115,6 +117,7 @@ CODECS: Mapping[str, CodecSpec] = {
             max_crf=63,
             hardware="av1",
             least_side=32,  # SVT-AV1 4.1 ends the process on less
+            most_side=16384,
             environment={"SVT_LOG": "1"},  # errors only, else it prints its settings
             is_slow_to_close=True,
         ),
@@ -169,6 +172,7 @@ CODECS: Mapping[str, CodecSpec] = {
             pixel_formats={(8, False): "rgb24", (8, True): "rgba"},
             containers=("webp",),
             max_crf=63,
+            most_side=16383,
             preset_option="method",
             is_ffmpeg=False,
         ),

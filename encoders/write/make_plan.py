@@ -141,6 +141,11 @@ def _with_software(plan: EncodePlan) -> EncodePlan:
             f"Expected pictures of at least {least}x{least} for {plan.spec.name}, got "
             f"{plan.size[0]}x{plan.size[1]}: choose h264 or a larger size."
         )
+    if max(plan.size) > plan.spec.most_side:
+        raise EncodeError(
+            f"Expected pictures of at most {plan.spec.most_side} pixels a side for "
+            f"{plan.spec.name}, got {plan.size[0]}x{plan.size[1]}: give a smaller width or height."
+        )
     return replace(plan, options=safe_options(plan.spec, plan.options, plan.size[0]))
 
 
