@@ -55,7 +55,8 @@ def checked(document: Mapping[str, JSON]) -> Mapping[str, JSON]:
     Raises GraphError with the count, before anything is taken apart.
     """
     graphs = list_in(object_in(document, "definitions"), "subgraphs")
-    count = _Counter({text_in(one, "id"): one for one in graphs}).nodes_of(document)
+    by_id = {name: one for one in graphs if (name := text_in(one, "id"))}
+    count = _Counter(by_id).nodes_of(document)
     if count > MOST_NODES:
         shown = f"{count:,}" if count < 10**15 else "more than 10^15"
         raise GraphError(
@@ -74,7 +75,9 @@ class _Counter:
         self._open: set[str] = set()
 
     def nodes_of(self, graph: JSON) -> int:
-        return sum(1 + self._inside(node) for node in list_in(graph, "nodes"))
+        # A few files hold an object of them instead.
+        nodes = list_in(graph, "nodes") or object_in(graph, "nodes").values()
+        return sum(1 + self._inside(node) for node in nodes)
 
     def _inside(self, node: JSON) -> int:
         kind = text_in(node, "type")

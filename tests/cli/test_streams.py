@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -143,6 +144,9 @@ def test_a_side_longer_than_the_codec_takes_is_refused_with_both_sizes(
         EncodeError, match=rf"at most {most} pixels a side for {codec}, got {most + 2}x64"
     ):
         encode_frames(
-            [frame], tmp_path / f"a.{suffix}", frame_rate=25, config=EncodingConfig(codec=codec)
+            [frame],
+            tmp_path / f"a.{suffix}",
+            frame_rate=Fraction(25),
+            config=EncodingConfig(codec=codec),
         )
     assert list(tmp_path.iterdir()) == []

@@ -88,6 +88,22 @@ def test_sub_graphs_that_multiply_are_counted_before_they_are_taken_apart() -> N
     assert time.monotonic() - began < 5
 
 
+def test_sub_graphs_that_hold_an_object_of_nodes_are_counted_too() -> None:
+    document = multiplied(15)
+    for graph in document["definitions"]["subgraphs"]:
+        graph["nodes"] = {str(index): one for index, one in enumerate(graph["nodes"])}
+    with pytest.raises(GraphError, match="got 65,535 once"):
+        to_prompt(document, DECLARED)
+
+
+def test_a_sub_graph_and_a_node_without_names_are_not_taken_for_each_other() -> None:
+    document = multiplied(2)
+    document["definitions"]["subgraphs"][1]["id"] = None
+    document["nodes"].append(7)
+    with pytest.raises(GraphError, match="Expected a node with a type in the workflow, got 7"):
+        to_prompt(document, DECLARED)
+
+
 def test_too_many_plain_nodes_are_refused_with_their_count() -> None:
     document = {"nodes": [node(i, "Make") for i in range(MOST_NODES + 1)], "links": []}
     with pytest.raises(GraphError, match="got 20,001 once"):
