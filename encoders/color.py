@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
 from ..host.machine import usable_cpus
+from .orientation import Orientation, orientation_of
 
 # FFmpeg's numbers. swscale and AVFrame count matrices differently, hence the table.
 SPC_RGB = 0
@@ -82,21 +83,29 @@ class RgbConverter:
     """Converts decoded frames to uint8 RGB (H, W, 3), upright. Keep one per file: it caches tables.
 
     width, height: pixels as coded, before rotation; frames of another size are scaled.
-    transparent: return RGBA (H, W, 4). deep: return uint16.
+    transparent: return RGBA (H, W, 4). deep: return uint16. orientation: of all frames; None takes
+    what each one states.
     """
 
     def __init__(
-        self, width: int, height: int, *, transparent: bool = False, deep: bool = False
+        self,
+        width: int,
+        height: int,
+        *,
+        transparent: bool = False,
+        deep: bool = False,
+        orientation: Orientation | None = None,
     ) -> None:
         self._size = (width, height)
         depth = np.dtype(np.uint16 if deep else np.uint8)
         self._packed = _PACKED[depth, 4 if transparent else 3]
+        self._orientation = orientation
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         width, height = self._size
         coding = coding_of(frame)
-        rotation = frame.rotation
+        orientation = self._orientation or orientation_of(frame)
         if (frame.format.name, frame.width, frame.height) != (self._packed, width, height):
             frame = self._reformatter.reformat(
                 frame,
@@ -111,8 +120,7 @@ class RgbConverter:
                 interpolation=ACCURATE,
             )
         picture = frame.to_ndarray()
-        turns = quarter_turns(rotation)
-        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+        return picture if orientation.is_upright else orientation.upright(picture)
 
 
 def is_transparent(frame: av.VideoFrame) -> bool:
@@ -129,11 +137,6 @@ def on_white(picture: np.ndarray) -> np.ndarray:
     alpha = picture[..., 3:].astype(wide)
     mixed = picture[..., :3] * alpha + (most * (most - alpha) + half)
     return ((mixed + (mixed >> bits)) >> bits).astype(picture.dtype)
-
-
-def quarter_turns(rotation: float) -> int:
-    """Return how many quarter turns, anticlockwise, bring a frame upright (0 to 3)."""
-    return round(rotation / 90) % 4
 
 
 def to_integers(picture: np.ndarray, out: np.ndarray) -> None:

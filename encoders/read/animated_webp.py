@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ...errors import MediaError
 from ..metadata import picture_tags
@@ -35,13 +35,13 @@ def is_animated_webp(path: Path) -> bool:
 
 
 class AnimatedPicture:
-    """An animated WebP. size: (width, height) in pixels. Raises MediaError."""
+    """An animated WebP. size: (width, height) in pixels, upright. Raises MediaError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             with self._opened() as picture:
-                self.size = picture.size
+                self.size = ImageOps.exif_transpose(picture).size
                 self.frame_count = getattr(picture, "n_frames", 1)
                 self.metadata = picture_tags(picture)
                 least = (
@@ -73,7 +73,7 @@ class AnimatedPicture:
             for index in range(start, self.frame_count):
                 try:
                     picture.seek(index)
-                    array = np.array(picture.convert(mode))
+                    array = np.array(ImageOps.exif_transpose(picture.convert(mode)))
                 except DAMAGED as error:
                     if index == 0:
                         raise self._damaged(error) from error

@@ -13,8 +13,9 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from ..color import HDR_TRANSFERS, RANGE_FULL, UNSPECIFIED, quarter_turns
+from ..color import HDR_TRANSFERS, RANGE_FULL, UNSPECIFIED
 from ..metadata import read_tags
+from ..orientation import UPRIGHT, Orientation, orientation_of
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .loudness import file_loudness
 from .open import checked_input, open_media
@@ -23,7 +24,7 @@ from .stream_facts import (
     agreed_rate,
     codec_name,
     counted,
-    first_rotation,
+    first_picture,
     header_duration,
     in_order,
     indexed_frame_count,
@@ -63,7 +64,8 @@ class VideoInfo:
 
     frame_rate: exact, as "30000/1001"; the average where ``is_variable_rate``.
     frame_count: by the header, or counted when ``frame_count_exact``.
-    width, height: as shown; ``rotation`` degrees anticlockwise turn the coded size into it.
+    width, height: as shown; ``rotation`` degrees anticlockwise turn the coded picture
+        into it, then ``is_mirrored`` swaps left and right.
     """
 
     path: str
@@ -94,6 +96,7 @@ class VideoInfo:
     video_bit_rate: int | None = None
     audio: tuple[AudioInfo, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    is_mirrored: bool = False
 
     def as_dict(self) -> dict[str, Any]:  # Any: whatever JSON holds
         """Return plain values for JSON, the first audio stream's also at the top."""
@@ -128,7 +131,7 @@ def probe(
         rate = animated or agreed_rate(stream_rate(stream), ticks, unit)
         if animated and ticks:  # the last picture of an animation often stays longer
             ticks.append(ticks[0] + round(len(ticks) / animated / unit))
-        rotation = first_rotation(container, stream)
+        first = first_picture(container, stream)
         size = (stream.codec_context.width, stream.codec_context.height)
         aspect = stream.sample_aspect_ratio  # a closed file's cannot be asked
     count, exact = indexed, indexed is not None
@@ -143,12 +146,13 @@ def probe(
         measured = [file_loudness(absolute, number) for number in range(len(audio))]
         audio = tuple(replace(a, loudness_lufs=m) for a, m in zip(audio, measured, strict=True))
     length = duration or Fraction(count) / rate
+    orientation = UPRIGHT if first is None else orientation_of(first)
     return VideoInfo(
         is_variable_rate=varies(ticks, unit),
         frame_count=count,
         frame_count_exact=exact,
         audio=audio,
-        **_derived(absolute, size, rate, length, aspect, rotation),
+        **_derived(absolute, size, rate, length, aspect, orientation),
         **facts,
     )
 
@@ -187,13 +191,12 @@ def _derived(
     rate: Fraction,
     duration: Fraction,
     aspect: Fraction | None = None,
-    rotation: int = 0,
+    orientation: Orientation = UPRIGHT,
 ) -> dict[str, Any]:  # Any: fields of VideoInfo
     """Return what follows from a few facts. size: pixels as coded. aspect: of one pixel."""
-    turned = -1 if quarter_turns(rotation) % 2 else 1
-    width, height = size[::turned]
+    width, height = orientation.size(size)
     aspect = aspect or Fraction(1)
-    display = (aspect * Fraction(*size)) ** turned
+    display = (aspect * Fraction(*size)) ** (-1 if orientation.turns % 2 else 1)
     return {
         "path": str(path),
         "duration_seconds": float(duration),
@@ -206,7 +209,8 @@ def _derived(
         "frame_rate": _ratio(rate, "/"),
         "sample_aspect_ratio": _ratio(aspect, ":"),
         "display_aspect_ratio": _ratio(display, ":"),
-        "rotation": rotation,
+        "rotation": orientation.turns * 90,
+        "is_mirrored": orientation.mirrored,
     }
 
 
@@ -258,7 +262,7 @@ def _audio_info(stream: AudioStream, video: VideoStream) -> AudioInfo:
 def table(info: VideoInfo) -> str:
     """Return the same for people: one line a fact."""
     turned = f", turned by {info.rotation} degrees" if info.rotation else ""
-    shown = info.display_aspect_ratio + turned
+    shown = info.display_aspect_ratio + turned + (", mirrored" if info.is_mirrored else "")
     varying = ", varying" if info.is_variable_rate else ""
     rows = [
         ("file", f"{Path(info.path).name} ({info.file_size_bytes / 1e6:.2f} MB)"),

@@ -144,19 +144,17 @@ def counted(stamps: list[int | None], path: Path) -> int:
     return len(stamps)
 
 
-def first_rotation(container: InputContainer, stream: VideoStream) -> int:
-    """Return the degrees anticlockwise, 0 to 359, that bring the first picture upright.
+def first_picture(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
+    """Return the first picture, with the stream's side data; None where nothing can be decoded.
 
-    They are in the stream's side data, which comes with a decoded picture only, so the file is
-    read from its beginning again. 0 where nothing can be decoded.
+    The file is read from its beginning again.
     """
     try:
         with contextlib.suppress(FFmpegError, OSError):  # not every file can be
             container.seek(0)
-        frame = next(container.decode(stream), None)
+        return next(container.decode(stream), None)
     except (FFmpegError, OSError, ValueError):
-        return 0
-    return round(frame.rotation) % 360 if frame is not None else 0
+        return None
 
 
 def packet_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:

@@ -23,8 +23,9 @@ from av.video.stream import VideoStream
 
 from ...errors import MediaError
 from ...media import Clip, FramesOfFiles
-from ..color import Colors, RgbConverter, is_deep, is_transparent, on_white, quarter_turns
+from ..color import Colors, RgbConverter, is_deep, is_transparent, on_white
 from ..metadata import kept_tags, read_tags
+from ..orientation import UPRIGHT, orientation_of
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import first_audio, read_audio
 from .cut_short import is_cut_short
@@ -58,7 +59,7 @@ class VideoReader:
 
     width, height: pixels of the frames as shown, rotation applied and pixels made square.
     size: the same before rotation.
-    rotation: degrees anticlockwise that bring the coded frames upright.
+    orientation: of all its frames, as the first one states it.
     frame_rate: 1/s; the average where the rate varies.
     has_audio: whether ``read_audio`` will find an audio stream.
     audio_streams: how many there are; the first usable one is read.
@@ -118,9 +119,8 @@ class VideoReader:
         self.size = _square_size(first, stream)
         self.has_alpha, self.unread_alpha = is_transparent(first), unread_alpha(stream)
         self.is_deep = is_deep(first.format.name)
-        self.rotation = quarter_turns(first.rotation) * 90
-        turned = quarter_turns(first.rotation) % 2
-        self.width, self.height = self.size[:: -1 if turned else 1]
+        self.orientation = orientation_of(first)
+        self.width, self.height = self.orientation.size(self.size)
         self.time_base = stream.time_base or Fraction(1, av.time_base)
         self.has_audio = first_audio(container) is not None
         self.audio_streams = len(container.streams.audio)
@@ -138,7 +138,7 @@ class VideoReader:
 
     def _take_animation(self, animation: AnimatedPicture) -> None:
         self.size = (self.width, self.height) = animation.size
-        self.rotation = 0
+        self.orientation = UPRIGHT
         self.frame_rate, self._is_animated = animation.frame_count / animation.duration, True
         self.time_base = TICK
         self.has_audio, self.audio_streams = False, 0
@@ -147,6 +147,11 @@ class VideoReader:
         self.metadata = animation.metadata
         self._header_duration = animation.duration
         self._indexed_count = animation.frame_count
+
+    @property
+    def rotation(self) -> int:
+        """Degrees anticlockwise that bring the frames upright, before any mirroring."""
+        return self.orientation.turns * 90
 
     def close(self) -> None:
         """Close a file that stayed open."""
@@ -200,7 +205,7 @@ class VideoReader:
         where the time stamps allow it. Logs a warning when the file ends before it should or some
         frames are damaged.
         """
-        to_rgb = RgbConverter(*self.size, transparent=self.has_alpha)
+        to_rgb = RgbConverter(*self.size, transparent=self.has_alpha, orientation=self.orientation)
 
         def shown(frame: av.VideoFrame) -> np.ndarray:
             return on_white(to_rgb(frame)) if self.has_alpha else to_rgb(frame)

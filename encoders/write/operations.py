@@ -126,8 +126,10 @@ def _write_all(
     frames: Iterable[tuple[Fraction | None, av.VideoFrame]],
 ) -> None:
     deep = reader.is_deep and writer.takes_deep
-    to_rgb = RgbConverter(*reader.size, transparent=reader.has_alpha, deep=deep)
-    direct = writer.takes_decoded(alpha=reader.has_alpha) and not reader.rotation
+    to_rgb = RgbConverter(
+        *reader.size, transparent=reader.has_alpha, deep=deep, orientation=reader.orientation
+    )
+    direct = writer.takes_decoded(alpha=reader.has_alpha) and reader.orientation.is_upright
 
     def write(timed: tuple[Fraction | None, av.VideoFrame], held: bool) -> None:
         time, frame = timed

@@ -9,12 +9,12 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from ...errors import EncodeError
-from ..color import quarter_turns
 from ..interfaces import EncodingConfig, EncodingResult, Length
+from ..orientation import UPRIGHT, orientation_of
 from ..read.audio import AudioTrack
 from ..read.stream_facts import (
     codec_name,
-    first_rotation,
+    first_picture,
     stream_rate,
     unread_alpha,
 )
@@ -62,15 +62,14 @@ def copy_pictures(
         )
         file.finish()
     context = stream.codec_context
-    width, height = context.width, context.height
-    if quarter_turns(first_rotation(packets.container, stream)) % 2:
-        width, height = height, width
+    first = first_picture(packets.container, stream)
+    orientation = UPRIGHT if first is None else orientation_of(first)
     return EncodingResult(
         success=True,
         output_path=output,
         duration_seconds=float(duration),
         frame_count=count,
-        resolution=(width, height),
+        resolution=orientation.size((context.width, context.height)),
         fps=float(stream_rate(stream)),
         file_size_bytes=size_of(output),
         codec=codec_name(context),

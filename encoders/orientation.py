@@ -1,0 +1,55 @@
+"""Which way up a picture is stored: the eight orientations of a display matrix."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+
+import av
+import numpy as np
+
+_MATRIX = struct.Struct("=9i")  # a b u, c d v, x y w: where (x, y) of a picture is shown
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a stored picture becomes upright.
+
+    turns: quarter turns anticlockwise, 0 to 3, first; mirrored: then left and right are swapped.
+    """
+
+    turns: int = 0
+    mirrored: bool = False
+
+    @property
+    def is_upright(self) -> bool:
+        return not self.turns and not self.mirrored
+
+    def size(self, stored: tuple[int, int]) -> tuple[int, int]:
+        """Return the (width, height) shown of a stored one."""
+        return stored[:: -1 if self.turns % 2 else 1]
+
+    def upright(self, picture: np.ndarray) -> np.ndarray:
+        """Return a stored picture (H, W, C) as shown, C-contiguous."""
+        turned = np.rot90(picture, self.turns)
+        return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
+
+
+UPRIGHT = Orientation()
+
+
+def orientation_of(frame: av.VideoFrame) -> Orientation:
+    """Return the orientation that a decoded frame states, to the nearest quarter turn."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None or len(bytes(data)) < _MATRIX.size:
+        return UPRIGHT
+    a, b, _, c, d, *_ = _MATRIX.unpack_from(bytes(data))
+    mirrored = a * d < b * c
+    if mirrored:
+        a, c = -a, -c
+    # The columns may be scaled.
+    across, down = math.hypot(a, c), math.hypot(b, d)
+    if not across or not down:
+        return UPRIGHT
+    return Orientation(round(math.atan2(-b / down, a / across) / (math.pi / 2)) % 4, mirrored)
