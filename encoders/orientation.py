@@ -28,7 +28,7 @@ class Orientation:
 
     def size(self, stored: tuple[int, int]) -> tuple[int, int]:
         """Return the (width, height) shown of a stored one."""
-        return stored[:: -1 if self.turns % 2 else 1]
+        return (stored[1], stored[0]) if self.turns % 2 else stored
 
     def upright(self, picture: np.ndarray) -> np.ndarray:
         """Return a stored picture (H, W, C) as shown, C-contiguous."""
