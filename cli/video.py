@@ -120,6 +120,8 @@ def lipsync(
     if not result.success:
         raise AvatarVideoError(result.error or "The video was not made.")
     talk(f"Mode {result.mode}: {result.report.get('reason', '')}")
+    for note in result.report.get("notes", ()):
+        talk(note)
     click.echo(_as_json(result) if as_json else _made(result, result.mode))
 
 

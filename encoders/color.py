@@ -15,13 +15,14 @@ from av.video.reformatter import VideoReformatter
 
 from ..host.machine import usable_cpus
 from .orientation import Orientation, orientation_of
+from .tone_map import HLG, PLANES, PQ, ColorMapper, Light
 
 # FFmpeg's numbers. swscale and AVFrame count matrices differently, hence the table.
 SPC_RGB = 0
 BT709 = 1
 UNSPECIFIED = 2
 RANGE_LIMITED, RANGE_FULL = 1, 2
-HDR_TRANSFERS = (16, 18)  # PQ and HLG
+HDR_TRANSFERS = (PQ, HLG)
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 SWS_BT709, SWS_BT601 = 1, 5
 # bicubic | accurate rounding | full chroma in both directions; older PyAV has no names for them.
@@ -84,7 +85,7 @@ class RgbConverter:
 
     width, height: pixels as coded, before rotation; frames of another size are scaled.
     transparent: return RGBA (H, W, 4). deep: return uint16. orientation: of all frames; None takes
-    what each one states.
+    what each one states. light: what is brought to BT.709; None leaves the colours.
     """
 
     def __init__(
@@ -95,32 +96,51 @@ class RgbConverter:
         transparent: bool = False,
         deep: bool = False,
         orientation: Orientation | None = None,
+        light: Light | None = None,
     ) -> None:
         self._size = (width, height)
-        depth = np.dtype(np.uint16 if deep else np.uint8)
-        self._packed = _PACKED[depth, 4 if transparent else 3]
+        self._depth = np.dtype(np.uint16 if deep else np.uint8)
+        self._packed = _PACKED[self._depth, 4 if transparent else 3]
         self._orientation = orientation
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._opaque = VideoReformatter(), VideoReformatter()
+        self._mapper = (
+            None if light is None or light.is_ordinary else ColorMapper(self._size, light)
+        )
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        width, height = self._size
-        coding = coding_of(frame)
         orientation = self._orientation or orientation_of(frame)
-        if (frame.format.name, frame.width, frame.height) != (self._packed, width, height):
-            frame = self._reformatter.reformat(
-                frame,
-                width=width,
-                height=height,
-                format=self._packed,
-                src_colorspace=coding.matrix,
-                # RGB has no matrix, but PyAV before 17 sets nothing at all when both are the same.
-                dst_colorspace=SWS_BT601 if coding.matrix == SWS_BT709 else SWS_BT709,
-                src_color_range=coding.color_range,
-                dst_color_range=RANGE_FULL,
-                interpolation=ACCURATE,
-            )
-        picture = frame.to_ndarray()
+        mapper = self._mapper
+        picture = self._plain(frame) if mapper is None else self._mapped(frame, mapper)
         return picture if orientation.is_upright else orientation.upright(picture)
+
+    def _plain(self, frame: av.VideoFrame) -> np.ndarray:
+        return self._as(frame, self._packed, self._reformatter).to_ndarray()
+
+    def _mapped(self, frame: av.VideoFrame, mapper: ColorMapper) -> np.ndarray:
+        colors = mapper(self._as(frame, PLANES, self._opaque))
+        picture = np.empty(colors.shape, self._depth)
+        to_integers(colors, picture)
+        if "a" not in self._packed:
+            return picture
+        return np.dstack([picture, self._plain(frame)[..., 3]])
+
+    def _as(self, frame: av.VideoFrame, form: str, reformatter: VideoReformatter) -> av.VideoFrame:
+        width, height = self._size
+        if (frame.format.name, frame.width, frame.height) == (form, width, height):
+            return frame
+        coding = coding_of(frame)
+        return reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format=form,
+            src_colorspace=coding.matrix,
+            # RGB has no matrix, but PyAV before 17 sets nothing at all when both are the same.
+            dst_colorspace=SWS_BT601 if coding.matrix == SWS_BT709 else SWS_BT709,
+            src_color_range=coding.color_range,
+            dst_color_range=RANGE_FULL,
+            interpolation=ACCURATE,
+        )
 
 
 def is_transparent(frame: av.VideoFrame) -> bool:

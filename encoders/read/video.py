@@ -23,9 +23,10 @@ from av.video.stream import VideoStream
 
 from ...errors import MediaError
 from ...media import Clip, FramesOfFiles
-from ..color import Colors, RgbConverter, is_deep, is_transparent, on_white
+from ..color import BT709, Colors, RgbConverter, is_deep, is_transparent, on_white
 from ..metadata import kept_tags, read_tags
 from ..orientation import UPRIGHT, orientation_of
+from ..tone_map import Light, light_of
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import first_audio, read_audio
 from .cut_short import is_cut_short
@@ -65,6 +66,7 @@ class VideoReader:
     audio_streams: how many there are; the first usable one is read.
     has_alpha: whether the first picture is transparent somewhere.
     unread_alpha: whether there is transparency that cannot be read (of VP8 and VP9).
+    light: what the numbers of its pictures stand for.
     is_deep: whether its pictures have more than 8 bits a colour.
     ends_early: whether its end is missing, as far as it was read.
     Raises MediaError when the file cannot be read.
@@ -128,6 +130,7 @@ class VideoReader:
         self.colors = Colors(
             int(context.colorspace), int(context.color_primaries), int(context.color_trc)
         )
+        self.light = light_of(first, self.colors.primaries, self.colors.transfer)
         self.metadata = read_tags(container.metadata, container.format.name)
         # Where these are sought pictures get other times, or an AVI has none for reordered ones.
         of_packets = container.format.name == "avi" and context.has_b_frames
@@ -143,10 +146,15 @@ class VideoReader:
         self.time_base = TICK
         self.has_audio, self.audio_streams = False, 0
         self.has_alpha, self.unread_alpha, self.is_deep = animation.has_alpha, False, False
-        self.colors = Colors()
+        self.colors, self.light = Colors(), Light(BT709, BT709)
         self.metadata = animation.metadata
         self._header_duration = animation.duration
         self._indexed_count = animation.frame_count
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is done to every picture where it becomes 8-bit RGB, in sentences."""
+        return tuple(filter(None, [self.light.note]))
 
     @property
     def rotation(self) -> int:
@@ -205,12 +213,25 @@ class VideoReader:
         where the time stamps allow it. Logs a warning when the file ends before it should or some
         frames are damaged.
         """
-        to_rgb = RgbConverter(*self.size, transparent=self.has_alpha, orientation=self.orientation)
+        to_rgb = self.converter()
 
         def shown(frame: av.VideoFrame) -> np.ndarray:
             return on_white(to_rgb(frame)) if self.has_alpha else to_rgb(frame)
 
         return FramesOfFiles(map(shown, self.decoded(start)), (self.path,))
+
+    def converter(self, *, deep: bool = False, keeps_light: bool = False) -> RgbConverter:
+        """Return what makes upright RGB of a decoded frame, RGBA where ``has_alpha``.
+
+        deep: uint16. keeps_light: HDR stays as it is coded.
+        """
+        return RgbConverter(
+            *self.size,
+            transparent=self.has_alpha,
+            deep=deep,
+            orientation=self.orientation,
+            light=None if keeps_light else self.light,
+        )
 
     def decoded(self, start: int = 0) -> Iterator[av.VideoFrame]:
         """Decode from frame ``start`` as FFmpeg's frames, neither upright nor converted.
@@ -344,6 +365,7 @@ def open_video_file(
         begins=reader.begins,
         notes=lambda: reader.notes,
         name=path.stem,
+        notes=lambda: reader.notes,
         path=path,
         has_alpha=reader.has_alpha,
         tags=kept_tags(reader.metadata),

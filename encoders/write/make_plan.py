@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import EncodeError
-from ..color import Colors
+from ..color import Colors, is_deep
 from ..interfaces import EncodingConfig
 from .codec_options import checked_options
 from .codecs import CodecSpec, codec_for, container_for, encoder_options, safe_options
@@ -157,16 +157,15 @@ def result_path(path: str | Path, container: str) -> Path:
 
 
 def _with_hdr(plan: EncodePlan, colors: Colors) -> EncodePlan:
-    is_deep = "p10" in plan.pixel_format
-    if is_deep and plan.config.backend == "built-in":
+    deep = is_deep(plan.pixel_format) and plan.spec.is_ffmpeg
+    if deep and plan.config.backend == "built-in":
         return replace(plan, colors=colors)
     note = (
-        "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR's."
-        if is_deep
-        else f"The HDR picture is stored with 8 bits as {plan.spec.name} and will look pale: "
-        "choose h265, av1 or prores and 10 bits to keep it."
+        "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR."
+        if deep
+        else "To keep HDR choose h265, av1 or prores and 10 bits."
     )
-    return replace(plan, colors=colors if is_deep else plan.colors, notes=(*plan.notes, note))
+    return replace(plan, notes=(*plan.notes, note))
 
 
 def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:

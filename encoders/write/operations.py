@@ -13,7 +13,6 @@ from av.container import InputContainer
 
 from ...errors import EncodeError, SourceEndsEarlyError
 from ...media import AudioClip, parse_frame_rate
-from ..color import RgbConverter
 from ..interfaces import EncodingConfig, EncodingResult
 from ..metadata import kept_tags
 from ..read.audio import AudioTrack, decode_audio, first_audio
@@ -126,10 +125,12 @@ def _write_all(
     frames: Iterable[tuple[Fraction | None, av.VideoFrame]],
 ) -> None:
     deep = reader.is_deep and writer.takes_deep
-    to_rgb = RgbConverter(
-        *reader.size, transparent=reader.has_alpha, deep=deep, orientation=reader.orientation
-    )
+    keeps_light = writer.plan.colors.is_hdr
+    to_rgb = reader.converter(deep=deep, keeps_light=keeps_light)
     direct = writer.takes_decoded(alpha=reader.has_alpha) and reader.orientation.is_upright
+    if not keeps_light and reader.light.note:
+        writer.note(reader.light.note)
+        direct = False
 
     def write(timed: tuple[Fraction | None, av.VideoFrame], held: bool) -> None:
         time, frame = timed

@@ -321,7 +321,9 @@ def test_hdr_stays_hdr_where_it_can(tmp_path: Path, ffmpeg: str) -> None:
         "pq",
     )
     assert kept.notes == ()
-    assert "will look pale" in lost.notes[0]
+    assert "To keep HDR choose h265, av1 or prores and 10 bits." in lost.notes
+    assert "The HDR picture (PQ) was tone-mapped to BT.709." in lost.notes
+    assert not probe(tmp_path / "b.mp4").is_hdr
 
 
 def test_a_name_that_is_taken_may_be_refused(tmp_path: Path, make_video: MakeVideo) -> None:

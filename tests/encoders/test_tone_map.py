@@ -1,0 +1,162 @@
+"""HDR and wide gamuts: the pictures against FFmpeg's zscale and tonemap, and what is said."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
+from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader
+from avatarvideo.encoders.tone_map import HLG, PQ, Light, to_rec709
+from avatarvideo.musetalk.inputs import load_avatar
+
+SQUARE, LEVELS = 32, 12
+SKIN = np.array([0.50, 0.42, 0.38])  # about what HLG has for a lit face
+NAMES = {"hlg": "arib-std-b67", "pq": "smpte2084"}
+TONE_MAP = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
+TO_REC709 = "zscale=t=bt709:p=bt709:m=bt709:r=tv"
+TO_RGB = "format=yuv444p,scale=in_color_matrix=bt709:in_range=tv,format=rgb24"
+
+
+def chart() -> np.ndarray:
+    """Two rows of squares, uint16 RGB as coded: greys, and one skin, from dark to bright."""
+    steps = np.linspace(0.08, 1, LEVELS)[:, None]
+    rows = np.stack([steps.repeat(3, 1), 1.6 * SKIN * steps]).clip(0, 1)
+    squares = rows.repeat(SQUARE, 0).repeat(SQUARE, 1)
+    return np.rint(squares * 65535).astype(np.uint16)
+
+
+def run(ffmpeg: str, *arguments: str | Path, given: bytes | None = None) -> bytes:
+    command = [ffmpeg, "-v", "error", "-y", *map(str, arguments)]
+    return subprocess.run(command, input=given, check=True, stdout=subprocess.PIPE).stdout
+
+
+def deep_video(
+    path: Path, ffmpeg: str, transfer: str, primaries: str = "bt2020", more: str = ""
+) -> Path:
+    picture = chart()
+    size = f"{picture.shape[1]}x{picture.shape[0]}"
+    matrix, short = ("bt2020nc", "bt2020") if primaries == "bt2020" else ("bt709", "bt709")
+    convert = f"scale=out_color_matrix={short}:out_range=tv,format=yuv420p10le"
+    tags = f"colorprim={primaries}:transfer={transfer}:colormatrix={matrix}:range=limited"
+    tags += f":log-level=error{more}"
+    run(
+        ffmpeg,
+        *("-f", "rawvideo", "-pix_fmt", "rgb48le", "-s", size, "-r", "5", "-i", "-"),
+        *("-vf", convert, "-c:v", "libx265", "-crf", "2", "-x265-params", tags),
+        *("-color_primaries", primaries, "-color_trc", transfer, "-colorspace", matrix),
+        path,
+        given=picture.astype("<u2").tobytes() * 3,
+    )
+    return path
+
+
+def reference(path: Path, ffmpeg: str, filters: str) -> np.ndarray:
+    made = run(
+        ffmpeg, "-i", path, "-vf", f"{filters},{TO_RGB}", "-frames:v", "1", "-f", "rawvideo", "-"
+    )
+    return np.frombuffer(made, np.uint8).reshape(2 * SQUARE, LEVELS * SQUARE, 3)
+
+
+def most_apart(picture: np.ndarray, other: np.ndarray) -> float:
+    """The greatest difference of one channel in the middle of any square."""
+    squares, middles = (2, SQUARE, LEVELS, SQUARE, 3), np.s_[:, 8:-8, :, 8:-8]
+    one, two = (each.reshape(squares)[middles].astype(int) for each in (picture, other))
+    return float(np.abs(one - two).max())
+
+
+@pytest.fixture(scope="module")
+def has_zscale(ffmpeg: str) -> None:
+    if b"zscale" not in run(ffmpeg, "-filters"):
+        pytest.skip("this ffmpeg has no zscale")
+
+
+@pytest.mark.usefixtures("has_zscale")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+def test_hdr_is_mapped_as_ffmpeg_maps_it(
+    tmp_path: Path, ffmpeg: str, container: str, name: str
+) -> None:
+    path = deep_video(tmp_path / f"in.{container}", ffmpeg, NAMES[name])
+    wanted = reference(path, ffmpeg, TONE_MAP + TO_REC709)
+    out = tmp_path / "out.mp4"
+
+    shown = next(VideoReader(path).frames())
+    made = FFmpegEncoder().encode(path, out, EncodingConfig(crf=1))
+    avatar = load_avatar(path)
+
+    assert most_apart(shown, wanted) <= 4
+    assert most_apart(avatar.first_frame(), wanted) <= 4
+    assert most_apart(next(VideoReader(out).frames()), wanted) <= 8
+    note = f"The HDR picture ({name.upper()}) was tone-mapped to BT.709."
+    assert note in made.notes
+    assert avatar.notes() == (note,)
+    assert not probe(out).is_hdr
+
+
+@pytest.mark.usefixtures("has_zscale")
+@pytest.mark.parametrize(
+    "light", [":max-cll=4000,400", ":master-display=G(13250,34500)B(7500,3000)R(34000,16000)"
+              "WP(15635,16450)L(40000000,50)"],
+    ids=["light-level", "display"],
+)  # fmt: skip
+def test_a_stated_peak_is_used(tmp_path: Path, ffmpeg: str, light: str) -> None:
+    path = deep_video(tmp_path / "in.mkv", ffmpeg, "smpte2084", more=f":hdr10=1{light}")
+
+    assert VideoReader(path).light == Light(9, PQ, 40.0)
+    wanted = reference(path, ffmpeg, TONE_MAP + TO_REC709)
+    assert most_apart(next(VideoReader(path).frames()), wanted) <= 4
+
+
+@pytest.mark.usefixtures("has_zscale")
+@pytest.mark.parametrize(("primaries", "name"), [("bt2020", "BT.2020"), ("smpte432", "Display P3")])
+def test_wide_colours_are_brought_to_bt709(
+    tmp_path: Path, ffmpeg: str, primaries: str, name: str
+) -> None:
+    path = deep_video(tmp_path / "in.mkv", ffmpeg, "bt709", primaries)
+    wanted = reference(path, ffmpeg, TO_REC709)
+    made = FFmpegEncoder().encode(path, tmp_path / "out.mp4", EncodingConfig(crf=1))
+
+    assert most_apart(next(VideoReader(path).frames()), wanted) <= 4
+    assert most_apart(next(VideoReader(tmp_path / "out.mp4").frames()), wanted) <= 8
+    assert f"The colours were brought from {name} to BT.709." in made.notes
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_animations_are_mapped_too(tmp_path: Path, ffmpeg: str, suffix: str) -> None:
+    path = deep_video(tmp_path / "in.mov", ffmpeg, NAMES["hlg"])
+
+    made = FFmpegEncoder().encode(path, tmp_path / f"out.{suffix}", EncodingConfig())
+
+    assert "The HDR picture (HLG) was tone-mapped to BT.709." in made.notes
+    shown, wanted = (next(VideoReader(p).frames()) for p in (tmp_path / f"out.{suffix}", path))
+    # A palette's colours are mixed by neighbouring dots.
+    squares = (2, SQUARE, LEVELS, SQUARE, 3)
+    means = (each.reshape(squares).mean((1, 3)) for each in (shown, wanted))
+    assert np.abs(np.subtract(*means)).max() <= 8
+
+
+def test_ten_bits_keep_hdr(tmp_path: Path, ffmpeg: str) -> None:
+    path = deep_video(tmp_path / "in.mov", ffmpeg, NAMES["hlg"])
+    for suffix, codec in (("mov", "h265"), ("mov", "prores"), ("mkv", "av1")):
+        out = tmp_path / f"out.{suffix}"
+        made = FFmpegEncoder().encode(path, out, EncodingConfig(codec=codec, bit_depth=10))
+
+        assert made.success
+        assert made.notes == ()
+        assert probe(out).is_hdr
+        assert most_apart(next(VideoReader(out).frames()), next(VideoReader(path).frames())) <= 8
+
+
+def test_ordinary_pictures_are_left_alone() -> None:
+    assert Light(1, 1).is_ordinary
+    assert Light(6, 6).is_ordinary
+    assert Light(2, 2).is_ordinary
+    assert not Light(1, 1).note
+    greys = np.linspace(0, 1, 9)[:, None].repeat(3, 1)
+    assert np.allclose(to_rec709(greys, Light(9, 1)), greys)
+    assert np.all(np.diff(to_rec709(greys, Light(9, HLG))[:, 0]) > 0)
