@@ -17,6 +17,7 @@ from ..color import HDR_TRANSFERS, RANGE_FULL, UNSPECIFIED
 from ..metadata import read_tags
 from ..orientation import UPRIGHT, Orientation, orientation_of
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
+from .dolby_vision import dolby_vision_profile
 from .loudness import file_loudness
 from .open import checked_input, open_media
 from .slots import shown_packets
@@ -125,6 +126,8 @@ def probe(
         duration = header_duration(container, stream)
         indexed = indexed_frame_count(container, stream)
         facts = _stream_facts(container, stream)
+        if facts["video_codec"] == "hevc" and (number := dolby_vision_profile(absolute)):
+            facts["video_profile"] = f"{facts['video_profile']}, Dolby Vision profile {number}"
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
         ticks, unit = _sampled(container, stream), stream.time_base or Fraction(1, av.time_base)
         animated = packet_rate(container, stream)

@@ -30,11 +30,13 @@ from ..tone_map import Light, light_of
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import first_audio, read_audio
 from .cut_short import is_cut_short
+from .dolby_vision import refuse_own_colours
 from .open import check_frame_size, checked_input, close_container, open_container
 from .slots import Slot, Tally, decoded_slots, shown_packets
 from .stream_facts import (
     agreed_rate,
     claimed_frame_count,
+    codec_name,
     counted,
     header_duration,
     in_order,
@@ -91,6 +93,8 @@ class VideoReader:
             container = open_container(self.path)
             stack.callback(close_container, container)
             stream = picture_stream(container, self.path.name)
+            if codec_name(stream.codec_context) == "hevc":
+                refuse_own_colours(self.path)
             self._claimed_count = claimed_frame_count(container, stream)
             self.ends_early = is_cut_short(container, stream)
             seen = self._take_facts(container, stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.encoders.tone_map import HLG, PQ, Light, to_rec709
+from avatarvideo.errors import MediaError
 from avatarvideo.musetalk.inputs import load_avatar
 
 SQUARE, LEVELS = 32, 12
@@ -150,6 +152,44 @@ def test_ten_bits_keep_hdr(tmp_path: Path, ffmpeg: str) -> None:
         assert made.notes == ()
         assert probe(out).is_hdr
         assert most_apart(next(VideoReader(out).frames()), next(VideoReader(path).frames())) <= 8
+
+
+def dolby_vision(path: Path, profile: int) -> None:
+    """State Dolby Vision in an MP4 with one HEVC track whose index is at its end."""
+    data = bytearray(path.read_bytes())
+    stated = b"dvcC" + bytes([1, 0, profile << 1, 0x35, 0]) + bytes(19)
+    at = data.index(b"hvcC") - 4
+    end = at + struct.unpack_from(">I", data, at)[0]
+    data[end:end] = struct.pack(">I", len(stated) + 4) + stated
+    for name in (b"hvc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        start = data.rindex(name, 0, at) - 4
+        length = struct.unpack_from(">I", data, start)[0] + len(stated) + 4
+        struct.pack_into(">I", data, start, length)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("profile", [5, 8])
+def test_dolby_vision_of_its_own_colours_is_refused(
+    tmp_path: Path, ffmpeg: str, profile: int, suffix: str
+) -> None:
+    path = tmp_path / "in.mp4"
+    deep_video(path, ffmpeg, NAMES["hlg"])
+    run(ffmpeg, "-i", path, "-c", "copy", "-tag:v", "hvc1", tmp_path / "tagged.mp4")
+    path = tmp_path / "tagged.mp4"
+    dolby_vision(path, profile)
+    if suffix == "mkv":
+        run(ffmpeg, "-i", path, "-c", "copy", "-strict", "unofficial", path.with_suffix(".mkv"))
+        path = path.with_suffix(".mkv")
+
+    made = FFmpegEncoder().encode(path, tmp_path / "out.mp4", EncodingConfig())
+
+    assert f"Dolby Vision profile {profile}" in str(probe(path).video_profile)
+    assert made.success == (profile != 5)
+    if profile == 5:
+        assert "is Dolby Vision profile 5" in str(made.error)
+        with pytest.raises(MediaError, match="Dolby Vision profile 5"):
+            load_avatar(path)
 
 
 def test_ordinary_pictures_are_left_alone() -> None:
