@@ -1,4 +1,4 @@
-"""Dolby Vision without a picture that other players can show: profile 5, told by the file's head."""
+"""Dolby Vision: its profile by a file's head, and the one that only its own players show."""
 
 from __future__ import annotations
 
