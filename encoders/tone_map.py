@@ -17,7 +17,7 @@ import numpy as np
 from av.filter import Graph
 from av.filter.context import FilterContext
 
-PQ, HLG = 16, 18  # FFmpeg's numbers of transfers (ITU-T H.273)
+SRGB, PQ, HLG = 13, 16, 18  # FFmpeg's numbers of transfers (ITU-T H.273)
 _TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 # x, y of red, green and blue; white is D65.
@@ -148,7 +148,10 @@ def to_rec709(colors: np.ndarray, light: Light) -> np.ndarray:
     if light.is_hdr:
         brightest = np.maximum(linear.max(-1, keepdims=True), 1e-6)
         linear *= _hable(brightest) / _hable(np.array(light.peak)) / brightest
-    return np.clip(linear, 0, 1) ** (1 / _GAMMA)
+    linear = np.clip(linear, 0, 1)
+    if light.transfer != SRGB:
+        return linear ** (1 / _GAMMA)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def _linear(colors: np.ndarray, transfer: int) -> np.ndarray:
@@ -164,6 +167,8 @@ def _linear(colors: np.ndarray, transfer: int) -> np.ndarray:
         b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
         scene = np.where(colors <= 0.5, colors**2 / 3, (np.exp((colors - c) / a) + b) / 12)
         return scene**1.2 * (1000 / _REFERENCE_WHITE)  # on a display of 1000 cd/m2
+    if transfer == SRGB:
+        return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
     return colors**_GAMMA
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..encoders.read.audio import read_audio
-from ..encoders.read.picture import is_image, read_image
+from ..encoders.read.picture import is_image, read_still
 from ..encoders.read.video import file_hash, open_video_file
 from ..errors import MediaError
 from ..media import DEFAULT_FRAME_RATE, Avatar, Clip, FramesOfFiles, LipCorners, Mel
@@ -37,7 +37,7 @@ def load_avatar(
 
 
 def _still(path: Path) -> Clip:
-    picture = read_image(path)
+    picture, notes = read_still(path)
     height, width = picture.shape[:2]
     return Clip(
         open_frames=lambda start: FramesOfFiles(iter([picture][start:]), (path,)),
@@ -46,6 +46,7 @@ def _still(path: Path) -> Clip:
         frame_rate=DEFAULT_FRAME_RATE,
         frame_count=1,
         hash_of=cache(lambda: file_hash(path)),
+        notes=lambda: notes,
         name=path.stem,
         path=path,
         sources=(path,),

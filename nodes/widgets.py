@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 CATEGORY = "avatar video"
 SAMPLES_PREFIX = "samples/"  # combo values of the bundled files begin with it
-IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_EXTENSIONS = frozenset(
+    {".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
 VIDEO_EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 LONGEST_PATH = 4096  # characters; no system takes more
 MOST_SHOWN = 200  # characters of a name in a message

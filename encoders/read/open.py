@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from ...errors import MediaError
 from ...pasted import existing, url_problem
 from .index_claims import check_claims
+from .still_kinds import head_of, kind_of, refuse_as_video
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
 _LENIENT_TAGS: dict[str, Any] = (  # Any: of another type in each release
@@ -96,6 +97,8 @@ def open_container(
     """Open a media file, which the caller closes. timeouts: seconds for opening it and a read."""
     absolute = checked_input(path)
     try:
+        kind = kind_of(head_of(absolute))
+        refuse_as_video(absolute.name, kind, streams=0)
         check_claims(absolute)
         container = av.open(
             str(absolute),
@@ -112,6 +115,8 @@ def open_container(
         )
     except (FFmpegError, OSError, ValueError) as error:
         raise unreadable(absolute, error) from error
+    if kind is not None:
+        refuse_as_video(absolute.name, kind, len(container.streams))
     return container
 
 

@@ -9,6 +9,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ...errors import MediaError
 from .open import MAX_FRAME_PIXELS, check_frame_size, checked_input
+from .still_colors import in_srgb
+from .still_kinds import HEIC, READABLE, head_of, kind_of, open_heif, refuse_unreadable
 
 # Formats whose decoders read the file and nothing else: no EPS (runs Ghostscript), no WMF, no
 # fonts, no multi-page documents.
@@ -16,11 +18,12 @@ PICTURE_FORMATS = (
     *("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM", "TGA"),
 )
 PICTURE_SUFFIXES = {
-    *(".png", ".apng", ".webp", ".gif", ".avif"),
+    *(".png", ".apng", ".webp", ".gif", ".avif", ".heic", ".heif", ".hif"),
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k"),
     *(".bmp", ".dib", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
 ANIMATED_SUFFIXES = {".gif", ".webp", ".apng", ".png", ".avif"}
+ON_WHITE = "Transparency was laid on white."
 _HIGH_DEPTH = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 # Pillow's own guard against pictures that are too large, before the size can be asked for.
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -50,17 +53,26 @@ def is_image(path: str | Path) -> bool:
 
 def read_image(path: str | Path) -> np.ndarray:
     """Return a picture as upright uint8 RGB (H, W, 3) on white. Raises MediaError."""
+    return read_still(path)[0]
+
+
+def read_still(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return a picture as ``read_image`` does, and sentences on what was done to it."""
     absolute = checked_input(path)
     try:
-        with Image.open(absolute, formats=_formats()) as picture:
+        head = head_of(absolute)
+        kind = kind_of(head)
+        refuse_unreadable(absolute.name, kind)
+        opened = open_heif(absolute) if kind == HEIC else Image.open(absolute, formats=_formats())
+        with opened as picture:
             check_frame_size(picture.width, picture.height, repr(absolute.name))
-            return _upright_rgb(picture)
+            return _upright_rgb(picture, head)
     except MediaError:
         raise
     except UnidentifiedImageError as error:
         raise MediaError(
-            f"Expected a picture (PNG, JPEG, WebP, BMP, TIFF, GIF), {absolute.name!r} is something "
-            "else: open it in an image editor and save it as PNG."
+            f"Expected a picture ({READABLE}), {absolute.name!r} is something else: open "
+            "it in an image editor and save it as PNG."
         ) from error
     except BOMBS as error:
         raise MediaError(
@@ -74,15 +86,18 @@ def read_image(path: str | Path) -> np.ndarray:
         ) from error
 
 
-def _upright_rgb(picture: Image.Image) -> np.ndarray:
+def _upright_rgb(picture: Image.Image, head: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in _HIGH_DEPTH:
         grey = _grey_from_high_depth(np.asarray(upright))
-        return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2))
+        return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2)), ()
+    upright, note = in_srgb(upright, head)
+    notes = (note,) if note else ()
     if upright.has_transparency_data:
         white = Image.new("RGBA", upright.size, "white")
         upright = Image.alpha_composite(white, upright.convert("RGBA"))
-    return np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+        notes = (*notes, ON_WHITE)
+    return np.ascontiguousarray(np.asarray(upright.convert("RGB"))), notes
 
 
 def _grey_from_high_depth(values: np.ndarray) -> np.ndarray:

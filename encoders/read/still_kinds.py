@@ -1,0 +1,79 @@
+"""Kinds of pictures told by their first bytes, and the refusal of those that cannot be read."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ...errors import MediaError
+
+HEAD_BYTES = 1 << 16  # hold what describes a picture, in every file seen so far
+READABLE = "PNG, JPEG, WebP, HEIC, AVIF, BMP, TIFF, GIF"
+HEIC, AVIF, ANIMATED_AVIF = "HEIC", "AVIF", "animated AVIF"
+_HEIF_BRANDS = {
+    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
+    *(b"mif1", b"mif2", b"msf1"),
+}
+_OTHERS = (
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"\x00\x00\x02\x00", "CUR"),
+)
+
+
+def head_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def kind_of(head: bytes) -> str | None:
+    """Return what kind of picture begins with these bytes, None for the common and other files."""
+    if head[4:8] == b"ftyp":
+        # The size of the box, the main brand, a version, the brands it is compatible with.
+        length = int.from_bytes(head[:4], "big")
+        brands = [head[8:12], *(head[at : at + 4] for at in range(16, min(length, 256), 4))]
+        if brands[0] in (b"avif", b"avis") or (brands[0] in _HEIF_BRANDS and b"avif" in brands):
+            return ANIMATED_AVIF if b"avis" in brands else AVIF
+        return HEIC if brands[0] in _HEIF_BRANDS else None
+    return next((name for start, name in _OTHERS if head.startswith(start)), None)
+
+
+def refuse_unreadable(name: str, kind: str | None) -> None:
+    """Raise MediaError for a kind that nothing here reads."""
+    if kind not in (None, HEIC, AVIF):
+        raise MediaError(f"Expected a picture ({READABLE}), {name!r} is {kind}: save it as PNG.")
+
+
+def refuse_as_video(name: str, kind: str | None, streams: int) -> None:
+    """Raise MediaError for a picture taken as a video, of which FFmpeg would show one part.
+
+    streams: how many FFmpeg found; a plain AVIF has one, and is shown whole.
+    """
+    if kind == HEIC or (kind == AVIF and streams > 1):
+        raise MediaError(
+            f"Expected a video, {name!r} is a still picture ({kind}): use it as an avatar, or "
+            "save it as PNG or JPEG first."
+        )
+    if kind is not None and kind != AVIF:
+        raise MediaError(
+            f"Expected a video, {name!r} is {kind}: save it as MP4, WebP, GIF or PNG first."
+        )
+
+
+def open_heif(path: Path) -> Image.Image:
+    """Open a HEIC picture with its optional reader. Raises MediaError where that is missing."""
+    try:
+        library: Any = importlib.import_module("pillow_heif")  # Any: it is not always there
+    except ImportError as error:
+        raise MediaError(
+            f"Expected a picture that can be read here, {path.name!r} is HEIC, as phones make "
+            "them: install its reader (pip install pillow-heif), or save it as JPEG or PNG."
+        ) from error
+    picture = library.HeifImageFile(path)
+    if not isinstance(picture, Image.Image):
+        raise TypeError(f"Expected a picture from pillow_heif, got {type(picture).__name__}.")
+    return picture
