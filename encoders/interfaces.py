@@ -16,6 +16,7 @@ QUALITIES: tuple[str, ...] = get_args(Quality)
 Fit = Literal["contain", "cover", "stretch", "pad"]
 Length = Literal["keep", "video", "audio", "shortest", "freeze"]
 VariableRate = Literal["constant", "keep"]
+Interlaced = Literal["auto", "keep"]
 Backend = Literal["built-in", "own ffmpeg"]
 MAX_SIDE = 16384  # pixels, the largest of any codec offered
 
@@ -104,6 +105,12 @@ class EncodingConfig:
         None, help="FFmpeg's name of a pixel format, such as yuv444p."
     )
     codec_options: Mapping[str, str] | None = option(None, help="The encoder's own options.")
+    interlaced: Interlaced = option(
+        "auto",
+        help="What becomes of interlaced pictures: auto makes them whole, except in copies, ffv1 "
+        "and prores; keep leaves them in h264 too.",
+        choices=get_args(Interlaced),
+    )
 
     def __post_init__(self) -> None:
         check_options(self, besides=["fps"])  # which is read, and checked, when it is used

@@ -53,6 +53,7 @@ ENCODE_WIDGETS: Values = {
     "mix_audio": own_widget(False, "Add the connected audio to the video's own."),
     "channels": widget(_OF["channels"]),
 }
+LATER_WIDGETS: Values = {"interlaced": widget(_OF["interlaced"])}  # an older prompt has none
 NO_FORMAT = "none"
 
 
@@ -63,15 +64,18 @@ def encode_widgets(formats_directory: Path) -> Values:
         "tooltip": "A format of your own, a JSON file in user/avatarvideo/formats: it sets codec, "
         "container and more.",
     }
-    return ENCODE_WIDGETS | {"format": ([NO_FORMAT, *format_names(formats_directory)], about)}
+    chosen = ([NO_FORMAT, *format_names(formats_directory)], about)
+    return ENCODE_WIDGETS | {"format": chosen} | LATER_WIDGETS
 
 
 def encoding_config(options: Values, formats_directory: Path) -> EncodingConfig:
     """Return the configuration that widget values make. Raises EncodeError."""
     same = _OF.keys() & ENCODE_WIDGETS.keys() - {"fps", "crf", "audio_bitrate"}
+    later = {name: options[name] for name in LATER_WIDGETS if name in options}
     try:
         config = EncodingConfig(
             **{name: options[name] for name in same},
+            **later,
             fps=parse_frame_rate(options["fps"]) if options["fps"] else None,
             crf=options["crf"] if options["crf"] >= 0 else None,
             audio_bitrate=options["audio_bitrate"] * 1000 or None,

@@ -22,9 +22,11 @@ from .loudness import file_loudness
 from .open import checked_input, open_media
 from .slots import shown_packets
 from .stream_facts import (
+    FIELD_ORDERS,
     agreed_rate,
     codec_name,
     counted,
+    field_order,
     first_picture,
     header_duration,
     in_order,
@@ -98,6 +100,7 @@ class VideoInfo:
     audio: tuple[AudioInfo, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     is_mirrored: bool = False
+    field_order: str | None = None  # "top" or "bottom" first, of interlaced pictures
 
     def as_dict(self) -> dict[str, Any]:  # Any: whatever JSON holds
         """Return plain values for JSON, the first audio stream's also at the top."""
@@ -135,6 +138,7 @@ def probe(
         if animated and ticks:  # the last picture of an animation often stays longer
             ticks.append(ticks[0] + round(len(ticks) / animated / unit))
         first = first_picture(container, stream)
+        fields = FIELD_ORDERS.get(field_order(first, stream)) if first is not None else None
         size = (stream.codec_context.width, stream.codec_context.height)
         aspect = stream.sample_aspect_ratio  # a closed file's cannot be asked
     count, exact = indexed, indexed is not None
@@ -151,6 +155,7 @@ def probe(
     length = duration or Fraction(count) / rate
     orientation = UPRIGHT if first is None else orientation_of(first)
     return VideoInfo(
+        field_order=fields,
         is_variable_rate=varies(ticks, unit),
         frame_count=count,
         frame_count_exact=exact,
@@ -267,6 +272,7 @@ def table(info: VideoInfo) -> str:
     turned = f", turned by {info.rotation} degrees" if info.rotation else ""
     shown = info.display_aspect_ratio + turned + (", mirrored" if info.is_mirrored else "")
     varying = ", varying" if info.is_variable_rate else ""
+    fields = f"interlaced, {info.field_order} field first" if info.field_order else "progressive"
     rows = [
         ("file", f"{Path(info.path).name} ({info.file_size_bytes / 1e6:.2f} MB)"),
         ("container", info.container),
@@ -274,6 +280,7 @@ def table(info: VideoInfo) -> str:
         ("video", " ".join(filter(None, [info.video_codec, info.video_profile]))),
         ("pixels", f"{info.width}x{info.height} {info.pixel_format}, shown {shown}"),
         ("frame rate", f"{info.fps:.6g} ({info.frame_rate}){varying}"),
+        ("fields", fields),
         ("frames", f"{info.frame_count}" + ("" if info.frame_count_exact else " (estimated)")),
         ("bit rate", f"{info.bit_rate / 1000:.0f} kbit/s"),
         ("colour", _colour(info)),

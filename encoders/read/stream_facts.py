@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("avatarvideo.encoders.read.stream_facts")
 
 DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
+# By FFmpeg's number of the order in which fields are stored and shown.
+FIELD_ORDERS = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
 MAX_RATE = Fraction(1000)
 MOSTLY = Fraction(9, 10)  # of a file's packets have times, or none of them counts as having one
 MIN_TIMES = 5  # fewer frames say nothing about a rate
@@ -48,6 +50,12 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
     # The size may also grow in the middle of a stream, where no header says so.
     stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     return stream
+
+
+def field_order(first: av.VideoFrame, stream: VideoStream) -> int:
+    """Return FFmpeg's number of the order of fields: 0 for whole pictures, 2 where it is unsaid."""
+    stated = int(getattr(stream.codec_context, "field_order", 0))  # not in every PyAV
+    return (stated if stated in FIELD_ORDERS else 2) if first.interlaced_frame else 0
 
 
 def unread_alpha(stream: VideoStream) -> bool:

@@ -30,6 +30,7 @@ from ..tone_map import Light, light_of
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .audio import first_audio, read_audio
 from .cut_short import is_cut_short
+from .deinterlace import deinterlaced
 from .dolby_vision import refuse_own_colours
 from .open import check_frame_size, checked_input, close_container, open_container
 from .slots import Slot, Tally, decoded_slots, shown_packets
@@ -38,6 +39,7 @@ from .stream_facts import (
     claimed_frame_count,
     codec_name,
     counted,
+    field_order,
     header_duration,
     in_order,
     indexed_frame_count,
@@ -54,6 +56,7 @@ logger = logging.getLogger("avatarvideo.encoders.read.video")
 
 # Containers that hold where every key frame lies.
 REWINDABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+DEINTERLACED = "The interlaced pictures were made whole, one for each."
 MOST_OBLONG = Fraction(4)  # pixels wider or higher than this are a mistake in the file
 
 
@@ -69,6 +72,7 @@ class VideoReader:
     has_alpha: whether the first picture is transparent somewhere.
     unread_alpha: whether there is transparency that cannot be read (of VP8 and VP9).
     light: what the numbers of its pictures stand for.
+    is_interlaced: whether any picture read so far is woven from two fields.
     is_deep: whether its pictures have more than 8 bits a colour.
     ends_early: whether its end is missing, as far as it was read.
     Raises MediaError when the file cannot be read.
@@ -125,6 +129,8 @@ class VideoReader:
         self.size = _square_size(first, stream)
         self.has_alpha, self.unread_alpha = is_transparent(first), unread_alpha(stream)
         self.is_deep = is_deep(first.format.name)
+        self.is_interlaced = first.interlaced_frame
+        self.field_order = field_order(first, stream)
         self.orientation = orientation_of(first)
         self.width, self.height = self.orientation.size(self.size)
         self.time_base = stream.time_base or Fraction(1, av.time_base)
@@ -147,6 +153,7 @@ class VideoReader:
         self.size = (self.width, self.height) = animation.size
         self.orientation = UPRIGHT
         self.frame_rate, self._is_animated = animation.frame_count / animation.duration, True
+        self.is_interlaced, self.field_order = False, 0
         self.time_base = TICK
         self.has_audio, self.audio_streams = False, 0
         self.has_alpha, self.unread_alpha, self.is_deep = animation.has_alpha, False, False
@@ -156,9 +163,10 @@ class VideoReader:
         self._indexed_count = animation.frame_count
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What is done to every picture where it becomes 8-bit RGB, in sentences."""
-        return tuple(filter(None, [self.light.note]))
+    def is_plain(self) -> bool:
+        """Whether pictures can be encoded as decoded: upright, opaque, in ordinary colours."""
+        ordinary = self.light.is_ordinary and not self.has_alpha
+        return self.orientation.is_upright and ordinary
 
     @property
     def rotation(self) -> int:
@@ -222,7 +230,19 @@ class VideoReader:
         def shown(frame: av.VideoFrame) -> np.ndarray:
             return on_white(to_rgb(frame)) if self.has_alpha else to_rgb(frame)
 
-        return FramesOfFiles(map(shown, self.decoded(start)), (self.path,))
+        return FramesOfFiles(map(shown, self.pictures(start)), (self.path,))
+
+    def pictures(self, start: int = 0, *, keeps_fields: bool = False) -> Iterator[av.VideoFrame]:
+        """Decode from frame ``start`` as ``decoded`` does, deinterlaced unless ``keeps_fields``."""
+        if keeps_fields:
+            return self.decoded(start)
+        # The one before tells what moves in the first.
+        earlier = 1 if start and self.is_interlaced else 0
+        whole = deinterlaced(self.decoded(start - earlier), self._found_fields)
+        return itertools.islice(whole, earlier, None)
+
+    def _found_fields(self) -> None:
+        self.is_interlaced = True
 
     def converter(self, *, deep: bool = False, keeps_light: bool = False) -> RgbConverter:
         """Return what makes upright RGB of a decoded frame, RGBA where ``has_alpha``.
@@ -289,9 +309,10 @@ class VideoReader:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what is wrong with the file, as far as it was read."""
+        """Sentences on the file as far as it was read: what its 8-bit frames are, what is wrong."""
+        woven = DEINTERLACED if self.is_interlaced else ""
         missing = f"The end of {self.path.name!r} is missing." if self.ends_early else ""
-        return tuple(filter(None, (self.held_note, missing)))
+        return tuple(filter(None, (self.light.note, woven, self.held_note, missing)))
 
     @contextlib.contextmanager
     def _from(self, target: int | None) -> Generator[tuple[InputContainer, VideoStream]]:
@@ -369,7 +390,6 @@ def open_video_file(
         begins=reader.begins,
         notes=lambda: reader.notes,
         name=path.stem,
-        notes=lambda: reader.notes,
         path=path,
         has_alpha=reader.has_alpha,
         tags=kept_tags(reader.metadata),

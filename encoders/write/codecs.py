@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ...errors import EncodeError
 from ..interfaces import QUALITIES, EncodingConfig
@@ -36,6 +37,7 @@ class CodecSpec:
     least_side, most_side: pixels under and over which the encoder fails.
     tag: four-character code for mp4 and mov where the default one does not play everywhere.
     environment: variables that the encoder reads when it opens, unless the user has set them.
+    fields: how it keeps interlaced pictures: not at all, where that is asked for, or always.
     is_slow_to_close: it takes dozens of frames at once, and gives none of them up.
     is_ffmpeg: False for those we write ourselves.
     is_known: False for encoders of FFmpeg's that a user names; their crf and preset are passed on.
@@ -61,6 +63,7 @@ class CodecSpec:
     most_side: int = 65535
     tag: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    fields: Literal["never", "asked", "always"] = "never"
     is_slow_to_close: bool = False
     is_ffmpeg: bool = True
     is_known: bool = True
@@ -88,6 +91,7 @@ CODECS: Mapping[str, CodecSpec] = {
             pixel_formats=_YUV420,
             containers=("mp4", "mov", "mkv"),
             other_names=("avc", "x264"),
+            fields="asked",
             hardware="h264",
             most_side=16384,
         ),
@@ -142,6 +146,7 @@ CODECS: Mapping[str, CodecSpec] = {
             pixel_formats={(10, False): "yuv422p10le", (10, True): "yuva444p10le"},
             containers=("mov", "mkv"),
             preset_option="profile",
+            fields="always",
             options={"vendor": "apl0"},
             format_options={(10, True): {"profile": "4444", "alpha_bits": "16"}},
         ),
@@ -152,6 +157,7 @@ CODECS: Mapping[str, CodecSpec] = {
             # RGB inside, so that the pictures come back bit for bit.
             pixel_formats={(8, False): "bgr0", (8, True): "bgra", (10, False): "gbrp10le"},
             containers=("mkv",),
+            fields="always",
             options={"level": "3", "slices": "4", "slicecrc": "1", "g": "1"},
         ),
         CodecSpec(

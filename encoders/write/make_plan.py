@@ -61,11 +61,22 @@ def make_plan(
         notes=_notes(spec, config),
         sources=extras.sources,
     )
+    if pictures.field_order and _keeps_fields(plan, size):
+        plan = replace(plan, field_order=pictures.field_order)
     if not spec.is_known or (config.codec_options is not None and not hardware):
         check_encoder(plan)
     if pictures.colors is not None and pictures.colors.is_hdr:
         plan = _with_hdr(plan, pictures.colors)
     return _with_hardware(plan, form) if hardware else _with_software(plan)
+
+
+def _keeps_fields(plan: EncodePlan, size: tuple[int, int]) -> bool:
+    """Tell whether pictures made of two fields stay so: in their size, by a codec that says it."""
+    config, fields = plan.config, plan.spec.fields
+    asked = fields == "always" or (fields == "asked" and config.interlaced == "keep")
+    software = family_of(config.codec) is None and config.backend == "built-in"
+    same_size = plan.placement.is_identity and plan.size == size
+    return asked and software and same_size and plan.channels == 3
 
 
 def checked_target(

@@ -18,7 +18,7 @@ from ..metadata import kept_tags
 from ..read.audio import AudioTrack, decode_audio, first_audio
 from ..read.cut_short import is_cut_short
 from ..read.open import checked_input, open_media
-from ..read.video import VideoReader
+from ..read.video import DEINTERLACED, VideoReader
 from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
 from .make_plan import checked_target
@@ -71,17 +71,23 @@ def transcode(
         usual = reader.frame_rate if keeps_timing else reader.steady_rate
         rate = parse_frame_rate(config.fps) if config.fps else usual
         time_base = reader.time_base if keeps_timing else None
-        pictures = PictureFacts((reader.width, reader.height), rate, time_base, reader.colors)
+        size, fields = (reader.width, reader.height), reader.field_order if reader.is_plain else 0
+        pictures = PictureFacts(size, rate, time_base, reader.colors, fields)
         extras = _with_tags(extras, reader.metadata, config)
         writer = VideoWriter(output, pictures, config, heard, extras, container=holder)
         for note in (*_notes(reader, of_tracks=audio is None), *sound.notes):
             writer.note(note)
         stack.enter_context(writer)
-        frames = timed_frames(reader, section)
+        keeps_fields = bool(writer.plan.field_order)
+        frames = timed_frames(reader, section, keeps_fields=keeps_fields)
         stack.callback(frames.close)
         _write_all(
             writer, reader, _at_rate(frames, reader, section, None if keeps_timing else rate)
         )
+        if keeps_fields:
+            writer.note("The pictures stay interlaced.")
+        elif reader.is_interlaced:
+            writer.note(DEINTERLACED)
         if reader.held_note:
             writer.note(reader.held_note)
     if reader.ends_early:

@@ -28,6 +28,7 @@ class PictureFacts:
     frame_rate: Fraction
     time_base: Fraction | None = None
     colors: Colors | None = None
+    field_order: int = 0  # FFmpeg's number, of interlaced pictures that could be kept as they are
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class EncodePlan:
     notes: tuple[str, ...] = ()
     colors: Colors = field(default_factory=Colors)
     sources: tuple[Path, ...] = ()
+    field_order: int = 0  # FFmpeg's number, where the pictures stay interlaced
 
     @property
     def size(self) -> tuple[int, int]:

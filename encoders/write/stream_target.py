@@ -26,6 +26,8 @@ from .output_file import MOV_FAMILY, OutputFile
 from .packets import add_stream, encode_picture, mux
 from .plan import EncodePlan
 
+# FFmpeg's flags for encoders: transform and search for motion field by field.
+_INTERLACED = 1 << 18 | 1 << 29
 MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
 POLL_SECONDS = 0.05  # between two calls of ``check``
 FRAMES_AHEAD = 2  # given to the encoder before the oldest of them is waited for
@@ -150,6 +152,10 @@ class StreamTarget:
         # third slower beside our conversion, and files 6 % larger.
         context.thread_type = "AUTO"
         tagged(context, plan.colors)
+        if plan.field_order:
+            context.flags |= _INTERLACED
+            with contextlib.suppress(AttributeError):  # older PyAV cannot set it
+                context.field_order = plan.field_order
         if plan.spec.tag and plan.container in MOV_FAMILY:
             context.codec_tag = plan.spec.tag
         return stream

@@ -45,7 +45,7 @@ WHOLE = Section()
 
 
 def timed_frames(
-    reader: VideoReader, section: Section = WHOLE
+    reader: VideoReader, section: Section = WHOLE, *, keeps_fields: bool = False
 ) -> Generator[Timed[av.VideoFrame], None, None]:
     """Yield (seconds from the section's start, frame), first the one that is shown at its start."""
     times = reader.frame_times if reader.is_variable_rate else []
@@ -54,7 +54,7 @@ def timed_frames(
     first = max(0, first)
     end = section.start + section.duration if section.duration else None
     shown = 0
-    for index, frame in enumerate(reader.decoded(first), first):
+    for index, frame in enumerate(reader.pictures(first, keeps_fields=keeps_fields), first):
         time = times[index] if index < len(times) else index / reader.frame_rate
         if end is not None and time >= end - ROUNDING:
             break
