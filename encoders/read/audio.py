@@ -19,7 +19,8 @@ from ...errors import MediaError
 from ...media import AudioClip
 from ..channel_layouts import LAYOUTS
 from .audio_arrays import finite, frame_of, samples_of
-from .open import MAX_CHANNELS, SAMPLE_RATES, has_codec, open_media, unreadable
+from .open import MAX_CHANNELS, SAMPLE_RATES, open_media, unreadable
+from .tracks import sound_note, usual_audio
 
 logger = logging.getLogger("avatarvideo.encoders.read.audio")
 
@@ -69,6 +70,8 @@ def read_audio(
     parts: list[np.ndarray] = []
     total = 0
     with open_media(path) as container:
+        if note := sound_note(container):
+            logger.warning("%s: %s", name, note)
         track = decode_audio(
             container, name, start=start, duration=duration, zero=zero, whole=whole
         )
@@ -91,7 +94,7 @@ def read_audio(
 
 def _claimed_seconds(container: InputContainer) -> Fraction:
     """Return the length that the file states, at most what its size can hold; 0 for none."""
-    stream = first_audio(container)
+    stream = usual_audio(container)
     claimed = Fraction(0)
     if stream is not None and stream.duration and stream.time_base:
         claimed = stream.duration * stream.time_base
@@ -108,12 +111,6 @@ def _check_decoded_bytes(count: int, name: str) -> None:
         )
 
 
-def first_audio(container: InputContainer) -> AudioStream | None:
-    """Return the first audio stream that can be decoded."""
-    usable = (s for s in container.streams.audio if has_codec(s) and s.codec_context.sample_rate)
-    return next(usable, None)
-
-
 def decode_audio(
     container: InputContainer,
     name: str,
@@ -124,7 +121,7 @@ def decode_audio(
     zero: Fraction | None = None,
     whole: bool = False,
 ) -> AudioTrack:
-    """Decode an audio stream, or the first one, block by block. Raises MediaError.
+    """Decode an audio stream, or the one that players take, block by block. Raises MediaError.
 
     zero, whole: as in ``read_audio``.
     """
@@ -132,7 +129,7 @@ def decode_audio(
         raise MediaError(
             f"Expected start and duration of 0 s or more, got {float(start)} and {float(duration)}."
         )
-    stream = stream or first_audio(container)
+    stream = stream or usual_audio(container)
     if stream is None:
         what = "a video without sound" if container.streams.video else "a file without sound"
         raise MediaError(f"Expected sound, {name!r} is {what}: choose a file with an audio track.")

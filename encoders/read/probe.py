@@ -59,6 +59,7 @@ class AudioInfo:
     bit_rate: int | None
     language: str | None = None
     loudness_lufs: float | None = None
+    is_default: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +265,7 @@ def _audio_info(stream: AudioStream, video: VideoStream) -> AudioInfo:
         offset_seconds=float((stream.start_time or 0) * base - pictures),
         bit_rate=context.bit_rate or None if context else None,
         language=stream.language,
+        is_default=bool(stream.disposition & stream.disposition.default),
     )
 
 
@@ -288,8 +290,9 @@ def table(info: VideoInfo) -> str:
     for number, stream in enumerate(info.audio, 1):
         loud = "" if stream.loudness_lufs is None else f", {stream.loudness_lufs:.1f} LUFS"
         form = f"{stream.codec}, {stream.sample_rate} Hz, {stream.layout or stream.channels}"
+        default = ", default" if stream.is_default and len(info.audio) > 1 else ""
         begins = f"starts at {stream.offset_seconds:+.3f} s"
-        rows.append((f"audio {number}", f"{form}, {begins}{loud}"))
+        rows.append((f"audio {number}", f"{form}, {begins}{loud}{default}"))
     if not info.audio:
         rows.append(("audio", "none"))
     rows += [(key, _shortened(value)) for key, value in info.metadata.items()]

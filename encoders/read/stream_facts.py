@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from ...errors import MediaError
 from .open import MAX_FRAME_PIXELS, check_frame_size, has_codec
+from .tracks import usual_pictures
 
 if TYPE_CHECKING:
     from av.index import IndexEntry  # not in PyAV before 15
@@ -39,12 +40,11 @@ STANDARD_RATES = (
 
 def picture_stream(container: InputContainer, name: str) -> VideoStream:
     """Return the stream of moving pictures, its size checked; cover art does not count."""
-    streams = [s for s in container.streams.video if has_codec(s)]
-    moving = [s for s in streams if not s.disposition & s.disposition.attached_pic]
-    if not moving:
-        what = "sound with a cover picture" if streams else "no video track"
+    stream = usual_pictures(container)
+    if stream is None:
+        covers = any(map(has_codec, container.streams.video))
+        what = "sound with a cover picture" if covers else "no video track"
         raise MediaError(f"Expected a video, {name!r} has {what}: choose a video file.")
-    stream = next((s for s in moving if s.disposition & s.disposition.default), moving[0])
     check_frame_size(stream.codec_context.width, stream.codec_context.height, repr(name))
     stream.thread_type = "AUTO"
     # The size may also grow in the middle of a stream, where no header says so.

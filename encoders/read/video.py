@@ -28,7 +28,7 @@ from ..metadata import kept_tags, read_tags
 from ..orientation import UPRIGHT, orientation_of
 from ..tone_map import Light, light_of
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
-from .audio import first_audio, read_audio
+from .audio import read_audio
 from .cut_short import is_cut_short
 from .deinterlace import deinterlaced
 from .dolby_vision import refuse_own_colours
@@ -51,6 +51,7 @@ from .stream_facts import (
     usual_rate,
     varies,
 )
+from .tracks import picture_note, sound_note, usual_audio
 
 logger = logging.getLogger("avatarvideo.encoders.read.video")
 
@@ -68,7 +69,6 @@ class VideoReader:
     orientation: of all its frames, as the first one states it.
     frame_rate: 1/s; the average where the rate varies.
     has_audio: whether ``read_audio`` will find an audio stream.
-    audio_streams: how many there are; the first usable one is read.
     has_alpha: whether the first picture is transparent somewhere.
     unread_alpha: whether there is transparency that cannot be read (of VP8 and VP9).
     light: what the numbers of its pictures stand for.
@@ -134,8 +134,8 @@ class VideoReader:
         self.orientation = orientation_of(first)
         self.width, self.height = self.orientation.size(self.size)
         self.time_base = stream.time_base or Fraction(1, av.time_base)
-        self.has_audio = first_audio(container) is not None
-        self.audio_streams = len(container.streams.audio)
+        self.has_audio = usual_audio(container) is not None
+        self._track_notes = (picture_note(container), sound_note(container))
         context = stream.codec_context
         self.colors = Colors(
             int(context.colorspace), int(context.color_primaries), int(context.color_trc)
@@ -155,12 +155,17 @@ class VideoReader:
         self.frame_rate, self._is_animated = animation.frame_count / animation.duration, True
         self.is_interlaced, self.field_order = False, 0
         self.time_base = TICK
-        self.has_audio, self.audio_streams = False, 0
+        self.has_audio, self._track_notes = False, ("", "")
         self.has_alpha, self.unread_alpha, self.is_deep = animation.has_alpha, False, False
         self.colors, self.light = Colors(), Light(BT709, BT709)
         self.metadata = animation.metadata
         self._header_duration = animation.duration
         self._indexed_count = animation.frame_count
+
+    @property
+    def track_notes(self, *, sound: bool) -> list[str]:
+        """Return sentences on the tracks taken of several, with ``sound`` of audio too."""
+        return list(filter(None, self._track_notes if sound else self._track_notes[:1]))
 
     @property
     def is_plain(self) -> bool:
@@ -312,7 +317,8 @@ class VideoReader:
         """Sentences on the file as far as it was read: what its 8-bit frames are, what is wrong."""
         woven = DEINTERLACED if self.is_interlaced else ""
         missing = f"The end of {self.path.name!r} is missing." if self.ends_early else ""
-        return tuple(filter(None, (self.light.note, woven, self.held_note, missing)))
+        own = (self._track_notes[0], self.light.note, woven)
+        return tuple(filter(None, (*own, self.held_note, missing)))
 
     @contextlib.contextmanager
     def _from(self, target: int | None) -> Generator[tuple[InputContainer, VideoStream]]:

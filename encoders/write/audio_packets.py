@@ -12,7 +12,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 
 from ..interfaces import EncodingConfig
-from ..read.audio import AudioTrack, first_audio, zero_time
+from ..read.audio import AudioTrack, zero_time
+from ..read.tracks import usual_audio
 from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, AudioWriter
 from .codecs import CONTAINERS
@@ -46,7 +47,7 @@ def copyable_audio(
     exact end survives: within one family of containers, or with a lossless codec. Codec "copy"
     copies it anyway; up to a packet of silence may then follow the end.
     """
-    stream = first_audio(container)
+    stream = usual_audio(container)
     asks_for_change = config.audio_bitrate or config.channels or config.length != "keep"
     if stream is None or asks_for_change:
         return None

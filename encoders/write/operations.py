@@ -15,9 +15,10 @@ from ...errors import EncodeError, SourceEndsEarlyError
 from ...media import AudioClip, parse_frame_rate
 from ..interfaces import EncodingConfig, EncodingResult
 from ..metadata import kept_tags
-from ..read.audio import AudioTrack, decode_audio, first_audio
+from ..read.audio import AudioTrack, decode_audio
 from ..read.cut_short import is_cut_short
 from ..read.open import checked_input, open_media
+from ..read.tracks import picture_note, sound_note, usual_audio
 from ..read.video import DEINTERLACED, VideoReader
 from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
@@ -98,8 +99,7 @@ def transcode(
 def _notes(reader: VideoReader, *, of_tracks: bool) -> Iterator[str]:
     if reader.unread_alpha:
         yield "The transparency was left out: that of VP8 and VP9 cannot be read."
-    if reader.audio_streams > 1 and of_tracks:
-        yield f"Of {reader.audio_streams} sound tracks the first was taken."
+    yield from reader.track_notes(sound=of_tracks)
 
 
 def _at_rate(
@@ -180,6 +180,7 @@ def replace_audio(
             holder, output = checked_target(partial_path(output), config, sources=extras.sources)
         sound = _Sound(video, holder, config, section, packets.begins, from_zero=True)
         heard = sound.open(stack, audio, mix=mix)
+        taken = (picture_note(pictures), "" if audio is not None else sound_note(pictures))
         made = copy_pictures(
             packets,
             heard,
@@ -190,7 +191,7 @@ def replace_audio(
         )
     if ends_early:
         raise _ends_early(video, output)
-    return replace(made, notes=(*made.notes, *sound.notes))
+    return replace(made, notes=(*made.notes, *sound.notes, *filter(None, taken)))
 
 
 @dataclass
@@ -221,7 +222,7 @@ class _Sound:
         if given is not None and not mix:
             return given
         container = stack.enter_context(open_media(self.video))
-        if first_audio(container) is None:
+        if usual_audio(container) is None:
             return given
         own = self._of(container, self.video, self.section, may_copy)
         if isinstance(own, AudioTrack) and isinstance(given, AudioTrack):
