@@ -33,6 +33,7 @@ from .cut_short import is_cut_short
 from .deinterlace import deinterlaced
 from .dolby_vision import refuse_own_colours
 from .open import check_frame_size, checked_input, close_container, open_container
+from .picture import ON_WHITE
 from .slots import Slot, Tally, decoded_slots, shown_packets
 from .stream_facts import (
     agreed_rate,
@@ -57,6 +58,7 @@ logger = logging.getLogger("avatarvideo.encoders.read.video")
 
 # Containers that hold where every key frame lies.
 REWINDABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+UNREAD_ALPHA = "The transparency was left out: that of VP8 and VP9 cannot be read."
 DEINTERLACED = "The interlaced pictures were made whole, one for each."
 MOST_OBLONG = Fraction(4)  # pixels wider or higher than this are a mistake in the file
 
@@ -128,6 +130,7 @@ class VideoReader:
         check_frame_size(first.width, first.height, repr(self.path.name))
         self.size = _square_size(first, stream)
         self.has_alpha, self.unread_alpha = is_transparent(first), unread_alpha(stream)
+        self._is_clear = self.has_alpha  # whether any picture read so far is transparent
         self.is_deep = is_deep(first.format.name)
         self.is_interlaced = first.interlaced_frame
         self.field_order = field_order(first, stream)
@@ -157,6 +160,7 @@ class VideoReader:
         self.time_base = TICK
         self.has_audio, self._track_notes = False, ("", "")
         self.has_alpha, self.unread_alpha, self.is_deep = animation.has_alpha, False, False
+        self._is_clear = self.has_alpha
         self.colors, self.light = Colors(), Light(BT709, BT709)
         self.metadata = animation.metadata
         self._header_duration = animation.duration
@@ -233,7 +237,8 @@ class VideoReader:
         to_rgb = self.converter()
 
         def shown(frame: av.VideoFrame) -> np.ndarray:
-            return on_white(to_rgb(frame)) if self.has_alpha else to_rgb(frame)
+            picture = to_rgb(frame)
+            return on_white(picture) if picture.shape[2] == 4 else picture
 
         return FramesOfFiles(map(shown, self.pictures(start)), (self.path,))
 
@@ -249,18 +254,30 @@ class VideoReader:
     def _found_fields(self) -> None:
         self.is_interlaced = True
 
-    def converter(self, *, deep: bool = False, keeps_light: bool = False) -> RgbConverter:
-        """Return what makes upright RGB of a decoded frame, RGBA where ``has_alpha``.
+    def converter(
+        self, *, deep: bool = False, keeps_light: bool = False
+    ) -> Callable[[av.VideoFrame], np.ndarray]:
+        """Return what makes upright RGB of a decoded frame, RGBA of a transparent one.
 
         deep: uint16. keeps_light: HDR stays as it is coded.
         """
-        return RgbConverter(
-            *self.size,
-            transparent=self.has_alpha,
-            deep=deep,
-            orientation=self.orientation,
-            light=None if keeps_light else self.light,
-        )
+        light = None if keeps_light else self.light
+        made = dict[bool, RgbConverter]()
+
+        def convert(frame: av.VideoFrame) -> np.ndarray:
+            clear = self.has_alpha or is_transparent(frame)
+            self._is_clear |= clear
+            if clear not in made:
+                made[clear] = RgbConverter(
+                    *self.size,
+                    transparent=clear,
+                    deep=deep,
+                    orientation=self.orientation,
+                    light=light,
+                )
+            return made[clear](frame)
+
+        return convert
 
     def decoded(self, start: int = 0) -> Iterator[av.VideoFrame]:
         """Decode from frame ``start`` as FFmpeg's frames, neither upright nor converted.
@@ -317,7 +334,8 @@ class VideoReader:
         """Sentences on the file as far as it was read: what its 8-bit frames are, what is wrong."""
         woven = DEINTERLACED if self.is_interlaced else ""
         missing = f"The end of {self.path.name!r} is missing." if self.ends_early else ""
-        own = (self._track_notes[0], self.light.note, woven)
+        clear = ON_WHITE if self._is_clear else UNREAD_ALPHA if self.unread_alpha else ""
+        own = (self._track_notes[0], self.light.note, woven, clear)
         return tuple(filter(None, (*own, self.held_note, missing)))
 
     @contextlib.contextmanager

@@ -13,13 +13,14 @@ from av.container import InputContainer
 
 from ...errors import EncodeError, SourceEndsEarlyError
 from ...media import AudioClip, parse_frame_rate
+from ..color import is_transparent
 from ..interfaces import EncodingConfig, EncodingResult
 from ..metadata import kept_tags
 from ..read.audio import AudioTrack, decode_audio
 from ..read.cut_short import is_cut_short
 from ..read.open import checked_input, open_media
 from ..read.tracks import picture_note, sound_note, usual_audio
-from ..read.video import DEINTERLACED, VideoReader
+from ..read.video import DEINTERLACED, UNREAD_ALPHA, VideoReader
 from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
 from .make_plan import checked_target
@@ -98,7 +99,7 @@ def transcode(
 
 def _notes(reader: VideoReader, *, of_tracks: bool) -> Iterator[str]:
     if reader.unread_alpha:
-        yield "The transparency was left out: that of VP8 and VP9 cannot be read."
+        yield UNREAD_ALPHA
     yield from reader.track_notes(sound=of_tracks)
 
 
@@ -141,7 +142,7 @@ def _write_all(
     def write(timed: tuple[Fraction | None, av.VideoFrame], held: bool) -> None:
         time, frame = timed
         shown = None if held else time
-        if direct:
+        if direct and (reader.has_alpha or not is_transparent(frame)):
             writer.write_decoded(frame, shown)
         else:
             writer.write(to_rgb(frame), shown)

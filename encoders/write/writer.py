@@ -222,8 +222,9 @@ class VideoWriter:
                 f"Expected frame {self.frame_count} of shape {wanted}, got {frame.shape}."
             )
         if frame.shape[2] != self.plan.channels:
-            self._lost_alpha |= frame.shape[2] == 4
             opaque = frame.shape[2] == 3
+            clear = not opaque and frame[..., 3].min() < np.iinfo(frame.dtype).max
+            self._lost_alpha |= bool(clear)
             frame = cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA) if opaque else on_white(frame)
         return np.ascontiguousarray(frame) if frame.dtype == np.uint16 else self._fit(frame)
 
