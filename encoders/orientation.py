@@ -39,12 +39,24 @@ class Orientation:
 UPRIGHT = Orientation()
 
 
+def side_data(frame: av.VideoFrame, kind: str) -> bytes:
+    """Return what lies beside a frame, empty for nothing.
+
+    Raises ValueError where PyAV has no name for something else there, as for EXIF.
+    """
+    found = frame.side_data.get(kind)
+    return b"" if found is None else bytes(found)
+
+
 def orientation_of(frame: av.VideoFrame) -> Orientation:
     """Return the orientation that a decoded frame states, to the nearest quarter turn."""
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None or len(bytes(data)) < _MATRIX.size:
+    try:
+        data = side_data(frame, "DISPLAYMATRIX")
+    except ValueError:
+        return Orientation(round(frame.rotation / 90) % 4)  # all that can be read beside EXIF
+    if len(data) < _MATRIX.size:
         return UPRIGHT
-    a, b, _, c, d, *_ = _MATRIX.unpack_from(bytes(data))
+    a, b, _, c, d, *_ = _MATRIX.unpack_from(data)
     mirrored = a * d < b * c
     if mirrored:
         a, c = -a, -c

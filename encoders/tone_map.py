@@ -17,6 +17,8 @@ import numpy as np
 from av.filter import Graph
 from av.filter.context import FilterContext
 
+from .orientation import side_data
+
 SRGB, PQ, HLG = 13, 16, 18  # FFmpeg's numbers of transfers (ITU-T H.273)
 _TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
@@ -69,14 +71,17 @@ def light_of(first: av.VideoFrame, primaries: int, transfer: int) -> Light:
 
 def _peak(frame: av.VideoFrame) -> float:
     """Return the peak stated beside a frame, in 100 cd/m2; 0 where there is none."""
-    level = frame.side_data.get("CONTENT_LIGHT_LEVEL")
-    if level is not None and (brightest := struct.unpack_from("=I", bytes(level))[0]):
+    try:
+        level = side_data(frame, "CONTENT_LIGHT_LEVEL")
+        display = side_data(frame, "MASTERING_DISPLAY_METADATA")
+    except ValueError:
+        return 0.0
+    if level and (brightest := struct.unpack_from("=I", level)[0]):
         return brightest / 100
-    display = frame.side_data.get("MASTERING_DISPLAY_METADATA")
-    if display is None:
+    if not display:
         return 0.0
     # Ten fractions, the last of them the greatest luminance; then whether each kind is there.
-    *_, top, bottom, _has_primaries, has_luminance = struct.unpack_from("=22i", bytes(display))
+    *_, top, bottom, _has_primaries, has_luminance = struct.unpack_from("=22i", display)
     return top / bottom / 100 if has_luminance and bottom else 0.0
 
 

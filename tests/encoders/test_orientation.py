@@ -106,6 +106,22 @@ def test_a_copy_into_another_container_keeps_it(
     assert is_shown(next(VideoReader(kept).frames()))
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("container", ["avi", "mov", "mkv"])
+def test_exif_inside_motion_jpeg_is_followed(
+    tmp_path: Path, ffmpeg: str, container: str, turns: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = EXIF[Orientation(turns)]
+    Image.fromarray(stored(Orientation(turns))).save(tmp_path / "in.jpg", exif=exif, quality=95)
+    path = tmp_path / f"in.{container}"
+    given = [ffmpeg, "-v", "error", "-framerate", "10", "-i", str(tmp_path / "in.jpg")]
+    subprocess.run([*given, "-c", "copy", str(path)], check=True)
+
+    assert is_shown(next(VideoReader(path).frames()))
+    assert probe(path).rotation == 90 * turns
+
+
 def test_a_scaled_matrix_turns_all_the_same(tmp_path: Path) -> None:
     orientation = Orientation(1, mirrored=True)
     path = oriented_video(tmp_path / "in.mp4", orientation, scale=2)
