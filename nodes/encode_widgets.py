@@ -53,7 +53,8 @@ ENCODE_WIDGETS: Values = {
     "mix_audio": own_widget(False, "Add the connected audio to the video's own."),
     "channels": widget(_OF["channels"]),
 }
-LATER_WIDGETS: Values = {"interlaced": widget(_OF["interlaced"])}  # an older prompt has none
+# Prompts that were saved before do not hold these: they are optional inputs.
+LATER_WIDGETS: Values = {"interlaced": widget(_OF["interlaced"])}
 NO_FORMAT = "none"
 
 
@@ -64,8 +65,7 @@ def encode_widgets(formats_directory: Path) -> Values:
         "tooltip": "A format of your own, a JSON file in user/avatarvideo/formats: it sets codec, "
         "container and more.",
     }
-    chosen = ([NO_FORMAT, *format_names(formats_directory)], about)
-    return ENCODE_WIDGETS | {"format": chosen} | LATER_WIDGETS
+    return ENCODE_WIDGETS | {"format": ([NO_FORMAT, *format_names(formats_directory)], about)}
 
 
 def encoding_config(options: Values, formats_directory: Path) -> EncodingConfig:

@@ -36,7 +36,8 @@ class FFmpegEncode:
 
     @classmethod
     def INPUT_TYPES(cls) -> Values:
-        from .encode_widgets import encode_widgets  # not at ComfyUI's start: it reads the codecs
+        # Not at ComfyUI's start: it reads the codecs.
+        from .encode_widgets import LATER_WIDGETS, encode_widgets
 
         return {
             "required": encode_widgets(current_host().formats_directory),
@@ -44,6 +45,7 @@ class FFmpegEncode:
                 "images": ("IMAGE", {"tooltip": "Frames to encode."}),
                 "video": ("VIDEO", {"tooltip": "A video to encode, with its audio."}),
                 "audio": ("AUDIO", {"tooltip": "Audio; it replaces the video's own."}),
+                **LATER_WIDGETS,
             },
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }
