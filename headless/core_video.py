@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
+from ..encoders.read.file_clip import FileClip, open_video_file
 from ..encoders.read.probe import probe
-from ..encoders.read.video import FileClip, open_video_file
 from ..encoders.write.output_file import PendingFile
 from ..encoders.write.plan import OnFrame
 from ..errors import EncodeError, MediaError

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..encoders.read.audio import read_audio
+from ..encoders.read.file_clip import file_hash, open_video_file
 from ..encoders.read.picture import is_image, read_still
-from ..encoders.read.video import file_hash, open_video_file
 from ..errors import MediaError
 from ..media import DEFAULT_FRAME_RATE, Avatar, Clip, FramesOfFiles, LipCorners, Mel
 from ..pasted import existing

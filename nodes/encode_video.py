@@ -11,7 +11,7 @@ from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
 from ..encoders.metadata import GENERATED_NOTE, as_tags
 from ..encoders.read.audio import AudioTrack
-from ..encoders.read.video import FileClip
+from ..encoders.read.file_clip import FileClip
 from ..encoders.write.audio_track import mixed, track_of
 from ..encoders.write.codecs import CONTAINERS, container_for, default_container
 from ..encoders.write.make_plan import checked_target

@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ..encoders.read.video import open_video_file
+from ..encoders.read.file_clip import open_video_file
 from ..errors import MediaError
 from ..host.current import current_host
 from ..host.reading import readable

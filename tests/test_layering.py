@@ -207,7 +207,7 @@ def test_the_encoder_knows_nothing_of_torch() -> None:
 
 
 def test_the_walk_sees_what_is_imported() -> None:
-    assert "encoders.read.video" in own_imports("musetalk.inputs")
+    assert "encoders.read.file_clip" in own_imports("musetalk.inputs")
     assert "musetalk.lips.cascade" in own_imports("musetalk.lips.search")
     assert "errors" in own_imports("musetalk.audio")
     assert set(LAYERS[0]) < set(MODULES)

@@ -13,13 +13,11 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.error import FFmpegError
 
 from ...errors import MediaError
 from ...media import AudioClip
-from ..channel_layouts import LAYOUTS
-from .audio_arrays import finite, frame_of, samples_of
-from .open import MAX_CHANNELS, SAMPLE_RATES, open_media, unreadable
+from .audio_blocks import decoded_blocks
+from .open import MAX_CHANNELS, SAMPLE_RATES, open_media
 from .tracks import sound_note, usual_audio
 
 logger = logging.getLogger("avatarvideo.encoders.read.audio")
@@ -173,7 +171,7 @@ def _line_of(
 ) -> tuple[Iterator[tuple[int, np.ndarray]], Fraction | None]:
     """Return a stream's blocks with their positions, and what position 0 is in the file's time."""
     pictures = zero_time(container) if zero is None else zero
-    zero, blocks = pictures, _decoded(container, stream, name)
+    zero, blocks = pictures, decoded_blocks(container, stream, name)
     if whole or zero is None:  # an audio file begins with its first sample, whatever its clock says
         block = next(blocks, None)
         begins = None if block is None else block[0]
@@ -241,78 +239,3 @@ def _end_position(stream: AudioStream, zero: Fraction | None, rate: int) -> int 
     begin = (stream.start_time or 0) * stream.time_base
     offset = Fraction(0) if zero is None else begin - zero
     return max(0, round((offset + stream.duration * stream.time_base) * rate))
-
-
-def _decoded(
-    container: InputContainer, stream: AudioStream, name: str
-) -> Iterator[tuple[Fraction | None, np.ndarray]]:
-    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-    adapted = _Adapter(rate, channels)
-    failures = 0
-    for frame in _frames_past_damage(container, stream):
-        blocks = None if frame is None else adapted(frame)
-        if frame is None or blocks is None:
-            failures += 1
-            continue
-        time = None if frame.pts is None or not frame.time_base else frame.pts * frame.time_base
-        for block in blocks:
-            yield time, block
-            time = None
-    if failures:
-        logger.warning("%s: %d damaged parts of the sound were left out", name, failures)
-
-
-class _Adapter:
-    """Streams may change in the middle; what follows is made like the beginning."""
-
-    def __init__(self, rate: int, channels: int) -> None:
-        self._rate, self._channels = rate, channels
-        self._resamplers: dict[tuple[int, int], av.AudioResampler] = {}
-
-    def __call__(self, frame: av.AudioFrame) -> list[np.ndarray] | None:
-        """Return a frame's samples as float32 (channels, n); None when they make no sense."""
-        rate, channels = frame.sample_rate, len(frame.layout.channels)
-        try:
-            block = _float_block(frame)
-            if (rate, channels) == (self._rate, self._channels):
-                return [block]
-            if rate not in SAMPLE_RATES or not {channels, self._channels} <= LAYOUTS.keys():
-                return None
-            if (rate, channels) not in self._resamplers:
-                resampler = av.AudioResampler("fltp", LAYOUTS[self._channels], self._rate)
-                self._resamplers[rate, channels] = resampler
-            plain = frame_of(block, form="fltp", layout=LAYOUTS[channels], rate=rate)
-            changed = self._resamplers[rate, channels].resample(plain)
-            return [_float_block(out) for out in changed]
-        except (FFmpegError, ValueError):
-            return None
-
-
-def _frames_past_damage(
-    container: InputContainer, stream: AudioStream
-) -> Iterator[av.AudioFrame | None]:
-    """Yield the frames, None for a bad packet, which must not cost the rest."""
-    try:
-        for packet in container.demux(stream):
-            try:
-                yield from packet.decode()
-            except FFmpegError:
-                yield None
-    except (FFmpegError, OSError) as error:
-        raise unreadable(Path(container.name), error) from error
-
-
-_INTEGERS = {  # zero and full scale, and a type that holds every sample
-    "u1": (128, 128.0, np.float32),
-    "i2": (0, 32768.0, np.float32),
-    "i4": (0, 2147483648.0, np.float64),
-}
-
-
-def _float_block(frame: av.AudioFrame) -> np.ndarray:
-    samples = samples_of(frame)
-    kind = samples.dtype.str[1:]
-    if kind in _INTEGERS:
-        zero, scale, wide = _INTEGERS[kind]
-        samples = (samples.astype(wide) - zero) / scale
-    return finite(np.ascontiguousarray(samples, dtype=np.float32))

@@ -86,12 +86,8 @@ def transcode(
         _write_all(
             writer, reader, _at_rate(frames, reader, section, None if keeps_timing else rate)
         )
-        if keeps_fields:
-            writer.note("The pictures stay interlaced.")
-        elif reader.is_interlaced:
-            writer.note(DEINTERLACED)
-        if reader.held_note:
-            writer.note(reader.held_note)
+        for note in _late_notes(reader, keeps_fields=keeps_fields):
+            writer.note(note)
     if reader.ends_early:
         raise _ends_early(path, output if was_short else output.rename(partial_path(output)))
     return writer.written
@@ -101,6 +97,16 @@ def _notes(reader: VideoReader, *, of_tracks: bool) -> Iterator[str]:
     if reader.unread_alpha:
         yield UNREAD_ALPHA
     yield from reader.track_notes(sound=of_tracks)
+
+
+def _late_notes(reader: VideoReader, *, keeps_fields: bool) -> Iterator[str]:
+    """Yield what is known only when all pictures were read."""
+    if keeps_fields:
+        yield "The pictures stay interlaced."
+    elif reader.is_interlaced:
+        yield DEINTERLACED
+    if reader.held_note:
+        yield reader.held_note
 
 
 def _at_rate(

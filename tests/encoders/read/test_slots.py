@@ -18,10 +18,11 @@ from PIL import Image
 
 from avatarvideo.encoders import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.read.file_clip import open_video_file
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.slots import shown_packets
 from avatarvideo.encoders.read.stream_facts import agreed_rate, nominal_rate, usual_rate
-from avatarvideo.encoders.read.video import VideoReader, open_video_file
+from avatarvideo.encoders.read.video import VideoReader
 from support.av_sync import overwritten
 
 COUNT, STEP = 60, 4  # pictures, each brighter than the one before

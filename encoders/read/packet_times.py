@@ -1,0 +1,36 @@
+"""When a file's pictures are shown, by its packets, and from where one of them can be decoded."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import itemgetter
+
+import av
+from av.video.stream import VideoStream
+
+from .slots import shown_packets
+from .stream_facts import slots_of
+
+
+@dataclass(frozen=True)
+class PacketTimes:
+    """Time stamps of a file's packets as they are stored; keys: when key frames are shown, read."""
+
+    stamps: list[int | None]
+    keys: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, stream: VideoStream, packets: Iterable[av.Packet[VideoStream]]) -> PacketTimes:
+        stamps, keys = list[int | None](), list[tuple[int, int]]()
+        for packet in shown_packets(stream, packets):
+            stamps.append(packet.pts)
+            if packet.is_keyframe and packet.pts is not None:
+                keys.append((packet.pts, packet.pts if packet.dts is None else packet.dts))
+        return cls(slots_of(stamps), sorted(keys))
+
+    def key_before(self, target: int, *, by_pts: bool) -> int | None:
+        """Return from where to decode for a time; None for the beginning of the file."""
+        place = bisect.bisect_right(self.keys, target, key=itemgetter(0))
+        return self.keys[place - 1][0 if by_pts else 1] if place else None
