@@ -23,7 +23,8 @@ DEFAULT_FRAME_RATE = Fraction(25)  # the rate MuseTalk was trained at
 MIN_SPEECH_SECONDS = Fraction(1, 50)  # under 20 ms there is not one frame's worth of speech
 MAX_FRAME_RATE = 240
 NTSC = Fraction(1001, 1000)
-_NTSC_REACH = Fraction(1, 250)  # 23.98 is 24000/1001
+NTSC_NOMINAL = (12, 15, 24, 30, 48, 60, 72, 90, 96, 120, 144, 180, 192, 240)  # 24 is 24000/1001
+NTSC_REACH = Fraction(1, 250)  # 23.98 is 24000/1001
 LIP_CURVE_POINTS = 33
 
 
@@ -57,8 +58,9 @@ def _exact(value: float | int | str | Fraction) -> Fraction:
 
 
 def _nearest_rate(value: Fraction) -> Fraction:
-    ntsc = Fraction(round(value * NTSC)) / NTSC
-    if value != round(value) and abs(ntsc - value) < _NTSC_REACH:
+    nominal = round(value * NTSC)
+    ntsc = Fraction(nominal) / NTSC
+    if nominal in NTSC_NOMINAL and value != round(value) and abs(ntsc - value) < NTSC_REACH:
         return ntsc
     return value.limit_denominator(1001)
 

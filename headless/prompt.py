@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeGuard
 
 from ..errors import GraphError
 from ..json_values import JSON, is_list, is_object
+from ..texts import one_line
 
 Prompt = Mapping[str, JSON]
 NodeTable = Mapping[str, type]  # class_type -> V1 node class
@@ -184,7 +185,7 @@ def describe(prompt: Prompt, node_id: str) -> str:
     title = title_of(node)
     class_type = node.get("class_type", "no class")
     shown = f' "{title}"' if title and title != class_type else ""
-    return f"Node {node_id}{shown} ({class_type})"
+    return one_line(f"Node {node_id}{shown} ({class_type})")
 
 
 def first_problems(problems: Sequence[str]) -> str:

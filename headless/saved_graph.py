@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import GraphError
 from ..json_values import JSON, is_list, is_object
+from ..texts import one_line
 
 MUTED, BYPASSED = 2, 4
 SUBGRAPH_INPUT = -10  # the node ids by which links leave a sub-graph
@@ -70,7 +71,7 @@ class Node:
 
     def __str__(self) -> str:
         title = f' "{self.saved["title"]}"' if self.saved.get("title") else ""
-        return f"Node {self.id}{title} ({self.type})"
+        return one_line(f"Node {self.id}{title} ({self.type})")
 
 
 def objects(

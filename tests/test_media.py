@@ -8,11 +8,17 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from avatarvideo.errors import MediaError
-from avatarvideo.media import AudioClip, frame_count_for, parse_frame_rate
+from avatarvideo.media import (
+    NTSC_NOMINAL,
+    NTSC_REACH,
+    AudioClip,
+    frame_count_for,
+    parse_frame_rate,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,8 @@ from avatarvideo.media import AudioClip, frame_count_for, parse_frame_rate
         (33.33, Fraction(3333, 100)),
         (23.98, Fraction(24000, 1001)),
         (119.88, Fraction(120000, 1001)),
+        (203.8, Fraction(1019, 5)),
+        (49.95, Fraction(999, 20)),
         (1 / 3, Fraction(1, 3)),
         (np.float32(29.97), Fraction(30000, 1001)),
         (np.float32(12.5), Fraction(25, 2)),
@@ -51,6 +59,8 @@ def test_rates_are_exact(value: float | str | Fraction, expected: Fraction) -> N
     | st.sampled_from([24, 30, 48, 60, 120]).map(lambda rate: Fraction(1000 * rate, 1001))
 )
 def test_a_rate_survives_a_float_on_its_way(rate: Fraction) -> None:
+    ntsc = [Fraction(1000 * nominal, 1001) for nominal in NTSC_NOMINAL]
+    assume(rate in ntsc or all(abs(rate - each) >= NTSC_REACH for each in ntsc))  # 29.97 is one
     assert parse_frame_rate(float(rate)) == rate
     assert parse_frame_rate(Fraction(float(rate))) == rate
 

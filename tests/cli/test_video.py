@@ -12,8 +12,8 @@ import pytest
 
 from avatarvideo.cli.main import main
 from avatarvideo.encoders.encoder import encode_frames
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.video import read_audio
 from avatarvideo.media import AudioClip
 
 Avatar = Callable[..., tuple[int, str, str]]

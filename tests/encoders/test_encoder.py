@@ -11,8 +11,9 @@ import pytest
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.encoder import encode_frames
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled
 from avatarvideo.media import AudioClip
 

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import Cancelled, DeviceMemoryError
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import LipCorners

@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.headless.core_video import FileVideo
 from avatarvideo.headless.execute import run

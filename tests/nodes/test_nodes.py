@@ -16,6 +16,7 @@ from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.headless.core_video import ComponentsVideo
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from avatarvideo.nodes.encode_widgets import LATER_WIDGETS
 from avatarvideo.nodes.tensors import image_frames
 
 WIDGET_TYPES = ("INT", "FLOAT", "FLOAT,INT", "STRING", "BOOLEAN")
@@ -60,10 +61,20 @@ def test_every_input_and_output_is_explained(host: StandaloneHost, name: str) ->
 
 
 @pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
-def test_only_sockets_are_optional(host: StandaloneHost, name: str) -> None:
+def test_only_sockets_and_later_widgets_are_optional(host: StandaloneHost, name: str) -> None:
+    later = LATER_WIDGETS if name == "FFmpegEncode" else {}
     for key, (kind, *_) in NODE_CLASS_MAPPINGS[name].INPUT_TYPES().get("optional", {}).items():
-        assert kind not in WIDGET_TYPES, key
-        assert not isinstance(kind, list), key
+        assert key in later or kind not in WIDGET_TYPES, key
+        assert key in later or not isinstance(kind, list), key
+
+
+def test_a_prompt_from_before_a_widget_runs(host: StandaloneHost, samples: Path) -> None:
+    required = NODE_CLASS_MAPPINGS["FFmpegEncode"].INPUT_TYPES()["required"]
+    assert not LATER_WIDGETS.keys() & required.keys()
+    values = {key: kind[1].get("default", "auto") for key, kind in required.items()}
+    values |= {"path": str(samples / "talking_head.mp4"), "format": "none"}
+    made = NODE_CLASS_MAPPINGS["FFmpegEncode"]().encode(**values)
+    assert probe(made["result"][1][0]).frame_count == probe(values["path"]).frame_count
 
 
 def test_combos_list_the_samples_and_the_input_folder(host: StandaloneHost, samples: Path) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import ComponentsVideo, FileVideo
 from avatarvideo.host.standalone import StandaloneHost

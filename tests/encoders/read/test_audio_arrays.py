@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.audio_arrays import frame_of, samples_of
-from avatarvideo.encoders.read.video import read_audio
 from avatarvideo.media import AudioClip
 
 MakeVideo = Callable[..., Path]

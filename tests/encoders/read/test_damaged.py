@@ -14,10 +14,11 @@ import pytest
 from PIL import Image, ImageSequence
 
 from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.open import open_container
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.slots import decoded_slots
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
 

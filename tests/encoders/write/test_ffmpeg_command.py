@@ -14,8 +14,9 @@ import pytest
 
 from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.encoders.write.ffmpeg_command import find_ffmpeg
 from avatarvideo.encoders.write.ffmpeg_target import ExecutableTarget
 from avatarvideo.encoders.write.make_plan import make_plan

@@ -16,8 +16,9 @@ from PIL import Image
 
 from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.encoders.write.codecs import CODECS, CONTAINERS
 from avatarvideo.errors import EncodeError
 from avatarvideo.media import AudioClip

@@ -17,7 +17,8 @@ from PIL import Image
 from avatarvideo.cli.main import main
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.encoder import VideoWriter, encode_frames
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.encoders.write.output_file import PendingFile
 from avatarvideo.encoders.write.output_names import reserved_file
 from avatarvideo.encoders.write.plan import Extras, PictureFacts

@@ -13,7 +13,8 @@ import pytest
 
 from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.media import AudioClip
 
 SECONDS = int(os.environ.get("AVATAR_SYNC_SECONDS", "10"))

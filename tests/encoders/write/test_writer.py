@@ -13,8 +13,9 @@ import pytest
 
 from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.encoders.read.video import VideoReader, read_audio
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.encoders.write.plan import PictureFacts
 from avatarvideo.encoders.write.writer import VideoWriter
 from avatarvideo.errors import Cancelled, EncodeError
