@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Public-domain speech and portraits, which are no part of the repository.
 REAL_DATA = Path(os.environ.get("AVATAR_TEST_DATA") or ROOT.parent / "shared" / "data")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side share the processors
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _import_package(name: str, folder: Path) -> None:
@@ -43,6 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Single files run in this process; of more, each of up to four processes takes some."""
+    files = [Path(argument.partition("::")[0]) for argument in config.args]
+    return 0 if all(one.suffix == ".py" for one in files) else min(os.cpu_count() or 1, 4)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # A conftest's own hook is not asked about the folders above it, a plugin's is.
     config.pluginmanager.register(RootIsNotATestPackage())
@@ -51,6 +61,19 @@ def pytest_configure(config: pytest.Config) -> None:
 _import_package("avatarvideo", ROOT)
 # By name and not by sys.path: folders such as nodes and host would shadow a real ComfyUI's.
 _import_package("support", ROOT / "tests" / "support")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what comes after the first cases of a table as slow, where its test says so."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        table = item.get_closest_marker("slow_after")
+        if table is not None:
+            place = item.nodeid.partition("[")[0]
+            seen[place] += 1
+            if seen[place] > table.args[0]:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl

@@ -34,11 +34,13 @@ FAST = [
 ]
 
 
+@pytest.mark.slow_after(6)
 @pytest.mark.parametrize("name", FAST)
 def test_a_lie_is_one_sentence(name: str, tmp_path: Path) -> None:
     assert server_trial(name, LIES[name], tmp_path / "trial", cancel=False) == []
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     "name",
     [
@@ -89,6 +91,7 @@ def test_hidden_names_are_no_settings(tmp_path: Path) -> None:
     assert made == [Path("_config/x/_bashrc")]
 
 
+@pytest.mark.slow
 def test_three_thousand_results_of_one_name_take_as_long_as_of_others(tmp_path: Path) -> None:
     """Trying every number from the start for each would take 4.5 million looks."""
     server = LyingServer({})

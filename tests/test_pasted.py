@@ -94,6 +94,7 @@ def test_a_url_is_refused_at_every_door(tmp_path, capsys):
         assert f"got the URL '{url}': download it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_quoted_paths_on_the_command_line_are_read(tmp_path, capsys):
     pictures, sound = f"'{SAMPLES / 'portrait.png'}'", f"“{SAMPLES / 'speech.flac'}”"
     out = str(tmp_path / "o.mp4")

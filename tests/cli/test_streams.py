@@ -43,6 +43,7 @@ def frames_in(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
+@pytest.mark.slow_after(1)
 @posix
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_not_end_the_work(tmp_path: Path, closed: str) -> None:
@@ -67,6 +68,7 @@ def test_a_stream_that_takes_nothing_is_one_line() -> None:
     assert done.stderr.splitlines()[1:] == ["Error: [Errno 28] No space left on device"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of Linux")
 def test_too_little_address_space_is_one_line(tmp_path: Path) -> None:
     pictures = (SAMPLES_DIRECTORY / "portrait.png", SAMPLES_DIRECTORY / "speech.flac")

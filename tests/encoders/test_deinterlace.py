@@ -64,6 +64,7 @@ def combing(frames: list[np.ndarray]) -> float:
     return float(np.abs(middle).mean())
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("order", ["t", "b"])
 @pytest.mark.parametrize("container", ENCODERS)
 def test_interlaced_pictures_are_made_whole(
@@ -108,6 +109,7 @@ def test_a_part_is_the_same_as_in_the_whole(tmp_path: Path, ffmpeg: str) -> None
         assert np.array_equal(part[0], whole[start])
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("step", [0, 3])
 @pytest.mark.parametrize("container", ENCODERS)
 def test_a_chart_flagged_wrongly_stays(
@@ -134,6 +136,7 @@ def luma(frame: av.VideoFrame) -> np.ndarray:
     return grey.astype(float) / (1 if grey.dtype == np.uint8 else 4)
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize(
     ("codec", "suffix", "choice", "kept"),
     [

@@ -67,6 +67,7 @@ def oriented_video(path: Path, orientation: Orientation, scale: int = 1) -> Path
     return path
 
 
+@pytest.mark.slow_after(8)
 @pytest.mark.parametrize("orientation", ALL, ids=IDS)
 @pytest.mark.parametrize("container", CODECS)
 def test_a_display_matrix_is_followed(
@@ -106,6 +107,7 @@ def test_a_copy_into_another_container_keeps_it(
     assert is_shown(next(VideoReader(kept).frames()))
 
 
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize("turns", range(4))
 @pytest.mark.parametrize("container", ["avi", "mov", "mkv"])
 def test_exif_inside_motion_jpeg_is_followed(
@@ -129,6 +131,7 @@ def test_a_scaled_matrix_turns_all_the_same(tmp_path: Path) -> None:
     assert is_shown(next(VideoReader(path).frames()))
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("orientation", ALL, ids=IDS)
 def test_an_orientation_among_the_pictures_is_followed(
     tmp_path: Path, ffmpeg: str, orientation: Orientation

@@ -77,6 +77,7 @@ def has_zscale(ffmpeg: str) -> None:
         pytest.skip("this ffmpeg has no zscale")
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.usefixtures("has_zscale")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
@@ -114,6 +115,7 @@ def test_a_stated_peak_is_used(tmp_path: Path, ffmpeg: str, light: str) -> None:
     assert most_apart(next(VideoReader(path).frames()), wanted) <= 4
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.usefixtures("has_zscale")
 @pytest.mark.parametrize(("primaries", "name"), [("bt2020", "BT.2020"), ("smpte432", "Display P3")])
 def test_wide_colours_are_brought_to_bt709(
@@ -168,6 +170,7 @@ def dolby_vision(path: Path, profile: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("profile", [5, 8])
 def test_dolby_vision_of_its_own_colours_is_refused(

@@ -43,6 +43,7 @@ def chain(length: int, kind: str = "Reroute", mode: int = 0) -> dict[str, Any]:
     return {"nodes": nodes, "links": links}
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize("length", [10, 49, 50, 51, 5000, 15_000])
 def test_a_chain_of_thousands_brings_what_a_short_one_brings(length: int) -> None:
     began = time.monotonic()
@@ -124,7 +125,7 @@ def test_a_cancel_is_heard_while_converting() -> None:
         cancellable(lambda: released.wait(20), check)
     assert time.monotonic() - began < 1
     released.set()
-    asked.clear()
+    asked[:] = [0, 0]  # the next question is the last: a quick conversion hears few
     with pytest.raises(Cancelled):
         to_prompt(multiplied(13), DECLARED, check=check)
 

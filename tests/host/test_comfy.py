@@ -72,6 +72,7 @@ def test_formats_lie_in_the_users_folder(host: Host, tmp_path: Path) -> None:
     assert host.formats_directory == tmp_path / "user" / "avatarvideo" / "formats"
 
 
+@pytest.mark.slow_after(4)
 @pytest.mark.parametrize(
     ("listen", "multi_user", "free"),
     [

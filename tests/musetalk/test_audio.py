@@ -48,11 +48,13 @@ def reference_mel(part: np.ndarray) -> np.ndarray:
     return extractor(part, sampling_rate=16000, return_tensors="np").input_features[0]
 
 
+@pytest.mark.slow
 def test_mel_equals_transformers_on_real_speech(speech: np.ndarray) -> None:
     assert speech.std() > 0.01
     np.testing.assert_allclose(audio.log_mel(speech), reference_mel(speech), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_mel_equals_transformers_on_31_seconds(speech: np.ndarray) -> None:
     long = np.tile(speech, 3)[: 31 * 16000]
 

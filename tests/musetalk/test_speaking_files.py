@@ -101,6 +101,7 @@ def test_a_failure_is_said_to_the_caller_alone(
     assert caplog.records == []
 
 
+@pytest.mark.slow
 def test_a_picture_changed_in_one_pixel_is_prepared_anew(clips: Any, tmp_path: Path) -> None:
     picture = np.zeros((181, 243, 3), np.uint8)
     config = LipSyncConfig(mode="musetalk", quality="high", residency="unload")

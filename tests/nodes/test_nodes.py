@@ -388,6 +388,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(host: StandaloneHost) -
         call("FFmpegEncode", images=torch.zeros(1, 8, 8, 3), filename_prefix="taken/x")
 
 
+@pytest.mark.slow
 def test_video_info_hands_out_what_it_found(
     host: StandaloneHost, portrait: str, speech: Any
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_path_is_opened_once_for_its_pictures_and_once_for_its_sound(
     assert not digests
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("seconds", [0.6, 2.0])  # the longer one plays the video backwards too
 def test_a_puppet_opens_its_video_three_times(
     tmp_path: Path, person: Path, openings: Counter[str], digests: list[None], seconds: float

@@ -122,6 +122,7 @@ def test_a_door_does_not_tell_what_lies_elsewhere(
     assert not list(closed.output_directory.iterdir())
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("door", FITS, ids="-".join)
 def test_a_door_opens_in_the_hosts_own_and_the_named_folders(
     closed: StandaloneHost,
@@ -140,6 +141,7 @@ def test_a_door_opens_in_the_hosts_own_and_the_named_folders(
     assert opened(door, str(elsewhere / file.name)) is not None
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("door", FITS, ids="-".join)
 def test_links_in_the_input_folder_are_followed(
     closed: StandaloneHost, elsewhere: Path, door: tuple[str, str]
@@ -162,6 +164,7 @@ def test_a_linked_folder_as_the_input_folder_may_be_named_either_way(
         assert readable(closed, folder / CLIP.name) == folder / CLIP.name
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("door", FITS, ids="-".join)
 def test_where_nobody_else_sends_graphs_paths_are_free_until_folders_are_named(
     host: StandaloneHost, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, door: tuple[str, str]

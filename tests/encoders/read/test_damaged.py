@@ -144,6 +144,7 @@ def test_codecs_have_their_own_names(
     assert info.audio[0].codec == "opus"
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("timeouts", [(0.0, 20.0), (20.0, 0.0)])
 def test_reading_that_is_stuck_is_ended(
     tmp_path: Path, make_video: MakeVideo, timeouts: tuple[float, float]

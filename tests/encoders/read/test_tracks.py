@@ -39,6 +39,7 @@ def tone_of(path: Path) -> int:
     return round(int(np.abs(np.fft.rfft(wave)).argmax()) * clip.sample_rate / wave.size)
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("default", [0, 1, 2])
 @pytest.mark.parametrize("container", [name for name in CODECS if name != "ts"])
 def test_the_default_sound_is_taken(

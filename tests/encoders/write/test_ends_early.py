@@ -28,6 +28,7 @@ def lossless(make_video: MakeVideo, path: Path) -> Path:
     return make_video(path, 60, size=(160, 120), config=EncodingConfig(crf=1))
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm"])
 @pytest.mark.parametrize("codec", ["h264", "copy"])
 def test_a_half_is_no_success(

@@ -132,6 +132,7 @@ def test_its_words_are_in_the_error(tmp_path: Path, pictures: Pictures, ffmpeg: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("reason", [Cancelled("stop"), KeyboardInterrupt(), ValueError("bad")])
 def test_no_process_thread_or_file_is_left(
     tmp_path: Path, pictures: Pictures, ffmpeg: str, reason: BaseException

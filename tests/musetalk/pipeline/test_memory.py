@@ -132,6 +132,7 @@ def test_the_plan_covers_what_making_faces_holds(full_size: Any, dtype: Any, bat
     assert counted <= activations - WORKSPACE <= 1.4 * counted
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("batch", [1, 8])
 def test_the_plan_covers_what_preparing_faces_holds(full_size: Any, dtype: Any, batch: int) -> None:

@@ -125,6 +125,7 @@ def test_loudness_of_the_recording_does_not_matter(gain: float) -> None:
     np.testing.assert_allclose(scaled.spread, plain.spread, atol=0.05)
 
 
+@pytest.mark.slow
 def test_one_phrase_in_a_long_silence_is_spoken() -> None:
     noise = 1e-3 * np.random.default_rng(0).standard_normal(90 * RATE)
     phrase = synthetic_speech()[: 3 * RATE]
@@ -243,6 +244,7 @@ def test_chunked_analysis_leaves_no_seam(monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_allclose(motion_of(speech).opening, whole.opening, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_does_not_follow_the_length() -> None:
     speech = np.tile(synthetic_speech(), 60)  # 7 minutes
     tracemalloc.start()

@@ -133,6 +133,7 @@ def test_stable_diffusion_vae_at_true_size_becomes_the_networks(prefix: str) -> 
     assert_same(native_vae(ldm), expected)
 
 
+@pytest.mark.slow
 def test_published_vae_names_equal_what_diffusers_makes_of_them(
     tmp_path: Path, oracle: Callable[[str], ModuleType]
 ) -> None:
@@ -154,6 +155,7 @@ def test_published_vae_names_equal_what_diffusers_makes_of_them(
     assert_same(found, again.state_dict())
 
 
+@pytest.mark.slow
 def test_stable_diffusion_vae_equals_what_diffusers_makes_of_it(
     oracle: Callable[[str], ModuleType],
 ) -> None:

@@ -48,6 +48,7 @@ def fast_parts(network: nn.Module) -> list[nn.Module]:
     return [module for module in network.modules() if type(module) in FAST_CLASSES]
 
 
+@pytest.mark.slow_after(1)
 @torch.no_grad()
 @pytest.mark.parametrize("tiled", [False, True])
 @pytest.mark.parametrize("dtype", TOLERANCES)
