@@ -207,9 +207,9 @@ def with_uploads(
     for node_id, node in prompt.items():
         definition = declared.get(node.get("class_type", ""))
         inputs = dict(node.get("inputs", {}))
+        live = definition.live_inputs(inputs) if definition is not None else {}
         for name, value in inputs.items():
-            wanted = definition.inputs.get(name) if definition is not None else None
-            if wanted is None or wanted.choices is None or is_link(value):
+            if name not in live or live[name].choices is None or is_link(value):
                 continue
             path = _local_file(value, folder)
             if path is None:

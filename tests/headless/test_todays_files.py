@@ -9,6 +9,7 @@ import pytest
 from avatarvideo.errors import GraphError
 from avatarvideo.headless.editor_format import to_prompt
 from avatarvideo.headless.prompt import NodeDefinition
+from avatarvideo.headless.servers import with_uploads
 from avatarvideo.headless.validate import validate
 from avatarvideo.headless.widget_places import widget_values
 from support.editor_files import Editor
@@ -327,3 +328,23 @@ def test_without_a_known_output_every_unknown_node_is_refused():
     editor.node(2, "VideoCombine", inputs=["images:IMAGE"]).link(1, 0, 2, "images")
     with pytest.raises(GraphError, match=r"Node 2 \(VideoCombine\): there is no node class"):
         convert(editor)
+
+
+def test_a_file_named_in_a_nested_input_is_sent_to_the_server(tmp_path):
+    class Server:
+        def upload(self, path):
+            return f"sent {path.name}"
+
+    background = {"none": {}, "picture": {"file": [["a.png"], {"image_upload": True}]}}
+    scene = of(background=dynamic(background))
+    declared = {"Scene": NodeDefinition.from_object_info("Scene", scene)}
+    (tmp_path / "mine.png").touch()
+
+    def sent(kind):
+        inputs = {"background": kind, "background.file": "mine.png"}
+        prompt = {"1": {"class_type": "Scene", "inputs": inputs}}
+        changed = with_uploads(prompt, declared, Server(), tmp_path)
+        return changed["1"]["inputs"]["background.file"]
+
+    assert sent("picture") == "sent mine.png"
+    assert sent("none") == "mine.png"  # no such input then
