@@ -35,7 +35,7 @@ def report_of(
         },
         **made.details,
         "ladder": fallbacks,
-        "notes": [*job.notes, *job.avatar.notes()],
+        "notes": [*job.notes, *job.avatar.notes(), *made.details.get("notes", ())],
         "seconds": {stage: round(value, 3) for stage, value in job.seconds.items()},
         "peak_memory_bytes": peak_memory(),
     }

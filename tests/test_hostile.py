@@ -50,7 +50,12 @@ def test_a_lie_is_one_sentence(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_ctrl_c_ends_what_does_not_end_within_two_seconds(name: str, tmp_path: Path) -> None:
-    assert server_trial(name, ENDLESS[name], tmp_path / "trial", cancel=True) == []
+    found: list[str] = []
+    for _ in range(3):  # a busy machine may hold this process up
+        found = server_trial(name, ENDLESS[name], tmp_path / "trial", cancel=True)
+        if not any(problem.partition(": ")[2].startswith("stopped only") for problem in found):
+            break
+    assert found == []
 
 
 def test_there_are_more_than_fifty_lies() -> None:

@@ -41,8 +41,8 @@ def make(job: Job, context: Context) -> Made | NotPossible:
             {"stage": "all", "reason": str(error), "from": "musetalk", "to": "another mode"}
         )
         return NotPossible(f"MuseTalk could not be used ({error})")
-    if not job.is_asked_for and not spoken.playback.track.found.any():
-        return NotPossible("MuseTalk found no face")
+    if not job.is_asked_for and spoken.playback.spool is None:
+        return NotPossible(f"MuseTalk found {_nothing_in(spoken)}")
     return _made_of(job, spoken)
 
 
@@ -86,9 +86,12 @@ def _speak(job: Job, source: ModelSource, context: Context) -> Spoken:
 
 def _made_of(job: Job, spoken: Spoken) -> Made:
     playback = spoken.playback
-    found = playback.track.found.any()
     version = f"MuseTalk {job.options.model.removeprefix('v')}"
-    nothing = "" if found else "; no face was found, so every frame passes through"
+    nothing = (
+        f"; {_nothing_in(spoken)} was found, so every frame passes through"
+        if playback.spool is None
+        else ""
+    )
     return Made(
         playback.frames,
         mask=playback.mask(),
@@ -98,6 +101,11 @@ def _made_of(job: Job, spoken: Spoken) -> Made:
         details=spoken.report,
         release=playback.release,
     )
+
+
+def _nothing_in(spoken: Spoken) -> str:
+    """Say what was not found."""
+    return "nothing to replace" if spoken.playback.track.found.any() else "no face"
 
 
 def _location_of(spoken: Spoken) -> FaceLocation:

@@ -29,7 +29,7 @@ class SpeakingPlayback:
     indices: np.ndarray  # int64 (T,), the avatar's frame shown in every output frame
     slots: np.ndarray  # int64 (T,), that frame's number among the distinct ones, N of them
     track: FaceTrack  # of the N frames
-    mask_places: np.ndarray  # int64 (N,), where each frame's mask lies in the spool
+    mask_places: np.ndarray  # int64 (N,), of each frame's mask in the spool, or NOWHERE
     crop_places: np.ndarray  # int64 (T,), where each face lies; NOWHERE lets the frame pass through
     spool: Spool | None = field(repr=False)
     wait_for: Callable[[int], None] | None = field(default=None, repr=False)
@@ -73,10 +73,10 @@ class SpeakingPlayback:
     def passed_through(self) -> np.ndarray:
         """Return bool (T,): output frames that are the source's, unchanged.
 
-        While faces are still being generated: those without a face to replace.
+        While faces are still being generated: those with nothing to replace.
         """
         if self.wait_for is not None:
-            return ~self.track.found[self.slots]
+            return self.mask_places[self.slots] == NOWHERE
         return self.crop_places == NOWHERE
 
     def release(self) -> None:

@@ -139,6 +139,11 @@ class FacePreparation:
     def is_complete(self) -> bool:
         return not self._missing
 
+    @property
+    def replaced(self) -> np.ndarray:
+        """Bool (N,), once complete: frames with a face and something of it to replace."""
+        return self.latent_places != NOWHERE
+
     def take_cached(self, placement: Placement, on_faces: Callable[[int], None]) -> None:
         """Copy what is cached into the spool. on_faces: called with how many more."""
         keys = self._chunk_keys(placement)
@@ -242,10 +247,12 @@ class FacePreparation:
         for row, slot in enumerate(self._chunks[number]):
             box = self.track.box(int(slot))
             assert box is not None
-            self.latent_places[slot] = writer.append(entry["latents"][row].numpy())
             size = box.width * box.height
-            self.mask_places[slot] = writer.append(masks[:size])
-            masks = masks[size:]
+            mask, masks = masks[:size], masks[size:]
+            # The parser may see no skin at all, as it does where its numbers are not finite.
+            if mask.any():
+                self.latent_places[slot] = writer.append(entry["latents"][row].numpy())
+                self.mask_places[slot] = writer.append(mask)
 
 
 def prepared_bytes(track: FaceTrack) -> int:

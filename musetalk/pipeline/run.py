@@ -93,6 +93,7 @@ class _Run:
     start_encode: Callable[[Spoken], None] | None
     decoder: Report = field(default_factory=dict[str, Any])  # Any: as in Report
     is_recorded: bool = False
+    notes: list[str] = field(default_factory=list[str])
 
     def spoken(self, temp_directory: Path) -> Spoken:
         job, track = self.job, self._faces()
@@ -114,8 +115,12 @@ class _Run:
         spool = Spool(temp_directory, expected_bytes=expected)
         try:
             prepared = self._prepare(track, spool)
+            self._say_unreplaced(track, prepared.replaced)
+            if not prepared.replaced.any():
+                spool.release()
+                return Spoken(playback, self._report(track, None))
             features = self._audio_features(spool)
-            faces = GeneratedFaces(job, track, prepared.latent_places, features, spool)
+            faces = GeneratedFaces(job, prepared.latent_places, features, spool)
             playback = replace(
                 playback, mask_places=prepared.mask_places, crop_places=faces.places, spool=spool
             )
@@ -177,6 +182,16 @@ class _Run:
                 self.stages.run("prepare", choose, task, placement=placement)
         return prepared
 
+    def _say_unreplaced(self, track: FaceTrack, replaced: np.ndarray) -> None:
+        found = int(track.found.sum())
+        if missing := found - int(replaced.sum()):
+            whose = "the mask" if self.job.mask is not None else "the face parser's mask"
+            self.notes.append(
+                f"In {missing} of {found} source frames with a face {whose} is empty there: "
+                "they stay as they are."
+            )
+            log.warning("%s", self.notes[-1])
+
     def _audio_features(self, spool: Spool) -> FeatureStore:
         mel, model = self.job.mel, self.job.options.model
 
@@ -202,7 +217,7 @@ class _Run:
 
     def _generate(self, faces: GeneratedFaces, playback: SpeakingPlayback) -> Placement:
         track, work, low = playback.track, self.stages.work, self.job.options.quality == "low"
-        work.done += int((~track.found[self.job.slots]).sum())
+        work.done += faces.passing
 
         def choose(load: Load) -> GenerateNetworks:
             unet, vae = load(UNET), load(VAE)
@@ -234,7 +249,8 @@ class _Run:
             finally:
                 faces.final.close()
         if faces.unusable:
-            log.warning("%d faces were not finite and pass through", faces.unusable)
+            self.notes.append(f"{faces.unusable} faces were not finite: these frames stay as is.")
+            log.warning("%s", self.notes[-1])
         return placement
 
     def _report(self, track: FaceTrack, placement: Placement | None) -> Report:
@@ -252,6 +268,7 @@ class _Run:
             "source_frames_with_face": int(track.found.sum()),
             "face_method": track.method,
             "bbox_shift_range": list(shift) if shift else None,
+            "notes": self.notes,
         }
 
 
@@ -273,7 +290,6 @@ class GeneratedFaces:
     """The generated faces of a clip, written batch by batch; an interrupted pass can continue."""
 
     job: Job
-    track: FaceTrack
     latent_places: np.ndarray
     features: FeatureStore
     spool: Spool
@@ -284,7 +300,8 @@ class GeneratedFaces:
         count = self.job.indices.size
         self.places = np.full(count, NOWHERE, np.int64)  # of the faces in the spool
         self._starts = window_starts(count, self.job.frame_rate)
-        self._todo = np.flatnonzero(self.track.found[self.job.slots])
+        self._todo = np.flatnonzero(self.latent_places[self.job.slots] != NOWHERE)
+        self.passing = count - self._todo.size  # frames with nothing to replace
         self._advance()
 
     def batches(self, batch: int) -> int:

@@ -153,6 +153,48 @@ def test_auto_goes_on_to_the_still_picture_where_musetalk_sees_nobody(
     assert made.report["reason"].startswith("MuseTalk found no face; ")
 
 
+class NotFinite(BiSeNet):
+    """A face parser whose answers to the first pictures are not numbers."""
+
+    pictures = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        NotFinite.pictures -= 1
+        logits = super().forward(images)
+        return logits * float("nan") if NotFinite.pictures >= 0 else logits
+
+
+def test_a_parser_without_numbers_is_not_counted_as_lip_sync(engine: Any, clips: Any) -> None:
+    NotFinite.pictures = 1
+    frames = clips.frames("ff")
+    made = run(engine({"bisenet": NotFinite}), clips.job(clips.avatar(frames)))
+    report, shown = made.report, list(made.open_frames())
+    assert (report["frames_synced"], report["passed_through_ranges"]) == (2, [[0, 0]])
+    assert np.array_equal(shown[0], frames[0])
+    assert not np.array_equal(shown[1], frames[1])
+    [note] = report["notes"]
+    assert note.startswith("In 1 of 2 source frames with a face the face parser's mask is empty")
+    made.release()
+
+
+def test_where_nothing_is_replaced_the_next_mode_is_tried(engine: Any, clips: Any) -> None:
+    NotFinite.pictures = 9
+    made = run(engine({"bisenet": NotFinite}), clips.job("f"), mode="auto")
+    assert made.mode == "static"
+    assert made.report["reason"].startswith("MuseTalk found nothing to replace; ")
+    NotFinite.pictures = 9
+    made = run(engine({"bisenet": NotFinite}), clips.job("f"))
+    assert (made.mode, made.report["frames_synced"]) == ("musetalk", 0)
+    assert "nothing to replace was found, so every frame passes through" in made.report["reason"]
+    assert clips.left_over() == []
+
+
+def test_an_empty_mask_of_the_user_replaces_nothing(engine: Any, clips: Any) -> None:
+    made = run(engine(), clips.job("f", mask=np.zeros_like(clips.everywhere)))
+    assert made.report["frames_synced"] == 0
+    assert made.report["notes"][0].startswith("In 1 of 1 source frames with a face the mask is")
+
+
 def portrait_job(clips: Any) -> Any:
     picture = np.asarray(Image.open(PORTRAIT).convert("RGB"))
     frame = cv2.convertScaleAbs(picture, alpha=0.35)  # dark, as the planted detector wants it

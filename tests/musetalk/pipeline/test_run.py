@@ -15,7 +15,6 @@ import torch
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk.audio import audio_windows, log_mel_v1, window_starts
-from avatarvideo.musetalk.face.detect import FaceTrack
 from avatarvideo.musetalk.pipeline.avatar_cache import AvatarCache
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.generate import (
@@ -528,8 +527,6 @@ def faces_made(clips: Any, folder: Path, ahead: int) -> tuple[list[np.ndarray], 
     """Return the faces of six frames, made one at a time, and the order of the batches."""
     job = clips.job("fff", seconds=0.24)
     count = job.numbers.size
-    box, nowhere = np.array([[0, 0, 8, 8]], np.int32), np.zeros((count, 2), np.int32)
-    track = FaceTrack(box.repeat(count, 0), np.ones(count, bool), nowhere, "landmarks")
     models, random = clips.tiny.tiny_models(), np.random.default_rng(0)
     spool = Spool(folder)
     with spool.writer() as writer:
@@ -538,7 +535,7 @@ def faces_made(clips: Any, folder: Path, ahead: int) -> tuple[list[np.ndarray], 
         heard = writer.append(random.standard_normal((40, 5, 24), dtype=np.float32))
     generator = Watched(*(models.load(role, torch.float32) for role in ("unet", "vae")))
     generator.order = []
-    faces = GeneratedFaces(job, track, places, FeatureStore(heard, 40, 24, False), spool)
+    faces = GeneratedFaces(job, places, FeatureStore(heard, 40, 24, False), spool)
     work = Work(lambda _: None, poll_seconds=1)
     with torch.inference_mode():
         faces.make(generator, 1, work, ahead=ahead)
