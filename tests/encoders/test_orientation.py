@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from PIL import Image
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
@@ -58,6 +59,7 @@ def oriented_video(path: Path, orientation: Orientation, scale: int = 1) -> Path
     picture = stored(orientation)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(CODECS[path.suffix[1:]], rate=10)
+        assert isinstance(stream, VideoStream)
         stream.height, stream.width = picture.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])

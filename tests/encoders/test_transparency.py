@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from PIL import Image
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
@@ -34,6 +35,7 @@ def picture(alpha: int) -> np.ndarray:
 def write(path: Path, alphas: list[int], encoder: str, form: str, options: dict[str, str]) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(encoder, rate=10, options=options)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = 96, 64, form
         for alpha in alphas:
             frame = av.VideoFrame.from_ndarray(picture(alpha), format="rgba")

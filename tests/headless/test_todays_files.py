@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -335,6 +336,7 @@ def test_a_file_named_in_a_nested_input_is_sent_to_the_server(tmp_path):
         def upload(self, path):
             return f"sent {path.name}"
 
+    server: Any = Server()
     background = {"none": {}, "picture": {"file": [["a.png"], {"image_upload": True}]}}
     scene = of(background=dynamic(background))
     declared = {"Scene": NodeDefinition.from_object_info("Scene", scene)}
@@ -343,7 +345,7 @@ def test_a_file_named_in_a_nested_input_is_sent_to_the_server(tmp_path):
     def sent(kind):
         inputs = {"background": kind, "background.file": "mine.png"}
         prompt = {"1": {"class_type": "Scene", "inputs": inputs}}
-        changed = with_uploads(prompt, declared, Server(), tmp_path)
+        changed = with_uploads(prompt, declared, server, tmp_path)
         return changed["1"]["inputs"]["background.file"]
 
     assert sent("picture") == "sent mine.png"

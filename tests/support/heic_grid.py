@@ -35,8 +35,8 @@ def _coded(tile: np.ndarray) -> tuple[bytes, bytes]:
     at = data.index(b"hvcC") - 4
     configuration = data[at : at + struct.unpack_from(">I", data, at)[0]]
     held.seek(0)
-    with av.open(held) as container:
-        packet = next(container.demux(video=0))
+    with av.open(held, "r") as source:
+        packet = next(source.demux(video=0))
         return configuration, bytes(packet)
 
 
