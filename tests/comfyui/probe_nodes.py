@@ -22,6 +22,10 @@ class ProbeTrim:
     def trim(self, video: Any, frames: int) -> tuple[Any]:
         from comfy_api.latest import InputImpl
 
+        if hasattr(video, "as_trimmed"):
+            length = frames / float(video.get_components().frame_rate)
+            return (video.as_trimmed(0, length, strict_duration=False),)
+
         class Trimmed(InputImpl.VideoFromFile):
             def get_active_trim_window(self) -> tuple[float, float]:
                 return 0.0, frames / float(self.get_components().frame_rate)
@@ -33,6 +37,23 @@ class ProbeTrim:
                 InputImpl.VideoFromComponents(whole).save_to(path)
 
         return (Trimmed(video.get_stream_source()),)
+
+
+class ProbeFile:
+    """A VIDEO of a file anywhere, as other packs hand it on."""
+
+    CATEGORY = "probe"
+    FUNCTION = "load"
+    RETURN_TYPES = ("VIDEO",)
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {"path": ("STRING", {"default": ""})}}
+
+    def load(self, path: str) -> tuple[Any]:
+        from comfy_api.latest import InputImpl
+
+        return (InputImpl.VideoFromFile(path),)
 
 
 class ProbeImage:
@@ -74,6 +95,7 @@ class ProbeOwner:
 
 NODE_CLASS_MAPPINGS = {
     "ProbeTrim": ProbeTrim,
+    "ProbeFile": ProbeFile,
     "ProbeImage": ProbeImage,
     "ProbeOwner": ProbeOwner,
 }

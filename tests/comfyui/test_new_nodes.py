@@ -37,6 +37,26 @@ def test_a_float_rate_is_exact_from_cores_create_video_on(host: Any, talking: An
         assert probe(path).frame_rate == "30000/1001"
 
 
+def test_create_video_is_lip_synced_and_saved_by_cores_newest_node(
+    host: Any, talking: Any, frames_of: Frames
+) -> None:
+    if not host.definitions()["SaveVideo"].inputs["format"].branches:
+        pytest.skip("this ComfyUI's Save Video has no crf")
+    graph = talking(prefix="unused", mode="static", fps=0, seconds=1)
+    del graph["4"]
+    graph["5"] = host.node("CreateVideo", images=["1", 1], fps=29.97)
+    graph["3"]["inputs"]["avatar"] = ["5", 0]
+    nested = {"format": "mp4", "format.codec": "h264", "format.codec.encoding": "re-encode"}
+    nested |= {"format.codec.encoding.crf": 30.0, "filename_prefix": "newest"}
+    nested |= {"format.codec.encoding.color_space": "auto"}
+    graph["6"] = host.node("SaveVideo", video=["3", 1], **nested)
+    path = host.files(host.run(graph))[0]
+    info = probe(path)
+    assert (info.frame_rate, info.audio[0].codec, len(frames_of(path))) == ("30000/1001", "aac", 30)
+    assert info.audio[0].duration_seconds == pytest.approx(1, abs=0.03)
+    assert b"crf=30" in path.read_bytes()
+
+
 @pytest.mark.parametrize("crf", [0.0, 51.0])
 def test_an_editor_file_saves_with_its_crf_on_the_server(
     host: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], crf: float

@@ -70,14 +70,14 @@ def test_own_folders_samples_and_links_in_them_are_read(
             assert host.run(graph).outputs, door
 
 
-def test_a_video_that_cores_node_takes_from_elsewhere_goes_no_further(
+def test_a_video_that_another_pack_takes_from_elsewhere_goes_no_further(
     open_to_others: RealHost,
 ) -> None:
     host = open_to_others
     shutil.copy(CLIP, host.base / "private.mp4")
     for door, more in (("VideoInfo", {}), ("FFmpegEncode", {"codec": "copy"})):
         graph = {
-            "1": {"class_type": "LoadVideo", "inputs": {"file": "../private.mp4"}},
+            "1": host.node("ProbeFile", path=str(host.base / "private.mp4")),
             "2": host.node(door, video=["1", 0], **more),
         }
         assert VARIABLE in said(host, graph)
