@@ -9,6 +9,7 @@ from ..host.current import current_host
 from ..musetalk.interfaces import LipSyncConfig
 from ..options import options_of
 from .missing_library import naming_missing_libraries
+from .search_words import search_words
 from .tensors import audio_clip, audio_dict, one_image
 from .widgets import (
     AUDIO_EXTENSIONS,
@@ -40,6 +41,7 @@ class AudioToMel:
         "The log-mel as a picture, low notes at the bottom.",
     )
     DESCRIPTION = "Prepares speech from a file or a connected AUDIO input for lip-sync."
+    SEARCH_ALIASES = search_words("AudioToMel")
 
     @classmethod
     def INPUT_TYPES(cls) -> Values:

@@ -13,6 +13,7 @@ from ..errors import EncodeError, MediaError
 from ..host.current import current_host
 from ..host.environment import allowed_output_directories
 from .missing_library import naming_missing_libraries
+from .search_words import search_words
 from .tensors import audio_clip
 from .widgets import CATEGORY, Values, files_behind, find_file, fingerprint, is_filled, videos_in
 
@@ -33,6 +34,7 @@ class FFmpegEncode:
     OUTPUT_IS_LIST = (True, True)  # a folder of inputs gives one of each for every file
     OUTPUT_TOOLTIPS = ("The finished video.", "The path of the finished file.")
     DESCRIPTION = "Writes one finished video file with audio, and shows it."
+    SEARCH_ALIASES = search_words("FFmpegEncode")
 
     @classmethod
     def INPUT_TYPES(cls) -> Values:

@@ -15,6 +15,7 @@ from ..media import Avatar, Clip, Mel
 from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncRun
 from ..options import options_of
 from .missing_library import naming_missing_libraries
+from .search_words import search_words
 from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY, Values, is_link, rate_widget, widget
 
@@ -44,6 +45,7 @@ class MuseTalkLipSync:
         "Where the first frame may differ from the avatar.",
     )
     DESCRIPTION = "Moves the avatar's lips to the speech. Says which mode made the result."
+    SEARCH_ALIASES = search_words("MuseTalkLipSync")
 
     def __init__(self) -> None:
         current_host().keep_while(self)

@@ -8,6 +8,7 @@ from ..host.current import current_host
 from ..musetalk.interfaces import LipSyncConfig
 from ..options import options_of
 from .missing_library import naming_missing_libraries
+from .search_words import search_words
 from .tensors import one_image
 from .widgets import (
     CATEGORY,
@@ -35,6 +36,7 @@ class LoadAvatar:
         "The first frame with the face box and the lips that were found.",
     )
     DESCRIPTION = "Loads a picture or a video of a person as an avatar and finds the lips in it."
+    SEARCH_ALIASES = search_words("LoadAvatar")
 
     @classmethod
     def INPUT_TYPES(cls) -> Values:

@@ -9,6 +9,7 @@ from ..errors import MediaError
 from ..host.current import current_host
 from ..media import Clip
 from .missing_library import naming_missing_libraries
+from .search_words import search_words
 from .widgets import CATEGORY, Values, find_file, fingerprint, is_filled, own_widget
 
 
@@ -29,6 +30,7 @@ class VideoInfo:
         "Everything that is known, as JSON.",
     )
     DESCRIPTION = "Shows frame rate, size, length, codecs, colours, audio and more of a video."
+    SEARCH_ALIASES = search_words("VideoInfo")
 
     @classmethod
     def INPUT_TYPES(cls) -> Values:

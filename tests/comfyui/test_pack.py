@@ -27,6 +27,8 @@ def test_all_nodes_are_there(host: Any) -> None:
     for name, one in ours.items():
         assert one["display_name"] == NODE_DISPLAY_NAME_MAPPINGS[name]
         assert one["category"] == "avatar video"
+        aliases = NODE_CLASS_MAPPINGS[name].SEARCH_ALIASES
+        assert one.get("search_aliases", aliases) == aliases  # older hosts have no such search
     assert "IMPORT FAILED" not in host.log()
     assert "retrieving information for" not in host.log()
 

@@ -428,3 +428,33 @@ def test_the_lips_corners_of_a_mask_are_its_widest_ends(host: StandaloneHost, sp
     assert report["mode"] == "puppet"
     assert report["face"]["lip_corners"] == pytest.approx([70, 119.5, 130, 119.5], abs=1)
     assert np.isfinite(report["peak_memory_bytes"])
+
+
+SEARCHES = {
+    "LoadAvatar": "portrait, load portrait, face, person, talking portrait",
+    "AudioToMel": "speech, voice, load audio, mel, spectrogram, text to speech",
+    "MuseTalkLipSync": "lip sync, lipsync, talking head, talking avatar, dub, wav2lip, puppet, "
+    "face animation, musetalk, mouth",
+    "FFmpegEncode": "video combine, save video, video encode, export, mp4, gif, mux, ffmpeg",
+    "VideoInfo": "video info, probe, ffprobe, metadata, frame rate, loudness",
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "search"),
+    [(name, one) for name, many in SEARCHES.items() for one in many.split(", ")],
+)
+def test_a_search_finds_at_most_one_other_node_of_ours(wanted: str, search: str) -> None:
+    def names(node: str) -> list[str]:
+        shown = [node.lower(), NODE_DISPLAY_NAME_MAPPINGS[node].lower()]
+        return [*NODE_CLASS_MAPPINGS[node].SEARCH_ALIASES, *shown]
+
+    assert any(search in name for name in names(wanted))
+    assert sum(search in names(node) for node in NODE_CLASS_MAPPINGS if node != wanted) <= 1
+
+
+@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+def test_search_words_are_said_once_and_in_small_letters(name: str) -> None:
+    words = NODE_CLASS_MAPPINGS[name].SEARCH_ALIASES
+    assert len(set(words)) == len(words) >= 10
+    assert words == [word.strip().lower() for word in words]
