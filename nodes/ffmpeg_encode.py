@@ -162,5 +162,8 @@ def _shown(made: list[WrittenVideo], notes: list[str], output_directory: Path) -
         subfolder = parent.relative_to(folder).as_posix()
         place = "" if subfolder == "." else subfolder
         entries.append({"filename": path.name, "subfolder": place, "type": "output"})
-    shown: Values = {"images": entries, "animated": (True,)} if entries else {}
+    shown: Values = {"images": entries} if entries else {}
+    # What is animated becomes a video player in the page, but for WebP; no player shows GIF.
+    if entries and not any(entry["filename"].endswith(".gif") for entry in entries):
+        shown["animated"] = (True,)
     return shown | ({"text": texts} if texts else {})

@@ -46,6 +46,7 @@ class MuseTalkLipSync:
     )
     DESCRIPTION = "Moves the avatar's lips to the speech. Says which mode made the result."
     SEARCH_ALIASES = search_words("MuseTalkLipSync")
+    HAS_INTERMEDIATE_OUTPUT = True  # the page hears what it shows also when it is cached
 
     def __init__(self) -> None:
         current_host().keep_while(self)

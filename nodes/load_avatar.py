@@ -37,6 +37,7 @@ class LoadAvatar:
     )
     DESCRIPTION = "Loads a picture or a video of a person as an avatar and finds the lips in it."
     SEARCH_ALIASES = search_words("LoadAvatar")
+    HAS_INTERMEDIATE_OUTPUT = True  # the page hears what it shows also when it is cached
 
     @classmethod
     def INPUT_TYPES(cls) -> Values:

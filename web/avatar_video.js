@@ -223,6 +223,12 @@ function dressLoadAvatar(node) {
 }
 
 /** The page looks for every sound in the input folder; the bundled samples are not there. */
+document.addEventListener("error", ({ target }) => {
+  if (!(target instanceof HTMLAudioElement) || !target.src.includes("/view?")) return;
+  const asked = new URL(target.src).searchParams;
+  if (`${asked.get("subfolder")}/` === SAMPLES) target.src = fileUrl(SAMPLES + asked.get("filename"));
+}, true); // errors do not bubble
+
 function dressAudioToMel(node) {
   const file = node.widgets.find((widget) => widget.name === "audio");
   const player = node.widgets.find((widget) => widget.name === "audioUI")?.element;
@@ -260,8 +266,30 @@ function showNotes(node) {
   });
 }
 
+/** The page takes an animated picture for a video, which it cannot play. */
+function showPictures(node) {
+  after(node, "onExecuted", (message) => {
+    const isPicture = (message.images ?? []).some((one) => /\.(gif|webp)$/i.test(one.filename));
+    node.previewMediaType = isPicture ? "image" : undefined;
+  });
+}
+
 function addElement(node, name, element, height) {
+  element.dataset.avatarVideo = name;
   unsaved(node.addDOMWidget(name, name, element, { serialize: false, getMinHeight: () => height }));
+  after(node, "onGraphConfigured", () => putBack(node, element));
+}
+
+/**
+ * Nodes 2.0 keeps what it drew of a node that an undo made anew: our element is then nowhere, and that
+ * of the node before stays on screen. It is drawn some frames later, so look for it for a while.
+ */
+function putBack(node, element, frames = 60) {
+  if (element.isConnected || !frames) return;
+  const place = `[data-node-id="${node.id}"] [data-avatar-video="${element.dataset.avatarVideo}"]`;
+  const stale = document.querySelector(place);
+  if (stale) stale.replaceWith(element);
+  else requestAnimationFrame(() => putBack(node, element, frames - 1));
 }
 
 /** Leave a widget out of saved files: their values are those of the inputs, by position. */
@@ -272,10 +300,48 @@ function unsaved(widget) {
 const DRESS = {
   LoadAvatar: dressLoadAvatar,
   AudioToMel: dressAudioToMel,
-  FFmpegEncode: showNotes,
+  FFmpegEncode: (node) => {
+    showNotes(node);
+    showPictures(node);
+  },
   MuseTalkLipSync: (node) => showTexts(node, "pre-wrap"),
   VideoInfo: (node) => showTexts(node, "pre"),
 };
+
+const HISTORY_TRIES = 10; // a run's history is written a moment after its end
+const HISTORY_WAIT = 200; // milliseconds
+
+/** The page's node of an id as "3", or "10:3" inside the sub-graph of node 10. */
+function nodeOf(id) {
+  return String(id).split(":").reduce((inside, part) => {
+    const graph = inside?.subgraph ?? inside;
+    return graph?.getNodeById?.(Number(part));
+  }, app.graph);
+}
+
+/** Of a node that is not run again the page hears nothing, but the history holds what it showed. */
+async function showCached(promptId, ids) {
+  for (let tries = 0; tries < HISTORY_TRIES; tries++) {
+    const history = await (await api.fetchApi(`/history/${promptId}`)).json();
+    const outputs = history[promptId]?.outputs;
+    if (outputs) {
+      for (const id of ids) {
+        const node = nodeOf(id);
+        if (outputs[id] && node && DRESS[node.comfyClass]) node.onExecuted?.(outputs[id]);
+      }
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, HISTORY_WAIT));
+  }
+}
+
+const cached = new Map(); // by run: ids of nodes whose results were there
+api.addEventListener("execution_cached", ({ detail }) => cached.set(detail.prompt_id, detail.nodes));
+api.addEventListener("execution_success", ({ detail }) => {
+  const ids = cached.get(detail.prompt_id) ?? [];
+  cached.delete(detail.prompt_id);
+  if (ids.length) showCached(detail.prompt_id, ids);
+});
 
 app.registerExtension({
   name: "AvatarVideo.Comfort",
