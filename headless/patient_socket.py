@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from ..pace import USUAL, Pace, PaceKeeper
+
 STEP_SECONDS = 0.05  # how long one wait takes at the most
 MOST_AT_ONCE = 1 << 20  # bytes that are sent before the next look at the patience
 
@@ -29,14 +31,17 @@ class Patience:
     """How long a connection may take, and who may end it before.
 
     check: called at every step; may raise. silence: seconds without a byte that end it.
-    seconds: in all from now on, None for as long as bytes come.
+    seconds: in all from now on, None for as long as bytes come. pace: how slow a file may be.
     """
 
     check: Callable[[], None]
     silence: float
     seconds: float | None = None
+    pace: Pace = USUAL
     _began: float = field(default_factory=time.monotonic)
     _heard: float = field(default_factory=time.monotonic)
+    _keeper: PaceKeeper | None = None
+    _moved: int = 0  # bytes of the file
 
     def lasts(self) -> None:
         """Say that a byte came or went, or nothing did. Raises TimeoutError at its end."""
@@ -46,10 +51,20 @@ class Patience:
             raise TimeoutError(f"nothing came for {self.silence:g} seconds")
         if self.seconds is not None and now - self._began > self.seconds:
             raise TimeoutError(f"it did not end within {self.seconds:g} seconds")
+        if self._keeper is not None:
+            self._keeper.at(self._moved)
 
-    def only(self, seconds: float | None) -> None:
+    def only(self, seconds: float) -> None:
         """Allow so many seconds from now on."""
-        self._began, self.seconds = time.monotonic(), seconds
+        self._began, self.seconds, self._keeper = time.monotonic(), seconds, None
+
+    def for_file(self) -> None:
+        """Allow from now on as long as a file comes or goes at its pace."""
+        self.seconds, self._keeper = None, PaceKeeper(self.pace, self._moved)
+
+    def moved(self, count: int) -> None:
+        """Count bytes of a file."""
+        self._moved += count
 
     def patiently(self, once: Callable[[], _T]) -> _T:
         """Return what a call returns that gives up after a step, however many it takes."""
@@ -74,7 +89,7 @@ class _Steps(socket.socket):
         return _in_steps(self, lambda: super(_Steps, self).recv(buflen, flags))
 
     def send(self, data: Buffer, flags: int = 0) -> int:
-        return _in_steps(self, lambda: super(_Steps, self).send(data, flags))
+        return _counted(self, _in_steps(self, lambda: super(_Steps, self).send(data, flags)))
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
         rest = memoryview(data).cast("B")
@@ -95,7 +110,7 @@ class _SecureSteps(ssl.SSLSocket):
         return _in_steps(self, lambda: super(_SecureSteps, self).recv(buflen, flags))
 
     def send(self, data: Buffer, flags: int = 0) -> int:
-        return _in_steps(self, lambda: super(_SecureSteps, self).send(data, flags))
+        return _counted(self, _in_steps(self, lambda: super(_SecureSteps, self).send(data, flags)))
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
         rest = memoryview(data).cast("B")
@@ -108,6 +123,12 @@ PatientSocket: TypeAlias = "_Steps | _SecureSteps"
 
 def _in_steps(one: PatientSocket, once: Callable[[], _T]) -> _T:
     return once() if one.patience is None else one.patience.patiently(once)
+
+
+def _counted(one: PatientSocket, sent: int) -> int:
+    if one.patience is not None:
+        one.patience.moved(sent)
+    return sent
 
 
 def connect(host: str, port: int, patience: Patience) -> PatientSocket:

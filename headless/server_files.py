@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from ..errors import EncodeError, MediaError
 from ..json_values import JSON, text_in
+from ..pace import USUAL, Pace
 from ..texts import one_line
 from .http_body import file_body
 from .patient_socket import Patience
@@ -40,9 +41,10 @@ _FORBIDDEN = frozenset('<>:"|?*\\/')
 class ServerFiles:
     """Uploads to and downloads from one server."""
 
-    def __init__(self, requests: ServerRequests) -> None:
+    def __init__(self, requests: ServerRequests, pace: Pace = USUAL) -> None:
         self._requests = requests
         self._check = requests.check
+        self._pace = pace
         self._numbers: dict[Path, int] = {}  # target -> the last number that was given out
 
     def upload(self, path: Path) -> str:
@@ -60,7 +62,7 @@ class ServerFiles:
         ).encode()
         tail = f"\r\n--{boundary}--\r\n".encode()
         size = 0
-        patience = Patience(self._check, TIMEOUT)
+        patience = Patience(self._check, TIMEOUT, pace=self._pace)
         try:
             size = path.stat().st_size
             headers = {
@@ -86,6 +88,7 @@ class ServerFiles:
     def _sent(
         self, head: bytes, file: BinaryIO, size: int, tail: bytes, patience: Patience
     ) -> Iterator[bytes]:
+        patience.for_file()
         yield head
         left = size
         while chunk := file.read(CHUNK):
@@ -145,7 +148,7 @@ class ServerFiles:
     def _fetch(self, path: str, temporary: Path) -> None:
         """Write a file of the server whole, or raise; one that comes broken is asked for again."""
         for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
-            patience = Patience(self._check, TIMEOUT, ANSWER_SECONDS)
+            patience = Patience(self._check, TIMEOUT, ANSWER_SECONDS, self._pace)
             try:
                 with temporary.open("wb") as file:
                     for chunk in self._requests.chunks(path, patience, read=file_body):

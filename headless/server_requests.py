@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..errors import AvatarVideoError
 from ..json_values import JSON, parse_json
+from ..pace import TooSlowError
 from ..texts import one_line
 from .http_body import BrokenBody, json_body
 from .patient_socket import Patience, connect, secured
@@ -95,8 +96,10 @@ class ServerRequests:
         try:
             with _opener(patience).open(request) as answer:
                 if read is not json_body:
-                    patience.only(None)  # a file takes as long as it is large
-                yield from read(answer)
+                    patience.for_file()
+                for part in read(answer):
+                    patience.moved(len(part))
+                    yield part
         except urllib.error.HTTPError as error:
             said = b""  # where the reason for a refusal does not come whole
             with contextlib.suppress(OSError, HTTPException, ValueError), error:
@@ -109,7 +112,15 @@ class ServerRequests:
             ) from error
         except (OSError, HTTPException, ValueError) as error:  # a redirect to no address at all
             reason = getattr(error, "reason", None) or error
-            raise ServerError(f"Cannot reach the server {self.url}: {one_line(reason)}.") from error
+            raise ServerError(self._trouble(reason, path)) from error
+
+    def _trouble(self, reason: object, path: str) -> str:
+        if isinstance(reason, TooSlowError):
+            return (
+                f"Expected the server {self.url} to go on with {path.partition('?')[0]}, but "
+                f"{reason}: look at its log and at the connection, and run it again."
+            )
+        return f"Cannot reach the server {self.url}: {one_line(reason)}."
 
 
 def _opener(patience: Patience) -> urllib.request.OpenerDirector:

@@ -25,6 +25,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from ...errors import CheckpointError
+from ...pace import USUAL, Pace, PaceKeeper, TooSlowError
 from .catalogue import (
     HubFile,
     PublishedFile,
@@ -56,11 +57,13 @@ class RetryPolicy:
 
     timeout: seconds without a byte. attempts: so many in a row without a new byte end it.
     pause: seconds before another attempt; doubles after each one without a new byte.
+    pace: a source that is slower is left; what came of it is kept.
     """
 
     timeout: float = 30.0
     attempts: int = 5
     pause: float = 1.0
+    pace: Pace = USUAL
 
 
 def download(
@@ -230,6 +233,7 @@ class _Job:
             part.unlink()
         reader = _Reader(self, remote, part, size, is_checked)
         reader.start()
+        keeper = PaceKeeper(self.retry.pace, reader.done)
         try:
             is_going_on = True
             while is_going_on:
@@ -237,6 +241,10 @@ class _Job:
                 is_going_on = reader.is_alive()
                 self.check_cancelled()
                 self.report(reader.done, reader.total)
+                if is_going_on:
+                    keeper.at(reader.done)
+        except TooSlowError as error:
+            raise _SourceError(str(error)) from error
         finally:
             reader.stop.set()
             reader.join(GRACE_SECONDS)

@@ -21,6 +21,7 @@ from avatarvideo.errors import Cancelled, CheckpointError
 from avatarvideo.musetalk.weights.catalogue import HubFile, PublishedFile, WebFile, destination
 from avatarvideo.musetalk.weights.download import RetryPolicy, download
 from avatarvideo.musetalk.weights.file_lock import locked
+from avatarvideo.pace import Pace
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -35,6 +36,7 @@ class Behaviour:
     statuses: list[int] = field(default_factory=list)
     drop_after: list[int] = field(default_factory=list)
     stall_after: int | None = None
+    drips: bool = False  # where it would stall
     ignores_range: bool = False
     says_length: bool = True
     length: str | None = None  # instead of the true one
@@ -111,8 +113,11 @@ def handler_for(behaviour: Behaviour) -> type[BaseHTTPRequestHandler]:
             if behaviour.stall_after is not None:
                 self.wfile.write(content[start : behaviour.stall_after])
                 self.wfile.flush()
-                behaviour.released.wait(10)
                 start = behaviour.stall_after
+                while behaviour.drips and not behaviour.released.wait(0.02):
+                    self.wfile.write(content[start : start + 1])
+                    start += 1
+                behaviour.released.wait(10)
             self.wfile.write(content[start:end])
 
     return Handler
@@ -527,6 +532,25 @@ def test_progress_reaches_the_whole_size(tmp_path: Path, server: Server) -> None
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert threads == {threading.current_thread()}
+
+
+def test_a_source_that_drips_is_left_and_its_part_kept(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.stall_after, behaviour.drips = 200_000, True
+    wanted = published(f"{server.address}/tiny.pt")
+    slow = RetryPolicy(timeout=5.0, attempts=3, pause=0.01, pace=Pace(1000, 0.3))
+    with pytest.raises(CheckpointError, match=r"only \d+ bytes came in 0.3 seconds"):
+        download(wanted, tmp_path, retry=slow)
+    assert behaviour.ranges() == [None]
+    (part,) = all_files(tmp_path)
+    assert part.name.startswith(".")
+    kept = part.stat().st_size
+    assert kept >= 200_000
+
+    behaviour.stall_after = None
+    assert download(wanted, tmp_path, retry=slow).read_bytes() == CONTENT
+    assert behaviour.ranges()[1:] == [f"bytes={kept}-"]
 
 
 @pytest.mark.slow
