@@ -195,7 +195,13 @@ EVENTS = [
 ]
 
 
-def slowly(start: bytes, part: bytes, times: int | None = None, pause: float = 0.0) -> Talk:
+def slowly(
+    start: bytes,
+    part: bytes,
+    times: int | None = None,
+    pause: float = 0.0,
+    end: bytes = b"",
+) -> Talk:
     """Say something, then the same part again and again, without end where ``times`` is None."""
 
     def talk(server: LyingServer, connection: socket.socket, request: str) -> None:
@@ -204,6 +210,7 @@ def slowly(start: bytes, part: bytes, times: int | None = None, pause: float = 0
             if server.closed.wait(pause) if pause else server.closed.is_set():
                 return
             connection.sendall(part)
+        connection.sendall(end)
 
     return talk
 

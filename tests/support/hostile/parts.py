@@ -7,9 +7,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+from .company import company_trial
 from .lying_server import ENDLESS, LIES
+from .signals import signal_trial
 from .trials import server_trial
 from .values import value_trial
 
@@ -27,16 +30,18 @@ def cancels(dice: random.Random) -> Iterator[Trial]:
         yield lambda folder, name=name: server_trial(name, ENDLESS[name], folder, cancel=True)
 
 
-def values(dice: random.Random) -> Iterator[Trial]:
+def _by_number(trial: Callable[[int, Path], list[str]], dice: random.Random) -> Iterator[Trial]:
     for _ in range(100):
         number = dice.randrange(1 << 30)
-        yield lambda folder, number=number: value_trial(number, folder)
+        yield lambda folder, number=number: trial(number, folder)
 
 
 PARTS: dict[str, Callable[[random.Random], Iterator[Trial]]] = {
     "servers": servers,
     "cancels": cancels,
-    "values": values,
+    "values": partial(_by_number, value_trial),
+    "signals": partial(_by_number, signal_trial),
+    "company": partial(_by_number, company_trial),
 }
 
 
