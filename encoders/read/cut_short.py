@@ -15,6 +15,9 @@ from .index_claims import MAX_BOXES, box_head
 # What holds pictures and sound; other boxes, and bytes behind the last one, are nothing to miss.
 _CONTENT = (b"mdat", b"moof", b"moov")
 _SEGMENT = b"\x18\x53\x80\x67"
+_TAIL = 64  # bytes of a GIF in which its trailer lies, whatever somebody put behind it
+_ASF_HEADER = 1 << 16  # bytes in which its properties lie, by their own identity
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ROUNDING = 1024  # bytes by which careless writers of AVI are wrong
 
 
@@ -74,8 +77,40 @@ def _riff_promises(file: BinaryIO, size: int) -> bool:
     return 8 + int.from_bytes(head[4:8], "little") > size + _ROUNDING
 
 
+def _gif_promises(file: BinaryIO, size: int) -> bool:
+    """Tell whether the last block of a GIF and the trailer behind it are missing."""
+    file.seek(max(0, size - _TAIL))
+    return b"\0;" not in file.read(_TAIL)
+
+
+def _flv_promises(file: BinaryIO, size: int) -> bool:
+    """Tell whether the last tag of an FLV lacks the length that each has behind it."""
+    start = int.from_bytes(file.read(9)[5:9], "big") + 4
+    first = _tag_length(file, start)
+    file.seek(start + first)
+    if int.from_bytes(file.read(4), "big") != first:
+        return False  # a writer that does not keep to it
+    file.seek(max(0, size - 4))
+    last = int.from_bytes(file.read(4), "big")
+    return _tag_length(file, size - 4 - last) != last
+
+
+def _tag_length(file: BinaryIO, at: int) -> int:
+    file.seek(max(0, at))
+    return 11 + int.from_bytes(file.read(4)[1:4], "big")
+
+
+def _asf_promises(file: BinaryIO, size: int) -> bool:
+    """Tell whether an ASF (WMV) is shorter than its file properties say."""
+    _, found, properties = file.read(_ASF_HEADER).partition(_ASF_PROPERTIES)
+    return bool(found) and int.from_bytes(properties[24:32], "little") > size
+
+
 _PROMISES: dict[str, Callable[[BinaryIO, int], bool]] = {
     "mp4": _boxes_promise,
     "matroska": _segment_promises,
     "avi": _riff_promises,
+    "gif": _gif_promises,
+    "flv": _flv_promises,
+    "asf": _asf_promises,
 }

@@ -77,6 +77,26 @@ def test_an_avi_and_fragments_that_end_early(
         assert caught.value.kept.stat().st_size > 1000
 
 
+@pytest.mark.parametrize("part", [0.6, 0.97])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.gif", ""), ("a.flv", "-c copy"), ("a.wmv", "-c:v wmv2")],
+)
+def test_kinds_that_state_their_end_in_other_ways(
+    tmp_path: Path, make_video: MakeVideo, ffmpeg: str, name: str, options: str, part: float
+) -> None:
+    source = lossless(make_video, tmp_path / "in.mp4")
+    path = tmp_path / name
+    command = [ffmpeg, "-v", "error", "-i", str(source), *options.split(), str(path)]
+    subprocess.run(command, check=True)
+    assert not VideoReader(path).ends_early
+    whole = VideoReader(path).frame_count
+    with pytest.raises(SourceEndsEarlyError) as caught:
+        transcode(cut_short(path, part), tmp_path / "out.mkv", FAST)
+    assert caught.value.kept.name == "out.partial.mkv"
+    assert 0 < VideoReader(caught.value.kept).frame_count < whole
+
+
 def test_a_folder_of_pictures_has_such_a_name_too(tmp_path: Path, make_video: MakeVideo) -> None:
     path = cut_short(lossless(make_video, tmp_path / "a.mp4"))
 
