@@ -420,3 +420,14 @@ def test_another_file_of_the_same_name_is_another_input(host: StandaloneHost, na
 def test_a_crf_that_the_codec_has_not_is_named(host: StandaloneHost) -> None:
     made = answer(images=still(), codec="ffv1", crf=10)
     assert made["ui"]["text"] == ["ffv1 has no crf: 10 was left out."]
+
+
+@pytest.mark.parametrize(
+    ("container", "animated"), [("gif", False), ("webp", True), ("mp4", True), ("mkv", True)]
+)
+def test_the_page_is_told_what_it_can_play(
+    host: StandaloneHost, container: str, animated: bool
+) -> None:
+    made = answer(path=str(SAMPLES_DIRECTORY / "talking_head.mp4"), container=container, width=64)
+    assert made["ui"]["images"][0]["filename"].endswith(f".{container}")
+    assert made["ui"].get("animated") == ((True,) if animated else None)
