@@ -15,7 +15,7 @@ import click
 from .. import __version__
 from ..errors import AvatarVideoError
 from ..host.machine import WorkOfOthers
-from ..texts import one_line
+from ..texts import one_line, plain
 from .doctor import doctor
 from .models import models
 from .own_process import end_streams, settle
@@ -24,7 +24,7 @@ from .session import FAILED, INTERRUPTED, end_log, talk
 from .video import video
 
 PROGRAM = "avatar"
-MOST_SAID = 4000  # characters of an error
+MOST_SAID = 2000  # characters of an error
 
 
 def main(
@@ -39,11 +39,12 @@ def main(
         code = avatar.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=others)
     except click.ClickException as error:
         with contextlib.suppress(OSError, ValueError):  # nobody there to hear it
+            error.message = plain(error.message, MOST_SAID)  # it may name a file of strangers
             error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except (AvatarVideoError, OSError) as error:
+    except (AvatarVideoError, OSError, UnicodeEncodeError) as error:  # a name that none can have
         talk(f"Error: {one_line(error, MOST_SAID)}")
         return FAILED
     except (MemoryError, ImportError, RuntimeError) as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import ctypes
+import io
 import logging
 import os
 import sys
@@ -37,6 +39,11 @@ def open_streams() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the rest of the process
     if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # the same
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            # A name of any bytes is told as these bytes, or at least told: the work is done by then.
+            is_utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+            stream.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def end_streams() -> None:

@@ -31,6 +31,7 @@ WIDGET_TYPES = frozenset(
 ANY_TYPE = "*"
 SHOWN_CHOICES = 12
 LONGEST_SUGGESTED = 100  # characters: comparing takes the square of it
+SHOWN_VALUE = 100  # characters of a value in a message
 SHOWN_PROBLEMS = 3
 
 
@@ -213,7 +214,7 @@ def constant(value: JSON, definition: InputDefinition, *, check_range: bool = Tr
             value = convert(value)
         except (TypeError, ValueError, OverflowError) as error:
             raise GraphError(
-                f"input {definition.name!r}: expected {wanted}, got {value!r}"
+                f"input {definition.name!r}: expected {wanted}, got {value!r:.{SHOWN_VALUE}}"
             ) from error
     if check_range:
         _check_range(value, definition)
@@ -258,13 +259,15 @@ def _check_range(value: JSON, definition: InputDefinition) -> None:
     if definition.widget_type in ("INT", "FLOAT"):
         low, high = options.get("min"), options.get("max")
         if (low is not None and value < low) or (high is not None and value > high):
-            raise GraphError(f"input {name!r}: expected {_bounds(low, high)}, got {value!r}")
+            raise GraphError(
+                f"input {name!r}: expected {_bounds(low, high)}, got {value!r:.{SHOWN_VALUE}}"
+            )
     if definition.choices is not None:
         chosen = value if options.get("multiselect") and is_list(value) else [value]
         for one in chosen:
             if one not in definition.choices:
                 raise GraphError(
-                    f"input {name!r}: expected {_one_of(definition.choices)}, got {one!r}"
+                    f"input {name!r}: expected {_one_of(definition.choices)}, got {one!r:.{SHOWN_VALUE}}"
                     + suggestion(one, definition.choices)
                 )
 

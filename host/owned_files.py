@@ -11,12 +11,14 @@ import logging
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 logger = logging.getLogger("avatarvideo.host.owned_files")
 
 MARKER = "owner"  # the locked file in a folder
 _UNCLAIMED = ".new"
+CLAIM_SECONDS = 60.0  # whoever has not claimed a file by then was killed
 
 if sys.platform == "win32":
 
@@ -62,3 +64,12 @@ def sweep(folder: Path, pattern: str) -> None:
                 logger.info("removed %s, left by a killed process", path)
             finally:
                 os.close(descriptor)
+    for path in (
+        *folder.glob(pattern + _UNCLAIMED),
+        *folder.glob(f"{pattern}/{MARKER}{_UNCLAIMED}"),
+    ):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > CLAIM_SECONDS:
+                path.unlink()
+                if path.name == MARKER + _UNCLAIMED:
+                    path.parent.rmdir()  # nothing was put into it before it was claimed

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
+import secrets
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ log = logging.getLogger("avatarvideo.musetalk.pipeline.avatar_cache")
 
 MEMORY_BYTES = 64 << 20  # a still, or about twenty seconds of a video avatar
 HASH = "sha256"  # by this name a file states the hash of its tensors
+STALE_SECONDS = 3600  # an entry is written within seconds
 FORMAT = 1  # part of every key: raise it when the meaning of an entry changes
 
 Entry = dict[str, Tensor]
@@ -117,9 +119,10 @@ class AvatarCache:
         path = self._path(key)
         if path is None:
             return
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+        unfinished = path.with_name(f"{path.name}.{secrets.token_hex(6)}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_stale(path.parent)
             whole = {name: tensor.contiguous() for name, tensor in entry.items()}
             save_file(whole, unfinished, metadata={HASH: _hash(key, whole)})
             unfinished.replace(path)
@@ -130,6 +133,14 @@ class AvatarCache:
 
     def _path(self, key: str) -> Path | None:
         return self._directory / f"{key}.safetensors" if self._directory else None
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what killed processes did not finish."""
+    for part in folder.glob("*.safetensors.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > STALE_SECONDS:
+                part.unlink()
 
 
 def _hash(key: str, entry: Entry) -> str:

@@ -61,11 +61,48 @@ def test_closed_streams_do_not_end_the_work(tmp_path: Path, closed: str) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
+def test_wrong_usage_names_a_file_without_steering_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["video", "info", "a\x1b[31m.mp4", "b\x1b]0;owned\x07" + "x" * 5000]) == 2
+    err = capsys.readouterr().err
+    assert "unexpected extra argument" in err
+    assert not {"\x1b", "\x07"} & set(err)
+    assert len(err) < 2500
+    assert main(["models", "verify", "\ud800"]) == 1
+    assert capsys.readouterr().err.startswith("Error: ")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
 def test_a_stream_that_takes_nothing_is_one_line() -> None:
     done = in_a_shell("> /dev/full", "video", "info", CLIP)
     assert done.returncode == 1
     assert done.stderr.splitlines()[1:] == ["Error: [Errno 28] No space left on device"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of any bytes")
+@pytest.mark.parametrize(
+    ("encoding", "name", "told"),
+    [
+        ("utf-8:strict", b"\xff.mp4", b"/\xff.mp4"),
+        ("latin-1:strict", "\u65e5.mp4".encode(), rb"/\u65e5.mp4"),
+    ],
+)
+def test_a_name_that_stdout_cannot_hold_fails_no_work(
+    tmp_path: Path, encoding: str, name: bytes, told: bytes
+) -> None:
+    out = os.fsencode(tmp_path) + b"/" + name
+    arguments = [b"video", b"encode", os.fsencode(CLIP), b"-o", out, b"--duration", b"0.2"]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *arguments],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert told + b": h264" in done.stdout
+    assert os.path.exists(out)  # noqa: PTH110 - bytes
 
 
 @pytest.mark.slow

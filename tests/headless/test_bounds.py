@@ -15,7 +15,7 @@ from avatarvideo.cli.main import main
 from avatarvideo.errors import Cancelled, GraphError, MediaError
 from avatarvideo.headless.bounds import MOST_NODES, cancellable
 from avatarvideo.headless.editor_format import to_prompt
-from avatarvideo.headless.prompt import NodeDefinition, suggestion
+from avatarvideo.headless.prompt import InputDefinition, NodeDefinition, constant, suggestion
 from avatarvideo.headless.workflow_file import read_workflow
 from avatarvideo.json_values import DEEPEST, MOST_VALUES, parse_json
 from avatarvideo.musetalk.inputs import as_seconds
@@ -227,3 +227,10 @@ def test_texts_of_others_steer_nothing() -> None:
     assert one_line("  two\n lines ") == "two lines"
     assert one_line("x" * 600) == "x" * 497 + "..."
     assert plain("日本語 é 👾") == "日本語 é 👾"
+
+
+def test_a_long_value_is_shown_in_short() -> None:
+    refused = InputDefinition("length", "INT")
+    with pytest.raises(GraphError) as caught:
+        constant("9" * 5000 + "x", refused)
+    assert len(str(caught.value)) < 200

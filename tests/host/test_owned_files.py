@@ -77,3 +77,21 @@ def test_only_what_had_an_owner_is_swept(tmp_path: Path) -> None:
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["a.spool", f"{TEMPORARY_PREFIX}mine", "other"]
     os.close(held)
+
+
+def test_what_was_killed_before_it_was_claimed_goes_later(tmp_path: Path) -> None:
+    folder = tmp_path / f"{TEMPORARY_PREFIX}12345678"
+    folder.mkdir()
+    full = tmp_path / f"{TEMPORARY_PREFIX}full"
+    full.mkdir()
+    (full / "mine.txt").touch()
+    unclaimed = [folder / "owner.new", full / "owner.new", tmp_path / "a.spool.new"]
+    for path in unclaimed:
+        path.touch()
+    for age, left in ((0, 6), (120, 2)):
+        for path in unclaimed:
+            os.utime(path, (time.time() - age,) * 2)
+        for pattern in (f"{TEMPORARY_PREFIX}*", "*.spool"):
+            sweep(tmp_path, pattern)
+        assert len(list(tmp_path.rglob("*"))) == left
+    assert (full / "mine.txt").is_file()

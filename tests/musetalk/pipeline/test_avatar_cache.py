@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +105,34 @@ def test_a_folder_that_becomes_a_file_ends_nothing(tmp_path: Path) -> None:
     folder.write_text("mine")
     cache.put("key", ENTRY)
     assert same(cache.get("key"), ENTRY)
+
+
+def test_what_a_killed_process_did_not_finish_goes(tmp_path: Path) -> None:
+    old, new = (tmp_path / f"key.safetensors.{name}.part" for name in ("old", "new"))
+    for path, age in ((old, 7200), (new, 0)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    AvatarCache(tmp_path).put("key", ENTRY)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["key.safetensors", new.name]
+
+
+def test_whatever_lies_in_place_of_an_entry_is_made_again(tmp_path: Path) -> None:
+    entry = tmp_path / "key.safetensors"
+    cache = AvatarCache(tmp_path, memory_bytes=0)
+    cache.put("key", ENTRY)
+    whole = entry.read_bytes()
+    cache.put("other", {"latents": torch.zeros(3)})
+    others = (tmp_path / "other.safetensors").read_bytes()
+    claims = (1 << 62).to_bytes(8, "little") + b"{}"
+    for content in (b"", b"x", whole[:9], whole[:-1], whole + b"x", others, claims, b"\xff" * 99):
+        entry.write_bytes(content)
+        assert cache.get("key") is None
+        cache.put("key", ENTRY)
+        found = cache.get("key")
+        assert found is not None
+        assert same(found, ENTRY)
+    entry.unlink()
+    entry.mkdir()
+    assert cache.get("key") is None
+    cache.put("key", ENTRY)  # said, and the run goes on
+    assert entry.is_dir()
