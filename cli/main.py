@@ -7,7 +7,7 @@ nothing half-written left.
 
 from __future__ import annotations
 
-import contextlib
+import io
 from collections.abc import Callable, Sequence
 
 import click
@@ -15,7 +15,7 @@ import click
 from .. import __version__
 from ..errors import AvatarVideoError
 from ..host.machine import WorkOfOthers
-from ..texts import one_line, plain
+from ..texts import one_line
 from .doctor import doctor
 from .models import models
 from .own_process import end_streams, settle
@@ -38,9 +38,9 @@ def main(
     try:
         code = avatar.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=others)
     except click.ClickException as error:
-        with contextlib.suppress(OSError, ValueError):  # nobody there to hear it
-            error.message = plain(error.message, MOST_SAID)  # it may name a file of strangers
-            error.show()
+        said = io.StringIO()
+        error.show(said)
+        talk(said.getvalue().rstrip()[:MOST_SAID])
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED

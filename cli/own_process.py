@@ -41,7 +41,7 @@ def open_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            # A name of any bytes is told as these bytes, or at least told: the work is done by then.
+            # A name of any bytes is told as these, or somehow: the work is done by then.
             is_utf8 = codecs.lookup(stream.encoding).name == "utf-8"
             stream.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 

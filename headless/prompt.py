@@ -267,8 +267,8 @@ def _check_range(value: JSON, definition: InputDefinition) -> None:
         for one in chosen:
             if one not in definition.choices:
                 raise GraphError(
-                    f"input {name!r}: expected {_one_of(definition.choices)}, got {one!r:.{SHOWN_VALUE}}"
-                    + suggestion(one, definition.choices)
+                    f"input {name!r}: expected {_one_of(definition.choices)}, "
+                    f"got {one!r:.{SHOWN_VALUE}}" + suggestion(one, definition.choices)
                 )
 
 

@@ -292,6 +292,31 @@ def _http_lies(path: str) -> Iterator[tuple[str, Lie]]:
     yield "negative chunk", {path: CHUNKED + b"-5\r\n{}\r\n"}
     yield "long chunk", {path: CHUNKED + b"ffffffffffffff\r\n{}"}
     yield "noise", {path: os.urandom(2000)}
+    yield "an old answer", {path: b'{"a": 1}'}
+    yield (
+        "two lengths",
+        {path: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\n{}"},
+    )
+    yield "a list of lengths", {path: b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\n{}"}
+    yield "a length of digits", {path: b"HTTP/1.1 200 OK\r\nContent-Length: 2_0\r\n\r\n{}"}
+    yield (
+        "an endless number",
+        {path: b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n{}"},
+    )
+    yield (
+        "packed chunks",
+        {path: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"},
+    )
+    yield "a long extension", {path: slowly(CHUNKED + b"2;", b"x" * 5000, 50)}
+    yield "nothing new", {path: http(b"{}", "304 Not Modified")}
+    yield "no content", {path: http(b"{}", "204 No Content")}
+    yield "a part", {path: http(b"{}", "206 Partial", "Content-Range: bytes 0-1/9")}
+    yield "who is there", {path: http(b"{}", "401 No", 'WWW-Authenticate: Basic realm="\x1b[2J"')}
+    yield "a head of zeros", {path: b"HTTP/1.1 200 OK\r\nA: \0\0\0\r\n\r\n{}"}
+    yield "JSON of UTF-16", {path: http('{"a": 1}'.encode("utf-16"))}
+    yield "a mark before it", {path: http(b"\xef\xbb\xbf{}")}
+    yield "a member twice", {path: http(b'{"name": "a", "name": ["b"], "Save": {}, "Save": 7}')}
+    yield "a long integer", {path: http(b'{"run-1": ' + b"9" * 4299 + b', "name": 1e400}')}
     for number, value in enumerate(STRANGE):
         yield f"strange {number}", {path: answer(value)}
         yield f"strange inside {number}", {path: answer({RUN: value, "name": value, "Save": value})}
