@@ -44,7 +44,7 @@ class Patience:
     _moved: int = 0  # bytes of the file
 
     def lasts(self) -> None:
-        """Say that a byte came or went, or nothing did. Raises TimeoutError at its end."""
+        """Allow another step of waiting. Raises TimeoutError at its end, and what check raises."""
         self.check()
         now = time.monotonic()
         if now - self._heard > self.silence:
