@@ -41,10 +41,13 @@ def test_a_result_that_drips_is_one_sentence(lie: Lie, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_slow_result_comes_whole(tmp_path: Path) -> None:
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {600 * 8}\r\n\r\n".encode()
-    made = files_of({"/view": slowly(head, b"x" * 600, 8, 0.1)}).download(ENTRY, tmp_path)
-    assert made.read_bytes() == b"x" * 4800
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 8400\r\n\r\n"
+    server = LyingServer({"/view": slowly(head, b"x" * 600, 14, 0.1)})
+    files = ServerFiles(ServerRequests(server.url, lambda: None), Pace(least=500, seconds=1.0))
+    made = files.download(ENTRY, tmp_path)
+    assert made.read_bytes() == b"x" * 8400
 
 
 def test_a_server_that_hardly_takes_a_file_is_one_sentence(tmp_path: Path) -> None:
