@@ -13,6 +13,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
+from ..errors import MediaError
 from ..host.machine import usable_cpus
 from .orientation import Orientation, orientation_of
 from .tone_map import HLG, PLANES, PQ, ColorMapper, Light
@@ -25,6 +26,7 @@ RANGE_LIMITED, RANGE_FULL = 1, 2
 HDR_TRANSFERS = (PQ, HLG)
 _SWS_MATRIX = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 SWS_BT709, SWS_BT601 = 1, 5
+_UNREAD = {8: "YCgCo", 11: "YDzDx", 14: "ICtCp", 15: "IPT-C2"}  # swscale takes them for others
 # bicubic | accurate rounding | full chroma in both directions; older PyAV has no names for them.
 ACCURATE = 4 | 0x40000 | 0x2000 | 0x4000
 
@@ -69,7 +71,15 @@ class Colors:
 
 
 def coding_of(frame: av.VideoFrame) -> ColorCoding:
-    """Return the matrix and range of a decoded frame; untagged, what players assume."""
+    """Return the matrix and range of a decoded frame; untagged, what players assume.
+
+    Raises MediaError for codings that are not read.
+    """
+    if unread := _UNREAD.get(int(frame.colorspace)):
+        raise MediaError(
+            f"Expected pictures coded as YCbCr or RGB, found {unread}: export the video as HDR10, "
+            "HLG or SDR."
+        )
     matrix = _SWS_MATRIX.get(int(frame.colorspace))
     if matrix is None:
         # As mpv and browsers do: untagged HD is BT.709, untagged SD is BT.601.

@@ -12,6 +12,9 @@ from ...errors import MediaError
 # Matroska track.
 _IN_MP4 = re.compile(rb"\x00\x00\x00\x20dv[cvw]C..(.)", re.DOTALL)
 _IN_MATROSKA = re.compile(rb"\x41\xe7\x84dv[cvw]C.{0,64}?\x41\xed\x98..(.)", re.DOTALL)
+# In a transport stream: its name, then within the same 188 bytes the descriptor of the same bits.
+_IN_TS = re.compile(rb"\x05\x04DOVI.{0,150}?\xb0[\x05-\x10]..(.)", re.DOTALL)
+_TS_SYNC, _TS_PACKET = 0x47, 188
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 _HEAD_BYTES = 4 << 20  # of what describes the tracks
 _MOST_BOXES = 1000
@@ -28,14 +31,20 @@ def refuse_own_colours(path: Path) -> None:
 
 
 def dolby_vision_profile(path: Path) -> int | None:
-    """Return the profile that an MP4, MOV or MKV states, None for other video."""
+    """Return the profile that an MP4, MOV, MKV or TS states, None for other video."""
     with path.open("rb") as file:
         head = file.read(4)
         if head == _MATROSKA:
             found = _IN_MATROSKA.search(file.read(_HEAD_BYTES))
+        elif _is_transport_stream(head + file.read(2 * _TS_PACKET)):
+            found = _IN_TS.search(file.read(_HEAD_BYTES))
         else:
             found = _IN_MP4.search(_movie_box(file))
     return found[1][0] >> 1 if found else None
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    return {*head[: 2 * _TS_PACKET : _TS_PACKET]} == {_TS_SYNC}
 
 
 def _movie_box(file: BinaryIO) -> bytes:

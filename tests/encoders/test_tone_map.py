@@ -195,6 +195,62 @@ def test_dolby_vision_of_its_own_colours_is_refused(
             load_avatar(path)
 
 
+@pytest.mark.slow_after(1)
+@pytest.mark.parametrize("suffix", ["mp4", "ts", "mkv"])
+def test_codings_that_are_not_read_are_refused_by_name(
+    tmp_path: Path, ffmpeg: str, suffix: str
+) -> None:
+    tags = "log-level=error:colorprim=bt2020:transfer=smpte2084:colormatrix=ictcp"
+    path = tmp_path / f"in.{suffix}"
+    given = ["-f", "lavfi", "-i", "color=red:size=64x64:duration=0.2", "-pix_fmt", "yuv420p10le"]
+    run(ffmpeg, *given, "-c:v", "libx265", "-x265-params", tags, "-colorspace", "ictcp", path)
+
+    made = FFmpegEncoder().encode(path, tmp_path / "out.mp4", EncodingConfig())
+
+    assert "found ICtCp" in str(made.error)
+    assert not (tmp_path / "out.mp4").exists()
+    with pytest.raises(MediaError, match="found ICtCp"):
+        load_avatar(path).first_frame()
+
+
+def crc32_of_mpeg(data: bytes) -> int:
+    rest = 0xFFFFFFFF
+    for byte in data:
+        rest ^= byte << 24
+        for _ in range(8):
+            rest = (rest << 1 ^ (0x04C11DB7 if rest >> 31 else 0)) & 0xFFFFFFFF
+    return rest
+
+
+def with_dolby_vision(packet: bytes, profile: int) -> bytes:
+    """A packet of a transport stream; where it is the table of the program, with descriptors."""
+    if packet[4:6] != b"\x00\x02" or not packet[1] & 0x40:
+        return packet
+    section = bytearray(packet[5 : 8 + int.from_bytes(packet[6:8], "big") % 4096 - 4])
+    stream = 12 + int.from_bytes(section[10:12], "big") % 4096
+    size = int.from_bytes(section[stream + 3 : stream + 5], "big") % 4096
+    more = b"\x05\x04DOVI" + bytes([0xB0, 5, 1, 0, profile << 1, 0x35, 0x10])
+    section[stream + 5 + size : stream + 5 + size] = more
+    section[stream + 3 : stream + 5] = (0xF000 | size + len(more)).to_bytes(2, "big")
+    section[1:3] = (0xB000 | len(section) + 1).to_bytes(2, "big")
+    whole = packet[:5] + section + crc32_of_mpeg(bytes(section)).to_bytes(4, "big")
+    return whole.ljust(188, b"\xff")
+
+
+@pytest.mark.parametrize("profile", [5, 8])
+def test_dolby_vision_in_a_transport_stream(tmp_path: Path, ffmpeg: str, profile: int) -> None:
+    data = deep_video(tmp_path / "in.ts", ffmpeg, NAMES["hlg"]).read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    path = tmp_path / "stated.ts"
+    path.write_bytes(b"".join(with_dolby_vision(packet, profile) for packet in packets))
+
+    made = FFmpegEncoder().encode(path, tmp_path / "out.mp4", EncodingConfig())
+
+    assert probe(path).video_profile is not None
+    assert made.success == (profile != 5)
+    assert ("is Dolby Vision profile 5" in str(made.error)) == (profile == 5)
+
+
 def test_ordinary_pictures_are_left_alone() -> None:
     assert Light(1, 1).is_ordinary
     assert Light(6, 6).is_ordinary
