@@ -21,7 +21,7 @@ from av.error import ExitError, FFmpegError, InvalidDataError
 from av.video.stream import VideoStream
 
 from .open import unreadable
-from .stream_facts import codec_name, stream_rate
+from .stream_facts import alpha_decoder, codec_name, stream_rate
 
 logger = logging.getLogger("avatarvideo.encoders.read.slots")
 
@@ -37,7 +37,7 @@ class _Shown:
     def __init__(self, stream: VideoStream) -> None:
         context = stream.codec_context
         name = codec_name(context)
-        self._hides = name == "vp8"
+        self._hides, self._stays = name == "vp8", name == "theora"
         self._field: Fraction | None = None
         if name == "h264" and getattr(context, "field_order", 0) in INTERLACED_ORDERS:
             self._field = FIELD_STEP / stream_rate(stream) / (stream.time_base or 1)
@@ -45,7 +45,7 @@ class _Shown:
 
     def __call__(self, packet: av.Packet[VideoStream]) -> bool:
         if not packet.size or packet.is_discard:
-            return False
+            return self._stays and packet.pts is not None  # an empty one: the picture stays
         if self._hides:  # a picture only to refer to says so in its first byte
             return bool(memoryview(packet)[0] & 0x10)
         if self._field is None:
@@ -142,14 +142,19 @@ class _Decoding:
         self.tally = Tally()
         self.last: av.VideoFrame | None = None
         self._is_shown, self._waiting = _Shown(stream), _Waiting(container, stream)
+        self._decoder = alpha_decoder(stream)
+        self._stays = set[int | None]()  # slots of empty packets: the picture before once more
 
     def slots(self, packet: av.Packet[VideoStream]) -> list[Slot]:
         """Return what comes out of the decoder for a packet."""
         if self._is_shown(packet):
             self._waiting.add(packet)
         slots = list[Slot]()
+        if not packet.size and packet.pts is not None:  # which a decoder would take for the end
+            self._stays.add(packet.pts)
+            return slots
         try:
-            for frame in packet.decode():
+            for frame in self._decoded(packet):
                 *missing, own = self._waiting.taken(frame)
                 slots += self._held(missing, self.last or frame)
                 slots.append((own, frame))
@@ -161,12 +166,17 @@ class _Decoding:
                 slots += self._held([None], self.last)
         return slots
 
+    def _decoded(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
+        if self._decoder is None:
+            return packet.decode()
+        return self._decoder.decode(packet if packet.size else None)  # pyright: ignore[reportUnknownMemberType] - PyAV's type of packets is open
+
     def rest(self) -> list[Slot]:
         """Return the slots at the end whose pictures never came."""
         return [] if self.last is None else self._held(self._waiting.rest(), self.last)
 
     def _held(self, slots: Sequence[int | None], frame: av.VideoFrame) -> list[Slot]:
-        self.tally.held += len(slots)
+        self.tally.held += sum(slot not in self._stays for slot in slots)
         self.tally.given += len(slots)
         return [(slot, frame) for slot in slots]
 

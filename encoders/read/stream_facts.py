@@ -14,6 +14,7 @@ import av
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from ...errors import MediaError
@@ -28,6 +29,7 @@ logger = logging.getLogger("avatarvideo.encoders.read.stream_facts")
 DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
 # By FFmpeg's number of the order in which fields are stored and shown.
 FIELD_ORDERS = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 MAX_RATE = Fraction(1000)
 MOSTLY = Fraction(9, 10)  # of a file's packets have times, or none of them counts as having one
 MIN_TIMES = 5  # fewer frames say nothing about a rate
@@ -58,10 +60,27 @@ def field_order(first: av.VideoFrame, stream: VideoStream) -> int:
     return (stated if stated in FIELD_ORDERS else 2) if first.interlaced_frame else 0
 
 
-def unread_alpha(stream: VideoStream) -> bool:
-    """Tell whether transparency lies beside the packets, where FFmpeg's decoders leave it."""
+def alpha_beside(stream: VideoStream) -> bool:
+    """Tell whether transparency lies beside the packets, where FFmpeg's own decoders leave it."""
     tags = {name.lower(): value for name, value in stream.metadata.items()}
     return tags.get("alpha_mode") == "1"
+
+
+def alpha_decoder(stream: VideoStream) -> VideoCodecContext | None:
+    """Return a decoder that reads what lies beside a stream's packets, where there is one."""
+    name = ALPHA_DECODERS.get(codec_name(stream.codec_context))
+    if name is None or name not in av.codecs_available or not alpha_beside(stream):
+        return None
+    decoder = CodecContext.create(name, "r")
+    if not isinstance(decoder, VideoCodecContext):
+        return None
+    decoder.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+    return decoder
+
+
+def unread_alpha(stream: VideoStream) -> bool:
+    """Tell whether there is transparency that nothing here reads."""
+    return alpha_beside(stream) and alpha_decoder(stream) is None
 
 
 def codec_name(context: CodecContext) -> str:

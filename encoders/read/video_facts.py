@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ...errors import MediaError
@@ -18,7 +20,13 @@ from ..tone_map import Light, light_of
 from .animated_webp import TICK, AnimatedPicture
 from .open import check_frame_size
 from .slots import decoded_slots
-from .stream_facts import field_order, header_duration, indexed_frame_count, unread_alpha
+from .stream_facts import (
+    alpha_beside,
+    field_order,
+    header_duration,
+    indexed_frame_count,
+    unread_alpha,
+)
 from .tracks import picture_note, sound_note, usual_audio
 
 MOST_OBLONG = Fraction(4)  # pixels wider or higher than this are a mistake in the file
@@ -32,7 +40,7 @@ class VideoFacts:
     orientation: of all its frames, as the first one states it.
     has_audio: whether ``read_audio`` will find an audio stream.
     has_alpha: whether the first picture is transparent somewhere.
-    unread_alpha: whether there is transparency that cannot be read (of VP8 and VP9).
+    unread_alpha: whether there is transparency that nothing here reads.
     light: what the numbers of its pictures stand for.
     is_interlaced: whether any picture read so far is woven from two fields.
     is_deep: whether its pictures have more than 8 bits a colour.
@@ -60,7 +68,9 @@ class VideoFacts:
         self.is_deep = is_deep(first.format.name)
         self.is_interlaced = first.interlaced_frame
         self.field_order = field_order(first, stream)
-        self.orientation = orientation_of(first)
+        self.orientation = orientation_of(
+            _as_stated(stream, seen) or first if alpha_beside(stream) else first
+        )
         self.width, self.height = self.orientation.size(self.size)
         self.time_base = stream.time_base or Fraction(1, av.time_base)
         self.has_audio = usual_audio(container) is not None
@@ -106,6 +116,14 @@ class VideoFacts:
     def rotation(self) -> int:
         """Degrees anticlockwise that bring the frames upright, before any mirroring."""
         return self.orientation.turns * 90
+
+
+def _as_stated(stream: VideoStream, seen: list[av.Packet[VideoStream]]) -> av.VideoFrame | None:
+    """Return the first picture by the stream's own decoder, with what the file says beside it."""
+    with contextlib.suppress(FFmpegError):
+        decode = stream.decode  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - PyAV's type of packets is open
+        return next(itertools.chain.from_iterable(map(decode, (*seen, None))), None)  # pyright: ignore[reportUnknownArgumentType] - as above
+    return None
 
 
 def _square_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:

@@ -12,12 +12,7 @@ from ...errors import EncodeError
 from ..interfaces import EncodingConfig, EncodingResult, Length
 from ..orientation import UPRIGHT, orientation_of
 from ..read.audio import AudioTrack
-from ..read.stream_facts import (
-    codec_name,
-    first_picture,
-    stream_rate,
-    unread_alpha,
-)
+from ..read.stream_facts import alpha_beside, codec_name, first_picture, stream_rate
 from .audio_feed import AudioWriter
 from .audio_packets import AudioPackets, open_audio, rate_in
 from .codecs import CONTAINERS, known_codec
@@ -79,7 +74,7 @@ def copy_pictures(
 
 
 def _notes(stream: VideoStream, holder: str) -> tuple[str, ...]:
-    if holder in KEEPS_BESIDE or not unread_alpha(stream):
+    if holder in KEEPS_BESIDE or not alpha_beside(stream):
         return ()
     return (f"The transparency was left out: {holder} cannot hold that of VP8 and VP9.",)
 

@@ -72,14 +72,58 @@ def test_an_opaque_file_says_nothing(tmp_path: Path) -> None:
     assert FFmpegEncoder().encode(path, tmp_path / "out.mp4").notes == ()
 
 
-def test_what_cannot_be_read_is_said_alike(tmp_path: Path) -> None:
-    config = EncodingConfig(codec="vp9", alpha=True)
-    source = write(tmp_path / "a.mov", [0] * 3, *ENCODERS["png.mov"])
-    path = tmp_path / "a.webm"
-    assert FFmpegEncoder().encode(source, path, config).success
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv"])
+@pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
+def test_what_lies_beside_the_packets_is_read_alike(
+    tmp_path: Path, encoder: str, name: str
+) -> None:
+    options = {"auto-alt-ref": "0", "deadline": "realtime"}
+    path = write(tmp_path / name, [0, 255, 128, 0], encoder, "yuva420p", options)
+    if encoder not in av.codecs_available or not stated_alpha(path):
+        pytest.skip("this FFmpeg writes no transparency of these")
+    out, deep = tmp_path / "out.mp4", tmp_path / "out.mov"
 
-    assert load_avatar(path).notes() == (UNREAD_ALPHA,)
-    assert UNREAD_ALPHA in FFmpegEncoder().encode(path, tmp_path / "out.mp4").notes
+    made = FFmpegEncoder().encode(path, out, EncodingConfig(crf=2))
+    FFmpegEncoder().encode(path, deep, EncodingConfig(codec="prores", alpha=True))
+
+    avatar = load_avatar(path)
+    for frames in (avatar.frames(), VideoReader(out).frames(), VideoReader(deep).frames()):
+        left = [frame[32, 16].tolist() for frame in frames]
+        wanted = [(255, 255, 255), (200, 0, 0), (227, 127, 127), (255, 255, 255)]
+        assert np.abs(np.subtract(left, wanted)).max() <= 8
+    assert [frame[32, 16, 1] for frame in VideoReader(path).frames(2)] == [
+        frame[32, 16, 1] for frame in list(VideoReader(path).frames())[2:]
+    ]
+    assert VideoReader(path).has_alpha
+    assert UNREAD_ALPHA not in made.notes
+    assert any(note.startswith(ON_WHITE) for note in made.notes)
+    assert any(note.startswith(ON_WHITE) for note in avatar.notes())
+
+
+def stated_alpha(path: Path) -> bool:
+    with av.open(str(path)) as container:
+        return "alpha_mode" in {name.lower() for name in container.streams.video[0].metadata}
+
+
+def test_a_transparent_clip_is_turned_too(tmp_path: Path) -> None:
+    path = tmp_path / "turned.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=10, options={"deadline": "realtime"})
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuva420p"
+        stream.set_display_matrix([0, -1 << 16, 0, 1 << 16, 0, 0, 0, 0, 1 << 30])
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(picture(0), format="rgba")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    if not stated_alpha(path):
+        pytest.skip("this FFmpeg writes no transparency of these")
+
+    shown = next(VideoReader(path).frames())
+
+    assert shown.shape == (96, 64, 3)
+    assert np.abs(np.subtract(shown[80, 32].tolist(), (255, 255, 255))).max() <= 8
+    assert np.abs(np.subtract(shown[16, 32].tolist(), (200, 0, 0))).max() <= 8
 
 
 def test_a_still_says_it_too(tmp_path: Path) -> None:

@@ -292,3 +292,24 @@ def _run(ffmpeg: str, *arguments: str | Path) -> None:
         for word in (part.split() if isinstance(part, str) else [str(part)])
     ]
     subprocess.run([ffmpeg, "-v", "error", "-nostdin", "-y", *words], check=True)
+
+
+def test_empty_packets_of_theora_keep_the_picture(tmp_path: Path, ffmpeg: str) -> None:
+    path = tmp_path / "in.ogv"
+    flash = "drawbox=c=white:t=fill:enable='between(t,1,1.19)'"
+    source = f"color=black:size=64x64:rate=30:duration=2,{flash}"
+    command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "libtheora", str(path)]
+    if subprocess.run(command, check=False).returncode:
+        pytest.skip("this ffmpeg writes no Theora")
+    out = tmp_path / "out.mp4"
+
+    made = FFmpegEncoder().encode(path, out, EncodingConfig())
+
+    assert made.success
+    bright = [frame.mean() > 128 for frame in VideoReader(out).frames()]
+    rate = VideoReader(out).frame_rate
+    assert abs(bright.index(True) / rate - 1) <= 1 / rate
+    assert abs(bright.count(True) / rate - Fraction(6, 30)) <= 1 / rate
+    assert len(bright) == VideoReader(path).frame_count >= 48  # the encoder ends with a picture
+    assert rate == 30
+    assert made.notes == ()
