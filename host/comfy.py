@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import time
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,13 @@ class ComfyHost:
         from comfy_execution.graph import ExecutionBlocker
 
         return ExecutionBlocker(message)
+
+    def running_prompt(self) -> Mapping[str, Any]:  # Any: as in the contract
+        from server import PromptServer
+
+        # ComfyUI tells a node's IS_CHANGED nothing of the graph around it.
+        running = list(PromptServer.instance.prompt_queue.currently_running.values())
+        return running[-1][2] if running else {}
 
     def check_cancelled(self) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()

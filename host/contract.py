@@ -10,7 +10,7 @@ A function that needs only a part asks for that part:
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +105,10 @@ class Progress(Protocol):
 
 class Interaction(Protocol):
     """What the user sees of a run, and how the user stops it."""
+
+    def running_prompt(self) -> Mapping[str, Any]:  # Any: a prompt holds values of every type
+        """Return the prompt that runs now, by node id; empty where nothing is kept between runs."""
+        ...
 
     def check_cancelled(self) -> None:
         """Raise the host's exception if the user asked to stop. Only from the node's own thread."""

@@ -114,6 +114,9 @@ class StandaloneHost:
         """Ask the run to stop; safe from any thread and from a signal handler."""
         self._stop.set()
 
+    def running_prompt(self) -> dict[str, Any]:  # Any: as in the contract
+        return {}
+
     def check_cancelled(self) -> None:
         if self._stop.is_set():
             self._stop.clear()

@@ -31,7 +31,7 @@ ParsingMode = Literal["jaw", "neck", "raw"]
 LandmarksOn = Literal["whole frame", "detected box"]
 Loop = Literal["pingpong", "loop", "hold"]
 Residency = Literal["unload", "keep", "auto"]
-ImagesOutput = Literal["auto", "always", "never"]
+ImagesOutput = Literal["auto", "always", "never", "linked"]
 Posterior = Literal["mode", "sample"]
 
 Report = dict[str, Any]  # Any: whatever JSON holds
@@ -118,7 +118,8 @@ class LipSyncConfig:
     )
     images_output: ImagesOutput = option(
         "auto",
-        help="Whether to fill the images output: auto does up to 1 GiB.",
+        help="Whether to fill the images output: auto does up to 1 GiB, linked too but only where "
+        "something is linked.",
         choices=get_args(ImagesOutput),
     )
     posterior: Posterior = option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +67,15 @@ class MuseTalkLipSync:
             "hidden": {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"},
         }
 
+    @classmethod
+    def IS_CHANGED(
+        cls, images_output: str | None = None, unique_id: str | None = None, **_rest: object
+    ) -> bool:
+        """Say what "linked" found, so that a link made later is not answered from the cache."""
+        if images_output not in (None, "linked"):
+            return False
+        return _is_linked(current_host().running_prompt(), unique_id, 0)
+
     @naming_missing_libraries
     def speak(
         self,
@@ -85,8 +94,9 @@ class MuseTalkLipSync:
             raise MediaError(f"Expected a MEL, got {type(mel).__name__}: link Audio to Mel.")
         engine: LipSyncEngineInterface = Engine()
         count, _ = engine.length(person, mel, config)
-        reason = _why_no_images(person, count, config)
-        if reason and config.images_output == "auto" and _is_linked(prompt, unique_id, 0):
+        linked = _is_linked(prompt, unique_id, 0)
+        reason = _why_no_images(person, count, config, linked=linked)
+        if reason and linked and config.images_output in ("auto", "linked"):
             raise MediaError(reason)
         shape = mask_array(mask, height=person.height, width=person.width)
         run = engine.run(person, mel, config, mask=shape)
@@ -112,9 +122,10 @@ def _as_avatar(value: object) -> Avatar:
     return Avatar.of(open_clip(value, temp_directory=current_host().temp_directory))
 
 
-def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig) -> str:
+def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig, *, linked: bool) -> str:
     size = count * avatar.width * avatar.height * 3 * 4
-    limit = {"always": math.inf, "auto": IMAGES_LIMIT, "never": -1}[config.images_output]
+    limits = {"always": math.inf, "auto": IMAGES_LIMIT, "linked": IMAGES_LIMIT if linked else -1}
+    limit = limits.get(config.images_output, -1)
     if size <= limit:
         return ""
     return (
@@ -125,7 +136,7 @@ def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig) -> str:
     )
 
 
-def _is_linked(prompt: Values | None, node_id: str | None, output: int) -> bool:
+def _is_linked(prompt: Mapping[str, Any] | None, node_id: str | None, output: int) -> bool:
     nodes = (prompt or {}).values()
     links = (value for node in nodes for value in node.get("inputs", {}).values() if is_link(value))
     return any((str(link[0]), link[1]) == (str(node_id), output) for link in links)

@@ -63,6 +63,17 @@ def test_a_changed_input_is_computed_anew_and_an_unchanged_one_is_not(
     assert np.array_equal(frames_of(again), frames_of(longer))
 
 
+def test_images_linked_after_a_run_are_filled(host: Any, talking: Any) -> None:
+    graph = talking(prefix="unlinked", mode="static", images_output="linked")
+    host.run(graph)
+    progress: set[str] = set()
+    graph["4"]["inputs"]["filename_prefix"] = "unlinked_again"
+    host.run(graph, lambda one: progress.add(one.node_id))
+    assert "3" not in progress  # nothing changed for it
+    graph["5"] = host.node("PreviewImage", images=["3", 0])
+    assert len(host.run(graph).outputs["5"]["images"]) == 10
+
+
 def test_a_list_makes_one_video_of_each(host: Any, talking: Any, frames_of: Frames) -> None:
     graph = talking(prefix="listed")
     graph["11"] = host.node("ImageInvert", image=["1", 1])

@@ -244,6 +244,15 @@ def test_images_can_be_switched_off(host: StandaloneHost, portrait: str, speech:
     assert "never" in images.message
 
 
+def test_linked_fills_the_images_only_where_something_is_linked(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    images, video, *_ = speak(portrait, speech, images_output="linked", **linked(1))
+    assert "linked" in images.message
+    filled, *_ = speak(portrait, speech, images_output="linked", **linked(0))
+    assert len(filled) == video.clip.frame_count
+
+
 @pytest.mark.slow
 def test_an_image_and_a_video_can_be_avatars(
     host: StandaloneHost, portrait: str, speech: Any
