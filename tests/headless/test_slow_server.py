@@ -11,7 +11,7 @@ import pytest
 from avatarvideo.headless.server_files import ServerFiles
 from avatarvideo.headless.server_requests import ServerError, ServerRequests
 from avatarvideo.pace import Pace, PaceKeeper, TooSlowError
-from support.hostile.lying_server import CHUNKED, Lie, LyingServer, slowly
+from support.hostile.lying_server import CHUNKED, Lie, LyingServer, Talk, slowly
 
 ENTRY = {"filename": "talk.txt", "subfolder": "", "type": "output"}
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
@@ -33,7 +33,7 @@ def files_of(lie: Lie) -> ServerFiles:
     ],
     ids=["body", "chunks", "in a chunk", "trailer", "after half of it"],
 )
-def test_a_result_that_drips_is_one_sentence(lie: Lie, tmp_path: Path) -> None:
+def test_a_result_that_drips_is_one_sentence(lie: Talk, tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(ServerError, match=r"to go on with /view, but only \d+ bytes came in 0.3"):
         files_of({"/view": lie}).download(ENTRY, tmp_path)

@@ -90,7 +90,7 @@ def test_what_was_killed_before_it_was_claimed_goes_later(tmp_path: Path) -> Non
         path.touch()
     for age, left in ((0, 6), (120, 2)):
         for path in unclaimed:
-            os.utime(path, (time.time() - age,) * 2)
+            os.utime(path, (time.time() - age, time.time() - age))
         for pattern in (f"{TEMPORARY_PREFIX}*", "*.spool"):
             sweep(tmp_path, pattern)
         assert len(list(tmp_path.rglob("*"))) == left

@@ -111,7 +111,7 @@ def test_what_a_killed_process_did_not_finish_goes(tmp_path: Path) -> None:
     old, new = (tmp_path / f"key.safetensors.{name}.part" for name in ("old", "new"))
     for path, age in ((old, 7200), (new, 0)):
         path.write_bytes(b"half")
-        os.utime(path, (time.time() - age,) * 2)
+        os.utime(path, (time.time() - age, time.time() - age))
     AvatarCache(tmp_path).put("key", ENTRY)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["key.safetensors", new.name]
 

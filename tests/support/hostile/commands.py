@@ -17,6 +17,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from PIL import Image
 
 from avatarvideo.host.reading import SAMPLES_DIRECTORY
@@ -227,5 +228,5 @@ def _is_whole(path: Path) -> bool:
             with Image.open(path) as image, Image.open(SAMPLES_DIRECTORY / "portrait.png") as same:
                 return np.array_equal(np.asarray(image), np.asarray(same.convert(image.mode)))
         return path.read_bytes() == {".txt": CONTENT, ".bin": WEIGHTS}[path.suffix]
-    except (OSError, KeyError, av.FFmpegError):
+    except (OSError, KeyError, FFmpegError):
         return False
