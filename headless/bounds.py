@@ -41,9 +41,11 @@ def cancellable(work: Callable[[], _T], check: Callable[[], None] = lambda: None
 
     thread = threading.Thread(target=run, name="avatarvideo conversion", daemon=True)
     thread.start()
-    while thread.is_alive():
+    while True:
         thread.join(STEP_SECONDS)
-        check()
+        check()  # once at least, however quick the work is
+        if not thread.is_alive():
+            break
     if errors:
         raise errors[0]
     return results[0]
