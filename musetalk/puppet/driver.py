@@ -8,7 +8,6 @@ above, so the lips meet on them. The second formant tells spread lips (i, e) fro
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -16,12 +15,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import MediaError
+from ..voice.levels import (
+    AUDIBLE_BAND,
+    WINDOWS_PER_SECOND,
+    band_energies,
+    decibels,
+    peak_level,
+    spoken_by_level,
+)
 
-SAMPLE_RATE = 16000  # Hz, of the speech
-HOP = 160  # samples between analysis windows: 10 ms
-WINDOW = 512  # samples: 32 ms, long enough to split the bands at a low voice's pitch
-CHUNK = 2048  # windows transformed at a time, so memory does not follow the length
-WINDOWS_PER_SECOND = SAMPLE_RATE / HOP
 FRAME_SECONDS = 0.04  # of a 25 fps video, the unit of the smoothing and of the step limit
 
 LEAD_FRAMES = 1.0  # lips are in place before the audio
@@ -44,13 +46,6 @@ ROUND_BAND = (500.0, 1200.0)  # Hz: second formant of u and o
 WIDE_BAND = (1700.0, 3000.0)  # Hz: second formant of i and e
 HISS_BAND = (3800.0, 7600.0)  # Hz
 
-SILENT_PEAK_DB = -75.0  # a recording that never gets louder than this holds no speech
-HUM_PEAK_DB = -45.0  # steady sound below this is room noise, above it a held note
-STEADY_SPREAD_DB = 6.0
-PADDING_DB = 60.0  # digital silence further down than this says nothing of the room's noise
-SPEECH_RANGE_DB = 35.0  # below the loudest sounds by more than this is silence
-FLOOR_SHARE = 0.25  # of the way from the noise floor to the peak: where speech begins
-
 
 @dataclass(frozen=True, eq=False)
 class MouthMotion:
@@ -69,6 +64,10 @@ class MouthMotion:
                 "Expected opening and spread of one common length, got "
                 f"{self.opening.shape} and {self.spread.shape}."
             )
+
+    def gated(self, weight: np.ndarray) -> MouthMotion:
+        """Return the motion with its share of every frame, float32 (T,), 0 at rest."""
+        return MouthMotion(self.opening * weight, self.spread * weight)
 
 
 class _Bands(NamedTuple):
@@ -95,7 +94,7 @@ def mouth_motion(speech: np.ndarray, *, frame_rate: Fraction, frame_count: int) 
             " or samples that are not numbers."
         )
     bands = _measure(speech)
-    spoken = _spoken(bands.level)
+    spoken = spoken_by_level(bands.level)
     rate = float(frame_rate)
     times = (np.arange(frame_count) + 0.5) / rate
     ceiling = _silence_ceiling(spoken, times, rate)
@@ -108,47 +107,9 @@ def mouth_motion(speech: np.ndarray, *, frame_rate: Fraction, frame_count: int) 
 
 
 def _measure(speech: np.ndarray) -> _Bands:
-    frequencies = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
-    edges = [VOICE_BAND, OPEN_BAND, ROUND_BAND, WIDE_BAND, HISS_BAND, (VOICE_BAND[0], 7900.0)]
-    picks = np.array([(frequencies >= low) & (frequencies < high) for low, high in edges])
-    rows = [power @ picks.T.astype(np.float64) for power in _power(speech)]
-    *bands, whole = np.concatenate(rows).T
-    return _Bands(10 * np.log10(whole + 1e-12), *bands)
-
-
-def _power(speech: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield mean-square spectra (<= CHUNK, WINDOW / 2 + 1); window i is centred in hop i."""
-    hann = np.hanning(WINDOW)
-    scale = 2 / (WINDOW * (hann**2).sum())
-    count = max(1, math.ceil(len(speech) / HOP))
-    for first in range(0, count, CHUNK):
-        here = min(CHUNK, count - first)
-        start = first * HOP - (WINDOW - HOP) // 2
-        stop = start + (here - 1) * HOP + WINDOW
-        part = speech[max(start, 0) : max(stop, 0)].astype(np.float64)
-        part = np.pad(part, (max(-start, 0), 0))
-        part = np.pad(part, (0, stop - start - len(part)))
-        windows = np.lib.stride_tricks.sliding_window_view(part, WINDOW)[::HOP]
-        yield scale * np.abs(np.fft.rfft(windows * hann, axis=1)) ** 2
-
-
-def _spoken(level: np.ndarray) -> np.ndarray:
-    """Return which windows (K,) hold speech, by the recording's own floor and peak."""
-    peak = _peak(level)
-    if peak < SILENT_PEAK_DB:
-        return np.zeros(len(level), bool)
-    heard = level[level > peak - PADDING_DB]
-    floor = float(np.percentile(heard, 10))
-    if peak - floor < STEADY_SPREAD_DB:
-        return np.full(len(level), peak > HUM_PEAK_DB)
-    begin = max(floor + FLOOR_SHARE * (peak - floor), peak - SPEECH_RANGE_DB)
-    return level > begin
-
-
-def _peak(level: np.ndarray) -> float:
-    """Return the level that the loudest twentieth, or the loudest second if shorter, exceeds."""
-    loudest = max(1, min(len(level) // 20, round(WINDOWS_PER_SECOND)))
-    return float(np.partition(level, -loudest)[-loudest])
+    edges = [VOICE_BAND, OPEN_BAND, ROUND_BAND, WIDE_BAND, HISS_BAND, AUDIBLE_BAND]
+    *bands, whole = band_energies(speech, edges)
+    return _Bands(decibels(whole), *bands)
 
 
 def _evened(level: np.ndarray) -> np.ndarray:
@@ -156,7 +117,7 @@ def _evened(level: np.ndarray) -> np.ndarray:
     reach = round(PHRASE_SECONDS * WINDOWS_PER_SECOND)
     padded = np.pad(_smoothed(level, 5), reach, mode="edge")
     phrase = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
-    shortfall = _peak(level) - _smoothed(phrase, reach / 2)
+    shortfall = peak_level(level) - _smoothed(phrase, reach / 2)
     return level + LIFT * np.clip(shortfall, 0, LIFT_UP_TO_DB)
 
 

@@ -240,7 +240,7 @@ def test_motion_is_the_same_at_any_frame_rate(rate: Fraction) -> None:
 def test_chunked_analysis_leaves_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     speech = synthetic_speech()
     whole = motion_of(speech)
-    monkeypatch.setattr("avatarvideo.musetalk.puppet.driver.CHUNK", 7)
+    monkeypatch.setattr("avatarvideo.musetalk.voice.levels.CHUNK", 7)
     np.testing.assert_allclose(motion_of(speech).opening, whole.opening, atol=1e-6)
 
 

@@ -1,0 +1,1 @@
+"""Where somebody speaks, and how far the mouth may move in every frame."""

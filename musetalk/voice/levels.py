@@ -1,0 +1,74 @@
+"""How loud a recording is, 10 ms by 10 ms, and where that alone says speech."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+SAMPLE_RATE = 16000  # Hz, of the speech
+HOP = 160  # samples between analysis windows: 10 ms
+WINDOW = 512  # samples: 32 ms, long enough to split the bands at a low voice's pitch
+CHUNK = 2048  # windows transformed at a time, so memory does not follow the length
+WINDOWS_PER_SECOND = SAMPLE_RATE // HOP
+AUDIBLE_BAND = (80.0, 7900.0)  # Hz
+
+SILENT_PEAK_DB = -75.0  # a recording that never gets louder than this holds no speech
+HUM_PEAK_DB = -45.0  # steady sound below this is room noise, above it a held note
+STEADY_SPREAD_DB = 6.0
+PADDING_DB = 60.0  # digital silence further down than this says nothing of the room's noise
+SPEECH_RANGE_DB = 35.0  # below the loudest sounds by more than this is silence
+FLOOR_SHARE = 0.25  # of the way from the noise floor to the peak: where speech begins
+
+
+def band_energies(speech: np.ndarray, bands: list[tuple[float, float]]) -> np.ndarray:
+    """Return float64 (len(bands), K): mean-square energy from Hz to Hz in each 10 ms window."""
+    frequencies = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
+    picks = np.array([(frequencies >= low) & (frequencies < high) for low, high in bands])
+    rows = [power @ picks.T.astype(np.float64) for power in _power(speech)]
+    return np.concatenate(rows).T
+
+
+def levels(speech: np.ndarray) -> np.ndarray:
+    """Return float64 (K,), dBFS."""
+    return decibels(band_energies(speech, [AUDIBLE_BAND])[0])
+
+
+def decibels(energy: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(energy + 1e-12)
+
+
+def _power(speech: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield mean-square spectra (<= CHUNK, WINDOW / 2 + 1); window i is centred in hop i."""
+    hann = np.hanning(WINDOW)
+    scale = 2 / (WINDOW * (hann**2).sum())
+    count = max(1, math.ceil(len(speech) / HOP))
+    for first in range(0, count, CHUNK):
+        here = min(CHUNK, count - first)
+        start = first * HOP - (WINDOW - HOP) // 2
+        stop = start + (here - 1) * HOP + WINDOW
+        part = speech[max(start, 0) : max(stop, 0)].astype(np.float64)
+        part = np.pad(part, (max(-start, 0), 0))
+        part = np.pad(part, (0, stop - start - len(part)))
+        windows = np.lib.stride_tricks.sliding_window_view(part, WINDOW)[::HOP]
+        yield scale * np.abs(np.fft.rfft(windows * hann, axis=1)) ** 2
+
+
+def spoken_by_level(level: np.ndarray) -> np.ndarray:
+    """Return which windows (K,) hold speech, by the recording's own floor and peak."""
+    peak = peak_level(level)
+    if peak < SILENT_PEAK_DB:
+        return np.zeros(len(level), bool)
+    heard = level[level > peak - PADDING_DB]
+    floor = float(np.percentile(heard, 10))
+    if peak - floor < STEADY_SPREAD_DB:
+        return np.full(len(level), peak > HUM_PEAK_DB)
+    begin = max(floor + FLOOR_SHARE * (peak - floor), peak - SPEECH_RANGE_DB)
+    return level > begin
+
+
+def peak_level(level: np.ndarray) -> float:
+    """Return the level that the loudest twentieth, or the loudest second if shorter, exceeds."""
+    loudest = max(1, min(len(level) // 20, round(WINDOWS_PER_SECOND)))
+    return float(np.partition(level, -loudest)[-loudest])
