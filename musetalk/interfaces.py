@@ -33,6 +33,7 @@ Loop = Literal["pingpong", "loop", "hold"]
 Residency = Literal["unload", "keep", "auto"]
 ImagesOutput = Literal["auto", "always", "never", "linked"]
 Posterior = Literal["mode", "sample"]
+Silence = Literal["auto", "rest", "as heard"]
 
 Report = dict[str, Any]  # Any: whatever JSON holds
 
@@ -145,6 +146,12 @@ class LipSyncConfig:
         low=0.0,
         high=MAX_SECONDS,
         step=0.01,
+    )
+    silence: Silence = option(
+        "auto",
+        help="What the mouth does where nobody speaks: rest shuts it, as heard lets the networks "
+        "decide. auto is rest for the puppet and as heard for MuseTalk.",
+        choices=get_args(Silence),
     )
 
     def __post_init__(self) -> None:

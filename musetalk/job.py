@@ -18,6 +18,7 @@ from ..media import Avatar, FaceLocation, LipCorners, Mel
 from .face.blend import MaskSettings
 from .face.choice import FaceChoice
 from .interfaces import LipSyncConfig, Report
+from .voice.gate import Gate
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class Job:
     frame_rate: Fraction
     indices: np.ndarray  # int64 (T,), the avatar's frame shown in every output frame
     mask: np.ndarray | None = None  # float32 (H, W), 0..1, where the picture may change
+    gate: Gate | None = None  # how far the mouth follows the speech; None: everywhere
     notes: tuple[str, ...] = ()  # for the report: how the avatar's time became the result's
     seconds: dict[str, float] = field(default_factory=dict[str, float])  # spent in each stage
 

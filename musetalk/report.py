@@ -7,6 +7,7 @@ import numpy as np
 from ..host.machine import peak_memory
 from .interfaces import Report
 from .job import Job, Made
+from .voice.gate import Gate
 
 
 def report_of(
@@ -38,6 +39,20 @@ def report_of(
         "notes": [*job.notes, *job.avatar.notes(), *made.details.get("notes", ())],
         "seconds": {stage: round(value, 3) for stage, value in job.seconds.items()},
         "peak_memory_bytes": peak_memory(),
+    }
+
+
+def silence_report(gate: Gate | None) -> Report:
+    """Return where the mouth rests and what heard it; without a gate it moves as heard."""
+    if gate is None:
+        return {"mouth": "as heard"}
+    return {
+        "mouth": "rest",
+        "detector": gate.detector,
+        "attack_frames": gate.attack,
+        "release_frames": gate.release,
+        "frames_at_rest": int(gate.at_rest.sum()),
+        "ranges_at_rest": ranges(gate.at_rest),
     }
 
 

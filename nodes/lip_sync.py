@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
 _ELSEWHERE = {"mouth", "face_index", "start", "duration"}  # widgets of LoadAvatar and AudioToMel
+LATER_WIDGETS = ("silence",)  # prompts saved before do not hold them: they are optional inputs
 
 
 class MuseTalkLipSync:
@@ -56,6 +57,7 @@ class MuseTalkLipSync:
         options = options_of(LipSyncConfig)  # in an order that saved workflows rely on
         widgets = {name: widget(options[name]) for name in options if name not in _ELSEWHERE}
         widgets["fps"] = rate_widget(options["fps"])
+        later = {name: widgets.pop(name) for name in LATER_WIDGETS}
         sockets = {
             "avatar": ("AVATAR,IMAGE,VIDEO", {"tooltip": "Who speaks: an avatar, IMAGE or VIDEO."}),
             "mel": ("MEL", {"tooltip": "The speech, from Audio to Mel."}),
@@ -63,7 +65,7 @@ class MuseTalkLipSync:
         mask = ("MASK", {"tooltip": "Where the picture may change; empty finds the mouth."})
         return {
             "required": {**sockets, **widgets},
-            "optional": {"mask": mask},
+            "optional": {"mask": mask} | later,
             "hidden": {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"},
         }
 

@@ -18,7 +18,8 @@ from .crop import FaceBox, stretch_face
 
 PARSING_SIZE = 512  # pixels on each side of the parsed picture; kernels and widths are meant in it
 SKIN, NOSE, NECK = 1, 10, 14  # classes of the face parser
-LIPS_AND_MOUTH = (11, 12, 13)
+LIPS_AND_MOUTH = (11, 12, 13)  # what is between the lips, the upper one, the lower one
+MOST_INSIDE = 0.05  # of the lips' area, where they are shut
 AROUND = 1.5  # the parser sees this much more than the face box
 BLUR_RATIO = 0.05  # of the parsed square's side; MuseTalk's realtime script takes 0.1
 CHEEK_EROSIONS = 2
@@ -92,6 +93,12 @@ def _skin_kernel() -> np.ndarray:
     return kernel
 
 
+def lips_are_shut(parts: np.ndarray) -> bool:
+    """Say whether the parser's classes (H, W) show lips with next to nothing between them."""
+    inside, upper, lower = (int((parts == part).sum()) for part in LIPS_AND_MOUTH)
+    return upper > 0 and lower > 0 and inside <= MOST_INSIDE * (upper + lower)
+
+
 def face_mask(region: np.ndarray, box: FaceBox, *, blur_ratio: float = BLUR_RATIO) -> np.ndarray:
     """Return uint8 (h, w) over the face box: how much of each pixel is replaced, 255 being all.
 
@@ -133,8 +140,11 @@ class Backdrop:
         self._share = part * (255 - self._weight) + np.uint16(128)
         self._mixed, self._high = np.empty_like(part), np.empty_like(part)
 
-    def with_face(self, crop: np.ndarray) -> np.ndarray:
-        """Return a new frame with a generated crop, uint8 RGB (256, 256, 3), in its place."""
+    def with_face(self, crop: np.ndarray, share: float = 1.0) -> np.ndarray:
+        """Return a new frame with a generated crop, uint8 RGB (256, 256, 3), in its place.
+
+        share: of what is generated; the rest is the frame's own.
+        """
         frame = self.frame.copy()
         if self._touched is None:
             return frame
@@ -146,5 +156,8 @@ class Backdrop:
         mixed += self._share
         mixed += np.right_shift(mixed, 8, out=self._high)
         mixed >>= 8
-        frame[self.box.area][self._touched.area] = mixed
+        part = frame[self.box.area][self._touched.area]
+        if share < 1:
+            mixed = cv2.addWeighted(mixed.astype(np.uint8), share, part, 1 - share, 0)
+        part[...] = mixed
         return frame

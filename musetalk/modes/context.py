@@ -15,7 +15,9 @@ from ..interfaces import LipSyncRun
 from ..job import Job, Made, NotPossible
 from ..pipeline.memory import FallbackPlan
 from ..report import report_of
+from ..voice.gate import Gate
 from ..weights.session import ModelSource
+from .silence import hear
 
 
 @dataclass(eq=False)
@@ -29,6 +31,7 @@ class Context:
     encode: BackgroundEncode | None = None  # writes the file while a GPU generates the faces
     refused: list[str] = field(default_factory=list[str])  # why earlier modes were not possible
     _location: FaceLocation | None = None
+    _gate: Gate | None = None
 
     def location(self, job: Job) -> FaceLocation:
         """Locate face and lips in the first frame without weights, once a run."""
@@ -42,6 +45,17 @@ class Context:
                     check=self.host.check_cancelled,
                 )
         return self._location
+
+    def gate(self, job: Job, *, auto: bool) -> Gate | None:
+        """Return where the mouth rests, heard once a run; None leaves every frame as heard.
+
+        auto: whether it rests where the user left the choice to the mode.
+        """
+        if not (auto if job.options.silence == "auto" else job.options.silence == "rest"):
+            return None
+        if self._gate is None:
+            self._gate = hear(job, self.host, self.fallback)
+        return self._gate
 
     def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
         sources = (*job.avatar.sources, *job.mel.clip.sources)

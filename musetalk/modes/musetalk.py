@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,7 @@ def make(job: Job, context: Context) -> Made | NotPossible:
     source = _source(job, context)
     if isinstance(source, MissingFiles):
         return NotPossible("MuseTalk's files are not installed", CheckpointError(source.message))
+    job = replace(job, gate=context.gate(job, auto=False))
     try:
         spoken = _speak(job, source, context)
     except (CheckpointError, DeviceMemoryError) as error:

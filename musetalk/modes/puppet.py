@@ -7,6 +7,7 @@ from ..job import Job, Made, NotPossible
 from ..puppet.driver import mouth_motion
 from ..puppet.playback import PuppetPlayback, track_lips
 from ..puppet.puppet import Puppet
+from ..report import silence_report
 from .context import Context
 
 
@@ -26,6 +27,9 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         motion = mouth_motion(
             job.mel.speech, frame_rate=job.frame_rate, frame_count=job.indices.size
         )
+    gate = context.gate(job, auto=True)
+    if gate is not None:
+        motion = motion.gated(gate.weight)
     playback = PuppetPlayback(job.avatar, job.indices, motion, shapes, job.mask)
     reach = Puppet(job.avatar.first_frame(), location.lips).mask()
     asked = "a puppet was asked for; " if job.is_asked_for else ""
@@ -35,4 +39,5 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         passed_through=playback.passed_through(),
         location=location,
         reason=asked + location.reason,
+        details={"silence": silence_report(gate)},
     )

@@ -22,6 +22,7 @@ CROP_SHAPE = (CROP_SIZE, CROP_SIZE, 3)
 class SpeakingPlayback:
     """A lip-synced clip whose frames are composed when read; memory holds a few numbers a frame.
 
+    shares: float32 (T,), how much of the generated pixels each frame shows; None is all.
     wait_for: blocks until the face of the frame with this number is generated; None when all are.
     """
 
@@ -33,6 +34,7 @@ class SpeakingPlayback:
     crop_places: np.ndarray  # int64 (T,), where each face lies; NOWHERE lets the frame pass through
     spool: Spool | None = field(repr=False)
     wait_for: Callable[[int], None] | None = field(default=None, repr=False)
+    shares: np.ndarray | None = field(default=None, repr=False)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Iterate from the start, any number of times, also at once: uint8 RGB (H, W, 3)."""
@@ -53,7 +55,8 @@ class SpeakingPlayback:
                 if backdrop is None or slot != shown:
                     backdrop, shown = Backdrop(frame, *self._box_and_mask(reader, slot)), slot
                 place = int(self.crop_places[number])
-                yield backdrop.with_face(reader.read(place, CROP_SHAPE, np.uint8))
+                share = 1.0 if self.shares is None else float(self.shares[number])
+                yield backdrop.with_face(reader.read(place, CROP_SHAPE, np.uint8), share)
 
     def _box_and_mask(self, reader: SpoolReader, slot: int) -> tuple[FaceBox, np.ndarray]:
         box = self.track.box(slot)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..face.blend import cut_square, face_mask, given_mask, replaced_region
+from ..face.blend import cut_square, face_mask, given_mask, lips_are_shut, replaced_region
 from ..face.crop import FaceBox, cut_face
 from ..face.detect import FaceTrack, LipFollower, find_faces
 from ..face.finder import FINDERS, crop_finder
@@ -132,6 +132,10 @@ class FacePreparation:
         self.mask_places = np.full(count, NOWHERE, np.int64)
         firsts = range(0, faces.size, self.chunk)
         self._chunks = [faces[first : first + self.chunk] for first in firsts]
+        # Whose own lips are shut: the parser says so, or for a still with a mask its own face does.
+        face = self.job.known_face if self.job.avatar.is_still else None
+        known = face is not None and face.lips is not None and not face.lips.parted
+        self.shut = np.full(count, known and self.job.mask is not None, bool)
         self._missing = list(range(len(self._chunks)))
         self._in_memory = self.cache.fits(prepared_bytes(self.track))
 
@@ -172,6 +176,8 @@ class FacePreparation:
             placement.dtype,
             placement.device.split(":")[0],
         )
+        if job.gate is not None:
+            common = (*common, "lips")
         sampled = job.options.posterior == "sample"
         return [
             content_key(
@@ -227,23 +233,31 @@ class FacePreparation:
                 frame, box = next(frames), self.track.box(slot)
                 assert box is not None
                 crops.append(cut_face(frame, box))
-                masks.append(self._mask(frame, box, networks.bisenet).reshape(-1))
+                masks.append(self._mask(slot, frame, box, networks.bisenet).reshape(-1))
             latents.append(encoder.encode(crops, number * self.chunk + first))
             for crop in crops:
                 on_face(crop)
-        return {"latents": torch.cat(latents), "masks": torch.as_tensor(np.concatenate(masks))}
+        entry = {"latents": torch.cat(latents), "masks": torch.as_tensor(np.concatenate(masks))}
+        if self.job.gate is not None:
+            entry["shut"] = torch.as_tensor(self.shut[slots].astype(np.uint8))
+        return entry
 
-    def _mask(self, frame: np.ndarray, box: FaceBox, bisenet: BiSeNet | None) -> np.ndarray:
+    def _mask(
+        self, slot: int, frame: np.ndarray, box: FaceBox, bisenet: BiSeNet | None
+    ) -> np.ndarray:
         if self.job.mask is not None:
             return given_mask(self.job.mask, box)
         assert bisenet is not None
         settings = self.job.mask_settings
         seen = cut_square(frame, box)
-        region = replaced_region(parse_face(bisenet, seen), settings)
-        return face_mask(region, box)
+        parts = parse_face(bisenet, seen)
+        self.shut[slot] = lips_are_shut(parts)
+        return face_mask(replaced_region(parts, settings), box)
 
     def _spool_entry(self, writer: SpoolWriter, number: int, entry: Entry) -> None:
         masks = entry["masks"].numpy()
+        if "shut" in entry:
+            self.shut[self._chunks[number]] = entry["shut"].numpy().astype(bool)
         for row, slot in enumerate(self._chunks[number]):
             box = self.track.box(int(slot))
             assert box is not None

@@ -6,7 +6,6 @@ What grows with the clip goes to one temporary file.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,28 +13,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from ...host.contract import Host
-from ..audio import window_starts
-from ..background_encode import FinalFrames
 from ..face.detect import FaceTrack
 from ..interfaces import Report
 from ..job import Job
 from ..networks.taesd import ComparedDecoder
 from ..networks.vae import AutoencoderKL
 from ..networks.whisper import WhisperEncoder
+from ..report import silence_report
 from ..weights.catalogue import BISENET, CATALOGUE, TAESD, UNET, VAE, WHISPER, Role
 from ..weights.session import ModelSession, ModelSource
 from ..work import Work
 from .avatar_cache import AvatarCache
 from .compose import CROP_SHAPE, NOWHERE, SpeakingPlayback
-from .generate import LATENT_SHAPE, FaceGenerator, MadeFaces, one_thread
+from .generate import FaceGenerator, one_thread
+from .generated_faces import GeneratedFaces
 from .memory import FallbackPlan, Placement, dtype_name
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
-from .speech_features import FeatureStore, hidden_states, segment_count, speech_segments
-from .spool import Spool, SpoolReader, SpoolWriter
+from .speech_features import (
+    FeatureStore,
+    hidden_states,
+    segment_count,
+    silent_window,
+    speech_segments,
+)
+from .spool import Spool
 from .stages import AvatarNetworks, GenerateNetworks, Load, StageRunner
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.run")
@@ -120,11 +124,15 @@ class _Run:
                 spool.release()
                 return Spoken(playback, self._report(track, None))
             features = self._audio_features(spool)
-            faces = GeneratedFaces(job, prepared.latent_places, features, spool)
+            faces = GeneratedFaces(job, prepared.latent_places, features, spool, prepared.shut)
             playback = replace(
-                playback, mask_places=prepared.mask_places, crop_places=faces.places, spool=spool
+                playback,
+                mask_places=prepared.mask_places,
+                crop_places=faces.places,
+                spool=spool,
+                shares=_shares(job, prepared.shut),
             )
-            placement = self._generate(faces, playback)
+            placement = self._generate(faces, playback) if faces.batches(1) else None
         except BaseException:
             spool.release()
             raise
@@ -207,7 +215,8 @@ class _Run:
                     place = start if place == NOWHERE else place
                     length += kept
                     self.stages.work.done += 1
-            return FeatureStore(place, length, whisper.config.width, model == "v1.0")
+            silence = None if self.job.gate is None else silent_window(whisper, model)
+            return FeatureStore(place, length, whisper.config.width, model == "v1.0", silence)
 
         with self.job.timed("audio"):
             before = self.stages.work.done
@@ -268,8 +277,16 @@ class _Run:
             "source_frames_with_face": int(track.found.sum()),
             "face_method": track.method,
             "bbox_shift_range": list(shift) if shift else None,
+            "silence": silence_report(self.job.gate),
             "notes": self.notes,
         }
+
+
+def _shares(job: Job, shut: np.ndarray) -> np.ndarray | None:
+    """Return float32 (T,): the generated pixels' share where they cross to the source's own."""
+    if job.gate is None:
+        return None
+    return np.where(shut[job.slots], job.gate.crossing(), np.float32(1))
 
 
 def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> Report:
@@ -283,70 +300,3 @@ def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> R
     log.info(message, mean, psnr)
     difference = {"mean_levels": round(mean, 2), "psnr_db": round(psnr, 1)}
     return {"decoder": "small", "decoder_difference": difference}
-
-
-@dataclass(eq=False)
-class GeneratedFaces:
-    """The generated faces of a clip, written batch by batch; an interrupted pass can continue."""
-
-    job: Job
-    latent_places: np.ndarray
-    features: FeatureStore
-    spool: Spool
-    unusable: int = 0  # faces that were left out because their values are not finite
-    final: FinalFrames = field(default_factory=FinalFrames)
-
-    def __post_init__(self) -> None:
-        count = self.job.indices.size
-        self.places = np.full(count, NOWHERE, np.int64)  # of the faces in the spool
-        self._starts = window_starts(count, self.job.frame_rate)
-        self._todo = np.flatnonzero(self.latent_places[self.job.slots] != NOWHERE)
-        self.passing = count - self._todo.size  # frames with nothing to replace
-        self._advance()
-
-    def batches(self, batch: int) -> int:
-        return -(-self._todo.size // batch)
-
-    def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:
-        """Generate the faces that are left, ``batch`` at a time.
-
-        ahead: batches started before the oldest is waited for: 1 keeps a GPU busy.
-        """
-        with self.spool.writer() as writer, self.spool.reader() as reader:
-            begun: deque[tuple[np.ndarray, Callable[[], MadeFaces]]] = deque()
-            todo = self._todo
-            for first in range(0, todo.size, batch):
-                work.check()
-                frames = todo[first : first + batch]
-                latents = self._latents(reader, self.job.slots[frames])
-                # Above 50 frames a second some frames share a window.
-                starts, hears = np.unique(self._starts[frames], return_inverse=True)
-                windows = self.features.windows(reader, starts)
-                begun.append((frames, generator.begin(latents, windows, torch.as_tensor(hears))))
-                if len(begun) > ahead:
-                    self._write(writer, *begun.popleft(), work)
-            while begun:
-                self._write(writer, *begun.popleft(), work)
-
-    def _write(
-        self, writer: SpoolWriter, frames: np.ndarray, wait: Callable[[], MadeFaces], work: Work
-    ) -> None:
-        crops, usable = wait()
-        for frame, crop, good in zip(frames, crops, usable, strict=True):
-            if good:
-                self.places[frame] = writer.append(crop)
-                work.preview = crop
-        self.unusable += int((~usable).sum())
-        writer.flush()
-        self._todo = self._todo[frames.size :]
-        self._advance()
-        work.done += frames.size
-
-    def _advance(self) -> None:
-        self.final.advance(int(self._todo[0]) if self._todo.size else self.places.size)
-
-    def _latents(self, reader: SpoolReader, slots: np.ndarray) -> torch.Tensor:
-        distinct, rows = np.unique(slots, return_inverse=True)
-        places = self.latent_places[distinct].tolist()
-        read = [reader.read(place, LATENT_SHAPE, np.float32) for place in places]
-        return torch.as_tensor(np.stack(read)[rows])

@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...media import Mel
+from ...media import AudioClip, Mel
 from ..audio import (
     HOP,
+    SAMPLE_RATE,
     SEGMENT_FEATURES,
     SEGMENT_FRAMES,
     WINDOW,
     audio_windows,
     feature_count,
+    log_mel,
     log_mel_v1,
 )
 from ..interfaces import Model
@@ -58,6 +60,15 @@ def hidden_states(whisper: WhisperEncoder, cells: np.ndarray, kept: int, model: 
     return states[0, :kept].float().cpu()
 
 
+def silent_window(whisper: WhisperEncoder, model: Model) -> Tensor:
+    """Return what a frame hears in the middle of 30 s of silence, float32 (50, width)."""
+    speech = np.zeros(SEGMENT_FRAMES * HOP, np.float32)
+    mel = Mel(log_mel(speech), speech, AudioClip(speech[None], SAMPLE_RATE))
+    cells, kept = next(speech_segments(mel, model))
+    middle = np.array([SEGMENT_FEATURES // 2])
+    return audio_windows(hidden_states(whisper, cells, kept, model), middle)[0]
+
+
 @dataclass(frozen=True)
 class FeatureStore:
     """Where the features of the whole speech lie in the spool: float32 (length, 5, width)."""
@@ -66,6 +77,7 @@ class FeatureStore:
     length: int
     width: int
     repeat_edges: bool
+    silence: Tensor | None = None  # (50, width), a window of silence, where a mouth rests
 
     def windows(self, reader: SpoolReader, starts: np.ndarray) -> Tensor:
         """Return the windows that begin at ``starts``, int64 (B,): (B, 50, width).
@@ -78,3 +90,8 @@ class FeatureStore:
         shape = (last - first, STATES, self.width)
         part = reader.read(self.place + first * row, shape, np.float32)
         return audio_windows(torch.as_tensor(part), starts - first, repeat_edges=self.repeat_edges)
+
+    def faded(self, windows: Tensor, weight: np.ndarray) -> Tensor:
+        """Return windows (B, 50, width) with their share, float32 (B,); the rest is silence."""
+        assert self.silence is not None
+        return torch.lerp(self.silence, windows, torch.as_tensor(weight)[:, None, None])

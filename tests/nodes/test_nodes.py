@@ -15,7 +15,7 @@ from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.headless.core_video import ComponentsVideo
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, lip_sync
 from avatarvideo.nodes.encode_widgets import LATER_WIDGETS
 from avatarvideo.nodes.tensors import image_frames
 
@@ -62,7 +62,7 @@ def test_every_input_and_output_is_explained(host: StandaloneHost, name: str) ->
 
 @pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
 def test_only_sockets_and_later_widgets_are_optional(host: StandaloneHost, name: str) -> None:
-    later = LATER_WIDGETS if name == "FFmpegEncode" else {}
+    later = {"FFmpegEncode": LATER_WIDGETS, "MuseTalkLipSync": lip_sync.LATER_WIDGETS}.get(name, ())
     for key, (kind, *_) in NODE_CLASS_MAPPINGS[name].INPUT_TYPES().get("optional", {}).items():
         assert key in later or kind not in WIDGET_TYPES, key
         assert key in later or not isinstance(kind, list), key

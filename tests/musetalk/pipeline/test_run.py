@@ -24,7 +24,7 @@ from avatarvideo.musetalk.pipeline.generate import (
     masked_and_whole,
     one_thread,
 )
-from avatarvideo.musetalk.pipeline.run import GeneratedFaces
+from avatarvideo.musetalk.pipeline.generated_faces import GeneratedFaces
 from avatarvideo.musetalk.pipeline.speech_features import (
     FeatureStore,
     hidden_states,
@@ -535,7 +535,7 @@ def faces_made(clips: Any, folder: Path, ahead: int) -> tuple[list[np.ndarray], 
         heard = writer.append(random.standard_normal((40, 5, 24), dtype=np.float32))
     generator = Watched(*(models.load(role, torch.float32) for role in ("unet", "vae")))
     generator.order = []
-    faces = GeneratedFaces(job, places, FeatureStore(heard, 40, 24, False), spool)
+    faces = GeneratedFaces(job, places, FeatureStore(heard, 40, 24, False), spool, places < 0)
     work = Work(lambda _: None, poll_seconds=1)
     with torch.inference_mode():
         faces.make(generator, 1, work, ahead=ahead)

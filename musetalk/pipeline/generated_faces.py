@@ -1,0 +1,112 @@
+"""Which faces of a clip are generated, batch by batch, and where they lie in the spool."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ..audio import window_starts
+from ..background_encode import FinalFrames
+from ..job import Job
+from ..work import Work
+from .compose import NOWHERE
+from .generate import LATENT_SHAPE, FaceGenerator, MadeFaces
+from .speech_features import FeatureStore
+from .spool import Spool, SpoolReader, SpoolWriter
+
+
+@dataclass(eq=False)
+class GeneratedFaces:
+    """The generated faces of a clip, written batch by batch; an interrupted pass can continue.
+
+    shut: bool (N,), source frames whose own lips are shut, so that a mouth at rest is theirs. Those
+        of the others are generated once a source frame, from silence.
+    """
+
+    job: Job
+    latent_places: np.ndarray
+    features: FeatureStore
+    spool: Spool
+    shut: np.ndarray
+    unusable: int = 0  # faces that were left out because their values are not finite
+    final: FinalFrames = field(default_factory=FinalFrames)
+
+    def __post_init__(self) -> None:
+        count, slots = self.job.indices.size, self.job.slots
+        self.places = np.full(count, NOWHERE, np.int64)  # of the faces in the spool
+        self._starts = window_starts(count, self.job.frame_rate)
+        self._weight = np.ones(count, np.float32) if self.job.gate is None else self.job.gate.weight
+        replaced, rests = self.latent_places[slots] != NOWHERE, self._weight == 0
+        self._at_rest = replaced & rests & ~self.shut[slots]  # these show their slot's shared face
+        # Frames by their number; ~slot stands for the face at rest of a source frame.
+        self._todo = np.concatenate(
+            [~np.unique(slots[self._at_rest]), np.flatnonzero(replaced & ~rests)]
+        )
+        self.passing = count - int(
+            (replaced & ~rests).sum()
+        )  # frames that nothing is generated for
+        self._advance()
+
+    def batches(self, batch: int) -> int:
+        return -(-self._todo.size // batch)
+
+    def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:
+        """Generate the faces that are left, ``batch`` at a time.
+
+        ahead: batches started before the oldest is waited for: 1 keeps a GPU busy.
+        """
+        with self.spool.writer() as writer, self.spool.reader() as reader:
+            begun: deque[tuple[np.ndarray, Callable[[], MadeFaces]]] = deque()
+            todo = self._todo
+            for first in range(0, todo.size, batch):
+                work.check()
+                faces = todo[first : first + batch]
+                latents = self._latents(reader, self._slots(faces))
+                windows, hears = self._windows(reader, faces)
+                begun.append((faces, generator.begin(latents, windows, torch.as_tensor(hears))))
+                if len(begun) > ahead:
+                    self._write(writer, *begun.popleft(), work)
+            while begun:
+                self._write(writer, *begun.popleft(), work)
+
+    def _slots(self, faces: np.ndarray) -> np.ndarray:
+        return np.where(faces < 0, ~faces, self.job.slots[faces])
+
+    def _windows(self, reader: SpoolReader, faces: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+        """Return the distinct windows of some faces, and which each of them hears."""
+        weight = np.where(faces < 0, np.float32(0), self._weight[faces])
+        # Above 50 frames a second some frames share a window.
+        starts, hears = np.unique(self._starts[faces.clip(0)], return_inverse=True)
+        windows = self.features.windows(reader, starts)
+        if (weight == 1).all():
+            return windows, hears
+        return self.features.faded(windows[hears], weight), np.arange(faces.size)
+
+    def _write(
+        self, writer: SpoolWriter, faces: np.ndarray, wait: Callable[[], MadeFaces], work: Work
+    ) -> None:
+        crops, usable = wait()
+        for face, crop, good in zip(faces.tolist(), crops, usable, strict=True):
+            if good:
+                shown = face if face >= 0 else self._at_rest & (self.job.slots == ~face)
+                self.places[shown] = writer.append(crop)
+                work.preview = crop
+        self.unusable += int((~usable).sum())
+        writer.flush()
+        self._todo = self._todo[faces.size :]
+        self._advance()
+        work.done += int((faces >= 0).sum())
+
+    def _advance(self) -> None:
+        first = int(self._todo[0]) if self._todo.size else self.places.size
+        self.final.advance(max(first, 0))  # nothing is final before the faces at rest are
+
+    def _latents(self, reader: SpoolReader, slots: np.ndarray) -> torch.Tensor:
+        distinct, rows = np.unique(slots, return_inverse=True)
+        places = self.latent_places[distinct].tolist()
+        read = [reader.read(place, LATENT_SHAPE, np.float32) for place in places]
+        return torch.as_tensor(np.stack(read)[rows])
