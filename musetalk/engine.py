@@ -31,7 +31,13 @@ from .modes import MODES
 from .modes.context import Context, maker_of
 from .pipeline.cpu_features import Tuning
 from .pipeline.memory import FallbackPlan, VRAMManager
-from .source_frames import own_rate, pictures_wait, source_indices, time_notes
+from .source_frames import (
+    own_rate,
+    pictures_wait,
+    result_length,
+    source_indices,
+    time_notes,
+)
 from .weights.session import ModelSource
 
 log = logging.getLogger("avatarvideo.musetalk.engine")
@@ -140,7 +146,15 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             )
         frame_rate = config.frame_rate(own_rate(avatar))
         samples = mel.clip.samples.shape[1]
-        return frame_count_for(samples, mel.clip.sample_rate, frame_rate), frame_rate
+        spoken = frame_count_for(samples, mel.clip.sample_rate, frame_rate)
+        wait = pictures_wait(avatar, mel.clip)
+        count = result_length(spoken, frame_rate, avatar=avatar, loop=config.loop, wait=wait)
+        if count > spoken and count > config.max_duration * frame_rate:
+            raise MediaError(
+                f"Expected at most {config.max_duration:g} s, but with loop silence the avatar "
+                f"plays on for {float(count / frame_rate):.1f} s: raise max_duration or choose cut."
+            )
+        return count, frame_rate
 
     def run(
         self,
@@ -173,7 +187,16 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             encode,
         )
         notes = time_notes(avatar, wait)
-        return _first_possible(Job(avatar, mel, options, frame_rate, indices, mask, notes), context)
+        mel = _ended(mel, count / frame_rate, 1 / (2 * frame_rate))
+        job = Job(avatar, mel, options, frame_rate, indices, mask, notes)
+        return _first_possible(job, context)
+
+
+def _ended(mel: Mel, seconds: Fraction, half_a_frame: Fraction) -> Mel:
+    """Return speech whose sound ends with a result that is cut; all of it is still listened to."""
+    if mel.clip.duration - seconds < half_a_frame:
+        return mel
+    return replace(mel, clip=mel.clip.trimmed(Fraction(0), seconds))
 
 
 def _first_possible(job: Job, context: Context) -> LipSyncRun:

@@ -29,7 +29,7 @@ Quality = Literal["high", "medium", "low"]
 Model = Literal["v1.5", "v1.0"]
 ParsingMode = Literal["jaw", "neck", "raw"]
 LandmarksOn = Literal["whole frame", "detected box"]
-Loop = Literal["pingpong", "loop", "hold"]
+Loop = Literal["pingpong", "loop", "hold", "cut", "stretch", "silence"]
 Residency = Literal["unload", "keep", "auto"]
 ImagesOutput = Literal["auto", "always", "never", "linked"]
 Posterior = Literal["mode", "sample"]
@@ -109,7 +109,8 @@ class LipSyncConfig:
     loop: Loop = option(
         "pingpong",
         help="What a video avatar does when the speech is longer: play back and forth, start again "
-        "or stop on its last frame.",
+        "or stop on its last frame; or, when their lengths differ: cut ends with the shorter, "
+        "stretch slows or speeds the avatar, silence lets a longer avatar play on with shut lips.",
         choices=get_args(Loop),
     )
     residency: Residency = option(

@@ -32,11 +32,18 @@ def source_indices(
 
     Frames are chosen by time, so an avatar of another rate keeps its speed. After its end a video
     is played backwards and forwards ("pingpong", both end frames twice, as in MuseTalk), starts
-    again ("loop") or stops on its last frame ("hold").
+    again ("loop") or stops on its last frame ("hold", and "cut", which asks for no more frames than
+    it has). "stretch" spreads its whole time evenly over the result; "silence" is "pingpong" where
+    the speech is longer.
 
     times: when its frames are shown, seconds, where the rate varies. wait: for how long the first
     one is held before the video begins, seconds.
     """
+    if loop == "stretch" and source_count > 1:
+        own = length_of(source_count, source_rate, times)
+        frame_rate, wait = frame_count / own, Fraction(0)
+        # The middle of every output frame, as where the rate varies.
+        times = times or [number / source_rate for number in range(source_count)]
     if times:
         return _by_time(frame_count, frame_rate, times, loop, wait)
     step = source_rate / frame_rate
@@ -44,7 +51,7 @@ def source_indices(
     late = half - wait * source_rate
     numbers = (max(0, math.floor(i * step + late)) for i in range(frame_count))
     nearest = np.fromiter(numbers, np.int64, frame_count)
-    if loop == "hold":
+    if loop in ("hold", "cut"):
         return np.minimum(nearest, source_count - 1)
     if loop == "loop":
         return nearest % source_count
@@ -66,11 +73,27 @@ def _by_time(
         time = max(0, (2 * number + 1) * half - late)
         if loop == "loop":
             time %= end
-        elif loop == "pingpong":
+        elif loop in ("pingpong", "silence"):
             time = end - abs(time % (2 * end) - end)
         return max(0, bisect.bisect_right(starts, time) - 1)
 
     return np.fromiter(map(shown, range(frame_count)), np.int64, frame_count)
+
+
+def length_of(count: int, rate: Fraction, times: Sequence[Fraction] = ()) -> Fraction:
+    """Return for how long, in seconds, frames are shown that come at a rate or at these times."""
+    return times[-1] + usual_step(times) if times else count / rate
+
+
+def result_length(
+    spoken: int, frame_rate: Fraction, *, avatar: Clip, loop: Loop, wait: Fraction
+) -> int:
+    """Return how many frames the result has, ``spoken`` of which the speech takes."""
+    if loop not in ("cut", "silence") or avatar.frame_count == 1:
+        return spoken
+    own = length_of(avatar.frame_count, avatar.frame_rate, avatar.frame_times) + wait
+    shown = max(1, math.floor(own * frame_rate + Fraction(1, 2)))
+    return min(spoken, shown) if loop == "cut" else max(spoken, shown)
 
 
 def own_rate(clip: Clip) -> Fraction:

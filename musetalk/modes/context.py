@@ -17,7 +17,7 @@ from ..pipeline.memory import FallbackPlan
 from ..report import report_of
 from ..voice.gate import Gate
 from ..weights.session import ModelSource
-from .silence import hear
+from .silence import after_speech, hear
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ class Context:
         auto: whether it rests where the user left the choice to the mode.
         """
         if not (auto if job.options.silence == "auto" else job.options.silence == "rest"):
-            return None
+            return after_speech(job) if job.options.loop == "silence" else None
         if self._gate is None:
             self._gate = hear(job, self.host, self.fallback)
         return self._gate

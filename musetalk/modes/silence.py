@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from ...errors import CheckpointError
 from ...host.contract import Host
 from ..job import Job
@@ -16,6 +18,7 @@ from ..voice.activity import (
     activity_by_network,
 )
 from ..voice.gate import Gate, gate_of
+from ..voice.levels import HOP
 from ..weights.catalogue import MIB
 from ..weights.silero_file import FILE_BYTES, find_silero, load_silero
 
@@ -30,6 +33,13 @@ def hear(job: Job, host: Host, fallback: FallbackPlan, *, vram: VRAMManager | No
         activity = _activity(job, host, fallback, vram or VRAMManager("cpu"))
     log.info("%s hears speech in %.0f %% of it", activity.detector, 100 * activity.spoken.mean())
     return gate_of(activity.spoken, job.frame_rate, job.indices.size, activity.detector)
+
+
+def after_speech(job: Job) -> Gate | None:
+    """Return the gate that shuts the mouth behind the speech alone; None where none is left."""
+    spoken = np.ones(-(-job.mel.speech.size // HOP), bool)
+    gate = gate_of(spoken, job.frame_rate, job.indices.size, "the speech's end")
+    return gate if gate.at_rest.any() else None
 
 
 def _activity(job: Job, host: Host, fallback: FallbackPlan, vram: VRAMManager) -> Activity:

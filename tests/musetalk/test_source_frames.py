@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +16,12 @@ from hypothesis import strategies as st
 from avatarvideo.errors import MediaError
 from avatarvideo.media import Avatar
 from avatarvideo.musetalk.interfaces import Loop
-from avatarvideo.musetalk.source_frames import read_frames, source_indices
+from avatarvideo.musetalk.source_frames import (
+    length_of,
+    read_frames,
+    result_length,
+    source_indices,
+)
 
 
 def numbered_avatar(count: int, stated: int | None = None) -> Avatar:
@@ -126,3 +133,64 @@ def test_an_avatar_that_ends_early_is_named() -> None:
     frames = read_frames(numbered_avatar(3, stated=5), [0, 1, 2, 3])
     with pytest.raises(MediaError, match="frame 3"):
         list(frames)
+
+
+# --- lengths that differ
+
+LENGTH_RATES = [Fraction(24), Fraction(25), Fraction(30000, 1001)]
+
+
+def avatar_of(count: int, rate: Fraction, times: list[Fraction] | None = None) -> Avatar:
+    return replace(numbered_avatar(count), frame_rate=rate, read_times=lambda: times or [])
+
+
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("rate", LENGTH_RATES, ids=str)
+@pytest.mark.parametrize("spoken", [40, 97, 400])
+@pytest.mark.parametrize("loop", get_args(Loop))
+def test_every_policy_has_its_exact_length(
+    loop: Loop, spoken: int, rate: Fraction, varying: bool
+) -> None:
+    times = [Fraction(number, 24) + Fraction(number % 2, 100) for number in range(97)]
+    avatar = avatar_of(97, Fraction(24), times if varying else None)
+    shown = math.floor(length_of(97, Fraction(24), avatar.frame_times) * rate + Fraction(1, 2))
+    count = result_length(spoken, rate, avatar=avatar, loop=loop, wait=Fraction(0))
+    wanted = {"cut": min(spoken, shown), "silence": max(spoken, shown)}.get(loop, spoken)
+    assert count == wanted
+    numbers = source_indices(
+        count,
+        rate,
+        source_count=97,
+        source_rate=Fraction(24),
+        loop=loop,
+        times=avatar.frame_times,
+    )
+    assert numbers.size == count
+    assert 0 <= numbers.min() <= numbers.max() <= 96
+    if loop in ("cut", "stretch"):
+        assert (np.diff(numbers) >= 0).all()
+    if loop == "stretch":  # from the first to the last, whatever the speech
+        assert numbers[0] <= 97 // (2 * spoken) + 1
+        assert numbers[-1] >= 96 - 97 // (2 * spoken) - 1
+    if loop == "silence" and spoken < shown:
+        assert numbers[-1] >= 95
+
+
+def test_stretch_keeps_the_avatars_own_proportions() -> None:
+    assert indices(8, "stretch") == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert indices(4, "stretch") == [0, 1, 2, 3]
+    assert indices(2, "stretch") == [1, 3]
+    assert by_time(18, "stretch") == [0, 0, 1, 1, *[2] * 8, 3, 3, 4, 4, 5, 5]
+    assert indices(3, "stretch", sources=1) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("loop", ["cut", "silence", "stretch"])
+def test_a_still_has_no_length(loop: Loop) -> None:
+    still = avatar_of(1, Fraction(25))
+    assert result_length(50, Fraction(25), avatar=still, loop=loop, wait=Fraction(0)) == 50
+
+
+def test_a_wait_belongs_to_the_avatars_time() -> None:
+    avatar, wait = avatar_of(50, Fraction(25)), Fraction(1)
+    for loop, wanted in (("cut", 75), ("silence", 100)):
+        assert result_length(100, Fraction(25), avatar=avatar, loop=loop, wait=wait) == wanted
