@@ -154,6 +154,14 @@ class LipSyncConfig:
         "decide. auto is rest for the puppet and as heard for MuseTalk.",
         choices=get_args(Silence),
     )
+    steadiness: float = option(
+        0.0,
+        help="How much the face boxes of a video avatar are steadied, which MuseTalk finds anew in "
+        "every frame: 0 leaves them as they are, 1 steadies most.",
+        low=0.0,
+        high=1.0,
+        step=0.05,
+    )
 
     def __post_init__(self) -> None:
         check_options(self, besides=["fps"])

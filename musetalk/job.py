@@ -31,8 +31,8 @@ class Job:
     frame_rate: Fraction
     indices: np.ndarray  # int64 (T,), the avatar's frame shown in every output frame
     mask: np.ndarray | None = None  # float32 (H, W), 0..1, where the picture may change
-    gate: Gate | None = None  # how far the mouth follows the speech; None: everywhere
     notes: tuple[str, ...] = ()  # for the report: how the avatar's time became the result's
+    gate: Gate | None = None  # how far the mouth follows the speech; None: everywhere
     seconds: dict[str, float] = field(default_factory=dict[str, float])  # spent in each stage
 
     @contextmanager

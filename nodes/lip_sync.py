@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
 _ELSEWHERE = {"mouth", "face_index", "start", "duration"}  # widgets of LoadAvatar and AudioToMel
-LATER_WIDGETS = ("silence",)  # prompts saved before do not hold them: they are optional inputs
+LATER_WIDGETS = (
+    "silence",
+    "steadiness",
+)  # prompts saved before do not hold them: they are optional inputs
 
 
 class MuseTalkLipSync:

@@ -124,9 +124,12 @@ def given_mask(mask: np.ndarray, box: FaceBox) -> np.ndarray:
 class Backdrop:
     """One source frame, uint8 RGB (H, W, 3), with its mask, uint8 (h, w), for faces in turn."""
 
-    def __init__(self, frame: np.ndarray, box: FaceBox, mask: np.ndarray) -> None:
+    def __init__(
+        self, frame: np.ndarray, box: FaceBox, mask: np.ndarray, exact: np.ndarray | None = None
+    ) -> None:
         self.frame = frame
         self.box = box
+        self._exact = exact  # as in stretch_face
         self._touched: FaceBox | None = None
         if not mask.any():
             return
@@ -148,7 +151,7 @@ class Backdrop:
         frame = self.frame.copy()
         if self._touched is None:
             return frame
-        face = stretch_face(crop, self.box)[self._touched.area]
+        face = stretch_face(crop, self.box, self._exact)[self._touched.area]
         # Pillow's division by 255, exact to the last bit; every sum fits 16 bits.
         mixed = self._mixed
         np.copyto(mixed, face)

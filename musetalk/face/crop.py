@@ -71,12 +71,38 @@ def fit_to_frame(box: FaceBox, width: int, height: int, *, extra_margin: int = 0
     return fitted if min(fitted.width, fitted.height) >= SMALLEST_SIDE else None
 
 
-def cut_face(frame: np.ndarray, box: FaceBox) -> np.ndarray:
-    """Return the box of a frame stretched to uint8 RGB (256, 256, 3)."""
+def cut_face(frame: np.ndarray, box: FaceBox, exact: np.ndarray | None = None) -> np.ndarray:
+    """Return the box of a frame stretched to uint8 RGB (256, 256, 3).
+
+    exact: float64 (4,), the same box to parts of a pixel; it is cut by a warp then.
+    """
+    if exact is not None:
+        x0, y0, x1, y1 = exact
+        scales = (x1 - x0) / CROP_SIZE, (y1 - y0) / CROP_SIZE
+        # Between the middles of pixels; the crop's first one lies half a pixel inside the box.
+        matrix = _scaling(*scales, x0 + scales[0] / 2 - 0.5, y0 + scales[1] / 2 - 0.5)
+        how = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
+        size = (CROP_SIZE, CROP_SIZE)
+        return cv2.warpAffine(frame, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
     part = np.ascontiguousarray(frame[box.area])
     return cv2.resize(part, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LANCZOS4)
 
 
-def stretch_face(crop: np.ndarray, box: FaceBox) -> np.ndarray:
-    """Return a generated crop, uint8 RGB (256, 256, 3), at the size of the box."""
+def stretch_face(crop: np.ndarray, box: FaceBox, exact: np.ndarray | None = None) -> np.ndarray:
+    """Return a generated crop, uint8 RGB (256, 256, 3), at the size of the box.
+
+    exact: float64 (4,), where to parts of a pixel ``cut_face`` cut it out.
+    """
+    if exact is not None:
+        x0, y0, x1, y1 = exact
+        scales = CROP_SIZE / (x1 - x0), CROP_SIZE / (y1 - y0)
+        offsets = ((box.x0 + 0.5 - x0) * scales[0] - 0.5, (box.y0 + 0.5 - y0) * scales[1] - 0.5)
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = (box.width, box.height)
+        matrix = _scaling(*scales, *offsets)
+        return cv2.warpAffine(crop, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(crop, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+
+
+def _scaling(across: float, down: float, right: float, below: float) -> np.ndarray:
+    return np.array([[across, 0, right], [0, down, below]], np.float64)

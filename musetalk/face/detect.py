@@ -84,12 +84,16 @@ class FaceTrack:
     boxes: int32 (N, 4), inside the frame, margin included; a row of zeros where there is none.
     by_landmarks: bool (N,). bridges: int32 (N, 2). Both as in ``FoundFace``.
     method: who found them: "landmarks", or the word of a ``FaceLocation``.
+    begins: bool (N,), frames before which the picture was cut, where that was looked for.
+    exact: float64 (N, 4), boxes to parts of a pixel that ``boxes`` rounds, where they are steadied.
     """
 
     boxes: np.ndarray
     by_landmarks: np.ndarray
     bridges: np.ndarray
     method: str
+    begins: np.ndarray | None = None
+    exact: np.ndarray | None = None
 
     @property
     def found(self) -> np.ndarray:
@@ -99,6 +103,10 @@ class FaceTrack:
     def box(self, number: int) -> FaceBox | None:
         """Return the box in frame ``number``, or None."""
         return FaceBox(*self.boxes[number].tolist()) if self.found[number] else None
+
+    def exact_box(self, number: int) -> np.ndarray | None:
+        """Return it to parts of a pixel, float64 (4,); None where it is of whole pixels."""
+        return None if self.exact is None else self.exact[number]
 
     def shift_range(self) -> tuple[int, int] | None:
         """Return between which values ``bbox_shift`` keeps to the nose: means over the faces."""

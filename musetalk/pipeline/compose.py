@@ -53,7 +53,9 @@ class SpeakingPlayback:
                     continue
                 slot = int(self.slots[number])
                 if backdrop is None or slot != shown:
-                    backdrop, shown = Backdrop(frame, *self._box_and_mask(reader, slot)), slot
+                    exact = self.track.exact_box(slot)
+                    backdrop = Backdrop(frame, *self._box_and_mask(reader, slot), exact)
+                    shown = slot
                 place = int(self.crop_places[number])
                 share = 1.0 if self.shares is None else float(self.shares[number])
                 yield backdrop.with_face(reader.read(place, CROP_SHAPE, np.uint8), share)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ..face.detect import FaceTrack, LipFollower, find_faces
 from ..face.finder import FINDERS, crop_finder
 from ..face.landmarks import CropFinder, CropRules
 from ..face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
+from ..face.steady import ShotFinder, steadied
 from ..job import Job
 from ..networks.bisenet import BiSeNet, parse_face
 from ..source_frames import read_frames
@@ -44,6 +45,7 @@ class FaceSearch:
         self.roles = next((roles for roles in wanted if all(map(source.has, roles))), ())
         options = job.options
         # The reference's way, frame by frame, belongs to the quality that equals the reference.
+        self._is_steadied = options.steadiness > 0 and job.numbers.size > 1
         self._every_frame = options.quality == "high" or not self.roles
         self._key = content_key(
             "faces",
@@ -56,6 +58,7 @@ class FaceSearch:
             job.extra_margin,
             "every frame" if self._every_frame else (REDUCED_SIDE, CLOSER_SIDE),
             [source.identity(role) for role in self.roles],
+            *(["shots"] if self._is_steadied else []),
         )
 
     @property
@@ -73,7 +76,16 @@ class FaceSearch:
             entry["by_landmarks"].numpy().astype(bool),
             entry["bridges"].numpy(),
             entry["method"].numpy().tobytes().decode(),
+            entry["begins"].numpy().astype(bool) if "begins" in entry else None,
         )
+
+    def steadied(self, track: FaceTrack) -> FaceTrack:
+        """Return the track as the option steadiness wants it."""
+        if not self._is_steadied:
+            return track
+        avatar, steadiness = self._job.avatar, self._job.options.steadiness
+        size = (avatar.width, avatar.height)
+        return steadied(track, steadiness, frame_rate=avatar.frame_rate, size=size)
 
     def find(
         self, networks: Mapping[Role, nn.Module], on_frame: Callable[[int], None]
@@ -99,14 +111,19 @@ class FaceSearch:
 
     def _look(self, finder: CropFinder, on_frame: Callable[[int], None]) -> FaceTrack:
         job = self._job
-        frames = read_frames(job.avatar, job.numbers)
+        frames, shots = read_frames(job.avatar, job.numbers), ShotFinder()
+        if self._is_steadied:
+            frames = shots.watched(frames)
         track = find_faces(frames, finder, extra_margin=job.extra_margin, on_frame=on_frame)
         log.info("the face detector looked at %d of %d frames", finder.detections, len(job.numbers))
-        return track
+        return replace(track, begins=shots.begins()) if self._is_steadied else track
 
 
 def _track_entry(track: FaceTrack) -> Entry:
-    return {
+    begins = (
+        {} if track.begins is None else {"begins": torch.as_tensor(track.begins.astype(np.uint8))}
+    )
+    return begins | {
         "boxes": torch.as_tensor(track.boxes.copy()),
         "by_landmarks": torch.as_tensor(track.by_landmarks.astype(np.uint8)),
         "bridges": torch.as_tensor(track.bridges.copy()),
@@ -178,12 +195,14 @@ class FacePreparation:
         )
         if job.gate is not None:
             common = (*common, "lips")
+        exact = self.track.exact
         sampled = job.options.posterior == "sample"
         return [
             content_key(
                 *common,
                 job.numbers[chunk].tobytes(),
                 self.track.boxes[chunk].tobytes(),
+                *([] if exact is None else [exact[chunk].tobytes()]),
                 (job.options.sample_seed, number * self.chunk) if sampled else None,
             )
             for number, chunk in enumerate(self._chunks)
@@ -232,7 +251,7 @@ class FacePreparation:
             for slot in slots[first : first + batch]:
                 frame, box = next(frames), self.track.box(slot)
                 assert box is not None
-                crops.append(cut_face(frame, box))
+                crops.append(cut_face(frame, box, self.track.exact_box(slot)))
                 masks.append(self._mask(slot, frame, box, networks.bisenet).reshape(-1))
             latents.append(encoder.encode(crops, number * self.chunk + first))
             for crop in crops:

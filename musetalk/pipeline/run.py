@@ -143,7 +143,7 @@ class _Run:
         track = search.cached()
         if track is not None:
             log.info("the faces of this avatar are known")
-            return track
+            return search.steadied(track)
 
         def on_frame(done: int) -> None:
             self.stages.work.check()
@@ -157,7 +157,7 @@ class _Run:
 
         with self.job.timed("faces"):
             track, _ = self.stages.run("faces", choose, task, frame_size=search.seen_size)
-        return track
+        return search.steadied(track)
 
     def _prepare(self, track: FaceTrack, spool: Spool) -> FacePreparation:
         chunk = self.stages.fallback.tuning.chunk
@@ -277,9 +277,15 @@ class _Run:
             "source_frames_with_face": int(track.found.sum()),
             "face_method": track.method,
             "bbox_shift_range": list(shift) if shift else None,
+            "steadiness": self._steadiness_report(track),
             "silence": silence_report(self.job.gate),
             "notes": self.notes,
         }
+
+    def _steadiness_report(self, track: FaceTrack) -> Report:
+        is_steadied = track.exact is not None
+        shots = 1 + int(track.begins.sum()) if track.begins is not None else None
+        return {"applied": self.job.options.steadiness if is_steadied else 0, "shots": shots}
 
 
 def _shares(job: Job, shut: np.ndarray) -> np.ndarray | None:

@@ -635,3 +635,27 @@ def test_a_spool_that_is_open_goes_when_its_reader_closes_it(
             spool.release()
         assert spool.path.exists()
     assert not spool.path.exists()
+
+
+# --- steadiness
+
+
+def test_steadiness_is_told_and_cached(clips: Any) -> None:
+    job = clips.job("f" * 4, seconds=0.16, mask=clips.everywhere, steadiness=1.0)
+    cache = AvatarCache()
+    first = clips.speak(job, cache=cache)
+    assert first.report["steadiness"] == {"applied": 1.0, "shots": 1}
+    second = clips.speak(job, cache=cache)
+    for one, other in zip(first.playback.frames(), second.playback.frames(), strict=True):
+        assert np.array_equal(one, other)
+    plain = clips.speak(clips.job("f" * 4, seconds=0.16, mask=clips.everywhere), cache=cache)
+    assert plain.report["steadiness"] == {"applied": 0, "shots": None}
+    assert plain.playback.track.exact is None
+    # The planted landmarks do not move: the boxes stay, and what they hold.
+    assert np.array_equal(plain.playback.track.boxes, first.playback.track.boxes)
+
+
+def test_a_still_needs_no_steadying(clips: Any) -> None:
+    job = clips.job("f", seconds=0.08, mask=clips.everywhere)
+    steady = clips.job("f", seconds=0.08, mask=clips.everywhere, steadiness=1.0)
+    assert np.array_equal(clips.shown(job), clips.shown(steady))
