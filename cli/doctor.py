@@ -61,6 +61,7 @@ def facts(host: Host) -> list[tuple[str, str]]:
         ("memory", _memory()),
         *((f"locator: {name}", value) for name, value in _locators(host)),
         *((f"model folder {i}", f"{f}{'' if f.is_dir() else ' (not there)'}") for i, f in folders),
+        ("voices", _voices()),
         *_model_files(host),
     ]
 
@@ -128,6 +129,20 @@ def _locators(host: Folders) -> list[tuple[str, str]]:
 
     present = {row.role for row in list_files(host.model_directories) if row.state == "present"}
     return [state for finder in FINDERS for state in finder.states(present).items()]
+
+
+def _voices() -> str:
+    from ..errors import CheckpointError
+    from ..musetalk.weights.silero_file import find_silero, load_silero
+
+    path = find_silero()
+    if path is None:
+        return "by loudness; silero-vad is not installed, which tells them from music"
+    try:
+        load_silero(path)
+    except CheckpointError as error:
+        return f"by loudness; {error}"
+    return "silero-vad"
 
 
 def _model_files(host: Folders) -> list[tuple[str, str]]:

@@ -136,7 +136,10 @@ def _without_outliers(values: np.ndarray) -> np.ndarray:
     if good.size < 2:
         return values
     places = np.arange(len(values))
-    return np.stack([np.interp(places, good, column[good]) for column in values.T], axis=1)
+    filled = values.copy()
+    for column in filled.T:
+        column[:] = np.interp(places, good, column[good])
+    return filled
 
 
 def _noise(values: np.ndarray) -> np.ndarray:

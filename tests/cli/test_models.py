@@ -10,6 +10,7 @@ from huggingface_hub import constants
 from avatarvideo.cli.main import main
 from avatarvideo.host.environment import MODELS_VARIABLE
 from avatarvideo.musetalk.weights.catalogue import S3FD, destination
+from avatarvideo.musetalk.weights.silero_file import find_silero
 
 
 @pytest.fixture
@@ -120,6 +121,7 @@ def test_the_doctor_says_what_there_is(avatar, cut_short):
         assert facts[name].strip()
     assert "libavcodec" in facts["FFmpeg"]
     assert "it has 1,002 bytes" in facts["face detector"]
+    assert ("by loudness" in facts["voices"]) == (find_silero() is None)
     assert dict(json.loads(avatar("doctor", "--json")[1]))["device"] == facts["device"].strip()
 
 

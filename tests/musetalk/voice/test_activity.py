@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ def test_a_speech_marked_by_hand(network: SileroVAD, real_data: Path) -> None:
     pauses[:32] = False  # under 400 ms
     assert (pauses & ~spoken).sum() >= 0.85 * pauses.sum()
     assert torch.get_num_threads() == threads
+    assert "silero_vad" not in sys.modules
 
 
 def test_what_is_heard_does_not_depend_on_the_pieces(network: SileroVAD, real_data: Path) -> None:
