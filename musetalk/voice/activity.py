@@ -36,6 +36,7 @@ REACH = 0.3  # seconds beyond what the network hears, where it stays loud
 BREAK = 0.06  # seconds that may be quiet there
 OVER_NOISE_DB = 3.0
 MOST_BELOW_DB, LEAST_BELOW_DB = 40.0, 20.0  # a stretch's own peak: how quiet its ends can be
+SOFT_DB, SURE_IF_SOFT = 22.0, 0.7  # so far below the rest it is music, unless likely throughout
 STRETCH_PERCENT, NOISE_PERCENT = 90, 95
 
 
@@ -73,11 +74,12 @@ def activity_by_network(
     alone = _alone(sounds, level, np.maximum(heard, afresh), speech)
     likely, sure = (heard >= LIKELY) | alone, (heard >= SURE) | alone
     joined = _joined(likely, shortest)
-    noise = _noise(level, joined)
+    noise, loudest = _noise(level, joined), peak_level(level)
     spoken = np.zeros(len(level), bool)
     for first, end in _stretches(joined):
-        if sure[first:end].any():
-            peak = float(np.percentile(level[first:end], STRETCH_PERCENT))
+        peak = float(np.percentile(level[first:end], STRETCH_PERCENT))
+        soft = peak < loudest - SOFT_DB and heard[first:end].mean() < SURE_IF_SOFT
+        if sure[first:end].any() and not soft:
             quiet = min(max(noise, peak - MOST_BELOW_DB), peak - LEAST_BELOW_DB)
             spoken[slice(*_fitted(first, end, level > quiet))] = True
     return Activity(_joined(spoken, shortest), "silero-vad")
