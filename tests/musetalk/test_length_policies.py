@@ -15,6 +15,7 @@ from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk import LipSyncConfig
 from avatarvideo.musetalk.audio import prepare_mel
+from avatarvideo.musetalk.interfaces import Loop
 
 RATES = ["24", "25", "29.97"]
 
@@ -24,7 +25,7 @@ def clip_of(clips: Any, seconds: float, rate: int = 48000) -> AudioClip:
     return AudioClip(samples.astype(np.float32), rate)
 
 
-def made(engine: Any, clips: Any, loop: str, fps: str, seconds: float) -> tuple[Any, AudioClip]:
+def made(engine: Any, clips: Any, loop: Loop, fps: str, seconds: float) -> tuple[Any, AudioClip]:
     """Run a video avatar of 10 frames, 0.4 s, under noise that long."""
     clip = clip_of(clips, seconds)
     avatar = clips.avatar(clips.frames("." * 10), rate=Fraction(25))
@@ -37,7 +38,7 @@ def made(engine: Any, clips: Any, loop: str, fps: str, seconds: float) -> tuple[
 @pytest.mark.parametrize("fps", RATES)
 @pytest.mark.parametrize("loop", ["pingpong", "hold", "cut", "stretch", "silence"])
 def test_frames_and_sound_are_exact(
-    engine: Any, clips: Any, loop: str, fps: str, seconds: float
+    engine: Any, clips: Any, loop: Loop, fps: str, seconds: float
 ) -> None:
     run, clip = made(engine, clips, loop, fps, seconds)
     rate = run.frame_rate

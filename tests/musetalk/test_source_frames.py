@@ -192,5 +192,6 @@ def test_a_still_has_no_length(loop: Loop) -> None:
 
 def test_a_wait_belongs_to_the_avatars_time() -> None:
     avatar, wait = avatar_of(50, Fraction(25)), Fraction(1)
-    for loop, wanted in (("cut", 75), ("silence", 100)):
+    policies: tuple[tuple[Loop, int], ...] = (("cut", 75), ("silence", 100))
+    for loop, wanted in policies:
         assert result_length(100, Fraction(25), avatar=avatar, loop=loop, wait=wait) == wanted
