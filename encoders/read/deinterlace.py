@@ -15,8 +15,11 @@ from av.filter import Graph
 _FILTER, _OPTIONS = "bwdif", "mode=send_frame:deint=interlaced"
 _NOT_YET = (BlockingIOError, EndOfPictures)
 STILL, COMB = 3, 4  # of 255: noise of codecs, and how far a line must stand out
+STILL_NOISE, COMB_NOISE = 4, 3  # the same in deviations of the picture's own noise
 WHOLE = 1.5  # times rougher with the lines of another moment
 _AROUND = np.ones((5, 5), np.uint8)
+# Noise of deviation 1 comes out of these with 6, and with 4.05 by the median of its sizes.
+_SECOND_DIFFERENCES = np.outer([1, -2, 1], [1, -2, 1]).astype(np.float32)
 
 
 class _Weaver:
@@ -78,9 +81,11 @@ def _keep_what_is_whole(made: av.VideoFrame, source: tuple[av.VideoFrame, ...]) 
         depth = np.dtype(np.uint8 if part.bits <= 8 else np.uint16)
         out = _plane(made, index, depth)
         planes = [_plane(frame, index, depth) for frame in source]
-        level = 1 << max(0, part.bits - 8)
-        whole = whole or (index == 0 and _is_whole(planes, level))
-        np.copyto(out, planes[1], where=whole or _combed(planes, level) == 0)
+        level, noise = 1 << max(0, part.bits - 8), _noise(planes[1])
+        still = max(STILL * level, STILL_NOISE * noise)
+        comb = max(COMB * level, COMB_NOISE * noise)
+        whole = whole or (index == 0 and _is_whole(planes, still))
+        np.copyto(out, planes[1], where=whole or _combed(planes, still, comb) == 0)
 
 
 def _plane(frame: av.VideoFrame, index: int, depth: np.dtype) -> np.ndarray:
@@ -89,11 +94,20 @@ def _plane(frame: av.VideoFrame, index: int, depth: np.dtype) -> np.ndarray:
     return rows[:, : plane.width]
 
 
-def _is_whole(planes: list[np.ndarray], level: int) -> bool:
+def _noise(plane: np.ndarray) -> float:
+    """Return the deviation of a plane's noise, by what no line or edge explains.
+
+    Of one field alone, so that combs are not taken for noise; the median leaves out details.
+    """
+    field = plane[::2].astype(np.float32)
+    return float(np.median(np.abs(cv2.filter2D(field, -1, _SECOND_DIFFERENCES)))) / 4.05
+
+
+def _is_whole(planes: list[np.ndarray], still: float) -> bool:
     """Tell whether a flagged plane is of one moment: with another's lines it would comb more."""
     before, now, after = (plane.astype(np.int32) for plane in planes)
     other = after if np.array_equal(before, now) else before
-    moves = (np.abs(now - other) > STILL * level).astype(np.uint8)
+    moves = (np.abs(now - other) > still).astype(np.uint8)
     moved = cv2.dilate(moves, np.ones((3, 1), np.uint8))[1:-1] > 0  # of both fields
     if not moved.any():
         return True
@@ -107,15 +121,15 @@ def _roughness(lines: np.ndarray, where: np.ndarray) -> float:
     return float(np.abs(2 * lines[1:-1] - lines[:-2] - lines[2:])[where].mean())
 
 
-def _combed(planes: list[np.ndarray], level: int) -> np.ndarray:
+def _combed(planes: list[np.ndarray], still: float, comb: float) -> np.ndarray:
     """Return where a plane moves and its lines stand out, widened a little: uint8 (H, W).
 
-    planes: before, now, after. level: one of 255.
+    planes: before, now, after. still: what moves differs by more. comb: and stands out so far.
     """
     before, now, after = planes
-    moved = cv2.max(cv2.absdiff(now, before), cv2.absdiff(now, after)) > STILL * level
+    moved = cv2.max(cv2.absdiff(now, before), cv2.absdiff(now, after)) > still
     lines = cv2.copyMakeBorder(now, 1, 1, 0, 0, cv2.BORDER_REFLECT_101).astype(np.int32)
-    stands_out = (lines[1:-1] - lines[:-2]) * (lines[1:-1] - lines[2:]) > (COMB * level) ** 2
+    stands_out = (lines[1:-1] - lines[:-2]) * (lines[1:-1] - lines[2:]) > comb**2
     return cv2.dilate((moved & stands_out).astype(np.uint8), _AROUND)
 
 

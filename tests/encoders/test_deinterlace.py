@@ -130,6 +130,22 @@ def test_a_chart_flagged_wrongly_stays(
     assert np.abs(shown - decoded).mean() < 1
 
 
+@pytest.mark.parametrize("deviation", [4, 8, 16])
+def test_noise_is_no_comb(tmp_path: Path, ffmpeg: str, deviation: int) -> None:
+    random = np.random.default_rng(5)
+    bars = np.linspace(40, 210, WIDTH)[None, :, None] // 20 * 20 + np.zeros((HEIGHT, 1, 3))
+    noisy = [random.normal(bars, deviation).clip(0, 255).astype(np.uint8) for _ in range(COUNT)]
+    reader = VideoReader(write(ffmpeg, tmp_path / "in.mkv", noisy))
+
+    shown, decoded = (
+        np.stack([luma(frame) for frame in each]) for each in (reader.pictures(), reader.decoded())
+    )
+
+    assert reader.is_interlaced
+    assert np.abs(np.diff(decoded, axis=0)).mean() > deviation / 2  # the noise was kept
+    assert np.abs(shown - decoded).mean() < 0.5
+
+
 def luma(frame: av.VideoFrame) -> np.ndarray:
     """The lightness as it is coded, 0..255."""
     grey = frame.to_ndarray(format="gray" if frame.format.components[0].bits == 8 else "gray10le")
