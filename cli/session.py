@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -108,6 +110,8 @@ def _signals(host: StandaloneHost, received: list[int]) -> Generator[None]:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
         host.cancel()
+        if _is_loading("torch"):
+            _end_at_once(host.temp_directory, SIGNALLED + number)
         if _is_importing(frame):  # libraries load for seconds and ask nobody
             raise KeyboardInterrupt
 
@@ -120,6 +124,18 @@ def _signals(host: StandaloneHost, received: list[int]) -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_loading(name: str) -> bool:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
+
+
+def _end_at_once(temporary: Path, code: int) -> NoReturn:
+    """End while nothing is written yet: an exception through a library's C++ would abort."""
+    shutil.rmtree(temporary, ignore_errors=True)
+    talk("Stopped; nothing half-written was left.")
+    os._exit(code)
 
 
 def _is_importing(frame: FrameType | None) -> bool:

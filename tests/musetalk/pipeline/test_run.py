@@ -588,12 +588,12 @@ def test_cancel_ends_every_stage_and_leaves_nothing(clips: Any, steps: int) -> N
             raise HostInterruption
 
     models = clips.CountingModels()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(HostInterruption):
         clips.speak(clips.job("ffff", seconds=0.3), models, poll=stop, poll_seconds=0.001)
     assert clips.left_over() == []
     assert models.alive() == []
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert set(asking) == {threading.get_ident()}  # the host is never asked by another thread
 
 
