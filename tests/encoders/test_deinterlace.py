@@ -130,6 +130,7 @@ def test_a_chart_flagged_wrongly_stays(
     assert np.abs(shown - decoded).mean() < 1
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("deviation", [4, 8, 16])
 def test_noise_is_no_comb(tmp_path: Path, ffmpeg: str, deviation: int) -> None:
     random = np.random.default_rng(5)

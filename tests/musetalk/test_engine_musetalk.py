@@ -177,6 +177,7 @@ def test_a_parser_without_numbers_is_not_counted_as_lip_sync(engine: Any, clips:
     made.release()
 
 
+@pytest.mark.slow
 def test_where_nothing_is_replaced_the_next_mode_is_tried(engine: Any, clips: Any) -> None:
     NotFinite.pictures = 9
     made = run(engine({"bisenet": NotFinite}), clips.job("f"), mode="auto")

@@ -422,6 +422,7 @@ def test_a_crf_that_the_codec_has_not_is_named(host: StandaloneHost) -> None:
     assert made["ui"]["text"] == ["ffv1 has no crf: 10 was left out."]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("container", "animated"), [("gif", False), ("webp", True), ("mp4", True), ("mkv", True)]
 )

@@ -68,6 +68,7 @@ def test_only_sockets_and_later_widgets_are_optional(host: StandaloneHost, name:
         assert key in later or not isinstance(kind, list), key
 
 
+@pytest.mark.slow
 def test_a_prompt_from_before_a_widget_runs(host: StandaloneHost, samples: Path) -> None:
     required = NODE_CLASS_MAPPINGS["FFmpegEncode"].INPUT_TYPES()["required"]
     assert not LATER_WIDGETS.keys() & required.keys()

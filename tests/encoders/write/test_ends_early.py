@@ -77,6 +77,7 @@ def test_an_avi_and_fragments_that_end_early(
         assert caught.value.kept.stat().st_size > 1000
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("part", [0.6, 0.97])
 @pytest.mark.parametrize(
     ("name", "options"),

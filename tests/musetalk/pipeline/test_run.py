@@ -640,6 +640,7 @@ def test_a_spool_that_is_open_goes_when_its_reader_closes_it(
 # --- steadiness
 
 
+@pytest.mark.slow
 def test_steadiness_is_told_and_cached(clips: Any) -> None:
     job = clips.job("f" * 4, seconds=0.16, mask=clips.everywhere, steadiness=1.0)
     cache = AvatarCache()
@@ -655,6 +656,7 @@ def test_steadiness_is_told_and_cached(clips: Any) -> None:
     assert np.array_equal(plain.playback.track.boxes, first.playback.track.boxes)
 
 
+@pytest.mark.slow
 def test_a_still_needs_no_steadying(clips: Any) -> None:
     job = clips.job("f", seconds=0.08, mask=clips.everywhere)
     steady = clips.job("f", seconds=0.08, mask=clips.everywhere, steadiness=1.0)

@@ -55,6 +55,7 @@ def differing(one: Iterable[np.ndarray], other: Iterable[np.ndarray]) -> np.ndar
     return np.array([np.abs(a.astype(int) - b.astype(int)).max() for a, b in pairs])
 
 
+@pytest.mark.slow
 def test_a_mouth_at_rest_is_the_sources_and_the_rest_as_heard(clips: Any) -> None:
     job = clips.job("f", seconds=2, mask=clips.everywhere)
     models, sizes = counting_models(clips)
@@ -75,6 +76,7 @@ def test_a_mouth_at_rest_is_the_sources_and_the_rest_as_heard(clips: Any) -> Non
     assert all(np.array_equal(frame[outside], source[outside]) for frame in shown)
 
 
+@pytest.mark.slow
 def test_at_most_two_frames_cross_and_come_closer(clips: Any) -> None:
     job = resting(clips.job("f", seconds=2, mask=clips.everywhere), (0.6, 1.4))
     shown = clips.shown(job, tuning=ONE_BY_ONE).astype(int)
@@ -106,6 +108,7 @@ def test_open_lips_are_shut_by_silence_once_a_source_frame(clips: Any) -> None:
     clip.playback.release()
 
 
+@pytest.mark.slow
 def test_a_batch_of_any_size_gives_the_same(clips: Any) -> None:
     job = resting(clips.job("ff", seconds=1, mask=clips.everywhere), (0.3, 0.8), lips=None)
     many = Tuning(largest_batches={"generate": (8, 8), "prepare": (2, 2)})
@@ -122,6 +125,7 @@ def test_nobody_speaks_and_no_face_is_generated(clips: Any) -> None:
     assert "unet" not in models.loaded
 
 
+@pytest.mark.slow
 def test_what_the_parser_says_of_the_lips_is_cached(clips: Any) -> None:
     job = resting(clips.job("ff", seconds=0.6), (0.1, 0.6))
     cache = AvatarCache()
@@ -171,6 +175,7 @@ def test_cancel_ends_it(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         heard_by(clips, 1000)
 
 
+@pytest.mark.slow
 def test_rates_other_than_25_have_their_own_frames(clips: Any) -> None:
     job = resting(clips.job("f", seconds=1, fps="29.97", mask=clips.everywhere), (0.3, 0.8))
     assert job.frame_rate == Fraction(30000, 1001)

@@ -37,6 +37,7 @@ def silero() -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_equals_the_packages_own(silero: Path, tmp_path: Path) -> None:
     samples = load_speech(SAMPLE).speech[: 40 * CHUNK]
     np.save(tmp_path / "samples.npy", samples)
