@@ -38,7 +38,7 @@ class LipFollower:
         known: FaceLocation | None = None,
     ) -> None:
         self.method = "template"
-        self.detections = 0
+        self.detections = self.without_numbers = 0
         self._face_index = face_index
         self._corners = corners
         self._bbox_shift = bbox_shift

@@ -34,10 +34,12 @@ class CropFinder(Protocol):
 
     method: who finds it: "landmarks", or the word of a ``FaceLocation``.
     detections: frames so far in which it looked everywhere instead of following.
+    without_numbers: frames so far that have a face, but no landmarks that are numbers.
     """
 
     method: str
     detections: int
+    without_numbers: int
 
     def find(self, frame: np.ndarray) -> FoundFace | None:
         """Return the face in a frame, uint8 RGB (H, W, 3), or None."""
@@ -66,7 +68,7 @@ class LandmarkFinder:
     method = "landmarks"
 
     def __init__(self, s3fd: S3FD, rtmpose: RTMPose, rules: CropRules) -> None:
-        self.detections = 0
+        self.detections = self.without_numbers = 0
         self._followed: FollowedFace | None = None
         self._s3fd = s3fd
         self._rtmpose = rtmpose
@@ -103,6 +105,9 @@ class LandmarkFinder:
             return None
         alone = len(faces) == 1
         points = self._landmarks(frame, face, alone=alone)
+        if not np.isfinite(points).all():
+            self.without_numbers += 1
+            return None
         if self._reduced is not None:
             self._followed = FollowedFace.seen(frame, face, points, alone=alone)
         return self._face_of(points, face)

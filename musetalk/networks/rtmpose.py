@@ -60,7 +60,7 @@ class RTMPoseConfig:
 class Landmarks(NamedTuple):
     """Landmarks of one person.
 
-    points: float64 (133, 2), x and y in pixels of the frame.
+    points: float64 (133, 2), x and y in pixels of the frame; NaN where the network gave no number.
     scores: float32 (133,), the smaller of the two axes' logits; at most 0 where not found.
     """
 
@@ -143,13 +143,14 @@ def decode_logits(logits_x: Tensor, logits_y: Tensor) -> tuple[np.ndarray, np.nd
     """Return places (K, 2) in input pixels and scores (K,), float32.
 
     logits_x (K, 2 W), logits_y (K, 2 H): float32 on the CPU. A landmark whose score is not
-    positive is put at (-0.5, -0.5), as in the reference.
+    positive is put at (-0.5, -0.5), as in the reference; one without a number is nowhere, NaN.
     """
     best_x, bins_x = logits_x.max(dim=1)
     best_y, bins_y = logits_y.max(dim=1)
     scores = torch.minimum(best_x, best_y)
     bins = torch.stack([bins_x, bins_y], dim=1).float()
     bins[scores <= 0] = -1
+    bins[scores.isnan()] = torch.nan
     return (bins / BINS_PER_PIXEL).numpy(), scores.numpy()
 
 

@@ -76,7 +76,7 @@ def detect_faces(network: S3FD, frame: np.ndarray) -> list[ScoredBox]:
 
 
 def decode_levels(levels: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return boxes (N, 4) and scores (N,) of the cells above the threshold, float32.
+    """Return finite boxes (N, 4) and scores (N,) of the cells above the threshold, float32.
 
     levels: what the network returns for one frame. The reference also takes faint cells along
     and drops them in the end; they never displace a stronger one, so dropping them here is equal.
@@ -95,7 +95,9 @@ def decode_levels(levels: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.n
         corners = centers - sizes / 2
         boxes.append(torch.cat([corners, corners + sizes], dim=1))
         scores.append(probabilities[rows, columns])
-    return torch.cat(boxes).numpy(), torch.cat(scores).numpy()
+    all_boxes, all_scores = torch.cat(boxes), torch.cat(scores)
+    finite = torch.isfinite(all_boxes).all(dim=1)
+    return all_boxes[finite].numpy(), all_scores[finite].numpy()
 
 
 def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray) -> list[int]:

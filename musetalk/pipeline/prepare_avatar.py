@@ -41,6 +41,7 @@ class FaceSearch:
     def __init__(self, job: Job, source: ModelSource, cache: AvatarCache) -> None:
         self._job = job
         self._cache = cache
+        self.without_numbers = 0  # frames whose face has no landmarks that are numbers
         wanted = (finder.roles for finder in FINDERS if finder.roles)
         self.roles = next((roles for roles in wanted if all(map(source.has, roles))), ())
         options = job.options
@@ -90,7 +91,7 @@ class FaceSearch:
     def find(
         self, networks: Mapping[Role, nn.Module], on_frame: Callable[[int], None]
     ) -> FaceTrack:
-        """Find and cache them. networks: those of ``roles``, loaded."""
+        """Find them, and cache them where the networks gave numbers. networks: of ``roles``."""
         job, options = self._job, self._job.options
         by_lips = LipFollower(
             face_index=job.avatar.face_index,
@@ -106,7 +107,8 @@ class FaceSearch:
         # Where the user points at lips there is a face, even if the detector sees none.
         if finder is not by_lips and job.corners is not None and not track.found.any():
             track = self._look(by_lips, on_frame)
-        self._cache.put(self._key, _track_entry(track))
+        if not self.without_numbers:
+            self._cache.put(self._key, _track_entry(track))
         return track
 
     def _look(self, finder: CropFinder, on_frame: Callable[[int], None]) -> FaceTrack:
@@ -115,6 +117,7 @@ class FaceSearch:
         if self._is_steadied:
             frames = shots.watched(frames)
         track = find_faces(frames, finder, extra_margin=job.extra_margin, on_frame=on_frame)
+        self.without_numbers = finder.without_numbers
         log.info("the face detector looked at %d of %d frames", finder.detections, len(job.numbers))
         return replace(track, begins=shots.begins()) if self._is_steadied else track
 

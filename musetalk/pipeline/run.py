@@ -157,6 +157,11 @@ class _Run:
 
         with self.job.timed("faces"):
             track, _ = self.stages.run("faces", choose, task, frame_size=search.seen_size)
+        if missing := search.without_numbers:
+            self._say(
+                f"In {missing} of {len(self.job.numbers)} source frames the landmarks of the face "
+                "are not numbers: they stay as they are."
+            )
         return search.steadied(track)
 
     def _prepare(self, track: FaceTrack, spool: Spool) -> FacePreparation:
@@ -194,11 +199,14 @@ class _Run:
         found = int(track.found.sum())
         if missing := found - int(replaced.sum()):
             whose = "the mask" if self.job.mask is not None else "the face parser's mask"
-            self.notes.append(
+            self._say(
                 f"In {missing} of {found} source frames with a face {whose} is empty there: "
                 "they stay as they are."
             )
-            log.warning("%s", self.notes[-1])
+
+    def _say(self, note: str) -> None:
+        self.notes.append(note)
+        log.warning("%s", note)
 
     def _audio_features(self, spool: Spool) -> FeatureStore:
         mel, model = self.job.mel, self.job.options.model
@@ -258,8 +266,7 @@ class _Run:
             finally:
                 faces.final.close()
         if faces.unusable:
-            self.notes.append(f"{faces.unusable} faces were not finite: these frames stay as is.")
-            log.warning("%s", self.notes[-1])
+            self._say(f"{faces.unusable} faces were not finite: these frames stay as is.")
         return placement
 
     def _report(self, track: FaceTrack, placement: Placement | None) -> Report:

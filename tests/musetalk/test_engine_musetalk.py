@@ -19,7 +19,7 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import LipCorners
 from avatarvideo.musetalk import LipSyncConfig, MuseTalkLipSync
 from avatarvideo.musetalk.networks.bisenet import BiSeNet
-from avatarvideo.musetalk.networks.rtmpose import RTMPose
+from avatarvideo.musetalk.networks.rtmpose import FACE_LANDMARKS, RTMPose
 from avatarvideo.musetalk.networks.s3fd import S3FD
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
@@ -175,6 +175,53 @@ def test_a_parser_without_numbers_is_not_counted_as_lip_sync(engine: Any, clips:
     [note] = report["notes"]
     assert note.startswith("In 1 of 2 source frames with a face the face parser's mask is empty")
     made.release()
+
+
+class PoseNotFinite(RTMPose):
+    """A landmark network whose nose bridge, of the first pictures, is not a number along y."""
+
+    pictures = 0
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        PoseNotFinite.pictures -= 1
+        x, y = super().forward(images)
+        if PoseNotFinite.pictures >= 0:
+            y = y.index_fill(1, torch.tensor([FACE_LANDMARKS.start + 29]), float("nan"))
+        return x, y
+
+
+@pytest.mark.slow_after(1)
+@pytest.mark.parametrize("quality", ["high", "medium"])
+def test_landmarks_without_numbers_pass_through_and_are_not_kept(
+    engine: Any, clips: Any, quality: str
+) -> None:
+    frames = clips.frames("ff")
+    lip_sync = engine({"rtmpose": PoseNotFinite})
+    PoseNotFinite.pictures = 2 if quality == "high" else 1  # a picture and its mirror image
+    made = run(lip_sync, clips.job(clips.avatar(frames)), quality=quality)
+    report, shown = made.report, list(made.open_frames())
+    assert (report["frames_synced"], report["passed_through_ranges"]) == (2, [[0, 0]])
+    assert np.array_equal(shown[0], frames[0])
+    assert report["notes"] == [
+        "In 1 of 2 source frames the landmarks of the face are not numbers: they stay as they are."
+    ]
+    made.release()
+    made = run(lip_sync, clips.job(clips.avatar(frames)), quality=quality)
+    assert (made.report["frames_synced"], made.report["notes"]) == (3, [])
+    made.release()
+
+
+class DetectorNotFinite(S3FD):
+    """A detector that is sure of faces whose edges are not numbers."""
+
+    def forward(self, images: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(sure, edges * float("nan")) for sure, edges in super().forward(images)]
+
+
+def test_a_face_whose_edges_are_not_numbers_is_no_face(engine: Any, clips: Any) -> None:
+    report = run(engine({"s3fd": DetectorNotFinite}), clips.job("ff")).report
+    assert (report["frames_synced"], report["source_frames_with_face"]) == (0, 0)
+    assert "no face was found, so every frame passes through" in report["reason"]
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def test_a_shift_moves_the_box_up_by_two_pixels_for_one(dark, finder):
 class ScriptedFinder(CropFinder):
     """Gives the faces it was made with."""
 
-    method, detections = "landmarks", 0
+    method, detections, without_numbers = "landmarks", 0, 0
 
     def __init__(self, *faces: FoundFace | None) -> None:
         self._faces = iter(faces)
