@@ -65,9 +65,14 @@ _import_package("support", ROOT / "tests" / "support")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what comes after the first cases of a table as slow, where its test says so."""
+    """Mark as slow what needs the reference libraries, and tables after their first cases.
+
+    The libraries take seconds to import; a table's test says how many cases are not slow.
+    """
     seen: Counter[str] = Counter()
     for item in items:
+        if "oracle" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
         table = item.get_closest_marker("slow_after")
         if table is not None:
             place = item.nodeid.partition("[")[0]

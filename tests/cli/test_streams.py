@@ -43,7 +43,7 @@ def frames_in(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_not_end_the_work(tmp_path: Path, closed: str) -> None:
@@ -73,6 +73,7 @@ def test_wrong_usage_names_a_file_without_steering_the_terminal(
     assert capsys.readouterr().err.startswith("Error: ")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
 def test_a_stream_that_takes_nothing_is_one_line() -> None:
     done = in_a_shell("> /dev/full", "video", "info", CLIP)

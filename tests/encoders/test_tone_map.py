@@ -144,6 +144,7 @@ def test_animations_are_mapped_too(tmp_path: Path, ffmpeg: str, suffix: str) -> 
     assert np.abs(np.subtract(*means)).max() <= 8
 
 
+@pytest.mark.slow
 def test_ten_bits_keep_hdr(tmp_path: Path, ffmpeg: str) -> None:
     path = deep_video(tmp_path / "in.mov", ffmpeg, NAMES["hlg"])
     for suffix, codec in (("mov", "h265"), ("mov", "prores"), ("mkv", "av1")):
@@ -170,7 +171,7 @@ def dolby_vision(path: Path, profile: int) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("profile", [5, 8])
 def test_dolby_vision_of_its_own_colours_is_refused(

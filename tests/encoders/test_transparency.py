@@ -72,6 +72,7 @@ def test_an_opaque_file_says_nothing(tmp_path: Path) -> None:
     assert FFmpegEncoder().encode(path, tmp_path / "out.mp4").notes == ()
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("name", ["a.webm", "a.mkv"])
 @pytest.mark.parametrize("encoder", ["libvpx", "libvpx-vp9"])
 def test_what_lies_beside_the_packets_is_read_alike(

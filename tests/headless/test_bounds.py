@@ -53,6 +53,7 @@ def test_a_chain_of_thousands_brings_what_a_short_one_brings(length: int) -> Non
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_long_chain_that_begins_nowhere_or_in_itself() -> None:
     document = chain(5000)
     document["nodes"][1]["inputs"][0]["link"] = None
@@ -140,6 +141,7 @@ def places(value: Any) -> Any:
             yield from places(inner)
 
 
+@pytest.mark.slow_after(3)
 @pytest.mark.parametrize("strange", STRANGE, ids=lambda one: repr(one)[:12])
 def test_any_value_in_any_field_of_an_editor_file_is_a_prompt_or_a_sentence(strange: Any) -> None:
     """Replaces every member in turn: of the whole graph and of a sub-graph in it."""

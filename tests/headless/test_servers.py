@@ -621,6 +621,7 @@ ANNOUNCED = "Content-Length: {length}"
 BREAKS = [ANNOUNCED, "Content-Length: 3", "Server: no length", "Transfer-Encoding: chunked"]
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("head", BREAKS)
 def test_a_result_that_does_not_come_whole_is_no_result(avatar, servers, place, head):
     server = servers()

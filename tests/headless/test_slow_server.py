@@ -22,6 +22,7 @@ def files_of(lie: Lie) -> ServerFiles:
     return ServerFiles(ServerRequests(LyingServer(lie).url, lambda: None), QUICK)
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize(
     "lie",
     [
@@ -50,6 +51,7 @@ def test_a_slow_result_comes_whole(tmp_path: Path) -> None:
     assert made.read_bytes() == b"x" * 8400
 
 
+@pytest.mark.slow
 def test_a_server_that_hardly_takes_a_file_is_one_sentence(tmp_path: Path) -> None:
     class Sipping(LyingServer):
         def _talk(self, connection: socket.socket) -> None:

@@ -146,6 +146,7 @@ def test_a_container_s_quota_is_of_whatever_is_idle(
     assert machine.free_cpus(busy) == free
 
 
+@pytest.mark.slow
 @linux
 def test_work_of_another_process_is_seen() -> None:
     program = "import time\nend = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
@@ -244,6 +245,7 @@ def answers(before: str, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_without_psutil_it_is_said_once_and_guessed() -> None:
     said, figures, guessed = answers(f"sys.modules['psutil'] = None\n{HIDE_PROC}{NOT_ON_WINDOWS}")
     assert said.endswith("pip install psutil.")

@@ -65,11 +65,13 @@ def test_mel_equals_transformers_on_31_seconds(speech: np.ndarray) -> None:
     np.testing.assert_allclose(mel[:, 3000:], reference_mel(long[480000:]), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_mel_equals_transformers_on_a_tenth_of_a_second(speech: np.ndarray) -> None:
     part = speech[16000:17600]
     np.testing.assert_allclose(audio.log_mel(part), reference_mel(part), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_mel_of_silence_is_the_constant_floor() -> None:
     silence = np.zeros(16000, np.float32)
 

@@ -90,6 +90,7 @@ def test_a_file_is_written_and_says_what_made_it(
     assert clips.models.alive() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_processor")
 def test_the_report_says_everything_worth_knowing(engine: Any, clips: Any) -> None:
     made = run(engine(), clips.job("f..f", seconds=0.2))
@@ -145,6 +146,7 @@ def test_no_face_is_a_video_with_a_warning_and_not_a_failure(
     assert np.array_equal(next(made.open_frames()), frames[0])
 
 
+@pytest.mark.slow
 def test_auto_goes_on_to_the_still_picture_where_musetalk_sees_nobody(
     engine: Any, clips: Any
 ) -> None:
@@ -164,6 +166,7 @@ class NotFinite(BiSeNet):
         return logits * float("nan") if NotFinite.pictures >= 0 else logits
 
 
+@pytest.mark.slow
 def test_a_parser_without_numbers_is_not_counted_as_lip_sync(engine: Any, clips: Any) -> None:
     NotFinite.pictures = 1
     frames = clips.frames("ff")
@@ -190,7 +193,7 @@ class PoseNotFinite(RTMPose):
         return x, y
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["high", "medium"])
 def test_landmarks_without_numbers_pass_through_and_are_not_kept(
     engine: Any, clips: Any, quality: str

@@ -18,6 +18,7 @@ from PIL import Image
 
 from support import reference_path, small_clips, tiny_models
 
+pytestmark = pytest.mark.slow
 BOX = (17, 14, 102, 100)  # where the planted landmarks put it, the margin of 10 pixels included
 
 
@@ -149,12 +150,10 @@ def outcome(clip_maker: Any, frames: list[np.ndarray]) -> SimpleNamespace:
     )
 
 
-@pytest.mark.slow
 def test_there_are_exactly_as_many_frames_as_the_sound_is_long(outcome: SimpleNamespace) -> None:
     assert len(outcome.got) == len(outcome.expected) == 25
 
 
-@pytest.mark.slow
 def test_the_box_is_the_planted_one_and_the_middle_frame_has_none(outcome: SimpleNamespace) -> None:
     track = outcome.clip.playback.track
     assert [track.box(number) for number in range(3)] == [BOX, None, BOX]

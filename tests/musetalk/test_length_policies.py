@@ -33,7 +33,7 @@ def made(engine: Any, clips: Any, loop: Loop, fps: str, seconds: float) -> tuple
     return engine().run(avatar, prepare_mel(clip), config), clip
 
 
-@pytest.mark.slow_after(4)  # each locates a face that is not there
+@pytest.mark.slow_after(1)  # each locates a face that is not there
 @pytest.mark.parametrize("seconds", [0.2, 0.4, 1.0])
 @pytest.mark.parametrize("fps", RATES)
 @pytest.mark.parametrize("loop", ["pingpong", "hold", "cut", "stretch", "silence"])

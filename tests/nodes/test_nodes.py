@@ -143,6 +143,7 @@ def test_the_bundled_speech_is_read(host: StandaloneHost) -> None:
     assert 3 < float(mel.clip.duration) < 6
 
 
+@pytest.mark.slow
 def test_a_puppet_speaks_and_says_so(host: StandaloneHost, portrait: str, speech: Any) -> None:
     images, video, audio, report, mask = speak(portrait, speech)
 
@@ -245,6 +246,7 @@ def test_images_can_be_switched_off(host: StandaloneHost, portrait: str, speech:
     assert "never" in images.message
 
 
+@pytest.mark.slow
 def test_linked_fills_the_images_only_where_something_is_linked(
     host: StandaloneHost, portrait: str, speech: Any
 ) -> None:

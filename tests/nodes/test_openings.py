@@ -134,6 +134,7 @@ def handed_on(work: Callable[[], object]) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_a_composed_frame_passes_through_few_generators(tmp_path: Path, person: Path) -> None:
     speech = load_speech(SPEECH, duration=0.6)
     run = MuseTalkLipSync().run(load_avatar(person), speech, LipSyncConfig(mode="puppet"))

@@ -141,7 +141,7 @@ def test_a_door_opens_in_the_hosts_own_and_the_named_folders(
     assert opened(door, str(elsewhere / file.name)) is not None
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("door", FITS, ids="-".join)
 def test_links_in_the_input_folder_are_followed(
     closed: StandaloneHost, elsewhere: Path, door: tuple[str, str]

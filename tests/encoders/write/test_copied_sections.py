@@ -13,7 +13,7 @@ from support.av_sync import CAUSES, distances, flashes, make_clip
 COPY = EncodingConfig(codec="copy")
 
 
-@pytest.mark.slow_after(3)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "ts"])
 @pytest.mark.parametrize("cause", ["constant", "varying", "audio late", "cut"])
 def test_a_copied_part_stays_in_sync(tmp_path: Path, suffix: str, cause: str) -> None:

@@ -62,6 +62,7 @@ def test_a_whole_file_ends_where_it_should(
     assert FFmpegEncoder().encode(path, tmp_path / "out.mp4", FAST).success
 
 
+@pytest.mark.slow
 def test_an_avi_and_fragments_that_end_early(
     tmp_path: Path, make_video: MakeVideo, ffmpeg: str
 ) -> None:
@@ -77,7 +78,7 @@ def test_an_avi_and_fragments_that_end_early(
         assert caught.value.kept.stat().st_size > 1000
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0.6, 0.97])
 @pytest.mark.parametrize(
     ("name", "options"),
@@ -98,6 +99,7 @@ def test_kinds_that_state_their_end_in_other_ways(
     assert 0 < VideoReader(caught.value.kept).frame_count < whole
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_has_such_a_name_too(tmp_path: Path, make_video: MakeVideo) -> None:
     path = cut_short(lossless(make_video, tmp_path / "a.mp4"))
 

@@ -94,6 +94,7 @@ def test_an_encoder_only_it_knows_can_be_named(
     assert probe(path).video_codec == "mpeg4"
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(("length", "count"), [("shortest", 13), ("freeze", 25)])
 def test_length_policies_hold(
     tmp_path: Path, pictures: Pictures, tone: Tone, ffmpeg: str, length: str, count: int

@@ -188,6 +188,7 @@ def test_a_face_that_somebody_else_asks_for_is_searched_anew(toy: Toy, clips: An
     assert len(toy.searches) == 4
 
 
+@pytest.mark.slow
 def test_musetalk_without_face_networks_takes_the_face_that_is_known(toy: Toy, clips: Any) -> None:
     models = clips.tiny.tiny_models()
     models.s3fd = models.rtmpose = None

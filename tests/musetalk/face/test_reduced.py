@@ -84,6 +84,7 @@ def test_a_frame_keeps_its_shape_and_something_to_see(
     assert reduced_size(*size, 1920) == reduced
 
 
+@pytest.mark.slow
 def test_one_person_in_a_large_first_frame_is_seen_reduced(picture: np.ndarray) -> None:
     frames = [cv2.resize(large(picture, (12, 8)), (1280, 704))]
     track, widths = looked_at(frames, FaceChoice())

@@ -11,6 +11,7 @@ from support import make_goldens
 TINY = BiSeNetConfig(stages=(4, 4, 4, 4), context=4, side=4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_logits_equal_the_golden(goldens):
     got = make_goldens.small_bisenet()(make_goldens.small_input(64, 96))

@@ -113,6 +113,7 @@ def test_folding_the_time_path_changes_nothing_but_rounding(inputs):
     torch.testing.assert_close(network(latents, audio), plain, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_time_path_matters(inputs):
     network = fill_randomly(UNet(SMALL).double())

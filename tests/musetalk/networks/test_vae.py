@@ -43,7 +43,6 @@ def images(noise):
     return noise(2, 3, 64, 48).clamp(-1, 1)
 
 
-@pytest.mark.slow
 @torch.no_grad()
 def test_moments_equal_the_reference_in_float64(pair, images):
     ours, reference = pair
@@ -55,7 +54,6 @@ def test_moments_equal_the_reference_in_float64(pair, images):
     torch.testing.assert_close(log_variance, expected.logvar, rtol=0, atol=1e-9)
 
 
-@pytest.mark.slow
 @torch.no_grad()
 def test_decoding_equals_the_reference_in_float64(pair, noise):
     ours, reference = pair

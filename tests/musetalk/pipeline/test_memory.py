@@ -132,7 +132,7 @@ def test_the_plan_covers_what_making_faces_holds(full_size: Any, dtype: Any, bat
     assert counted <= activations - WORKSPACE <= 1.4 * counted
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("batch", [1, 8])
 def test_the_plan_covers_what_preparing_faces_holds(full_size: Any, dtype: Any, batch: int) -> None:
@@ -147,11 +147,13 @@ def test_the_plan_covers_what_preparing_faces_holds(full_size: Any, dtype: Any, 
     assert counted <= activations - WORKSPACE <= 2.2 * counted
 
 
+@pytest.mark.slow
 def test_the_plan_covers_what_hearing_holds(full_size: Any) -> None:
     counted = live_bytes(empty_network("whisper"), torch.empty(1, 80, 3000, device=META))
     assert counted <= planned("audio", full_size, torch.float16).activations - WORKSPACE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(512, 512), (1280, 720), (1920, 1080)])
 def test_the_plan_covers_what_looking_for_faces_holds(
     full_size: Any, size: tuple[int, int]

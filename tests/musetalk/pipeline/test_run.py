@@ -112,6 +112,7 @@ def test_releasing_removes_the_temporary_file(clips: Any) -> None:
         list(clip.playback.frames())
 
 
+@pytest.mark.slow
 def test_the_temporary_file_goes_with_the_object(clips: Any) -> None:
     clip = clips.speak(clips.job("f", seconds=0.04, mask=clips.everywhere))
     reader = clip.playback.frames()

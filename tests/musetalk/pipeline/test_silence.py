@@ -88,6 +88,7 @@ def test_at_most_two_frames_cross_and_come_closer(clips: Any) -> None:
     assert 0 < away[last + 1] < away[last + 2] < away[last + 3]
 
 
+@pytest.mark.slow
 def test_open_lips_are_shut_by_silence_once_a_source_frame(clips: Any) -> None:
     job = clips.job("ff", seconds=2, mask=clips.everywhere)
     models, sizes = counting_models(clips)

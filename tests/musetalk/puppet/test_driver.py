@@ -117,6 +117,7 @@ def test_real_speech_in_a_noisy_room_meets_the_figures(real_data: Path) -> None:
     check_figures("noisy", (speech + noise).astype(np.float32))
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("gain", [3e-3, 1e-2, 3.0, 100.0])
 def test_loudness_of_the_recording_does_not_matter(gain: float) -> None:
     speech = synthetic_speech()
@@ -227,6 +228,7 @@ def test_frames_after_the_end_are_at_rest() -> None:
     assert not motion.opening[176:].any()
 
 
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("rate", [Fraction(10), Fraction(24000, 1001), Fraction(30), Fraction(60)])
 def test_motion_is_the_same_at_any_frame_rate(rate: Fraction) -> None:
     speech = synthetic_speech()

@@ -258,6 +258,7 @@ def test_mouth_at_the_border_of_the_picture_opens(cx: float, cy: float, width: f
         assert np.array_equal(result[outside], source[outside])
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     size=st.tuples(st.integers(2, 250), st.integers(2, 250)),

@@ -55,7 +55,7 @@ def background(kind: str, speech: np.ndarray) -> np.ndarray:
     return (sound * level / max(np.sqrt((sound**2).mean()), 1e-9)).astype(np.float32)
 
 
-@pytest.mark.slow_after(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["clean", "noise", "music"])
 def test_it_rests_within_120_ms_and_never_in_speech(network: SileroVAD, kind: str) -> None:
     speech, pauses = minute()

@@ -534,6 +534,7 @@ def test_progress_reaches_the_whole_size(tmp_path: Path, server: Server) -> None
     assert threads == {threading.current_thread()}
 
 
+@pytest.mark.slow
 def test_a_source_that_drips_is_left_and_its_part_kept(
     tmp_path: Path, server: Server, behaviour: Behaviour
 ) -> None:

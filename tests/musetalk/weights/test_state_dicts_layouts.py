@@ -238,6 +238,7 @@ def test_every_format_fills_a_network_from_the_meta_device(tmp_path: Path, name:
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_half_weights_are_widened_when_asked(tmp_path: Path) -> None:
     state = filled(WhisperEncoder(SMALL_WHISPER), 4).half().state_dict()
     openai = {"model_state_dict": as_openai_has_it(state)}

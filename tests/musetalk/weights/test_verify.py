@@ -50,6 +50,7 @@ def test_file_with_another_hash_is_a_problem_even_if_it_fits(unet: Path) -> None
     assert str(unet) in result.problem
 
 
+@pytest.mark.slow
 def test_without_a_known_hash_only_the_fit_is_told_and_the_versions_are_not(unet: Path) -> None:
     older = published_for("unet", "v1.0")[0]
 
@@ -69,6 +70,7 @@ def test_file_that_does_not_fill_its_network_is_a_problem(unet: Path) -> None:
     assert "it seems to hold a UNet" in result.problem
 
 
+@pytest.mark.slow
 def test_damaged_file_is_a_problem(unet: Path) -> None:
     unet.write_bytes(unet.read_bytes()[:-100])
 

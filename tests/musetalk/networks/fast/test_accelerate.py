@@ -68,6 +68,7 @@ def test_accelerated_networks_differ_by_rounding(
         torch.testing.assert_close(fast, slow, rtol=0, atol=TOLERANCES[dtype], check_stride=False)
 
 
+@pytest.mark.slow
 def test_tiles_are_used() -> None:
     _, vae = networks()
     accelerate(vae)
@@ -108,6 +109,7 @@ def test_an_empty_network_of_true_size_is_planned_and_filled_as_a_plain_one(role
     assert not result.unexpected_keys
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_copies_and_other_precisions_stay_fast(noise: Callable[..., torch.Tensor]) -> None:
     pair = networks()
