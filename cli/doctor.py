@@ -31,6 +31,11 @@ LIBRARIES = (
     "huggingface_hub",
     "psutil",
 )
+# name: (what is imported, what is lacking without it)
+EXTRAS = {
+    "pillow-heif": ("pillow_heif", "HEIC pictures are refused"),
+    "websocket-client": ("websocket", "--server shows no progress"),
+}
 
 
 @click.command()
@@ -55,13 +60,16 @@ def facts(host: Host) -> list[tuple[str, str]]:
         ("avatarvideo", f"{__version__} in {Path(__file__).parents[1]}"),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
         *((name, _version(name)) for name in LIBRARIES),
+        *((name, _extra(*extra)) for name, extra in EXTRAS.items()),
         ("FFmpeg", _ffmpeg()),
+        ("own ffmpeg", _own_ffmpeg()),
         ("device", _device(host)),
         ("fast paths", _fast_paths()),
         ("memory", _memory()),
         *((f"locator: {name}", value) for name, value in _locators(host)),
         *((f"model folder {i}", f"{f}{'' if f.is_dir() else ' (not there)'}") for i, f in folders),
         ("voices", _voices()),
+        ("mode auto", _mode(host)),
         *_model_files(host),
     ]
 
@@ -86,6 +94,21 @@ def _version(name: str) -> str:
         first_line = str(error).split("\n")[0]
         return f"does not import: {first_line}" if importlib.util.find_spec(name) else "missing"
     return str(getattr(module, "__version__", "unknown version"))
+
+
+def _extra(module: str, lacking: str) -> str:
+    version = _version(module)
+    return f"missing (optional): {lacking}" if version == "missing" else version
+
+
+def _own_ffmpeg() -> str:
+    from ..encoders.write.ffmpeg_command import find_ffmpeg
+    from ..errors import EncodeError
+
+    try:
+        return str(find_ffmpeg())
+    except EncodeError as error:
+        return f"none (optional, for --backend 'own ffmpeg'): {error}"
 
 
 def _ffmpeg() -> str:
@@ -143,6 +166,16 @@ def _voices() -> str:
     except CheckpointError as error:
         return f"by loudness; {error}"
     return "silero-vad"
+
+
+def _mode(host: Folders) -> str:
+    from ..musetalk.interfaces import LipSyncConfig
+    from ..musetalk.weights.search import MissingFiles, find
+
+    model = LipSyncConfig().model
+    if isinstance(find(model, host.model_directories), MissingFiles):
+        return "puppet where lips are found, else static: model files of MuseTalk are missing"
+    return f"musetalk {model}"
 
 
 def _model_files(host: Folders) -> list[tuple[str, str]]:

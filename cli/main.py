@@ -70,7 +70,23 @@ def _too_little(error: BaseException) -> str:
     return ""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands; of a subcommand that is written without its group, the error names both."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            for name, group in self.commands.items():
+                if isinstance(group, click.Group) and args[0] in group.commands:
+                    ctx.fail(
+                        f"Expected one of {', '.join(self.commands)}, got {args[0]!r}: write "
+                        f"'{PROGRAM} {name} {args[0]}'."
+                    )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=PROGRAM)
 def avatar() -> None:
     """Make a portrait speak: a picture or video of a person plus speech in, a video out."""

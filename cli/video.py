@@ -157,7 +157,8 @@ _seconds_option = functools.partial(click.option, default="0", callback=_seconds
 @click.option(
     "--audio",
     type=_FILE,
-    help="Put this sound under the video; its pictures are copied, not encoded.",
+    help="Put this sound under the video. Its pictures are copied, not encoded: they keep their "
+    "codec, HDR, interlacing and rotation.",
 )
 @click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
 @click.option("--format", "chosen", metavar="user/NAME", help="A format of your own, a JSON file.")
@@ -174,7 +175,8 @@ def encode(
 ) -> None:
     """Encode a video again or a part of it, or put other sound under it.
 
-    Where INPUT is a folder, every video in it is encoded into the folder --output.
+    Where INPUT is a folder, every video in it is encoded into the folder --output. Of several
+    tracks the default ones are taken; pictures come out upright, as players show them.
     """
     part = _Part(*(given.pop(name) for name in _Part._fields))
     if part.mix and part.audio is None:

@@ -36,7 +36,11 @@ class EncodingConfig:
     quality: Quality = option(
         "medium", help="Sets the codec's preset and crf together.", choices=QUALITIES
     )
-    preset: str | None = option(None, help="The codec's own preset, instead of the quality's.")
+    preset: str | None = option(
+        None,
+        help="The encoder's own preset, instead of the quality's: ultrafast to placebo (h264 and "
+        "h265), 0 to 13 (av1), 0 to 8 (vp9), proxy to 4444xq (prores).",
+    )
     crf: int | None = option(
         None,
         help="The codec's own quality number, lower is better, instead of the quality's.",
@@ -45,8 +49,9 @@ class EncodingConfig:
     )
     codec: str = option(
         "auto",
-        help="The video codec; auto takes the container's usual one, copy keeps a file's pictures "
-        "as they are. Graphics cards' encoders that do not open give way to software.",
+        help="The video codec: h264, h265, av1, vp9, prores, ffv1, gif, webp, png or an encoder of "
+        "FFmpeg's; auto takes the container's usual one, copy keeps a file's pictures as they are. "
+        "Graphics cards' encoders that do not open give way to software.",
     )
     fps: float | int | str | Fraction | None = option(
         None,
@@ -55,13 +60,26 @@ class EncodingConfig:
         high=240,  # MAX_FRAME_RATE of media, which would load NumPy
         step=0.001,
     )
-    audio_codec: str = option("auto", help="The audio codec; auto takes the container's usual one.")
+    audio_codec: str = option(
+        "auto",
+        help="The audio codec: aac, opus, mp3, flac, alac or pcm; auto takes the container's usual "
+        "one.",
+    )
     audio_bitrate: int | None = option(
         None, help="Bits per second of the audio.", low=0, high=1_000_000
     )
-    container: str = option("auto", help="The file type; png is a folder of pictures.")
+    container: str = option(
+        "auto",
+        help="The file type: mp4, mov, mkv, webm, gif, webp or png, a folder of pictures; auto is "
+        "the output name's, or the codec's usual one.",
+    )
     bit_depth: int = option(
-        8, help="Bits a colour, 8 or 10.", choices=(8, 10), low=8, high=10, step=2
+        8,
+        help="Bits per channel, 8 or 10; 10 keeps HDR with h265, av1 and prores, 8 tone-maps it.",
+        choices=(8, 10),
+        low=8,
+        high=10,
+        step=2,
     )
     alpha: bool = option(False, help="Keep transparency where codec and container can.")
     width: int = option(0, help="Pixels; 0 follows the height.", low=0, high=MAX_SIDE)
@@ -80,7 +98,8 @@ class EncodingConfig:
     )
     variable_rate: VariableRate = option(
         "constant",
-        help="What becomes of a file whose frame rate varies.",
+        help="What becomes of a variable frame rate (VFR): constant shows the picture of each "
+        "instant at the file's nominal rate or at fps, keep writes the frames' own times.",
         choices=get_args(VariableRate),
     )
     channels: int = option(
@@ -107,8 +126,8 @@ class EncodingConfig:
     codec_options: Mapping[str, str] | None = option(None, help="The encoder's own options.")
     interlaced: Interlaced = option(
         "auto",
-        help="What becomes of interlaced pictures: auto makes them whole, except in copies, ffv1 "
-        "and prores; keep leaves them in h264 too.",
+        help="What becomes of interlaced pictures: auto deinterlaces them, one for each, except in "
+        "copies, ffv1 and prores; keep leaves them interlaced in h264 too.",
         choices=get_args(Interlaced),
     )
 

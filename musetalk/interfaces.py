@@ -61,7 +61,7 @@ class LipSyncConfig:
     model: Model = option("v1.5", help="The MuseTalk version.", choices=get_args(Model))
     fps: float | int | str | Fraction = option(
         25,
-        help="Frames per second of the result; 0 takes the avatar's own.",
+        help="Frames per second of the result; 0 takes the avatar's own. MuseTalk was made for 25.",
         low=0,
         high=MAX_FRAME_RATE,
         step=0.001,
@@ -120,8 +120,8 @@ class LipSyncConfig:
     )
     images_output: ImagesOutput = option(
         "auto",
-        help="Whether to fill the images output: auto does up to 1 GiB, linked too but only where "
-        "something is linked.",
+        help="Whether to fill the node's images output: auto does up to 1 GiB, linked too but only "
+        "where something is linked.",
         choices=get_args(ImagesOutput),
     )
     posterior: Posterior = option(
@@ -132,18 +132,18 @@ class LipSyncConfig:
     sample_seed: int = option(0, help="The seed of that draw.", low=0, high=2**63 - 1)
     mouth: LipCorners | None = option(
         None,
-        help='The two lip corners in pixels of the first frame, as "x0,y0,x1,y1". Leave it empty '
-        "to have them found.",
+        help="The two lip corners in pixels of the first frame, upright as players show it, as "
+        '"x0,y0,x1,y1". Leave it empty to have them found.',
     )
     face_index: int = option(
         0, help="Which face speaks when there are several: 0 is the largest.", low=0, high=99
     )
     start: float = option(
-        0.0, help="Where to begin, in seconds.", low=0.0, high=MAX_SECONDS, step=0.01
+        0.0, help="Where in the speech to begin, in seconds.", low=0.0, high=MAX_SECONDS, step=0.01
     )
     duration: float = option(
         0.0,
-        help="How much to use, in seconds; 0 goes to the end.",
+        help="How much of the speech to use, in seconds; 0 goes to the end.",
         low=0.0,
         high=MAX_SECONDS,
         step=0.01,

@@ -194,6 +194,15 @@ def test_wrong_usage_is_exit_2_and_leaves_nothing(avatar, media, arguments):
 # Single videos.
 
 
+def test_a_subcommand_without_its_group_is_told_the_whole_command(avatar):
+    code, _out, err = avatar("encode", "a.mp4")
+    assert code == 2
+    assert err.splitlines()[-1] == (
+        "Error: Expected one of run, video, models, doctor, got 'encode': write 'avatar video "
+        "encode'."
+    )
+
+
 def test_lipsync_writes_one_video_and_says_how(avatar, media):
     before = files(media)
     code, out, err = avatar(

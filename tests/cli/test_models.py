@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 
 import pytest
@@ -120,6 +121,8 @@ def test_the_doctor_says_what_there_is(avatar, cut_short):
     for name in ("avatarvideo", "Python", "torch", "cv2", "FFmpeg", "device", "memory"):
         assert facts[name].strip()
     assert "libavcodec" in facts["FFmpeg"]
+    assert facts["mode auto"].strip().startswith("puppet where lips are found, else static")
+    assert facts["pillow-heif"].strip() == importlib.metadata.version("pillow-heif")
     assert "it has 1,002 bytes" in facts["face detector"]
     assert ("by loudness" in facts["voices"]) == (find_silero() is None)
     assert dict(json.loads(avatar("doctor", "--json")[1]))["device"] == facts["device"].strip()
@@ -137,6 +140,14 @@ def test_the_doctor_says_whether_fast_paths_are_on(avatar, monkeypatch, value, s
     _code, out, err = avatar("doctor", "--json")
     assert dict(json.loads(out))["fast paths"] == shown
     assert not err
+
+
+def test_the_doctor_names_the_ffmpeg_of_the_users_own(avatar, monkeypatch, ffmpeg):
+    monkeypatch.setenv("AVATAR_FFMPEG", ffmpeg)
+    assert dict(json.loads(avatar("doctor", "--json")[1]))["own ffmpeg"] == ffmpeg
+    monkeypatch.setenv("AVATAR_FFMPEG", "nowhere/ffmpeg")
+    shown = dict(json.loads(avatar("doctor", "--json")[1]))["own ffmpeg"]
+    assert shown.startswith("none (optional, for --backend 'own ffmpeg'): Expected an ffmpeg")
 
 
 def test_a_word_that_turns_fast_paths_neither_on_nor_off_is_named_once(avatar, monkeypatch):
