@@ -1,5 +1,8 @@
 """Bring HDR and wide-gamut pictures to BT.709, through a table made of the formulas.
 
+The table holds linear light, not clipped to what BT.709 can show, and the steep curve of displays
+comes after it: between the table's colours, saturated ones would be far off otherwise.
+
 HLG and PQ: ITU-R BT.2100. Reference white is at 203 cd/m2 (ITU-R BT.2408), highlights are
 compressed by Hable's curve, as FFmpeg's filter ``tonemap=hable:desat=0`` does it.
 """
@@ -90,7 +93,7 @@ class ColorMapper:
 
     def __init__(self, size: tuple[int, int], light: Light) -> None:
         self._graph = Graph()
-        self._source = self._input(size)
+        self._source, self._transfer = self._input(size), light.transfer
         table = self._input((_TABLE_SIDE, _TABLE_SIDE))
         mapped, self._sink = (
             self._graph.add("haldclut", "clut=first"),
@@ -115,7 +118,8 @@ class ColorMapper:
         mapped = self._sink.pull()
         if not isinstance(mapped, av.VideoFrame):
             raise TypeError(f"Expected a picture of FFmpeg's filter, got {mapped!r}.")
-        return cv2.merge([_plane(mapped, index) for index in (2, 0, 1)])
+        planes = (_plane(mapped, index) for index in (2, 0, 1))
+        return cv2.merge([_coded(plane, self._transfer) for plane in planes])
 
 
 def _stamped(frame: av.VideoFrame, tick: int) -> av.VideoFrame:
@@ -138,25 +142,37 @@ def _as_planes(picture: np.ndarray) -> av.VideoFrame:
 
 @lru_cache(maxsize=4)
 def _table(light: Light) -> np.ndarray:
-    """Return what becomes of every colour, red running fastest: float32 (512, 512, 3)."""
+    """Return the light of every colour, red running fastest: float32 (512, 512, 3)."""
     steps = np.linspace(0, 1, _SIDE)
     blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
-    mapped = to_rec709(np.stack([red, green, blue], -1), light)
+    mapped = _linear_rec709(np.stack([red, green, blue], -1), light)
     return mapped.reshape(_TABLE_SIDE, _TABLE_SIDE, 3).astype(np.float32)
 
 
 def to_rec709(colors: np.ndarray, light: Light) -> np.ndarray:
     """Return R'G'B' 0..1 of BT.709 for R'G'B' 0..1 (..., 3) coded as ``light`` says."""
+    rows = _linear_rec709(colors, light).reshape(-1, 3)
+    return _coded(rows, light.transfer).clip(0, 1).reshape(colors.shape)
+
+
+def _linear_rec709(colors: np.ndarray, light: Light) -> np.ndarray:
+    """Return linear RGB of BT.709, below 0 and above 1 where BT.709 cannot show it."""
     known = _CHROMATICITIES.get(light.primaries, _REC_2020 if light.is_hdr else _REC_709)
     to_ours = np.linalg.inv(_to_xyz(_REC_709)) @ _to_xyz(known)
     linear = _linear(colors, light.transfer) @ to_ours.T
     if light.is_hdr:
         brightest = np.maximum(linear.max(-1, keepdims=True), 1e-6)
         linear *= _hable(brightest) / _hable(np.array(light.peak)) / brightest
-    linear = np.clip(linear, 0, 1)
-    if light.transfer != SRGB:
-        return linear ** (1 / _GAMMA)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return linear
+
+
+def _coded(linear: np.ndarray, transfer: int) -> np.ndarray:
+    """Return R'G'B' for linear RGB, with what lies below 0 as 0: for displays, or sRGB's."""
+    shown = cv2.threshold(linear, 0, 0, cv2.THRESH_TOZERO)[1]
+    curve = cv2.pow(shown, 1 / _GAMMA)
+    if transfer != SRGB:
+        return curve
+    return np.maximum(1.055 * curve - 0.055, np.minimum(12.92 * shown, 0.04045))
 
 
 def _linear(colors: np.ndarray, transfer: int) -> np.ndarray:

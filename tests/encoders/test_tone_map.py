@@ -6,13 +6,14 @@ import struct
 import subprocess
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
-from avatarvideo.encoders.tone_map import HLG, PQ, Light, to_rec709
+from avatarvideo.encoders.tone_map import HLG, PLANES, PQ, SRGB, ColorMapper, Light, to_rec709
 from avatarvideo.errors import MediaError
 from avatarvideo.musetalk.inputs import load_avatar
 
@@ -260,3 +261,17 @@ def test_ordinary_pictures_are_left_alone() -> None:
     greys = np.linspace(0, 1, 9)[:, None].repeat(3, 1)
     assert np.allclose(to_rec709(greys, Light(9, 1)), greys)
     assert np.all(np.diff(to_rec709(greys, Light(9, HLG))[:, 0]) > 0)
+
+
+@pytest.mark.parametrize("light", [Light(9, HLG), Light(9, 1), Light(12, SRGB)], ids=str)
+def test_saturated_colours_are_those_of_the_formulas(light: Light) -> None:
+    colors = np.random.default_rng(0).random((64, 256, 3)).astype(np.float32)
+    frame = av.VideoFrame(256, 64, PLANES)
+    for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
+        plane.update(np.ascontiguousarray(colors[..., channel]))
+
+    shown = ColorMapper((256, 64), light)(frame).clip(0, 1)
+
+    apart = 255 * np.abs(shown - to_rec709(colors, light))
+    assert apart.max() <= 5
+    assert apart.mean() <= 0.05
