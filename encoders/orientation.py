@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
+from av.error import FFmpegError
+from av.filter import Graph
 
+_EXIF = 31  # FFmpeg's number of what lies beside a frame
+_TICK = Fraction(1, 1000)
 _MATRIX = struct.Struct("=9i")  # a b u, c d v, x y w: where (x, y) of a picture is shown
 
 
@@ -42,10 +47,32 @@ UPRIGHT = Orientation()
 def side_data(frame: av.VideoFrame, kind: str) -> bytes:
     """Return what lies beside a frame, empty for nothing.
 
-    Raises ValueError where PyAV has no name for something else there, as for EXIF.
+    Raises ValueError where PyAV has no name for something else there.
     """
-    found = frame.side_data.get(kind)
+    try:
+        found = frame.side_data.get(kind)
+    except ValueError:  # PyAV has no name for EXIF, of which FFmpeg has made a matrix
+        found = _without_exif(frame).side_data.get(kind)
     return b"" if found is None else bytes(found)
+
+
+def _without_exif(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return the picture with all but the EXIF that lies beside it, or the frame itself."""
+    try:
+        graph = Graph()
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=_TICK
+        )
+        removed = graph.add("sidedata", f"mode=delete:type={_EXIF}")
+        sink = graph.add("buffersink")
+        source.link_to(removed)
+        removed.link_to(sink)
+        graph.configure()
+        source.push(frame)
+        plain = sink.pull()
+    except (FFmpegError, ValueError):
+        return frame
+    return plain if isinstance(plain, av.VideoFrame) else frame
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
@@ -53,7 +80,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     try:
         data = side_data(frame, "DISPLAYMATRIX")
     except ValueError:
-        return Orientation(round(frame.rotation / 90) % 4)  # all that can be read beside EXIF
+        return Orientation(round(frame.rotation / 90) % 4)  # all that can be read then
     if len(data) < _MATRIX.size:
         return UPRIGHT
     a, b, _, c, d, *_ = _MATRIX.unpack_from(data)

@@ -109,21 +109,22 @@ def test_a_copy_into_another_container_keeps_it(
     assert is_shown(next(VideoReader(kept).frames()))
 
 
-@pytest.mark.slow_after(4)
-@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.slow_after(8)
 @pytest.mark.parametrize("container", ["avi", "mov", "mkv"])
+@pytest.mark.parametrize("orientation", ALL, ids=IDS)
 def test_exif_inside_motion_jpeg_is_followed(
-    tmp_path: Path, ffmpeg: str, container: str, turns: int
+    tmp_path: Path, ffmpeg: str, container: str, orientation: Orientation
 ) -> None:
     exif = Image.Exif()
-    exif[0x0112] = EXIF[Orientation(turns)]
-    Image.fromarray(stored(Orientation(turns))).save(tmp_path / "in.jpg", exif=exif, quality=95)
+    exif[0x0112] = EXIF[orientation]
+    Image.fromarray(stored(orientation)).save(tmp_path / "in.jpg", exif=exif, quality=95)
     path = tmp_path / f"in.{container}"
     given = [ffmpeg, "-v", "error", "-framerate", "10", "-i", str(tmp_path / "in.jpg")]
     subprocess.run([*given, "-c", "copy", str(path)], check=True)
 
     assert is_shown(next(VideoReader(path).frames()))
-    assert probe(path).rotation == 90 * turns
+    found = probe(path)
+    assert (found.rotation, found.is_mirrored) == (90 * orientation.turns, orientation.mirrored)
 
 
 def test_a_scaled_matrix_turns_all_the_same(tmp_path: Path) -> None:
