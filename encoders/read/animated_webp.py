@@ -16,6 +16,7 @@ from ...errors import MediaError
 from ..metadata import picture_tags
 from .open import check_frame_size
 from .picture import DAMAGED
+from .still_kinds import head_of, is_webp
 
 logger = logging.getLogger("avatarvideo.encoders.read.animated_webp")
 
@@ -23,15 +24,12 @@ TICK = Fraction(1, 1000)
 STILL_TICKS = 100  # how long a picture stays that does not say so
 MAX_PICTURES = 100_000
 OPAQUE = 255
-_SIGNATURE_BYTES = 12
 _ANIMATION_FRAME_BYTES = 24  # a chunk's name and size, x, y, width, height, duration, flags
 
 
 def is_animated_webp(path: Path) -> bool:
     """Tell by its first bytes whether a file is a WebP; a still one is a video of one picture."""
-    with path.open("rb") as file:
-        head = file.read(_SIGNATURE_BYTES)
-    return head[:4] == b"RIFF" and head[8:] == b"WEBP"
+    return is_webp(head_of(path))
 
 
 class AnimatedPicture:
@@ -107,7 +105,7 @@ def _stated_durations(path: Path) -> list[int]:
     """Return how long each picture of a WebP stays, in milliseconds, without decoding any."""
     durations: list[int] = []
     with path.open("rb") as file:
-        at = _SIGNATURE_BYTES
+        at = 12  # after the signature
         while len(durations) < MAX_PICTURES:
             file.seek(at)
             head = file.read(_ANIMATION_FRAME_BYTES)

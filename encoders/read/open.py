@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from ...errors import MediaError
 from ...pasted import existing, url_problem
 from .index_claims import check_claims
-from .still_kinds import head_of, kind_of, refuse_as_video
+from .still_kinds import head_of, is_webp, kind_of, refuse_as_video
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
 _LENIENT_TAGS: dict[str, Any] = (  # Any: of another type in each release
@@ -97,7 +97,13 @@ def open_container(
     """Open a media file, which the caller closes. timeouts: seconds for opening it and a read."""
     absolute = checked_input(path)
     try:
-        kind = kind_of(head_of(absolute))
+        head = head_of(absolute)
+        if is_webp(head):
+            raise MediaError(
+                f"Expected sound, or pictures that can be copied, {absolute.name!r} is a WebP "
+                "picture: encode it into mp4 or mkv first."
+            )
+        kind = kind_of(head)
         refuse_as_video(absolute.name, kind, streams=0)
         check_claims(absolute)
         container = av.open(

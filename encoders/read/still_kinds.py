@@ -42,6 +42,11 @@ def kind_of(head: bytes) -> str | None:
     return next((name for start, name in _OTHERS if head.startswith(start)), None)
 
 
+def is_webp(head: bytes) -> bool:
+    """Tell by its first 12 bytes or more whether a file is a WebP, which may move."""
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
 def refuse_unreadable(name: str, kind: str | None) -> None:
     """Raise MediaError for a kind that nothing here reads."""
     if kind not in (None, HEIC, AVIF):

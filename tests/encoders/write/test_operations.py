@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import subprocess
+import wave
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig
@@ -94,6 +96,25 @@ def test_copy_keeps_every_packet(tmp_path: Path, make_video: MakeVideo, tone: To
         assert (result.encoder, result.frame_count) == ("copy", 30)
         assert _hashes(output) == _hashes(source)
         assert _hashes(output, "audio") == _hashes(source, "audio")
+
+
+@pytest.mark.parametrize("operation", ["copy", "add_audio"])
+def test_a_webp_whose_pictures_cannot_be_copied_is_named(tmp_path: Path, operation: str) -> None:
+    pictures = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:])
+    with wave.open(str(tmp_path / "t.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(16000))
+    source, output = tmp_path / "a.webp", tmp_path / "a.mkv"
+    if operation == "copy":
+        result = FFmpegEncoder().encode(source, output, EncodingConfig(codec="copy"))
+    else:
+        result = FFmpegEncoder().add_audio(source, tmp_path / "t.wav", output)
+    assert result.error == (
+        "Expected sound, or pictures that can be copied, 'a.webp' is a WebP picture: encode it "
+        "into mp4 or mkv first."
+    )
+    assert not output.exists()
 
 
 def test_resize_to_its_own_size_copies(tmp_path: Path, make_video: MakeVideo) -> None:
