@@ -6,13 +6,16 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
 
 from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack, zero_time
+from ..read.open import unreadable
 from ..read.tracks import usual_audio
 from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, AudioWriter
@@ -93,11 +96,14 @@ class PacketFeed:
 
     def _shifted(self, source: AudioPackets) -> Iterator[av.Packet[AudioStream]]:
         shift = math.floor(source.zero / self._base)
-        for packet in source.container.demux(source.stream):
-            if packet.size and packet.pts is not None:
-                packet.pts -= shift
-                packet.dts = packet.pts
-                yield packet
+        try:
+            for packet in source.container.demux(source.stream):
+                if packet.size and packet.pts is not None:
+                    packet.pts -= shift
+                    packet.dts = packet.pts
+                    yield packet
+        except (FFmpegError, OSError, ValueError) as error:
+            raise unreadable(Path(source.container.name), error) from error
 
     def _write(self, packet: av.Packet[AudioStream]) -> None:
         packet.stream = self._copied

@@ -11,8 +11,10 @@ from typing import TypeAlias
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from ..read.open import unreadable
 from ..read.stream_facts import picture_stream
 from ..read.video import REWINDABLE
 from .timing import WHOLE, Section
@@ -49,11 +51,20 @@ class SectionPackets:
     def _read(self, section: Section) -> Packets:
         stream = self.stream
         target = (stream.start_time or 0) + math.floor(section.start / self.base)
-        # Others are sought by decoding time and stop between two key frames.
-        if section.start and self.container.format.name in REWINDABLE:
-            self.container.seek(target, stream=stream)
-        packets = filter(_has_content, self.container.demux(stream))
+        packets = self._with_content(target if section.start else None)
         return _from_key(packets, target) if section.start else packets
+
+    def _with_content(self, target: int | None) -> Packets:
+        """Yield the packets that hold something, from near ``target`` on where files can seek."""
+        try:
+            # Others are sought by decoding time and stop between two key frames.
+            if target is not None and self.container.format.name in REWINDABLE:
+                self.container.seek(target, stream=self.stream)
+            for packet in self.container.demux(self.stream):
+                if packet.size:
+                    yield packet
+        except (FFmpegError, OSError, ValueError) as error:
+            raise unreadable(Path(self.container.name), error) from error
 
     def __iter__(self) -> Packets:
         for packet in self._packets:
@@ -79,10 +90,6 @@ class SectionPackets:
             f"The first {self._lost} of {self._count} pictures cannot be decoded, because the "
             "source begins between two key frames. They were copied: the others keep their times.",
         )
-
-
-def _has_content(packet: av.Packet[VideoStream]) -> bool:
-    return bool(packet.size)
 
 
 def _fill_in(packets: list[av.Packet[VideoStream]]) -> None:

@@ -117,6 +117,20 @@ def test_a_webp_whose_pictures_cannot_be_copied_is_named(tmp_path: Path, operati
     assert not output.exists()
 
 
+def test_packets_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.png", tmp_path / "out.mkv"
+    stills = [Image.new("RGB", (32, 32), color) for color in ("red", "green", "blue")]
+    stills[0].save(source, save_all=True, append_images=stills[1:], duration=100)
+    unknown = struct.pack(">I4s", 1, b"abcd") + bytes(200)  # instead of the end: FFmpeg stops
+    source.write_bytes(source.read_bytes()[:-12] + unknown)
+
+    result = FFmpegEncoder().encode(source, output, EncodingConfig(codec="copy"))
+
+    assert result.error is not None
+    assert result.error.startswith("Expected a readable sound or video file, 'in.png' is damaged")
+    assert [file.name for file in tmp_path.iterdir()] == ["in.png"]
+
+
 def test_resize_to_its_own_size_copies(tmp_path: Path, make_video: MakeVideo) -> None:
     source = make_video(tmp_path / "in.mp4")
 
