@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from ...errors import NoFaceError
 from ..job import Job, Made, NotPossible
-from ..puppet.driver import mouth_motion
+from ..puppet.driver import MouthMotion, mouth_motion
+from ..puppet.phones import phones_heard
 from ..puppet.playback import PuppetPlayback, track_lips
 from ..puppet.puppet import Puppet
+from ..puppet.shapes import mouth_shapes, with_closures
 from ..report import silence_report
+from ..voice.levels import SAMPLE_RATE
 from .context import Context
 
 
@@ -24,9 +27,7 @@ def make(job: Job, context: Context) -> Made | NotPossible:
     with job.timed("track"), context.host.progress(last, "Following the lips") as bar:
         shapes = track_lips(job.avatar, location, last, on_frame=bar.update)
     with job.timed("driver"):
-        motion = mouth_motion(
-            job.mel.speech, frame_rate=job.frame_rate, frame_count=job.indices.size
-        )
+        motion = _motion(job, context)
     gate = context.gate(job, auto=True)
     if gate is not None:
         motion = motion.gated(gate.weight)
@@ -41,3 +42,14 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         reason=asked + location.reason,
         details={"silence": silence_report(gate)},
     )
+
+
+def _motion(job: Job, context: Context) -> MouthMotion:
+    """Return what loudness asks for, shut where the lips meet."""
+    speech, rate, count = job.mel.speech, job.frame_rate, job.indices.size
+    motion = mouth_motion(speech, frame_rate=rate, frame_count=count)
+    seconds = max(1, round(len(speech) / SAMPLE_RATE))
+    with context.host.progress(seconds, "Listening to the speech") as bar:
+        phones = phones_heard(speech, on_seconds=lambda done: bar.update(round(done)))
+    shapes = mouth_shapes(speech, frame_rate=rate, frame_count=count, phones=phones)
+    return with_closures(motion, shapes, float(rate))

@@ -88,16 +88,12 @@ def mouth_motion(speech: np.ndarray, *, frame_rate: Fraction, frame_count: int) 
     The loudness scale is the recording's own. Raises MediaError for another shape or for samples
     that are not numbers.
     """
-    if speech.ndim != 1 or not np.isfinite(speech).all():
-        raise MediaError(
-            f"Expected mono speech of shape (N,) with finite samples, got {speech.shape}"
-            " or samples that are not numbers."
-        )
+    check_speech(speech)
     bands = _measure(speech)
     spoken = spoken_by_level(bands.level)
     rate = float(frame_rate)
     times = (np.arange(frame_count) + 0.5) / rate
-    ceiling = _silence_ceiling(spoken, times, rate)
+    ceiling = silence_ceiling(spoken, times, rate, largest_step(rate))
     opening = _opening(bands, spoken, times, rate)
     spread = _spread(bands, spoken, times, rate)
     return MouthMotion(
@@ -106,18 +102,27 @@ def mouth_motion(speech: np.ndarray, *, frame_rate: Fraction, frame_count: int) 
     )
 
 
+def check_speech(speech: np.ndarray) -> None:
+    """Raise MediaError unless the speech is mono, (N,), and all numbers."""
+    if speech.ndim != 1 or not np.isfinite(speech).all():
+        raise MediaError(
+            f"Expected mono speech of shape (N,) with finite samples, got {speech.shape}"
+            " or samples that are not numbers."
+        )
+
+
 def _measure(speech: np.ndarray) -> _Bands:
     edges = [VOICE_BAND, OPEN_BAND, ROUND_BAND, WIDE_BAND, HISS_BAND, AUDIBLE_BAND]
     *bands, whole = band_energies(speech, edges)
     return _Bands(decibels(whole), *bands)
 
 
-def _evened(level: np.ndarray) -> np.ndarray:
+def evened(level: np.ndarray) -> np.ndarray:
     """Return levels (K,) with softly spoken phrases lifted part of the way to the loud ones."""
     reach = round(PHRASE_SECONDS * WINDOWS_PER_SECOND)
-    padded = np.pad(_smoothed(level, 5), reach, mode="edge")
+    padded = np.pad(smoothed(level, 5), reach, mode="edge")
     phrase = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
-    shortfall = peak_level(level) - _smoothed(phrase, reach / 2)
+    shortfall = peak_level(level) - smoothed(phrase, reach / 2)
     return level + LIFT * np.clip(shortfall, 0, LIFT_UP_TO_DB)
 
 
@@ -127,9 +132,9 @@ def _opening(bands: _Bands, spoken: np.ndarray, times: np.ndarray, rate: float) 
         return np.zeros(len(times))
     floor = 1e-20 + 1e-4 * bands.open[spoken].mean()
     ratio = np.log((bands.open + floor) / (bands.voice + bands.hiss + floor))
-    openness = _ranked(_evened(bands.level), spoken) * _ranked(ratio, spoken)
+    openness = ranked(evened(bands.level), spoken) * ranked(ratio, spoken)
     raw = np.where(spoken, openness**LIVELINESS, 0.0)
-    curve = _sampled(_smoothed(raw, SMOOTHING_FRAMES * FRAME_SECONDS * WINDOWS_PER_SECOND), times)
+    curve = _sampled(smoothed(raw, SMOOTHING_FRAMES * FRAME_SECONDS * WINDOWS_PER_SECOND), times)
     heard = _sampled(spoken.astype(float), times) > 0.5
     low = float(np.percentile(curve[heard], SHUT_PERCENT)) if heard.any() else 0.0
     high = float(np.percentile(curve, 95))
@@ -138,8 +143,8 @@ def _opening(bands: _Bands, spoken: np.ndarray, times: np.ndarray, rate: float) 
     if high - low < LEAST_RANGE:  # a held note, or one word in a long silence
         low, high = 0.0, max(float(curve.max()), LEAST_RANGE)
     scaled = np.clip((curve - low) / (high - low), 0, 1)
-    limited = _under_steps(scaled, _largest_step(rate))
-    return np.maximum(_smoothed(limited, LAST_SMOOTHING_FRAMES) - SHUT_BELOW, 0)
+    limited = under_steps(scaled, largest_step(rate))
+    return np.maximum(smoothed(limited, LAST_SMOOTHING_FRAMES) - SHUT_BELOW, 0)
 
 
 def _spread(bands: _Bands, spoken: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
@@ -148,15 +153,15 @@ def _spread(bands: _Bands, spoken: np.ndarray, times: np.ndarray, rate: float) -
         return np.zeros(len(times))
     floor = 1e-20 + 1e-3 * bands.round[spoken].mean()
     ratio = np.log((bands.wide + floor) / (bands.round + floor))
-    loud = np.minimum(3 * _ranked(bands.level, spoken), 1)  # faint sounds say little of the lips
-    raw = np.where(spoken, loud * (2 * _ranked(ratio, spoken) - 1), 0.0)
-    curve = _sampled(_smoothed(raw, SPREAD_SMOOTHING_SECONDS * WINDOWS_PER_SECOND), times)
-    step = _largest_step(rate)
-    between = (_under_steps(curve, step) - _under_steps(-curve, step)) / 2
-    return _smoothed(between, LAST_SMOOTHING_FRAMES)
+    loud = np.minimum(3 * ranked(bands.level, spoken), 1)  # faint sounds say little of the lips
+    raw = np.where(spoken, loud * (2 * ranked(ratio, spoken) - 1), 0.0)
+    curve = _sampled(smoothed(raw, SPREAD_SMOOTHING_SECONDS * WINDOWS_PER_SECOND), times)
+    step = largest_step(rate)
+    between = (under_steps(curve, step) - under_steps(-curve, step)) / 2
+    return smoothed(between, LAST_SMOOTHING_FRAMES)
 
 
-def _ranked(values: np.ndarray, spoken: np.ndarray) -> np.ndarray:
+def ranked(values: np.ndarray, spoken: np.ndarray) -> np.ndarray:
     """Return values scaled so that the 5th and 95th percentile of the speech are 0 and 1."""
     low, high = np.percentile(values[spoken], [5, 95])
     if high - low < 1:  # all alike: nothing tells one sound from another
@@ -164,7 +169,7 @@ def _ranked(values: np.ndarray, spoken: np.ndarray) -> np.ndarray:
     return np.clip((values - low) / (high - low), 0, 1)
 
 
-def _smoothed(values: np.ndarray, deviation: float) -> np.ndarray:
+def smoothed(values: np.ndarray, deviation: float) -> np.ndarray:
     """Return the values under a Gaussian; ``deviation`` in steps of the values."""
     reach = max(1, math.ceil(3 * deviation))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
@@ -178,12 +183,12 @@ def _sampled(values: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.interp(positions, np.arange(len(values)) + 0.5, values, left=0, right=0)
 
 
-def _largest_step(rate: float) -> float:
+def largest_step(rate: float) -> float:
     """Return the step limit per frame: the same speed at high rates, never more at low ones."""
     return MAX_STEP * min(1.0, 1 / (FRAME_SECONDS * rate))
 
 
-def _under_steps(values: np.ndarray, step: float) -> np.ndarray:
+def under_steps(values: np.ndarray, step: float) -> np.ndarray:
     """Return the largest curve under ``values`` whose neighbours differ by ``step`` at most.
 
     Shut stays shut: peaks give way, closures do not.
@@ -194,11 +199,11 @@ def _under_steps(values: np.ndarray, step: float) -> np.ndarray:
     return np.minimum(forward, backward)
 
 
-def _silence_ceiling(spoken: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
-    """Return the largest opening (T,) allowed: 0 on silent frames, rising by the step limit."""
+def silence_ceiling(spoken: np.ndarray, times: np.ndarray, rate: float, step: float) -> np.ndarray:
+    """Return the largest opening (T,) allowed: 0 on silent frames, rising by ``step``."""
     edges = np.rint((times[:, None] + [-0.5 / rate, 0.5 / rate]) * WINDOWS_PER_SECOND)
     first, last = np.clip(edges.astype(int), 0, len(spoken)).T
     first = np.minimum(first, np.maximum(last - 1, 0))  # frames shorter than a window take one
     count = np.concatenate([[0], np.cumsum(spoken)])
     share = (count[last] - count[first]) / np.maximum(last - first, 1)
-    return _under_steps(np.where(share > SILENT_SHARE, 1.0, 0.0), _largest_step(rate))
+    return under_steps(np.where(share > SILENT_SHARE, 1.0, 0.0), step)
