@@ -34,6 +34,7 @@ LIBRARIES = (
 # name: (what is imported, what is lacking without it)
 EXTRAS = {
     "pillow-heif": ("pillow_heif", "HEIC pictures are refused"),
+    "pocketsphinx": ("pocketsphinx", "the puppet hears m, b and p by their sound alone"),
     "websocket-client": ("websocket", "--server shows no progress"),
 }
 

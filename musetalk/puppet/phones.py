@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import NamedTuple, Protocol
@@ -10,6 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ..voice.levels import SAMPLE_RATE
+
+log = logging.getLogger("avatarvideo.musetalk.puppet.phones")
 
 FRAMES_PER_SECOND = 100  # of the recogniser's times
 CHUNK_SECONDS = 20.0  # recognised at a time: the search keeps all of it in memory
@@ -55,7 +58,13 @@ def phones_heard(
     """
     if not can_hear_phones():
         return None
-    decoder = _decoder()
+    try:
+        decoder = _decoder()
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        log.warning(
+            "Expected pocketsphinx to import, but %s: the mouth follows the sound alone.", error
+        )
+        return None
     phones: list[Phone] = []
     start = 0
     while start < len(speech):
