@@ -268,7 +268,7 @@ def test_saturated_colours_are_those_of_the_formulas(light: Light) -> None:
     colors = np.random.default_rng(0).random((64, 256, 3)).astype(np.float32)
     frame = av.VideoFrame(256, 64, PLANES)
     for plane, channel in zip(frame.planes, (1, 2, 0), strict=True):
-        plane.update(np.ascontiguousarray(colors[..., channel]))
+        plane.update(colors[..., channel].tobytes())
 
     shown = ColorMapper((256, 64), light)(frame).clip(0, 1)
 
