@@ -16,6 +16,7 @@ from ...errors import MediaError
 from ..metadata import picture_tags
 from .open import check_frame_size
 from .picture import DAMAGED
+from .still_colors import in_srgb
 from .still_kinds import head_of, is_webp
 
 logger = logging.getLogger("avatarvideo.encoders.read.animated_webp")
@@ -33,7 +34,10 @@ def is_animated_webp(path: Path) -> bool:
 
 
 class AnimatedPicture:
-    """An animated WebP. size: (width, height) in pixels, upright. Raises MediaError."""
+    """An animated WebP. Raises MediaError.
+
+    size: (width, height) in pixels, upright. note: a sentence where the colours are not sRGB's.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,6 +50,7 @@ class AnimatedPicture:
                     picture.getchannel("A").getextrema()[0] if picture.mode == "RGBA" else OPAQUE
                 )
                 self.has_alpha = least != OPAQUE
+                self.note = in_srgb(picture, b"")[1]
         except DAMAGED as error:
             raise self._damaged(error) from error
         if not 1 <= self.frame_count <= MAX_PICTURES:
@@ -71,7 +76,8 @@ class AnimatedPicture:
             for index in range(start, self.frame_count):
                 try:
                     picture.seek(index)
-                    array = np.array(ImageOps.exif_transpose(picture.convert(mode)))
+                    shown = in_srgb(picture.convert(mode), b"")[0]
+                    array = np.array(ImageOps.exif_transpose(shown))
                 except DAMAGED as error:
                     if index == 0:
                         raise self._damaged(error) from error

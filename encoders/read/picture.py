@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,6 +25,7 @@ PICTURE_SUFFIXES = {
     *(".bmp", ".dib", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
 ANIMATED_SUFFIXES = {".gif", ".webp", ".apng", ".png", ".avif"}
+Taken = TypeVar("Taken")
 ON_WHITE = "Transparency was laid on white."
 _HIGH_DEPTH = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 # Pillow's own guard against pictures that are too large, before the size can be asked for.
@@ -58,6 +61,18 @@ def read_image(path: str | Path) -> np.ndarray:
 
 def read_still(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return a picture as ``read_image`` does, and sentences on what was done to it."""
+    return _read(path, _on_white)
+
+
+def read_with_alpha(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return an upright picture as uint8 RGB (H, W, 3) and its alpha, uint8 (H, W).
+
+    The alpha is None where the picture has none. Raises MediaError.
+    """
+    return _read(path, _in_layers)
+
+
+def _read(path: str | Path, take: Callable[[Image.Image, bytes], Taken]) -> Taken:
     absolute = checked_input(path)
     try:
         head = head_of(absolute)
@@ -66,7 +81,7 @@ def read_still(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         opened = open_heif(absolute) if kind == HEIC else Image.open(absolute, formats=_formats())
         with opened as picture:
             check_frame_size(picture.width, picture.height, repr(absolute.name))
-            return _upright_rgb(picture, head)
+            return take(picture, head)
     except MediaError:
         raise
     except UnidentifiedImageError as error:
@@ -86,18 +101,32 @@ def read_still(path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
         ) from error
 
 
-def _upright_rgb(picture: Image.Image, head: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode in _HIGH_DEPTH:
-        grey = _grey_from_high_depth(np.asarray(upright))
-        return np.ascontiguousarray(np.repeat(grey[..., None], 3, axis=2)), ()
-    upright, note = in_srgb(upright, head)
+def _on_white(picture: Image.Image, head: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
+    upright, note = _upright(picture, head)
     notes = (note,) if note else ()
     if upright.has_transparency_data:
         white = Image.new("RGBA", upright.size, "white")
         upright = Image.alpha_composite(white, upright.convert("RGBA"))
         notes = (*notes, ON_WHITE)
     return np.ascontiguousarray(np.asarray(upright.convert("RGB"))), notes
+
+
+def _in_layers(picture: Image.Image, head: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    upright, _note = _upright(picture, head)
+    if not upright.has_transparency_data:
+        return np.ascontiguousarray(np.asarray(upright.convert("RGB"))), None
+    layers = np.asarray(upright.convert("RGBA"))
+    return np.ascontiguousarray(layers[..., :3]), layers[..., 3]
+
+
+def _upright(picture: Image.Image, head: bytes) -> tuple[Image.Image, str]:
+    """Return a picture upright and in sRGB, with its alpha, and a sentence on its colours."""
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in _HIGH_DEPTH:
+        grey = Image.fromarray(_grey_from_high_depth(np.asarray(upright)))
+        grey.info = {n: upright.info[n] for n in ("icc_profile", "gamma") if n in upright.info}
+        upright = grey
+    return in_srgb(upright, head)
 
 
 def _grey_from_high_depth(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Bring a still picture to sRGB: by its profile, the code points in its file, or its gamma."""
+"""Bring a still picture to sRGB: by its profile, code points, its camera's word, or its gamma."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 
 from ..color import RgbConverter
 from ..tone_map import HLG, PQ, Light
+from .adobe_rgb import from_adobe_rgb, is_adobe_rgb
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -27,37 +28,73 @@ def in_srgb(picture: Image.Image, head: bytes) -> tuple[Image.Image, str]:
 
     head: the first bytes of its file.
     """
-    if picture.mode in ("P", "PA"):
-        transparent = picture.has_transparency_data
-        picture = picture.convert("RGBA" if transparent else "RGB")
-    if profile := picture.info.get("icc_profile"):
-        return _by_profile(picture, profile)
-    if (light := _stated_light(head)) is not None and picture.mode in ("RGB", "RGBA"):
-        return _with_alpha(picture, _by_light(picture, light)), light.note
-    gamma = picture.info.get("gamma")
-    if gamma and "srgb" not in picture.info and picture.mode in ("RGB", "RGBA", "L"):
-        return _by_gamma(picture, float(gamma))
-    return picture, ""
+    plain, alpha = _without_alpha(picture)
+    mapped, note = _mapped(plain, head)
+    if not note:
+        return picture, ""
+    if alpha is not None:
+        mapped.putalpha(alpha)
+    return mapped, note
 
 
-def _by_profile(picture: Image.Image, profile: bytes) -> tuple[Image.Image, str]:
-    plain = picture.convert("RGB") if picture.mode == "RGBA" else picture
-    target = "L" if picture.mode == "L" else "RGB"
+def _without_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return the colours alone, and the alpha of a picture that has some in whatever form."""
+    alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+    if picture.mode in ("LA", "La"):
+        return picture.convert("RGBA").getchannel("R"), alpha
+    if picture.mode in ("P", "PA", "RGBA", "RGBa"):
+        return picture.convert("RGBA").convert("RGB"), alpha
+    return picture, alpha
+
+
+def _mapped(plain: Image.Image, head: bytes) -> tuple[Image.Image, str]:
+    if profile := plain.info.get("icc_profile"):
+        return _by_profile(plain, profile)
+    if (light := _stated_light(head)) is not None and plain.mode == "RGB":
+        return _by_light(plain, light), light.note
+    if plain.mode == "RGB" and is_adobe_rgb(plain):
+        return from_adobe_rgb(plain), "The colours were brought from Adobe RGB to sRGB."
+    gamma = plain.info.get("gamma")
+    if gamma and "srgb" not in plain.info and plain.mode in ("RGB", "L"):
+        return _by_gamma(plain, float(gamma))
+    return plain, ""
+
+
+def _by_profile(plain: Image.Image, profile: bytes) -> tuple[Image.Image, str]:
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        srgb = ImageCms.createProfile("sRGB")
-        if plain.mode == "L":
-            return picture, ""  # greys of a profile differ by their gamma at most
-        to_srgb = ImageCms.buildTransform(own, srgb, plain.mode, target)
-        if plain.mode == "RGB" and _is_near_srgb(to_srgb):
-            return picture, ""
         name = " ".join(ImageCms.getProfileDescription(own).split())[:60]
-        mapped = ImageCms.applyTransform(plain, to_srgb)
+        mapped = _grey_in_srgb(plain, own) if plain.mode == "L" else _rgb_in_srgb(plain, own)
     except (ImageCms.PyCMSError, ImportError, OSError, ValueError):
-        return picture, "The picture's colour profile cannot be read: its colours were left alone."
+        return plain, "The picture's colour profile cannot be read: its colours were left alone."
     if mapped is None:
-        return picture, ""
-    return _with_alpha(picture, mapped), f"The colours were brought from {name} to sRGB."
+        return plain, ""
+    return mapped, f"The colours were brought from {name} to sRGB."
+
+
+def _rgb_in_srgb(plain: Image.Image, own: ImageCms.ImageCmsProfile) -> Image.Image | None:
+    """Return a picture of colours in sRGB, None where that changes nothing."""
+    to_srgb = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), plain.mode, "RGB")
+    if plain.mode == "RGB" and _is_near_srgb(to_srgb):
+        return None
+    return ImageCms.applyTransform(plain, to_srgb)
+
+
+def _grey_in_srgb(plain: Image.Image, own: ImageCms.ImageCmsProfile) -> Image.Image | None:
+    """Return greys in sRGB, None where that changes nothing.
+
+    own: their profile, or of the colours that a picture had before it was made grey.
+    """
+    mode = "L" if own.profile.xcolor_space.strip() == "GRAY" else "RGB"
+    to_srgb = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), mode, "RGB")
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
+    mapped = ImageCms.applyTransform(ramp, to_srgb)
+    if mapped is None:
+        return None
+    curve = np.asarray(mapped)[0, :, 1].astype(int)
+    if np.abs(curve - np.arange(256)).max() <= SAME:
+        return None
+    return plain.point(curve.tolist())
 
 
 def _is_near_srgb(transform: ImageCms.ImageCmsTransform) -> bool:
@@ -82,7 +119,7 @@ def _stated_light(head: bytes) -> Light | None:
 
 
 def _by_light(picture: Image.Image, light: Light) -> Image.Image:
-    frame = av.VideoFrame.from_ndarray(np.asarray(picture.convert("RGB")), format="rgb24")
+    frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
     return Image.fromarray(RgbConverter(picture.width, picture.height, light=light)(frame))
 
 
@@ -93,12 +130,5 @@ def _by_gamma(picture: Image.Image, gamma: float) -> tuple[Image.Image, str]:
     linear = np.linspace(0, 1, 256) ** (1 / gamma)
     curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     table = np.rint(255 * curve).astype(int).tolist()
-    bands = len(picture.getbands())
-    mapped = picture.point(table * min(bands, 3) + list(range(256)) * (bands > 3))
+    mapped = picture.point(table * len(picture.getbands()))
     return mapped, f"The picture's gamma, {gamma:g}, was brought to that of sRGB."
-
-
-def _with_alpha(picture: Image.Image, mapped: Image.Image) -> Image.Image:
-    if picture.mode == "RGBA":
-        mapped.putalpha(picture.getchannel("A"))
-    return mapped
