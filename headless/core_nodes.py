@@ -7,7 +7,6 @@ They are not part of the pack: inside ComfyUI the real nodes are there.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from ..encoders.write.output_names import reserved_file
 from ..host.current import current_host
@@ -60,28 +59,14 @@ class LoadImage(_FileLoader):
     def load(self, image: str) -> tuple[Value, Value]:
         import torch
 
-        from ..encoders.read.picture import read_image
+        from ..encoders.read.picture import read_with_alpha
 
-        path = find_file(current_host(), image)
-        frame = read_image(path)
-        rgba = _with_alpha(path)
-        if rgba is None:
+        frame, alpha = read_with_alpha(find_file(current_host(), image))
+        if alpha is None:
             mask = torch.zeros((1, NO_MASK_SIZE, NO_MASK_SIZE))
         else:
-            frame = rgba[:, :, :3]
-            mask = 1 - torch.tensor(rgba[None, :, :, 3]).float() / 255
+            mask = 1 - torch.tensor(alpha[None]).float() / 255
         return one_image(frame), mask
-
-
-def _with_alpha(path: Path) -> Value:
-    """Return a transparent picture as uint8 RGBA (H, W, 4), None for an opaque one."""
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as picture:
-        if not picture.has_transparency_data:
-            return None
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))
 
 
 class LoadAudio(_FileLoader):

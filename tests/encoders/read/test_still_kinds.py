@@ -14,6 +14,9 @@ from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import MediaError
+from avatarvideo.headless.core_nodes import LoadImage
+from avatarvideo.host.current import set_host
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.musetalk.inputs import load_avatar
 from support import heic_grid
 
@@ -80,3 +83,19 @@ def test_other_kinds_are_named(tmp_path: Path, head: bytes, kind: str, suffix: s
     with pytest.raises(MediaError, match=f"is {kind}: save it as"):
         load_avatar(path)
     assert f"is {kind}" in str(FFmpegEncoder().encode(path, tmp_path / "out.mp4").error)
+
+
+@pytest.mark.parametrize("name", ["in.heic", "in.jpg"])
+def test_a_heic_is_loaded_by_a_graph(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("pillow_heif")
+    heic_grid.write(tmp_path / name, chart(128, 128), 64)
+    set_host(StandaloneHost(input_directory=tmp_path))
+    try:
+        image, mask = LoadImage().load(name)
+    finally:
+        set_host(None)
+
+    picture = (image[0] * 255).round().numpy()
+    for place, colour in CORNERS.items():
+        assert np.abs(picture[place] - colour).max() <= 6
+    assert not mask.any()
