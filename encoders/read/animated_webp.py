@@ -23,6 +23,7 @@ logger = logging.getLogger("avatarvideo.encoders.read.animated_webp")
 
 TICK = Fraction(1, 1000)
 STILL_TICKS = 100  # how long a picture stays that does not say so
+UNSTATED_TICKS = 10  # up to here browsers and FFmpeg's GIF reader take it for unsaid too
 MAX_PICTURES = 100_000
 OPAQUE = 255
 _ANIMATION_FRAME_BYTES = 24  # a chunk's name and size, x, y, width, height, duration, flags
@@ -118,7 +119,8 @@ def _stated_durations(path: Path) -> list[int]:
             if len(head) < _ANIMATION_FRAME_BYTES:
                 return durations
             if head[:4] == b"ANMF":
-                durations.append(max(1, int.from_bytes(head[20:23], "little")))
+                stated = int.from_bytes(head[20:23], "little")
+                durations.append(stated if stated > UNSTATED_TICKS else STILL_TICKS)
             size = int.from_bytes(head[4:8], "little")
             at += 8 + size + size % 2
     return durations

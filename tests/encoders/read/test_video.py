@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.video import VideoReader
@@ -238,3 +239,14 @@ def test_tags_that_are_no_text_are_read_as_replacements(
     title = VideoReader(path).metadata["title"]
 
     assert title.encode().decode() == "GOOD\ufffd\ufffdTLE"
+
+
+def test_an_animated_webp_that_does_not_say_how_long_stays_as_in_browsers(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue", "red")]
+    path = tmp_path / "in.webp"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[0, 10, 11, 40])
+
+    reader = VideoReader(path)
+
+    assert reader.frame_times == [Fraction(at, 1000) for at in (0, 100, 200, 211)]
+    assert reader.duration == Fraction(251, 1000)
