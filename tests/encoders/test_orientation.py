@@ -18,6 +18,7 @@ from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.encoders.read.probe import probe, table
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.musetalk.inputs import load_avatar
+from support import heic_grid
 
 ALL = [Orientation(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
 IDS = [f"{90 * one.turns}{'m' * one.mirrored}" for one in ALL]
@@ -186,3 +187,15 @@ def test_a_webp_taken_as_video_follows_its_exif(
 
     assert is_shown(next(VideoReader(out).frames()))
     assert (probe(path).width, probe(path).height) == (96, 64)
+
+
+@pytest.mark.slow_after(2)
+@pytest.mark.parametrize("orientation", ALL, ids=IDS)
+def test_the_turns_of_a_heic_are_followed(tmp_path: Path, orientation: Orientation) -> None:
+    pytest.importorskip("pillow_heif")
+    turns, mirrored = orientation.turns, orientation.mirrored
+    path = tmp_path / "in.heic"
+    heic_grid.write(path, stored(orientation), 64, turns=turns, mirrored=mirrored)
+
+    assert is_shown(read_image(path))
+    assert is_shown(load_avatar(path).first_frame())

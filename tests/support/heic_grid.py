@@ -41,9 +41,18 @@ def _coded(tile: np.ndarray) -> tuple[bytes, bytes]:
 
 
 def write(
-    path: Path, picture: np.ndarray, tile: int, brands: Sequence[bytes] = (b"heic", b"mif1")
+    path: Path,
+    picture: np.ndarray,
+    tile: int,
+    brands: Sequence[bytes] = (b"heic", b"mif1"),
+    *,
+    turns: int = 0,
+    mirrored: bool = False,
 ) -> Path:
-    """Write uint8 RGB (H, W, 3) as a grid of square tiles that may reach beyond it."""
+    """Write uint8 RGB (H, W, 3) as a grid of square tiles that may reach beyond it.
+
+    turns, mirrored: the picture is shown turned to the left by so many quarters, then mirrored.
+    """
     height, width = picture.shape[:2]
     rows, columns = -(-height // tile), -(-width // tile)
     edges = ((0, rows * tile - height), (0, columns * tile - width), (0, 0))
@@ -60,7 +69,10 @@ def write(
     items = [(1, b"grid"), *((number, b"hvc1") for number in tiles)]
     colours = _box(b"colr", b"nclx", struct.pack(">HHHB", 1, 13, 6, 0))
     sizes = [_full(b"ispe", struct.pack(">II", *size)) for size in ((width, height), (tile, tile))]
-    associations = [struct.pack(">HBBB", 1, 2, 1, 4)]
+    shown = [_box(b"irot", bytes([turns]))] * bool(turns)
+    shown += [_box(b"imir", b"\1")] * mirrored  # left and right
+    ways = range(0x85, 0x85 + len(shown))  # essential, in the order they are applied
+    associations = [struct.pack(">HBBB", 1, 2 + len(shown), 1, 4) + bytes(ways)]
     associations += [struct.pack(">HBBBB", number, 3, 2, 0x83, 4) for number in tiles]
 
     def meta(offset: int) -> bytes:
@@ -83,7 +95,7 @@ def write(
             ),
             _box(
                 b"iprp",
-                _box(b"ipco", *sizes, coded[0][0], colours),
+                _box(b"ipco", *sizes, coded[0][0], colours, *shown),
                 _full(b"ipma", struct.pack(">I", len(items)), *associations),
             ),
             _full(b"iloc", b"\x44\x00", struct.pack(">H", len(datas)), places),
