@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CheckpointError
+from .paths import FileToRead, FileToWrite
 from .session import json_option, session, talk, verbose_option
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ..musetalk.weights.search import FileStatus
 
 MEBIBYTE = 1 << 20
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-_FILE = click.Path(path_type=Path)
 _model = click.option(
     "--model",
     type=click.Choice(["v1.5", "v1.0"]),
@@ -33,7 +32,7 @@ _model = click.option(
 _to = click.option(
     "--to",
     "folder",
-    type=_FOLDER,
+    type=FileToWrite(file_okay=False),
     help="The folder of models to write into; else the first one that is there.",
 )
 
@@ -113,7 +112,7 @@ def _folder_to_write(host: StandaloneHost) -> Path:
 
 
 @models.command()
-@click.argument("files", nargs=-1, type=_FILE)
+@click.argument("files", nargs=-1, type=FileToRead())
 @verbose_option
 def verify(files: tuple[Path, ...]) -> None:
     """Check FILES, or every file that is found: its hash, and whether it fills its network."""

@@ -13,6 +13,7 @@ import click
 
 from ..errors import GraphError
 from .own_process import leave_busy_cpus
+from .paths import FileToRead, FileToWrite
 from .session import session, talk, verbose_option
 
 if TYPE_CHECKING:
@@ -20,12 +21,9 @@ if TYPE_CHECKING:
     from ..host.machine import WorkOfOthers
     from ..host.standalone import StandaloneHost
 
-_FILE = click.Path(path_type=Path)
-_EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("workflows", nargs=-1, required=True, type=_FILE, metavar="WORKFLOW...")
+@click.argument("workflows", nargs=-1, required=True, type=FileToRead(), metavar="WORKFLOW...")
 @click.option(
     "--set",
     "settings",
@@ -33,8 +31,12 @@ _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="NODE.INPUT=VALUE",
     help="Change an input; NODE is an id, a title or a class. May be repeated.",
 )
-@click.option("--input-dir", type=_EXISTING_FOLDER, help="Where files are looked for [default: .]")
-@click.option("--output-dir", type=_FILE, help="Where results go [default: output]")
+@click.option(
+    "--input-dir",
+    type=FileToRead(exists=True, file_okay=False),
+    help="Where files are looked for [default: .]",
+)
+@click.option("--output-dir", type=FileToWrite(), help="Where results go [default: output]")
 @click.option(
     "--server",
     "servers",

@@ -7,7 +7,6 @@ import functools
 import itertools
 import json
 from fractions import Fraction
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +16,7 @@ from ..errors import AvatarVideoError, MediaError
 from ..texts import exact_number
 from .config_options import ConfigCommand, ConfigOptions
 from .own_process import leave_busy_cpus
+from .paths import FileToRead, FileToWrite
 from .session import json_option, session, start_log, talk, verbose_option
 
 if TYPE_CHECKING:
@@ -26,23 +26,11 @@ if TYPE_CHECKING:
     from ..musetalk.interfaces import LipSyncEngineInterface, LipSyncResult
 
 
-class _FilePath(click.Path):
-    """A path that was given: an empty one, as of a variable not set, would be the folder here."""
-
-    def convert(
-        self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:  # as click declares it
-        if value == "":
-            self.fail("expected the name of a file, got an empty one.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-_FILE = _FilePath(path_type=Path)
-_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE, _RESULT = FileToRead(), FileToWrite()
 _config_file = click.option(
     "--config",
     "config_file",
-    type=_EXISTING_FILE,
+    type=FileToRead(exists=True, dir_okay=False),
     help="A TOML or JSON file with these options; options given here win.",
 )
 
@@ -94,7 +82,7 @@ def _bits_per_second(text: str) -> int:
 @video.command(cls=ConfigCommand, configuration=_lipsync_options)
 @click.argument("image", type=_FILE)
 @click.argument("audio", type=_FILE)
-@click.option("-o", "--output", type=_FILE, required=True, help="The video file to write.")
+@click.option("-o", "--output", type=_RESULT, required=True, help="The video file to write.")
 @_config_file
 @json_option
 @verbose_option
@@ -151,7 +139,7 @@ _seconds_option = functools.partial(click.option, default="0", callback=_seconds
 
 @video.command(cls=ConfigCommand, configuration=_encode_options)
 @click.argument("source", metavar="INPUT", type=_FILE)
-@click.option("-o", "--output", type=_FILE, required=True, help="The file, or folder, to write.")
+@click.option("-o", "--output", type=_RESULT, required=True, help="The file, or folder, to write.")
 @_seconds_option("--start", help="Where to begin.")
 @_seconds_option("--duration", help="How much; 0 goes to the end.")
 @click.option(

@@ -17,7 +17,7 @@ from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig, EncodingResult
 from ..encoders.write.codecs import container_for
 from ..encoders.write.make_plan import result_path
-from ..encoders.write.output_file import refuse_sources
+from ..encoders.write.output_file import refuse_sources, refuse_url
 from ..errors import AvatarVideoError, Cancelled, MediaError
 from ..host.contract import POLL_SECONDS, Host
 from ..host.current import current_host
@@ -93,6 +93,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         options = config or self._defaults
         try:
             check = self._host.check_cancelled
+            refuse_url(output_path)
             container = container_for(Path(output_path).suffix, None)
             refuse_sources(result_path(output_path, container), (avatar_image, audio_file))
             avatar = load_avatar(

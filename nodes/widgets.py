@@ -12,7 +12,7 @@ from ..errors import MediaError
 from ..host.reading import SAMPLES_DIRECTORY, readable
 from ..json_values import is_list
 from ..options import Option
-from ..pasted import unquoted, url_problem
+from ..pasted import unescaped, unquoted, url_problem
 
 if TYPE_CHECKING:
     from ..host.contract import Host
@@ -110,6 +110,8 @@ def _places(host: Host, name: object) -> list[Path]:
         raise MediaError(f"Expected a file inside {folder}, got {text!r}: use a name in it.")
     if not mark and text.startswith(SAMPLES_PREFIX):
         places.append(SAMPLES_DIRECTORY / Path(text).name)
+    if (plain := unescaped(text)) != text:
+        places.append(Path(os.path.abspath(folder / plain)))  # noqa: PTH100 - the same
     return places
 
 

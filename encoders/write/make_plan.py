@@ -16,7 +16,7 @@ from .ffmpeg_command import find_ffmpeg, options_there, why_not_own
 from .fitting import place
 from .hardware import family_of, hardware_format, hardware_options, try_encoder
 from .known_options import COMMON
-from .output_file import checked_output, refuse_sources
+from .output_file import checked_output, refuse_sources, refuse_url
 from .pixel_formats import has_alpha, pixel_format_for, step_of
 from .plan import EncodePlan, Extras, PictureFacts
 
@@ -90,6 +90,7 @@ def checked_target(
 
     Raises EncodeError where it cannot be written or would replace a file it is made from.
     """
+    refuse_url(path)
     holder = container_for(Path(path).suffix, container or config.container)
     absolute = checked_output(
         result_path(path, holder),

@@ -22,6 +22,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ...errors import EncodeError
+from ...pasted import url_to_write
 from .packets import encode_picture
 
 logger = logging.getLogger("avatarvideo.encoders.write.output_file")
@@ -219,6 +220,12 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
     if not stat.S_ISREG(mode) and not (is_folder and stat.S_ISDIR(mode)):
         raise EncodeError(f"Expected a file to write, {absolute.name!r} is a folder or device.")
     return absolute
+
+
+def refuse_url(path: str | Path) -> None:
+    """Raise EncodeError where a result would be named by a URL: its folder would be made here."""
+    if problem := url_to_write(str(path)):
+        raise EncodeError(problem)
 
 
 def partial_path(path: Path) -> Path:
