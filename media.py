@@ -22,6 +22,7 @@ from .errors import MediaError
 DEFAULT_FRAME_RATE = Fraction(25)  # the rate MuseTalk was trained at
 MIN_SPEECH_SECONDS = Fraction(1, 50)  # under 20 ms there is not one frame's worth of speech
 MAX_FRAME_RATE = 240
+MIN_FRAME_RATE = Fraction(1, 86400)
 NTSC = Fraction(1001, 1000)
 NTSC_NOMINAL = (12, 15, 24, 30, 48, 60, 72, 90, 96, 120, 144, 180, 192, 240)  # 24 is 24000/1001
 NTSC_REACH = Fraction(1, 250)  # 23.98 is 24000/1001
@@ -34,7 +35,7 @@ def parse_frame_rate(
     """Return an exact frame rate in 1/s, from wherever a rate comes in.
 
     Accepts ``25``, ``29.97`` (taken as 30000/1001, as are its NTSC relatives), ``"30000/1001"``,
-    and fractions made of such floats. Raises MediaError outside 0 < rate <= highest.
+    and fractions made of such floats. Raises MediaError above ``highest`` and below a frame a day.
     """
     try:
         rate = _exact(value)
@@ -44,6 +45,10 @@ def parse_frame_rate(
         ) from error
     if not 0 < rate <= highest:
         raise MediaError(f"Expected a frame rate above 0 and at most {highest}, got {value!r:.40}.")
+    if rate < MIN_FRAME_RATE:
+        raise MediaError(
+            f"Expected a frame rate of at least a picture a day (1/86400), got {value!r:.40}."
+        )
     return rate
 
 
@@ -58,6 +63,8 @@ def _exact(value: float | int | str | Fraction) -> Fraction:
 
 
 def _nearest_rate(value: Fraction) -> Fraction:
+    if 0 < value < 1:  # by how long a picture stays, which small denominators would change
+        return 1 / (1 / value).limit_denominator(1001)
     nominal = round(value * NTSC)
     ntsc = Fraction(nominal) / NTSC
     if nominal in NTSC_NOMINAL and value != round(value) and abs(ntsc - value) < NTSC_REACH:

@@ -74,6 +74,17 @@ def test_impossible_rates_are_refused(value: float | str) -> None:
         parse_frame_rate(value)
 
 
+@pytest.mark.parametrize("seconds", [2, 7, 1000, 1428.5, 3600, 86400])
+def test_how_long_a_picture_stays_is_exact_in_slow_rates(seconds: float) -> None:
+    assert parse_frame_rate(1 / seconds) == 1 / Fraction(seconds)
+
+
+@pytest.mark.parametrize("value", [1e-6, "1e-300", Fraction(1, 10**12)])
+def test_less_than_a_picture_a_day_is_said(value: float | str | Fraction) -> None:
+    with pytest.raises(MediaError, match=r"at least a picture a day \(1/86400\), got"):
+        parse_frame_rate(value)
+
+
 @given(
     samples=st.integers(1600, 10_000_000),
     rate=st.sampled_from([8000, 16000, 22050, 44100, 48000]),

@@ -28,7 +28,8 @@ from .plan import EncodePlan
 
 # FFmpeg's flags for encoders: transform and search for motion field by field.
 _INTERLACED = 1 << 18 | 1 << 29
-MAX_LEAD_SECONDS = 3600  # longer than any encoder reorders pictures
+# Longer than any encoder reorders pictures; the second is for rates of a picture in an hour.
+MAX_LEAD_SECONDS, MAX_LEAD_PICTURES = Fraction(3600), 64
 POLL_SECONDS = 0.05  # between two calls of ``check``
 FRAMES_AHEAD = 2  # given to the encoder before the oldest of them is waited for
 
@@ -99,9 +100,13 @@ class StreamTarget:
 
     def _mux_oldest(self) -> None:
         tick, encoded = self._encoding.popleft()
-        mux(self._output.container, _with_sane_times(encoded.result()))
+        mux(self._output.container, self._sane(encoded.result()))
         if self.audio is not None:
             self.audio.advance(tick * self._plan.time_base)
+
+    def _sane(self, packets: Packets) -> Packets:
+        most_lead = max(MAX_LEAD_SECONDS, MAX_LEAD_PICTURES / self._plan.frame_rate)
+        return _with_sane_times(packets, most_lead)
 
     def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
         if self._video is None:
@@ -114,7 +119,7 @@ class StreamTarget:
             while not wait([last], POLL_SECONDS).done:
                 check()
             self._end_thread()
-            mux(self._output.container, _with_sane_times(last.result()))
+            mux(self._output.container, self._sane(last.result()))
             if self.audio is not None:
                 self.audio.finish(audio_end)
             self._video = self.audio = None
@@ -161,13 +166,16 @@ class StreamTarget:
         return stream
 
 
-def _with_sane_times(packets: Packets) -> Packets:
-    """Return the packets; an impossible decoding time becomes the time the picture is shown."""
+def _with_sane_times(packets: Packets, most_lead: Fraction) -> Packets:
+    """Return the packets; an impossible decoding time becomes the time the picture is shown.
+
+    most_lead: seconds by which a picture may be decoded before it is shown.
+    """
     # With one or two pictures, x265 returns uninitialised memory as the decoding time.
     for packet in packets:
         if packet.dts is None or packet.pts is None:
             continue
-        if not 0 <= (packet.pts - packet.dts) * packet.time_base <= MAX_LEAD_SECONDS:
+        if not 0 <= (packet.pts - packet.dts) * packet.time_base <= most_lead:
             packet.dts = packet.pts
     return packets
 

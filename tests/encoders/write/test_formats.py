@@ -187,6 +187,35 @@ def test_animations_last_as_long_as_the_frames(
         assert int(stream["nb_read_frames"]) == len(shown)
 
 
+@pytest.mark.parametrize(("rate", "count"), [(Fraction(90), 24), (Fraction(120000, 1001), 12)])
+def test_a_webp_of_many_pictures_a_second_lasts_as_long(
+    tmp_path: Path, pictures: Pictures, rate: Fraction, count: int
+) -> None:
+    """Browsers show what is meant for 10 ms or less for a tenth of a second."""
+    path = tmp_path / "a.webp"
+
+    encode_frames(pictures(24, *SIZE), path, frame_rate=rate)
+
+    reader = VideoReader(path)
+    assert reader.frame_count == count
+    assert abs(reader.duration - 24 / rate) <= Fraction(1, 1000)
+
+
+@pytest.mark.slow_after(3)
+@pytest.mark.parametrize("rate", [Fraction(1, 3600), Fraction(1, 1000), Fraction(1, 2)])
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "webm"])
+def test_pictures_that_stay_for_long_are_written(
+    tmp_path: Path, pictures: Pictures, container: str, rate: Fraction
+) -> None:
+    path = tmp_path / f"a.{container}"
+
+    encode_frames(pictures(5, *SIZE), path, frame_rate=rate, config=EncodingConfig(quality="fast"))
+
+    reader = VideoReader(path)
+    assert reader.frame_rate == rate
+    assert sum(1 for _ in reader.frames()) == 5
+
+
 @pytest.mark.parametrize("container", ["gif", "webp"])
 def test_animations_show_the_frames(tmp_path: Path, pictures: Pictures, container: str) -> None:
     path = tmp_path / f"a.{container}"
