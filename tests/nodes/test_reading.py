@@ -14,6 +14,7 @@ import pytest
 from avatarvideo.errors import AvatarVideoError, MediaError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.core_video import FileVideo
+from avatarvideo.headless.execute import run
 from avatarvideo.headless.servers import with_uploads
 from avatarvideo.host.current import current_host
 from avatarvideo.host.environment import INPUTS_VARIABLE
@@ -175,6 +176,85 @@ def test_where_nobody_else_sends_graphs_paths_are_free_until_folders_are_named(
     monkeypatch.setenv(INPUTS_VARIABLE, str(host.input_directory / "named"))
     with pytest.raises(MediaError, match=INPUTS_VARIABLE):
         opened(door, str(file))
+
+
+class Named:
+    """Another pack's node that brings any text."""
+
+    RETURN_TYPES = ("*",)
+    FUNCTION = "give"
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"text": ("STRING", {})}})
+
+    def give(self, text: str) -> tuple[str]:
+        return (text,)
+
+
+class Shown:
+    """An output node, so that a graph with the node before it runs."""
+
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+    FUNCTION = "show"
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"value": ("*", {})}})
+
+    def show(self, value: object) -> dict[str, Any]:
+        return {"ui": {"text": [str(type(value).__name__)]}}
+
+
+def graph(door: tuple[str, str], path: str, **links: Any) -> dict[str, Any]:
+    """A node whose path comes by a link, as validation cannot see it."""
+    name, key = door
+    values = {
+        each: options[0].get("default", kind[0] if isinstance(kind, list) else None)
+        for each, (kind, *options) in NODES[name].INPUT_TYPES()["required"].items()
+    }
+    return {
+        "1": {"class_type": "Named", "inputs": {"text": path}},
+        "2": {"class_type": name, "inputs": {**values, key: ["1", 0], **links}},
+        "3": {"class_type": "Shown", "inputs": {"value": ["2", 0]}},
+    }
+
+
+TABLE = {**NODES, "Named": Named, "Shown": Shown}
+
+
+@pytest.mark.slow_after(4)
+@pytest.mark.parametrize("door", FITS, ids="-".join)
+def test_a_linked_path_does_not_tell_what_lies_elsewhere(
+    closed: StandaloneHost, elsewhere: Path, door: tuple[str, str]
+) -> None:
+    there = elsewhere / FITS[door].name
+    missing = there.with_name("x" * len(there.name))
+    through = closed.input_directory / ".." / "elsewhere" / there.name
+    said = []
+    for path in (there, missing, through, f"'{there}'", f" {there}\n", there.parent):
+        with pytest.raises(AvatarVideoError) as error:
+            run(graph(door, str(path)), TABLE)
+        said.append(str(error.value))
+    assert all(f"Node 2 ({door[0]}): Expected a file in the input" in text for text in said)
+    assert len({re.sub("'.*'", "", text) for text in said}) == 1
+    shutil.copy(FITS[door], closed.input_directory / f"own{FITS[door].suffix}")
+    assert run(graph(door, f"own{FITS[door].suffix}"), TABLE).ui["3"]["text"]
+
+
+def test_linked_speech_leaves_the_file_of_audio_to_mel_alone(
+    closed: StandaloneHost, elsewhere: Path
+) -> None:
+    shutil.copy(SPEECH, closed.input_directory / "own.flac")
+    lengths = []
+    for path in (elsewhere / SPEECH.name, elsewhere / "missing.flac"):
+        for audio in (str(path), ["1", 0]):
+            flow = graph(("AudioToMel", "audio"), str(path), speech=["4", 0])
+            flow["2"]["inputs"]["audio"] = audio
+            flow["4"] = {"class_type": "LoadAudio", "inputs": {"audio": "own.flac"}}
+            result = run(flow, TABLE)
+            lengths.append(result.ui["3"]["text"])
+        assert NODES["AudioToMel"].VALIDATE_INPUTS(audio=str(path), speech=None) is True
+        assert NODES["AudioToMel"].IS_CHANGED(audio=str(path)) == ()
+    assert lengths == [["Mel"]] * 4
+    flow["4"]["inputs"]["audio"] = str(elsewhere / SPEECH.name)
+    with pytest.raises(AvatarVideoError, match=r"Node 4 .*Expected a file in the input"):
+        run(flow, TABLE)
 
 
 class EditedVideo(FileVideo):
