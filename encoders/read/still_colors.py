@@ -85,7 +85,8 @@ def _grey_in_srgb(plain: Image.Image, own: ImageCms.ImageCmsProfile) -> Image.Im
 
     own: their profile, or of the colours that a picture had before it was made grey.
     """
-    mode = "L" if own.profile.xcolor_space.strip() == "GRAY" else "RGB"
+    space: object = getattr(own.profile, "xcolor_space", "")  # Pillow says nothing of its type
+    mode = "L" if str(space).strip() == "GRAY" else "RGB"
     to_srgb = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), mode, "RGB")
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
     mapped = ImageCms.applyTransform(ramp, to_srgb)
