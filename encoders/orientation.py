@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.filter import Graph
 
-_EXIF = 31  # FFmpeg's number of what lies beside a frame
+_EXIF, _PROFILE = 31, 15  # FFmpeg's numbers of what lies beside a frame
 _TICK = Fraction(1, 1000)
 _MATRIX = struct.Struct("=9i")  # a b u, c d v, x y w: where (x, y) of a picture is shown
 
@@ -49,30 +50,31 @@ def side_data(frame: av.VideoFrame, kind: str) -> bytes:
 
     Raises ValueError where PyAV has no name for something else there.
     """
-    try:
-        found = frame.side_data.get(kind)
-    except ValueError:  # PyAV has no name for EXIF, of which FFmpeg has made a matrix
-        found = _without_exif(frame).side_data.get(kind)
+    found = _plain(frame).side_data.get(kind)
     return b"" if found is None else bytes(found)
 
 
-def _without_exif(frame: av.VideoFrame) -> av.VideoFrame:
-    """Return the picture with all but the EXIF that lies beside it, or the frame itself."""
-    try:
-        graph = Graph()
-        source = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=_TICK
-        )
-        removed = graph.add("sidedata", f"mode=delete:type={_EXIF}")
-        sink = graph.add("buffersink")
-        source.link_to(removed)
-        removed.link_to(sink)
-        graph.configure()
-        source.push(frame)
-        plain = sink.pull()
-    except (FFmpegError, ValueError):
-        return frame
-    return plain if isinstance(plain, av.VideoFrame) else frame
+def _plain(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return the picture without what PyAV must not see beside it, or the frame itself.
+
+    It has no name for EXIF, of which FFmpeg has made a matrix; and of a colour profile's name it
+    frees what the frame frees too, which ends the process.
+    """
+    for kinds in ((_EXIF, _PROFILE), (_PROFILE,)):  # older FFmpegs have no EXIF there
+        with contextlib.suppress(FFmpegError, ValueError):
+            return _without(frame, kinds)
+    return frame
+
+
+def _without(frame: av.VideoFrame, kinds: tuple[int, ...]) -> av.VideoFrame:
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=_TICK
+    )
+    removals = [graph.add("sidedata", f"mode=delete:type={kind}") for kind in kinds]
+    graph.link_nodes(source, *removals, graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.video import VideoReader
@@ -250,3 +251,21 @@ def test_an_animated_webp_that_does_not_say_how_long_stays_as_in_browsers(tmp_pa
 
     assert reader.frame_times == [Fraction(at, 1000) for at in (0, 100, 200, 211)]
     assert reader.duration == Fraction(251, 1000)
+
+
+@pytest.mark.slow
+def test_an_animated_png_with_a_colour_profile_does_not_end_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    red, blue = (Image.new("RGB", (16, 8), color) for color in ("red", "blue"))
+    red.save(path, save_all=True, append_images=[blue], duration=100, icc_profile=profile)
+    program = (
+        "import gc, sys\n"
+        "from avatarvideo.encoders.read.video import VideoReader\n"
+        "reader = VideoReader(sys.argv[1])\n"
+        "print([frame[0, 0].tolist() for frame in reader.frames()])\n"
+        "del reader\n"
+        "gc.collect()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "[[255, 0, 0], [0, 0, 255]]\n")
