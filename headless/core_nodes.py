@@ -20,6 +20,13 @@ from ..nodes.widgets import (
     find_file,
     fingerprint,
 )
+from .core_value_nodes import (
+    PrimitiveBoolean,
+    PrimitiveFloat,
+    PrimitiveInt,
+    PrimitiveString,
+    PrimitiveStringMultiline,
+)
 from .core_video_nodes import CreateVideo, GetVideoComponents, SaveVideo, shown_file
 from .prompt import Value
 
@@ -157,5 +164,10 @@ def _picture_tags(prompt: Value = None, extra_pnginfo: Value = None) -> Value:
     return tags
 
 
-_NODES = (LoadImage, LoadAudio, LoadVideo, GetVideoComponents, CreateVideo, SaveVideo, SaveImage)
-CORE_STAND_INS: dict[str, type] = {node.__name__: node for node in (*_NODES, PreviewImage)}
+_FILES = (LoadImage, LoadAudio, LoadVideo, SaveVideo, SaveImage, PreviewImage)
+_VALUES = (
+    *(PrimitiveInt, PrimitiveFloat, PrimitiveBoolean),
+    *(PrimitiveString, PrimitiveStringMultiline),
+)
+_NODES = (*_FILES, GetVideoComponents, CreateVideo, *_VALUES)
+CORE_STAND_INS: dict[str, type] = {node.__name__: node for node in _NODES}

@@ -32,6 +32,11 @@ CORE = {
     "SaveVideo": (["video", "filename_prefix", "format", "codec"], []),
     "SaveImage": (["images", "filename_prefix"], []),
     "PreviewImage": (["images"], []),
+    "PrimitiveInt": (["value"], ["INT"]),
+    "PrimitiveFloat": (["value"], ["FLOAT"]),
+    "PrimitiveBoolean": (["value"], ["BOOLEAN"]),
+    "PrimitiveString": (["value"], ["STRING"]),
+    "PrimitiveStringMultiline": (["value"], ["STRING"]),
 }
 
 
@@ -332,3 +337,31 @@ def test_a_whole_number_links_into_fps(host, clip):
     }
     run(prompt, CORE_STAND_INS | NODE_CLASS_MAPPINGS | {"Whole": Whole})
     assert probe(host.output_directory / "avatar_00001.mp4").frame_rate == "10/1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PrimitiveInt", 24),
+        ("PrimitiveFloat", 29.97),
+        ("PrimitiveBoolean", True),
+        ("PrimitiveString", "a"),
+        ("PrimitiveStringMultiline", "a\nb"),
+    ],
+)
+def test_a_value_of_its_own_node_arrives_as_it_is(host, name, value):
+    assert look({"1": node(name, value=value)}, "1", 0)[0] is value
+
+
+@pytest.mark.parametrize(("kind", "value"), [("PrimitiveInt", 24), ("PrimitiveFloat", 29.97)])
+def test_a_number_of_its_own_node_links_into_fps(host, clip, kind, value):
+    widgets = NODE_CLASS_MAPPINGS["FFmpegEncode"].INPUT_TYPES()["required"].items()
+    usual = {n: k[0] if isinstance(k, list) else s["default"] for n, (k, s) in widgets}
+    prompt = {
+        "1": node(kind, value=value),
+        "2": node("LoadVideo", file="clip.mp4"),
+        "3": node("FFmpegEncode", **usual | {"video": ["2", 0], "fps": ["1", 0]}),
+    }
+    run(prompt, CORE_STAND_INS | NODE_CLASS_MAPPINGS)
+    rate = probe(host.output_directory / "avatar_00001.mp4").frame_rate
+    assert rate == {24: "24/1", 29.97: "30000/1001"}[value]
