@@ -7,6 +7,7 @@ bypassed ones passed through by type, sub-graphs taken apart.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -21,6 +22,7 @@ from .widget_places import MARKED_INPUT, MARKED_NODES, fill_marks, widget_values
 logger = logging.getLogger("avatarvideo.headless.editor_format")
 SEARCH_NAME = "Node name for S&R"
 GROUP_NODE_PREFIXES = ("workflow>", "workflow/")
+_SUB_GRAPH = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def is_editor_format(document: Mapping[str, JSON]) -> bool:
@@ -135,6 +137,11 @@ class _Conversion:
                 problems.append(
                     f"{node} is a group node of an older editor: "
                     "open the workflow there and convert the group to nodes"
+                )
+            elif _SUB_GRAPH.fullmatch(node.type):
+                problems.append(
+                    f"{node}: the sub-graph that it stands for is not in the file: "
+                    "save the whole workflow from the editor again"
                 )
             else:
                 problems.append(

@@ -187,11 +187,13 @@ def _promoted_values(graph: Graph, instance: Node) -> dict[str, JSON]:
 
 def _feeds_a_widget(graph: Graph, slot: int) -> bool:
     """Say whether an input of a sub-graph leads to an input that is a widget inside."""
-    for link in graph.links.values():
+    for number, link in graph.links.items():
         if (link.source, link.source_slot) == (graph.start, slot):
             target = graph.nodes.get(link.target)
             inputs = target.inputs if target is not None else ()
-            return link.target_slot < len(inputs) and bool(inputs[link.target_slot].get("widget"))
+            # As in the page: the input that names the link, as the link's own slot may be old.
+            if any(one.get("link") == number and one.get("widget") for one in inputs):
+                return True
     return False
 
 

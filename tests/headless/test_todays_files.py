@@ -294,6 +294,75 @@ def test_a_promoted_widget_keeps_the_value_of_its_name():
     assert promoted(None, named={"by": 8.5}, values_of=(None, 8.5)) == 8.5
 
 
+def graph_of_two(first_is_widget, slot=1):
+    """A sub-graph whose input "by" leads to two nodes; shown outside with 9.0."""
+    first = "by:FLOAT*" if first_is_widget else "by:FLOAT"
+    inner = Editor()
+    inner.node(1, "Loud", [25.0], inputs=["video:IMAGE", first], outputs=["IMAGE:IMAGE"])
+    inner.node(2, "Loud", [3.0], inputs=["video:IMAGE", "by:FLOAT*"], outputs=["IMAGE:IMAGE"])
+    for number, (node, index) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1)), 1):
+        inner.nodes[node]["inputs"][index]["link"] = number
+    links = [(1, -10, 0, 1, 0), (2, -10, 1, 1, slot), (3, 1, 0, 2, 0), (4, -10, 1, 2, slot)]
+    ends = [("video", "IMAGE"), ("by", "FLOAT")], [("o", "IMAGE")]
+    graph = subgraph(inner.nodes, [*links, (5, 2, 0, -20, 0)], *ends)
+    editor = Editor().node(1, "Load", ["a.png", "image"], outputs=["IMAGE:IMAGE"])
+    editor.node(5, "f0e1", [9.0], inputs=["video:IMAGE"], outputs=["o:IMAGE"])
+    editor.node(9, "Save", ["auto"], inputs=["video:IMAGE"])
+    editor.link(1, 0, 5, "video").link(5, 0, 9, "video")
+    return convert(editor, definitions={"subgraphs": [graph]})
+
+
+@pytest.mark.parametrize("first_is_widget", [True, False])
+@pytest.mark.parametrize("slot", [1, 7])
+def test_a_promoted_widget_reaches_every_node_whatever_the_links_slots_say(first_is_widget, slot):
+    found = graph_of_two(first_is_widget, slot)
+    assert (found["5:1"]["by"], found["5:2"]["by"]) == (9.0, 9.0)
+    assert found["5:2"]["video"] == ["5:1", 0]
+
+
+def test_a_widget_promoted_through_two_sub_graphs_has_the_outermost_value():
+    ends = [("video", "IMAGE"), ("by", "FLOAT")], [("o", "IMAGE")]
+    graphs = []
+    for name, node, kind, value in (("in", 1, "Loud", 25.0), ("out", 7, "in", 5.0)):
+        inner = Editor()
+        inner.node(node, kind, [value], inputs=["video:IMAGE", "by:FLOAT*"], outputs=["o:IMAGE"])
+        inner.nodes[0]["inputs"][0]["link"], inner.nodes[0]["inputs"][1]["link"] = 1, 2
+        links = [(1, -10, 0, node, 0), (2, -10, 1, node, 1), (3, node, 0, -20, 0)]
+        graphs.append(subgraph(inner.nodes, links, *ends) | {"id": name})
+    editor = Editor().node(1, "Load", ["a.png", "image"], outputs=["IMAGE:IMAGE"])
+    editor.node(5, "out", [12.0], inputs=["video:IMAGE", "by:FLOAT*"], outputs=["o:IMAGE"])
+    editor.node(9, "Save", ["auto"], inputs=["video:IMAGE"])
+    editor.link(1, 0, 5, "video").link(5, 0, 9, "video")
+    found = convert(editor, definitions={"subgraphs": graphs})
+    assert found["5:7:1"] == {"video": ["1", 0], "by": 12.0}
+    assert found["9"]["video"] == ["5:7:1", 0]
+
+
+def test_a_sub_graph_that_is_not_in_the_file_is_named_so():
+    kind = "b2d7e0c6-1111-4222-8333-444455556666"
+    with pytest.raises(GraphError, match=r"Node 4 .*: the sub-graph that it stands for is not in"):
+        convert(chain((4, kind, None)))
+
+
+def test_a_setter_of_what_a_getter_brings_and_of_a_sub_graph():
+    inner = Editor().node(1, "Loud", [3.0], inputs=["video:IMAGE"], outputs=["IMAGE:IMAGE"])
+    inner.nodes[0]["inputs"][0]["link"] = 1
+    links = [(1, -10, 0, 1, 0), (2, 1, 0, -20, 0)]
+    graph = subgraph(inner.nodes, links, [("video", "IMAGE")], [("o", "IMAGE")])
+    editor = Editor().node(1, "Load", ["a.png", "image"], outputs=["IMAGE:IMAGE"])
+    editor.node(2, "f0e1", inputs=["video:IMAGE"], outputs=["o:IMAGE"]).link(1, 0, 2, "video")
+    editor.node(3, "SetNode", ["a"], inputs=["*:*"]).link(2, 0, 3, "*")
+    editor.node(4, "GetNode", ["a"], outputs=["*:*"])
+    editor.node(5, "easy setNode", ["b"], inputs=["*:*"]).link(4, 0, 5, "*")
+    editor.node(6, "easy getNode", ["b"], outputs=["*:*"])
+    editor.node(7, "f0e1", inputs=["video:IMAGE"], outputs=["o:IMAGE"], mode=4)
+    editor.node(9, "Save", ["auto"], inputs=["video:IMAGE"])
+    editor.link(6, 0, 7, "video").link(7, 0, 9, "video")
+    found = convert(editor, definitions={"subgraphs": [graph]})
+    assert set(found) == {"1", "2:1", "9"}
+    assert found["9"]["video"] == ["2:1", 0]
+
+
 def test_a_primitive_reaches_a_widget_through_reroutes_and_pairs():
     editor = Editor().node(1, "PrimitiveNode", [0.25, "fixed"], outputs=["FLOAT:FLOAT"])
     editor.node(2, "Reroute", inputs=[":*"], outputs=[":*"]).link(1, 0, 2, "")

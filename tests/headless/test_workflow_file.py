@@ -54,7 +54,8 @@ def webp(path: Path, tags: dict[str, str]) -> None:
 
 def sound(path: Path, tags: dict[str, str]) -> None:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream({"mp3": "mp3", "flac": "flac"}[path.suffix[1:]], rate=16000)
+        codec = {".mp3": "mp3", ".flac": "flac", ".opus": "libopus"}[path.suffix]
+        stream = container.add_stream(codec, rate=16000)
         assert isinstance(stream, av.AudioStream)
         container.metadata.update(tags)
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.int16), layout="mono")
@@ -72,6 +73,8 @@ MAKERS = [
     ("b.png", animated_png),
     ("a.webp", webp),
     ("a.jpg", webp),
+    ("a.avif", webp),
+    ("a.opus", sound),
     ("a.flac", sound),
     ("a.mp3", sound),
     ("vhs.mp4", in_the_comment),
