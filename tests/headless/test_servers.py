@@ -380,6 +380,79 @@ def test_the_editors_format_goes_along_for_the_files(avatar, servers, place):
     assert server.prompts[0]["extra_data"]["extra_pnginfo"]["workflow"] == document
 
 
+def dynamic(branches):
+    options = [{"key": key, "inputs": inputs} for key, inputs in branches.items()]
+    return ("COMFY_DYNAMICCOMBO_V3", {"options": options})
+
+
+def todays_node(server):
+    """A node as the newest ComfyUI declares them, which writes what it got."""
+    crf = {"required": {"crf": ("FLOAT", {"default": 23.0, "max": 51.0})}}
+    codec = dynamic({"auto": {}, "h264": crf})
+
+    class Today:
+        OUTPUT_NODE = True
+        RETURN_TYPES = ()
+        FUNCTION = "save"
+        INPUT_TYPES = classmethod(
+            lambda cls: {
+                "required": {
+                    "words": ("WORDS",),
+                    "rate": ("FLOAT,INT", {"default": 25, "widgetType": "FLOAT"}),
+                    "color": ("COLOR", {"default": "#ffffff"}),
+                    "format": dynamic({"auto": {}, "mp4": {"required": {"codec": codec}}}),
+                    "last": ("STRING", {"default": "z"}),
+                }
+            }
+        )
+
+        def save(self, words, **values):
+            (server.outputs / "talks").mkdir()
+            (server.outputs / "talks" / "got.json").write_text(json.dumps(values))
+            entry = {"filename": "got.json", "subfolder": "talks", "type": "output"}
+            return {"ui": {"images": [entry]}}
+
+    return Today
+
+
+TODAY = {"rate": 29.97, "color": "#ff0000", "format": "mp4", "format.codec": "h264"}
+TODAY |= {"format.codec.crf": 18.0, "last": "end"}
+
+
+@pytest.mark.parametrize(
+    ("saved", "named"),
+    [
+        (list(TODAY.values()), None),
+        ([29.97, None, "#ff0000", "mp4", "h264", None, 18.0, "end"], None),  # holes
+        (["shifted", *TODAY.values()], TODAY),
+    ],
+    ids=["by place", "with holes", "by name"],
+)
+def test_values_of_todays_widgets_arrive_by_their_dotted_names(
+    avatar, servers, place, saved, named
+):
+    server = servers()
+    server.nodes["Today"] = todays_node(server)
+    nodes = [
+        {"id": 1, "type": "Load", "widgets_values": ["speech.txt", "plain", "image"]},
+        {
+            "id": 2,
+            "type": "Today",
+            "inputs": [{"name": "words", "type": "WORDS", "link": 1}],
+            "widgets_values": saved,
+            **({"widgets_values_named": named} if named else {}),
+        },
+    ]
+    document = {"nodes": nodes, "links": [[1, 1, 0, 2, 0, "WORDS"]], "version": 0.4}
+    (place / "flow.json").write_text(json.dumps(document))
+
+    code, _, err = avatar("run", "flow.json", "--server", server.url, "--output-dir", "made")
+
+    assert code == 0, err
+    assert server.prompts[0]["prompt"]["2"]["inputs"] == {"words": ["1", 0], **TODAY}
+    assert json.loads((place / "made/talks/got.json").read_text()) == TODAY
+
+
 def test_a_file_of_another_content_does_not_replace_the_servers(avatar, servers, place):
     server = servers()
     (server.inputs / "speech.txt").write_text("theirs")

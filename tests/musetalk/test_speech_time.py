@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -108,3 +109,41 @@ def test_fps_0_of_a_varying_avatar_is_its_nominal_rate(tmp_path: Path, ffmpeg: s
 
     assert (run.frame_rate, run.frame_count) == (30, 45)
     assert "and fps 0 is 30." in run.report["notes"][0]
+
+
+def varying(path: Path) -> Path:
+    """Write 4 s of pictures that come at 40, 8 and 20 a second; from 2.0 s on they are white."""
+    times = [*range(0, 1000, 25), *range(1000, 3000, 125), *range(3000, 4000, 50)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time in times:
+            picture = np.full((48, 64, 3), 230 if time >= 2000 else 20, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture)
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.slow_after(2)
+@pytest.mark.parametrize("fps", [0, 25, "30000/1001", 12.5, 60])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
+def test_an_event_of_a_varying_avatar_comes_at_its_time(
+    tmp_path: Path, suffix: str, fps: float | str
+) -> None:
+    path, speech, out = varying(tmp_path / f"a.{suffix}"), tmp_path / "s.mkv", tmp_path / "out.mp4"
+    sound = AudioClip(np.tile(TONE, (1, 3))[:, :64000].astype(np.float32), 16000)
+    still = [np.zeros((48, 64, 3), np.uint8)]
+    encode_frames(still, speech, frame_rate=RATE, config=FAST, audio=sound)
+
+    result = MuseTalkLipSync().generate(path, speech, out, LipSyncConfig(mode="static", fps=fps))
+
+    assert result.success, result.error
+    reader = VideoReader(out)
+    bright = [bool(frame.mean() > 120) for frame in reader.frames()]
+    assert abs(len(bright) / reader.frame_rate - 4) <= 1 / reader.frame_rate
+    begins = bright.index(True) / reader.frame_rate
+    assert abs(begins - 2) <= 1 / reader.frame_rate
+    assert all(bright[bright.index(True) :])
