@@ -432,3 +432,44 @@ def test_the_page_is_told_what_it_can_play(
     made = answer(path=str(SAMPLES_DIRECTORY / "talking_head.mp4"), container=container, width=64)
     assert made["ui"]["images"][0]["filename"].endswith(f".{container}")
     assert made["ui"].get("animated") == ((True,) if animated else None)
+
+
+FLOATS = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn]
+
+
+@pytest.mark.slow_after(2)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+def test_images_and_sound_of_any_float_type_are_in_the_file(
+    host: StandaloneHost, dtype: torch.dtype
+) -> None:
+    squares = torch.tensor([[0.0, 0.25, 0.5, 1.0]]).repeat_interleave(16, 0)
+    images = squares.repeat_interleave(16, 1)[None, ..., None].repeat(4, 1, 1, 3)
+    tone = 0.5 * torch.sign(torch.sin(torch.arange(32000) / 20))[None, None]
+    audio = {"waveform": tone.to(dtype), "sample_rate": 16000}
+
+    path = encode(
+        images=images.to(dtype),
+        audio=audio,
+        fps=2,
+        codec="ffv1",
+        container="mkv",
+        audio_codec="flac",
+        length="audio",
+    )
+
+    shown = next(VideoReader(path).frames())
+    assert np.abs(shown[8, 8::16, 0].astype(int) - [0, 64, 128, 255]).max() <= 2
+    heard = read_audio(path)
+    assert heard.sample_rate == 16000
+    assert np.abs(heard.samples[0, :32000] - tone[0, 0].numpy()).max() <= 1e-3
+
+
+@pytest.mark.parametrize(
+    ("fps", "exact"),
+    [(29.97, "30000/1001"), (33.33, "3333/100"), (12.5, "25/2"), (0.5, "1/2"), (30, "30/1")],
+)
+def test_a_rate_is_exact_in_a_format_of_the_users(
+    host: StandaloneHost, formats: Callable[..., str], fps: float, exact: str
+) -> None:
+    chosen = formats("mine", {"codec": "ffv1", "container": "mkv"})
+    assert probe(encode(images=still(), format=chosen, fps=fps)).frame_rate == exact
