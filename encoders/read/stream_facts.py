@@ -123,12 +123,25 @@ def agreed_rate(stated: Fraction, ticks: Sequence[int], unit: Fraction) -> Fract
 
 
 def header_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Return the length in seconds the file states, the stream's before the container's."""
+    """Return the seconds from the first picture on that the file states, the stream's first."""
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     if container.duration and container.duration > 0:
-        return Fraction(container.duration, av.time_base)
+        stated = Fraction(container.duration, av.time_base) - _before_pictures(container, stream)
+        return stated if stated > 0 else None
     return None
+
+
+def _before_pictures(container: InputContainer, stream: VideoStream) -> Fraction:
+    """Return how much of the length that a Matroska states comes before its first picture."""
+    if "matroska" not in container.format.name or not stream.start_time or not stream.time_base:
+        return Fraction(0)
+    first = stream.start_time * stream.time_base
+    # FFmpeg states when the last picture or sound ends, others how long it is from the first.
+    tags = {name.lower(): text for name, text in container.metadata.items()}
+    is_end = tags.get("encoder", "").startswith("Lavf")
+    begin = Fraction(0) if is_end else Fraction(container.start_time or 0, av.time_base)
+    return max(Fraction(0), first - begin)
 
 
 def indexed_frame_count(container: InputContainer, stream: VideoStream) -> int | None:

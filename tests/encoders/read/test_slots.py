@@ -111,6 +111,37 @@ def test_a_file_cut_between_key_frames_keeps_its_times(cut: tuple[Path, list[int
     assert reader.held_note.startswith(f"{lost} of {len(numbers)} pictures could not be decoded")
 
 
+def test_an_encode_of_a_cut_file_says_what_it_could_not_show(cut: tuple[Path, list[int]]) -> None:
+    path, numbers = cut
+    lost = len(numbers) - decodable(path)[0]
+
+    result = FFmpegEncoder().encode(path, path.with_name("out.mp4"), FAST)
+
+    note = f"{lost} of {len(numbers)} pictures could not be decoded"
+    assert [one.split(";")[0] for one in result.notes] == [note]
+    # A number that is missing among the first is bridged by the one before, and no time is added.
+    assert result.frame_count == numbers[-1] - numbers[0] + 1
+    shown = seen(VideoReader(path.with_name("out.mp4")))
+    assert shown == [max(at, numbers[lost]) for at in range(numbers[0], numbers[-1] + 1)]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "webm", "mp4", "mov", "ts"])
+def test_pictures_that_begin_late_last_no_longer(tmp_path: Path, suffix: str, ffmpeg: str) -> None:
+    """FFmpeg writes when a Matroska ends where its length belongs."""
+    path, plain = tmp_path / f"late.{suffix}", tmp_path / "plain.mkv"
+    codecs = "-c:v libvpx-vp9 -c:a libopus" if suffix == "webm" else "-c:v libx264 -c:a aac"
+    sources = "-f lavfi -i testsrc=size=64x48:rate=25:duration=2 -f lavfi -i sine=d=2.5:r=48000"
+    _run(ffmpeg, f"{sources} -pix_fmt yuv420p {codecs}", plain)
+    given = ("-itsoffset 0.5 -i", plain, "-i", plain, "-map 0:v -map 1:a -c copy", path)
+    _run(ffmpeg, *given)
+
+    made = FFmpegEncoder().encode(path, tmp_path / "out.mp4", FAST)
+
+    assert abs(VideoReader(path).duration - 2) <= Fraction(1, 25)
+    assert made.success, made.error
+    assert abs(made.frame_count - 50) <= 1
+
+
 def test_frames_from_a_number_are_the_same_in_a_cut_file(cut: tuple[Path, list[int]]) -> None:
     path, numbers = cut
     reader = VideoReader(path)
