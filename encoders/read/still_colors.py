@@ -18,6 +18,7 @@ from .adobe_rgb import from_adobe_rgb, is_adobe_rgb
 # Pillow does not say what createProfile returns.
 
 _WIDE = (9, 11, 12)  # primaries, in FFmpeg's numbers
+_SPACE = slice(16, 20)  # of a profile, where it names what its numbers are of
 SAME = 2.5  # of 255; a profile that changes less is one of sRGB's many spellings
 _USUAL_GAMMA = 1 / 2.2
 _CUBE = np.array(list(itertools.product(range(0, 256, 51), repeat=3)), np.uint8)[None]
@@ -64,7 +65,10 @@ def _by_profile(plain: Image.Image, profile: bytes) -> tuple[Image.Image, str]:
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         name = " ".join(ImageCms.getProfileDescription(own).split())[:60]
-        mapped = _grey_in_srgb(plain, own) if plain.mode == "L" else _rgb_in_srgb(plain, own)
+        if plain.mode == "L":
+            mapped = _grey_in_srgb(plain, own, "L" if profile[_SPACE] == b"GRAY" else "RGB")
+        else:
+            mapped = _rgb_in_srgb(plain, own)
     except (ImageCms.PyCMSError, ImportError, OSError, ValueError):
         return plain, "The picture's colour profile cannot be read: its colours were left alone."
     if mapped is None:
@@ -80,13 +84,13 @@ def _rgb_in_srgb(plain: Image.Image, own: ImageCms.ImageCmsProfile) -> Image.Ima
     return ImageCms.applyTransform(plain, to_srgb)
 
 
-def _grey_in_srgb(plain: Image.Image, own: ImageCms.ImageCmsProfile) -> Image.Image | None:
+def _grey_in_srgb(
+    plain: Image.Image, own: ImageCms.ImageCmsProfile, mode: str
+) -> Image.Image | None:
     """Return greys in sRGB, None where that changes nothing.
 
-    own: their profile, or of the colours that a picture had before it was made grey.
+    own: their profile (mode L), or of colours that a picture had before it was made grey (RGB).
     """
-    space: object = getattr(own.profile, "xcolor_space", "")  # Pillow says nothing of its type
-    mode = "L" if str(space).strip() == "GRAY" else "RGB"
     to_srgb = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), mode, "RGB")
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
     mapped = ImageCms.applyTransform(ramp, to_srgb)
