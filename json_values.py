@@ -25,6 +25,12 @@ def parse_json(text: bytes | str) -> JSON:
         value = json.loads(data)
     except RecursionError:
         raise ValueError(f"JSON nested more than {DEEPEST} deep") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # Python's word on how to read longer numbers is no advice here
+        if "int_max_str_digits" not in str(error):
+            raise
+        raise ValueError("JSON with a number of thousands of digits") from None
     _check_depth(value)
     return value
 

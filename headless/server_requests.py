@@ -22,6 +22,7 @@ from .patient_socket import Patience, connect, secured
 
 TIMEOUT = 60.0  # seconds without a byte that end an answer, an upload or a download
 ANSWER_SECONDS = 120.0  # for the whole of an answer, and for the head of a download
+SHOWN_BYTES = 80  # of an answer that is none
 MOST_SAID = 4 << 20  # bytes that are read of a refusal
 
 Body = bytes | Iterator[bytes] | None
@@ -79,9 +80,11 @@ class ServerRequests:
         try:
             return parse_json(body)
         except ValueError as error:
-            raise ServerError(
-                f"Expected a ComfyUI server at {self.url}, got {one_line(error)}."
-            ) from error
+            found = one_line(error)
+            if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+                said = one_line(body[:SHOWN_BYTES].decode("utf-8", "replace"))
+                found = f"an answer that is no JSON ({said!r})" if said else "an empty answer"
+            raise ServerError(f"Expected a ComfyUI server at {self.url}, got {found}.") from error
 
     def chunks(
         self,

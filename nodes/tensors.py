@@ -101,7 +101,16 @@ def images_hash(images: Tensor) -> str:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().float().resolve_neg().numpy()
+    try:
+        if tensor.is_complex():
+            raise TypeError("complex numbers")
+        return tensor.detach().cpu().float().resolve_neg().numpy()
+    except (RuntimeError, TypeError, AttributeError) as error:  # sparse, on no device, or no tensor
+        kind = getattr(tensor, "dtype", type(tensor).__name__)
+        raise MediaError(
+            f"Expected a dense tensor of real numbers that are in memory, got {kind} "
+            f"({str(error).split(chr(10))[0][:100]}): check the node that made it."
+        ) from error
 
 
 def clip_from_images(
@@ -179,6 +188,11 @@ def audio_clip(audio: Audio | None) -> AudioClip | None:
             "Expected an AUDIO with a waveform tensor and a sample_rate, got "
             f"{type(audio).__name__}: link an audio output."
         ) from error
+    if not np.isfinite(samples).all():
+        raise MediaError(
+            "Expected finite samples, got NaN or infinity in the AUDIO: check the node that made "
+            "it."
+        )
     if samples.ndim == 3 and samples.shape[0] == 1:
         samples = samples[0]
     if samples.ndim != 2:

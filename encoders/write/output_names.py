@@ -94,7 +94,14 @@ def _numbered(
     allowed: Sequence[Path],
     now: datetime,
 ) -> _Numbered:
-    filled = _fill(template, values, now)
+    try:
+        filled = _fill(template, values, now)
+        filled.encode()
+    except UnicodeEncodeError as error:  # half of a pair of UTF-16
+        raise EncodeError(
+            f"Expected filename_prefix in characters that a file's name can have, got "
+            f"{template[:100]!a}: write it anew."
+        ) from error
     given = Path(filled).expanduser() if filled.startswith("~") else Path(filled)
     if given.is_absolute():
         base, places, text = Path(given.anchor), list(allowed), str(given.relative_to(given.anchor))

@@ -16,6 +16,7 @@ from avatarvideo.errors import Cancelled, GraphError, MediaError
 from avatarvideo.headless.bounds import MOST_NODES, cancellable
 from avatarvideo.headless.editor_format import to_prompt
 from avatarvideo.headless.prompt import InputDefinition, NodeDefinition, constant, suggestion
+from avatarvideo.headless.server_requests import ServerError, ServerRequests
 from avatarvideo.headless.workflow_file import read_workflow
 from avatarvideo.json_values import DEEPEST, MOST_VALUES, parse_json
 from avatarvideo.musetalk.inputs import as_seconds
@@ -182,7 +183,7 @@ def test_a_file_without_end_is_no_workflow() -> None:
         ("[" * 200 + "]" * 200, "nested more than 100"),
         ("[" + "1," * MOST_VALUES + "1]", "values"),
         ('"' + "x" * (65 << 20) + '"', "more than 64 MiB"),
-        ("9" * 100_000, "."),
+        ("9" * 100_000, "^JSON with a number of thousands of digits$"),
         ("{", "."),
     ],
 )
@@ -236,3 +237,22 @@ def test_a_long_value_is_shown_in_short() -> None:
     with pytest.raises(GraphError) as caught:
         constant("9" * 5000 + "x", refused)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b"<html>\n<body>no", "an answer that is no JSON ('<html> <body>no')"),
+        (b"", "an empty answer"),
+        (b"\xff\xfe\x00", "an answer that is no JSON"),
+        (b"9" * 5000, "JSON with a number of thousands of digits"),
+    ],
+    ids=["page", "empty", "bytes", "digits"],
+)
+def test_what_a_server_answers_instead_of_json_is_shown(body: bytes, found: str) -> None:
+    requests = ServerRequests("http://localhost:1", lambda: None)
+    with pytest.raises(ServerError) as caught:
+        requests.parsed(body)
+    assert str(caught.value).startswith(
+        f"Expected a ComfyUI server at http://localhost:1, got {found}"
+    )

@@ -146,3 +146,27 @@ def test_a_mask_is_read_with_and_without_a_batch() -> None:
 def test_a_mask_of_another_size_is_refused() -> None:
     with pytest.raises(MediaError, match="size 4x3, got 8x6"):
         tensors.mask_array(torch.zeros(1, 6, 8), height=3, width=4)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        torch.ones(4, 6).to("meta"),
+        torch.ones(4, 6).to_sparse(),
+        torch.complex(torch.ones(4, 6), torch.ones(4, 6)),
+        np.ones((4, 6)),
+        "a mask",
+    ],
+    ids=["meta", "sparse", "complex", "array", "text"],
+)
+def test_what_holds_no_real_numbers_in_memory_is_one_sentence(mask: object) -> None:
+    with pytest.raises(MediaError, match="Expected a dense tensor of real numbers"):
+        tensors.mask_array(mask, height=4, width=6)  # pyright: ignore[reportArgumentType] - it is wrong
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_sound_that_is_not_finite_is_refused(bad: float) -> None:
+    waveform = torch.zeros(1, 2, 100)
+    waveform[0, 1, 50] = bad
+    with pytest.raises(MediaError, match="Expected finite samples, got NaN or infinity"):
+        tensors.audio_clip({"waveform": waveform, "sample_rate": 8000})

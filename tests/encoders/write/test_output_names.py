@@ -41,6 +41,13 @@ def test_templates_are_filled_and_cleaned(tmp_path: Path, template: str, expecte
     assert path == tmp_path / expected
 
 
+def test_half_a_character_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(EncodeError, match="Expected filename_prefix in characters") as caught:
+        output_file(tmp_path, "clip\ud800", "mp4")
+    assert "'clip\\ud800'" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_counter_follows_the_highest_number_of_any_extension(tmp_path: Path) -> None:
     (tmp_path / "avatar_00007.mkv").touch()
     (tmp_path / "avatar_extra_00050.mp4").touch()
