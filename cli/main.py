@@ -34,8 +34,8 @@ def main(
 
     arguments: None takes the command line's; the process is then ours, and ``settle`` sets it up.
     """
-    others = settle() if arguments is None else None
     try:
+        others = settle() if arguments is None else None
         code = avatar.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=others)
     except click.ClickException as error:
         said = io.StringIO()
