@@ -34,6 +34,8 @@ NO_PATH = {
     ("FFmpegEncode", "filename_prefix"),
     ("SaveVideo", "filename_prefix"),
     ("SaveImage", "filename_prefix"),
+    ("PrimitiveString", "value"),
+    ("PrimitiveStringMultiline", "value"),
 }
 # What belongs behind each door, so that nothing but the place can be wrong.
 FITS = {
