@@ -45,6 +45,19 @@ def check_claims(path: Path) -> None:
         )
 
 
+def lacks_index(path: Path) -> bool:
+    """Tell whether an MP4 or MOV was cut before its index, which lies behind what it holds."""
+    with path.open("rb") as file:
+        size, at, kinds = os.fstat(file.fileno()).st_size, 0, list[bytes]()
+        while at + 8 <= size and len(kinds) < MAX_BOXES:
+            file.seek(at)
+            kind, length, least = box_head(file.read(16))
+            kinds.append(kind)
+            at += length if length >= least else size
+    begins = bool(kinds) and kinds[0] in (b"ftyp", b"wide", b"mdat", b"free", b"skip")
+    return begins and b"mdat" in kinds and not {b"moov", b"moof"} & set(kinds)
+
+
 def box_head(head: bytes) -> tuple[bytes, int, int]:
     """Return a box's kind, its length in bytes, 0 for up to the end, and that of its head.
 

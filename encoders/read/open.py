@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from ...errors import MediaError
 from ...pasted import existing, url_problem
-from .index_claims import check_claims
+from .index_claims import check_claims, lacks_index
 from .still_kinds import head_of, is_webp, kind_of, refuse_as_video
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
@@ -136,10 +136,22 @@ def unreadable(path: Path, error: BaseException) -> MediaError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(error, ExitError):  # what FFmpeg says when the time for a read is over
         reason = f"nothing came for {READ_TIMEOUT_SECONDS:.0f} s"
+    elif _ends_before_index(path):
+        return MediaError(
+            f"Expected the whole of {path.name!r}, its end is missing and with it its index, "
+            "without which nothing can be read: copy or download it again."
+        )
     return MediaError(
         f"Expected a readable sound or video file, {path.name!r} is damaged or of a kind that is "
         f"not accepted ({reason}): play it in a media player or convert it again."
     )
+
+
+def _ends_before_index(path: Path) -> bool:
+    try:
+        return lacks_index(path)
+    except OSError:
+        return False
 
 
 def check_frame_size(width: int, height: int, what: str) -> None:

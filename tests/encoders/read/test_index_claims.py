@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.index_claims import MAX_CLAIMED, check_claims
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import MediaError
+from avatarvideo.media import AudioClip
 
 
 def _box(kind: bytes, body: bytes, *, long: bool = False) -> bytes:
@@ -70,3 +74,27 @@ def test_a_compressed_index_is_refused(tmp_path: Path) -> None:
 )
 def test_everything_else_passes(tmp_path: Path, data: bytes) -> None:
     check_claims(_written(tmp_path, data))
+
+
+def test_an_mp4_without_its_index_is_called_cut(
+    tmp_path: Path, make_video: Callable[..., Path], tone: Callable[..., AudioClip]
+) -> None:
+    content = make_video(tmp_path / "in.mp4", audio=tone(16000)).read_bytes()
+    at, boxes = 0, dict[bytes, bytes]()
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        boxes[content[at + 4 : at + 8]] = content[at : at + length]
+        at += length
+    path = tmp_path / "a.mp4"
+    path.write_bytes(boxes[b"ftyp"] + boxes[b"mdat"][:-99])
+
+    for read in (VideoReader, read_audio):
+        with pytest.raises(MediaError) as caught:
+            read(path)
+        assert str(caught.value) == (
+            "Expected the whole of 'a.mp4', its end is missing and with it its index, without "
+            "which nothing can be read: copy or download it again."
+        )
+    path.write_bytes(boxes[b"ftyp"] + b"\0\0\0\7rubbish" * 9)
+    with pytest.raises(MediaError, match="damaged or of a kind that is not accepted"):
+        VideoReader(path)
