@@ -106,6 +106,31 @@ class FramesOfFiles(Iterator[np.ndarray]):
         self._frames = iter(())  # an iterator without close ends when its last reference goes
 
 
+@dataclass(frozen=True)
+class SoundLack:
+    """The end of a file's sound that is missing."""
+
+    name: str  # of the file
+    there: Fraction  # seconds
+    stated: Fraction | None  # seconds, by its header; None where that does not say
+
+    @property
+    def expected(self) -> str:
+        """The beginning of a sentence: what was wanted and what there is."""
+        there = f"{float(self.there):.2f} s"
+        if self.stated is None:
+            return f"Expected the whole sound of {self.name!r}, its end is missing after {there}"
+        all_of = f"all {float(self.stated):.2f} s of sound"
+        return f"Expected {all_of} of {self.name!r}, only {there} are there"
+
+    @property
+    def note(self) -> str:
+        """A sentence for reports."""
+        of = "" if self.stated is None else f" of {float(self.stated):.2f}"
+        there = f"only {float(self.there):.2f}{of} s are there"
+        return f"The end of the sound of {self.name!r} is missing, {there}."
+
+
 @dataclass(frozen=True, eq=False)
 class AudioClip:
     """Audio as decoded."""
@@ -114,6 +139,7 @@ class AudioClip:
     sample_rate: int  # Hz
     sources: tuple[Path, ...] = ()  # files it was read from; no result may replace them
     begins: Fraction | None = None  # seconds in its file's own time, where it is of one
+    lack: SoundLack | None = None  # what its file states and does not hold
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or self.samples.dtype != np.float32:
@@ -145,7 +171,9 @@ class AudioClip:
             )
         last = first + round(duration * self.sample_rate) if duration else None
         begins = None if self.begins is None else self.begins + start
-        return replace(self, samples=self.samples[:, first:last], begins=begins)
+        samples = self.samples[:, first:last]
+        lack = self.lack if last is None or last > self.samples.shape[1] else None
+        return replace(self, samples=samples, begins=begins, lack=lack)
 
 
 @dataclass(frozen=True, eq=False)

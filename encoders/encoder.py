@@ -20,7 +20,10 @@ from .interfaces import EncodingConfig, EncodingResult, VideoEncoderInterface
 from .read.audio import AudioTrack
 from .read.probe import probe
 from .read.video import VideoReader
+from .write.audio_track import track_of
+from .write.make_plan import checked_target
 from .write.operations import replace_audio, transcode
+from .write.partial import concluded, lacking_sound, may_lack_sound, working_target
 from .write.plan import Extras, OnFrame, PictureFacts
 from .write.timing import Section
 from .write.writer import VideoWriter
@@ -46,7 +49,7 @@ def encode_frames(
         reader, an avatar or a lip-sync run, are known.
     on_frame: called with the count after each frame. An exception in it or in the frames ends the
         encode, leaves no file and is raised again.
-    Raises EncodeError.
+    Raises EncodeError; where the end of the audio is missing, SourceEndsEarlyError.
     """
     started = time.perf_counter()
     seen = frames.sources if isinstance(frames, FramesOfFiles) else ()
@@ -59,12 +62,23 @@ def encode_frames(
         if first is None:
             raise EncodeError(f"Expected at least one frame for {Path(path).name!r}, got none.")
         pictures = PictureFacts(_picture_size(first), frame_rate)
-        extras = Extras(metadata or {}, (*sources, *seen), on_frame)
-        writer = VideoWriter(path, pictures, config, audio, extras, container=container)
+        heard = audio.sources if isinstance(audio, AudioClip) else ()
+        track = track_of(audio) if isinstance(audio, AudioClip) else audio
+        extras = Extras(metadata or {}, (*sources, *seen, *heard), on_frame)
+        config = config or EncodingConfig()
+        named = path = Path(path)
+        if may_lack_sound(track):
+            sources = extras.sources
+            container, named = checked_target(path, config, sources=sources, container=container)
+            path = working_target(named, config, extras)
+        writer = VideoWriter(path, pictures, config, track, extras, container=container)
         with writer:
             all_frames = itertools.chain([first], iterator)
             writer.write_all(all_frames, lambda frame, _held: writer.write(frame))
-    return replace(writer.written, processing_seconds=time.perf_counter() - started)
+    lack, done = lacking_sound(track), writer.written
+    if path != named:
+        done = concluded(done, named, config, extras, "" if lack is None else lack.expected)
+    return replace(done, processing_seconds=time.perf_counter() - started)
 
 
 def _picture_size(frame: np.ndarray) -> tuple[int, int]:

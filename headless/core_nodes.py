@@ -7,6 +7,7 @@ They are not part of the pack: inside ComfyUI the real nodes are there.
 from __future__ import annotations
 
 import json
+import logging
 
 from ..encoders.write.output_names import reserved_file
 from ..host.current import current_host
@@ -29,6 +30,8 @@ from .core_value_nodes import (
 )
 from .core_video_nodes import CreateVideo, GetVideoComponents, SaveVideo, shown_file
 from .prompt import Value
+
+logger = logging.getLogger("avatarvideo.headless.core_nodes")
 
 NO_MASK_SIZE = 64  # what core returns as the mask of a picture without transparency
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
@@ -90,7 +93,10 @@ class LoadAudio(_FileLoader):
     def load(self, audio: str, audioUI: Value = None) -> tuple[dict[str, Value] | None]:
         from ..encoders.read.audio import read_audio
 
-        return (audio_dict(read_audio(find_file(current_host(), audio), whole=True)),)
+        clip = read_audio(find_file(current_host(), audio), whole=True)
+        if clip.lack is not None:
+            logger.warning("%s", clip.lack.note)
+        return (audio_dict(clip),)
 
 
 class LoadVideo(_FileLoader):

@@ -18,7 +18,7 @@ from ..encoders.interfaces import EncodingConfig, EncodingResult
 from ..encoders.write.codecs import container_for
 from ..encoders.write.make_plan import result_path
 from ..encoders.write.output_file import refuse_sources, refuse_url
-from ..errors import AvatarVideoError, Cancelled, MediaError
+from ..errors import AvatarVideoError, Cancelled, MediaError, SourceEndsEarlyError
 from ..host.contract import POLL_SECONDS, Host
 from ..host.current import current_host
 from ..host.environment import cache_directory
@@ -113,7 +113,10 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             raise
         except AvatarVideoError as error:  # reported by the caller, not also logged
             return LipSyncResult(
-                success=False, error=str(error), processing_seconds=time.perf_counter() - began
+                success=False,
+                output_path=error.kept if isinstance(error, SourceEndsEarlyError) else None,
+                error=str(error),
+                processing_seconds=time.perf_counter() - began,
             )
 
     def _write(
@@ -187,8 +190,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             self._cache_directory,
             encode,
         )
-        notes = time_notes(avatar, wait)
         mel = _ended(mel, count / frame_rate, 1 / (2 * frame_rate))
+        notes = (*time_notes(avatar, wait), *_missing(mel))
         job = Job(avatar, mel, options, frame_rate, indices, mask, notes)
         return _first_possible(job, context)
 
@@ -198,6 +201,10 @@ def _ended(mel: Mel, seconds: Fraction, half_a_frame: Fraction) -> Mel:
     if mel.clip.duration - seconds < half_a_frame:
         return mel
     return replace(mel, clip=mel.clip.trimmed(Fraction(0), seconds))
+
+
+def _missing(mel: Mel) -> tuple[str, ...]:
+    return () if mel.clip.lack is None else (mel.clip.lack.note,)
 
 
 def _first_possible(job: Job, context: Context) -> LipSyncRun:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from ..errors import MediaError
@@ -22,6 +24,8 @@ from .widgets import (
     fingerprint,
     widget,
 )
+
+log = logging.getLogger("avatarvideo.nodes.audio_to_mel")
 
 HEIGHT = 240  # pixels of the spectrogram: three for each of the 80 bands
 MAX_WIDTH = 1600
@@ -81,7 +85,7 @@ class AudioToMel:
         duration: float,
         speech: Values | None = None,
         audioUI: object = None,
-    ) -> tuple[object, ...]:
+    ) -> tuple[object, ...] | Values:
         from ..musetalk.audio import prepare_mel
         from ..musetalk.inputs import as_seconds, load_speech
 
@@ -93,7 +97,12 @@ class AudioToMel:
             clip = linked.trimmed(as_seconds("start", start), as_seconds("duration", duration))
             mel = prepare_mel(clip, check=host.check_cancelled)
         heard = mel.log_mel[:, : max(1, mel.speech.size // 160)]  # without the padding
-        return mel, audio_dict(mel.clip), one_image(draw_spectrogram(heard))
+        result = mel, audio_dict(mel.clip), one_image(draw_spectrogram(heard))
+        lack = mel.clip.lack
+        if lack is None:
+            return result
+        log.warning("%s", lack.note)
+        return {"ui": {"text": [lack.note]}, "result": result}
 
 
 def draw_spectrogram(log_mel: np.ndarray) -> np.ndarray:

@@ -109,7 +109,9 @@ class MuseTalkLipSync:
         images = current_host().blocked(reason) if reason else _images(run)
         report = json.dumps(run.report, indent=2)
         result = (images, video, audio_dict(run.clip), report, mask_tensor(run.mask))
-        return {"ui": {"text": [f"{run.mode}: {run.report['reason']}"]}, "result": result}
+        texts = [f"{run.mode}: {run.report['reason']}"]
+        texts += [] if mel.clip.lack is None else [mel.clip.lack.note]
+        return {"ui": {"text": texts}, "result": result}
 
 
 def _config(options: Values) -> LipSyncConfig:

@@ -11,6 +11,7 @@ import secrets
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,16 @@ class StreamingVideo:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"avatar_{self.identity}.mp4"
         log.info("writing %d frames for a reader that needs a file", clip.frame_count)
+        audio = clip.read_audio()
+        if audio is not None:  # what is missing was said where it was read
+            audio = replace(audio, lack=None)
         with self._host.progress(clip.frame_count, "Encoding") as bar:
             encode_frames(
                 clip.frames(),
                 path,
                 frame_rate=clip.frame_rate,
                 config=EncodingConfig(quality="high"),
-                audio=clip.read_audio(),
+                audio=audio,
                 metadata=dict(clip.tags),
                 on_frame=bar.update,
             )

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import MediaError
-from ..media import DEFAULT_FRAME_RATE, AudioClip, Clip
+from ..media import DEFAULT_FRAME_RATE, AudioClip, Clip, SoundLack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Audio = dict[str, Any]  # Any: other packs may put anything into it
+LACK = "avatarvideo_lack"  # in an AUDIO: what is missing of the file that it was read from
 
 
 def check_images(images: object) -> None:
@@ -172,7 +173,8 @@ def audio_dict(clip: AudioClip | None) -> Audio | None:
     import torch
 
     waveform = torch.as_tensor(np.ascontiguousarray(clip.samples))[None]
-    return {"waveform": waveform, "sample_rate": clip.sample_rate}
+    known = {"waveform": waveform, "sample_rate": clip.sample_rate}
+    return known if clip.lack is None else known | {LACK: clip.lack}
 
 
 def audio_clip(audio: Audio | None) -> AudioClip | None:
@@ -199,4 +201,7 @@ def audio_clip(audio: Audio | None) -> AudioClip | None:
         raise MediaError(
             f"Expected one audio clip of shape (1, channels, samples), got {tuple(waveform.shape)}."
         )
-    return AudioClip(np.ascontiguousarray(samples), rate)
+    lack = audio.get(LACK)
+    return AudioClip(
+        np.ascontiguousarray(samples), rate, lack=lack if isinstance(lack, SoundLack) else None
+    )

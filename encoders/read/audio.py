@@ -17,6 +17,7 @@ from av.container import InputContainer
 from ...errors import MediaError
 from ...media import AudioClip
 from .audio_blocks import decoded_blocks
+from .cut_sound import FileEnd, SoundEnd
 from .open import MAX_CHANNELS, SAMPLE_RATES, open_media
 from .tracks import sound_note, usual_audio
 
@@ -37,6 +38,7 @@ class AudioTrack:
     exact_bits: 16 when every sample is a 16-bit one, else 24.
     begins: where in its file's own time it begins, seconds, as far as that is known.
     cut: seconds that were left out because they lie before the first picture.
+    ends: of the files it comes from, for what is missing there.
     """
 
     sample_rate: int
@@ -45,6 +47,7 @@ class AudioTrack:
     exact_bits: int = 24
     begins: Fraction | None = None
     cut: Fraction = Fraction(0)
+    ends: tuple[SoundEnd, ...] = ()
 
 
 def read_audio(
@@ -87,7 +90,8 @@ def read_audio(
             "smaller start or another file."
         )
     samples = np.concatenate(parts, axis=1)
-    return AudioClip(samples, track.sample_rate, (Path(path),), track.begins)
+    lack = next((end.lack for end in track.ends), None)
+    return AudioClip(samples, track.sample_rate, (Path(path),), track.begins, lack)
 
 
 def _claimed_seconds(container: InputContainer) -> Fraction:
@@ -143,9 +147,10 @@ def decode_audio(
     # There is no format when nothing could be decoded as yet.
     sample_format = str(getattr(stream.codec_context.format, "name", ""))
     exact_bits = 16 if sample_format.rstrip("p") in {"u8", "s16"} else 24
-    parts = _between(line, first, last)
+    end = FileEnd(container, stream)
+    parts = _between(line, first, last, lambda position: end.ran_out(Fraction(position, rate)))
     begins, cut = None if zero is None else zero + start, _before(stream, zero)
-    return AudioTrack(rate, channels, parts, exact_bits, begins, cut)
+    return AudioTrack(rate, channels, parts, exact_bits, begins, cut, (end,))
 
 
 def _before(stream: AudioStream, zero: Fraction | None) -> Fraction:
@@ -156,14 +161,22 @@ def _before(stream: AudioStream, zero: Fraction | None) -> Fraction:
 
 
 def _between(
-    blocks: Iterator[tuple[int, np.ndarray]], first: int, last: int | None
+    blocks: Iterator[tuple[int, np.ndarray]],
+    first: int,
+    last: int | None,
+    ran_out: Callable[[int], None],
 ) -> Iterator[np.ndarray]:
+    """Yield the samples asked for; ``ran_out`` is called where the blocks end before them."""
+    end = 0
     for position, block in blocks:
         if last is not None and position >= last:
             return
         part = block[:, max(0, first - position) : None if last is None else last - position]
         if part.shape[1]:
             yield part
+        end = position + block.shape[1]
+    if last is None or end < last:
+        ran_out(end)
 
 
 def _line_of(

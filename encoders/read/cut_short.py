@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -21,8 +22,11 @@ _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ROUNDING = 1024  # bytes by which careless writers of AVI are wrong
 
 
-def is_cut_short(container: InputContainer, stream: VideoStream) -> bool:
-    """Tell whether an open file ends before its header says."""
+def is_cut_short(container: InputContainer, stream: VideoStream | AudioStream) -> bool:
+    """Tell whether an open file ends before its header says.
+
+    stream: pictures, which count with all beside them, or the sound that alone is wanted.
+    """
     promises = next((p for kind, p in _PROMISES.items() if kind in container.format.name), None)
     path = Path(container.name)
     with path.open("rb") as file:
@@ -31,7 +35,8 @@ def is_cut_short(container: InputContainer, stream: VideoStream) -> bool:
             return False
     if promises is not _boxes_promise or not stream.frames:
         return True
-    indexes = [getattr(each, "index_entries", ()) for each in container.streams]
+    wanted = container.streams if isinstance(stream, VideoStream) else [stream]
+    indexes = [getattr(each, "index_entries", ()) for each in wanted]
     return any(entry.pos + entry.size > size for index in indexes for entry in index)
 
 

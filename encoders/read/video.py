@@ -53,7 +53,8 @@ class VideoReader(VideoFacts):
     """One video file. Opening it decodes the first frame, so a reader that exists can be read.
 
     frame_rate: 1/s; the average where the rate varies.
-    ends_early: whether its end is missing, as far as it was read.
+    ends_early: whether its end is missing, as far as it was read. ran_out: whether it was read
+    to the end of what there is.
     Raises MediaError when the file cannot be read.
     """
 
@@ -66,7 +67,7 @@ class VideoReader(VideoFacts):
         self.path = checked_input(path)
         self._opened: tuple[InputContainer, VideoStream] | None = None
         self._packets: PacketTimes | None = None
-        self.ends_early = False
+        self.ends_early = self.ran_out = False
         self._held = 0  # pictures that could not be decoded, as far as it was said
         self._animation = AnimatedPicture(self.path) if is_animated_webp(self.path) else None
         if self._animation is not None:
@@ -222,6 +223,7 @@ class VideoReader(VideoFacts):
     def _say(self, tally: Tally, count: int) -> None:
         """Warn of what a reading came to, once. count: the frames there are."""
         self.ends_early |= tally.broke_off
+        self.ran_out = True
         if count < self._claimed_count:
             text = "%s: the header promises %d frames, %d are there; the file was cut short"
             logger.warning(text, self.path.name, self._claimed_count, count)

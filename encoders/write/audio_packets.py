@@ -15,6 +15,7 @@ from av.error import FFmpegError
 
 from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack, zero_time
+from ..read.cut_sound import FileEnd
 from ..read.open import unreadable
 from ..read.tracks import usual_audio
 from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
@@ -31,6 +32,11 @@ class AudioPackets:
     container: InputContainer
     stream: AudioStream
     zero: Fraction
+    end: FileEnd
+
+    @property
+    def ends(self) -> tuple[FileEnd]:
+        return (self.end,)
 
     @property
     def sample_rate(self) -> int:
@@ -69,7 +75,7 @@ def copyable_audio(
     zero = zero_time(container) if zero is None else zero
     if zero is None:
         zero = (stream.start_time or 0) * (stream.time_base or Fraction(0))
-    return AudioPackets(container, stream, zero)
+    return AudioPackets(container, stream, zero, FileEnd(container, stream))
 
 
 class PacketFeed:
@@ -95,13 +101,15 @@ class PacketFeed:
             self._write(self._next)
 
     def _shifted(self, source: AudioPackets) -> Iterator[av.Packet[AudioStream]]:
-        shift = math.floor(source.zero / self._base)
+        shift, end = math.floor(source.zero / self._base), 0
         try:
             for packet in source.container.demux(source.stream):
                 if packet.size and packet.pts is not None:
                     packet.pts -= shift
                     packet.dts = packet.pts
+                    end = packet.pts + (packet.duration or 0)
                     yield packet
+            source.end.ran_out(end * self._base)
         except (FFmpegError, OSError, ValueError) as error:
             raise unreadable(Path(source.container.name), error) from error
 

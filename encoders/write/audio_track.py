@@ -15,16 +15,22 @@ from ...media import AudioClip
 from ..channel_layouts import LAYOUTS
 from ..read.audio import AudioTrack
 from ..read.audio_arrays import finite, frame_of, samples_of
+from ..read.cut_sound import SoundEnd
 
 AUDIO_BLOCK = 1 << 14  # samples in one block
 
 
 def track_of(clip: AudioClip) -> AudioTrack:
     """Return a clip as blocks."""
-    samples = clip.samples
-    starts = range(0, samples.shape[1], AUDIO_BLOCK)
-    blocks = (samples[:, start : start + AUDIO_BLOCK] for start in starts)
-    return AudioTrack(clip.sample_rate, samples.shape[0], blocks, exact_bits(samples))
+    end, bits = SoundEnd(may_lack=clip.lack is not None), exact_bits(clip.samples)
+    rate, channels = clip.sample_rate, clip.samples.shape[0]
+    return AudioTrack(rate, channels, _blocks_of(clip, end), bits, ends=(end,))
+
+
+def _blocks_of(clip: AudioClip, end: SoundEnd) -> Iterator[np.ndarray]:
+    for start in range(0, clip.samples.shape[1], AUDIO_BLOCK):
+        yield clip.samples[:, start : start + AUDIO_BLOCK]
+    end.lack = clip.lack
 
 
 def exact_bits(samples: np.ndarray) -> int:
@@ -107,7 +113,8 @@ def mixed(first: AudioTrack, second: AudioTrack) -> AudioTrack:
     rate = max(first.sample_rate, second.sample_rate)
     channels = max(first.channels, second.channels)
     queues = [SampleQueue(converted(track, rate, channels)) for track in (first, second)]
-    return AudioTrack(rate, channels, _summed(queues, channels), 24)
+    ends = (*first.ends, *second.ends)
+    return AudioTrack(rate, channels, _summed(queues, channels), 24, ends=ends)
 
 
 def _summed(queues: list[SampleQueue], channels: int) -> Iterator[np.ndarray]:

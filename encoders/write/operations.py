@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from ...errors import EncodeError, SourceEndsEarlyError
+from ...errors import EncodeError
 from ...media import AudioClip, parse_frame_rate
 from ..color import is_transparent
 from ..interfaces import EncodingConfig, EncodingResult
@@ -24,7 +24,7 @@ from ..read.video import DEINTERLACED, UNREAD_ALPHA, VideoReader
 from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
 from .make_plan import checked_target
-from .output_file import partial_path
+from .partial import concluded, lacking_sound, may_lack_sound, working_target
 from .plan import Extras, PictureFacts
 from .remux import copy_pictures
 from .section_packets import SectionPackets
@@ -62,13 +62,13 @@ def transcode(
             reader = source
         else:
             reader = stack.enter_context(contextlib.closing(VideoReader(path, stays_open=True)))
-        was_short = reader.ends_early
-        if was_short:
-            holder, output = checked_target(partial_path(output), config, sources=extras.sources)
         sound = _Sound(path, holder, config, section, reader.begins)
         heard = None
         if audio is not None or reader.has_audio:
             heard = sound.open(stack, audio, mix=mix)
+        named = output
+        if reader.ends_early or may_lack_sound(heard):
+            output = working_target(output, config, extras)
         keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
         usual = reader.frame_rate if keeps_timing else reader.steady_rate
         rate = parse_frame_rate(config.fps) if config.fps else usual
@@ -88,9 +88,8 @@ def transcode(
         )
         for note in _late_notes(reader, keeps_fields=keeps_fields):
             writer.note(note)
-    if reader.ends_early:
-        raise _ends_early(path, output if was_short else output.rename(partial_path(output)))
-    return writer.written
+    lacks = _lacks(path, heard, pictures=reader.ends_early and reader.ran_out)
+    return concluded(writer.written, named, config, extras, lacks)
 
 
 def _notes(reader: VideoReader, *, of_tracks: bool) -> Iterator[str]:
@@ -126,12 +125,12 @@ def _at_rate(
     return ((None, frame) for frame in steady)
 
 
-def _ends_early(source: Path, kept: Path) -> SourceEndsEarlyError:
-    return SourceEndsEarlyError(
-        f"Expected the whole of {source.name!r}, its end is missing: copy or download it again. "
-        f"What there is was kept as {kept.name!r}.",
-        kept,
-    )
+def _lacks(source: Path, audio: Audio, *, pictures: bool) -> str:
+    """Say what is missing of a source. pictures: whether that is the end of these."""
+    if pictures:
+        return f"Expected the whole of {source.name!r}, its end is missing"
+    lack = lacking_sound(audio)
+    return "" if lack is None else lack.expected
 
 
 def _write_all(
@@ -185,10 +184,11 @@ def replace_audio(
         pictures = stack.enter_context(open_media(video))
         packets = SectionPackets(pictures, section)
         ends_early = is_cut_short(pictures, packets.stream)
-        if ends_early:
-            holder, output = checked_target(partial_path(output), config, sources=extras.sources)
         sound = _Sound(video, holder, config, section, packets.begins, from_zero=True)
         heard = sound.open(stack, audio, mix=mix)
+        named = output
+        if ends_early or may_lack_sound(heard):
+            output = working_target(output, config, extras)
         taken = (picture_note(pictures), "" if audio is not None else sound_note(pictures))
         made = copy_pictures(
             packets,
@@ -198,8 +198,8 @@ def replace_audio(
             config=config,
             extras=_with_tags(extras, pictures.metadata, config),
         )
-    if ends_early:
-        raise _ends_early(video, output)
+    lacks = _lacks(video, heard, pictures=ends_early and packets.ran_out)
+    made = concluded(made, named, config, extras, lacks)
     return replace(made, notes=(*made.notes, *sound.notes, *filter(None, taken)))
 
 

@@ -27,7 +27,8 @@ Packets: TypeAlias = "Iterator[av.Packet[VideoStream]]"
 class SectionPackets:
     """Iterates over packets whose first picture is shown at 0; a section begins at a key frame.
 
-    begins: when that picture is shown in the file's own time, seconds.
+    begins: when that picture is shown in the file's own time, seconds. ran_out: whether the file
+    ends before the section, as far as that is known.
     """
 
     def __init__(self, container: InputContainer, section: Section = WHOLE) -> None:
@@ -45,6 +46,7 @@ class SectionPackets:
         self._end = math.ceil(section.duration / base) if section.duration else None
         self._packets = itertools.chain(first, packets)
         self._is_part = bool(section.start)
+        self.ran_out = True  # until a packet behind the section was read
         self._count = self._lost = 0
         self._key: int | None = None  # when the first key frame is shown
 
@@ -73,6 +75,8 @@ class SectionPackets:
             packet.pts = None if packet.pts is None else packet.pts - self._zero
             packet.dts = None if packet.dts is None else packet.dts - self._zero
             time = packet.pts or 0
+            if self._end is not None and packet.dts is not None and packet.dts >= self._end:
+                self.ran_out = False
             if (self._is_part and time < 0) or (self._end is not None and time >= self._end):
                 continue  # what is shown before the key frame needs the one before it
             if self._key is None and packet.is_keyframe:

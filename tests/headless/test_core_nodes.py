@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from avatarvideo.host.current import set_host
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
+from avatarvideo.nodes.tensors import audio_clip
 
 # Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.33.
 CORE = {
@@ -138,6 +140,21 @@ def test_an_audio_file_and_the_sound_of_a_video_load_alike(host, clip):
     audio, _, _ = look({"1": node("LoadAudio", audio="clip.mp4", audioUI="")}, "1", 0)
     assert audio["sample_rate"] == 16000
     assert audio["waveform"].shape == (1, 1, 6400)
+
+
+def test_an_audio_file_whose_end_is_missing_is_said(host, caplog):
+    path = host.input_directory / "a.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 16000))
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 12800])
+
+    audio, _, _ = look({"1": node("LoadAudio", audio="a.wav", audioUI="")}, "1", 0)
+
+    note = "The end of the sound of 'a.wav' is missing, only 0.80 of 1.00 s are there."
+    assert audio["waveform"].shape == (1, 1, 12800)
+    assert audio_clip(audio).lack.note == note
+    assert [record.getMessage() for record in caplog.records] == [note]
 
 
 def save(**options):

@@ -118,6 +118,31 @@ def test_sound_in_mkv_with_flac_is_bit_identical(tmp_path: Path) -> None:
     assert (back.samples == read_audio(SPEECH).samples).all()
 
 
+def test_speech_whose_end_is_missing_is_no_success(portrait: Path, tmp_path: Path) -> None:
+    speech = write_tone(tmp_path / "tone.wav", 32000)
+    speech.write_bytes(speech.read_bytes()[: 44 + 2 * 19200])
+    (tmp_path / "out.mkv").write_bytes(b"an older result")
+
+    result = MuseTalkLipSync().generate(
+        portrait, speech, tmp_path / "out.mkv", LipSyncConfig(mode="static")
+    )
+
+    assert not result.success
+    assert result.error == (
+        "Expected all 2.00 s of sound of 'tone.wav', only 1.20 s are there: copy or download it "
+        "again. What there is was kept as 'out.partial.mkv'."
+    )
+    assert result.output_path == tmp_path / "out.partial.mkv"
+    assert (tmp_path / "out.mkv").read_bytes() == b"an older result"
+    assert VideoReader(result.output_path).frame_count == 30
+
+    part = LipSyncConfig(mode="static", duration=1)
+    whole = MuseTalkLipSync().generate(portrait, speech, tmp_path / "out.mkv", part)
+    assert whole.success
+    assert whole.frame_count == 25
+    assert not any("missing" in note for note in whole.report["notes"])
+
+
 def test_the_mode_is_announced_in_log_result_and_file(
     portrait: Path, tmp_path: Path, tone: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

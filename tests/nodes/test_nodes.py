@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.headless.core_video import ComponentsVideo
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, lip_sync
 from avatarvideo.nodes.encode_widgets import LATER_WIDGETS
-from avatarvideo.nodes.tensors import image_frames
+from avatarvideo.nodes.tensors import audio_dict, image_frames
 
 WIDGET_TYPES = ("INT", "FLOAT", "FLOAT,INT", "STRING", "BOOLEAN")
 LIPS = "352,437,441,440"
@@ -135,6 +137,42 @@ def test_linked_speech_needs_no_file(host: StandaloneHost) -> None:
     node = NODE_CLASS_MAPPINGS["AudioToMel"]
     assert node.VALIDATE_INPUTS(audio="gone.wav", speech=None) is True
     assert isinstance(node.VALIDATE_INPUTS(audio="gone.wav"), str)
+
+
+@pytest.mark.slow_after(1)
+@pytest.mark.parametrize("linked", [False, True])
+def test_speech_whose_end_is_missing_is_said(
+    host: StandaloneHost, portrait: str, caplog: pytest.LogCaptureFixture, linked: bool
+) -> None:
+    path = host.input_directory / "a.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 16000))
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 12800])
+    note = "The end of the sound of 'a.wav' is missing, only 0.80 of 1.00 s are there."
+    node = NODE_CLASS_MAPPINGS["AudioToMel"]()
+    given: Any = {"audio": "a.wav", "start": 0.0, "duration": 0.0}
+    if linked:
+        given = {**given, "speech": audio_dict(read_audio(path))}
+
+    answer = node.convert(**given)
+
+    assert isinstance(answer, dict)
+    assert answer["ui"] == {"text": [note]}
+    assert note in caplog.text
+    mel = answer["result"][0]
+    _, video, audio, report, _ = call(
+        "MuseTalkLipSync", avatar=call("LoadAvatar", avatar=portrait)[0], mel=mel, mode="static"
+    )
+    assert note in json.loads(report)["notes"]
+    assert audio["waveform"].shape[-1] == 12800
+    with pytest.raises(
+        EncodeError, match=r"all 1\.00 s of sound of 'a\.wav', only 0\.80 s are"
+    ) as e:
+        call("FFmpegEncode", video=video, width=64, height=64, quality="fast")
+    assert "partial" in str(e.value)
+    assert probe(next(host.output_directory.rglob("*.partial.mp4"))).frame_count == 20
+    assert isinstance(node.convert(**{**given, "duration": 0.5}), tuple)
 
 
 def test_the_bundled_speech_is_read(host: StandaloneHost) -> None:
