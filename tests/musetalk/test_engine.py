@@ -118,6 +118,7 @@ def test_sound_in_mkv_with_flac_is_bit_identical(tmp_path: Path) -> None:
     assert (back.samples == read_audio(SPEECH).samples).all()
 
 
+@pytest.mark.slow
 def test_speech_whose_end_is_missing_is_no_success(portrait: Path, tmp_path: Path) -> None:
     speech = write_tone(tmp_path / "tone.wav", 32000)
     speech.write_bytes(speech.read_bytes()[: 44 + 2 * 19200])

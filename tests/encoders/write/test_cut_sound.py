@@ -74,6 +74,7 @@ def test_packets_of_sound_that_are_copied(
     assert f"only {float(kept):.2f} s are there" in result.error
 
 
+@pytest.mark.slow
 def test_sound_of_frames_and_of_files_that_are_encoded(
     tmp_path: Path, make_video: MakeVideo, pictures: Callable[..., list], sound: Path
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_part_that_lies_in_what_is_there_is_whole(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_gets_its_name_back(tmp_path: Path, make_video: MakeVideo) -> None:
     path = make_video(tmp_path / "a.mkv", 50, size=(160, 120), config=EncodingConfig(crf=1))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
