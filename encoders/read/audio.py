@@ -149,11 +149,11 @@ def decode_audio(
     exact_bits = 16 if sample_format.rstrip("p") in {"u8", "s16"} else 24
     end = FileEnd(container, stream)
     parts = _between(line, first, last, lambda position: end.ran_out(Fraction(position, rate)))
-    begins, cut = None if zero is None else zero + start, _before(stream, zero)
+    begins, cut = None if zero is None else zero + start, seconds_before(stream, zero)
     return AudioTrack(rate, channels, parts, exact_bits, begins, cut, (end,))
 
 
-def _before(stream: AudioStream, zero: Fraction | None) -> Fraction:
+def seconds_before(stream: AudioStream, zero: Fraction | None) -> Fraction:
     """Return how much of a stream lies before time zero, by its header, seconds."""
     if zero is None or stream.start_time is None or not stream.time_base:
         return Fraction(0)

@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
 from ..interfaces import EncodingConfig
-from ..read.audio import AudioTrack, zero_time
+from ..read.audio import AudioTrack, seconds_before, zero_time
 from ..read.cut_sound import FileEnd
 from ..read.open import unreadable
 from ..read.tracks import usual_audio
@@ -42,6 +42,11 @@ class AudioPackets:
     def sample_rate(self) -> int:
         """Hz."""
         return self.stream.codec_context.sample_rate
+
+    @property
+    def before(self) -> Fraction:
+        """How much of it lies before time 0, by its header, seconds."""
+        return seconds_before(self.stream, self.zero)
 
 
 def copyable_audio(

@@ -24,6 +24,7 @@ from ..read.video import DEINTERLACED, UNREAD_ALPHA, VideoReader
 from .audio_packets import AudioPackets, copyable_audio
 from .audio_track import mixed, track_of
 from .make_plan import checked_target
+from .output_file import MOV_FAMILY
 from .partial import concluded, lacking_sound, may_lack_sound, working_target
 from .plan import Extras, PictureFacts
 from .remux import copy_pictures
@@ -243,14 +244,21 @@ class _Sound:
         if may_copy and part.is_whole:
             copied = copyable_audio(container, self.config, self.holder, zero)
             if copied is not None:
+                if self.holder in MOV_FAMILY:  # which hide it; others let the pictures begin later
+                    self._note_cut(path, copied.before)
                 return copied
         start = Fraction(0) if self.from_zero else part.start
         duration = part.duration
         track = decode_audio(container, path.name, start=start, duration=duration, zero=zero)
-        if track.cut >= LEAST_CUT and not part.start:
-            early = f"{float(track.cut):.2f} s of sound of {path.name}"
-            self.notes.append(f"{early} were left out: they come before its first picture.")
+        if not part.start:
+            self._note_cut(path, track.cut)
         return track
+
+    def _note_cut(self, path: Path, cut: Fraction) -> None:
+        early = f"{float(cut):.2f} s of sound of {path.name}"
+        note = f"{early} were left out: they come before its first picture."
+        if cut >= LEAST_CUT and note not in self.notes:  # a file may also be mixed with itself
+            self.notes.append(note)
 
 
 def _with_tags(extras: Extras, tags: Mapping[str, str], config: EncodingConfig) -> Extras:

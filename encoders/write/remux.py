@@ -58,6 +58,11 @@ def copy_pictures(
         file.finish()
     context = stream.codec_context
     first = first_picture(packets.container, stream)
+    hides = holder in MOV_FAMILY  # what is before 0, by an edit list
+    if hides:
+        count -= packets.hidden_before
+    else:
+        duration += packets.hidden_seconds
     orientation = UPRIGHT if first is None else orientation_of(first)
     return EncodingResult(
         success=True,
@@ -69,7 +74,7 @@ def copy_pictures(
         file_size_bytes=size_of(output),
         codec=codec_name(context),
         encoder="copy",
-        notes=(*_notes(stream, holder), *packets.notes),
+        notes=(*_notes(stream, holder), *packets.notes(hides=hides)),
     )
 
 

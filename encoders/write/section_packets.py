@@ -29,18 +29,20 @@ class SectionPackets:
 
     begins: when that picture is shown in the file's own time, seconds. ran_out: whether the file
     ends before the section, as far as that is known.
+    hidden: packets read so far that the file's edit list hides but others refer to; of these
+    hidden_before are before 0.
     """
 
     def __init__(self, container: InputContainer, section: Section = WHOLE) -> None:
         self.container = container
         self.stream = stream = picture_stream(container, Path(container.name).name)
         self.base = base = stream.time_base or Fraction(1, av.time_base)
-        packets = self._read(section)
+        packets = _needed(self._read(section))
         first = list(itertools.islice(packets, PEEKED))
         _fill_in(first)
         times = [each.pts for each in first if each.pts is not None and not each.is_discard]
         self._zero = min(times, default=0)
-        if section.start and first:
+        if section.start and first and not first[0].is_discard:
             self._zero = first[0].pts or 0
         self.begins = self._zero * base
         self._end = math.ceil(section.duration / base) if section.duration else None
@@ -49,6 +51,8 @@ class SectionPackets:
         self.ran_out = True  # until a packet behind the section was read
         self._count = self._lost = 0
         self._key: int | None = None  # when the first key frame is shown
+        self._key_is_first = False
+        self.hidden = self.hidden_before = self._earliest = 0
 
     def _read(self, section: Section) -> Packets:
         stream = self.stream
@@ -77,23 +81,44 @@ class SectionPackets:
             time = packet.pts or 0
             if self._end is not None and packet.dts is not None and packet.dts >= self._end:
                 self.ran_out = False
-            if (self._is_part and time < 0) or (self._end is not None and time >= self._end):
+            is_early = self._is_part and time < 0 and not packet.is_discard
+            if is_early or (self._end is not None and time >= self._end):
                 continue  # what is shown before the key frame needs the one before it
-            if self._key is None and packet.is_keyframe:
-                self._key = time if self._count else -1
-            self._lost += self._key is None or time < self._key
-            self._count += 1
+            self._tell(packet, time)
             yield packet
 
+    def _tell(self, packet: av.Packet[VideoStream], time: int) -> None:
+        if self._key is None and packet.is_keyframe:
+            self._key, self._key_is_first = time, not self._count
+        self._count += 1
+        if packet.is_discard:
+            self.hidden += 1
+            self.hidden_before += time < 0
+            self._earliest = min(self._earliest, time)
+        elif not self._key_is_first:
+            self._lost += self._key is None or time < self._key
+
     @property
-    def notes(self) -> tuple[str, ...]:
-        """Say what no player can show."""
-        if self._key is None or not self._lost:
-            return ()
-        return (
-            f"The first {self._lost} of {self._count} pictures cannot be decoded, because the "
-            "source begins between two key frames. They were copied: the others keep their times.",
-        )
+    def hidden_seconds(self) -> Fraction:
+        """For how long what is hidden before 0 would be shown."""
+        return -self._earliest * self.base
+
+    def notes(self, *, hides: bool) -> tuple[str, ...]:
+        """Say what no player can show. hides: whether times before 0 are hidden in the copy."""
+        notes = list[str]()
+        count = self._count - (self.hidden_before if hides else 0)
+        if self._key is not None and self._lost:
+            notes.append(
+                f"The first {self._lost} of {count} pictures cannot be decoded, because the "
+                "source begins between two key frames. They were copied: the others keep their "
+                "times."
+            )
+        if shown := self.hidden - (self.hidden_before if hides else 0):
+            notes.append(
+                f"{shown} of {count} pictures are hidden in the source, by its edit list, but "
+                "shown in the copy: to leave them out, encode again or copy into mp4 or mov."
+            )
+        return tuple(notes)
 
 
 def _fill_in(packets: list[av.Packet[VideoStream]]) -> None:
@@ -103,6 +128,20 @@ def _fill_in(packets: list[av.Packet[VideoStream]]) -> None:
         if packet.dts is None and following is not None:
             packet.dts = following - 1
         following = packet.dts
+
+
+def _needed(packets: Packets) -> Packets:
+    """Leave out hidden packets to which no shown one can refer."""
+    held: list[av.Packet[VideoStream]] = []
+    for packet in packets:
+        if not packet.is_discard:
+            yield from held
+            held.clear()
+            yield packet
+            continue
+        if packet.is_keyframe:
+            held.clear()
+        held.append(packet)
 
 
 def _from_key(packets: Packets, target: int) -> Packets:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import av
 
 from ...errors import MediaError
+from ..read.stream_facts import usual_step
 from ..read.video import VideoReader
 
 # Containers that count in milliseconds put a frame a little before or after its time.
@@ -74,7 +75,7 @@ def section_end(reader: VideoReader, section: Section) -> Fraction:
         end = reader.frame_count / reader.frame_rate
     if reader.is_variable_rate and reader.frame_times:
         # Some files with a varying rate give a duration before their last frame's time.
-        last = reader.frame_times[-1] + 1 / reader.steady_rate
+        last = reader.frame_times[-1] + usual_step(reader.frame_times)
         end = last if reader.ends_early else max(end, last)
     left = max(Fraction(0), end - section.start)
     return min(left, section.duration) if section.duration else left
