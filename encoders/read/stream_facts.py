@@ -33,6 +33,9 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 MAX_RATE = Fraction(1000)
 MOSTLY = Fraction(9, 10)  # of a file's packets have times, or none of them counts as having one
 MIN_TIMES = 5  # fewer frames say nothing about a rate
+MILLISECOND = Fraction(1, 1000)
+BEATS = 2000  # frames that tell between two rates; a camera's clock drifts off in more
+ON_BEAT = 0.1  # of a frame, by which frames of a rate are off its beat on average
 # Common rates that millisecond containers cannot state exactly.
 STANDARD_RATES = (
     *map(Fraction, (24, 25, 30, 50, 60, 120)),
@@ -219,11 +222,27 @@ def usual_rate(times: Sequence[Fraction], average: Fraction) -> Fraction | None:
     usual = usual_step(times)
     if usual <= 0:
         return None
-    nearest = _nearest_standard(1 / usual)
-    if abs(nearest * usual - 1) < Fraction(2, 100):
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    alike = [step for step in steps if abs(step - usual) <= max(usual / 25, MILLISECOND)]
+    exact = len(alike) / sum(alike, Fraction(0))  # a container's rounding goes both ways
+    nearest = _standard_of(times, exact)
+    if abs(nearest / exact - 1) < Fraction(2, 100):
         return nearest if nearest > average else None
-    same = sum(abs(b - a - usual) <= usual / 50 for a, b in itertools.pairwise(times))
+    same = sum(abs(step - usual) <= usual / 50 for step in steps)
     return 1 / usual if average < 1 / usual <= MAX_RATE and same * 2 >= len(times) else None
+
+
+def _standard_of(times: Sequence[Fraction], rate: Fraction) -> Fraction:
+    """Return the nearest standard rate; of 30 and 29.97 the one on whose beat the frames are."""
+    near = [each for each in STANDARD_RATES if abs(each / rate - 1) < Fraction(1, 200)]
+    seconds = [float(time - times[0]) for time in times[:BEATS]]
+
+    def off_beat(standard: Fraction) -> float:
+        beats = [second * float(standard) for second in seconds]
+        return sum(abs(beat - round(beat)) for beat in beats) / len(beats)
+
+    best = min(near, key=off_beat, default=None)
+    return best if best is not None and off_beat(best) < ON_BEAT else _nearest_standard(rate)
 
 
 def usual_step(times: Sequence[Fraction]) -> Fraction:
@@ -233,12 +252,17 @@ def usual_step(times: Sequence[Fraction]) -> Fraction:
 
 
 def nominal_rate(times: Sequence[Fraction], average: Fraction) -> Fraction:
-    """Return the standard rate that frames at varying times are meant for."""
-    rate = usual_rate(times, average) or average
-    nearest = _nearest_standard(rate)
-    if abs(nearest / rate - 1) < Fraction(1, 100):
+    """Return the rate that frames at varying times are meant for: the usual one, else a standard.
+
+    That is the same for everything that is made of a file.
+    """
+    usual = usual_rate(times, average)
+    if usual is not None:
+        return usual
+    nearest = _nearest_standard(average)
+    if abs(nearest / average - 1) < Fraction(1, 100):
         return nearest
-    return min((standard for standard in STANDARD_RATES if standard > rate), default=rate)
+    return min((standard for standard in STANDARD_RATES if standard > average), default=average)
 
 
 def varies(ticks: Sequence[int], unit: Fraction) -> bool:

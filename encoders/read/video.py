@@ -33,10 +33,10 @@ from .stream_facts import (
     codec_name,
     counted,
     in_order,
+    nominal_rate,
     packet_rate,
     picture_stream,
     stream_rate,
-    usual_rate,
     varies,
 )
 from .video_facts import VideoFacts
@@ -126,9 +126,10 @@ class VideoReader(VideoFacts):
 
     @property
     def steady_rate(self) -> Fraction:
-        """The rate for a constant one: of most of the frames, where the rate varies."""
-        usual = usual_rate(self.frame_times, self.frame_rate) if self.is_variable_rate else None
-        return usual or self.frame_rate
+        """The rate for a constant one: the one that frames of a varying rate are meant for."""
+        if not self.is_variable_rate or not self.frame_times:
+            return self.frame_rate
+        return nominal_rate(self.frame_times, self.frame_rate)
 
     @cached_property
     def is_variable_rate(self) -> bool:
