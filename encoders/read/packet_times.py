@@ -5,13 +5,15 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from operator import itemgetter
 
 import av
 from av.video.stream import VideoStream
 
+from .gaps import missing_note
 from .slots import shown_packets
-from .stream_facts import slots_of
+from .stream_facts import in_order, slots_of
 
 
 @dataclass(frozen=True)
@@ -34,3 +36,7 @@ class PacketTimes:
         """Return from where to decode for a time; None for the beginning of the file."""
         place = bisect.bisect_right(self.keys, target, key=itemgetter(0))
         return self.keys[place - 1][0 if by_pts else 1] if place else None
+
+    def missing_note(self, unit: Fraction) -> str:
+        """Say how many pictures the file lacks; empty for none. unit: seconds of a tick."""
+        return missing_note(in_order(self.stamps), unit, self.keys[0][0] if self.keys else None)

@@ -244,6 +244,12 @@ class VideoReader(VideoFacts):
         return f"{of} could not be decoded; the one before is shown instead."
 
     @property
+    def missing_note(self) -> str:
+        """Say how many pictures the file lacks, where its times are known; empty for none."""
+        packets = None if self._is_animated else self._packets
+        return "" if packets is None else packets.missing_note(self.time_base)
+
+    @property
     def profile_note(self) -> str:
         """Say that an animated picture's own profile was followed; empty where it has none."""
         return self._animation.note if self._animation is not None else ""
@@ -255,7 +261,7 @@ class VideoReader(VideoFacts):
         missing = f"The end of {self.path.name!r} is missing." if self.ends_early else ""
         clear = ON_WHITE if self._is_clear else UNREAD_ALPHA if self.unread_alpha else ""
         own = (self._track_notes[0], self.light.note, self.profile_note, woven, clear)
-        return tuple(filter(None, (*own, self.held_note, missing)))
+        return tuple(filter(None, (*own, self.missing_note, self.held_note, missing)))
 
     @contextlib.contextmanager
     def _from(self, target: int | None) -> Generator[tuple[InputContainer, VideoStream]]:

@@ -96,8 +96,7 @@ def transcode(
 def _notes(reader: VideoReader, *, of_tracks: bool) -> Iterator[str]:
     if reader.unread_alpha:
         yield UNREAD_ALPHA
-    if reader.profile_note:
-        yield reader.profile_note
+    yield from filter(None, (reader.profile_note, reader.missing_note))
     yield from reader.track_notes(sound=of_tracks)
 
 

@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from ..read.gaps import missing_note
 from ..read.open import unreadable
 from ..read.stream_facts import picture_stream
 from ..read.video import REWINDABLE
@@ -52,6 +53,7 @@ class SectionPackets:
         self._count = self._lost = 0
         self._key: int | None = None  # when the first key frame is shown
         self._key_is_first = False
+        self._times = list[int]()  # of what is shown
         self.hidden = self.hidden_before = self._earliest = 0
 
     def _read(self, section: Section) -> Packets:
@@ -95,7 +97,9 @@ class SectionPackets:
             self.hidden += 1
             self.hidden_before += time < 0
             self._earliest = min(self._earliest, time)
-        elif not self._key_is_first:
+            return
+        self._times.append(time)
+        if not self._key_is_first:
             self._lost += self._key is None or time < self._key
 
     @property
@@ -105,7 +109,9 @@ class SectionPackets:
 
     def notes(self, *, hides: bool) -> tuple[str, ...]:
         """Say what no player can show. hides: whether times before 0 are hidden in the copy."""
-        notes = list[str]()
+        begin = None if self._key_is_first else self._key
+        missing = missing_note(sorted(self._times), self.base, begin)
+        notes = [missing] if missing else []
         count = self._count - (self.hidden_before if hides else 0)
         if self._key is not None and self._lost:
             notes.append(
