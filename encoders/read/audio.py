@@ -19,6 +19,7 @@ from ...media import AudioClip
 from .audio_blocks import decoded_blocks
 from .cut_sound import FileEnd, SoundEnd
 from .open import MAX_CHANNELS, SAMPLE_RATES, open_media
+from .seams import Seams
 from .tracks import sound_note, usual_audio
 
 logger = logging.getLogger("avatarvideo.encoders.read.audio")
@@ -192,7 +193,8 @@ def _line_of(
         blocks = itertools.chain([] if block is None else [block], blocks)
     rate = stream.codec_context.sample_rate
     end = _end_position(stream, None if pictures is None else zero, rate)
-    return _on_time_line(blocks, stream, name, zero or Fraction(0), end), zero
+    seams = None if pictures is None else Seams(Path(container.name))
+    return _on_time_line(blocks, stream, name, zero or Fraction(0), end, seams), zero
 
 
 def _on_time_line(
@@ -201,16 +203,20 @@ def _on_time_line(
     name: str,
     zero: Fraction,
     end: int | None,
+    seams: Seams | None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (position, block) without overlaps or holes, position in samples from time zero."""
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-    position = 0
+    position, is_exact = 0, True  # at the beginning, and behind a seam
     for time, block in blocks:
         target = position if time is None else round((time - zero) * rate)
+        if time is not None and seams is not None:
+            is_exact |= seams.passed(time)
+            target += round(seams.shift * rate)
         drift = target - position
-        if position == 0 and drift < 0:
+        if is_exact and drift < 0:
             block = block[:, -drift:]  # audio before the first picture is never heard
-        elif drift > (0 if position == 0 else GAP_SECONDS * rate):
+        elif drift > (0 if is_exact else GAP_SECONDS * rate):
             yield from _silence(position, target, channels, rate, name)
             position = target
         if end is not None:
@@ -218,6 +224,7 @@ def _on_time_line(
         if block.shape[1]:
             yield position, block
             position += block.shape[1]
+            is_exact = False
 
 
 def _silence(

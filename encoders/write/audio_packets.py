@@ -17,6 +17,7 @@ from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack, seconds_before, zero_time
 from ..read.cut_sound import FileEnd
 from ..read.open import unreadable
+from ..read.seams import Seams
 from ..read.tracks import usual_audio
 from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, AudioWriter
@@ -42,6 +43,11 @@ class AudioPackets:
     def sample_rate(self) -> int:
         """Hz."""
         return self.stream.codec_context.sample_rate
+
+    @property
+    def is_beside_pictures(self) -> bool:
+        """Whether its file has pictures, by which it goes on behind a seam."""
+        return zero_time(self.container) is not None
 
     @property
     def before(self) -> Fraction:
@@ -106,14 +112,20 @@ class PacketFeed:
             self._write(self._next)
 
     def _shifted(self, source: AudioPackets) -> Iterator[av.Packet[AudioStream]]:
-        shift, end = math.floor(source.zero / self._base), 0
+        zero, raised, end = math.floor(source.zero / self._base), 0, 0
+        seams, newest = Seams(Path(source.container.name)), None
         try:
             for packet in source.container.demux(source.stream):
-                if packet.size and packet.pts is not None:
-                    packet.pts -= shift
-                    packet.dts = packet.pts
-                    end = packet.pts + (packet.duration or 0)
-                    yield packet
+                if not packet.size or packet.pts is None:
+                    continue
+                if source.is_beside_pictures and seams.passed(packet.pts * self._base):
+                    raised = round(seams.shift / self._base)
+                packet.pts += raised - zero
+                if raised and newest is not None and packet.pts <= newest:
+                    continue  # at a seam, where the sound before lasts longer than its pictures
+                newest = packet.dts = packet.pts
+                end = packet.pts + (packet.duration or 0)
+                yield packet
             source.end.ran_out(end * self._base)
         except (FFmpegError, OSError, ValueError) as error:
             raise unreadable(Path(source.container.name), error) from error

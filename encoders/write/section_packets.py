@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from ..read.gaps import missing_note
 from ..read.open import unreadable
+from ..read.seams import Seams
 from ..read.stream_facts import picture_stream
 from ..read.video import REWINDABLE
 from .timing import WHOLE, Section
@@ -68,8 +69,10 @@ class SectionPackets:
             # Others are sought by decoding time and stop between two key frames.
             if target is not None and self.container.format.name in REWINDABLE:
                 self.container.seek(target, stream=self.stream)
+            seams = Seams(Path(self.container.name))
             for packet in self.container.demux(self.stream):
                 if packet.size:
+                    _raise(packet, seams, self.base)
                     yield packet
         except (FFmpegError, OSError, ValueError) as error:
             raise unreadable(Path(self.container.name), error) from error
@@ -125,6 +128,14 @@ class SectionPackets:
                 "shown in the copy: to leave them out, encode again or copy into mp4 or mov."
             )
         return tuple(notes)
+
+
+def _raise(packet: av.Packet[VideoStream], seams: Seams, base: Fraction) -> None:
+    """Give a packet behind a seam of the file the time at which its pictures go on."""
+    if packet.dts is not None and packet.pts is not None:
+        seams.passed(packet.dts * base)
+        packet.pts += (ticks := round(seams.shift / base))
+        packet.dts += ticks
 
 
 def _fill_in(packets: list[av.Packet[VideoStream]]) -> None:
