@@ -16,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 from ..errors import MediaError
 from ..host.machine import usable_cpus
 from .orientation import Orientation, orientation_of
+from .profiles import ColorProfile
 from .tone_map import HLG, PLANES, PQ, ColorMapper, Light
 
 # FFmpeg's numbers. swscale and AVFrame count matrices differently, hence the table.
@@ -95,7 +96,8 @@ class RgbConverter:
 
     width, height: pixels as coded, before rotation; frames of another size are scaled.
     transparent: return RGBA (H, W, 4). deep: return uint16. orientation: of all frames; None takes
-    what each one states. light: what is brought to BT.709; None leaves the colours.
+    what each one states. light: what is brought to BT.709; None leaves the colours. profile: of all
+    frames, brought to sRGB.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class RgbConverter:
         deep: bool = False,
         orientation: Orientation | None = None,
         light: Light | None = None,
+        profile: ColorProfile | None = None,
     ) -> None:
+        self._profile = profile or ColorProfile()
         self._size = (width, height)
         self._depth = np.dtype(np.uint16 if deep else np.uint8)
         self._packed = _PACKED[self._depth, 4 if transparent else 3]
@@ -121,6 +125,7 @@ class RgbConverter:
         orientation = self._orientation or orientation_of(frame)
         mapper = self._mapper
         picture = self._plain(frame) if mapper is None else self._mapped(frame, mapper)
+        picture = self._profile.of_array(picture)
         return picture if orientation.is_upright else orientation.upright(picture)
 
     def _plain(self, frame: av.VideoFrame) -> np.ndarray:

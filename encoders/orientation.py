@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import struct
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.filter import Graph
 
+PROFILE = "ICC_PROFILE"  # PyAV's name
 _EXIF, _PROFILE = 31, 15  # FFmpeg's numbers of what lies beside a frame
 _TICK = Fraction(1, 1000)
 _MATRIX = struct.Struct("=9i")  # a b u, c d v, x y w: where (x, y) of a picture is shown
@@ -50,17 +52,22 @@ def side_data(frame: av.VideoFrame, kind: str) -> bytes:
 
     Raises ValueError where PyAV has no name for something else there.
     """
-    found = _plain(frame).side_data.get(kind)
+    beside = _plain(frame, keeps_profile=kind == PROFILE).side_data
+    found = beside.get(kind)
+    if found is not None and kind == PROFILE:
+        # PyAV would free its name, which the frame frees too: never let go of it.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(beside))
     return b"" if found is None else bytes(found)
 
 
-def _plain(frame: av.VideoFrame) -> av.VideoFrame:
+def _plain(frame: av.VideoFrame, *, keeps_profile: bool) -> av.VideoFrame:
     """Return the picture without what PyAV must not see beside it, or the frame itself.
 
     It has no name for EXIF, of which FFmpeg has made a matrix; and of a colour profile's name it
     frees what the frame frees too, which ends the process.
     """
-    for kinds in ((_EXIF, _PROFILE), (_PROFILE,)):  # older FFmpegs have no EXIF there
+    profile = () if keeps_profile else (_PROFILE,)
+    for kinds in ((_EXIF, *profile), profile):  # older FFmpegs have no EXIF there
         with contextlib.suppress(FFmpegError, ValueError):
             return _without(frame, kinds)
     return frame

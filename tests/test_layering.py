@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("encoders.write",),
     ("encoders.read",),
     ("encoders.interfaces", "encoders.color", "encoders.metadata", "encoders.channel_layouts"),
-    ("encoders.orientation", "encoders.tone_map"),
+    ("encoders.orientation", "encoders.tone_map", "encoders.profiles"),
     ("media", "host"),
     ("pasted",),
     ("errors", "options", "json_values", "texts", "pace"),

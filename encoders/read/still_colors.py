@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import itertools
-
 import av
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from ..color import RgbConverter
+from ..profiles import color_profile, profile_of_gif
 from ..tone_map import HLG, PQ, Light
 from .adobe_rgb import from_adobe_rgb, is_adobe_rgb
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-# Pillow does not say what createProfile returns.
-
 _WIDE = (9, 11, 12)  # primaries, in FFmpeg's numbers
-_SPACE = slice(16, 20)  # of a profile, where it names what its numbers are of
-SAME = 2.5  # of 255; a profile that changes less is one of sRGB's many spellings
 _USUAL_GAMMA = 1 / 2.2
-_CUBE = np.array(list(itertools.product(range(0, 256, 51), repeat=3)), np.uint8)[None]
 
 
 def in_srgb(picture: Image.Image, head: bytes) -> tuple[Image.Image, str]:
@@ -49,7 +40,7 @@ def _without_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | Non
 
 
 def _mapped(plain: Image.Image, head: bytes) -> tuple[Image.Image, str]:
-    if profile := plain.info.get("icc_profile"):
+    if profile := plain.info.get("icc_profile") or profile_of_gif(head):
         return _by_profile(plain, profile)
     if (light := _stated_light(head)) is not None and plain.mode == "RGB":
         return _by_light(plain, light), light.note
@@ -61,50 +52,9 @@ def _mapped(plain: Image.Image, head: bytes) -> tuple[Image.Image, str]:
     return plain, ""
 
 
-def _by_profile(plain: Image.Image, profile: bytes) -> tuple[Image.Image, str]:
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        name = " ".join(ImageCms.getProfileDescription(own).split())[:60]
-        if plain.mode == "L":
-            mapped = _grey_in_srgb(plain, own, "L" if profile[_SPACE] == b"GRAY" else "RGB")
-        else:
-            mapped = _rgb_in_srgb(plain, own)
-    except (ImageCms.PyCMSError, ImportError, OSError, ValueError):
-        return plain, "The picture's colour profile cannot be read: its colours were left alone."
-    if mapped is None:
-        return plain, ""
-    return mapped, f"The colours were brought from {name} to sRGB."
-
-
-def _rgb_in_srgb(plain: Image.Image, own: ImageCms.ImageCmsProfile) -> Image.Image | None:
-    """Return a picture of colours in sRGB, None where that changes nothing."""
-    to_srgb = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), plain.mode, "RGB")
-    if plain.mode == "RGB" and _is_near_srgb(to_srgb):
-        return None
-    return ImageCms.applyTransform(plain, to_srgb)
-
-
-def _grey_in_srgb(
-    plain: Image.Image, own: ImageCms.ImageCmsProfile, mode: str
-) -> Image.Image | None:
-    """Return greys in sRGB, None where that changes nothing.
-
-    own: their profile (mode L), or of colours that a picture had before it was made grey (RGB).
-    """
-    to_srgb = ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), mode, "RGB")
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None]).convert(mode)
-    mapped = ImageCms.applyTransform(ramp, to_srgb)
-    if mapped is None:
-        return None
-    curve = np.asarray(mapped)[0, :, 1].astype(int)
-    if np.abs(curve - np.arange(256)).max() <= SAME:
-        return None
-    return plain.point(curve.tolist())
-
-
-def _is_near_srgb(transform: ImageCms.ImageCmsTransform) -> bool:
-    mapped = ImageCms.applyTransform(Image.fromarray(_CUBE), transform)
-    return mapped is not None and np.abs(np.asarray(mapped) - _CUBE.astype(float)).max() <= SAME
+def _by_profile(plain: Image.Image, data: bytes) -> tuple[Image.Image, str]:
+    profile = color_profile(data, plain.mode)
+    return (plain if profile.mapping is None else profile.mapping(plain)), profile.note
 
 
 def _stated_light(head: bytes) -> Light | None:

@@ -187,6 +187,7 @@ class VideoReader(VideoFacts):
                     deep=deep,
                     orientation=self.orientation,
                     light=light,
+                    profile=self.profile,
                 )
             return made[clear](frame)
 
@@ -250,17 +251,12 @@ class VideoReader(VideoFacts):
         return "" if packets is None else packets.missing_note(self.time_base)
 
     @property
-    def profile_note(self) -> str:
-        """Say that an animated picture's own profile was followed; empty where it has none."""
-        return self._animation.note if self._animation is not None else ""
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on the file as far as it was read: what its 8-bit frames are, what is wrong."""
         woven = DEINTERLACED if self.is_interlaced else ""
         missing = f"The end of {self.path.name!r} is missing." if self.ends_early else ""
         clear = ON_WHITE if self._is_clear else UNREAD_ALPHA if self.unread_alpha else ""
-        own = (self._track_notes[0], self.light.note, self.profile_note, woven, clear)
+        own = (self._track_notes[0], self.light.note, self.profile.note, woven, clear)
         return tuple(filter(None, (*own, self.missing_note, self.held_note, missing)))
 
     @contextlib.contextmanager

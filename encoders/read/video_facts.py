@@ -15,11 +15,13 @@ from av.video.stream import VideoStream
 from ...errors import MediaError
 from ..color import BT709, Colors, is_deep, is_transparent
 from ..metadata import read_tags
-from ..orientation import UPRIGHT, orientation_of
+from ..orientation import UPRIGHT, orientation_of, side_data
+from ..profiles import ColorProfile, color_profile, profile_of_gif
 from ..tone_map import Light, light_of
 from .animated_webp import TICK, AnimatedPicture
 from .open import check_frame_size
 from .slots import decoded_slots
+from .still_kinds import head_of
 from .stream_facts import (
     alpha_beside,
     field_order,
@@ -41,12 +43,13 @@ class VideoFacts:
     has_audio: whether ``read_audio`` will find an audio stream.
     has_alpha: whether the first picture is transparent somewhere.
     unread_alpha: whether there is transparency that nothing here reads.
-    light: what the numbers of its pictures stand for.
+    light: what the numbers of its pictures stand for. profile: says it better, where there is one.
     is_interlaced: whether any picture read so far is woven from two fields.
     is_deep: whether its pictures have more than 8 bits a colour.
     """
 
     path: Path
+    profile = ColorProfile()
 
     def _take_facts(
         self, container: InputContainer, stream: VideoStream
@@ -68,9 +71,8 @@ class VideoFacts:
         self.is_deep = is_deep(first.format.name)
         self.is_interlaced = first.interlaced_frame
         self.field_order = field_order(first, stream)
-        self.orientation = orientation_of(
-            _as_stated(stream, seen) or first if alpha_beside(stream) else first
-        )
+        stated = _as_stated(stream, seen) or first if alpha_beside(stream) else first
+        self.orientation = orientation_of(stated)
         self.width, self.height = self.orientation.size(self.size)
         self.time_base = stream.time_base or Fraction(1, av.time_base)
         self.has_audio = usual_audio(container) is not None
@@ -80,6 +82,9 @@ class VideoFacts:
             int(context.colorspace), int(context.color_primaries), int(context.color_trc)
         )
         self.light = light_of(first, self.colors.primaries, self.colors.transfer)
+        if not self.light.is_hdr and (data := _profile_of(stated, self.path)):
+            self.light = Light(BT709, BT709)  # the profile tells more than tags
+            self.profile = color_profile(data, "L" if _is_grey(first) else "RGB")
         self.metadata = read_tags(container.metadata, container.format.name)
         # Where these are sought pictures get other times, or an AVI has none for reordered ones.
         of_packets = container.format.name == "avi" and context.has_b_frames
@@ -98,6 +103,7 @@ class VideoFacts:
         self.has_alpha, self.unread_alpha, self.is_deep = animation.has_alpha, False, False
         self._is_clear = self.has_alpha
         self.colors, self.light = Colors(), Light(BT709, BT709)
+        self.profile = ColorProfile(animation.note)  # its pictures are in sRGB already
         self.metadata = animation.metadata
         self._header_duration = animation.duration
         self._indexed_count = animation.frame_count
@@ -109,8 +115,12 @@ class VideoFacts:
     @property
     def is_plain(self) -> bool:
         """Whether pictures can be encoded as decoded: upright, opaque, in ordinary colours."""
-        ordinary = self.light.is_ordinary and not self.has_alpha
-        return self.orientation.is_upright and ordinary
+        return self.orientation.is_upright and self.has_own_colors and not self.has_alpha
+
+    @property
+    def has_own_colors(self) -> bool:
+        """Whether nothing is done to the colours of pictures for BT.709."""
+        return self.light.is_ordinary and self.profile.mapping is None
 
     @property
     def rotation(self) -> int:
@@ -124,6 +134,19 @@ def _as_stated(stream: VideoStream, seen: list[av.Packet[VideoStream]]) -> av.Vi
         decode = stream.decode  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - PyAV's type of packets is open
         return next(itertools.chain.from_iterable(map(decode, (*seen, None))), None)  # pyright: ignore[reportUnknownArgumentType] - as above
     return None
+
+
+def _profile_of(frame: av.VideoFrame, path: Path) -> bytes:
+    """Return the ICC profile beside a picture, or in its file; empty for none."""
+    with contextlib.suppress(ValueError):
+        if data := side_data(frame, "ICC_PROFILE"):
+            return data
+    return profile_of_gif(head_of(path))
+
+
+def _is_grey(frame: av.VideoFrame) -> bool:
+    colors = [part for part in frame.format.components if not part.is_alpha]
+    return len(colors) == 1 and not frame.format.has_palette
 
 
 def _square_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:

@@ -96,7 +96,7 @@ def transcode(
 def _notes(reader: VideoReader, *, of_tracks: bool) -> Iterator[str]:
     if reader.unread_alpha:
         yield UNREAD_ALPHA
-    yield from filter(None, (reader.profile_note, reader.missing_note))
+    yield from filter(None, (reader.profile.note, reader.missing_note))
     yield from reader.track_notes(sound=of_tracks)
 
 
@@ -144,6 +144,8 @@ def _write_all(
     direct = writer.takes_decoded(alpha=reader.has_alpha) and reader.orientation.is_upright
     if not keeps_light and reader.light.note:
         writer.note(reader.light.note)
+        direct = False
+    if reader.profile.mapping is not None:
         direct = False
 
     def write(timed: tuple[Fraction | None, av.VideoFrame], held: bool) -> None:

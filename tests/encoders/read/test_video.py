@@ -254,11 +254,17 @@ def test_an_animated_webp_that_does_not_say_how_long_stays_as_in_browsers(tmp_pa
 
 
 @pytest.mark.slow
-def test_an_animated_png_with_a_colour_profile_does_not_end_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_exif", [False, True])
+def test_an_animated_png_with_a_colour_profile_does_not_end_the_process(
+    tmp_path: Path, has_exif: bool
+) -> None:
     path = tmp_path / "a.png"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     red, blue = (Image.new("RGB", (16, 8), color) for color in ("red", "blue"))
-    red.save(path, save_all=True, append_images=[blue], duration=100, icc_profile=profile)
+    exif = Image.Exif()
+    exif[274] = 3
+    beside = {"icc_profile": profile} | ({"exif": exif} if has_exif else {})
+    red.save(path, save_all=True, append_images=[blue], duration=100, **beside)
     program = (
         "import gc, sys\n"
         "from avatarvideo.encoders.read.video import VideoReader\n"
