@@ -139,7 +139,7 @@ def probe(
         if animated and ticks:  # the last picture of an animation often stays longer
             ticks.append(ticks[0] + round(len(ticks) / animated / unit))
         first = first_picture(container, stream)
-        fields = FIELD_ORDERS.get(field_order(first, stream)) if first is not None else None
+        fields = FIELD_ORDERS.get(field_order(first)) if first is not None else None
         size = (stream.codec_context.width, stream.codec_context.height)
         aspect = stream.sample_aspect_ratio  # a closed file's cannot be asked
     count, exact = indexed, indexed is not None

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import av
 from av.codec.context import CodecContext
 from av.container import InputContainer
+from av.error import EOFError as EndOfPictures
 from av.error import FFmpegError
+from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("avatarvideo.encoders.read.stream_facts")
 
 DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
-# By FFmpeg's number of the order in which fields are stored and shown.
-FIELD_ORDERS = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
+# FFmpeg's numbers of the field that is first in the file and shown first. What headers state is not
+# asked: for others (TB, BT) FFmpeg's own programs, QuickTime's and Matroska's texts differ.
+TOP_FIRST, BOTTOM_FIRST = 2, 3
+FIELD_ORDERS = {TOP_FIRST: "top", BOTTOM_FIRST: "bottom"}
+_NOT_YET = (BlockingIOError, EndOfPictures)
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 MAX_RATE = Fraction(1000)
 MOSTLY = Fraction(9, 10)  # of a file's packets have times, or none of them counts as having one
@@ -57,10 +62,33 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
     return stream
 
 
-def field_order(first: av.VideoFrame, stream: VideoStream) -> int:
-    """Return FFmpeg's number of the order of fields: 0 for whole pictures, 2 where it is unsaid."""
-    stated = int(getattr(stream.codec_context, "field_order", 0))  # not in every PyAV
-    return (stated if stated in FIELD_ORDERS else 2) if first.interlaced_frame else 0
+def field_order(first: av.VideoFrame) -> int:
+    """Return a key of FIELD_ORDERS by a picture's own flags, 0 for a whole one."""
+    if not first.interlaced_frame:
+        return 0
+    return TOP_FIRST if _is_top_first(first) else BOTTOM_FIRST
+
+
+def _is_top_first(picture: av.VideoFrame) -> bool:
+    """Ask FFmpeg's filter for a flag that PyAV does not hand out."""
+    graph = Graph()
+    source = graph.add_buffer(
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        time_base=picture.time_base or DEFAULT_RATE**-1,
+    )
+    chosen = graph.add("select", "eq(interlace_type\\,TOPFIRST)")
+    sink = graph.add("buffersink")
+    source.link_to(chosen)
+    chosen.link_to(sink)
+    graph.configure()
+    source.push(picture)
+    source.push(None)
+    try:
+        return isinstance(sink.pull(), av.VideoFrame)
+    except _NOT_YET:
+        return False
 
 
 def alpha_beside(stream: VideoStream) -> bool:

@@ -70,7 +70,7 @@ class VideoFacts:
         self._is_clear = self.has_alpha  # whether any picture read so far is transparent
         self.is_deep = is_deep(first.format.name)
         self.is_interlaced = first.interlaced_frame
-        self.field_order = field_order(first, stream)
+        self.field_order = field_order(first)
         stated = _as_stated(stream, seen) or first if alpha_beside(stream) else first
         self.orientation = orientation_of(stated)
         self.width, self.height = self.orientation.size(self.size)

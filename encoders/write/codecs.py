@@ -38,6 +38,7 @@ class CodecSpec:
     tag: four-character code for mp4 and mov where the default one does not play everywhere.
     environment: variables that the encoder reads when it opens, unless the user has set them.
     fields: how it keeps interlaced pictures: not at all, where that is asked for, or always.
+    bottom_first: (option, more of it), for those whose bottom field is shown first.
     is_slow_to_close: it takes dozens of frames at once, and gives none of them up.
     is_ffmpeg: False for those we write ourselves.
     is_known: False for encoders of FFmpeg's that a user names; their crf and preset are passed on.
@@ -64,6 +65,7 @@ class CodecSpec:
     tag: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     fields: Literal["never", "asked", "always"] = "never"
+    bottom_first: tuple[str, str] | None = None
     is_slow_to_close: bool = False
     is_ffmpeg: bool = True
     is_known: bool = True
@@ -92,6 +94,7 @@ CODECS: Mapping[str, CodecSpec] = {
             containers=("mp4", "mov", "mkv"),
             other_names=("avc", "x264"),
             fields="asked",
+            bottom_first=("x264-params", "bff=1"),
             hardware="h264",
             most_side=16384,
         ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...errors import EncodeError
 from ..color import Colors, is_deep
 from ..interfaces import EncodingConfig
+from ..read.stream_facts import BOTTOM_FIRST
 from .codec_options import checked_options
 from .codecs import CodecSpec, codec_for, container_for, encoder_options, safe_options
 from .ffmpeg_command import find_ffmpeg, options_there, why_not_own
@@ -62,7 +63,7 @@ def make_plan(
         sources=extras.sources,
     )
     if pictures.field_order and _keeps_fields(plan, size):
-        plan = replace(plan, field_order=pictures.field_order)
+        plan = _with_fields(plan, pictures.field_order)
     if not spec.is_known or (config.codec_options is not None and not hardware):
         check_encoder(plan)
     if pictures.colors is not None and pictures.colors.is_hdr:
@@ -77,6 +78,15 @@ def _keeps_fields(plan: EncodePlan, size: tuple[int, int]) -> bool:
     software = family_of(config.codec) is None and config.backend == "built-in"
     same_size = plan.placement.is_identity and plan.size == size
     return asked and software and same_size and plan.channels == 3
+
+
+def _with_fields(plan: EncodePlan, order: int) -> EncodePlan:
+    kept = replace(plan, field_order=order)
+    if order != BOTTOM_FIRST or plan.spec.bottom_first is None:
+        return kept
+    name, value = plan.spec.bottom_first
+    values = ":".join(filter(None, (value, plan.options.get(name, ""))))
+    return replace(kept, options={**plan.options, name: values})
 
 
 def checked_target(

@@ -43,13 +43,16 @@ def woven(number: int, upper_first: bool) -> np.ndarray:
     return picture
 
 
-def write(ffmpeg: str, path: Path, frames: list[np.ndarray], order: str = "t") -> Path:
+def write(
+    ffmpeg: str, path: Path, frames: list[np.ndarray], order: str = "t", stated: str = ""
+) -> Path:
+    """stated: the order in the header, as FFmpeg calls it, where it is not that of the pictures."""
     raw = f"-f rawvideo -pix_fmt rgb24 -s {WIDTH}x{HEIGHT} -r 25 -i -".split()
     flagged = [
         "-vf",
         f"setfield={order}ff,scale=interl=1,format=yuv420p",
         "-field_order",
-        2 * order,
+        stated or 2 * order,
     ]
     options = [each.format(order) for each in ENCODERS[path.suffix[1:]]]
     command = [ffmpeg, "-v", "error", *raw, *flagged, *options, str(path)]
@@ -90,8 +93,7 @@ def test_interlaced_pictures_are_made_whole(
     wanted = [moving(2 * number) for number in range(COUNT)]
     assert np.abs(np.stack(shown).astype(int) - np.stack(wanted)).mean() < 4
     info = probe(path)
-    if container != "mpg":
-        assert info.field_order == {"t": "top", "b": "bottom"}[order]
+    assert info.field_order == {"t": "top", "b": "bottom"}[order]
     assert "interlaced, " in table(info)
     assert probe(out).field_order is None
     assert "progressive" in table(probe(out))
@@ -183,6 +185,43 @@ def test_fields_are_kept_where_they_can_be(
     assert (combing(pictures) > 3) == kept
     if codec != "copy":
         assert (KEPT if kept else DEINTERLACED) in made.notes
+
+
+@pytest.mark.slow_after(2)
+@pytest.mark.parametrize("order", ["t", "b"])
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("h264", "mp4"), ("h264", "mov"), ("h264", "mkv"), ("ffv1", "mkv"), ("prores", "mov")],
+)
+def test_kept_fields_are_tagged_in_their_order(
+    tmp_path: Path, ffmpeg: str, codec: str, suffix: str, order: str
+) -> None:
+    source = [woven(number, order == "t") for number in range(COUNT)]
+    path, out = write(ffmpeg, tmp_path / "in.ts", source, order), tmp_path / f"out.{suffix}"
+
+    made = FFmpegEncoder().encode(path, out, EncodingConfig(codec=codec, interlaced="keep"))
+
+    assert KEPT in made.notes
+    assert probe(out).field_order == {"t": "top", "b": "bottom"}[order]
+    with av.open(str(out)) as container:  # what FFmpeg's own programs show: tt or bb
+        assert container.streams.video[0].codec_context.field_order == {"t": 2, "b": 3}[order]
+    shown = list(VideoReader(out).frames())
+    wanted = [moving(2 * number) for number in range(COUNT)]  # the moments of the first fields
+    assert np.abs(np.stack(shown).astype(int) - np.stack(wanted)).mean() < 4
+
+
+@pytest.mark.slow_after(2)
+@pytest.mark.parametrize("order", ["t", "b"])
+@pytest.mark.parametrize("suffix", ["mov", "mkv"])
+def test_the_pictures_own_order_is_shown(
+    tmp_path: Path, ffmpeg: str, suffix: str, order: str
+) -> None:
+    source = [woven(number, order == "t") for number in range(COUNT)]
+    # Top first is "tb" for FFmpeg's own programs.
+    stated = {"t": "tb", "b": "bt"}[order]
+    path = write(ffmpeg, tmp_path / f"in.{suffix}", source, order, stated)
+
+    assert probe(path).field_order == {"t": "top", "b": "bottom"}[order]
 
 
 def test_another_size_makes_them_whole(tmp_path: Path, ffmpeg: str) -> None:
