@@ -75,7 +75,7 @@ class EncodingConfig:
     )
     bit_depth: int = option(
         8,
-        help="Bits per channel, 8 or 10; 10 keeps HDR with h265, av1 and prores, 8 tone-maps it.",
+        help="Bits per channel, 8 or 10; 10 keeps HDR, 8 tone-maps it.",
         choices=(8, 10),
         low=8,
         high=10,

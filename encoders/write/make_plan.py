@@ -12,7 +12,7 @@ from ..color import Colors, is_deep
 from ..interfaces import EncodingConfig
 from ..read.stream_facts import BOTTOM_FIRST
 from .codec_options import checked_options
-from .codecs import CodecSpec, codec_for, container_for, encoder_options, safe_options
+from .codecs import CODECS, CodecSpec, codec_for, container_for, encoder_options, safe_options
 from .ffmpeg_command import find_ffmpeg, options_there, why_not_own
 from .fitting import place
 from .hardware import family_of, hardware_format, hardware_options, try_encoder
@@ -182,12 +182,18 @@ def _with_hdr(plan: EncodePlan, colors: Colors) -> EncodePlan:
     deep = is_deep(plan.pixel_format) and plan.spec.is_ffmpeg
     if deep and plan.config.backend == "built-in":
         return replace(plan, colors=colors)
-    note = (
-        "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR."
-        if deep
-        else "To keep HDR choose h265, av1 or prores and 10 bits."
-    )
+    if deep:
+        note = "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR."
+    elif _has_ten_bits(plan.spec):
+        note = "To keep HDR choose 10 bits (bit_depth 10)."
+    else:
+        codecs = [spec.name for spec in CODECS.values() if _has_ten_bits(spec)]
+        note = f"To keep HDR choose 10 bits (bit_depth 10) and one of {', '.join(codecs)}."
     return replace(plan, notes=(*plan.notes, note))
+
+
+def _has_ten_bits(spec: CodecSpec) -> bool:
+    return any(depth == 10 for depth, _alpha in spec.pixel_formats)
 
 
 def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:

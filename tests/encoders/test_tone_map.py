@@ -148,7 +148,8 @@ def test_animations_are_mapped_too(tmp_path: Path, ffmpeg: str, suffix: str) -> 
 @pytest.mark.slow
 def test_ten_bits_keep_hdr(tmp_path: Path, ffmpeg: str) -> None:
     path = deep_video(tmp_path / "in.mov", ffmpeg, NAMES["hlg"])
-    for suffix, codec in (("mov", "h265"), ("mov", "prores"), ("mkv", "av1")):
+    kinds = (("mov", "h265"), ("mov", "prores"), ("mkv", "av1"), ("mp4", "h264"), ("mkv", "ffv1"))
+    for suffix, codec in kinds:
         out = tmp_path / f"out.{suffix}"
         made = FFmpegEncoder().encode(path, out, EncodingConfig(codec=codec, bit_depth=10))
 
