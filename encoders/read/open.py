@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from ...errors import MediaError
 from ...pasted import existing, url_problem
 from .index_claims import check_claims, lacks_index
-from .still_kinds import head_of, is_webp, kind_of, refuse_as_video
+from .still_kinds import head_of, is_webp, kind_of, refuse_as_video, refuse_unread
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
 _LENIENT_TAGS: dict[str, Any] = (  # Any: of another type in each release
@@ -95,7 +95,7 @@ def open_container(
     path: str | Path, timeouts: tuple[float, float] = (OPEN_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
 ) -> InputContainer:
     """Open a media file, which the caller closes. timeouts: seconds for opening it and a read."""
-    absolute = checked_input(path)
+    absolute, head = checked_input(path), b""
     try:
         head = head_of(absolute)
         if is_webp(head):
@@ -120,6 +120,7 @@ def open_container(
             **_LENIENT_TAGS,
         )
     except (FFmpegError, OSError, ValueError) as error:
+        refuse_unread(absolute.name, head)
         raise unreadable(absolute, error) from error
     if kind is not None:
         refuse_as_video(absolute.name, kind, len(container.streams))

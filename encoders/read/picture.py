@@ -12,7 +12,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ...errors import MediaError
 from .open import MAX_FRAME_PIXELS, check_frame_size, checked_input
 from .still_colors import in_srgb
-from .still_kinds import HEIC, READABLE, head_of, kind_of, open_heif, refuse_unreadable
+from .still_kinds import (
+    ANIMATED_AVIF,
+    HEIC,
+    READABLE,
+    head_of,
+    kind_of,
+    open_heif,
+    picture_kind,
+    refuse_unreadable,
+)
 
 # Formats whose decoders read the file and nothing else: no EPS (runs Ghostscript), no WMF, no
 # fonts, no multi-page documents.
@@ -24,6 +33,7 @@ PICTURE_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".j2k"),
     *(".bmp", ".dib", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
+_MANY_JPEGS = {".mjpeg", ".mjpg"}
 ANIMATED_SUFFIXES = {".gif", ".webp", ".apng", ".png", ".avif"}
 Taken = TypeVar("Taken")
 ON_WHITE = "Transparency was laid on white."
@@ -43,15 +53,26 @@ def _formats() -> list[str]:
 
 
 def is_image(path: str | Path) -> bool:
-    """Tell by the name whether a file is meant as a still picture (animations are videos)."""
+    """Tell by name, else by content, whether a file is a still picture (animations are videos)."""
     suffix = Path(path).suffix.lower()
-    if suffix not in ANIMATED_SUFFIXES:
-        return suffix in PICTURE_SUFFIXES
+    is_named = suffix in PICTURE_SUFFIXES
+    if is_named and suffix not in ANIMATED_SUFFIXES:
+        return True
+    if not is_named and (suffix in _MANY_JPEGS or not _begins_as_still(path)):
+        return False
     try:
         with Image.open(checked_input(path), formats=_formats()) as picture:
             return getattr(picture, "n_frames", 1) == 1
     except (MediaError, *DAMAGED):
         return True  # read_image says what is wrong with it
+
+
+def _begins_as_still(path: str | Path) -> bool:
+    try:
+        kind = picture_kind(head_of(checked_input(path)))
+    except (MediaError, OSError):
+        return False
+    return kind is not None and kind != ANIMATED_AVIF
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -25,6 +25,17 @@ _OTHERS = (
 )
 
 
+_COMMON = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"GIF8", "GIF"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+)
+ONLY_STILL = ("JPEG", "TIFF", "BMP", "JPEG 2000")  # of the common kinds; others may move
+
+
 def head_of(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
@@ -42,6 +53,16 @@ def kind_of(head: bytes) -> str | None:
     return next((name for start, name in _OTHERS if head.startswith(start)), None)
 
 
+def picture_kind(head: bytes) -> str | None:
+    """Return what kind of picture begins with these bytes, None for files that are none."""
+    if is_webp(head):
+        return "WebP"
+    if head[:2] == b"BM" and head[6:10] == bytes(4):  # its two reserved numbers
+        return "BMP"
+    common = (name for start, name in _COMMON if head.startswith(start))
+    return kind_of(head) or next(common, None)
+
+
 def is_webp(head: bytes) -> bool:
     """Tell by its first 12 bytes or more whether a file is a WebP, which may move."""
     return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
@@ -53,6 +74,15 @@ def refuse_unreadable(name: str, kind: str | None) -> None:
         raise MediaError(f"Expected a picture ({READABLE}), {name!r} is {kind}: save it as PNG.")
 
 
+def refuse_unread(name: str, head: bytes) -> None:
+    """Raise MediaError for a still picture of a common kind, on which FFmpeg failed as a video."""
+    kind = picture_kind(head)
+    if kind in ONLY_STILL or (kind == "PNG" and b"acTL" not in head):
+        raise MediaError(
+            f"Expected a video or sound, {name!r} is a still picture ({kind}): use it as an avatar."
+        )
+
+
 def refuse_as_video(name: str, kind: str | None, streams: int) -> None:
     """Raise MediaError for a picture taken as a video, of which FFmpeg would show one part.
 
@@ -60,12 +90,16 @@ def refuse_as_video(name: str, kind: str | None, streams: int) -> None:
     """
     if kind == HEIC or (kind == AVIF and streams > 1):
         raise MediaError(
-            f"Expected a video, {name!r} is a still picture ({kind}): use it as an avatar, or "
-            "save it as PNG or JPEG first."
+            f"Expected a video or sound, {name!r} is a still picture ({kind}): use it as an avatar."
+        )
+    if kind == ANIMATED_AVIF:
+        raise MediaError(
+            f"Expected a video, {name!r} is {kind}: save it as MP4, WebP, GIF or PNG first."
         )
     if kind is not None and kind != AVIF:
         raise MediaError(
-            f"Expected a video, {name!r} is {kind}: save it as MP4, WebP, GIF or PNG first."
+            f"Expected a video or sound, {name!r} is {kind}, a picture: save it as PNG and use "
+            "that as an avatar."
         )
 
 

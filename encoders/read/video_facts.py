@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from ...errors import MediaError
 from ..color import BT709, Colors, is_deep, is_transparent
 from ..metadata import read_tags
-from ..orientation import UPRIGHT, orientation_of, side_data
+from ..orientation import PROFILE, UPRIGHT, orientation_of, side_data
 from ..profiles import ColorProfile, color_profile, profile_of_gif
 from ..tone_map import Light, light_of
 from .animated_webp import TICK, AnimatedPicture
@@ -139,7 +139,7 @@ def _as_stated(stream: VideoStream, seen: list[av.Packet[VideoStream]]) -> av.Vi
 def _profile_of(frame: av.VideoFrame, path: Path) -> bytes:
     """Return the ICC profile beside a picture, or in its file; empty for none."""
     with contextlib.suppress(ValueError):
-        if data := side_data(frame, "ICC_PROFILE"):
+        if data := side_data(frame, PROFILE):
             return data
     return profile_of_gif(head_of(path))
 

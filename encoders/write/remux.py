@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
+import av
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
@@ -22,6 +24,7 @@ from .plan import Extras, OnFrame
 from .section_packets import SectionPackets
 
 KEPT_STREAM_TAGS = ("alpha_mode", "stereo_mode")  # without the first no transparency is looked for
+HOLDERS = ("mov", "mkv", "mp4")  # of anything, the likeliest first
 KEEPS_BESIDE = ("mkv", "webm")  # hold what lies beside the packets, the transparency of VP8 and VP9
 
 
@@ -50,7 +53,7 @@ def copy_pictures(
         sources=extras.sources,
     )
     with file.pending.explaining(file.abort):
-        copied = _copied_stream(file.container, stream)
+        copied = _copied_stream(file.container, stream, holder)
         feed = open_audio(file.container, holder, audio, config)
         count, duration = _copy(
             packets, file.container, copied, feed, config.length, extras.on_frame
@@ -84,14 +87,11 @@ def _notes(stream: VideoStream, holder: str) -> tuple[str, ...]:
     return (f"The transparency was left out: {holder} cannot hold that of VP8 and VP9.",)
 
 
-def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStream:
+def _copied_stream(container: OutputContainer, stream: VideoStream, holder: str) -> VideoStream:
     try:
         copied = add_copy(container, stream)
     except ValueError as error:
-        raise EncodeError(
-            f"Expected a container that holds {stream.codec_context.name}, got "
-            f"{container.format.name}: use .mkv, or encode the video instead."
-        ) from error
+        raise _cannot_hold(stream, holder) from error
     spec = known_codec(stream.codec_context.name)
     if spec is not None and spec.tag and container.format.name in MOV_FAMILY:
         copied.codec_context.codec_tag = spec.tag  # a copy would get FFmpeg's own
@@ -101,6 +101,25 @@ def _copied_stream(container: OutputContainer, stream: VideoStream) -> VideoStre
         {k.lower(): v for k, v in stream.metadata.items() if k.lower() in KEPT_STREAM_TAGS}
     )
     return copied
+
+
+def _cannot_hold(stream: VideoStream, holder: str) -> EncodeError:
+    name = codec_name(stream.codec_context)
+    others = [f".{other}" for other in HOLDERS if _holds(other, stream)] if name != "gif" else []
+    use = f"use {' or '.join(others)}, or " if others else ""
+    return EncodeError(
+        f"Expected pictures that {holder} can hold, it cannot hold {name}: {use}encode the video "
+        "instead of copying it (codec auto)."
+    )
+
+
+def _holds(holder: str, stream: VideoStream) -> bool:
+    with av.open(io.BytesIO(), "w", format=CONTAINERS[holder].muxer) as trial:
+        try:
+            add_copy(trial, stream)
+        except ValueError:
+            return False
+        return True
 
 
 def _copy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
-from avatarvideo.encoders.read.picture import read_image
+from avatarvideo.encoders.read.picture import is_image, read_image
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_nodes import LoadImage
@@ -99,3 +101,46 @@ def test_a_heic_is_loaded_by_a_graph(tmp_path: Path, name: str) -> None:
     for place, colour in CORNERS.items():
         assert np.abs(picture[place] - colour).max() <= 6
     assert not mask.any()
+
+
+STILLS = {"JPEG": "JPEG", "PNG": "PNG", "TIFF": "TIFF", "BMP": "BMP", "JPEG2000": "JPEG 2000"}
+
+
+@pytest.mark.parametrize("suffix", ["", ".mp4", ".data"])
+@pytest.mark.parametrize("form", [*STILLS, "WEBP", "GIF", "HEIC"])
+def test_a_picture_is_an_avatar_under_every_name(tmp_path: Path, form: str, suffix: str) -> None:
+    path = tmp_path / f"in{suffix}"
+    picture = Image.new("RGB", (64, 64), (200, 60, 30))
+    if form == "HEIC":
+        pytest.importorskip("pillow_heif")
+        heic_grid.write(path, np.asarray(picture), 64)
+    else:
+        picture.save(path, form)
+
+    avatar = load_avatar(path)
+
+    assert avatar.frame_count == 1
+    assert np.abs(avatar.first_frame()[32, 32].astype(int) - (200, 60, 30)).max() <= 6
+
+
+def test_what_moves_is_no_still_under_another_name(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (64, 64), colour) for colour in ("red", "lime")]
+    for form in ("GIF", "WEBP"):
+        pictures[0].save(tmp_path / form, form, save_all=True, append_images=pictures[1:])
+        assert load_avatar(tmp_path / form).frame_count == 2
+    pictures[0].save(tmp_path / "in.mjpeg", "JPEG")  # may hold many
+    assert not is_image(tmp_path / "in.mjpeg")
+
+
+@pytest.mark.parametrize(("form", "kind"), STILLS.items())
+def test_a_still_taken_for_a_video_is_named(tmp_path: Path, form: str, kind: str) -> None:
+    path = tmp_path / "in.file"
+    Image.new("RGB", (64, 64)).save(path, form)
+    wanted = (
+        f"Expected a video or sound, 'in.file' is a still picture ({kind}): use it as an avatar."
+    )
+
+    with pytest.raises(MediaError, match=re.escape(wanted)):
+        probe(path)
+    assert FFmpegEncoder().encode(path, tmp_path / "out.mp4").error == wanted
+    assert load_avatar(path).width == 64  # what is told to do works

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 import subprocess
 import wave
@@ -96,6 +97,41 @@ def test_copy_keeps_every_packet(tmp_path: Path, make_video: MakeVideo, tone: To
         assert (result.encoder, result.frame_count) == ("copy", 30)
         assert _hashes(output) == _hashes(source)
         assert _hashes(output, "audio") == _hashes(source, "audio")
+
+
+@pytest.mark.parametrize(
+    ("codec", "form", "made", "asked", "use"),
+    [
+        ("prores_ks", "yuv422p10le", "in.mov", "out.mp4", "use .mov or .mkv, or "),
+        ("png", "rgb24", "in.mov", "out.mkv", "use .mov or .mp4, or "),
+        ("gif", "rgb8", "in.gif", "out.mkv", ""),
+        ("wmv2", "yuv420p", "in.asf", "out.mkv", ""),
+    ],
+)
+def test_a_copy_that_no_container_takes_says_what_to_do(
+    tmp_path: Path, codec: str, form: str, made: str, asked: str, use: str
+) -> None:
+    with av.open(tmp_path / made, "w") as container:
+        stream = container.add_stream(codec, rate=10, width=64, height=48, pix_fmt=form)
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame(64, 48, form)))
+        container.mux(stream.encode(None))
+    config = EncodingConfig(codec="copy")
+
+    refused = FFmpegEncoder().encode(tmp_path / made, tmp_path / asked, config)
+
+    holder, name = asked[-3:], codec.removesuffix("_ks")
+    assert refused.error == (
+        f"Expected pictures that {holder} can hold, it cannot hold {name}: {use}encode the video "
+        "instead of copying it (codec auto)."
+    )
+    assert not (tmp_path / asked).exists()
+    for suffix in re.findall(r"\.(?:mov|mkv|mp4)", use):
+        taken = FFmpegEncoder().encode(tmp_path / made, tmp_path / f"taken{suffix}", config)
+        assert taken.error is None
+        assert len(list(VideoReader(tmp_path / f"taken{suffix}").frames())) == 3
+    whole = FFmpegEncoder().encode(tmp_path / made, tmp_path / asked, EncodingConfig())
+    assert whole.frame_count == 3
 
 
 @pytest.mark.parametrize("operation", ["copy", "add_audio"])
