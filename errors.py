@@ -35,7 +35,7 @@ class EncodeError(AvatarVideoError):
 class SourceEndsEarlyError(EncodeError):
     """The end of a source is missing; ``kept`` is what could be made, under a name of its own."""
 
-    def __init__(self, message: str, kept: Path) -> None:
+    def __init__(self, message: str, kept: Path = Path()) -> None:
         super().__init__(message)
         self.kept = kept
 

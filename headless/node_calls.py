@@ -54,10 +54,17 @@ def _call_once(node: Value, method: str, row: Mapping[str, Value], where: str) -
     except Cancelled:
         raise
     except AvatarVideoError as error:
-        raise type(error)(f"{where}: {error}") from error
+        raise _named(error, where) from error
     except Exception as error:
         name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise GraphError(f"{where}: {name}{error}") from error
+
+
+def _named(error: AvatarVideoError, where: str) -> AvatarVideoError:
+    """Return an error of the same type that names the node, with all that it carries."""
+    named = type(error)(f"{where}: {error}")
+    vars(named).update(vars(error))
+    return named
 
 
 def read_answer(

@@ -101,7 +101,7 @@ class AudioToMel:
         lack = mel.clip.lack
         if lack is None:
             return result
-        log.warning("%s", lack.note)
+        log.info("%s", lack.note)
         return {"ui": {"text": [lack.note]}, "result": result}
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.encoders.read.video import VideoReader
-from avatarvideo.errors import AvatarVideoError, GraphError, MediaError
+from avatarvideo.errors import AvatarVideoError, GraphError, MediaError, SourceEndsEarlyError
 from avatarvideo.headless.core_nodes import CORE_STAND_INS
 from avatarvideo.headless.execute import run
 from avatarvideo.host.current import set_host
@@ -155,6 +155,22 @@ def test_an_audio_file_whose_end_is_missing_is_said(host, caplog):
     assert audio["waveform"].shape == (1, 1, 12800)
     assert audio_clip(audio).lack.note == note
     assert [record.getMessage() for record in caplog.records] == [note]
+
+
+def test_a_graph_that_encodes_a_source_without_its_end_names_node_and_part(host, clip):
+    clip.write_bytes(clip.read_bytes()[:-300])
+    nodes = CORE_STAND_INS | dict(NODE_CLASS_MAPPINGS)
+    widgets = NODE_CLASS_MAPPINGS["FFmpegEncode"].INPUT_TYPES()["required"]
+    values = {name: options["default"] for name, (_, options) in widgets.items()}
+    values |= {"path": "clip.mp4", "filename_prefix": "f", "quality": "fast"}
+
+    with pytest.raises(SourceEndsEarlyError) as caught:
+        run({"1": node("FFmpegEncode", **values)}, nodes)
+
+    text = str(caught.value)
+    assert text.startswith("Node 1 (FFmpegEncode): Expected the whole of 'clip.mp4', its end is")
+    assert caught.value.kept.name in text
+    assert files(host.output_directory) == [caught.value.kept.name] == ["f_00001.partial.mp4"]
 
 
 def save(**options):
