@@ -24,7 +24,7 @@ __all__ = ["ComfyServer", "RunProgress", "ServerError", "ServerRun"]
 POLL_SECONDS = 0.05  # how often a wait asks whether the user cancelled
 SILENCE_SECONDS = 5.0
 HISTORY_SECONDS = 1.0  # how often the history is asked where no events can be heard
-STOP_SECONDS = 1.2  # for telling a server to stop: whoever cancels does not wait longer
+STOP_SECONDS = 0.8  # for telling a server to stop: whoever cancels does not wait longer
 LONGEST_ID = 200  # characters
 
 
