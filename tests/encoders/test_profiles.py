@@ -143,7 +143,10 @@ def test_clear_parts_keep_their_alpha(tmp_path: Path) -> None:
     with av.open(tmp_path / "out.mov") as container:
         frame = next(container.decode(video=0))
         assert int(frame.to_ndarray(format="rgba")[16, 16, 3]) == pytest.approx(128, abs=2)
-    on_white = [tuple(round(255 - (255 - part) * 128 / 255) for part in c) for c in IN_SRGB]
+    red, green, blue = (
+        [round(255 - (255 - color[part]) * 128 / 255) for color in IN_SRGB] for part in range(3)
+    )
+    on_white = list(zip(red, green, blue, strict=True))
     assert apart(next(iter(VideoReader(path).frames())), on_white) <= 4
 
 

@@ -153,7 +153,10 @@ def test_an_audio_file_whose_end_is_missing_is_said(host, caplog):
 
     note = "The end of the sound of 'a.wav' is missing, only 0.80 of 1.00 s are there."
     assert audio["waveform"].shape == (1, 1, 12800)
-    assert audio_clip(audio).lack.note == note
+    heard = audio_clip(audio)
+    assert heard is not None
+    assert heard.lack is not None
+    assert heard.lack.note == note
     assert [record.getMessage() for record in caplog.records] == [note]
 
 

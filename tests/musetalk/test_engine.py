@@ -134,6 +134,7 @@ def test_speech_whose_end_is_missing_is_no_success(portrait: Path, tmp_path: Pat
         "again. What there is was kept as 'out.partial.mkv'."
     )
     assert result.output_path == tmp_path / "out.partial.mkv"
+    assert result.output_path is not None
     assert (tmp_path / "out.mkv").read_bytes() == b"an older result"
     assert VideoReader(result.output_path).frame_count == 30
 

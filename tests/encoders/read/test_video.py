@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,7 +264,7 @@ def test_an_animated_png_with_a_colour_profile_does_not_end_the_process(
     red, blue = (Image.new("RGB", (16, 8), color) for color in ("red", "blue"))
     exif = Image.Exif()
     exif[274] = 3
-    beside = {"icc_profile": profile} | ({"exif": exif} if has_exif else {})
+    beside: dict[str, Any] = {"icc_profile": profile} | ({"exif": exif} if has_exif else {})
     red.save(path, save_all=True, append_images=[blue], duration=100, **beside)
     program = (
         "import gc, sys\n"

@@ -85,7 +85,7 @@ def test_hidden_pictures_that_nothing_needs_are_not_copied(tmp_path: Path) -> No
 def test_a_section_of_a_copy_hides_what_the_source_hides(tmp_path: Path) -> None:
     source, out = hiding(tmp_path / "in.mp4", 12), tmp_path / "out.mp4"
 
-    made = FFmpegEncoder().trim(source, out, start=0.1, config=COPY)
+    made = FFmpegEncoder().trim(source, out, start=Fraction(1, 10), config=COPY)
 
     assert (made.notes, made.frame_count) == ((), COUNT - 12)
     assert seen(out) == list(range(12, COUNT))

@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from PIL import Image
 
 from avatarvideo.encoders.encoder import FFmpegEncoder, encode_frames
@@ -113,6 +114,7 @@ def test_a_copy_that_no_container_takes_says_what_to_do(
 ) -> None:
     with av.open(tmp_path / made, "w") as container:
         stream = container.add_stream(codec, rate=10, width=64, height=48, pix_fmt=form)
+        assert isinstance(stream, VideoStream)
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame(64, 48, form)))
         container.mux(stream.encode(None))
