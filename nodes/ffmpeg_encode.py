@@ -52,6 +52,26 @@ class FFmpegEncode:
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
         }
 
+    # The host leaves what is named here to us, and says our sentence once for each name.
+    @classmethod
+    def VALIDATE_INPUTS(
+        cls,
+        codec: str | None = "auto",
+        container: str | None = "auto",
+        filename_prefix: str | None = "avatar",
+        format: str | None = "none",
+    ) -> bool | str:
+        from .encode_checks import problem_before_running
+
+        problem = problem_before_running(
+            current_host(),
+            codec=codec,
+            container=container,
+            filename_prefix=filename_prefix,
+            format_name=format,
+        )
+        return problem or True
+
     @classmethod
     def IS_CHANGED(cls, path: str | None = None, **_rest: object) -> object:
         return fingerprint(current_host(), path) if is_filled(path) else ""

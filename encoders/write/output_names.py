@@ -59,6 +59,11 @@ def reserved_file(
         marker.unlink(missing_ok=True)
 
 
+def check_name(folder: Path, template: str, allowed: Sequence[Path] = ()) -> None:
+    """Raise EncodeError where ``reserved_file`` would refuse the name. Makes nothing."""
+    _numbered(folder, template, "", {}, allowed, datetime.now())
+
+
 @dataclass(frozen=True)
 class _Numbered:
     """A name with a place for its number: ``before`` and ``after`` it."""

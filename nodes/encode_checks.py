@@ -1,0 +1,49 @@
+"""What of FFmpegEncode's values cannot work, told before the graph runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..encoders.interfaces import EncodingConfig
+from ..encoders.write.codecs import CONTAINERS, codec_for, default_container
+from ..encoders.write.custom_formats import read_format, with_format
+from ..encoders.write.output_names import check_name
+from ..errors import EncodeError
+from ..host.contract import Host
+from ..host.environment import allowed_output_directories
+from .encode_widgets import NO_FORMAT
+
+COPY = "copy"  # its container is known when the source is
+
+
+def problem_before_running(
+    host: Host,
+    *,
+    codec: str | None,
+    container: str | None,
+    filename_prefix: str | None,
+    format_name: str | None,
+) -> str | None:
+    """Return a sentence on what cannot work, or None. A value of None is linked, thus unknown."""
+    try:
+        if filename_prefix is not None:
+            check_name(host.output_directory, filename_prefix, allowed_output_directories())
+        if codec is not None and container is not None and format_name is not None:
+            _check_pair(codec, container, format_name, host.formats_directory)
+    except (EncodeError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _check_pair(codec: str, container: str, format_name: str, formats_directory: Path) -> None:
+    if container not in ("auto", *CONTAINERS):
+        raise EncodeError(
+            f"Expected a container (auto, {', '.join(CONTAINERS)}), got {container!r}: choose one."
+        )
+    config = EncodingConfig(codec=codec, container=container)
+    if format_name != NO_FORMAT:
+        config = with_format(config, read_format(formats_directory, format_name))
+    if config.codec == COPY:
+        return
+    is_open = config.container == "auto"
+    codec_for(config, default_container(config.codec) if is_open else config.container)
