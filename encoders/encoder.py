@@ -24,7 +24,7 @@ from .write.audio_track import track_of
 from .write.make_plan import checked_target
 from .write.operations import replace_audio, transcode
 from .write.partial import concluded, lacking_sound, may_lack_sound, working_target
-from .write.plan import Extras, OnFrame, PictureFacts
+from .write.plan import Extras, MakePicture, OnFrame, PictureFacts
 from .write.timing import Section
 from .write.writer import VideoWriter
 
@@ -42,6 +42,7 @@ def encode_frames(
     container: str | None = None,
     sources: Iterable[Path] = (),
     on_frame: OnFrame | None = None,
+    on_picture: Callable[[MakePicture], None] | None = None,
 ) -> EncodingResult:
     """Encode frames, uint8 RGB (H, W, 3) or float32 0..1, as they come; then close their iterator.
 
@@ -49,6 +50,7 @@ def encode_frames(
         reader, an avatar or a lip-sync run, are known.
     on_frame: called with the count after each frame. An exception in it or in the frames ends the
         encode, leaves no file and is raised again.
+    on_picture: called before it with what makes a small uint8 RGB picture of the frame.
     Raises EncodeError; where the end of the audio is missing, SourceEndsEarlyError.
     """
     started = time.perf_counter()
@@ -64,7 +66,7 @@ def encode_frames(
         pictures = PictureFacts(_picture_size(first), frame_rate)
         heard = audio.sources if isinstance(audio, AudioClip) else ()
         track = track_of(audio) if isinstance(audio, AudioClip) else audio
-        extras = Extras(metadata or {}, (*sources, *seen, *heard), on_frame)
+        extras = Extras(metadata or {}, (*sources, *seen, *heard), on_frame, on_picture)
         config = config or EncodingConfig()
         named = path = Path(path)
         if may_lack_sound(track):

@@ -19,10 +19,10 @@ import comfy.model_management
 import comfy.model_patcher
 import comfy.utils
 import folder_paths
-import numpy as np
 import torch
 from PIL import Image
 
+from .contract import Preview
 from .machine import available_memory
 
 MODEL_TYPE = "musetalk"  # our folder under ComfyUI's models
@@ -199,11 +199,12 @@ class _Bar:
         self._total = total
         self._shown = 0.0
 
-    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
+    def update(self, done: int, *, preview: Preview | None = None) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
         picture = None
         if preview is not None and time.monotonic() - self._shown >= PREVIEW_SECONDS:
             self._shown = time.monotonic()
+            shown = preview() if callable(preview) else preview
             # The host writes a JPEG, which knows no transparency.
-            picture = ("JPEG", Image.fromarray(preview[..., :3]), PREVIEW_SIZE)
+            picture = ("JPEG", Image.fromarray(shown[..., :3]), PREVIEW_SIZE)
         self._bar.update_absolute(done, self._total, picture)

@@ -92,11 +92,15 @@ class Device(Protocol):
         ...
 
 
+# A uint8 RGB picture (H, W, 3), or what makes one where it is shown.
+Preview = np.ndarray | Callable[[], np.ndarray]
+
+
 class Progress(Protocol):
     """A progress bar over a known number of steps."""
 
-    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
-        """Show how many steps are done; ``preview`` is a uint8 RGB picture (H, W, 3).
+    def update(self, done: int, *, preview: Preview | None = None) -> None:
+        """Show how many steps are done, and at most two pictures a second.
 
         Raises like ``Interaction.check_cancelled``.
         """

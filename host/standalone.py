@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
 from ..errors import Cancelled
-from .contract import ExecutionBlocker, Progress
+from .contract import ExecutionBlocker, Preview, Progress
 from .environment import FORMATS_VARIABLE, MODELS_VARIABLE
 from .machine import available_memory
 
@@ -141,6 +139,6 @@ class _Bar:
         self._host = host
         self._bar = bar
 
-    def update(self, done: int, *, preview: np.ndarray | None = None) -> None:
+    def update(self, done: int, *, preview: Preview | None = None) -> None:
         self._host.check_cancelled()
         self._bar.update(done - self._bar.n)

@@ -17,7 +17,7 @@ from ..encoders.write.codecs import CONTAINERS, container_for, default_container
 from ..encoders.write.make_plan import checked_target
 from ..encoders.write.operations import replace_audio, transcode
 from ..encoders.write.pixel_formats import keeps_alpha
-from ..encoders.write.plan import Extras, OnFrame
+from ..encoders.write.plan import Extras
 from ..errors import EncodeError
 from ..media import DEFAULT_FRAME_RATE, AudioClip, Clip, parse_frame_rate
 from .video_input import open_clip
@@ -75,21 +75,21 @@ def write_video(
     *,
     audio: AudioClip | None = None,
     mix: bool = False,
-    tags: dict[str, str] | None = None,
-    on_frame: OnFrame | None = None,
+    extras: Extras | None = None,
 ) -> WrittenVideo:
     """Write one finished file. Raises MediaError and EncodeError.
 
     audio: replaces the source's own, or with ``mix`` is added to it. The codec "copy" keeps a
-    file's pictures as they are.
+    file's pictures as they are. extras: tags, and what is called after each frame.
     """
+    extras = extras or Extras()
     sources = (*source.sources, *(audio.sources if audio is not None else ()))
     checked_target(path, config, sources=sources)
     container = container_of(source, config)
     notes: tuple[str, ...] = ()
     if audio is not None and container in SILENT:
         notes = (f"A {container} has no sound: it was left out.",)
-    extras = Extras(tags or {}, sources, on_frame)
+    extras = replace(extras, sources=(*extras.sources, *sources))
     if config.codec == COPY:
         if source.path is None:
             raise EncodeError(
@@ -110,9 +110,10 @@ def write_video(
         frame_rate=_rate_of_frames(source, config),
         config=config,
         audio=_audio(source, audio, mix=mix),
-        metadata=tags,
+        metadata=dict(extras.metadata),
         sources=sources,
-        on_frame=on_frame,
+        on_frame=extras.on_frame,
+        on_picture=extras.on_picture,
     )
     return WrittenVideo(result.output_path or path, (*notes, *result.notes))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import EncodeError, MediaError
 from ..host.current import current_host
 from ..host.environment import allowed_output_directories
+from .live_picture import LivePicture
 from .missing_library import naming_missing_libraries
 from .search_words import search_words
 from .tensors import audio_clip
@@ -132,6 +133,7 @@ def _write(
 ) -> WrittenVideo:
     """Write one video; ``earlier``: results of the same call, which stay."""
     from ..encoders.write.output_names import reserved_file
+    from ..encoders.write.plan import Extras
     from .encode_video import container_of, file_tags, source_of, write_video
     from .encode_widgets import encoding_config
 
@@ -150,19 +152,18 @@ def _write(
     )
     with reserved(overwrite=True) as path:
         overwrite = options["overwrite"] and not {path, path.with_suffix("")} & set(earlier)
-    # No previews: ComfyUI's page would show the last one in place of the finished video.
     with (
         reserved(overwrite=overwrite) as path,
         host.progress(source.frame_count, "Encoding") as bar,
     ):
+        live = LivePicture(bar)
         written = write_video(
             source,
             path,
             config,
             audio=audio_clip(audio),
             mix=options["mix_audio"],
-            tags=tags,
-            on_frame=bar.update,
+            extras=Extras(tags, on_frame=live.update, on_picture=live.see),
         )
     for note in written.notes:
         logger.info("%s: %s", written.path.name, note)

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from ..color import Colors
 from ..interfaces import EncodingConfig
 from .codecs import CodecSpec
 from .fitting import Placement
 
 OnFrame = Callable[[int], None]
+MakePicture = Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,14 @@ class Extras:
     metadata: tags. sources: more files it may not replace.
     on_frame: called with the count after each frame, and again and again while an encoder
         finishes; an exception in it ends the work and leaves no file.
+    on_picture: called before it with what makes a small uint8 RGB (H, W, 3) picture of the frame,
+        which has to be made before the next one is written.
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     sources: tuple[Path, ...] = ()
     on_frame: OnFrame | None = None
+    on_picture: Callable[[MakePicture], None] | None = None
 
 
 @dataclass(frozen=True)

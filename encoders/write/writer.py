@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -29,6 +30,7 @@ from .make_plan import make_plan
 from .output_file import size_of
 from .plan import EncodePlan, Extras, PictureFacts
 from .png_target import PngTarget
+from .small_picture import small_picture
 from .stream_target import StreamTarget
 
 logger = logging.getLogger("avatarvideo.encoders.write.writer")
@@ -91,6 +93,7 @@ class VideoWriter:
         self._lost_alpha = False
         self._notes: list[str] = []
         self._on_frame = extras.on_frame
+        self._on_picture = extras.on_picture
 
     @property
     def written(self) -> EncodingResult:
@@ -148,13 +151,14 @@ class VideoWriter:
 
     def write(self, frame: np.ndarray, time: Fraction | None = None) -> None:
         """Add one frame, uint8 or float32 0..1 (H, W, 3 or 4). time: seconds, at a varying rate."""
+        given = frame
         if frame.dtype == np.float32:
             frame = self._as_integers(frame)
         elif frame.dtype != np.uint8 and not (frame.dtype == np.uint16 and self.takes_deep):
             found = f"got {frame.dtype}"
             raise EncodeError(f"Expected frame {self.frame_count} as uint8 or float32, {found}.")
         self._open_target().add(self._prepared(frame), self._next_tick(time))
-        self._count()
+        self._count(given)
 
     def _as_integers(self, frame: np.ndarray) -> np.ndarray:
         # Deeper formats get what 8 bits would lose, unless the picture has to be scaled.
@@ -176,7 +180,7 @@ class VideoWriter:
         if not isinstance(target, StreamTarget):
             raise EncodeError(f"Expected pictures for {self.plan.container}, got a coded frame.")
         target.add_decoded(frame, self._next_tick(time))
-        self._count()
+        self._count(frame)
 
     def write_all(
         self, pictures: Iterable[Picture], write: Callable[[Picture, bool], None]
@@ -228,8 +232,10 @@ class VideoWriter:
             frame = cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA) if opaque else on_white(frame)
         return np.ascontiguousarray(frame) if frame.dtype == np.uint16 else self._fit(frame)
 
-    def _count(self) -> None:
+    def _count(self, frame: np.ndarray | av.VideoFrame) -> None:
         self.frame_count += 1
+        if self._on_picture is not None:
+            self._on_picture(partial(small_picture, frame))
         self._report()
 
     def _report(self) -> None:

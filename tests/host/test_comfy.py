@@ -6,6 +6,7 @@ import importlib
 import sys
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -203,9 +204,28 @@ def test_a_preview_of_a_clear_picture_is_one_that_a_jpeg_can_hold(
     assert comfy.utils.sent[0][2][1].mode == "RGB"
 
 
-def test_frames_are_shown_where_no_finished_video_follows(
-    comfy: SimpleNamespace, tmp_path: Path
+def test_a_preview_is_made_only_where_it_is_shown(
+    comfy: SimpleNamespace, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = iter(np.arange(100, 200, 0.05))
+    monkeypatch.setattr(f"{ADAPTER}.time.monotonic", lambda: next(clock))
+    comfy.utils.sent.clear()
+    made: list[int] = []
+
+    def make(number: int) -> np.ndarray:
+        made.append(number)
+        return np.full((2, 2, 3), number, np.uint8)
+
+    with host.progress(100, "Encoding") as bar:
+        for done in range(1, 101):
+            bar.update(done, preview=partial(make, done))
+
+    shown = [preview[1].getpixel((0, 0))[0] for *_, preview in comfy.utils.sent if preview]
+    assert shown == made
+    assert 8 <= len(made) <= 11
+
+
+def test_frames_are_shown_while_our_nodes_make_them(comfy: SimpleNamespace, tmp_path: Path) -> None:
     def previews() -> list[tuple[int, int]]:
         assert comfy.utils.sent
         found = [preview[1].size for *_, preview in comfy.utils.sent if preview]
@@ -214,9 +234,9 @@ def test_frames_are_shown_where_no_finished_video_follows(
 
     video = lip_sync()[1]
     assert (256, 256) in previews()
-    # The page shows a node's live picture for good, in place of the video it made.
     call("FFmpegEncode", video=video, quality="fast")
-    assert previews() == []
+    assert (256, 256) in previews()
+    # The page shows a node's live picture for good, in place of the video that core's node made.
     video.save_to(str(tmp_path / "saved.mp4"))
     assert previews() == []
 
