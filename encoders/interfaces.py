@@ -130,6 +130,7 @@ class EncodingConfig:
         "copies, ffv1 and prores; keep leaves them interlaced in h264 too.",
         choices=get_args(Interlaced),
     )
+    pingpong: bool = option(False, help="A GIF or WebP plays forward, then backward.")
 
     def __post_init__(self) -> None:
         check_options(self, besides=["fps"])  # which is read, and checked, when it is used

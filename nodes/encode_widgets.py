@@ -54,7 +54,15 @@ ENCODE_WIDGETS: Values = {
     "channels": widget(_OF["channels"]),
 }
 # Prompts that were saved before do not hold these: they are optional inputs.
-LATER_WIDGETS: Values = {"interlaced": widget(_OF["interlaced"])}
+LATER_WIDGETS: Values = {
+    "interlaced": widget(_OF["interlaced"]),
+    "save_output": own_widget(
+        True, "Off: into the temp folder, which ComfyUI empties when it starts, to look at only."
+    ),
+    "loop_count": widget(_OF["loop"]),
+    "pingpong": widget(_OF["pingpong"]),
+}
+_LATER_OPTIONS = {"interlaced": "interlaced", "loop_count": "loop", "pingpong": "pingpong"}
 NO_FORMAT = "none"
 
 
@@ -71,7 +79,7 @@ def encode_widgets(formats_directory: Path) -> Values:
 def encoding_config(options: Values, formats_directory: Path) -> EncodingConfig:
     """Return the configuration that widget values make. Raises EncodeError."""
     same = _OF.keys() & ENCODE_WIDGETS.keys() - {"fps", "crf", "audio_bitrate"}
-    later = {name: options[name] for name in LATER_WIDGETS if name in options}
+    later = {_LATER_OPTIONS[name]: options[name] for name in _LATER_OPTIONS if name in options}
     try:
         config = EncodingConfig(
             **{name: options[name] for name in same},

@@ -19,8 +19,10 @@ from .tensors import audio_clip
 from .widgets import CATEGORY, Values, files_behind, find_file, fingerprint, is_filled, videos_in
 
 if TYPE_CHECKING:
+    from ..host.contract import Folders
     from .encode_video import WrittenVideo
 
+NOT_SAVED = "Not saved: it lies in the temp folder, which ComfyUI empties when it starts."
 logger = logging.getLogger("avatarvideo.nodes.ffmpeg_encode")
 
 
@@ -108,7 +110,11 @@ class FFmpegEncode:
             raise MediaError(" ".join(notes))
         paths = [str(written.path) for written in made]
         result = (list(map(host.video_class(), paths)), paths)
-        return {"ui": _shown(made, notes, host.output_directory), "result": result}
+        return {"ui": _shown(made, notes, host, saved=_is_saved(options)), "result": result}
+
+
+def _is_saved(options: Values) -> bool:
+    return options.get("save_output", True)
 
 
 def _videos(images: object, video: object, path: str) -> Sequence[object]:
@@ -142,10 +148,13 @@ def _write(
     source = source_of(one, config, temp_directory=host.temp_directory)
     source = replace(source, sources=(*source.sources, *sources))
     tags = file_tags(source, kept, generated=options["mark_generated"])
+    prefix, saved = options["filename_prefix"], _is_saved(options)
+    if not saved and Path(prefix).is_absolute():
+        prefix = Path(prefix).name  # nothing is written where results are kept
     reserved = partial(
         reserved_file,
-        host.output_directory,
-        options["filename_prefix"],
+        host.output_directory if saved else host.temp_directory,
+        prefix,
         container_of(source, config),
         values={"name": source.name, "width": source.width, "height": source.height},
         allowed=allowed_output_directories(),
@@ -170,11 +179,14 @@ def _write(
     return written
 
 
-def _shown(made: list[WrittenVideo], notes: list[str], output_directory: Path) -> Values:
-    """Return what the page shows: files in the output folder, paths of others, and notes."""
-    folder = output_directory.resolve()
+def _shown(made: list[WrittenVideo], notes: list[str], host: Folders, *, saved: bool) -> Values:
+    """Return what the page shows: files in the host's folder, paths of others, and notes."""
+    folder = (host.output_directory if saved else host.temp_directory).resolve()
+    kind = "output" if saved else "temp"
     entries: list[dict[str, str]] = []
     texts = [*notes, *(note for written in made for note in written.notes)]
+    if not saved:
+        texts.append(NOT_SAVED)
     for path in (written.path for written in made):
         parent = path.parent.resolve()
         if path.is_dir() or not parent.is_relative_to(folder):
@@ -182,7 +194,7 @@ def _shown(made: list[WrittenVideo], notes: list[str], output_directory: Path) -
             continue
         subfolder = parent.relative_to(folder).as_posix()
         place = "" if subfolder == "." else subfolder
-        entries.append({"filename": path.name, "subfolder": place, "type": "output"})
+        entries.append({"filename": path.name, "subfolder": place, "type": kind})
     shown: Values = {"images": entries} if entries else {}
     # What is animated becomes a video player in the page, but for WebP; no player shows GIF.
     if entries and not any(entry["filename"].endswith(".gif") for entry in entries):

@@ -146,7 +146,9 @@ class GifTarget(AnimationTarget):
         width, height = self._plan.size
         file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
         loop = self._plan.config.loop
-        file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", loop, 0))
+        if loop != 1:  # the number in the file is how often it is repeated after the first time
+            again = struct.pack("<HB", max(0, loop - 1), 0)
+            file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + again)
         if self._plan.metadata:
             text = json.dumps(self._plan.metadata).encode()
             blocks = (text[start : start + 255] for start in range(0, len(text), 255))

@@ -19,7 +19,7 @@ from .hardware import family_of, hardware_format, hardware_options, try_encoder
 from .known_options import COMMON
 from .output_file import checked_output, refuse_sources, refuse_url
 from .pixel_formats import has_alpha, pixel_format_for, step_of
-from .plan import EncodePlan, Extras, PictureFacts
+from .plan import ANIMATIONS, EncodePlan, Extras, PictureFacts
 
 logger = logging.getLogger("avatarvideo.encoders.write.make_plan")
 
@@ -59,7 +59,7 @@ def make_plan(
         time_base=pictures.time_base or 1 / frame_rate,
         config=config,
         metadata=dict(extras.metadata),
-        notes=_notes(spec, config),
+        notes=_notes(spec, config, holder),
         sources=extras.sources,
     )
     if pictures.field_order and _keeps_fields(plan, size):
@@ -124,8 +124,10 @@ def _form(spec: CodecSpec, config: EncodingConfig) -> tuple[tuple[int, bool], st
     return (8, has_alpha(config.pixel_format)), config.pixel_format
 
 
-def _notes(spec: CodecSpec, config: EncodingConfig) -> tuple[str, ...]:
+def _notes(spec: CodecSpec, config: EncodingConfig, holder: str) -> tuple[str, ...]:
     notes: list[str] = []
+    if config.pingpong and holder not in ANIMATIONS:
+        notes.append(f"Only GIF and WebP play backward too: pingpong was left out of the {holder}.")
     if config.backend == "own ffmpeg" and not spec.is_ffmpeg:
         notes.append(f"{spec.name} is always written by the built-in encoder.")
     if config.crf is not None and spec.is_known and spec.qualities[config.quality][1] is None:

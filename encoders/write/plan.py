@@ -14,6 +14,7 @@ from ..interfaces import EncodingConfig
 from .codecs import CodecSpec
 from .fitting import Placement
 
+ANIMATIONS = ("gif", "webp")
 OnFrame = Callable[[int], None]
 MakePicture = Callable[[], np.ndarray]
 
@@ -77,6 +78,11 @@ class EncodePlan:
     colors: Colors = field(default_factory=Colors)
     sources: tuple[Path, ...] = ()
     field_order: int = 0  # FFmpeg's number, where the pictures stay interlaced
+
+    @property
+    def plays_back(self) -> bool:
+        """Whether the pictures are shown a second time, from the last to the first."""
+        return self.config.pingpong and self.container in ANIMATIONS
 
     @property
     def size(self) -> tuple[int, int]:

@@ -21,12 +21,15 @@ def small_picture(frame: np.ndarray | av.VideoFrame) -> np.ndarray:
         width, height = _size(frame.width, frame.height)
         return frame.reformat(width, height, format="rgb24").to_ndarray()
     size = _size(frame.shape[1], frame.shape[0])
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    if small.dtype == np.float32:
-        small = (np.nan_to_num(small) * 255 + 0.5).clip(0, 255).astype(np.uint8)
-    elif small.dtype == np.uint16:
-        small = (small >> 8).astype(np.uint8)
+    small = _eight_bits(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
     return on_white(small) if small.shape[2] == 4 else small
+
+
+def _eight_bits(picture: np.ndarray) -> np.ndarray:
+    if picture.dtype == np.float32:
+        np.nan_to_num(picture, copy=False)
+        return (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)
+    return (picture >> 8).astype(np.uint8) if picture.dtype == np.uint16 else picture
 
 
 def _size(width: int, height: int) -> tuple[int, int]:

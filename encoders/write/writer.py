@@ -24,6 +24,7 @@ from .animation_target import GifTarget, WebpTarget
 from .audio_feed import AudioWriter
 from .audio_packets import AudioPackets
 from .audio_track import track_of
+from .back_again import BackAgain
 from .ffmpeg_target import ExecutableTarget
 from .fitting import Fitter
 from .make_plan import make_plan
@@ -94,6 +95,7 @@ class VideoWriter:
         self._notes: list[str] = []
         self._on_frame = extras.on_frame
         self._on_picture = extras.on_picture
+        self._back: BackAgain | None = None
 
     @property
     def written(self) -> EncodingResult:
@@ -126,7 +128,13 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         self._started = time.perf_counter()
-        self._target = open_target(self.plan, self._track)
+        if self.plan.plays_back:
+            self._back = BackAgain(self.plan.path.parent)
+        try:
+            self._target = open_target(self.plan, self._track)
+        except BaseException:
+            self._forget_pictures()
+            raise
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -134,16 +142,20 @@ class VideoWriter:
         if target is None:
             return
         if error is not None:
+            self._forget_pictures()
             target.abort()
             return
         try:
             if not self.frame_count:
                 name = self.plan.path.name
                 raise EncodeError(f"Expected at least one frame for {name!r}, got none.")
+            self._play_back(target)
             target.finish(self._audio_end(target), self._report)
         except BaseException:
             target.abort()
             raise
+        finally:
+            self._forget_pictures()
         plan, seconds = self.plan, time.perf_counter() - self._started
         facts = (*plan.size, seconds, plan.encoder, plan.pixel_format)
         text = "%s: %d frames of %dx%d in %.1f s (%s, %s)"
@@ -157,8 +169,25 @@ class VideoWriter:
         elif frame.dtype != np.uint8 and not (frame.dtype == np.uint16 and self.takes_deep):
             found = f"got {frame.dtype}"
             raise EncodeError(f"Expected frame {self.frame_count} as uint8 or float32, {found}.")
-        self._open_target().add(self._prepared(frame), self._next_tick(time))
+        picture, tick = self._prepared(frame), self._next_tick(time)
+        self._open_target().add(picture, tick)
+        if self._back is not None:
+            self._back.keep(picture, tick)
         self._count(given)
+
+    def _play_back(self, target: Target) -> None:
+        if self._back is None:
+            return
+        end = self._tick + round(1 / (self.plan.frame_rate * self.plan.time_base))
+        for picture, tick in self._back.backwards(end):
+            target.add(picture, tick)
+            self._tick = tick
+            self._count(picture)
+
+    def _forget_pictures(self) -> None:
+        if self._back is not None:
+            self._back.close()
+            self._back = None
 
     def _as_integers(self, frame: np.ndarray) -> np.ndarray:
         # Deeper formats get what 8 bits would lose, unless the picture has to be scaled.

@@ -473,3 +473,35 @@ def test_a_rate_is_exact_in_a_format_of_the_users(
 ) -> None:
     chosen = formats("mine", {"codec": "ffv1", "container": "mkv"})
     assert probe(encode(images=still(), format=chosen, fps=fps)).frame_rate == exact
+
+
+def test_a_result_that_is_not_saved_lies_in_the_temp_folder(host: StandaloneHost) -> None:
+    made = answer(images=still(), save_output=False, filename_prefix="look/at", quality="fast")
+
+    path = Path(made["result"][1][0])
+    assert path == host.temp_directory / "look" / "at_00001.mp4"
+    assert probe(path).frame_count == 2
+    assert made["ui"]["images"] == [
+        {"filename": "at_00001.mp4", "subfolder": "look", "type": "temp"}
+    ]
+    assert made["ui"]["text"] == [
+        "Not saved: it lies in the temp folder, which ComfyUI empties when it starts."
+    ]
+    assert list(host.output_directory.iterdir()) == []
+
+
+def test_a_result_that_is_not_saved_stays_out_of_the_administrators_folders(
+    host: StandaloneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = tmp_path / "films"
+    monkeypatch.setenv("AVATAR_OUTPUT_DIRS", str(films))
+    path = encode(images=still(), save_output=False, filename_prefix=str(films / "a"))
+    assert path == host.temp_directory / "a_00001.mp4"
+    assert not films.exists()
+
+
+def test_a_gif_plays_forward_and_backward_as_often_as_asked(host: StandaloneHost) -> None:
+    images = torch.stack([torch.full((16, 16, 3), level) for level in (0.0, 0.5, 1.0)])
+    path = encode(images=images, container="gif", loop_count=3, pingpong=True)
+    with Image.open(path) as picture:
+        assert (picture.n_frames, picture.info["loop"]) == (4, 2)
