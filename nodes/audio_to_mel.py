@@ -30,6 +30,7 @@ log = logging.getLogger("avatarvideo.nodes.audio_to_mel")
 HEIGHT = 240  # pixels of the spectrogram: three for each of the 80 bands
 MAX_WIDTH = 1600
 MIN_WIDTH = 64
+SILENT_SAMPLES = frozenset({"talking_head.mp4"})
 
 
 class AudioToMel:
@@ -49,7 +50,7 @@ class AudioToMel:
 
     @classmethod
     def INPUT_TYPES(cls) -> Values:
-        files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS)
+        files = file_names(current_host(), AUDIO_EXTENSIONS | VIDEO_EXTENSIONS, but=SILENT_SAMPLES)
         options = options_of(LipSyncConfig)
         tooltip = "An audio file, or a video with audio, from the input folder."
         return {

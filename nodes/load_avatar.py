@@ -22,6 +22,8 @@ from .widgets import (
     widget,
 )
 
+NOT_LINKED = object()
+
 
 class LoadAvatar:
     """Loads a picture or a video and shows the face and lips found in its first frame."""
@@ -49,26 +51,39 @@ class LoadAvatar:
                 "avatar": (files, {"tooltip": tooltip}),
                 "mouth": widget(options["mouth"], default=""),
                 "face_index": widget(options["face_index"]),
-            }
+            },
+            "optional": {
+                "path": (
+                    "STRING",
+                    {
+                        "forceInput": True,
+                        "tooltip": "A linked text that names a picture or video; it is used "
+                        "instead of the file.",
+                    },
+                )
+            },
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, avatar: str | None) -> bool | str:
-        return check_file(current_host(), avatar)
+    def VALIDATE_INPUTS(cls, avatar: str | None, path: object = NOT_LINKED) -> bool | str:
+        # The host passes None for an input that is linked, which check_file lets through.
+        return check_file(current_host(), avatar if path is NOT_LINKED else path)
 
     @classmethod
-    def IS_CHANGED(cls, avatar: str, mouth: str = "", face_index: int = 0) -> tuple[float, ...]:
-        return fingerprint(current_host(), avatar)
+    def IS_CHANGED(
+        cls, avatar: str, mouth: str = "", face_index: int = 0, path: str | None = None
+    ) -> tuple[float, ...]:
+        return fingerprint(current_host(), avatar if path is None else path)
 
     @naming_missing_libraries
-    def load(self, avatar: str, mouth: str, face_index: int) -> Values:
+    def load(self, avatar: str, mouth: str, face_index: int, path: str | None = None) -> Values:
         from ..musetalk.face.finder import locate_face
         from ..musetalk.face.overlay import draw_overlay
         from ..musetalk.inputs import load_avatar, parse_corners
 
         host, corners = current_host(), parse_corners(mouth)
-        path, check = find_file(host, avatar), host.check_cancelled
-        loaded = load_avatar(path, corners=corners, face_index=face_index, check=check)
+        file, check = find_file(host, avatar if path is None else path), host.check_cancelled
+        loaded = load_avatar(file, corners=corners, face_index=face_index, check=check)
         frame = loaded.first_frame()
         location = locate_face(frame, face_index=face_index, corners=corners, check=check)
         lips = [list(location.lips.corners)] if location.lips is not None else []

@@ -61,10 +61,13 @@ def own_widget(default: str | bool, tooltip: str) -> Widget:
     return widget(Option(default=default, help=tooltip))
 
 
-def file_names(host: Host, extensions: frozenset[str]) -> list[str]:
-    """Return a combo's values: the bundled samples, then the files of the input folder."""
-    samples = [SAMPLES_PREFIX + path.name for path in _files(SAMPLES_DIRECTORY, extensions)]
-    return samples + [path.name for path in _files(host.input_directory, extensions)]
+def file_names(
+    host: Host, extensions: frozenset[str], *, but: frozenset[str] = frozenset()
+) -> list[str]:
+    """Return a combo's values: the bundled samples ``but`` some, the files of the input folder."""
+    samples = [path.name for path in _files(SAMPLES_DIRECTORY, extensions)]
+    inputs = [path.name for path in _files(host.input_directory, extensions)]
+    return [SAMPLES_PREFIX + name for name in samples if name not in but] + inputs
 
 
 def _files(folder: Path, extensions: frozenset[str]) -> list[Path]:

@@ -43,6 +43,15 @@ def test_every_language_has_every_text(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_every_label_is_in_words(language: str) -> None:
+    labels = {way: text for way, text in texts(language).items() if way[-1] == "name"}
+    assert len(labels) > 80
+    for way, label in labels.items():
+        assert "_" not in label, way
+        assert language != "zh" or re.search(r"[\u4e00-\u9fff]", label), way
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_every_node_has_its_help_page(language: str) -> None:
     pages = LOCALES.parent / "web" / "docs"
     written = {page.parent.name for page in pages.glob(f"*/{language}.md") if page.read_text()}

@@ -25,7 +25,7 @@ def shape_of(name: str) -> dict[str, Any]:
     node = NODE_CLASS_MAPPINGS[name]
     groups = node.INPUT_TYPES()
     inputs = {**groups["required"], **groups.get("optional", {})}
-    widgets = [key for key, (kind, *_) in inputs.items() if is_widget(kind)]
+    widgets = [key for key, (kind, *more) in inputs.items() if is_widget(kind, *more)]
     return {
         "widgets": widgets,
         "sockets": [key for key in inputs if key not in widgets],
@@ -38,8 +38,9 @@ def shape_of(name: str) -> dict[str, Any]:
     }
 
 
-def is_widget(kind: Any) -> bool:
-    return isinstance(kind, list) or kind in WIDGET_TYPES
+def is_widget(kind: Any, options: dict[str, Any] | None = None) -> bool:
+    is_socket = (options or {}).get("forceInput", False)
+    return not is_socket and (isinstance(kind, list) or kind in WIDGET_TYPES)
 
 
 def outputs(node: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -8,6 +8,7 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -65,7 +66,9 @@ def test_every_input_and_output_is_explained(host: StandaloneHost, name: str) ->
 @pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
 def test_only_sockets_and_later_widgets_are_optional(host: StandaloneHost, name: str) -> None:
     later = {"FFmpegEncode": LATER_WIDGETS, "MuseTalkLipSync": lip_sync.LATER_WIDGETS}.get(name, ())
-    for key, (kind, *_) in NODE_CLASS_MAPPINGS[name].INPUT_TYPES().get("optional", {}).items():
+    for key, (kind, options) in NODE_CLASS_MAPPINGS[name].INPUT_TYPES().get("optional", {}).items():
+        if options.get("forceInput"):
+            continue
         assert key in later or kind not in WIDGET_TYPES, key
         assert key in later or not isinstance(kind, list), key
 
@@ -107,6 +110,36 @@ def test_corners_that_cannot_be_read_are_refused(
 ) -> None:
     with pytest.raises(MediaError, match="two lip corners"):
         call("LoadAvatar", avatar=portrait, mouth=mouth)
+
+
+def test_silent_samples_are_not_offered_as_speech(host: StandaloneHost, samples: Path) -> None:
+    offered = NODE_CLASS_MAPPINGS["AudioToMel"].INPUT_TYPES()["required"]["audio"][0]
+    heard = set()
+    for path in samples.glob("*.[!j]*"):
+        with av.open(str(path)) as media:
+            heard |= {f"samples/{path.name}"} if media.streams.audio else set()
+    assert set(offered) == heard == {"samples/speech.flac"}
+
+
+@pytest.mark.slow
+def test_a_linked_path_is_used_instead_of_the_file(host: StandaloneHost, samples: Path) -> None:
+    node = NODE_CLASS_MAPPINGS["LoadAvatar"]
+    clip = str(samples / "talking_head.mp4")
+    avatar, image, _ = call("LoadAvatar", avatar="gone.png", path=f'"{clip}"')
+    assert (avatar.is_still, image.shape[1:3]) == (False, (avatar.height, avatar.width))
+    assert avatar.frame_count == probe(clip).frame_count
+    assert node.VALIDATE_INPUTS(avatar="gone.png", path=None) is True
+    assert "gone.png" in node.VALIDATE_INPUTS(avatar="gone.png")
+    assert node.IS_CHANGED(avatar="gone.png", path=clip)[1] == Path(clip).stat().st_size
+
+
+@pytest.mark.parametrize("path", ["", "../secret.png", "nowhere.png"])
+def test_a_linked_path_that_names_no_file_is_refused(host: StandaloneHost, path: str) -> None:
+    (host.input_directory.parent / "secret.png").touch()
+    with pytest.raises(MediaError, match="Expected"):
+        call("LoadAvatar", avatar="samples/portrait.png", path=path)
+    answer = NODE_CLASS_MAPPINGS["LoadAvatar"].VALIDATE_INPUTS("samples/portrait.png", path=path)
+    assert str(answer).startswith("Expected")
 
 
 def test_a_missing_file_is_refused_before_the_run(host: StandaloneHost) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
@@ -40,6 +41,7 @@ NO_PATH = {
 # What belongs behind each door, so that nothing but the place can be wrong.
 FITS = {
     ("LoadAvatar", "avatar"): PORTRAIT,
+    ("LoadAvatar", "path"): PORTRAIT,
     ("AudioToMel", "audio"): SPEECH,
     ("FFmpegEncode", "path"): CLIP,
     ("VideoInfo", "path"): CLIP,
@@ -47,6 +49,13 @@ FITS = {
     ("LoadAudio", "audio"): SPEECH,
     ("LoadVideo", "file"): CLIP,
 }
+# Inputs that a node looks at before the graph runs, and what else it has to be given then.
+VALIDATED = {
+    name: inspect.signature(node.VALIDATE_INPUTS).parameters
+    for name, node in NODES.items()
+    if hasattr(node, "VALIDATE_INPUTS")
+}
+OTHERS = {("LoadAvatar", "path"): {"avatar": "samples/portrait.png"}}
 
 
 def doors() -> list[tuple[str, str]]:
@@ -93,12 +102,12 @@ def answers(door: tuple[str, str], path: object) -> list[str]:
     """What a node says of a path at each time it is asked."""
     name, key = door
     node, said = NODES[name], []
-    if hasattr(node, "VALIDATE_INPUTS"):
-        said.append(str(node.VALIDATE_INPUTS(**{key: path})))
+    if key in VALIDATED.get(name, ()):
+        said.append(str(node.VALIDATE_INPUTS(**{**OTHERS.get(door, {}), key: path})))
     if name == "AudioToMel":  # speech may be linked instead
         assert node.IS_CHANGED(audio=path) == ()
     else:
-        said.append(refusal(lambda: node.IS_CHANGED(**{key: path})))
+        said.append(refusal(lambda: node.IS_CHANGED(**{**OTHERS.get(door, {}), key: path})))
     return [*said, refusal(lambda: opened(door, path))]
 
 
@@ -330,8 +339,8 @@ def test_whatever_stands_for_a_name_is_one_sentence(
     host: StandaloneHost, door: tuple[str, str], name: object
 ) -> None:
     node = NODES[door[0]]
-    if hasattr(node, "VALIDATE_INPUTS") and name not in ("/dev/null", "/" * 3000):
-        assert isinstance(node.VALIDATE_INPUTS(**{door[1]: name}), str)
+    if door[1] in VALIDATED.get(door[0], ()) and name not in ("/dev/null", "/" * 3000):
+        assert isinstance(node.VALIDATE_INPUTS(**{**OTHERS.get(door, {}), door[1]: name}), str)
     with pytest.raises(AvatarVideoError) as error:
         opened(door, name)
     assert len(str(error.value)) < 800
