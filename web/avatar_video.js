@@ -10,7 +10,28 @@ const HANDLE_RADIUS = 5; // pixels on the page
 const GRAB_RADIUS = 18;
 const PREVIEW_HEIGHT = 240;
 const FOUND = "#ff4d6d"; // lip corners that were found or given
+const INPUT = 1; // LiteGraph's number of that side of a node
 const GUESSED = "#ffe066"; // where they might be, to be dragged
+
+let translated = {}; // English text -> the text in the page's language
+
+function t(text) {
+  return translated[text] ?? text;
+}
+
+/** What the page shows of ours besides the nodes' own labels, which ComfyUI takes from locales. */
+async function learnLanguage() {
+  const locale = app.extensionManager?.setting?.get?.("Comfy.Locale") ?? "en";
+  if (!/^zh(-CN)?$/.test(locale)) return;
+  const answer = await fetch(new URL("words/zh.json", import.meta.url));
+  if (answer.ok) translated = await answer.json();
+}
+
+/** The notes of our templates; others stay as they were written. */
+function translateNote(node) {
+  const note = node.widgets?.[0];
+  if (node.type === "MarkdownNote" && note && note.value in translated) note.value = t(note.value);
+}
 
 function fileUrl(name) {
   if (name.startsWith(SAMPLES)) return new URL(name, import.meta.url).href;
@@ -30,7 +51,7 @@ async function upload(file) {
   const answer = await api.fetchApi("/upload/image", { method: "POST", body });
   if (answer.status !== 200) {
     const detail = `${file.name}: ${answer.status} ${answer.statusText}`;
-    app.extensionManager.toast.add({ severity: "error", summary: "The upload failed", detail, life: 9000 });
+    app.extensionManager.toast.add({ severity: "error", summary: t("The upload failed"), detail, life: 9000 });
     return null;
   }
   const { name, subfolder } = await answer.json();
@@ -56,7 +77,9 @@ class AvatarPreview {
     this.element.style.cssText = "position:relative;width:100%;height:100%;overflow:hidden";
     this.canvas = document.createElement("canvas");
     this.canvas.style.cssText = "position:absolute;inset:0;width:100%;height:100%;touch-action:none";
-    this.canvas.title = "Drag the two dots to the lip corners";
+    this.canvas.title = t("Drag the two dots to the lip corners");
+    this.words = document.createElement("div");
+    this.words.style.cssText = "position:absolute;inset:0;display:flex;align-items:center;padding:1em;text-align:center";
     this.canvas.onpointerdown = (event) => this.grab(event);
     this.canvas.onpointermove = (event) => this.drag(event);
     this.canvas.onpointerup = () => this.drop();
@@ -69,8 +92,27 @@ class AvatarPreview {
     this.media.style.cssText = "width:100%;height:100%;object-fit:contain";
     if (isVideo) Object.assign(this.media, { muted: true, preload: "auto" });
     this.media.onload = this.media.onloadeddata = () => this.draw();
+    this.media.onerror = ({ target }) => target === this.media && this.explain(target.src);
     this.media.src = fileUrl(name);
     this.element.replaceChildren(this.media, this.canvas);
+  }
+
+  /** Words in place of a broken picture. */
+  async explain(url) {
+    const { status } = await fetch(url, { method: "HEAD" }).catch(() => ({ status: 0 }));
+    if (this.media.src !== url) return; // another file was chosen meanwhile
+    this.say(
+      status === 200
+        ? t("This browser cannot show the file; the run may still read it.")
+        : t("There is no picture or video of this name: choose or upload one."),
+    );
+  }
+
+  say(text) {
+    this.media = null;
+    this.words.textContent = text;
+    this.element.replaceChildren(this.words, this.canvas);
+    this.draw();
   }
 
   /** Where the file's pixels are on the canvas: origin and scale, or null before it is loaded. */
@@ -185,11 +227,13 @@ function dressLoadAvatar(node) {
   };
   const preview = new AvatarPreview((text) => set(mouth, text));
   let shown = null;
+  const isLinked = () => node.inputs?.some((input) => input.name === "path" && input.link != null);
   const refresh = () => {
     shown = file.value ?? "";
     preview.corners = readCorners(mouth.value);
     preview.sure = true;
-    preview.show(shown);
+    if (isLinked()) preview.say(t("The linked path says which file is used."));
+    else preview.show(shown);
   };
   const take = async (chosen) => {
     const name = chosen && (await upload(chosen));
@@ -207,7 +251,9 @@ function dressLoadAvatar(node) {
     preview.draw();
   });
   const choose = async () => take(await chooseFile());
-  unsaved(node.addWidget("button", "choose file to upload", null, choose, { serialize: false }));
+  const button = node.addWidget("button", "choose file to upload", null, choose, { serialize: false });
+  button.label = t(button.name);
+  unsaved(button);
   addElement(node, "avatar_preview", preview.element, PREVIEW_HEIGHT);
   node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
   node.onDragDrop = (event) => {
@@ -216,8 +262,11 @@ function dressLoadAvatar(node) {
     return Boolean(dropped);
   };
   after(node, "onConfigure", refresh);
+  after(node, "onConnectionsChange", (kind, slot) => {
+    if (kind === INPUT && node.inputs[slot]?.name === "path") refresh();
+  });
   after(node, "onExecuted", (message) => {
-    if (!mouth.value.trim()) preview.place(message.avatar_lips?.[0] ?? null);
+    if (!mouth.value.trim() && !isLinked()) preview.place(message.avatar_lips?.[0] ?? null);
   });
   refresh();
 }
@@ -396,5 +445,7 @@ api.addEventListener("execution_success", ({ detail }) => {
 
 app.registerExtension({
   name: "AvatarVideo.Comfort",
+  init: learnLanguage,
   nodeCreated: (node) => DRESS[node.comfyClass]?.(node),
+  loadedGraphNode: translateNote,
 });
