@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..host.contract import Folders
     from .encode_video import WrittenVideo
 
-NOT_SAVED = "Not saved: it lies in the temp folder, which ComfyUI empties when it starts."
+NOT_SAVED = "lies in the temp folder, which ComfyUI empties when it starts."
 logger = logging.getLogger("avatarvideo.nodes.ffmpeg_encode")
 
 
@@ -185,9 +185,9 @@ def _shown(made: list[WrittenVideo], notes: list[str], host: Folders, *, saved: 
     kind = "output" if saved else "temp"
     entries: list[dict[str, str]] = []
     texts = [*notes, *(note for written in made for note in written.notes)]
-    if not saved:
-        texts.append(NOT_SAVED)
     for path in (written.path for written in made):
+        if not saved:
+            texts.append(f"Not saved: {path} {NOT_SAVED}")
         parent = path.parent.resolve()
         if path.is_dir() or not parent.is_relative_to(folder):
             texts.append(str(path))

@@ -485,7 +485,7 @@ def test_a_result_that_is_not_saved_lies_in_the_temp_folder(host: StandaloneHost
         {"filename": "at_00001.mp4", "subfolder": "look", "type": "temp"}
     ]
     assert made["ui"]["text"] == [
-        "Not saved: it lies in the temp folder, which ComfyUI empties when it starts."
+        f"Not saved: {path} lies in the temp folder, which ComfyUI empties when it starts."
     ]
     assert list(host.output_directory.iterdir()) == []
 
