@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = [
     name.split(".")[1] for name in PROJECT["tool"]["setuptools"]["packages"] if name.count(".") == 1
 ]
-SHIPPED = ("*.py", *PACKAGES, "web", "workflows", "locales")
+SHIPPED = ("*.py", *PACKAGES, "web", "workflows", "subgraphs", "locales")
 TORCH_FAMILY = ("torch", "torchvision", "torchaudio", "xformers")
 
 

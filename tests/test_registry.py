@@ -34,7 +34,7 @@ PACKAGES = [
     name.removeprefix("avatarvideo").removeprefix(".").replace(".", "/")
     for name in PROJECT["tool"]["setuptools"]["packages"]
 ]
-SHIPPED = (*filter(None, PACKAGES), "web", "workflows", "locales")
+SHIPPED = (*filter(None, PACKAGES), "web", "workflows", "subgraphs", "locales")
 MODULES = [path for part in PACKAGES for path in (ROOT / part).glob("*.py")]
 
 
