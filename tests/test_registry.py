@@ -56,12 +56,29 @@ def test_it_says_which_host_it_needs_and_what_it_is_called() -> None:
     assert "web" not in comfy
 
 
+def sides(picture: str) -> tuple[int, int]:
+    head = (ROOT / "web" / picture).read_text()[:200]
+    found = re.search(r'width="(\d+)" height="(\d+)"', head)
+    assert found is not None
+    return int(found.group(1)), int(found.group(2))
+
+
 def test_the_icon_is_a_square_of_at_most_400_pixels() -> None:
-    head = (ROOT / "web" / "icon.svg").read_text()[:200]
-    sides = re.search(r'width="(\d+)" height="(\d+)"', head)
-    assert sides is not None
-    assert sides.group(1) == sides.group(2)
-    assert int(sides.group(1)) <= 400
+    width, height = sides("icon.svg")
+    assert width == height <= 400
+
+
+def test_the_banner_is_21_to_9() -> None:
+    width, height = sides("banner.svg")
+    assert 9 * width == 21 * height
+    assert (ROOT / "web" / "banner.svg").stat().st_size < 10_000
+
+
+def test_what_names_an_account_is_empty_until_someone_publishes() -> None:
+    comfy = PROJECT["tool"]["comfy"]
+    assert (comfy["PublisherId"], comfy["Icon"], comfy["Banner"]) == ("", "", "")
+    assert "urls" not in PROJECT["project"]
+    assert "To publish, fill in PublisherId" in (ROOT / "pyproject.toml").read_text()
 
 
 def test_the_archive_holds_what_runs_and_nothing_else() -> None:
