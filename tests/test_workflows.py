@@ -29,6 +29,7 @@ MADE = {  # workflow -> frames of each file that it leaves
     "encode_and_inspect": [75],
     "frames_for_other_nodes": [10],
     "talking_avatar": [10],
+    "talking_avatar_app": [10],
 }
 PAGE_ONLY = {"MarkdownNote"}
 MAX_THUMBNAIL = 60_000  # bytes
