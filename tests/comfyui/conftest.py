@@ -25,22 +25,22 @@ from avatarvideo.headless.prompt import NodeDefinition
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "ComfyUI-AvatarVideo"
-START_SECONDS = 180  # a first start reads torch from disk
+START_SECONDS = 600  # a first start reads torch from disk, perhaps of a busy machine
 IDLE_SECONDS = 30  # what a stop may take before a test gives up
 HERE = Path(__file__).parent
 PROBES = HERE / "probe_nodes.py"
 NEEDED = ("COMFY_DIR", "COMFY_PYTHON")  # a checkout, and the Python that runs it
+BROWSER = "COMFY_BROWSER_PYTHON"  # a Python that has playwright, for what the page shows
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    there = all(os.environ.get(name) for name in NEEDED)
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.host)
-            if not there:
-                item.add_marker(
-                    pytest.mark.skip(reason=f"needs a ComfyUI: set {' and '.join(NEEDED)}")
-                )
+            needed = (*NEEDED, BROWSER) if item.path.stem == "test_page" else NEEDED
+            if not all(os.environ.get(name) for name in needed):
+                reason = f"needs a ComfyUI: set {' and '.join(needed)}"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 class Pressed(Exception):  # noqa: N818 - not an error: a test pressed the cancel button
@@ -63,6 +63,11 @@ class RealHost:
     def server(self) -> ComfyServer:
         return ComfyServer(self.url)
 
+    @cached_property
+    def version(self) -> tuple[int, ...]:
+        said = self.get("/system_stats")["system"]["comfyui_version"]
+        return tuple(int(part) for part in said.split(".")[:3])
+
     def definitions(self) -> dict[str, NodeDefinition]:
         return self.server.definitions()
 
@@ -70,7 +75,7 @@ class RealHost:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return json.load(answer)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> None:
+    def post(self, path: str, body: Mapping[str, Any] | str | bool) -> None:
         request = urllib.request.Request(
             self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
@@ -140,6 +145,11 @@ class RealHost:
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHost]:
     with _serving(tmp_path_factory.mktemp("comfy"), listen="127.0.0.1") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def browser_python() -> str:
+    return os.environ[BROWSER]
 
 
 @pytest.fixture(scope="session")
