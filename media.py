@@ -254,7 +254,7 @@ class FaceLocation:
     box: Box | None
     lips: LipShape | None  # None when they were not found or not reliable
     confidence: float  # 0..1, of the lips
-    method: str  # how it was found: "user", "landmarks", "mediapipe", "template" or "none"
+    method: str  # "user", "landmarks", "face mesh", "mediapipe", "template" or "none"
     reason: str  # one sentence for the report: why this result
 
 

@@ -17,6 +17,7 @@ from .session import json_option, session, verbose_option
 
 if TYPE_CHECKING:
     from ..host.contract import Device, Folders, Host
+    from ..musetalk.weights.search import FileStatus
 
 GIBIBYTE = 1 << 30
 _BROKEN = (ImportError, AttributeError, RuntimeError, OSError, TypeError, ValueError)
@@ -151,8 +152,23 @@ def _locators(host: Folders) -> list[tuple[str, str]]:
     from ..musetalk.face.finder import FINDERS
     from ..musetalk.weights.search import list_files
 
-    present = {row.role for row in list_files(host.model_directories) if row.state == "present"}
+    rows = list_files(host.model_directories)
+    present = {row.role for row in rows if row.state == "present" and not _problem(row)}
     return [state for finder in FINDERS for state in finder.states(present).items()]
+
+
+def _problem(row: FileStatus) -> str | None:
+    """Return what is wrong with a file; of the face mesh the hash is small work, so it is asked."""
+    from ..errors import CheckpointError
+    from ..musetalk.weights.mesh_file import read_mesh
+
+    if row.role != "face mesh" or row.path is None or row.problem:
+        return row.problem
+    try:
+        read_mesh(row.path)
+    except CheckpointError as error:
+        return str(error)
+    return None
 
 
 def _voices() -> str:
@@ -187,7 +203,7 @@ def _model_files(host: Folders) -> list[tuple[str, str]]:
     for row in list_files(host.model_directories):
         title = CATALOGUE[row.role].title
         name = f"{title} {row.model}" if row.model else title
-        problem = f", {row.problem}" if row.problem else ""
+        problem = f", {_problem(row)}" if _problem(row) else ""
         absent = "not there (optional)" if row.is_extra else "missing"
         value = f"{row.path}{problem}" if row.path is not None else f"{absent}: {row.wanted.name}"
         found.append((name, value))

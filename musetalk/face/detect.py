@@ -6,8 +6,10 @@ With the face networks the box is MuseTalk's own; without them it is estimated f
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -36,6 +38,7 @@ class LipFollower:
         corners: LipCorners | None = None,
         bbox_shift: int = 0,
         known: FaceLocation | None = None,
+        model_folders: Sequence[Path] = (),
     ) -> None:
         self.method = "template"
         self.detections = self.without_numbers = 0
@@ -43,6 +46,7 @@ class LipFollower:
         self._corners = corners
         self._bbox_shift = bbox_shift
         self._known = known
+        self._model_folders = model_folders
         self._tracker: LipTracker | None = None
 
     def find(self, frame: np.ndarray) -> FoundFace | None:
@@ -55,11 +59,17 @@ class LipFollower:
         location = self._known
         if location is None:
             self.detections += 1
-            location = locate_face(frame, face_index=self._face_index, corners=self._corners)
+            location = locate_face(
+                frame,
+                face_index=self._face_index,
+                corners=self._corners,
+                model_folders=self._model_folders,
+            )
         self._known = self._corners = None  # they belong to the first frame
         self.method = location.method
         if location.lips is not None:
-            self._tracker = LipTracker(frame, location, locate_again)
+            search = partial(locate_again, model_folders=self._model_folders)
+            self._tracker = LipTracker(frame, location, search)
         return location
 
 
@@ -83,7 +93,7 @@ class FaceTrack:
 
     boxes: int32 (N, 4), inside the frame, margin included; a row of zeros where there is none.
     by_landmarks: bool (N,). bridges: int32 (N, 2). Both as in ``FoundFace``.
-    method: who found them: "landmarks", or the word of a ``FaceLocation``.
+    method: who found them: "landmarks", "face mesh", or the word of a ``FaceLocation``.
     begins: bool (N,), frames before which the picture was cut, where that was looked for.
     exact: float64 (N, 4), boxes to parts of a pixel that ``boxes`` rounds, where they are steadied.
     """

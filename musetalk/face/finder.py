@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,10 @@ from ...media import Box, FaceLocation, LipCorners
 from ..lips import mediapipe_mesh
 from ..lips.cascade import cascade_file
 from ..lips.held_corners import corners_of_mask, locate_by_corners
-from ..lips.search import find_face
+from ..lips.search import NO_FACE, find_face
+from ..weights.mesh_file import MISSING
+from .mesh_locate import locate_by_mesh
+from .mesh_networks import mesh_networks, mesh_problem, opencv_problem
 
 if TYPE_CHECKING:
     from ..weights.catalogue import Role
@@ -38,6 +42,7 @@ class Sought:
     corners: lip corners known to the user, in pixels.
     mask: float32 (H, W), 0..1, where the user lets the picture change.
     check: called before each step of a search; what it raises ends it.
+    model_folders: where a finder may look for its model file.
     """
 
     face_index: int = 0
@@ -45,19 +50,28 @@ class Sought:
     corners: LipCorners | None = None
     mask: np.ndarray | None = None
     check: Callable[[], None] = lambda: None
+    model_folders: Sequence[Path] = ()
 
 
 class FaceFinder(ABC):
-    """One way to find a face; with the networks ``roles`` where their files are there."""
+    """One way to find a face; with the networks ``roles`` where their files are there.
+
+    is_substitute: asked only where no finder before it could look at all.
+    """
 
     roles: tuple[Role, ...] = ()
+    is_substitute = False
 
     @abstractmethod
     def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
-        """Return one person's face in a uint8 RGB picture (H, W, 3), or None for no answer.
+        """Return one person's face in a uint8 RGB picture (H, W, 3), or None: it cannot look.
 
         A face without lips is no answer either, but its reason is told if nobody finds any.
         """
+
+    def advice(self, model_folders: Sequence[Path]) -> str | None:
+        """Return what would let it look, part of a sentence for a refusal."""
+        return None
 
     def follow(self, networks: Networks, rules: CropRules) -> CropFinder | None:
         """Return what finds MuseTalk's crop with loaded networks; None: from the lips, then."""
@@ -95,8 +109,28 @@ class ReferenceNetworks(FaceFinder):
         return {"face networks": "usable" if there else "model files missing"}
 
 
+class OwnMesh(FaceFinder):
+    """The face mesh in its own file, run by OpenCV."""
+
+    def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
+        networks = mesh_networks(sought.model_folders)
+        if networks is None:
+            return None
+        return locate_by_mesh(networks, frame, sought.face_index, sought.near, sought.check)
+
+    def advice(self, model_folders: Sequence[Path]) -> str | None:
+        problem = mesh_problem(model_folders)
+        return None if problem is None else f"the face mesh finds more faces ({problem})"
+
+    def states(self, roles: Collection[str]) -> dict[str, str]:
+        missing = None if "face mesh" in roles else MISSING
+        return {"face mesh": opencv_problem() or missing or "usable"}
+
+
 class MediapipeMesh(FaceFinder):
     """The face mesh of an installed mediapipe that still carries its models."""
+
+    is_substitute = True
 
     def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
         faces = mediapipe_mesh.find_faces(frame)
@@ -108,6 +142,8 @@ class MediapipeMesh(FaceFinder):
 
 class LipTemplate(FaceFinder):
     """The lip template on the boxes of OpenCV's cascade or on our own proposals."""
+
+    is_substitute = True
 
     def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
         return find_face(frame, sought.face_index, near=sought.near, check=sought.check)
@@ -130,6 +166,7 @@ class GivenMask(FaceFinder):
 FINDERS: list[FaceFinder] = [
     GivenCorners(),
     ReferenceNetworks(),
+    OwnMesh(),
     MediapipeMesh(),
     LipTemplate(),
     GivenMask(),
@@ -143,6 +180,7 @@ def locate_face(
     corners: LipCorners | None = None,
     mask: np.ndarray | None = None,
     check: Callable[[], None] = lambda: None,
+    model_folders: Sequence[Path] = (),
     finders: Sequence[FaceFinder] = FINDERS,
 ) -> FaceLocation:
     """Return face box and lips of one person in a picture.
@@ -152,14 +190,17 @@ def locate_face(
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise MediaError(f"Expected a picture uint8 (H, W, 3), got {frame.dtype} {frame.shape}.")
-    location = _first_answer(frame, Sought(face_index, None, corners, mask, check), finders)
+    sought = Sought(face_index, None, corners, mask, check, model_folders)
+    location = _first_answer(frame, sought, finders)
     log.info("face: %s: %s", location.method, location.reason)
     return location
 
 
-def locate_again(frame: np.ndarray, near: Box | None) -> FaceLocation:
+def locate_again(
+    frame: np.ndarray, near: Box | None, model_folders: Sequence[Path] = ()
+) -> FaceLocation:
     """Return the face closest to where one was last seen, for a ``LipTracker`` that lost it."""
-    return _first_answer(frame, Sought(near=near), FINDERS)
+    return _first_answer(frame, Sought(near=near, model_folders=model_folders), FINDERS)
 
 
 def crop_finder(
@@ -171,11 +212,16 @@ def crop_finder(
 
 
 def _first_answer(frame: np.ndarray, sought: Sought, finders: Sequence[FaceFinder]) -> FaceLocation:
-    refusal = FaceLocation(None, None, 0.0, "none", "no face was found in the picture")
+    refusal = FaceLocation(None, None, 0.0, "none", NO_FACE)
+    has_looked = False  # somebody who is no substitute
     for finder in finders:
+        if finder.is_substitute and has_looked:
+            continue
         sought.check()
         location = finder.locate(frame, sought)
         if location is not None and location.lips is not None:
             return location
+        has_looked = has_looked or (location is not None and not finder.is_substitute)
         refusal = location or refusal
-    return refusal
+    ways = filter(None, (finder.advice(sought.model_folders) for finder in finders))
+    return replace(refusal, reason="; ".join([refusal.reason, *ways]))

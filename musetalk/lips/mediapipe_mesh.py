@@ -10,19 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ...media import LIP_CURVE_POINTS, Box, FaceLocation, LipCorners, LipShape
+from ...media import Box, FaceLocation
+from .mesh_shape import lips_of_mesh
 
 log = logging.getLogger("avatarvideo.musetalk.lips.mediapipe_mesh")
 
-# Indices of the published 468 point mesh, from the right corner of the mouth to the left one.
-BORDERS = (
-    (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
-    (61, 191, 80, 81, 82, 13, 312, 311, 310, 415, 291),
-    (61, 95, 88, 178, 87, 14, 317, 402, 318, 324, 291),
-    (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
-)
 MOST_FACES = 10
-OPEN_GAP = 0.06  # mouth widths
 CONFIDENCE = 0.9  # the mesh gives none for the lips
 
 
@@ -63,28 +56,8 @@ def _import_mesh() -> ModuleType | None:
 
 def _location(points: np.ndarray) -> FaceLocation | None:
     """Return face box and lips of one mesh (468 or more, 2) in pixels."""
-    lips = _lips(points)
+    lips = lips_of_mesh(points)
     if lips is None:
         return None
     box = Box(*(float(edge) for edge in (*points.min(0), *points.max(0))))
     return FaceLocation(box, lips, CONFIDENCE, "mediapipe", "lips found by mediapipe's face mesh")
-
-
-def _lips(points: np.ndarray) -> LipShape | None:
-    ends = points[[BORDERS[0][0], BORDERS[0][-1]]]
-    ends = ends[np.argsort(ends[:, 0])]
-    across = ends[1] - ends[0]
-    width = float(np.hypot(*across))
-    if width < 1:
-        return None
-    axis = across / width
-    normal = np.array([-axis[1], axis[0]])
-    even = np.linspace(0, 1, LIP_CURVE_POINTS)
-    curves = np.empty((len(BORDERS), LIP_CURVE_POINTS), np.float32)
-    for border, curve in zip(BORDERS, curves, strict=True):
-        relative = (points[list(border)] - ends[0]) / width
-        along, offset = relative @ axis, relative @ normal
-        order = np.argsort(along)
-        curve[:] = np.interp(even, along[order], offset[order])
-    parted = bool((curves[2] - curves[1]).max() > OPEN_GAP)
-    return LipShape(LipCorners(*(float(v) for v in ends.ravel())), curves, parted)

@@ -21,6 +21,7 @@ MOST_PROPOSALS = 10  # that get a look at the mouth
 MOST_JUDGED = 3  # of those that get the full search for lips
 LIKENESS_WORTH = 4.0  # of one unit of likeness in units of the template's score
 FACE_LIKENESS = 0.40  # above it a place is called a face although its lips are not clear
+NO_FACE = "no face was found in the picture"
 SAME_FACE = 0.7  # e between two candidates for one face
 
 
@@ -91,7 +92,7 @@ def _refusal(frame: np.ndarray, judged: list[JudgedLips], face_index: int) -> Fa
         return FaceLocation(None, None, 0.0, "none", reason)
     likeness = [face_likeness(frame, one.frame) for one in judged]
     if not judged or max(likeness) < FACE_LIKENESS:
-        return FaceLocation(None, None, 0.0, "none", "no face was found in the picture")
+        return FaceLocation(None, None, 0.0, "none", NO_FACE)
     best = judged[int(np.argmax(likeness))]
     reason = f"there may be a face, but {best.doubt}"
     return FaceLocation(best.frame.box, None, best.confidence, "none", reason)

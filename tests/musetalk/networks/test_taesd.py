@@ -116,13 +116,13 @@ def test_a_file_of_the_users_is_found_and_listed(tmp_path: Path, place: str) -> 
     (tmp_path / place).write_bytes(b"x")
     found = find("v1.5", [tmp_path], caches=NO_CACHES)
     assert found.found["taesd"].path == tmp_path / place  # type: ignore[union-attr]
-    row = list_files([tmp_path], caches=NO_CACHES)[-1]
+    row = list_files([tmp_path], caches=NO_CACHES)[-2]
     assert (row.role, row.state, row.path) == ("taesd", "present", tmp_path / place)
 
 
 def test_nobody_has_to_have_it(tmp_path: Path) -> None:
     rows = list_files([tmp_path], models=["v1.5"], caches=NO_CACHES)
-    assert [row.role for row in rows if row.is_extra] == ["taesd"]
+    assert [row.role for row in rows if row.is_extra] == ["taesd", "face mesh"]
     wanted = files_to_download("v1.5", [tmp_path], caches=NO_CACHES)
     assert [role_of(file) for file in wanted] == [row.role for row in rows if not row.is_extra]
     assert len(wanted) == 6

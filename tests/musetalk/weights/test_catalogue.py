@@ -14,6 +14,7 @@ from avatarvideo.musetalk.weights.catalogue import (
     Need,
     Role,
     Stage,
+    WheelMember,
     networks_for,
     planned_networks,
     published_for,
@@ -56,6 +57,8 @@ def test_addresses_are_encrypted_and_hub_names_are_complete() -> None:
         for source in item.sources:
             if isinstance(source, HubFile):
                 assert re.fullmatch(r"[\w.-]+/[\w.-]+", source.repository)
+            elif isinstance(source, WheelMember):
+                assert re.fullmatch(r"\d+\.\d+\.\d+", source.version)
             else:
                 assert source.url.startswith("https://")
 
@@ -65,13 +68,17 @@ def test_face_networks_are_not_required() -> None:
     assert needs == {
         "required": ["unet", "vae", "whisper", "bisenet"],
         "optional": ["s3fd", "rtmpose"],
-        "extra": ["taesd"],
+        "extra": ["taesd", "face mesh"],
     }
 
 
 def test_every_role_is_in_the_catalogue_with_all_that_is_asked_of_it() -> None:
     assert tuple(CATALOGUE) == get_args(Role)
+    assert [role for role in CATALOGUE if not CATALOGUE[role].code] == ["face mesh"]
     for role, network in CATALOGUE.items():
+        if not network.code:
+            assert (network.role, network.last_stage) == (role, None)
+            continue
         assert network.network_class().__name__ == network.code.rpartition(".")[2]
         assert (network.role, bool(network.title), bool(network.marks)) == (role, True, True)
         assert network.last_stage in get_args(Stage)

@@ -208,7 +208,7 @@ def test_full_precision_is_not_made_from_half(tmp_path: Path) -> None:
         list(convert_all(found, "v1.5", tmp_path, "full"))
 
 
-@pytest.mark.parametrize("role", CATALOGUE)
+@pytest.mark.parametrize("role", [role for role in CATALOGUE if CATALOGUE[role].code])
 def test_empty_networks_have_the_published_keys_and_take_no_memory(role: Role) -> None:
     network = empty_network(role)
     published = json.loads((KEYS / f"{role}.json").read_text())

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -226,6 +226,44 @@ def test_a_connection_that_never_brings_anything_is_given_up(
         download(published(f"{server.address}/tiny.pt"), tmp_path, retry=QUICK)
 
     assert [path.name for path in all_files(tmp_path)] == [f".tiny.pt.{SHA256[:12]}.part"]
+
+
+def test_a_source_that_takes_longer_than_its_time_is_left(
+    tmp_path: Path, server: Server, behaviour: Behaviour, servers: list[Server]
+) -> None:
+    behaviour.stall_after = 1000
+    servers.append(Server(Behaviour()))
+    wanted = published(f"{servers[-1].address}/tiny.pt")
+    hasty = WebFile(f"{server.address}/tiny.pt", seconds=0.2)
+    began = time.monotonic()
+
+    path = download(replace(wanted, sources=(hasty, *wanted.sources)), tmp_path, retry=QUICK)
+
+    assert path.read_bytes() == CONTENT
+    assert time.monotonic() - began < 3  # a byte may be waited for longer
+    assert servers[-1].behaviour.ranges() == ["bytes=1000-"]
+
+
+def test_a_source_that_fails_is_not_asked_beyond_its_time(
+    tmp_path: Path, server: Server, behaviour: Behaviour
+) -> None:
+    behaviour.statuses = [503] * 9
+    wanted = published(size=len(CONTENT))
+    hasty = WebFile(f"{server.address}/tiny.pt", seconds=0.1)
+    patient = RetryPolicy(timeout=5.0, attempts=9, pause=0.15)
+    with pytest.raises(CheckpointError, match="HTTP 503"):
+        download(replace(wanted, sources=(hasty,)), tmp_path, retry=patient)
+    assert len(behaviour.requests) == 1
+
+
+def test_a_small_file_of_the_right_size_is_replaced_where_its_hash_is_wrong(
+    tmp_path: Path, server: Server
+) -> None:
+    wanted = published(f"{server.address}/tiny.pt")
+    target = destination(wanted, tmp_path)
+    target.parent.mkdir(parents=True)
+    target.write_bytes(bytes(len(CONTENT)))
+    assert download(wanted, tmp_path, retry=QUICK).read_bytes() == CONTENT
 
 
 def test_a_later_call_resumes_what_an_earlier_one_kept(

@@ -135,9 +135,9 @@ def test_every_place_of_the_table_is_searched(tmp_path: Path) -> None:
             root = tmp_path / f"{index}-{number}" / "models"
             root.mkdir(parents=True)
             put(root / place.replace("*", "12"), item.size)
-            found = find(item.models[0], [root], caches=NO_CACHES)
-            files = found.files if isinstance(found, FoundFiles) else found.found
-            assert role_of(item) in files, place
+            rows = list_files([root], models=[item.models[0]], caches=NO_CACHES)
+            there = {row.role for row in rows if row.state == "present"}
+            assert role_of(item) in there, place
 
 
 def test_face_networks_may_be_missing(tmp_path: Path) -> None:
@@ -273,6 +273,7 @@ def test_caches_are_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) 
         Path("/cache/huggingface/hub"),
         Path("/cache/torch/hub/checkpoints"),
         Path("/cache/whisper"),
+        packages=True,
     )
     monkeypatch.setenv("HF_HOME", "/hf")
     monkeypatch.setenv("TORCH_HOME", "/torch")
@@ -289,8 +290,8 @@ def row(rows: list[FileStatus], role: Role, model: Model | None = None) -> FileS
 def test_list_has_one_row_for_every_role_extra_and_both_unets(tmp_path: Path) -> None:
     rows = list_files([tmp_path], caches=NO_CACHES)
 
-    assert [item.role for item in rows] == ["unet", *ROLES, "taesd"]
-    assert [item.model for item in rows] == ["v1.5", "v1.0", *[None] * 6]
+    assert [item.role for item in rows] == ["unet", *ROLES, "taesd", "face mesh"]
+    assert [item.model for item in rows] == ["v1.5", "v1.0", *[None] * 7]
     assert {item.state for item in rows} == {"missing"}
     assert all(item.looked for item in rows)
 

@@ -1,0 +1,59 @@
+"""One person's face and lips in a picture, by the face mesh."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ...media import Box, FaceLocation
+from ..lips.mesh_shape import lips_of_mesh
+from ..lips.search import NO_FACE
+from .mesh_networks import FaceMesh, MeshNetworks
+from .mesh_search import find_meshes
+
+LEAST_MOUTH = 4.0  # pixels from corner to corner; below it there are no lips to read
+
+
+def locate_by_mesh(
+    networks: MeshNetworks,
+    picture: np.ndarray,
+    face_index: int,
+    near: Box | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> FaceLocation:
+    """Return the face asked for in a uint8 RGB picture; lips are None where there are none.
+
+    face_index: by size, 0 is the largest. near: take the face closest to this box instead.
+    """
+
+    def are_enough(faces: list[FaceMesh]) -> bool:
+        if near is None:
+            return len(faces) > face_index
+        return any(_distance(face.box, near) < max(near.width, near.height) for face in faces)
+
+    faces = find_meshes(networks, picture, are_enough=are_enough, near=near, check=check)
+    if not faces:
+        return FaceLocation(None, None, 0.0, "none", NO_FACE)
+    if near is not None:
+        return _location(min(faces, key=lambda face: _distance(face.box, near)))
+    if face_index >= len(faces):
+        reason = f"face {face_index} was asked for, but only {len(faces)} found"
+        return FaceLocation(None, None, 0.0, "none", reason)
+    return _location(faces[face_index])
+
+
+def _location(face: FaceMesh) -> FaceLocation:
+    lips = lips_of_mesh(face.points)
+    if lips is None or lips.width < LEAST_MOUTH:
+        return FaceLocation(
+            face.box, None, 0.0, "none", "a face was found, but its lips are too small"
+        )
+    reason = f"lips found by the face mesh, which is {face.confidence:.0%} sure of the face"
+    return FaceLocation(face.box, lips, face.confidence, "face mesh", reason)
+
+
+def _distance(one: Box, other: Box) -> float:
+    middles = [((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in (one, other)]
+    return math.dist(*middles)

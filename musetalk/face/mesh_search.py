@@ -1,0 +1,114 @@
+"""The faces of a picture by the face mesh: in the whole of it, then in overlapping parts.
+
+The detector sees 128 pixels a side, so that a small face in a large picture needs a part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ...media import Box
+from .mesh_networks import Detection, FaceMesh, MeshNetworks, overlap
+
+PARTS = (1, 2, 4, 8)  # of the longer side, how often a part goes into it
+NEIGHBOURHOOD = 3  # sides of a face, searched first where it was before
+LEAST_PART = 192  # pixels; what is smaller than a tenth of that has no lips to read
+LEAST_CONFIDENCE = 0.5  # of the mesh that it sees a face
+SAME_FACE = 0.3  # overlap (IoU) of two meshes of one face
+
+
+def find_meshes(
+    networks: MeshNetworks,
+    picture: np.ndarray,
+    *,
+    are_enough: Callable[[list[FaceMesh]], bool] = bool,
+    near: Box | None = None,
+    in_parts: bool = True,
+    check: Callable[[], None] = lambda: None,
+) -> list[FaceMesh]:
+    """Return the faces of a uint8 RGB picture (H, W, 3), largest first.
+
+    are_enough: says of the faces found so far whether smaller parts need not be searched.
+    near: where a face was before; the search begins there.
+    in_parts: False leaves it at the whole picture.
+    check: called before each part; what it raises ends the search.
+    """
+    faces: list[FaceMesh] = []
+    for parts in _levels(*picture.shape[:2], near, PARTS if in_parts else PARTS[:1]):
+        for part in parts:
+            check()
+            for seen in _detections(networks, picture, part):
+                face = _mesh_of(networks, picture, seen)
+                if face is not None and not _is_known(face, faces):
+                    faces.append(face)
+        faces.sort(key=lambda face: -face.box.width * face.box.height)
+        if are_enough(faces):
+            break
+    return faces
+
+
+def _levels(
+    height: int, width: int, near: Box | None, counts: tuple[int, ...]
+) -> Iterator[list[Box]]:
+    """Yield the place near, the whole picture, then smaller and smaller squares: half overlaps."""
+    longer = max(height, width)
+    if near is not None and (around := _around(near, height, width)) is not None:
+        yield [around]
+    for count in counts:
+        side = longer // count
+        if count > 1 and side < LEAST_PART:
+            return
+        across, down = _starts(width, side), _starts(height, side)
+        yield [Box(x, y, min(x + side, width), min(y + side, height)) for y in down for x in across]
+
+
+def _around(near: Box, height: int, width: int) -> Box | None:
+    """Return the neighbourhood of a face inside the picture; None where it is as good as all."""
+    half = max(NEIGHBOURHOOD * max(near.width, near.height), LEAST_PART) / 2
+    x, y = (near.x0 + near.x1) / 2, (near.y0 + near.y1) / 2
+    x0, x1 = (int(min(max(edge, 0), width)) for edge in (x - half, x + half))
+    y0, y1 = (int(min(max(edge, 0), height)) for edge in (y - half, y + half))
+    is_small = 0 < 2 * max(x1 - x0, y1 - y0) <= max(height, width)
+    return Box(x0, y0, x1, y1) if is_small and min(x1 - x0, y1 - y0) > 0 else None
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Return where squares begin that cover a length, each half over the one before."""
+    if side >= length:
+        return [0]
+    count = -(-2 * (length - side) // side) + 1
+    return [round(start) for start in np.linspace(0, length - side, count)]
+
+
+def _detections(networks: MeshNetworks, picture: np.ndarray, part: Box) -> list[Detection]:
+    x0, y0, x1, y1 = (int(edge) for edge in part)
+    shift = np.array([x0, y0], float)
+    found = networks.detect(picture[y0:y1, x0:x1])
+    return [
+        Detection(
+            seen.score,
+            Box(seen.box.x0 + x0, seen.box.y0 + y0, seen.box.x1 + x0, seen.box.y1 + y0),
+            seen.eyes + shift,
+        )
+        for seen in found
+    ]
+
+
+def _mesh_of(networks: MeshNetworks, picture: np.ndarray, seen: Detection) -> FaceMesh | None:
+    """Look twice: the second time with the square that the first points span."""
+    face = networks.look(picture, seen.square)
+    return None if face is None else confirmed(networks, picture, face)
+
+
+def confirmed(networks: MeshNetworks, picture: np.ndarray, face: FaceMesh) -> FaceMesh | None:
+    """Return the face seen again from its own points, or None where it is none."""
+    if face.confidence < LEAST_CONFIDENCE:
+        return None
+    again = networks.look(picture, face.square)
+    return again if again is not None and again.confidence >= LEAST_CONFIDENCE else None
+
+
+def _is_known(face: FaceMesh, faces: list[FaceMesh]) -> bool:
+    return any(overlap(face.box, other.box) > SAME_FACE for other in faces)

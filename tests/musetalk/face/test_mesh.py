@@ -1,0 +1,215 @@
+"""Faces found by the real face mesh: in photographs and paintings, small, several, turned, none."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avatarvideo.errors import Cancelled
+from avatarvideo.media import Box, FaceLocation, LipCorners
+from avatarvideo.musetalk.face.finder import locate_again, locate_face
+from avatarvideo.musetalk.face.mesh_networks import overlap
+from avatarvideo.musetalk.face.mesh_search import LEAST_PART, _levels
+
+SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
+# Lip corners read off enlarged crops by eye: x0, y0, x1, y1 in pixels.
+MARKED = {
+    "portrait_bouguereau.jpg": LipCorners(334.0, 307.5, 374.0, 308.5),
+    "portrait_sargent_agnew_1892.jpg": LipCorners(305.5, 160.5, 332.0, 161.0),
+    "portrait_sargent_chanler_1893.jpg": LipCorners(265.0, 217.0, 295.5, 220.5),
+}
+ASTRONAUT = LipCorners(203.5, 140.3, 242.6, 142.4)  # smiling, refused by the template
+
+
+def skimage_picture(name: str) -> np.ndarray:
+    """A photograph that ships inside scikit-image; in CI its absence is a failure."""
+    if os.environ.get("CI"):
+        data = importlib.import_module("skimage.data")
+    else:
+        data = pytest.importorskip("skimage.data")
+    return getattr(data, name)()
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
+def error(found: FaceLocation, marked: LipCorners) -> float:
+    """The larger distance of the two corners in mouth widths."""
+    assert found.lips is not None, found.reason
+    width = np.hypot(marked.x1 - marked.x0, marked.y1 - marked.y0)
+    apart = np.subtract(found.lips.corners, marked)
+    return float(max(np.hypot(*apart[:2]), np.hypot(*apart[2:])) / width)
+
+
+def placed(marked: LipCorners, scale: float, x: float, y: float) -> LipCorners:
+    return LipCorners(*(np.multiply(marked, scale) + np.array([x, y, x, y])))
+
+
+def put(canvas: np.ndarray, picture: np.ndarray, scale: float, x: int, y: int) -> None:
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    canvas[y : y + small.shape[0], x : x + small.shape[1]] = small
+
+
+def meadow(height: int, width: int) -> np.ndarray:
+    """A large picture of nothing: soft spots of green."""
+    spots = np.random.default_rng(4).uniform(60, 160, (height // 30, width // 30))
+    shade = cv2.resize(spots, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(shade[..., None] * (0.7, 1.0, 0.5), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", sorted(MARKED))
+def test_painted_portraits_are_found(real_data: Path, mesh_models: Path, name: str) -> None:
+    found = locate_face(read_rgb(real_data / name), model_folders=[mesh_models])
+    assert found.method == "face mesh"
+    assert error(found, MARKED[name]) < 0.15
+    assert found.confidence > 0.9
+
+
+@pytest.mark.slow
+def test_a_smile_with_teeth_is_found_and_parted(mesh_models: Path) -> None:
+    found = locate_face(skimage_picture("astronaut"), model_folders=[mesh_models])
+    assert error(found, ASTRONAUT) < 0.15
+    assert found.lips is not None
+    assert found.lips.parted
+
+
+def test_the_bundled_portrait_is_found(mesh_models: Path) -> None:
+    found = locate_face(read_rgb(SAMPLES / "portrait.png"), model_folders=[mesh_models])
+    assert error(found, LipCorners(352, 437, 441, 440)) < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket"])
+def test_where_the_mesh_sees_no_face_nobody_else_is_asked(mesh_models: Path, name: str) -> None:
+    found = locate_face(skimage_picture(name), model_folders=[mesh_models])
+    assert (found.lips, found.box) == (None, None)
+    assert found.reason == "no face was found in the picture"
+
+
+def test_one_colour_has_no_face(mesh_models: Path) -> None:
+    found = locate_face(np.full((300, 400, 3), 90, np.uint8), model_folders=[mesh_models])
+    assert found.reason == "no face was found in the picture"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("x", "y", "scale"), [(30, 40, 0.35), (1500, 700, 0.4), (930, 420, 0.3)])
+def test_a_small_face_in_a_large_picture_is_found_in_parts(
+    mesh_models: Path, x: int, y: int, scale: float
+) -> None:
+    picture = skimage_picture("astronaut")
+    canvas = meadow(1080, 1920)
+    put(canvas, picture, scale, x, y)  # a face of 30 to 45 pixels, a fiftieth of the width
+    found = locate_face(canvas, model_folders=[mesh_models])
+    assert error(found, placed(ASTRONAUT, scale, x, y)) < 0.25
+
+
+@pytest.mark.slow
+def test_several_faces_go_by_size_and_by_place(real_data: Path, mesh_models: Path) -> None:
+    canvas, name = meadow(720, 1440), "portrait_bouguereau.jpg"
+    small = (skimage_picture("astronaut"), ASTRONAUT, 0.5, 20, 300)
+    large = (read_rgb(real_data / name), MARKED[name], 0.9, 700, 30)
+    for picture, _marked, *place in (small, large):
+        put(canvas, picture, *place)
+    marks = [placed(marked, *place) for _, marked, *place in (large, small)]
+    for index, marked in enumerate(marks):
+        found = locate_face(canvas, face_index=index, model_folders=[mesh_models])
+        assert error(found, marked) < 0.15
+        near = Box(marked.x0 - 9, marked.y0 - 9, marked.x1 + 9, marked.y1 + 9)
+        assert error(locate_again(canvas, near, [mesh_models]), marked) < 0.15
+    third = locate_face(canvas, face_index=2, model_folders=[mesh_models])
+    assert third.reason == "face 2 was asked for, but only 2 found"
+
+
+@pytest.mark.parametrize("degrees", [-30, 25])
+def test_a_tilted_face_is_found(real_data: Path, mesh_models: Path, degrees: float) -> None:
+    picture = read_rgb(real_data / "portrait_bouguereau.jpg")
+    turn = cv2.getRotationMatrix2D((354, 280), degrees, 1.0)
+    tilted = cv2.warpAffine(picture, turn, picture.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    corners = np.reshape(MARKED["portrait_bouguereau.jpg"], (2, 2)) @ turn[:, :2].T + turn[:, 2]
+    found = locate_face(tilted, model_folders=[mesh_models])
+    assert error(found, LipCorners(*corners.ravel())) < 0.15
+
+
+@pytest.mark.parametrize("change", ["mirrored", "dark", "grey", "large"])
+def test_a_changed_portrait_is_found(real_data: Path, mesh_models: Path, change: str) -> None:
+    picture = read_rgb(real_data / "portrait_bouguereau.jpg")
+    marked = MARKED["portrait_bouguereau.jpg"]
+    if change == "mirrored":
+        picture, width = picture[:, ::-1], picture.shape[1]
+        marked = LipCorners(width - marked.x1, marked.y1, width - marked.x0, marked.y0)
+    elif change == "dark":
+        picture = (picture * 0.4).astype(np.uint8)
+    elif change == "grey":
+        picture = np.repeat(picture.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    else:
+        picture = cv2.resize(picture, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC)
+        marked = placed(marked, 2.5, 0, 0)
+    assert error(locate_face(picture, model_folders=[mesh_models]), marked) < 0.15
+
+
+def test_given_corners_go_before_the_mesh(real_data: Path, mesh_models: Path) -> None:
+    picture = read_rgb(real_data / "portrait_bouguereau.jpg")
+    corners = LipCorners(330, 305, 380, 310)
+    found = locate_face(picture, corners=corners, model_folders=[mesh_models])
+    assert (found.method, found.lips and found.lips.corners) == ("user", corners)
+
+
+def test_a_search_ends_where_its_check_says(mesh_models: Path) -> None:
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 9:  # six finders do not ask so often: this is a part of the picture
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        locate_face(meadow(700, 900), check=check, model_folders=[mesh_models])
+    assert asked == 9
+
+
+def test_without_the_file_a_refusal_says_how_to_get_it(tmp_path: Path) -> None:
+    found = locate_face(np.full((120, 160, 3), 90, np.uint8), model_folders=[tmp_path])
+    assert found.reason == (
+        "no face was found in the picture; the face mesh finds more faces "
+        "(model file missing: `avatar models download face-mesh` gets it)"
+    )
+
+
+def test_an_old_opencv_is_named(mesh_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2.dnn, "readNetFromTFLite")
+    found = locate_face(np.full((120, 160, 3), 90, np.uint8), model_folders=[mesh_models])
+    assert f"OpenCV 4.8 or newer is needed, this is {cv2.__version__}" in found.reason
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_parts_cover_the_picture_and_overlap(height: int, width: int) -> None:
+    longer = max(height, width)
+    for level in _levels(height, width, None, (1, 2, 4, 8)):
+        side = max(max(part.width, part.height) for part in level)
+        assert side == longer or side >= LEAST_PART
+        columns = sorted({(part.x0, part.x1) for part in level})
+        rows = sorted({(part.y0, part.y1) for part in level})
+        assert len(level) == len(columns) * len(rows)
+        for spans, length in ((columns, width), (rows, height)):
+            assert (spans[0][0], spans[-1][1]) == (0, length)
+            for one, other in itertools.pairwise(spans):
+                assert other[0] - one[0] <= -(-side // 2)  # half of a part, or less
+
+
+def test_overlap_is_the_common_share() -> None:
+    box = Box(0, 0, 10, 10)
+    assert overlap(box, box) == 1
+    assert overlap(box, Box(5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert overlap(box, Box(20, 0, 30, 10)) == 0
