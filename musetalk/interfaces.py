@@ -29,6 +29,7 @@ Quality = Literal["high", "medium", "low"]
 Model = Literal["v1.5", "v1.0"]
 ParsingMode = Literal["jaw", "neck", "raw"]
 LandmarksOn = Literal["whole frame", "detected box"]
+Landmarks = Literal["auto", "reference", "face mesh"]
 Loop = Literal["pingpong", "loop", "hold", "cut", "stretch", "silence"]
 Residency = Literal["unload", "keep", "auto"]
 ImagesOutput = Literal["auto", "always", "never", "linked"]
@@ -161,6 +162,13 @@ class LipSyncConfig:
         low=0.0,
         high=1.0,
         step=0.05,
+    )
+    landmarks: Landmarks = option(
+        "auto",
+        help="Whose landmarks say where MuseTalk's face box is: the reference's networks (S3FD and "
+        "RTMPose), or the face mesh, a small file. auto takes the mesh only where those networks' "
+        "files are missing.",
+        choices=get_args(Landmarks),
     )
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ _ELSEWHERE = {"mouth", "face_index", "start", "duration"}  # widgets of LoadAvat
 LATER_WIDGETS = (
     "silence",
     "steadiness",
+    "landmarks",
 )  # prompts saved before do not hold them: they are optional inputs
 
 

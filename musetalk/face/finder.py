@@ -100,7 +100,7 @@ class ReferenceNetworks(FaceFinder):
     def follow(self, networks: Networks, rules: CropRules) -> CropFinder | None:
         from .landmarks import LandmarkFinder  # here: PyTorch is not needed before
 
-        if not all(role in networks for role in self.roles):
+        if rules.landmarks == "face mesh" or not all(role in networks for role in self.roles):
             return None
         return LandmarkFinder(networks["s3fd"], networks["rtmpose"], rules)
 
@@ -121,6 +121,14 @@ class OwnMesh(FaceFinder):
     def advice(self, model_folders: Sequence[Path]) -> str | None:
         problem = mesh_problem(model_folders)
         return None if problem is None else f"the face mesh finds more faces ({problem})"
+
+    def follow(self, networks: Networks, rules: CropRules) -> CropFinder | None:
+        from .mesh_follow import MeshFollower  # here: PyTorch is not needed before
+
+        if rules.landmarks == "reference":
+            return None
+        mesh = mesh_networks(rules.model_folders)
+        return None if mesh is None else MeshFollower(mesh, rules)
 
     def states(self, roles: Collection[str]) -> dict[str, str]:
         missing = None if "face mesh" in roles else MISSING

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..interfaces import LandmarksOn
+from ..interfaces import Landmarks, LandmarksOn
 from ..networks.rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
 from ..networks.s3fd import S3FD, ScoredBox, detect_faces
 from .choice import FaceChoice, FaceFollower
@@ -28,11 +30,18 @@ class FoundFace(NamedTuple):
     by_landmarks: bool = True
     bridge: tuple[int, int] = (0, 0)
 
+    @classmethod
+    def of(cls, points: np.ndarray, detected: Sequence[float], *, bbox_shift: int) -> FoundFace:
+        """Return the face that the reference's rule makes of 68 landmarks; as in ``face_box``."""
+        box, by_landmarks = face_box(points, detected, bbox_shift=bbox_shift)
+        heights = points[28:31, 1].astype(np.int32)
+        return cls(box, by_landmarks, (int(heights[1] - heights[0]), int(heights[2] - heights[1])))
+
 
 class CropFinder(Protocol):
     """Finds one person's face; frames come in their order.
 
-    method: who finds it: "landmarks", or the word of a ``FaceLocation``.
+    method: who finds it: "landmarks", "face mesh", or the word of a ``FaceLocation``.
     detections: frames so far in which it looked everywhere instead of following.
     without_numbers: frames so far that have a face, but no landmarks that are numbers.
     """
@@ -54,12 +63,16 @@ class CropRules:
         several faces are seen and its landmarks lie on another one, the detected box is used.
     every_frame: detect in every frame at its full size, as the reference does; False looks at
         every eighth one, reduced, and wherever the face that is followed in between is in doubt.
+    landmarks: whose; "auto" are the reference networks' where they are there, else the mesh's.
+    model_folders: where the mesh's file is looked for.
     """
 
     choice: FaceChoice = field(default_factory=FaceChoice)
     landmarks_on: LandmarksOn = "whole frame"
     bbox_shift: int = 0
     every_frame: bool = True
+    landmarks: Landmarks = "auto"
+    model_folders: tuple[Path, ...] = ()
 
 
 class LandmarkFinder:
@@ -113,10 +126,7 @@ class LandmarkFinder:
         return self._face_of(points, face)
 
     def _face_of(self, points: np.ndarray, face: ScoredBox) -> FoundFace:
-        box, by_landmarks = face_box(points, face[:4], bbox_shift=self._rules.bbox_shift)
-        heights = points[28:31, 1].astype(np.int32)
-        bridge = (int(heights[1] - heights[0]), int(heights[2] - heights[1]))
-        return FoundFace(box, by_landmarks, bridge)
+        return FoundFace.of(points, face[:4], bbox_shift=self._rules.bbox_shift)
 
     def _landmarks(self, frame: np.ndarray, face: ScoredBox, *, alone: bool) -> np.ndarray:
         if self._rules.landmarks_on == "whole frame":

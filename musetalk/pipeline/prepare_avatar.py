@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...errors import CheckpointError
 from ..face.blend import cut_square, face_mask, given_mask, lips_are_shut, replaced_region
 from ..face.crop import FaceBox, cut_face
 from ..face.detect import FaceTrack, LipFollower, find_faces
 from ..face.finder import FINDERS, crop_finder
 from ..face.landmarks import CropFinder, CropRules
+from ..face.mesh_networks import mesh_problem
 from ..face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
 from ..face.steady import ShotFinder, steadied
+from ..interfaces import Landmarks
 from ..job import Job
 from ..networks.bisenet import BiSeNet, parse_face
 from ..source_frames import read_frames
-from ..weights.catalogue import Role
+from ..weights.catalogue import FACE_MESH, Role
 from ..weights.session import ModelSource
 from .avatar_cache import AvatarCache, Entry, content_key
 from .compose import NOWHERE
@@ -42,12 +46,12 @@ class FaceSearch:
         self._job = job
         self._cache = cache
         self.without_numbers = 0  # frames whose face has no landmarks that are numbers
-        wanted = (finder.roles for finder in FINDERS if finder.roles)
-        self.roles = next((roles for roles in wanted if all(map(source.has, roles))), ())
         options = job.options
+        self.roles = _reference_roles(source, options.landmarks)
+        is_meshed = _takes_mesh(self.roles, options.landmarks, job.model_folders)
         # The reference's way, frame by frame, belongs to the quality that equals the reference.
         self._is_steadied = options.steadiness > 0 and job.numbers.size > 1
-        self._every_frame = options.quality == "high" or not self.roles
+        self._every_frame = options.quality == "high" or not (self.roles or is_meshed)
         self._key = content_key(
             "faces",
             job.avatar.content_hash,
@@ -60,6 +64,7 @@ class FaceSearch:
             "every frame" if self._every_frame else (REDUCED_SIDE, CLOSER_SIDE),
             [source.identity(role) for role in self.roles],
             *(["shots"] if self._is_steadied else []),
+            *(["face mesh", FACE_MESH.files[0].sha256] if is_meshed else []),
         )
 
     @property
@@ -98,9 +103,15 @@ class FaceSearch:
             corners=job.corners,
             bbox_shift=options.bbox_shift,
             known=job.known_face,
+            model_folders=job.model_folders,
         )
         rules = CropRules(
-            job.face_choice, options.landmarks_on, options.bbox_shift, self._every_frame
+            job.face_choice,
+            options.landmarks_on,
+            options.bbox_shift,
+            self._every_frame,
+            options.landmarks,
+            job.model_folders,
         )
         finder = crop_finder(networks, rules) or by_lips
         track = self._look(finder, on_frame)
@@ -120,6 +131,29 @@ class FaceSearch:
         self.without_numbers = finder.without_numbers
         log.info("the face detector looked at %d of %d frames", finder.detections, len(job.numbers))
         return replace(track, begins=shots.begins()) if self._is_steadied else track
+
+
+def _reference_roles(source: ModelSource, landmarks: Landmarks) -> tuple[Role, ...]:
+    """Return the networks that find faces where all their files are there and they are wanted."""
+    wanted = (finder.roles for finder in FINDERS if finder.roles)
+    there = next((roles for roles in wanted if all(map(source.has, roles))), ())
+    if landmarks == "reference" and not there:
+        raise CheckpointError(
+            "Expected the files of S3FD and RTMPose for landmarks reference, found them missing: "
+            "run `avatar models download` or choose landmarks auto."
+        )
+    return () if landmarks == "face mesh" else there
+
+
+def _takes_mesh(
+    roles: tuple[Role, ...], landmarks: Landmarks, model_folders: Sequence[Path]
+) -> bool:
+    if roles or landmarks == "reference":
+        return False
+    problem = mesh_problem(model_folders)
+    if landmarks == "face mesh" and problem is not None:
+        raise CheckpointError(f"Expected the face mesh for landmarks face mesh, but {problem}.")
+    return problem is None
 
 
 def _track_entry(track: FaceTrack) -> Entry:
