@@ -26,7 +26,7 @@ POINTS = 478
 EYE_CORNERS = (33, 263)  # of the mesh, the outer ones: they say how a face is turned
 DETECTOR_SIDE = 128  # pixels
 MESH_SIDE = 256
-STRIDES = (8, 16, 16, 16)  # of the detector's grids, two anchors in a cell
+GRIDS = ((8, 2), (16, 6))  # of the detector: pixels from cell to cell, anchors in each
 LEAST_SCORE = 0.5  # of the detector
 SAME_FACE = 0.3  # overlap (IoU) above which two boxes are of one face
 ROOM = 1.5  # of the face's longer side: what the mesh sees of the picture
@@ -150,11 +150,11 @@ def _load(model: bytes) -> cv2.dnn.Net:
 def _anchors() -> np.ndarray:
     """Return the middles of the detector's anchors, float64 (896, 2), in its pixels."""
     grids: list[np.ndarray] = []
-    for stride in STRIDES:
+    for stride, anchors in GRIDS:
         count = DETECTOR_SIDE // stride
         rows, columns = np.divmod(np.arange(count * count), count)
         middles = (np.stack([columns, rows], axis=1) + 0.5) * stride
-        grids.append(np.repeat(middles, 2, axis=0))
+        grids.append(np.repeat(middles, anchors, axis=0))
     return np.concatenate(grids)
 
 

@@ -6,6 +6,7 @@ import importlib
 import itertools
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from avatarvideo.errors import Cancelled
 from avatarvideo.media import Box, FaceLocation, LipCorners
 from avatarvideo.musetalk.face.finder import locate_again, locate_face
-from avatarvideo.musetalk.face.mesh_networks import overlap
-from avatarvideo.musetalk.face.mesh_search import LEAST_PART, _levels
+from avatarvideo.musetalk.face.mesh_networks import Detection, FaceMesh, mesh_networks, overlap
+from avatarvideo.musetalk.face.mesh_search import LEAST_PART, _levels, find_meshes
+from avatarvideo.musetalk.lips.frame import FaceFrame
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 # Lip corners read off enlarged crops by eye: x0, y0, x1, y1 in pixels.
@@ -74,6 +76,46 @@ def test_painted_portraits_are_found(real_data: Path, mesh_models: Path, name: s
     assert found.method == "face mesh"
     assert error(found, MARKED[name]) < 0.15
     assert found.confidence > 0.9
+
+
+@pytest.mark.parametrize("name", [*sorted(MARKED), "portrait.png"])
+def test_the_detector_sees_one_face_and_its_eyes(
+    real_data: Path, mesh_models: Path, name: str
+) -> None:
+    picture = read_rgb((real_data if name in MARKED else SAMPLES) / name)
+    networks = mesh_networks([mesh_models])
+    assert networks is not None
+    (seen,) = networks.detect(picture)
+    mesh = networks.look(picture, seen.square)
+    assert mesh is not None
+    eyes = (mesh.points[[33, 362]] + mesh.points[[133, 263]]) / 2
+    apart = np.hypot(*(seen.eyes - eyes).T)
+    assert apart.max() < 0.25 * np.hypot(*(eyes[1] - eyes[0]))
+
+
+class Restless:
+    """Networks that see a face whose points jump by so much with every look."""
+
+    def __init__(self, *jumps: float) -> None:
+        self.jumps = [*jumps, 0.0]
+
+    def detect(self, picture: np.ndarray) -> list[Detection]:
+        return [Detection(0.9, Box(40, 40, 80, 80), np.array([[50.0, 55], [70, 55]]))]
+
+    def look(self, picture: np.ndarray, square: FaceFrame) -> FaceMesh:
+        points = np.random.default_rng(1).uniform(40, 80, (478, 2))
+        points[[33, 263]] = ((45, 55), (75, 55))
+        return FaceMesh(points + self.jumps.pop(0), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("jumps", "faces"),  # per axis; the outer eye corners are 30 pixels apart
+    [((0, 0.3), 1), ((0, 1.5, 2.0), 1), ((0, 1.5, 3.0), 0), ((0, 2.5), 0)],
+)
+def test_points_that_do_not_settle_are_no_face(jumps: tuple[float, ...], faces: int) -> None:
+    networks: Any = Restless(*jumps)
+    picture = np.zeros((120, 120, 3), np.uint8)
+    assert len(find_meshes(networks, picture)) == faces
 
 
 @pytest.mark.slow
