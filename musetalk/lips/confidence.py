@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...media import Box
 from .corners import with_exact_corners
 from .frame import FaceFrame
 from .maps import LipMaps, make_lip_maps
@@ -75,6 +76,7 @@ EVIDENCE_BASE = -7.35
 # measure: value at which the confidence is 0, value at which it is 1, what a low one means.
 RAMPS: dict[str, tuple[float, float, str]] = {
     "size": (70, 90, "the face is too small"),
+    "inside": (0.75, 0.95, "much of the face would lie outside the picture"),
     "likeness": (0.2, 0.34, "it hardly looks like a face seen from the front"),
     "skin": (0.03, 0.08, "the picture has too little colour to tell lips from skin"),
     "flushed": (0.9, 0.75, "what should be skin is too red"),
@@ -115,6 +117,7 @@ def judge_lips(picture: np.ndarray, frame: FaceFrame) -> JudgedLips:
     start, fit = max(tries, key=lambda one: one[1].score)
     measures = _measures(maps, fit)
     measures |= {"size": frame.box.width, "likeness": face_likeness(picture, frame)}
+    measures["inside"] = _share_inside(frame.box, picture)
     weakest, confidence = _weakest(measures)
     if confidence > 0:  # four more searches are only worth it where nothing else spoke against
         found = _refits(picture, frame, maps, start)
@@ -127,6 +130,14 @@ def judge_lips(picture: np.ndarray, frame: FaceFrame) -> JudgedLips:
         weakest, confidence = _weakest(measures)
     fit = replace(fit, candidate=with_exact_corners(maps, fit.candidate))
     return JudgedLips(frame, maps, fit, confidence, RAMPS[weakest][2], measures)
+
+
+def _share_inside(box: Box, picture: np.ndarray) -> float:
+    """Return how much of a box lies in the picture, 0..1."""
+    height, width = picture.shape[:2]
+    across = min(box.x1, width) - max(box.x0, 0.0)
+    down = min(box.y1, height) - max(box.y0, 0.0)
+    return max(across, 0.0) * max(down, 0.0) / (box.width * box.height)
 
 
 def _weakest(measures: dict[str, float]) -> tuple[str, float]:

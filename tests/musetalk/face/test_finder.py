@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,11 @@ import pytest
 
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import FaceLocation, LipCorners
-from avatarvideo.musetalk.face.finder import locate_face
+from avatarvideo.musetalk.face.finder import LipTemplate, locate_face
 from avatarvideo.musetalk.face.overlay import draw_overlay
+from avatarvideo.musetalk.lips.confidence import JudgedLips, judge_lips
+from avatarvideo.musetalk.lips.frame import FaceFrame
+from avatarvideo.musetalk.lips.search import Candidate, keeps_from
 from avatarvideo.musetalk.puppet.puppet import Puppet
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
@@ -69,7 +73,6 @@ def test_painted_portrait_is_located_right(real_data: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_search")
 @pytest.mark.usefixtures("_search")
 def test_a_search_ends_where_its_check_says() -> None:
     portrait = read_rgb(SAMPLES / "portrait.png")
@@ -143,10 +146,76 @@ def test_changed_portraits_are_right_or_refused(real_data: Path, name: str) -> N
 
 
 def test_picture_of_one_colour_has_no_face() -> None:
-    location = locate_face(np.full((120, 160, 3), 90, np.uint8))
+    location = locate_face(np.full((120, 160, 3), 90, np.uint8), finders=[LipTemplate()])
     assert location.lips is None
     assert location.box is None
-    assert location.reason
+    assert location.reason == "no face was found in the picture"
+
+
+def two_people(data: Path, *, covered: bool) -> np.ndarray:
+    """A large face, its mouth perhaps covered with the chin's skin, and a smaller one beside it."""
+    large = read_rgb(data / "portrait_bouguereau.jpg")
+    if covered:
+        large[296:322, 324:386] = cv2.blur(large[330:356, 324:386], (9, 9))
+    small = read_rgb(data / "portrait_sargent_chanler_1893.jpg")
+    small = cv2.resize(small, None, fx=0.9, fy=0.9, interpolation=cv2.INTER_AREA)
+    canvas = np.full((720, 720 + small.shape[1], 3), 60, np.uint8)
+    canvas[:, :720] = large
+    canvas[: small.shape[0], 720:] = small
+    return canvas
+
+
+@pytest.mark.slow
+def test_nobody_else_is_taken_where_the_larger_face_has_no_readable_lips(real_data: Path) -> None:
+    if not hasattr(cv2, "CascadeClassifier"):
+        pytest.skip("this OpenCV has no cascade, which tells whose face is the larger")
+    shown = locate_face(two_people(real_data, covered=False), finders=[LipTemplate()])
+    assert shown.lips is not None
+    assert corner_error(shown.lips.corners, MARKED["portrait_bouguereau.jpg"]) < 0.15
+    covered = locate_face(two_people(real_data, covered=True), finders=[LipTemplate()])
+    assert covered.lips is None
+    assert covered.reason.startswith(
+        "a face without readable lips was seen: its mouth is not clear"
+    )
+    assert covered.box is not None
+    assert covered.box.x0 < 354 < covered.box.x1  # the larger one's
+
+
+def judged(x: float, eye_distance: float, confidence: float, likeness: float) -> JudgedLips:
+    """A candidate by what the choice among them looks at."""
+    frame, picture = FaceFrame(x, 200, eye_distance), np.zeros((400, 900, 3), np.uint8)
+    return replace(
+        judge_lips(picture, frame), confidence=confidence, measures={"likeness": likeness}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("refused", "by_cascades", "keeps"),
+    [
+        ((600, 60, 0.0, 0.5), (False, False), True),  # better-looking
+        ((600, 60, 0.0, 0.43), (False, False), False),  # hardly better
+        ((600, 30, 0.0, 0.6), (False, False), False),  # a small spot
+        ((260, 60, 0.0, 0.6), (False, False), False),  # the same face, seen otherwise
+        ((600, 60, 0.3, 0.6), (False, False), False),  # not refused
+        ((600, 60, 0.0, 0.3), (True, True), True),  # larger
+        ((600, 40, 0.0, 0.3), (True, True), False),  # smaller
+        ((600, 40, 0.0, 0.3), (True, False), True),  # seen by the cascade alone
+        ((600, 60, 0.0, 0.1), (True, False), False),  # which was wrong
+    ],
+)
+def test_which_refused_face_keeps_another_from_being_taken(
+    refused: tuple[float, float, float, float], by_cascades: tuple[bool, bool], keeps: bool
+) -> None:
+    best = Candidate(judged(200, 50, 0.9, 0.4), by_cascades[1])
+    assert keeps_from(Candidate(judged(*refused), by_cascades[0]), best) == keeps
+
+
+def test_a_face_that_would_lie_outside_the_picture_is_refused() -> None:
+    portrait = read_rgb(SAMPLES / "portrait.png")
+    found = judge_lips(portrait, FaceFrame(20, 300, 120))
+    assert found.measures["inside"] == pytest.approx(0.5 + 20 / (120 / 0.378), abs=0.01)
+    assert (found.confidence, found.doubt) == (0, "much of the face would lie outside the picture")
 
 
 @pytest.mark.parametrize(
