@@ -7,19 +7,24 @@ answers with 478 points. Points here are continuous: the first pixel reaches fro
 
 from __future__ import annotations
 
+import logging
 import math
+import tempfile
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from ...errors import CheckpointError
 from ...media import Box
 from ..lips.frame import FaceFrame, upright_patch
 from ..weights.mesh_file import MISSING, MeshModels, find_mesh, read_mesh
+
+log = logging.getLogger("avatarvideo.musetalk.face.mesh_networks")
 
 LEAST_OPENCV = "4.8"
 POINTS = 478
@@ -127,14 +132,20 @@ def mesh_networks(folders: Sequence[Path]) -> MeshNetworks | None:
     if path is None:
         return None
     status = path.stat()
-    return _networks_of(path, status.st_size, status.st_mtime_ns)
+    try:
+        return _networks_of(path, status.st_size, status.st_mtime_ns)
+    except (cv2.error, OSError, CheckpointError) as error:
+        log.warning("OpenCV %s cannot load the face mesh: %s", cv2.__version__, error)
+        return None
 
 
 def mesh_problem(folders: Sequence[Path]) -> str | None:
     """Return why the mesh cannot be used and what helps, or None."""
     if (problem := opencv_problem()) is not None:
         return problem
-    return None if find_mesh(folders) else MISSING
+    if find_mesh(folders) is None:
+        return MISSING
+    return None if mesh_networks(folders) else f"OpenCV {cv2.__version__} cannot load its file"
 
 
 @lru_cache(maxsize=1)
@@ -143,7 +154,15 @@ def _networks_of(path: Path, _size: int, _changed: int) -> MeshNetworks:
 
 
 def _load(model: bytes) -> cv2.dnn.Net:
-    return cv2.dnn.readNetFromTFLite(np.frombuffer(model, np.uint8))
+    read: Any = cv2.dnn.readNetFromTFLite  # Any: the stubs of OpenCV 4 know no engines
+    engine: int | None = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
+    if engine is None:
+        return read(np.frombuffer(model, np.uint8))
+    # OpenCV 5's new engine keeps the last output alone, and only a file is read for the old one.
+    with tempfile.TemporaryDirectory(prefix="avatarvideo-") as folder:
+        path = Path(folder, "network.tflite")
+        path.write_bytes(model)
+        return read(str(path), engine)
 
 
 @lru_cache(maxsize=1)

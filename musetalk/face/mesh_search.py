@@ -41,7 +41,8 @@ def find_meshes(
     check: called before each part; what it raises ends the search.
     """
     faces: list[FaceMesh] = []
-    for parts in _levels(*picture.shape[:2], near, PARTS if in_parts else PARTS[:1]):
+    height, width = picture.shape[:2]
+    for parts in _levels(height, width, near, PARTS if in_parts else PARTS[:1]):
         for part in parts:
             check()
             for seen in _detections(networks, picture, part):

@@ -51,17 +51,18 @@ def _draw_lips(drawn: np.ndarray, lips: LipShape, thickness: int) -> None:
 
 
 def _write_line(drawn: np.ndarray, location: FaceLocation) -> None:
+    """Write who found the lips, or in a line for each of its parts why nobody did."""
     height, width = drawn.shape[:2]
     if location.lips is not None:
-        text, colour = f"{location.method}, {location.confidence:.0%}", LIP_COLOUR
+        lines, colour = [f"{location.method}, {location.confidence:.0%}"], LIP_COLOUR
     else:
-        text, colour = location.reason, DOUBT_COLOUR
+        lines, colour = location.reason.split("; "), DOUBT_COLOUR
     size, thickness = max(0.35, height / 1200), max(1, round(height / 700))
-    (wide, high), _ = cv2.getTextSize(text, FONT, size, thickness)
-    if wide > width - 12:
-        size *= (width - 12) / wide
-        (_, high), _ = cv2.getTextSize(text, FONT, size, thickness)
-    band = min(height, high + 14)
-    drawn[height - band :] //= 3
-    place = (6, height - band // 2 + high // 2)
-    cv2.putText(drawn, text, place, FONT, size, colour, thickness, cv2.LINE_AA)
+    widest = max(cv2.getTextSize(line, FONT, size, thickness)[0][0] for line in lines)
+    size *= min(1.0, (width - 12) / widest)
+    high = cv2.getTextSize(lines[0], FONT, size, thickness)[0][1]
+    band = high + 14
+    drawn[max(0, height - band * len(lines)) :] //= 3
+    for number, line in enumerate(reversed(lines)):
+        place = (6, height - band * number - band // 2 + high // 2)
+        cv2.putText(drawn, line, place, FONT, size, colour, thickness, cv2.LINE_AA)

@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -233,7 +233,7 @@ class _Job:
         return self.target
 
     @contextlib.contextmanager
-    def _writing(self, part: Path) -> Iterator[None]:
+    def _writing(self, part: Path) -> Generator[None, None, None]:
         """Make the folder of a part and say in one sentence what cannot be written."""
         try:
             part.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatarvideo.errors import Cancelled
+from avatarvideo.host.current import set_host
+from avatarvideo.host.environment import MODELS_VARIABLE
+from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import Box, FaceLocation, LipCorners
+from avatarvideo.musetalk import LipSyncConfig
+from avatarvideo.musetalk import MuseTalkLipSync as Engine
 from avatarvideo.musetalk.face.finder import locate_again, locate_face
 from avatarvideo.musetalk.face.mesh_networks import Detection, FaceMesh, mesh_networks, overlap
 from avatarvideo.musetalk.face.mesh_search import LEAST_PART, _levels, find_meshes
+from avatarvideo.musetalk.face.overlay import draw_overlay
+from avatarvideo.musetalk.inputs import load_avatar
 from avatarvideo.musetalk.lips.frame import FaceFrame
+from avatarvideo.nodes.lip_sync import MuseTalkLipSync
+from avatarvideo.nodes.load_avatar import LoadAvatar
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 # Lip corners read off enlarged crops by eye: x0, y0, x1, y1 in pixels.
@@ -248,6 +259,59 @@ def test_parts_cover_the_picture_and_overlap(height: int, width: int) -> None:
             assert (spans[0][0], spans[-1][1]) == (0, length)
             for one, other in itertools.pairwise(spans):
                 assert other[0] - one[0] <= -(-side // 2)  # half of a part, or less
+
+
+@pytest.fixture
+def host(tmp_path: Path, mesh_models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A host that has the mesh and no other model file; its input folder."""
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv(MODELS_VARIABLE, str(mesh_models))
+    set_host(
+        StandaloneHost(input_directory=tmp_path, output_directory=tmp_path, temp_directory=tmp_path)
+    )
+    yield tmp_path
+    set_host(None)
+
+
+@pytest.mark.slow
+def test_what_load_avatar_shows_is_what_the_puppet_moves(host: Path, clips: Any) -> None:
+    cv2.imwrite(str(host / "smile.png"), skimage_picture("astronaut")[..., ::-1])
+    shown = LoadAvatar().load(avatar="smile.png", mouth="", face_index=0)
+    avatar, (corners,) = shown["result"][0], shown["ui"]["avatar_lips"]
+    assert shown["ui"]["text"][0].startswith("lips found by the face mesh, which is ")
+    assert error(avatar.face, ASTRONAUT) < 0.15
+    mel = clips.job(avatar, seconds=0.2).mel
+    spoken = MuseTalkLipSync().speak(avatar, mel, mode="auto", images_output="never")
+    report = json.loads(spoken["result"][3])
+    assert (report["mode"], report["face"]["method"]) == ("puppet", "face mesh")
+    assert report["face"]["lip_corners"] == [round(edge, 1) for edge in corners]
+    engine = Engine()
+    picture = load_avatar(host / "smile.png")  # as the command line reads it
+    run = engine.run(picture, mel, LipSyncConfig(mode="puppet"))
+    assert run.report["face"] == report["face"]
+
+
+@pytest.mark.slow
+def test_a_still_says_how_the_face_might_be_found(
+    host: Path, clips: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "none"))
+    avatar = clips.avatar([meadow(200, 300)])
+    mel = clips.job(avatar, seconds=0.2).mel
+    report = Engine().run(avatar, mel, LipSyncConfig()).report
+    assert report["mode"] == "static"
+    assert "`avatar models download face-mesh` gets it" in report["reason"]
+
+
+def test_a_long_refusal_is_drawn_in_lines() -> None:
+    picture = np.full((300, 400, 3), 200, np.uint8)
+    dark = [
+        (draw_overlay(picture, FaceLocation(None, None, 0.0, "none", reason)) < 100).all(axis=2)
+        for reason in ("no face was found", "no face was found; the face mesh finds more faces")
+    ]
+    one, two = (int(rows.any(axis=1).sum()) for rows in dark)
+    assert two == pytest.approx(2 * one, abs=4)
 
 
 def test_overlap_is_the_common_share() -> None:
