@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.headless.comfy_server import RunProgress
 
 # Below a second on a quiet machine; a busy one takes turns with others.
@@ -104,6 +107,27 @@ def test_cancel_is_heard_in_the_middle_of_the_networks(
     assert seconds < SECONDS_UNTIL_IDLE
     assert host.everything_written() == before
     assert host.files(host.run(talking(prefix="spoken")))[0].exists()
+
+
+@pytest.mark.usefixtures("random_files")
+def test_musetalk_survives_freeing_unloading_and_cancel(
+    host: Any, talking: Callable[..., dict[str, Any]], frames_of: Callable[[Path], np.ndarray]
+) -> None:
+    def speak(prefix: str, residency: str) -> np.ndarray:
+        graph = talking(prefix=prefix, seconds=0.32, mode="musetalk", residency=residency)
+        path = host.files(host.run(graph))[0]
+        assert json.loads(VideoReader(path).metadata["avatarvideo"])["mode"] == "musetalk"
+        return frames_of(path)
+
+    first = speak("kept", "keep")
+    host.post("/free", {"unload_models": True, "free_memory": True})
+    unloaded = speak("unloaded", "unload")
+    host.interrupt(talking(prefix="stopped", mode="musetalk"), SPEAKING["faces"])
+    after_cancel = speak("again", "keep")
+
+    assert len(first) == 8
+    assert np.array_equal(first, unloaded)
+    assert np.array_equal(first, after_cancel)
 
 
 def _settled(host: Any, act: Callable[[int], None], *, early: int, late: int) -> tuple[int, int]:
