@@ -246,6 +246,7 @@ def test_reference_landmarks_stay_to_the_bit(clips: Any, mesh_models: Path) -> N
     assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
 
 
+@pytest.mark.slow
 def test_landmarks_whose_files_are_missing_are_named(
     clips: Any, person: np.ndarray, tmp_path: Path
 ) -> None:

@@ -228,6 +228,7 @@ def test_a_connection_that_never_brings_anything_is_given_up(
     assert [path.name for path in all_files(tmp_path)] == [f".tiny.pt.{SHA256[:12]}.part"]
 
 
+@pytest.mark.slow
 def test_a_source_that_takes_longer_than_its_time_is_left(
     tmp_path: Path, server: Server, behaviour: Behaviour, servers: list[Server]
 ) -> None:
