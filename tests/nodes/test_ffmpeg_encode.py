@@ -504,4 +504,4 @@ def test_a_gif_plays_forward_and_backward_as_often_as_asked(host: StandaloneHost
     images = torch.stack([torch.full((16, 16, 3), level) for level in (0.0, 0.5, 1.0)])
     path = encode(images=images, container="gif", loop_count=3, pingpong=True)
     with Image.open(path) as picture:
-        assert (picture.n_frames, picture.info["loop"]) == (4, 2)
+        assert (getattr(picture, "n_frames", 1), picture.info["loop"]) == (4, 2)

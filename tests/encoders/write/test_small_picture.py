@@ -59,7 +59,7 @@ def test_no_side_is_longer_than_512(size: tuple[int, int], shown: tuple[int, int
 
 
 def test_a_decoded_frame_is_shown_in_its_colours() -> None:
-    frame = av.VideoFrame.from_ndarray(np.tile(np.uint8(COLOUR), (720, 1280, 1)), "rgb24")
+    frame = av.VideoFrame.from_ndarray(np.tile(np.array(COLOUR, np.uint8), (720, 1280, 1)), "rgb24")
     shown = small_picture(frame.reformat(format="yuv420p"))
     assert shown.shape == (288, 512, 3)
     assert np.abs(shown[100, 100].astype(int) - COLOUR).max() <= 4
