@@ -69,17 +69,21 @@ def _plain(frame: av.VideoFrame, *, keeps_profile: bool) -> av.VideoFrame:
     profile = () if keeps_profile else (_PROFILE,)
     for kinds in ((_EXIF, *profile), profile):  # older FFmpegs have no EXIF there
         with contextlib.suppress(FFmpegError, ValueError):
-            return _without(frame, kinds)
+            return filtered(frame, *(("sidedata", f"mode=delete:type={kind}") for kind in kinds))
     return frame
 
 
-def _without(frame: av.VideoFrame, kinds: tuple[int, ...]) -> av.VideoFrame:
+def filtered(frame: av.VideoFrame, *filters: tuple[str, str]) -> av.VideoFrame:
+    """Return what FFmpeg's filters, names and arguments, make of one frame.
+
+    Raises FFmpegError, a BlockingIOError among them where they hold it back.
+    """
     graph = Graph()
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=_TICK
     )
-    removals = [graph.add("sidedata", f"mode=delete:type={kind}") for kind in kinds]
-    graph.link_nodes(source, *removals, graph.add("buffersink")).configure()
+    chain = [graph.add(name, arguments) for name, arguments in filters]
+    graph.link_nodes(source, *chain, graph.add("buffersink")).configure()
     graph.vpush(frame)
     return graph.vpull()
 

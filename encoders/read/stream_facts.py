@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import av
 from av.codec.context import CodecContext
 from av.container import InputContainer
-from av.error import EOFError as EndOfPictures
 from av.error import FFmpegError
-from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from ...errors import MediaError
+from ..orientation import filtered
 from .open import MAX_FRAME_PIXELS, check_frame_size, has_codec
 from .tracks import usual_pictures
 
@@ -33,7 +32,6 @@ DEFAULT_RATE = Fraction(25)  # for the few files that state no rate at all
 # asked: for others (TB, BT) FFmpeg's own programs, QuickTime's and Matroska's texts differ.
 TOP_FIRST, BOTTOM_FIRST = 2, 3
 FIELD_ORDERS = {TOP_FIRST: "top", BOTTOM_FIRST: "bottom"}
-_NOT_YET = (BlockingIOError, EndOfPictures)
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 MAX_RATE = Fraction(1000)
 MOSTLY = Fraction(9, 10)  # of a file's packets have times, or none of them counts as having one
@@ -71,24 +69,11 @@ def field_order(first: av.VideoFrame) -> int:
 
 def _is_top_first(picture: av.VideoFrame) -> bool:
     """Ask FFmpeg's filter for a flag that PyAV does not hand out."""
-    graph = Graph()
-    source = graph.add_buffer(
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        time_base=picture.time_base or DEFAULT_RATE**-1,
-    )
-    chosen = graph.add("select", "eq(interlace_type\\,TOPFIRST)")
-    sink = graph.add("buffersink")
-    source.link_to(chosen)
-    chosen.link_to(sink)
-    graph.configure()
-    source.push(picture)
-    source.push(None)
     try:
-        return isinstance(sink.pull(), av.VideoFrame)
-    except _NOT_YET:
+        filtered(picture, ("select", "eq(interlace_type\\,TOPFIRST)"))
+    except BlockingIOError:  # not chosen
         return False
+    return True
 
 
 def alpha_beside(stream: VideoStream) -> bool:
