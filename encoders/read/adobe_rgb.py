@@ -17,6 +17,11 @@ _TO_SRGB = np.array(
 )
 
 
+def srgb_curve(linear: np.ndarray) -> np.ndarray:
+    """Return sRGB's numbers 0..1 for light 0..1 (IEC 61966-2-1)."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
 def is_adobe_rgb(picture: Image.Image) -> bool:
     """Tell whether a picture's EXIF says that it is in Adobe RGB."""
     try:
@@ -37,6 +42,5 @@ def from_adobe_rgb(picture: Image.Image) -> Image.Image:
     shown = np.empty_like(coded)
     for row in range(0, len(coded), _ROWS):
         linear = np.clip(light[coded[row : row + _ROWS]] @ _TO_SRGB.T, 0, 1)
-        curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        shown[row : row + _ROWS] = np.rint(255 * curve)
+        shown[row : row + _ROWS] = np.rint(255 * srgb_curve(linear))
     return Image.fromarray(shown)

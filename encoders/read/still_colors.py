@@ -9,7 +9,7 @@ from PIL import Image
 from ..color import RgbConverter
 from ..profiles import color_profile, profile_of_gif
 from ..tone_map import HLG, PQ, Light
-from .adobe_rgb import from_adobe_rgb, is_adobe_rgb
+from .adobe_rgb import from_adobe_rgb, is_adobe_rgb, srgb_curve
 
 _WIDE = (9, 11, 12)  # primaries, in FFmpeg's numbers
 _USUAL_GAMMA = 1 / 2.2
@@ -83,7 +83,6 @@ def _by_gamma(picture: Image.Image, gamma: float) -> tuple[Image.Image, str]:
     if not 0.1 <= gamma <= 10 or abs(gamma - _USUAL_GAMMA) < 0.02:
         return picture, ""
     linear = np.linspace(0, 1, 256) ** (1 / gamma)
-    curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    table = np.rint(255 * curve).astype(int).tolist()
+    table = np.rint(255 * srgb_curve(linear)).astype(int).tolist()
     mapped = picture.point(table * len(picture.getbands()))
     return mapped, f"The picture's gamma, {gamma:g}, was brought to that of sRGB."
