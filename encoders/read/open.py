@@ -132,6 +132,15 @@ def has_codec(stream: AudioStream | VideoStream) -> bool:
     return getattr(stream, "codec_context", None) is not None
 
 
+@contextmanager
+def explaining(container: InputContainer) -> Generator[None]:
+    """Raise MediaError, naming the file, for what reading it raises in the block."""
+    try:
+        yield
+    except (FFmpegError, OSError, ValueError) as error:
+        raise unreadable(Path(container.name), error) from error
+
+
 def unreadable(path: Path, error: BaseException) -> MediaError:
     """Return the sentence for a file FFmpeg failed on, whatever kind of exception it was."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -11,12 +11,11 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.error import FFmpegError
 
 from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack, seconds_before, zero_time
 from ..read.cut_sound import FileEnd
-from ..read.open import unreadable
+from ..read.open import explaining
 from ..read.seams import Seams
 from ..read.tracks import usual_audio
 from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
@@ -114,7 +113,7 @@ class PacketFeed:
     def _shifted(self, source: AudioPackets) -> Iterator[av.Packet[AudioStream]]:
         zero, raised, end = math.floor(source.zero / self._base), 0, 0
         seams, newest = Seams(Path(source.container.name)), None
-        try:
+        with explaining(source.container):
             for packet in source.container.demux(source.stream):
                 if not packet.size or packet.pts is None:
                     continue
@@ -127,8 +126,6 @@ class PacketFeed:
                 end = packet.pts + (packet.duration or 0)
                 yield packet
             source.end.ran_out(end * self._base)
-        except (FFmpegError, OSError, ValueError) as error:
-            raise unreadable(Path(source.container.name), error) from error
 
     def _write(self, packet: av.Packet[AudioStream]) -> None:
         packet.stream = self._copied

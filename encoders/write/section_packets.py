@@ -11,11 +11,10 @@ from typing import TypeAlias
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..read.gaps import missing_note
-from ..read.open import unreadable
+from ..read.open import explaining
 from ..read.seams import Seams
 from ..read.stream_facts import picture_stream
 from ..read.video import REWINDABLE
@@ -65,7 +64,7 @@ class SectionPackets:
 
     def _with_content(self, target: int | None) -> Packets:
         """Yield the packets that hold something, from near ``target`` on where files can seek."""
-        try:
+        with explaining(self.container):
             # Others are sought by decoding time and stop between two key frames.
             if target is not None and self.container.format.name in REWINDABLE:
                 self.container.seek(target, stream=self.stream)
@@ -74,8 +73,6 @@ class SectionPackets:
                 if packet.size:
                     _raise(packet, seams, self.base)
                     yield packet
-        except (FFmpegError, OSError, ValueError) as error:
-            raise unreadable(Path(self.container.name), error) from error
 
     def __iter__(self) -> Packets:
         for packet in self._packets:
