@@ -77,9 +77,9 @@ def encode_frames(
         with writer:
             all_frames = itertools.chain([first], iterator)
             writer.write_all(all_frames, lambda frame, _held: writer.write(frame))
-    lack, done = lacking_sound(track), writer.written
+    done = writer.written
     if path != named:
-        done = concluded(done, named, config, extras, "" if lack is None else lack.expected)
+        done = concluded(done, named, config, extras, lacking_sound(track))
     return replace(done, processing_seconds=time.perf_counter() - started)
 
 

@@ -129,8 +129,7 @@ def _lacks(source: Path, audio: Audio, *, pictures: bool) -> str:
     """Say what is missing of a source. pictures: whether that is the end of these."""
     if pictures:
         return f"Expected the whole of {source.name!r}, its end is missing"
-    lack = lacking_sound(audio)
-    return "" if lack is None else lack.expected
+    return lacking_sound(audio)
 
 
 def _write_all(

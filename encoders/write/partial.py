@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import EncodeError, SourceEndsEarlyError
-from ...media import SoundLack
 from ..interfaces import EncodingConfig, EncodingResult
 from ..read.audio import AudioTrack
 from .audio_packets import AudioPackets
@@ -25,10 +24,10 @@ def may_lack_sound(audio: AudioTrack | AudioPackets | None) -> bool:
     return audio is not None and any(end.may_lack for end in audio.ends)
 
 
-def lacking_sound(audio: AudioTrack | AudioPackets | None) -> SoundLack | None:
-    """Return what was missing of audio that was written."""
+def lacking_sound(audio: AudioTrack | AudioPackets | None) -> str:
+    """Say what was missing of audio that was written, for ``concluded``; empty for nothing."""
     ends = () if audio is None else audio.ends
-    return next((end.lack for end in ends if end.lack is not None), None)
+    return next((end.lack.expected for end in ends if end.lack is not None), "")
 
 
 def working_target(output: Path, config: EncodingConfig, extras: Extras) -> Path:
