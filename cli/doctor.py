@@ -203,7 +203,8 @@ def _model_files(host: Folders) -> list[tuple[str, str]]:
     for row in list_files(host.model_directories):
         title = CATALOGUE[row.role].title
         name = f"{title} {row.model}" if row.model else title
-        problem = f", {_problem(row)}" if _problem(row) else ""
+        wrong = _problem(row)
+        problem = f", {wrong}" if wrong else ""
         absent = "not there (optional)" if row.is_extra else "missing"
         value = f"{row.path}{problem}" if row.path is not None else f"{absent}: {row.wanted.name}"
         found.append((name, value))
