@@ -6,12 +6,17 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
+
+import psutil
 
 BROWSER = Path(__file__).with_name("browser.py")
 START_SECONDS = 180  # the page is 10 MB of scripts
 RUN_SECONDS = 180
+CALL_SECONDS = 240  # of whatever a page is asked: a script that never returns has no limit there
 
 READY = """() => window.app?.graph && app.canvas && app.extensionManager?.workflow?.activeWorkflow
   && !!window.LiteGraph?.registered_node_types.VideoInfo"""
@@ -49,7 +54,18 @@ class ComfyPage:
         )
 
     def close(self) -> None:
-        self._browser.communicate(timeout=30)  # the end of its input ends it
+        try:
+            self._browser.communicate(timeout=30)  # the end of its input ends it
+        except subprocess.TimeoutExpired:
+            self._kill()
+            raise
+
+    def _kill(self) -> None:
+        """End the browser's processes too, which would go on at full speed without their page."""
+        player = psutil.Process(self._browser.pid)
+        for process in [*player.children(recursive=True), player]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def call(self, method: str, /, *given: object, **named: object) -> Any:
         assert self._browser.stdin is not None
@@ -57,9 +73,12 @@ class ComfyPage:
         asked = {"do": method, "with": given, "named": named}
         self._browser.stdin.write(json.dumps(asked) + "\n")
         self._browser.stdin.flush()
+        watch = Timer(CALL_SECONDS, self._kill)
+        watch.start()
         line = self._browser.stdout.readline()
+        watch.cancel()
         if not line:
-            raise PageError("the browser ended")
+            raise PageError(f"the browser ended, or did not answer {method} in {CALL_SECONDS} s")
         answer = json.loads(line)
         if "error" in answer:
             raise PageError(answer["error"])
