@@ -256,6 +256,7 @@ class FaceLocation:
     confidence: float  # 0..1, of the lips
     method: str  # "user", "landmarks", "face mesh", "mediapipe", "template" or "none"
     reason: str  # one sentence for the report: why this result
+    points: np.ndarray | None = None  # of the face mesh, float64 (478, 2), pixels
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -51,7 +51,7 @@ def _location(face: FaceMesh) -> FaceLocation:
             face.box, None, 0.0, "none", "a face was found, but its lips are too small"
         )
     reason = f"lips found by the face mesh, which is {face.confidence:.0%} sure of the face"
-    return FaceLocation(face.box, lips, face.confidence, "face mesh", reason)
+    return FaceLocation(face.box, lips, face.confidence, "face mesh", reason, face.points)
 
 
 def _distance(one: Box, other: Box) -> float:

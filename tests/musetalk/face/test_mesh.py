@@ -85,6 +85,10 @@ def meadow(height: int, width: int) -> np.ndarray:
 def test_painted_portraits_are_found(real_data: Path, mesh_models: Path, name: str) -> None:
     found = locate_face(read_rgb(real_data / name), model_folders=[mesh_models])
     assert found.method == "face mesh"
+    assert found.points is not None
+    assert found.points.shape == (478, 2)
+    assert found.lips is not None
+    np.testing.assert_allclose(found.points[[61, 291]].ravel(), found.lips.corners, atol=1e-3)
     assert error(found, MARKED[name]) < 0.15
     assert found.confidence > 0.9
 
