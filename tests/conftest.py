@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -20,6 +21,9 @@ MODELS_VARIABLE = "AVATAR_TEST_MODELS"  # names the folder in which the tests ke
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side share the processors
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C, and so would every command that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _import_package(name: str, folder: Path) -> None:
