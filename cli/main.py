@@ -18,7 +18,7 @@ from ..host.machine import WorkOfOthers
 from ..texts import one_line
 from .doctor import doctor
 from .models import models
-from .own_process import end_streams, settle
+from .own_process import end_by_signal, end_streams, settle
 from .run import run
 from .session import FAILED, INTERRUPTED, end_log, talk
 from .video import video
@@ -53,9 +53,10 @@ def main(
         talk(f"Error: {sentence}")
         return FAILED
     finally:
-        end_log()
         if arguments is None:
+            end_by_signal()
             end_streams()
+        end_log()
     return code if isinstance(code, int) else 0
 
 

@@ -8,6 +8,7 @@ import ctypes
 import io
 import logging
 import os
+import signal
 import sys
 
 from ..host.machine import WorkOfOthers
@@ -54,6 +55,12 @@ def end_streams() -> None:
         except (OSError, ValueError):
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def end_by_signal() -> None:
+    """Let Ctrl-C end the process without a word while libraries clean up after its work."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell ignores it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def keep_heap() -> bool:

@@ -143,6 +143,26 @@ def test_a_signal_while_libraries_load_ends_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+@posix
+def test_ctrl_c_after_the_work_says_nothing() -> None:
+    """Libraries clean up at the end of a process, and would say where they were."""
+    at_the_end = "import atexit, time; atexit.register(time.sleep, 20); "
+    tail = COMMAND.replace("sys.exit(main())", "main(); print('made', flush=True); sys.exit()")
+    with subprocess.Popen(
+        [sys.executable, "-c", at_the_end + tail, "video", "info", str(CLIP)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "made\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=15)
+    assert (process.returncode, said) == (-signal.SIGINT, "ready\n")
+
+
 def float_wav(path: Path, samples: np.ndarray) -> Path:
     data = samples.astype("<f4").tobytes()
     form = struct.pack("<IHHIIHH", 16, 3, 1, 16000, 64000, 4, 32)
