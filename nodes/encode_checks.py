@@ -19,12 +19,24 @@ COPY = "copy"  # its container is known when the source is
 def problem_before_running(
     host: Host,
     *,
-    codec: str | None,
-    container: str | None,
-    filename_prefix: str | None,
-    format_name: str | None,
+    codec: object,
+    container: object,
+    filename_prefix: object,
+    format_name: object,
 ) -> str | None:
-    """Return a sentence on what cannot work, or None. A value of None is linked, thus unknown."""
+    """Return a sentence on what cannot work, or None. A value of None is linked, thus unknown.
+
+    Each is what a saved workflow says, which may be no text at all.
+    """
+    values = {
+        "codec": codec,
+        "container": container,
+        "filename_prefix": filename_prefix,
+        "format": format_name,
+    }
+    for name, value in values.items():
+        if not isinstance(value, str | None):
+            return f"Expected {name} as a text, got {value!r:.60}: choose one."
     try:
         if filename_prefix is not None:
             check_name(host.output_directory, filename_prefix, allowed_output_directories())

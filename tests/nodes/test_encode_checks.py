@@ -21,6 +21,12 @@ def check(**given: Any) -> Any:
     return NODE.VALIDATE_INPUTS(**{**FIRST, **given})
 
 
+@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("value", [True, -1, 0.5, 1e308, {}, {"a": 1}, ["mp4"]])
+def test_a_value_that_is_no_text_is_named(host: StandaloneHost, name: str, value: object) -> None:
+    assert check(**{name: value}) == f"Expected {name} as a text, got {value!r}: choose one."
+
+
 @pytest.mark.parametrize(
     ("codec", "container", "held_by"),
     [
