@@ -72,7 +72,7 @@ def encode_frames(
         if may_lack_sound(track):
             sources = extras.sources
             container, named = checked_target(path, config, sources=sources, container=container)
-            path = working_target(named, config, extras)
+            path = working_target(named, config, extras, container)
         writer = VideoWriter(path, pictures, config, track, extras, container=container)
         with writer:
             all_frames = itertools.chain([first], iterator)

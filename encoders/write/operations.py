@@ -69,7 +69,7 @@ def transcode(
             heard = sound.open(stack, audio, mix=mix)
         named = output
         if reader.ends_early or may_lack_sound(heard):
-            output = working_target(output, config, extras)
+            output = working_target(output, config, extras, holder)
         keeps_timing = config.variable_rate == "keep" and reader.is_variable_rate and not config.fps
         usual = reader.frame_rate if keeps_timing else reader.steady_rate
         rate = parse_frame_rate(config.fps) if config.fps else usual
@@ -78,7 +78,7 @@ def transcode(
         pictures = PictureFacts(size, rate, time_base, reader.colors, fields)
         extras = _with_tags(extras, reader.metadata, config)
         writer = VideoWriter(output, pictures, config, heard, extras, container=holder)
-        for note in (*_notes(reader, of_tracks=audio is None), *sound.notes):
+        for note in (*_notes(reader, of_tracks=audio is None or mix), *sound.notes):
             writer.note(note)
         stack.enter_context(writer)
         keeps_fields = bool(writer.plan.field_order)
@@ -189,8 +189,9 @@ def replace_audio(
         heard = sound.open(stack, audio, mix=mix)
         named = output
         if ends_early or may_lack_sound(heard):
-            output = working_target(output, config, extras)
-        taken = (picture_note(pictures), "" if audio is not None else sound_note(pictures))
+            output = working_target(output, config, extras, holder)
+        own_sound = audio is None or mix
+        taken = (picture_note(pictures), sound_note(pictures) if own_sound else "")
         made = copy_pictures(
             packets,
             heard,
@@ -228,7 +229,10 @@ class _Sound:
             given = track_of(audio)
         elif audio is not None:
             path = checked_input(audio)
-            given = self._of(stack.enter_context(open_media(path)), path, WHOLE, may_copy)
+            container = stack.enter_context(open_media(path))
+            if taken := sound_note(container):
+                self.notes.append(f"{taken.removesuffix('.')} from {path.name!r}.")
+            given = self._of(container, path, WHOLE, may_copy)
         if given is not None and not mix:
             return given
         container = stack.enter_context(open_media(self.video))

@@ -30,9 +30,13 @@ def lacking_sound(audio: AudioTrack | AudioPackets | None) -> str:
     return next((end.lack.expected for end in ends if end.lack is not None), "")
 
 
-def working_target(output: Path, config: EncodingConfig, extras: Extras) -> Path:
-    """Return the name to write under what may be a part. Raises EncodeError."""
-    return checked_target(partial_path(output), config, sources=extras.sources)[1]
+def working_target(output: Path, config: EncodingConfig, extras: Extras, container: str) -> Path:
+    """Return the name to write under what may be a part. Raises EncodeError.
+
+    container: of the result, which the name of a folder of pictures does not say.
+    """
+    part = partial_path(output)
+    return checked_target(part, config, sources=extras.sources, container=container)[1]
 
 
 def concluded(

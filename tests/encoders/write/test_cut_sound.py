@@ -149,10 +149,16 @@ def test_a_folder_of_pictures_gets_its_name_back(tmp_path: Path, make_video: Mak
     path = make_video(tmp_path / "a.mkv", 50, size=(160, 120), config=EncodingConfig(crf=1))
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.6)])
     png = EncodingConfig(container="png")
-    for _ in range(2):  # the second time in place of the first
-        done = FFmpegEncoder().trim(path, tmp_path / "out", duration=Fraction(1, 5), config=png)
+    for name, config in (("out", png), ("out.png", EncodingConfig())):  # in place of the first
+        wanted = tmp_path / name
+        done = FFmpegEncoder().trim(path, wanted, duration=Fraction(1, 5), config=config)
         assert done.output_path == tmp_path / "out"
         assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [
             f"out_{number:05d}.png" for number in range(1, 6)
         ]
         assert sorted(each.name for each in tmp_path.iterdir()) == ["a.mkv", "out"]
+
+    half = FFmpegEncoder().trim(path, tmp_path / "half.png")
+    assert (half.success, half.output_path) == (False, tmp_path / "half.partial")
+    pictures = list((tmp_path / "half.partial").glob("half.partial_*.png"))
+    assert 5 < len(pictures) < 50

@@ -484,3 +484,8 @@ def test_sound_tracks_that_are_left_out_are_said(
     subprocess.run([ffmpeg, "-v", "error", "-i", str(one), *maps, str(two)], check=True)
     assert transcode(one, tmp_path / "a.mp4", FAST).notes == ()
     assert "Of 2 sound tracks" in transcode(two, tmp_path / "b.mp4", FAST).notes[0]
+    taken = "Of 2 sound tracks the first, flagged as the default, was taken"
+    given = replace_audio(one, two, tmp_path / "c.mp4", FAST)
+    assert given.notes == (f"{taken} from 'two.mp4'.",)
+    both = replace_audio(two, two, tmp_path / "d.mp4", FAST, mix=True)
+    assert both.notes == (f"{taken} from 'two.mp4'.", f"{taken}.")
