@@ -86,12 +86,17 @@ class ConfigOptions:
                 raise click.UsageError(f"Expected {name} as {_KINDS[kind]}, got {value!r}.")
 
 
+MOST_BYTES = 1 << 20  # of a configuration file
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def read_config(path: Path, config: type) -> dict[str, JSON]:
     """Return the values of a TOML or JSON file by field; dashes count as underscores."""
     try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            raise AvatarVideoError(
+                f"Expected a small file of TOML or JSON as configuration, {path} is something else."
+            )
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except OSError as error:
@@ -100,7 +105,8 @@ def read_config(path: Path, config: type) -> dict[str, JSON]:
         ) from error
     except (ValueError, RecursionError) as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
-        raise AvatarVideoError(f"Expected {kind} in {path}, it is broken: {error}.") from error
+        why = "values in one another too deep" if isinstance(error, RecursionError) else error
+        raise AvatarVideoError(f"Expected {kind} in {path}, it is broken: {why}.") from error
     if not is_object(values):
         raise AvatarVideoError(
             f"Expected names and values in {path}, got a {type(values).__name__}."

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,7 +52,7 @@ def _encode_options() -> ConfigOptions:
     from ..encoders.write.codec_options import parse_options
 
     readers = {
-        "crf": int,
+        "crf": _whole_number,
         "fps": _number_or_text,
         "audio_bitrate": _bits_per_second,
         "codec_options": parse_options,
@@ -73,10 +74,19 @@ def _number_or_text(text: str) -> int | float | str:
         return text
 
 
+def _whole_number(text: str) -> int:
+    if not re.fullmatch(r"\s*[+-]?\d{1,9}\s*", text):
+        raise ValueError(f"Expected --crf as a whole number, got {text[:60]!r}.")
+    return int(text)
+
+
 def _bits_per_second(text: str) -> int:
-    factors = {"k": 1000, "m": 1_000_000}
-    factor = factors.get(text[-1:].lower())
-    return int(text) if factor is None else int(float(text[:-1]) * factor)
+    number = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,12})?)([kKmM]?)\s*", text)
+    if number is None:
+        raise ValueError(
+            f"Expected --audio-bitrate in bits per second, such as 192k, got {text[:60]!r}."
+        )
+    return int(Fraction(number[1]) * {"k": 1000, "m": 1_000_000}.get(number[2].lower(), 1))
 
 
 @video.command(cls=ConfigCommand, configuration=_lipsync_options)

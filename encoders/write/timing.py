@@ -63,7 +63,7 @@ def timed_frames(
         yield max(Fraction(0), time - section.start), frame
     if not shown:
         raise MediaError(
-            f"Expected pictures after {float(section.start):.2f} s, {reader.path.name!r} ends "
+            f"Expected pictures after {float(section.start):.12g} s, {reader.path.name!r} ends "
             f"before, at {float(reader.duration):.2f} s."
         )
 

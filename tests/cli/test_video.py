@@ -126,4 +126,37 @@ def test_a_configuration_too_deep_to_read_is_one_sentence(avatar: Avatar) -> Non
     Path("deep.json").write_text("[" * 100_000)
     code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--config", "deep.json")
     assert (code, err.count("\n")) == (1, 1)
-    assert "Expected JSON in deep.json, it is broken" in err
+    assert "Expected JSON in deep.json, it is broken: values in one another too deep." in err
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device that never ends")
+def test_a_configuration_is_a_small_file(avatar: Avatar) -> None:
+    Path("long.toml").write_text("#" * (1 << 20) + "\n")
+    for name in ("/dev/zero", "long.toml"):
+        code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--config", name)
+        expected = (
+            f"Expected a small file of TOML or JSON as configuration, {name} is something else."
+        )
+        assert (code, err) == (1, f"Error: {expected}\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "wanted"),
+    [
+        ("--crf", "23.7", "as a whole number, got '23.7'"),
+        ("--crf", "nan", "as a whole number, got 'nan'"),
+        ("--crf", "1e99999999", "as a whole number, got '1e99999999'"),
+        ("--audio-bitrate", "192kk", "in bits per second, such as 192k, got '192kk'"),
+        ("--audio-bitrate", "1e9999999999", "in bits per second, such as 192k, got '1e9999999999'"),
+    ],
+)
+def test_a_number_that_is_none_is_named_with_its_option(
+    avatar: Avatar, option: str, text: str, wanted: str
+) -> None:
+    code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", option, text)
+    assert (code, f"Expected {option} {wanted}." in err) == (2, True)
+
+
+def test_a_start_beyond_all_ends_is_told_in_few_digits(avatar: Avatar) -> None:
+    code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--start", "1e300")
+    assert (code, "Expected pictures after 1e+300 s, 'clip.mkv' ends before" in err) == (1, True)
