@@ -49,6 +49,7 @@ class Sources:
     def __init__(self, declared: Declared) -> None:
         self._declared = declared
         self._slots: dict[Node, list[Slot]] = {}
+        self._setters: dict[Graph, dict[JSON, Node]] = {}
 
     def slots(self, node: Node) -> list[Slot]:
         """Return a node's input slots: those of the file, then what the file left out."""
@@ -111,7 +112,7 @@ class Sources:
             value = _first_value(node)
             return NOTHING if value is None else wrapped(value)
         if node.type in GETTERS:
-            setter = _setter(node)
+            setter = self._setter(node)
             return NOTHING if setter is None else _Step(setter, 0, wanted)
         if node.saved.get("mode") == BYPASSED:
             index = self._bypass(node, slot, wanted)
@@ -123,6 +124,19 @@ class Sources:
                 return NOTHING
             return _Step(node, slot, wanted)
         return DROPPED if node.saved.get("mode") == MUTED else [node.id, slot]
+
+    def _setter(self, getter: Node) -> Node | None:
+        """Return the setter of the getter's name, in its graph or the nearest around it."""
+        name, graph = key_of(_first_value(getter)), getter.graph
+        while name:
+            if graph not in self._setters:
+                self._setters[graph] = _setters_of(graph)
+            if name in self._setters[graph]:
+                return self._setters[graph][name]
+            if graph.instance is None:
+                break
+            graph = graph.instance.graph
+        return None
 
     def _inner_output(self, inner: Graph, slot: int, wanted: str) -> JSON:
         """Follow an output of a sub-graph's instance to the node inside."""
@@ -156,16 +170,11 @@ def _first_value(node: Node) -> JSON:
     return None
 
 
-def _setter(getter: Node) -> Node | None:
-    name, graph = _first_value(getter), getter.graph
-    while name:
-        for node in graph.nodes.values():
-            if node.type in SETTERS and _first_value(node) == name:
-                return node
-        if graph.instance is None:
-            break
-        graph = graph.instance.graph
-    return None
+def _setters_of(graph: Graph) -> dict[JSON, Node]:
+    """Return the setters of a graph by name, the first one where a name is there twice."""
+    setters = [node for node in graph.nodes.values() if node.type in SETTERS]
+    named = [(key_of(_first_value(node)), node) for node in reversed(setters)]
+    return {name: node for name, node in named if name}
 
 
 def _promoted_values(graph: Graph, instance: Node) -> dict[str, JSON]:

@@ -229,6 +229,28 @@ def test_a_setter_passes_on_by_its_own_output_too():
     assert convert(editor.link(2, 0, 8, "video"))["8"]["video"] == ["1", 0]
 
 
+def test_of_two_setters_of_a_name_the_first_one_counts():
+    editor = set_and_get("SetNode", "GetNode").node(
+        4, "Load", ["b.png", "image"], outputs=["IMAGE:IMAGE"]
+    )
+    editor.node(5, "SetNode", ["ava"], inputs=["IMAGE:IMAGE"], outputs=["*:*"]).link(
+        4, 0, 5, "IMAGE"
+    )
+    assert convert(editor)["9"]["video"] == ["1", 0]
+
+
+def test_thousands_of_setters_are_read_once():
+    editor = set_and_get("SetNode", "GetNode")
+    for number in range(100, 2100):
+        editor.node(number, "SetNode", [f"name {number}"], inputs=["*:*"], outputs=["*:*"])
+        editor.node(number + 5000, "GetNode", [f"name {number + 1}"], outputs=["*:*"])
+        editor.link(number + 5000, 0, number, "*")
+    editor.node(2100, "SetNode", ["name 2100"], inputs=["*:*"], outputs=["*:*"])
+    editor.link(1, 0, 2100, "*").node(8, "GetNode", ["name 100"], outputs=["*:*"])
+    editor.node(10, "Save", ["mp4", "auto", "end"], inputs=["video:IMAGE"])
+    assert convert(editor.link(8, 0, 10, "video"))["10"]["video"] == ["1", 0]
+
+
 def test_a_getter_without_a_setter_brings_nothing():
     assert "video" not in convert(set_and_get("SetNode", "GetNode", name="other"))["9"]
 
