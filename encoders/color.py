@@ -132,9 +132,9 @@ class RgbConverter:
         return self._as(frame, self._packed, self._reformatter).to_ndarray()
 
     def _mapped(self, frame: av.VideoFrame, mapper: ColorMapper) -> np.ndarray:
-        colors = mapper(self._as(frame, PLANES, self._opaque))
-        picture = np.empty(colors.shape, self._depth)
-        to_integers(colors, picture)
+        width, height = self._size
+        picture = np.empty((height, width, 3), self._depth)
+        mapper(self._as(frame, PLANES, self._opaque), picture)
         if "a" not in self._packed:
             return picture
         return np.dstack([picture, self._plain(frame)[..., 3]])

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import av
 import cv2
@@ -36,6 +37,7 @@ _REFERENCE_WHITE = 203.0  # cd/m2
 _SIDE, _TABLE_SIDE = 64, 512  # colours a side; FFmpeg takes them as a picture ("Hald CLUT")
 PLANES = "gbrpf32le"
 _TICK = Fraction(1, 1000)
+_ROWS = 32  # of a picture at a time, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class ColorMapper:
 
     def __init__(self, size: tuple[int, int], light: Light) -> None:
         self._graph = Graph()
-        self._source, self._transfer = self._input(size), light.transfer
+        self._source, self._light = self._input(size), light
         table = self._input((_TABLE_SIDE, _TABLE_SIDE))
         mapped, self._sink = (
             self._graph.add("haldclut", "clut=first"),
@@ -111,15 +113,41 @@ class ColorMapper:
         form = av.VideoFormat(PLANES)
         return self._graph.add_buffer(width=size[0], height=size[1], format=form, time_base=_TICK)
 
-    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        """Return a frame in the format PLANES, of the mapper's size, as float32 (H, W, 3)."""
+    def __call__(self, frame: av.VideoFrame, out: np.ndarray) -> None:
+        """Map a frame in the format PLANES, of the mapper's size, into ``out``.
+
+        out: uint8 or uint16 (H, W, 3).
+        """
         self._source.push(_stamped(frame, self._count))
         self._count += 1
         mapped = self._sink.pull()
         if not isinstance(mapped, av.VideoFrame):
             raise TypeError(f"Expected a picture of FFmpeg's filter, got {mapped!r}.")
-        planes = (_plane(mapped, index) for index in (2, 0, 1))
-        return cv2.merge([_coded(plane, self._transfer) for plane in planes])
+        codes = _codes(self._light.transfer, out.dtype)
+        planes = [_plane(mapped, index) for index in (2, 0, 1)]
+        for first in range(0, len(out), _ROWS):
+            rows = slice(first, first + _ROWS)
+            cv2.merge([_looked_up(plane[rows], codes) for plane in planes], dst=out[rows])
+
+
+@lru_cache(maxsize=4)
+def _codes(transfer: int, depth: np.dtype[Any]) -> np.ndarray:
+    """Return the integers of light whose square root is 0..1 in 65,536 steps.
+
+    The curve of displays computed for every pixel takes longer than all the rest; between two such
+    roots, unlike between two lights, it is nearly straight.
+    """
+    roots = np.linspace(0, 1, 1 << 16)
+    most = np.iinfo(depth).max
+    return np.rint(most * _coded(roots**2, transfer).ravel().clip(0, 1)).astype(depth)
+
+
+def _looked_up(light: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the integers of light, float32 (h, w)."""
+    root = cv2.sqrt(np.maximum(light, 0))
+    # Rounded and clipped: as many steps as there are codes.
+    steps = cv2.addWeighted(root, 65535.0, root, 0.0, 0.0, dtype=cv2.CV_16U)
+    return codes.take(steps)
 
 
 def _stamped(frame: av.VideoFrame, tick: int) -> av.VideoFrame:
