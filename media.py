@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
-from numbers import Rational
+from numbers import Rational, Real
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .errors import MediaError
+from .texts import shown
 
 DEFAULT_FRAME_RATE = Fraction(25)  # the rate MuseTalk was trained at
 MIN_SPEECH_SECONDS = Fraction(1, 50)  # under 20 ms there is not one frame's worth of speech
@@ -30,29 +31,45 @@ LIP_CURVE_POINTS = 33
 
 
 def parse_frame_rate(
-    value: float | int | str | Fraction, *, highest: float = MAX_FRAME_RATE
+    value: float | int | str | Fraction,
+    *,
+    highest: float = MAX_FRAME_RATE,
+    name: str = "a frame rate",
 ) -> Fraction:
     """Return an exact frame rate in 1/s, from wherever a rate comes in.
 
     Accepts ``25``, ``29.97`` (taken as 30000/1001, as are its NTSC relatives), ``"30000/1001"``,
     and fractions made of such floats. Raises MediaError above ``highest`` and below a frame a day.
+    name: what a refusal calls it.
     """
     try:
         rate = _exact(value)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise MediaError(
-            f"Expected a frame rate such as 25, 29.97 or 30000/1001, got {value!r:.40}."
+            f"Expected {name} such as 25, 29.97 or 30000/1001, got {shown(value, 40)}."
         ) from error
     if not 0 < rate <= highest:
-        raise MediaError(f"Expected a frame rate above 0 and at most {highest}, got {value!r:.40}.")
+        raise MediaError(f"Expected {name} above 0 and at most {highest}, got {shown(value, 40)}.")
     if rate < MIN_FRAME_RATE:
         raise MediaError(
-            f"Expected a frame rate of at least a picture a day (1/86400), got {value!r:.40}."
+            f"Expected {name} of at least a picture a day (1/86400), got {shown(value, 40)}."
         )
     return rate
 
 
+def check_fps(value: float | int | str | Fraction) -> None:
+    """Raise ValueError for a rate that no option may have; 0 stands for the source's own."""
+    is_zero = isinstance(value, Real) and not isinstance(value, bool) and value == 0
+    try:
+        if not is_zero:
+            parse_frame_rate(value, name="fps")
+    except MediaError as error:
+        raise ValueError(str(error)) from error
+
+
 def _exact(value: float | int | str | Fraction) -> Fraction:
+    if isinstance(value, (bool, bytes, bytearray)):  # which float takes too
+        raise TypeError("no rate")
     if isinstance(value, str) and "/" not in value:
         value = float(value)  # which takes 1e99999999 at once, as a fraction would not
     rate = Fraction(value if isinstance(value, (str, Rational)) else float(value))

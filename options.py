@@ -12,6 +12,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from .option_types import UNFIT, as_own_type, types_of, words_for
+from .texts import shown
+
 Value = TypeVar("Value")
 Config = TypeVar("Config")
 
@@ -29,18 +32,23 @@ class Option:
 
     def check(self, name: str, value: Any) -> None:  # Any: whatever a caller gave
         """Raise ValueError, naming the option, unless the value is allowed."""
-        if self.choices and value not in self.choices:
-            known = ", ".join(map(str, self.choices))
-            raise ValueError(f"Expected {name} to be one of {known}, got {value!r}.")
-        if self.low is None or self.high is None:
-            return
         try:
-            allowed = self.low <= value <= self.high
+            allowed = not self.choices or value in self.choices
+            if allowed and self.low is not None and self.high is not None:
+                allowed = self.low <= value <= self.high
         except TypeError:
             allowed = False
         if not allowed:
-            bounds = f"between {_number(self.low)} and {_number(self.high)}"
-            raise ValueError(f"Expected {name} {bounds}, got {value!r}.")
+            raise ValueError(f"Expected {name} {self.range}, got {shown(value)}.")
+
+    @property
+    def range(self) -> str:
+        """Say what is allowed; empty where that is anything."""
+        if self.choices:
+            return f"to be one of {', '.join(map(str, self.choices))}"
+        if self.low is None or self.high is None:
+            return ""
+        return f"between {_number(self.low)} and {_number(self.high)}"
 
 
 def _number(value: float) -> str:
@@ -71,12 +79,28 @@ def options_of(config: type) -> dict[str, Option]:
 
 
 def check_options(config: object, *, besides: Collection[str] = ()) -> None:
-    """Raise ValueError naming the first option with a value not allowed; besides: not checked."""
+    """Raise ValueError naming the first option with a value not allowed; besides: not checked.
+
+    What is nearly of its field's type becomes that, such as a number of NumPy.
+    """
+    kinds = types_of(type(config))
     for name, one in options_of(type(config)).items():
-        value = getattr(config, name)
-        unset = value is None and one.default is None
-        if name not in besides and not unset:
+        if name in besides:
+            continue
+        given = getattr(config, name)
+        value = as_own_type(given, kinds[name])
+        if value is UNFIT:
+            wanted = _wanted(one, given, kinds[name])
+            raise ValueError(f"Expected {name} {wanted}, got {shown(given)}.")
+        if value is not None:
             one.check(name, value)
+        object.__setattr__(config, name, value)  # frozen for everybody else
+
+
+def _wanted(one: Option, given: object, kinds: tuple[type, ...]) -> str:
+    # A range says enough to whoever gave no number, but not that 5.5 is no whole one.
+    says_enough = one.range and not (int in kinds and isinstance(given, float))
+    return one.range if says_enough else f"as {words_for(kinds)} {one.range}".strip()
 
 
 def described(config: type[Config]) -> type[Config]:

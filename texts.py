@@ -29,6 +29,15 @@ def plain(text: object, most: int = MOST_TEXT) -> str:
     return "".join(c if _is_plain(c) else "\N{REPLACEMENT CHARACTER}" for c in kept)
 
 
+def shown(value: object, most: int = 100) -> str:
+    """Return a value as Python writes it, cut where that is long."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a stranger's own, or a number of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def exact_number(text: str) -> Fraction:
     """Return a number as it is written. Raises ValueError, also for one too long to be meant.
 

@@ -133,7 +133,11 @@ class EncodingConfig:
     pingpong: bool = option(False, help="A GIF or WebP plays forward, then backward.")
 
     def __post_init__(self) -> None:
-        check_options(self, besides=["fps"])  # which is read, and checked, when it is used
+        check_options(self, besides=["fps"])
+        if self.fps is not None:
+            from ..media import check_fps  # NumPy: not for the command line's help
+
+            check_fps(self.fps)
         if self.ffmpeg is not None and self.backend != "own ffmpeg":
             raise ValueError(
                 f"Expected the backend 'own ffmpeg' with ffmpeg {self.ffmpeg!r}, got "

@@ -142,10 +142,10 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
 
     def length(self, avatar: Avatar, mel: Mel, config: LipSyncConfig) -> tuple[int, Fraction]:
-        seconds = float(mel.clip.duration)
+        seconds, most = float(mel.clip.duration), f"{float(config.max_duration):g} s"
         if seconds > config.max_duration:
             raise MediaError(
-                f"Expected at most {config.max_duration:g} s of speech, got {seconds:.1f} s: "
+                f"Expected at most {most} of speech, got {seconds:.1f} s: "
                 "raise max_duration or choose a part with start and duration."
             )
         frame_rate = config.frame_rate(own_rate(avatar))
@@ -155,7 +155,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         count = result_length(spoken, frame_rate, avatar=avatar, loop=config.loop, wait=wait)
         if count > spoken and count > config.max_duration * frame_rate:
             raise MediaError(
-                f"Expected at most {config.max_duration:g} s, but with loop silence the avatar "
+                f"Expected at most {most}, but with loop silence the avatar "
                 f"plays on for {float(count / frame_rate):.1f} s: raise max_duration or choose cut."
             )
         return count, frame_rate

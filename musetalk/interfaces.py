@@ -19,6 +19,7 @@ from ..media import (
     Avatar,
     LipCorners,
     Mel,
+    check_fps,
     parse_frame_rate,
 )
 from ..options import check_options, described, option
@@ -173,8 +174,7 @@ class LipSyncConfig:
 
     def __post_init__(self) -> None:
         check_options(self, besides=["fps"])
-        if self.fps != 0:
-            parse_frame_rate(self.fps)
+        check_fps(self.fps)
 
     def frame_rate(self, source_rate: Fraction = DEFAULT_FRAME_RATE) -> Fraction:
         """Return the exact frame rate of the result for an avatar of ``source_rate``."""

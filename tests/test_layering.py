@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("encoders.orientation", "encoders.tone_map", "encoders.profiles"),
     ("media", "host"),
     ("pasted",),
-    ("errors", "options", "json_values", "texts", "pace"),
+    ("errors", "options", "option_types", "json_values", "texts", "pace"),
 )
 # On one line these are strangers all the same.
 STRANGERS = (

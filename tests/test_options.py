@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from avatarvideo.encoders.interfaces import EncodingConfig
-from avatarvideo.media import MAX_FRAME_RATE
+from avatarvideo.media import MAX_FRAME_RATE, LipCorners
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 from avatarvideo.nodes.widgets import widget
+from avatarvideo.option_types import types_of
 from avatarvideo.options import check_options, described, option, options_of
 
 
@@ -53,6 +58,11 @@ def test_help_lists_the_fields() -> None:
         ({"cups": 2_000_001}, "Expected cups between 1 and 2000000, got 2000001."),
         ({"minutes": 10.5}, "Expected minutes between 0.5 and 10, got 10.5."),
         ({"minutes": float("nan")}, "Expected minutes between 0.5 and 10, got nan."),
+        ({"cups": 1.5}, "Expected cups as a whole number between 1 and 2000000, got 1.5."),
+        ({"cups": None}, "Expected cups between 1 and 2000000, got None."),
+        ({"cups": 10**5000}, "Expected cups between 1 and 2000000, got a int."),
+        ({"milk": "no"}, "Expected milk as true or false, got 'no'."),
+        ({"name": b"me"}, "Expected name as a text, got b'me'."),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named(values: dict[str, Any], sentence: str) -> None:
@@ -60,6 +70,82 @@ def test_a_value_that_is_not_allowed_is_named(values: dict[str, Any], sentence: 
     with pytest.raises(ValueError, match="Expected") as error:
         check_options(tea)
     assert str(error.value) == sentence
+
+
+@dataclass(frozen=True)
+class Nameless:
+    """Nothing that shows itself."""
+
+    def __repr__(self) -> str:
+        raise KeyError
+
+
+FRACTION = 0.123456789
+WRONG: list[object] = [
+    *("no such thing", b"25", object(), Nameless(), [], [1], {1: 2}, np.zeros(2), 1j, True, None),
+    *(float("nan"), float("inf"), -1e300, 10**400, 10**5000, FRACTION, "x" * 100_000),
+]
+
+
+def is_allowed(config: type, name: str, value: object) -> bool:
+    """Say whether a field may be one of these; free texts are looked at where they are used."""
+    kinds, one = types_of(config)[name], options_of(config)[name]
+    if value is None:
+        return type(None) in kinds
+    if isinstance(value, str):
+        return str in kinds and not one.choices and name != "fps"
+    return (value is True and bool in kinds) or (value is FRACTION and float in kinds)
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [(config, name) for config in (LipSyncConfig, EncodingConfig) for name in options_of(config)],
+)
+def test_every_field_refuses_what_it_cannot_be_in_one_sentence(config: type, name: str) -> None:
+    more = {"backend": "own ffmpeg"} if name == "ffmpeg" else {}
+    for value in WRONG:
+        if is_allowed(config, name, value):
+            config(**{name: value}, **more)
+            continue
+        with pytest.raises(ValueError, match="Expected") as error:
+            config(**{name: value})
+        said = str(error.value)
+        assert said.startswith(f"Expected {name} "), (name, said)
+        assert ", got " in said
+        assert len(said) < 500
+        assert "\n" not in said
+
+
+def test_what_other_libraries_and_files_call_a_number_is_one() -> None:
+    made = EncodingConfig(
+        crf=np.int64(20), width=640.0, alpha=np.bool_(True), loop=torch.tensor(3), overwrite=0
+    )
+    assert made == EncodingConfig(crf=20, width=640, alpha=True, loop=3, overwrite=False)
+    assert [type(v) for v in (made.crf, made.width, made.alpha, made.loop, made.overwrite)] == [
+        *(int, int, bool, int, bool)
+    ]
+    own = EncodingConfig(backend="own ffmpeg", ffmpeg=Path("/a/ffmpeg"))  # type: ignore[arg-type]
+    assert own.ffmpeg == str(Path("/a/ffmpeg"))
+    assert LipSyncConfig(mouth=[1, 2, 3, 4]).mouth == LipCorners(1, 2, 3, 4)  # type: ignore[arg-type]
+    assert LipSyncConfig(start=Fraction(1, 3)).start == Fraction(1, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"fps": "x"}, "Expected fps such as 25, 29.97 or 30000/1001, got 'x'."),
+        ({"fps": 241}, "Expected fps above 0 and at most 240, got 241."),
+        ({"fps": b"25"}, "Expected fps such as 25, 29.97 or 30000/1001, got b'25'."),
+    ],
+)
+def test_rates_are_checked_as_any_option(values: dict[str, Any], sentence: str) -> None:
+    for config in (LipSyncConfig, EncodingConfig):
+        with pytest.raises(ValueError, match="fps") as error:
+            config(**values)
+        assert str(error.value) == sentence
+    assert LipSyncConfig(fps=0).frame_rate(Fraction(7)) == 7
+    with pytest.raises(ValueError, match="Expected mouth as 4 numbers, got"):
+        LipSyncConfig(mouth=(1, 2, 3))  # type: ignore[arg-type]
 
 
 def test_what_is_checked_elsewhere_is_left_alone() -> None:
