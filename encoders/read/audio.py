@@ -85,13 +85,15 @@ def read_audio(
             parts.append(block)
             total += block.nbytes
             _check_decoded_bytes(total, name)
+    lack = next((end.lack for end in track.ends), None)
+    if not total and lack is not None:
+        raise MediaError(f"{lack.expected}: copy or download it again.")
     if not total:
         raise MediaError(
             f"Expected sound after {float(start):.2f} s, {name!r} has no samples there: use a "
             "smaller start or another file."
         )
     samples = np.concatenate(parts, axis=1)
-    lack = next((end.lack for end in track.ends), None)
     return AudioClip(samples, track.sample_rate, (Path(path),), track.begins, lack)
 
 

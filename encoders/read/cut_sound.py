@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 
 from ...media import SoundLack
+from .cut_frames import ends_inside_frame
 from .cut_short import is_cut_short
 from .open import open_media
 
@@ -23,7 +24,6 @@ _LEAST = Fraction(1, 100)  # seconds of sound; less is rounding
 _COUNTED = ("flac", "tta", "wv", "ape")  # whose headers state the number of samples
 _TELLING = (*_COUNTED, "mp3", "mp4", "matroska", "flv")  # whose headers state seconds
 _WAVE64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
-_OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest
 _MP3_HEAD = 4096  # bytes from the first frame on, in which its index lies
 
 Sizes = tuple[int, int]  # bytes: of the sound by its header, and those that are there
@@ -58,14 +58,17 @@ class FileEnd(SoundEnd):
 
     def _looked_at(self, container: InputContainer, stream: AudioStream) -> bool:
         kind, path = container.format.name, Path(container.name)
-        if kind in _COUNTED:
-            return _lacks_samples(path, self._stated)
+        if kind in _COUNTED and _lacks_samples(path, self._stated):
+            return True
         sizes_of = _SIZES.get(kind)
-        if sizes_of is None:
-            return is_cut_short(container, stream)
         with path.open("rb") as file:
-            sizes = sizes_of(file, os.fstat(file.fileno()).st_size)
-        if sizes is None or sizes[0] <= sizes[1] + _ROUNDING:
+            size = os.fstat(file.fileno()).st_size
+            sizes = None if sizes_of is None else sizes_of(file, size)
+            if sizes is None:
+                file.seek(0)
+                breaks = ends_inside_frame(kind, file, size)
+                return breaks or (sizes_of is None and is_cut_short(container, stream))
+        if sizes[0] <= sizes[1] + _ROUNDING:
             return False
         self._share = Fraction(sizes[0], sizes[1]) if sizes[1] > 0 else Fraction(0)
         return True
@@ -156,6 +159,8 @@ def _mp3_sizes(file: BinaryIO, size: int) -> Sizes | None:
     first = file.read(_MP3_HEAD)
     found = [(first.find(name), name) for name in (b"Xing", b"Info", b"VBRI")]
     place, name = min(((p, n) for p, n in found if p >= 0), default=(-1, b""))
+    if place < 0:
+        return None
     begin = first.rfind(b"\xff", 0, place)
     while begin >= 0 and (begin + 1 >= len(first) or first[begin + 1] < 0xE0):
         begin = first.rfind(b"\xff", 0, begin)
@@ -170,21 +175,6 @@ def _mp3_sizes(file: BinaryIO, size: int) -> Sizes | None:
     return length, size - at - begin
 
 
-def _ogg_sizes(file: BinaryIO, size: int) -> Sizes | None:
-    """Return where the last page of an Ogg (RFC 3533) ends by its head, and where the file does."""
-    start = max(0, size - _OGG_PAGE)
-    file.seek(start)
-    tail = file.read()
-    at = tail.rfind(b"OggS\0")
-    if at < 0:
-        return None
-    count = tail[at + 26] if at + 26 < len(tail) else 1
-    segments = tail[at + 27 : at + 27 + count]
-    length = 27 + count + sum(segments)
-    # A page has no statement of the whole: a byte that it lacks is the end of the sound.
-    return (size + _ROUNDING + 1, size) if at + length > len(tail) else None
-
-
 _SIZES: dict[str, Callable[[BinaryIO, int], Sizes | None]] = {
     "wav": _Chunks(b"data", 12, 4, 4, "little", 2),
     "w64": _Chunks(_WAVE64_DATA, 40, 16, 8, "little", 8, counts_head=True),
@@ -192,5 +182,4 @@ _SIZES: dict[str, Callable[[BinaryIO, int], Sizes | None]] = {
     "caf": _Chunks(b"data", 8, 4, 8, "big", 1),
     "au": _au_sizes,
     "mp3": _mp3_sizes,
-    "ogg": _ogg_sizes,
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import wave
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.cut_frames import ends_inside_frame
 from avatarvideo.media import SoundLack
 
 RATE = 16000
@@ -119,22 +121,76 @@ def test_every_kind_that_states_its_length(tmp_path: Path, ffmpeg: str, kind: st
         assert clip.lack.stated == pytest.approx(6, abs=0.1)
 
 
+# None of these states how long it is; only bytes of its last frame can be missing.
+STREAMS = {
+    "a.ogg": "-c:a libopus -page_duration 200000",
+    "b.ogg": "-c:a libvorbis",
+    "a.aac": "",
+    "tagged.aac": "-ar 44100 -ac 2 -write_apetag 1 -metadata title=x",
+    "a.mp3": "-write_xing 0",
+    "varying.mp3": "-write_xing 0 -q:a 4 -ar 44100 -write_id3v1 1 -metadata title=x",
+    "a.mp2": "-ar 32000",
+    "a.ac3": "-ar 44100",
+    "a.eac3": "-ar 48000",
+    "a.ts": "-c:a mp2",
+    "b.m2ts": "-mpegts_m2ts_mode 1 -c:a ac3 -ar 48000",
+}
+
+
 @pytest.mark.slow
-def test_an_ogg_that_ends_in_a_page_and_streams_without_a_length(
-    tmp_path: Path, ffmpeg: str
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_without_a_length_that_ends_in_a_frame(
+    tmp_path: Path, ffmpeg: str, name: str
 ) -> None:
-    source = wav(tmp_path / "in.wav", 6 * RATE)
-    for name, options in {
-        "a.ogg": "-c:a libopus -page_duration 200000",
-        "a.aac": "",
-        "a.mp3": "-write_xing 0",
-    }.items():
-        path = tmp_path / name
-        command = [ffmpeg, "-v", "error", "-i", str(source), *options.split(), str(path)]
-        subprocess.run(command, check=True)
-        assert read_audio(path).lack is None
-        clip = read_audio(cut(path))
-        assert 1 < clip.duration < 5
-        # The others do not state how long they are.
-        is_known = name == "a.ogg"
-        assert clip.lack == (SoundLack(name, clip.duration, None) if is_known else None)
+    source, path = wav(tmp_path / "in.wav", 6 * RATE), tmp_path / name
+    command = [ffmpeg, "-v", "error", "-i", str(source), *STREAMS[name].split(), str(path)]
+    subprocess.run(command, check=True)
+    assert read_audio(path).lack is None
+    content = path.read_bytes()
+
+    size = int(len(content) * 0.6)
+    size += size % 192 in (0, 1)  # of what might end between two packets
+    path.write_bytes(content[:size])
+    clip = read_audio(path)
+
+    assert 0 < clip.duration < 5
+    assert clip.lack == SoundLack(name, clip.duration, None)
+
+
+def frames(count: int, head: str, length: int) -> bytes:
+    return (bytes.fromhex(head) + bytes(length - len(head) // 2)) * count
+
+
+MP3 = frames(20, "fffb9064", 417)  # 128 kbit/s, 44.1 kHz
+AMR = b"#!AMR\n" + frames(20, "3c", 32)
+PAGE = b"OggS" + bytes(22) + b"\2"  # without the mark of the last one, as phones leave it out
+KINDS_OF_FRAMES = {
+    "mp3": MP3,
+    "aac": frames(20, "fff16040123ffc", 0x91),
+    "ac3": frames(20, "0b7700001440", 768),
+    "eac3": frames(20, "0b7701ff3486", 1024),
+    "amr": AMR,
+    "wv": (b"wvpk" + (92).to_bytes(4, "little") + bytes(92)) * 3,
+    "mpegts": frames(20, "47", 188),
+    "ogg": PAGE + b"\xff\x0a" + bytes(265),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FRAMES)
+def test_the_last_frame_is_measured(kind: str) -> None:
+    whole = KINDS_OF_FRAMES[kind]
+
+    def breaks(content: bytes) -> bool:
+        return ends_inside_frame(kind, BytesIO(content), len(content))
+
+    assert not breaks(whole)
+    assert breaks(whole[:-1])
+    assert breaks(whole[:-20])
+    if kind in ("mp3", "aac", "ac3", "eac3", "amr", "wv"):  # tags, and what others put behind
+        assert not breaks(whole + b"TAG" + bytes(125))
+        assert not breaks(whole + bytes(3000))
+
+
+def test_a_packet_that_goes_on_in_a_page_that_is_not_there() -> None:
+    content = PAGE + b"\xff\xff" + bytes(510)
+    assert ends_inside_frame("ogg", BytesIO(content), len(content))
