@@ -18,6 +18,7 @@ from ..metadata import read_tags
 from ..orientation import UPRIGHT, Orientation, orientation_of
 from .animated_webp import TICK, AnimatedPicture, is_animated_webp
 from .dolby_vision import dolby_vision_profile
+from .gaps import missing_count
 from .loudness import file_loudness
 from .open import checked_input, open_media
 from .slots import shown_packets
@@ -102,6 +103,7 @@ class VideoInfo:
     metadata: dict[str, str] = field(default_factory=dict)
     is_mirrored: bool = False
     field_order: str | None = None  # "top" or "bottom" first, of interlaced pictures
+    missing_frames: int = 0  # gaps in a constant rate, among the first RATE_SAMPLE_PACKETS
 
     def as_dict(self) -> dict[str, Any]:  # Any: whatever JSON holds
         """Return plain values for JSON, the first audio stream's also at the top."""
@@ -135,6 +137,8 @@ def probe(
         audio = tuple(_audio_info(s, stream) for s in container.streams.audio)
         ticks, unit = _sampled(container, stream), stream.time_base or Fraction(1, av.time_base)
         animated = packet_rate(container, stream)
+        missing = 0 if animated else missing_count(ticks, unit)
+        ticks = _filled(ticks, missing)
         rate = animated or agreed_rate(stream_rate(stream), ticks, unit)
         if animated and ticks:  # the last picture of an animation often stays longer
             ticks.append(ticks[0] + round(len(ticks) / animated / unit))
@@ -149,7 +153,7 @@ def probe(
             shown = shown_packets(stream, container.demux(stream))
             count, exact = counted(slots_of([packet.pts for packet in shown]), absolute), True
     if count is None:
-        count = round(duration * rate) if duration else len(ticks)
+        count = round(duration * rate) if duration else len(ticks) - missing
     if measure_loudness:
         measured = [file_loudness(absolute, number) for number in range(len(audio))]
         audio = tuple(replace(a, loudness_lufs=m) for a, m in zip(audio, measured, strict=True))
@@ -157,6 +161,7 @@ def probe(
     orientation = UPRIGHT if first is None else orientation_of(first)
     return VideoInfo(
         field_order=fields,
+        missing_frames=missing,
         is_variable_rate=varies(ticks, unit),
         frame_count=count,
         frame_count_exact=exact,
@@ -175,6 +180,14 @@ def _sampled(container: InputContainer, stream: VideoStream) -> list[int]:
     if len(packets) < RATE_SAMPLE_PACKETS or newest is None:
         return ticks
     return [tick for tick in ticks if tick <= newest]  # between later ones others may be to come
+
+
+def _filled(ticks: list[int], missing: int) -> list[int]:
+    """Return the times of frames of a constant rate with those between them that are missing."""
+    if not missing:
+        return ticks
+    steps = len(ticks) - 1 + missing
+    return [ticks[0] + round(n * (ticks[-1] - ticks[0]) / steps) for n in range(steps + 1)]
 
 
 def _animation_info(animation: AnimatedPicture) -> VideoInfo:
@@ -274,6 +287,8 @@ def table(info: VideoInfo) -> str:
     turned = f", turned by {info.rotation} degrees" if info.rotation else ""
     shown = info.display_aspect_ratio + turned + (", mirrored" if info.is_mirrored else "")
     varying = ", varying" if info.is_variable_rate else ""
+    if info.missing_frames:
+        varying = f", constant with {info.missing_frames} pictures missing"
     fields = f"interlaced, {info.field_order} field first" if info.field_order else "progressive"
     rows = [
         ("file", f"{Path(info.path).name} ({info.file_size_bytes / 1e6:.2f} MB)"),

@@ -15,6 +15,7 @@ from avatarvideo.encoders import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.file_clip import open_video_file
 from avatarvideo.encoders.read.gaps import missing_count
+from avatarvideo.encoders.read.probe import probe, table
 from avatarvideo.encoders.read.video import VideoReader
 
 COUNT, STEP = 60, 4
@@ -61,6 +62,18 @@ def test_pictures_that_a_file_lacks_are_said(tmp_path: Path, suffix: str) -> Non
     assert (made.frame_count, made.fps) == (COUNT, 30)
     assert seen(out) == [*range(30), *[29] * 15, *range(45, COUNT)]
     assert open_video_file(source).notes() == (NOTE,)
+
+
+@pytest.mark.slow_after(1)
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "mp4"])
+def test_info_calls_a_rate_with_a_gap_constant(tmp_path: Path, suffix: str) -> None:
+    for lost, missing in ((range(30, 45), 15), ((), 0)):
+        info = probe(lacking(tmp_path / f"in.{suffix}", lost))
+        assert (info.is_variable_rate, info.missing_frames) == (False, missing)
+        assert (info.frame_rate, info.frame_count) == ("30/1", COUNT - missing)
+        line = "30 (30/1)" + (", constant with 15 pictures missing" if missing else "")
+        assert line in table(info).splitlines()[5]
+        assert table(info).splitlines()[5].endswith(line)
 
 
 def test_a_copy_says_what_the_file_lacks(tmp_path: Path) -> None:
