@@ -59,7 +59,7 @@ def parse_frame_rate(
 
 def check_fps(value: float | int | str | Fraction) -> None:
     """Raise ValueError for a rate that no option may have; 0 stands for the source's own."""
-    is_zero = isinstance(value, Real) and not isinstance(value, bool) and value == 0
+    is_zero = isinstance(value, Real) and value == 0 and value is not False
     try:
         if not is_zero:
             parse_frame_rate(value, name="fps")

@@ -24,7 +24,8 @@ def _plain_types(hint: Any) -> list[type]:  # Any: whatever an annotation may be
     if origin in (Union, UnionType):
         return [kind for part in get_args(hint) for kind in _plain_types(part)]
     if origin is Literal:
-        return list(dict.fromkeys(type(choice) for choice in get_args(hint)))
+        choices: tuple[object, ...] = get_args(hint)
+        return list(dict.fromkeys(map(type, choices)))
     return [origin or hint]
 
 
@@ -55,20 +56,24 @@ _WORDS = {
 
 def _as(kind: type, value: Any) -> Any:  # Any: as above
     if kind is bool:
-        return bool(value) if isinstance(value, int) and value in (0, 1) else UNFIT
+        return bool(value) if _is(value, int) and value in (0, 1) else UNFIT
     if kind is int:
         return _whole(value)
     if kind is float:
         return value if _is_number(value) else UNFIT
-    if kind is str and isinstance(value, os.PathLike):
-        value = os.fspath(value)
+    if kind is str and _is(value, os.PathLike):
+        value = value.__fspath__()
     if kind is Mapping:
-        is_named = isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+        is_named = _is(value, Mapping) and all(_is(name, str) for name in value)
         return value if is_named else UNFIT
     if parts := _parts(kind):
-        are_numbers = isinstance(value, (tuple, list)) and all(map(_is_finite, value))
+        are_numbers = _is(value, (tuple, list)) and all(map(_is_finite, value))
         return kind(*value) if are_numbers and len(value) == len(parts) else UNFIT
-    return value if isinstance(value, kind) else UNFIT
+    return value if _is(value, kind) else UNFIT
+
+
+def _is(value: object, kind: Any) -> bool:  # Any: a type or several; it narrows nothing to unknown
+    return isinstance(value, kind)
 
 
 def _parts(kind: type) -> tuple[str, ...]:
@@ -79,13 +84,13 @@ def _parts(kind: type) -> tuple[str, ...]:
 def _whole(value: Any) -> Any:  # Any: as above
     if not _is_number(value):
         return UNFIT
-    if isinstance(value, Integral):
+    if _is(value, Integral):
         return int(value)
     return int(value) if _is_finite(value) and value == int(value) else UNFIT
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return _is(value, Real) and not _is(value, bool)
 
 
 def _is_finite(value: Any) -> bool:  # Any: as above
