@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from ...errors import MediaError
 from ...pasted import existing, url_problem
 from .index_claims import check_claims, lacks_index
-from .still_kinds import head_of, is_webp, kind_of, refuse_as_video, refuse_unread
+from .still_kinds import head_of, kind_of, refuse_as_video, refuse_unread, refuse_webp
 
 # For tags that are no UTF-8; from 19 on PyAV opens such files by itself and knows no such option.
 _LENIENT_TAGS: dict[str, Any] = (  # Any: of another type in each release
@@ -98,11 +98,7 @@ def open_container(
     absolute, head = checked_input(path), b""
     try:
         head = head_of(absolute)
-        if is_webp(head):
-            raise MediaError(
-                f"Expected sound, or pictures that can be copied, {absolute.name!r} is a WebP "
-                "picture: encode it into mp4 or mkv first."
-            )
+        refuse_webp(absolute.name, head)
         kind = kind_of(head)
         refuse_as_video(absolute.name, kind, streams=0)
         check_claims(absolute)

@@ -103,6 +103,15 @@ def refuse_as_video(name: str, kind: str | None, streams: int) -> None:
         )
 
 
+def refuse_webp(name: str, head: bytes) -> None:
+    """Raise MediaError for a WebP, whose moving pictures FFmpeg does not read everywhere."""
+    if is_webp(head):
+        raise MediaError(
+            f"Expected sound, or pictures that can be copied, {name!r} is a WebP picture: encode "
+            "it into mp4 or mkv first."
+        )
+
+
 def open_heif(path: Path) -> Image.Image:
     """Open a HEIC picture with its optional reader. Raises MediaError where that is missing."""
     try:
