@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +20,15 @@ from .widgets import (
     CATEGORY,
     VIDEO_EXTENSIONS,
     Values,
-    check_file,
     file_names,
     find_file,
     fingerprint,
+    is_filled,
     widget,
 )
+
+if TYPE_CHECKING:
+    from ..host.contract import Host
 
 log = logging.getLogger("avatarvideo.nodes.audio_to_mel")
 
@@ -68,8 +73,18 @@ class AudioToMel:
 
     @classmethod
     def VALIDATE_INPUTS(cls, audio: str | None, speech: object = "not linked") -> bool | str:
-        # The host passes None for an input that is linked.
-        return True if speech is None else check_file(current_host(), audio)
+        if audio is None or speech is None:  # what the host passes for an input that is linked
+            return True
+        try:
+            path = _speech_file(current_host(), audio)
+            from ..encoders.read.audio import check_has_sound
+
+            check_has_sound(path)
+        except MediaError as error:
+            return str(error)
+        except ImportError:
+            pass  # the run says which library is missing
+        return True
 
     @classmethod
     def IS_CHANGED(cls, audio: str, **_others: object) -> tuple[float, ...]:
@@ -92,7 +107,7 @@ class AudioToMel:
 
         host, linked = current_host(), audio_clip(speech)
         if linked is None:
-            path = find_file(host, audio)
+            path = _speech_file(host, audio)
             mel = load_speech(path, start=start, duration=duration, check=host.check_cancelled)
         else:
             clip = linked.trimmed(as_seconds("start", start), as_seconds("duration", duration))
@@ -104,6 +119,14 @@ class AudioToMel:
             return result
         log.info("%s", lack.note)
         return {"ui": {"text": [lack.note]}, "result": result}
+
+
+def _speech_file(host: Host, audio: object) -> Path:
+    if not is_filled(audio):
+        raise MediaError(
+            "Expected speech, got neither a file nor a link: link speech or choose a file."
+        )
+    return find_file(host, audio)
 
 
 def draw_spectrogram(log_mel: np.ndarray) -> np.ndarray:

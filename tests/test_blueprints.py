@@ -193,7 +193,7 @@ def test_unlinked_speech_is_asked_for(
     (tmp_path / "around.json").write_text(json.dumps(document))
     assert main(["run", "around.json", "--output-dir", "out"]) == 1
     set_host(None)
-    assert (
-        "input 'audio': Expected the name of a file, got an empty text" in capsys.readouterr().err
+    assert "input 'audio': Expected speech, got neither a file nor a link: link speech or" in (
+        capsys.readouterr().err
     )
     assert not list(tmp_path.glob("out/*"))

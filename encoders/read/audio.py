@@ -97,6 +97,20 @@ def read_audio(
     return AudioClip(samples, track.sample_rate, (Path(path),), track.begins, lack)
 
 
+def check_has_sound(path: str | Path) -> None:
+    """Refuse a file without sound by its header alone. Raises MediaError."""
+    with open_media(path) as container:
+        _needed_audio(container, Path(path).name)
+
+
+def _needed_audio(container: InputContainer, name: str) -> AudioStream:
+    stream = usual_audio(container)
+    if stream is None:
+        what = "a video without sound" if container.streams.video else "a file without sound"
+        raise MediaError(f"Expected sound, {name!r} is {what}: choose a file with an audio track.")
+    return stream
+
+
 def _claimed_seconds(container: InputContainer) -> Fraction:
     """Return the length that the file states, at most what its size can hold; 0 for none."""
     stream = usual_audio(container)
@@ -134,10 +148,7 @@ def decode_audio(
         raise MediaError(
             f"Expected start and duration of 0 s or more, got {float(start)} and {float(duration)}."
         )
-    stream = stream or usual_audio(container)
-    if stream is None:
-        what = "a video without sound" if container.streams.video else "a file without sound"
-        raise MediaError(f"Expected sound, {name!r} is {what}: choose a file with an audio track.")
+    stream = stream or _needed_audio(container, name)
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     if rate not in SAMPLE_RATES or not 1 <= channels <= MAX_CHANNELS:
         raise MediaError(

@@ -34,6 +34,25 @@ def test_what_cannot_work_is_refused_before_the_lips_move(
     assert host.everything_written() == before
 
 
+@pytest.mark.parametrize(
+    ("audio", "why"),
+    [
+        ("silent.mp4", r"'silent\.mp4' is a video without sound"),
+        ("", "link speech or choose a file"),
+    ],
+)
+def test_what_cannot_be_heard_is_refused_before_the_run(
+    host: Any, talking: Any, audio: str, why: str
+) -> None:
+    shutil.copy(SAMPLES_DIRECTORY / "talking_head.mp4", host.base / "input" / "silent.mp4")
+    graph = talking(mode="static")
+    graph["2"]["inputs"]["audio"] = audio
+    started: list[object] = []
+    with pytest.raises(GraphError, match=why):
+        host.run(graph, started.append)
+    assert started == []
+
+
 def test_a_linked_text_names_the_avatar(host: Any, talking: Any) -> None:
     shutil.copy(SAMPLES_DIRECTORY / "talking_head.mp4", host.base / "input" / "me.mp4")
     graph = talking(prefix="by_path", mode="static", fps=0)

@@ -170,6 +170,28 @@ def test_linked_speech_needs_no_file(host: StandaloneHost) -> None:
     node = NODE_CLASS_MAPPINGS["AudioToMel"]
     assert node.VALIDATE_INPUTS(audio="gone.wav", speech=None) is True
     assert isinstance(node.VALIDATE_INPUTS(audio="gone.wav"), str)
+    assert node.VALIDATE_INPUTS(audio="samples/talking_head.mp4", speech=None) is True
+    assert node.VALIDATE_INPUTS(audio="samples/speech.flac") is True
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "got neither a file nor a link: link speech or choose a file."),
+        ("samples/talking_head.mp4", "'talking_head.mp4' is a video without sound: choose a file"),
+        ("notes.wav", "'notes.wav' is damaged or of a kind that is not accepted"),
+    ],
+)
+def test_what_cannot_be_heard_is_refused_before_the_run(
+    host: StandaloneHost, name: str, why: str
+) -> None:
+    (host.input_directory / "notes.wav").write_text("This is no sound.\n" * 9)
+    answer = NODE_CLASS_MAPPINGS["AudioToMel"].VALIDATE_INPUTS(audio=name)
+    assert why in str(answer)
+    assert str(answer).count("Expected") == 1
+    with pytest.raises(MediaError) as error:
+        call("AudioToMel", audio=name)
+    assert str(error.value) == answer
 
 
 @pytest.mark.slow_after(1)
