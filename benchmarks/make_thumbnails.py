@@ -46,12 +46,12 @@ def main() -> int:
     speech = load_speech(SAMPLES_DIRECTORY / "speech.flac")
     spoken, dubbed = frames_of(still, speech), frames_of(clip, speech)
     widest = max(range(len(spoken)), key=lambda i: differs(spoken[i], spoken[0]))
+    found = draw_overlay(still.first_frame(), locate_face(still.first_frame()))
     pictures = {
         "talking_avatar": with_sound(spoken[widest], speech),
+        "talking_avatar_app": form(found, part(spoken[widest], FACE), speech),
         "dub_a_video": with_sound(row([dubbed[i] for i in (4, 40, 76)]), speech),
-        "check_face_and_speech": with_sound(
-            draw_overlay(still.first_frame(), locate_face(still.first_frame())), speech
-        ),
+        "check_face_and_speech": with_sound(found, speech),
         "frames_for_other_nodes": film([part(f, FACE) for f in spoken[8:88:8]][:9]),
         "compare_modes": row([part(spoken[0], FACE), part(spoken[widest], FACE)]),
         "encode_and_inspect": card(table(probe(SAMPLES_DIRECTORY / "talking_head.mp4"))),
@@ -84,12 +84,33 @@ def with_sound(picture: np.ndarray, speech: Mel) -> np.ndarray:
     canvas = Image.new("RGB", (SIZE, SIZE), DARK)
     height = SIZE - STRIP
     canvas.paste(covering(picture, SIZE, height), (0, 0))
-    pen = ImageDraw.Draw(canvas)
-    bars = np.array_split(np.abs(speech.speech), SIZE // 6)
-    for number, bar in enumerate(bars):
-        reach = min(1.0, 3 * float(np.sqrt((bar**2).mean()))) * (STRIP / 2 - 10) + 1
-        x, middle = 6 * number + 3, height + STRIP / 2
+    draw_sound(ImageDraw.Draw(canvas), speech, (0, height, SIZE, SIZE))
+    return np.asarray(canvas)
+
+
+def draw_sound(pen: ImageDraw.ImageDraw, speech: Mel, box: tuple[int, int, int, int]) -> None:
+    """Draw the sound's outline: a bar every six pixels of the box (x0, y0, x1, y1)."""
+    x0, y0, x1, y1 = box
+    middle = (y0 + y1) / 2
+    for number, bar in enumerate(np.array_split(np.abs(speech.speech), (x1 - x0) // 6)):
+        reach = min(1.0, 3 * float(np.sqrt((bar**2).mean()))) * ((y1 - y0) / 2 - 10) + 1
+        x = x0 + 6 * number + 3
         pen.line([(x, middle - reach), (x, middle + reach)], fill=RED, width=3)
+
+
+def form(avatar: np.ndarray, result: np.ndarray, speech: Mel) -> np.ndarray:
+    """Draw a form: the avatar, the speech and a button, and beside them what it makes."""
+    canvas = Image.new("RGB", (SIZE, SIZE), DARK)
+    pen = ImageDraw.Draw(canvas)
+    left, side, gap = 14, 130, 14
+    canvas.paste(covering(result, SIZE - side - 3 * gap, SIZE - 2 * gap), (side + 2 * gap, gap))
+    canvas.paste(covering(avatar, side, side + 40), (left, gap))
+    for top in (200, 292):
+        pen.rounded_rectangle((left, top, left + side, top + 78), 10, outline=LIGHT, width=2)
+    draw_sound(pen, speech, (left + 8, 200, left + side - 4, 278))
+    for row in range(3):
+        y = 308 + 20 * row
+        pen.rounded_rectangle((left + 14, y, left + 50 + 24 * row, y + 6), 3, LIGHT)
     return np.asarray(canvas)
 
 
@@ -119,7 +140,8 @@ def card(text: str) -> np.ndarray:
         name, value = line.split("  ", 1)
         top = 20 + 37 * number
         pen.text((20, top), name, fill=RED, font_size=19)
-        pen.text((150, top), value.strip()[:24], fill=LIGHT, font_size=19)
+        short = value.strip().split(", ")[0].split(" (")[0][:24]
+        pen.text((150, top), short.rstrip(" /"), fill=LIGHT, font_size=19)
     return np.asarray(canvas)
 
 

@@ -70,6 +70,8 @@ def test_a_small_square_picture_lies_beside_it(path: Path) -> None:
     assert thumbnail.stat().st_size < MAX_THUMBNAIL
     with Image.open(thumbnail) as picture:
         assert (picture.format, picture.width) == ("JPEG", picture.height)
+    others = [other.with_suffix(".jpg") for other in FILES if other != path]
+    assert thumbnail.read_bytes() not in [other.read_bytes() for other in others]
 
 
 def test_every_value_has_a_place_and_every_place_a_value(path: Path) -> None:
