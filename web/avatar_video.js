@@ -254,7 +254,7 @@ function dressLoadAvatar(node) {
   const button = node.addWidget("button", "choose file to upload", null, choose, { serialize: false });
   button.label = t(button.name);
   unsaved(button);
-  addElement(node, "avatar_preview", preview.element, PREVIEW_HEIGHT);
+  addElement(node, "avatar_preview", preview.element, PREVIEW_HEIGHT).label = t("picture and lips");
   node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
   node.onDragDrop = (event) => {
     const dropped = [...event.dataTransfer.files].find((one) => /^(image|video)\//.test(one.type));
@@ -295,7 +295,7 @@ function textBox(node, wrap) {
   const box = document.createElement("textarea");
   box.readOnly = true;
   box.style.cssText = `width:100%;height:100%;resize:none;font:11px monospace;white-space:${wrap}`;
-  addElement(node, "shown_text", box, 60);
+  addElement(node, "shown_text", box, 60).label = t("result");
   return box;
 }
 
@@ -336,8 +336,10 @@ function keepPlayerOutOfPrompts(node) {
 
 function addElement(node, name, element, height) {
   element.dataset.avatarVideo = name;
-  unsaved(node.addDOMWidget(name, name, element, { serialize: false, getMinHeight: () => height }));
+  const widget = node.addDOMWidget(name, name, element, { serialize: false, getMinHeight: () => height });
+  unsaved(widget);
   after(node, "onGraphConfigured", () => putBack(node, element));
+  return widget;
 }
 
 /**

@@ -90,6 +90,7 @@ SOUNDS = """() => [...document.querySelectorAll("audio"), ...app.graph.nodes.fla
 RESULTS = """() => [...document.querySelectorAll(
   "[data-testid=result-item], .comfy-vue-node-search-container [role=option]")]
   .map((one) => one.innerText.split("\\n")[0].trim())"""
+LABEL = "[data-testid=builder-widget-label]"
 CONNECT = """(made) => {
   const add = ([kind, values], number) => {
     const node = LiteGraph.createNode(kind);
@@ -334,6 +335,12 @@ def test_the_app_template_is_a_form_that_shows_its_result(
     wanted = document["extra"]["linearData"]["inputs"]
     items = "[data-testid=app-mode-widget-item]"
     page.wait_for(f"(n) => document.querySelectorAll('{items}').length === n", len(wanted))
+    labels = page.evaluate(
+        f"() => [...document.querySelectorAll('{items} {LABEL}')].map(one => one.innerText)"
+    )
+    assert len(labels) == len(wanted)
+    assert "picture and lips" in labels
+    assert not [label for label in labels if "_" in label]
     page.set_widgets("AudioToMel", {"duration": 0.4})
     page.set_widgets("FFmpegEncode", {"filename_prefix": prefix})
     page.run()
