@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from .contract import Preview
-from .machine import available_memory
+from .machine import available_memory, return_memory
 
 MODEL_TYPE = "musetalk"  # our folder under ComfyUI's models
 PREVIEW_SECONDS = 0.5  # previews are encoded and sent: two a second are enough
@@ -81,7 +81,7 @@ class ComfyHost:
 
     def keep_while(self, owner: object) -> None:
         # Freeing memory in the page drops the nodes with their results, and so does a new graph.
-        weakref.finalize(owner, self.kept.clear).atexit = False
+        weakref.finalize(owner, _drop, self.kept).atexit = False
 
     def device(self) -> str:
         return str(comfy.model_management.get_torch_device())
@@ -144,6 +144,12 @@ class ComfyHost:
     @contextmanager
     def progress(self, total: int, label: str) -> Generator[_Bar]:
         yield _Bar(comfy.utils.ProgressBar(total), total)
+
+
+def _drop(kept: dict[str, Any]) -> None:  # Any: as in the contract
+    if kept:
+        kept.clear()
+        return_memory()
 
 
 def _is_served() -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...host.environment import fast_paths_are_on
-from ...host.machine import available_memory
+from ...host.machine import available_memory, return_memory
 from ..interfaces import Residency
 from ..networks.fast.accelerate import accelerate
 from ..networks.fast.time_path import fold_time_path
@@ -106,8 +106,9 @@ class ModelSession:
         self.keeps = residency == "keep" or (
             residency == "auto" and self._all_bytes() * KEEP_FACTOR <= free_memory()
         )
-        if not self.keeps:
+        if not self.keeps and self._store:
             self._store.clear()
+            return_memory()
 
     def _all_bytes(self) -> int:
         return sum(
@@ -143,10 +144,12 @@ class ModelSession:
 
     def done(self, stage: Stage) -> None:
         """Release the networks that no later stage needs, unless they are to be kept."""
-        if not self.keeps:
-            for network in CATALOGUE.values():
-                if network.last_stage == stage:
-                    self._held.pop(network.role, None)
+        if self.keeps:
+            return
+        ended = {role for role, network in CATALOGUE.items() if network.last_stage == stage}
+        for role in ended & self._held.keys():
+            del self._held[role]
+        return_memory()
 
     def close(self) -> None:
         """End the run: keep the networks for the next one, or release them."""
