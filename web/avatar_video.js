@@ -294,7 +294,7 @@ function dressAudioToMel(node) {
 function textBox(node, wrap) {
   const box = document.createElement("textarea");
   box.readOnly = true;
-  box.style.cssText = `width:100%;height:100%;resize:none;font:11px monospace;white-space:${wrap}`;
+  box.style.cssText = `box-sizing:border-box;width:100%;height:100%;resize:none;font:11px monospace;white-space:${wrap}`;
   addElement(node, "shown_text", box, 60).label = t("result");
   return box;
 }
@@ -444,6 +444,42 @@ api.addEventListener("execution_success", ({ detail }) => {
   cached.delete(detail.prompt_id);
   if (ids.length) showCached(detail.prompt_id, ids);
 });
+
+const TOLD = 700; // milliseconds in which the page shows what it shows of a refusal
+
+/** Why the server refused nodes of ours, one sentence each: [[title, sentence], ...]. */
+function refusals(nodeErrors) {
+  const told = new Map(); // one sentence may be given for each of several inputs
+  for (const [id, { class_type, errors }] of Object.entries(nodeErrors ?? {})) {
+    if (!DRESS[class_type]) continue;
+    for (const { type, details } of errors ?? []) {
+      const [, sentence] = details?.match(/^\S+ - (.*)$/s) ?? []; // behind the input's name
+      if (type === "custom_validation_failed" && sentence) told.set(sentence, nodeOf(id)?.title ?? class_type);
+    }
+  }
+  return [...told].map(([sentence, title]) => [title, sentence]);
+}
+
+/** Newer pages say only that a value was refused, and why in a panel that has to be opened. */
+function tellRefusals(nodeErrors) {
+  for (const [summary, detail] of refusals(nodeErrors)) {
+    if (document.body.innerText.includes(detail)) continue;
+    app.extensionManager.toast.add({ severity: "error", summary, detail, life: 15000 });
+  }
+}
+
+const queue = api.queuePrompt;
+api.queuePrompt = async function (...parts) {
+  const tell = (answer) => setTimeout(() => tellRefusals(answer?.node_errors), TOLD);
+  try {
+    const answer = await queue.apply(this, parts);
+    tell(answer); // other outputs may run
+    return answer;
+  } catch (error) {
+    tell(error?.response);
+    throw error;
+  }
+};
 
 app.registerExtension({
   name: "AvatarVideo.Comfort",

@@ -230,6 +230,25 @@ def test_a_second_press_of_run_encodes_nothing(page: ComfyPage, host: Any, rende
     assert len(written(host, prefix)) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "sentence"),
+    [
+        ("FFmpegEncode", {"filename_prefix": "../outside"}, "Expected a file name inside"),
+        ("FFmpegEncode", {"codec": "prores", "container": "mp4"}, "holds prores (mov, mkv)"),
+        ("AudioToMel", {"audio": "head.mp4"}, "'head.mp4' is a video without sound"),
+    ],
+)
+def test_a_refusal_is_said_in_words(
+    page: ComfyPage, renderer: str, kind: str, values: dict[str, object], sentence: str
+) -> None:
+    template(page, f"refused_{renderer}")
+    page.set_widgets(kind, values)
+    page.evaluate("async () => { try { await app.queuePrompt(0); } catch { } }")
+    page.wait_for("(words) => document.body.innerText.includes(words)", sentence)
+    page.call("keyboard.press", "Escape")  # older pages say it in a dialog
+    page.evaluate("() => app.extensionManager.toast.removeAll?.()")
+
+
 def test_after_a_reload_a_run_shows_mode_reason_and_lips(
     page: ComfyPage, host: Any, renderer: str
 ) -> None:
