@@ -69,6 +69,9 @@ def test_it_is_one_node_of_one_sub_graph_with_the_files_name(path: Path) -> None
     for side in ("inputs", "outputs"):
         ends = [(one["name"], one["type"]) for one in graph[side]]
         assert [(one["name"], one["type"]) for one in outer[side]] == ends
+        labels = [one.get("label", one["name"]) for one in graph[side]]
+        assert [one.get("label", one["name"]) for one in outer[side]] == labels
+        assert not any("_" in label for label in labels)
     assert graph["category"] == "Avatar video"
     assert document["extra"]["BlueprintDescription"] == graph["description"]
     assert len(document["extra"]["BlueprintSearchAliases"]) >= 6
