@@ -146,9 +146,9 @@ class ModelSession:
         """Release the networks that no later stage needs, unless they are to be kept."""
         if self.keeps:
             return
-        ended = {role for role, network in CATALOGUE.items() if network.last_stage == stage}
-        for role in ended & self._held.keys():
-            del self._held[role]
+        for network in CATALOGUE.values():
+            if network.last_stage == stage:
+                self._held.pop(network.role, None)
         return_memory()
 
     def close(self) -> None:
