@@ -3,6 +3,7 @@
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import torch
@@ -93,9 +94,35 @@ class ProbeOwner:
         return {"ui": {"text": [repr(isinstance(video, Input.Video)), repr(video), repr(seen)]}}
 
 
+class ProbeNetworks:
+    """Names our networks that live in this process, whoever holds them."""
+
+    CATEGORY = "probe"
+    FUNCTION = "look"
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        return {"required": {}, "optional": {"after": ("VIDEO",)}}
+
+    @classmethod
+    def IS_CHANGED(cls, **_rest: object) -> float:
+        return float("nan")  # equal to nothing: looks again in every run
+
+    def look(self, after: Any = None) -> dict[str, Any]:
+        gc.collect()
+        alive = [one for one in gc.get_objects() if issubclass(type(one), torch.nn.Module)]
+        ours = [one for one in alive if ".musetalk.networks." in type(one).__module__]
+        # One on the meta device is a shape without weights, which plans are made by.
+        filled = [one for one in ours if any(not each.is_meta for each in one.parameters())]
+        return {"ui": {"text": sorted({type(one).__name__ for one in filled})}}
+
+
 NODE_CLASS_MAPPINGS = {
     "ProbeTrim": ProbeTrim,
     "ProbeFile": ProbeFile,
     "ProbeImage": ProbeImage,
     "ProbeOwner": ProbeOwner,
+    "ProbeNetworks": ProbeNetworks,
 }

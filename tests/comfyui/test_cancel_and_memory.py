@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from avatarvideo.headless.comfy_server import RunProgress
 # Below a second on a quiet machine; a busy one takes turns with others.
 SECONDS_UNTIL_IDLE = 10.0
 GROWTH = 1.03
+FREED_SECONDS = 3  # the server frees when its queue is empty, as it is then
+LEAST_KEPT = 1 << 30  # bytes of UNet and VAE in the narrowest precision, rounded down
+MOST_LEFT = 500 << 20  # bytes: libraries that were loaded, prepared faces, torch's own
 STAGES: dict[str, Callable[[RunProgress], bool]] = {
     "locating": lambda at: at.node_id == "1",
     "hearing": lambda at: at.node_id == "2",
@@ -109,25 +114,77 @@ def test_cancel_is_heard_in_the_middle_of_the_networks(
     assert host.files(host.run(talking(prefix="spoken")))[0].exists()
 
 
-@pytest.mark.usefixtures("random_files")
-def test_musetalk_survives_freeing_unloading_and_cancel(
-    host: Any, talking: Callable[..., dict[str, Any]], frames_of: Callable[[Path], np.ndarray]
-) -> None:
-    def speak(prefix: str, residency: str) -> np.ndarray:
+@dataclass
+class Spoken:
+    """A run of mode musetalk.
+
+    before, after: the classes of our networks with weights in the server's process at its ends.
+    """
+
+    frames: np.ndarray
+    before: set[str]
+    after: set[str]
+
+
+Speak = Callable[[str, str], Spoken]
+
+
+@pytest.fixture
+def speak(host: Any, talking: Any, frames_of: Any) -> Speak:
+    """``speak(prefix, residency)``: 8 frames of mode musetalk."""
+
+    def run(prefix: str, residency: str) -> Spoken:
         graph = talking(prefix=prefix, seconds=0.32, mode="musetalk", residency=residency)
-        path = host.files(host.run(graph))[0]
+        graph["90"] = host.node("ProbeNetworks")  # an output that waits for nothing runs first
+        graph["91"] = host.node("ProbeNetworks", after=["4", 0])
+        done = host.run(graph)
+        path = host.base / "output" / done.outputs["4"]["images"][0]["filename"]
         assert json.loads(VideoReader(path).metadata["avatarvideo"])["mode"] == "musetalk"
-        return frames_of(path)
+        before, after = (set(done.outputs[node].get("text", ())) for node in ("90", "91"))
+        return Spoken(frames_of(path), before, after)
 
+    return run
+
+
+@pytest.mark.usefixtures("random_files")
+def test_musetalk_is_kept_until_memory_is_freed_and_runs_again(host: Any, speak: Speak) -> None:
+    empty = _freed(host)
     first = speak("kept", "keep")
-    host.post("/free", {"unload_models": True, "free_memory": True})
-    unloaded = speak("unloaded", "unload")
-    host.interrupt(talking(prefix="stopped", mode="musetalk"), SPEAKING["faces"])
-    after_cancel = speak("again", "keep")
+    full = host.resident_bytes()
+    assert len(first.frames) == 8
+    assert {"UNet", "AutoencoderKL", "WhisperEncoder"} <= first.after
+    freed = _freed(host)
+    assert full - empty > LEAST_KEPT
+    assert freed - empty < MOST_LEFT
+    again = speak("kept", "keep")
+    assert not again.before & {"UNet", "AutoencoderKL", "WhisperEncoder"}
+    assert np.array_equal(again.frames, first.frames)
+    assert "memory leak" not in host.log()
 
-    assert len(first) == 8
-    assert np.array_equal(first, unloaded)
-    assert np.array_equal(first, after_cancel)
+
+@pytest.mark.usefixtures("random_files")
+def test_musetalk_is_unloaded_after_a_run_and_after_a_cancel(
+    host: Any, talking: Any, speak: Speak
+) -> None:
+    empty = _freed(host)
+    first = speak("unloaded", "unload")
+    unloaded = host.resident_bytes()
+    assert len(first.frames) == 8
+    assert "UNet" not in first.after
+    assert unloaded - empty < MOST_LEFT
+    graph = talking(prefix="stopped", seconds=0.32, mode="musetalk", residency="unload")
+    graph["2"]["inputs"]["start"] = 0.1  # not the speech whose result is there
+    host.interrupt(graph, SPEAKING["faces"])
+    again = speak("unloaded", "unload")
+    assert "UNet" not in again.before
+    assert np.array_equal(again.frames, first.frames)
+
+
+def _freed(host: Any) -> int:
+    """Press "free memory"; return the memory that the server then holds, bytes."""
+    host.post("/free", {"unload_models": True, "free_memory": True})
+    time.sleep(FREED_SECONDS)
+    return host.resident_bytes()
 
 
 def _settled(host: Any, act: Callable[[int], None], *, early: int, late: int) -> tuple[int, int]:
