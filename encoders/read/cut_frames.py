@@ -1,7 +1,8 @@
 """Tell that a file's last frame is shorter than its own header says: bytes of it are missing.
 
 For kinds that state no length of the whole. A file that ends between two frames cannot be told from
-a whole one: Ogg's mark of the last page is not set by every phone.
+a whole one: Ogg's mark of the last page is not set by every phone. MP3 and MPEG-TS are left out:
+writers that never flush their encoder, and captures, end within a frame and are all there is.
 """
 
 from __future__ import annotations
@@ -15,16 +16,6 @@ _OGG_PAGE = 27 + 255 + 255 * 255  # bytes of the longest
 _WALKED = 1 << 26  # bytes of a file whose frames are counted from the first on
 _SHORTEST = 4  # bytes that a head has at least
 _HEAD = 12  # bytes that tell a frame's length, in any kind
-_TS_STEPS = ((188, 0), (192, 4), (204, 0))  # bytes from packet to packet, and before its first one
-_TS_SYNC = 0x47
-# kbit/s by the header's number, of MPEG 1 layers I, II and III, then of MPEG 2 layers I and others
-_MP3_RATES = (
-    (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-)
 _AC3_RATES = (*range(32, 65, 8), *range(80, 129, 16), *range(160, 257, 32), *range(320, 641, 64))
 # Bytes of a frame behind its first one, by the type that it states.
 _AMR_LENGTHS = (12, 13, 15, 17, 19, 20, 26, 31, 5)
@@ -43,8 +34,6 @@ def ends_inside_frame(kind: str, file: BinaryIO, size: int) -> bool:
     """Tell whether bytes of the last frame are missing. kind: FFmpeg's name of the format."""
     if kind == "ogg":
         return _ogg_breaks(file, size)
-    if kind == "mpegts":
-        return _ts_breaks(file, size)
     if kind == "amr":
         return _amr_breaks(file, size)
     if kind == "wv":
@@ -95,26 +84,6 @@ def _adts_frame(head: bytes) -> _Frame | None:
     return _Frame(length, kind) if length > 7 else None
 
 
-def _mpeg_frame(head: bytes) -> _Frame | None:
-    """Read the head of MPEG audio (ISO/IEC 11172-3 and 13818-3)."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return None
-    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
-    rate, sampling = head[2] >> 4, head[2] >> 2 & 3
-    if version == 1 or layer == 4 or not 0 < rate < 15 or sampling == 3:
-        return None
-    is_first = version == 3
-    table = layer - 1 if is_first else 3 if layer == 1 else 4
-    hertz = (44100, 48000, 32000)[sampling] >> {3: 0, 2: 1, 0: 2}[version]
-    bits = 1000 * _MP3_RATES[table][rate - 1]
-    padding = head[2] >> 1 & 1
-    if layer == 1:
-        length = 4 * (12 * bits // hertz + padding)
-    else:
-        length = (72 if layer == 3 and not is_first else 144) * bits // hertz + padding
-    return _Frame(length, (version, layer, sampling))
-
-
 def _ac3_frame(head: bytes) -> _Frame | None:
     """Read the head of AC-3 or E-AC-3 (ETSI TS 102 366)."""
     if len(head) < 6 or head[:2] != b"\x0b\x77":
@@ -158,25 +127,8 @@ def _ogg_breaks(file: BinaryIO, size: int) -> bool:
     return at + 27 + count + sum(segments) > len(tail) or segments[-1:] == b"\xff"
 
 
-def _ts_breaks(file: BinaryIO, size: int) -> bool:
-    """Tell whether the last packet of an MPEG-TS (ISO/IEC 13818-1) is a part of one."""
-    head = file.read(_ALIKE * max(step for step, _ in _TS_STEPS))
-    for step, first in _TS_STEPS:
-        if set(head[first::step]) == {_TS_SYNC} and len(head) > step:
-            there = size % step
-            file.seek(size - there - step)
-            tail = file.read()
-            begins = tail[first] == _TS_SYNC and tail[first + step : first + step + 1] in (
-                b"",
-                bytes([_TS_SYNC]),
-            )
-            return there > 0 and begins
-    return False
-
-
 _FRAMES: dict[str, _Reader] = {
     "aac": _adts_frame,
-    "mp3": _mpeg_frame,
     "ac3": _ac3_frame,
     "eac3": _ac3_frame,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +11,6 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .cut_frames import ends_inside_frame
 from .index_claims import MAX_BOXES, box_head
 
 # What holds pictures and sound; other boxes, and bytes behind the last one, are nothing to miss.
@@ -120,5 +118,4 @@ _PROMISES: dict[str, Callable[[BinaryIO, int], bool]] = {
     "gif": _gif_promises,
     "flv": _flv_promises,
     "asf": _asf_promises,
-    "mpegts": partial(ends_inside_frame, "mpegts"),
 }
