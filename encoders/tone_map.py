@@ -147,7 +147,7 @@ def _looked_up(light: np.ndarray, codes: np.ndarray) -> np.ndarray:
     root = cv2.sqrt(np.maximum(light, 0))
     # Rounded and clipped: as many steps as there are codes.
     steps = cv2.addWeighted(root, 65535.0, root, 0.0, 0.0, dtype=cv2.CV_16U)
-    return codes.take(steps)
+    return codes.take(np.asarray(steps, np.uint16))
 
 
 def _stamped(frame: av.VideoFrame, tick: int) -> av.VideoFrame:

@@ -38,9 +38,9 @@ def problem_before_running(
         if not isinstance(value, str | None):
             return f"Expected {name} as a text, got {value!r:.60}: choose one."
     try:
-        if filename_prefix is not None:
+        if isinstance(filename_prefix, str):
             check_name(host.output_directory, filename_prefix, allowed_output_directories())
-        if codec is not None and container is not None and format_name is not None:
+        if isinstance(codec, str) and isinstance(container, str) and isinstance(format_name, str):
             _check_pair(codec, container, format_name, host.formats_directory)
     except (EncodeError, ValueError) as error:
         return str(error)

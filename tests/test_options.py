@@ -117,9 +117,14 @@ def test_every_field_refuses_what_it_cannot_be_in_one_sentence(config: type, nam
 
 
 def test_what_other_libraries_and_files_call_a_number_is_one() -> None:
-    made = EncodingConfig(
-        crf=np.int64(20), width=640.0, alpha=np.bool_(True), loop=torch.tensor(3), overwrite=0
-    )
+    given: dict[str, Any] = {  # Any: of other types than the fields
+        "crf": np.int64(20),
+        "width": 640.0,
+        "alpha": np.bool_(True),
+        "loop": torch.tensor(3),
+        "overwrite": 0,
+    }
+    made = EncodingConfig(**given)
     assert made == EncodingConfig(crf=20, width=640, alpha=True, loop=3, overwrite=False)
     assert [type(v) for v in (made.crf, made.width, made.alpha, made.loop, made.overwrite)] == [
         *(int, int, bool, int, bool)

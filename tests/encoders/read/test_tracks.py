@@ -74,12 +74,13 @@ def test_without_a_flag_the_first_is_taken(tmp_path: Path, ffmpeg: str, containe
     assert "Of 3 sound tracks the first was taken." in made.notes
 
 
-def test_sound_of_ones_own_leaves_no_note(tmp_path: Path, ffmpeg: str) -> None:
+def test_the_track_of_given_sound_is_said_with_its_file(tmp_path: Path, ffmpeg: str) -> None:
     path = write(ffmpeg, tmp_path / "in.mkv", 1)
 
     made = FFmpegEncoder().add_audio(path, path, tmp_path / "out.mkv")
 
-    assert not any("sound tracks" in note for note in made.notes)
+    said = FLAGGED.format("number 2").removesuffix(".")
+    assert made.notes == (f"{said} from 'in.mkv'.",)
     assert tone_of(tmp_path / "out.mkv") == TONES[1]
 
 
