@@ -31,6 +31,7 @@ Model = Literal["v1.5", "v1.0"]
 ParsingMode = Literal["jaw", "neck", "raw"]
 LandmarksOn = Literal["whole frame", "detected box"]
 Landmarks = Literal["auto", "reference", "face mesh"]
+LifeOption = Literal["none", "blink", "blink and sway"]
 Loop = Literal["pingpong", "loop", "hold", "cut", "stretch", "silence"]
 Residency = Literal["unload", "keep", "auto"]
 ImagesOutput = Literal["auto", "always", "never", "linked"]
@@ -170,6 +171,12 @@ class LipSyncConfig:
         "RTMPose), or the face mesh, a small file. auto takes the mesh only where those networks' "
         "files are missing.",
         choices=get_args(Landmarks),
+    )
+    life: LifeOption = option(
+        "none",
+        help="What a still avatar does besides speaking: it blinks, or blinks and sways its head a "
+        "little. Needs the face mesh. none leaves everything but the mouth as it is.",
+        choices=get_args(LifeOption),
     )
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ LATER_WIDGETS = (
     "silence",
     "steadiness",
     "landmarks",
+    "life",
 )  # prompts saved before do not hold them: they are optional inputs
 
 

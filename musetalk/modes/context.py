@@ -17,6 +17,7 @@ from ..pipeline.memory import FallbackPlan
 from ..report import report_of
 from ..voice.gate import Gate
 from ..weights.session import ModelSource
+from .life import brought_to_life
 from .silence import after_speech, hear
 
 
@@ -59,6 +60,7 @@ class Context:
         return self._gate
 
     def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
+        made = brought_to_life(job, mode, made, self.location, self.host.check_cancelled)
         sources = (*job.avatar.sources, *job.mel.clip.sources)
         reason = "; ".join(filter(None, [*self.refused, made.reason]))
         return LipSyncRun(
