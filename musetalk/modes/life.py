@@ -37,12 +37,11 @@ def brought_to_life(
     points = _why_not(job, mode, made) or _points(job, locate(job), check)
     if isinstance(points, str):
         return _told(made, "none", 0, f"no {wanted.replace(' and ', ' or ')}: {points}")
-    eyes = eyes_of(points)
+    frame = job.avatar.first_frame()
+    eyes = eyes_of(frame, points)
     why, eyes = (f"no blinks: {eyes}", []) if isinstance(eyes, str) else ("", eyes)
     sways = wanted == "blink and sway"
-    life, blinks = _life(
-        job, points, [Eyelids(job.avatar.first_frame(), eye) for eye in eyes], sways
-    )
+    life, blinks = _life(job, points, [Eyelids(frame, eye) for eye in eyes], sways)
     applied = " and ".join(["blink"] * bool(eyes) + ["sway"] * sways) or "none"
     mask = np.maximum(made.mask, life.mask(job.avatar.height, job.avatar.width))
     alive = replace(made, open_frames=lambda: life.over(made.open_frames()), mask=mask)
@@ -84,7 +83,7 @@ def _life(job: Job, points: np.ndarray, lids: list[Eyelids], sways: bool) -> tup
     """Return the life of a run, the same for the same picture and speech, and its blinks."""
     count, rate = job.indices.size, job.frame_rate
     contents = job.avatar.first_frame(), job.mel.speech
-    random = np.random.default_rng([zlib.crc32(np.ascontiguousarray(one)) for one in contents])
+    random = np.random.default_rng([zlib.crc32(one.tobytes()) for one in contents])
     blinks = blink_times(random, count, rate)
     size = (job.avatar.width, job.avatar.height)
     sway = Sway(points, size) if sways else None

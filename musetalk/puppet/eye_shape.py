@@ -126,9 +126,10 @@ class EyeShape:
 
 def _smoothed(curve: np.ndarray) -> np.ndarray:
     """Return a curve without kinks whose ends stay where they are."""
-    straight = np.linspace(curve[0], curve[-1], curve.size)
+    straight = np.linspace(float(curve[0]), float(curve[-1]), curve.size)
     sigma = SMOOTHING * curve.size
     reach = round(3 * sigma)
-    odd = np.pad(curve - straight, reach, mode="reflect", reflect_type="odd")
+    away: np.ndarray = curve - straight
+    odd = np.concatenate([-away[reach:0:-1], away, -away[-2 : -reach - 2 : -1]])
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return np.convolve(odd, kernel / kernel.sum(), mode="valid") + straight

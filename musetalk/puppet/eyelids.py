@@ -21,15 +21,16 @@ LOWER_SHARE = 0.2  # of the gap is closed by the lower lid coming up,
 MOST_LOWER_SHARE = 0.45  # or more, so that shut lids meet no deeper
 DEEPEST = 0.09  # below the corners than this
 LASHES = 0.05  # height above the lid's edge that goes down whole
-LASHES_BESIDE = (0.3, 0.8)  # height of what fades at the outer corner, and how far it fades
+LASHES_BESIDE = (0.45, 0.85)  # height of what fades at the outer corner, and how far it fades
+UNSURE_ABOVE, UNSURE_BELOW = 0.012, 0.04  # of the mesh: white of the eye is hidden so far out
 STRETCHED = (1.1, 1.7)  # from the skin itself to smooth skin, by how far it is stretched
 MOST_SMOOTH = 0.97
-FADE = 0.15  # of the smooth skin, below where the lid begins to move
+FADE = 0.22  # of the smooth skin, below where the lid begins to move
 LINE = 0.022  # deviation of the dark line where shut lids meet
 LINE_STRENGTH = 0.6
 STRIP = (16, 48)  # rows and columns of the skin that is looked at
-LEAST_BRIGHT = 0.9  # of the skin below the eye; a darker strip above it shows the brow
-OF_SKIN_BELOW = 0.88  # a lid's brightness then
+LEAST_BRIGHT = 0.85  # of the skin below the eye; a darker strip above it shows the brow
+OF_SKIN_BELOW = 0.84  # a lid's brightness then
 
 
 class Eyelids:
@@ -75,7 +76,7 @@ class Eyelids:
         upper = self._upper_lid(over, fall, amount)
         upper += line[:, :, None] * np.minimum(self._dark - upper, 0)
         depth, _ = _stretched(under, rise, 0.0, np.float32(REACH_BELOW))
-        lower = self._taken(self._lower + depth)
+        lower = self._taken(self._lower + depth + amount * _beyond(depth, UNSURE_BELOW))
         lower += line[:, :, None] * np.minimum(self._dark - lower, 0)
         source = self._source.astype(np.float32)
         pixels = np.float32(self._shape.width)
@@ -88,7 +89,7 @@ class Eyelids:
     def _upper_lid(self, over: np.ndarray, fall: np.ndarray, amount: float) -> np.ndarray:
         """Return the skin and lashes of the upper lid, float32 (h, w, 3), wherever it may be."""
         height, stretch = _stretched(over, fall, LASHES, self._reach)
-        lid = self._taken(self._upper - height)
+        lid = self._taken(self._upper - height - amount * _beyond(height, UNSURE_ABOVE))
         smooth = MOST_SMOOTH * eased((stretch - STRETCHED[0]) / (STRETCHED[1] - STRETCHED[0]))
         smooth *= eased((over - LASHES) / LASHES) * eased((self._reach + fall - over) / FADE)
         lid += smooth[:, :, None] * (self._skin - lid)
@@ -145,9 +146,9 @@ def _read(picture: np.ndarray, px: np.ndarray, py: np.ndarray) -> np.ndarray:
 def _skin_over_x(strip: np.ndarray) -> np.ndarray:
     """Return the skin's colour over x, float32 (1, w, 3): hair, lashes and shine left out."""
     grey = strip.mean(axis=2)
-    low, high = np.percentile(grey, [50, 95], axis=0)
+    low, high = np.percentile(grey, [40, 85], axis=0)
     weight = ((grey >= low) & (grey <= high)).astype(np.float32)[:, :, None]
-    columns = (strip * weight).sum(axis=0) / weight.sum(axis=0)
+    columns: np.ndarray = (strip * weight).sum(axis=0) / weight.sum(axis=0)
     return cv2.GaussianBlur(columns[None], (0, 0), 5, borderType=cv2.BORDER_REPLICATE)
 
 
@@ -156,6 +157,11 @@ def _grain(skin: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     rough = 1.4826 * float(np.median(np.abs(skin - cv2.GaussianBlur(skin, (0, 0), 1))))
     noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     return 2 * rough * cv2.GaussianBlur(noise, (0, 0), 0.6)[:, :, None]
+
+
+def _beyond(height: np.ndarray, unsure: float) -> np.ndarray:
+    """Return how much further out a lid is taken from, so that nothing of the eye is on it."""
+    return unsure * np.exp(-0.5 * (np.maximum(height, 0) / (2 * unsure)) ** 2)
 
 
 def _stretched(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .dark_glasses import are_behind_dark_glasses
 from .easing import eased
 from .eye_shape import EYES, EyeShape
 from .eyelids import Eyelids
@@ -70,8 +71,11 @@ def lids_closed(blinks: list[Blink], count: int, rate: Fraction) -> np.ndarray:
     return closed.astype(np.float32)
 
 
-def eyes_of(points: np.ndarray) -> list[EyeShape] | str:
-    """Return the two eyes of a mesh that can blink, or why they cannot: part of a sentence."""
+def eyes_of(frame: np.ndarray, points: np.ndarray) -> list[EyeShape] | str:
+    """Return the two eyes of a face that can blink, or why they cannot: part of a sentence.
+
+    frame: uint8 RGB (H, W, 3). points: of the face mesh (478, 2), pixels.
+    """
     eyes = [EyeShape.of(points, eye) for eye in EYES]
     narrow, wide = sorted(eye.width for eye in eyes)
     if narrow < LEAST_OF_OTHER * wide:
@@ -80,6 +84,8 @@ def eyes_of(points: np.ndarray) -> list[EyeShape] | str:
         return f"the eyes are too small, {narrow:.0f} pixels wide"
     if min(eye.gap for eye in eyes) < LEAST_GAP:
         return "an eye is closed in the picture"
+    if are_behind_dark_glasses(frame, points, eyes):
+        return "the eyes are behind dark glasses"
     return eyes
 
 
@@ -109,8 +115,9 @@ class Life:
                 alive = self._blinking(frame, changes[level])
             if self.sway is not None and self.offsets is not None and self.offsets[number].any():
                 alive = self.sway.moved(alive, self.offsets[number])
-            is_free = self.limit is None or alive is frame
-            yield alive if is_free else blend(frame, alive, self.limit)
+            if alive is not frame and self.limit is not None:
+                alive = blend(frame, alive, self.limit)
+            yield alive
 
     def mask(self, height: int, width: int) -> np.ndarray:
         """Return float32 (H, W): 1 where a frame may change, 0 elsewhere."""

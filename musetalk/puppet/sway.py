@@ -61,7 +61,7 @@ class Sway:
         follows = _following(x - middle[0], y - middle[1], up, self._unit)
         away = np.minimum(np.minimum(x, size[0] - 1 - x), np.minimum(y, size[1] - 1 - y))
         follows *= eased((away - STEP) / (EDGE * min(size)))
-        rows, columns = (_span(follows.any(axis=axis)) for axis in (1, 0))
+        rows, columns = (_span(follows.max(axis=axis) > 0) for axis in (1, 0))
         turned = follows * (neck[1] - y), follows * (x - neck[0])
         parts = (follows, *turned)
         self._follows, *self._turned = (part[rows, columns].astype(np.float32) for part in parts)

@@ -24,6 +24,8 @@ def mesh_points(*, gap: float = EYE_GAP, scale: float = 1.0, narrow: float = 1.0
     """The mesh of that face, float64 (478, 2). narrow: shrinks the second eye's width."""
     points = np.full((POINTS, 2), (128.0, 140.0))
     points[[234, 454]] = (48.0, 140.0), (208.0, 140.0)  # cheeks
+    points[[50, 205]] = (80.0, 150.0), (88.0, 165.0)
+    points[[280, 425]] = (176.0, 150.0), (168.0, 165.0)
     points[[152, 10]] = (128.0, 230.0), (128.0, 40.0)  # chin, forehead
     for number, (eye, (cx, cy)) in enumerate(zip(EYES, CENTERS, strict=True)):
         width = EYE_WIDTH * (narrow if number else 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from avatarvideo.musetalk.puppet.eye_shape import EYES, EyeShape
 from avatarvideo.musetalk.puppet.eyelids import Eyelids
 from avatarvideo.musetalk.puppet.life import Life, eyes_of
 from support.planted_face import (
+    CENTERS,
     EYE_GAP,
     EYE_WIDTH,
     SKIN,
@@ -22,7 +24,7 @@ BOTH = (0, 1)
 
 
 def lids_of(picture: np.ndarray, points: np.ndarray) -> list[Eyelids]:
-    eyes = eyes_of(points)
+    eyes = eyes_of(picture, points)
     assert not isinstance(eyes, str), eyes
     return [Eyelids(picture, eye) for eye in eyes]
 
@@ -161,4 +163,19 @@ def test_a_users_mask_limits_what_changes() -> None:
     ids=["closed", "small", "profile"],
 )
 def test_eyes_that_cannot_blink_say_why(points: np.ndarray, why: str) -> None:
-    assert eyes_of(points) == why
+    assert eyes_of(planted_face(), points) == why
+
+
+def test_eyes_behind_dark_glasses_do_not_blink() -> None:
+    picture, points = planted_face(), mesh_points()
+    assert not isinstance(eyes_of(picture, points), str)
+    for x, y in CENTERS:
+        cv2.ellipse(picture, (round(x), round(y)), (34, 26), 0, 0, 360, (60, 50, 45), -1)
+    assert eyes_of(picture, points) == "the eyes are behind dark glasses"
+
+
+def test_shadow_below_the_eyes_is_no_glasses() -> None:
+    picture, points = planted_face(), mesh_points()
+    dark = picture.copy()
+    dark[:135] = dark[:135] * 0.6
+    assert not isinstance(eyes_of(dark, points), str)
