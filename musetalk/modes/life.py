@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...errors import MediaError
 from ...media import FaceLocation
 from ..face.mesh_locate import locate_by_mesh
 from ..face.mesh_networks import mesh_networks, mesh_problem, overlap
@@ -34,7 +35,7 @@ def brought_to_life(
     wanted = job.options.life
     if wanted == "none":
         return _told(made, "none", 0, "")
-    points = _why_not(job, mode, made) or _points(job, locate(job), check)
+    points = _why_not(job, mode, made) or _points(job, locate, check)
     if isinstance(points, str):
         return _told(made, "none", 0, f"no {wanted.replace(' and ', ' or ')}: {points}")
     frame = job.avatar.first_frame()
@@ -63,8 +64,14 @@ def _why_not(job: Job, mode: str, made: Made) -> str:
     return "no face speaks" if made.passed_through.all() else ""
 
 
-def _points(job: Job, location: FaceLocation, check: Callable[[], None]) -> np.ndarray | str:
+def _points(
+    job: Job, locate: Callable[[Job], FaceLocation], check: Callable[[], None]
+) -> np.ndarray | str:
     """Return the mesh's points of the face that speaks (478, 2), or why there are none."""
+    try:
+        location = locate(job)
+    except MediaError as error:  # of lip corners that MuseTalk did not need
+        return str(error)
     if location.points is not None:
         return location.points
     networks = mesh_networks(job.model_folders)

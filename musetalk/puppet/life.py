@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,6 +24,7 @@ DOUBLE = 0.15  # how often a second blink follows at once
 PAUSE_IN_DOUBLE = (0.12, 0.25)  # seconds
 CLOSING, SHUT, OPENING = (0.07, 0.1), (0.02, 0.05), (0.13, 0.22)  # seconds
 LEVELS = 24  # steps between open and shut, each made once
+MOST_KEPT = 16 << 20  # bytes of what was made; eyes that fill a large picture are made anew
 
 LEAST_EYE = 6.0  # pixels from corner to corner
 LEAST_GAP = 0.12  # eye widths between the lids; below it the eyes are shut
@@ -62,13 +64,16 @@ def blink_times(random: np.random.Generator, count: int, rate: Fraction) -> list
 
 def lids_closed(blinks: list[Blink], count: int, rate: Fraction) -> np.ndarray:
     """Return float32 (T,): 0 for open eyes .. 1 for shut ones."""
-    seconds = np.arange(count) / float(rate)
-    closed = np.zeros(count)
+    closed = np.zeros(count, np.float32)
     for blink in blinks:
+        first = max(math.floor((blink.meets - blink.closing) * rate), 0)
+        last = min(math.ceil(blink.ends * rate), count - 1)
+        seconds = np.arange(first, last + 1) / float(rate)
         coming = eased(1 - (blink.meets - seconds) / blink.closing)
         going = eased(1 - (seconds - blink.meets - blink.shut) / blink.opening)
-        closed = np.maximum(closed, np.minimum(coming, going))
-    return closed.astype(np.float32)
+        here = slice(first, last + 1)
+        closed[here] = np.maximum(closed[here], np.minimum(coming, going))
+    return closed
 
 
 def eyes_of(frame: np.ndarray, points: np.ndarray) -> list[EyeShape] | str:
@@ -77,6 +82,8 @@ def eyes_of(frame: np.ndarray, points: np.ndarray) -> list[EyeShape] | str:
     frame: uint8 RGB (H, W, 3). points: of the face mesh (478, 2), pixels.
     """
     eyes = [EyeShape.of(points, eye) for eye in EYES]
+    if not all(_is_inside(frame, points[list(eye.corners)].mean(axis=0)) for eye in EYES):
+        return "an eye is outside the picture"
     narrow, wide = sorted(eye.width for eye in eyes)
     if narrow < LEAST_OF_OTHER * wide:
         return "one eye is turned away"
@@ -87,6 +94,11 @@ def eyes_of(frame: np.ndarray, points: np.ndarray) -> list[EyeShape] | str:
     if are_behind_dark_glasses(frame, points, eyes):
         return "the eyes are behind dark glasses"
     return eyes
+
+
+def _is_inside(frame: np.ndarray, point: np.ndarray) -> bool:
+    height, width = frame.shape[:2]
+    return bool(0 <= point[0] < width and 0 <= point[1] < height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +118,11 @@ class Life:
 
     def over(self, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Iterate over frames, uint8 (H, W, 3), brought to life; one without change is itself."""
-        changes: dict[int, list[np.ndarray]] = {}
+        made: dict[int, list[np.ndarray]] = {}
         for number, frame in enumerate(frames):
             alive, level = frame, round(float(self.closed[number]) * LEVELS)
             if level and self.lids:
-                if level not in changes:
-                    changes[level] = [lids.change(level / LEVELS) for lids in self.lids]
-                alive = self._blinking(frame, changes[level])
+                alive = self._blinking(frame, self._changes(level, made))
             if self.sway is not None and self.offsets is not None and self.offsets[number].any():
                 alive = self.sway.moved(alive, self.offsets[number])
             if alive is not frame and self.limit is not None:
@@ -129,6 +139,15 @@ class Life:
             x0, y0, x1, y1 = (int(edge) for edge in self.sway.region)
             mask[y0:y1, x0:x1] = 1
         return mask if self.limit is None else mask * self.limit
+
+    def _changes(self, level: int, made: dict[int, list[np.ndarray]]) -> list[np.ndarray]:
+        """Return what both lids change at a level; kept in ``made`` while that is small."""
+        if level in made:
+            return made[level]
+        changes = [lids.change(level / LEVELS) for lids in self.lids]
+        if (len(made) + 1) * sum(change.nbytes for change in changes) <= MOST_KEPT:
+            made[level] = changes
+        return changes
 
     def _blinking(self, frame: np.ndarray, changes: list[np.ndarray]) -> np.ndarray:
         picture = frame.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,17 @@ def test_musetalks_still_blinks_over_its_own_frames(engine: Any, clips: Any, mel
     for made in (plain, alive):
         if made.release:
             made.release()
+
+
+@pytest.mark.slow
+def test_lip_corners_that_cannot_be_meant_cost_musetalk_its_blinks_only(
+    engine: Any, clips: Any, mel: Any
+) -> None:
+    avatar = clips.avatar(clips.frames("f"), corners=LipCorners(-1.0, 70.0, 80.0, 70.0))
+    short = prepare_mel(mel.clip.trimmed(Fraction(0), Fraction(1, 10)))
+    options = {"mode": "musetalk", "quality": "high", "residency": "unload"}
+    made = run(engine, avatar, short, mask=clips.everywhere, life="blink", **options)
+    assert made.report["mode"] == "musetalk"
+    assert made.report["life"]["reason"].startswith("no blink: Expected")
+    if made.release:
+        made.release()

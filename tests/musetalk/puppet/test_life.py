@@ -96,6 +96,22 @@ def test_both_eyes_shut_together_and_levels_are_made_once() -> None:
     assert made == [0.5, 0.5, 1.0, 1.0]
 
 
+def test_eyes_that_fill_a_large_picture_are_not_kept() -> None:
+    class Huge:
+        region = (0, 0, 2000, 1000)
+        calls = 0
+
+        def change(self, amount: float) -> np.ndarray:
+            self.calls += 1
+            return np.zeros((1000, 2000, 3), np.int16)  # 12 MB
+
+    huge = Huge()
+    closed = np.array([0.5, 1, 0.5, 1], np.float32)
+    life = Life([huge], closed)  # pyright: ignore[reportArgumentType] - as above
+    assert sum(1 for _ in life.over(iter([np.zeros((1000, 2000, 3), np.uint8)] * 4))) == 4
+    assert huge.calls == 3  # the first stays, the second would be too much
+
+
 # --- sway
 
 
@@ -138,6 +154,16 @@ def test_what_is_far_from_the_face_is_still() -> None:
     moved = sway.moved(picture, np.array([0.003, 0.0022, 0.0028]))
     assert np.array_equal(moved[:, 200:], picture[:, 200:])
     assert sway.region.x1 < 200
+
+
+@pytest.mark.parametrize(("width", "height"), [(2, 2), (9, 300), (40, 30)])
+def test_a_head_larger_than_the_picture_keeps_the_edges(width: int, height: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    sway = Sway(mesh_points() - np.array([110.0, 120.0]), (width, height))
+    moved = sway.moved(picture, np.array([0.003, 0.0022, 0.0028]))
+    assert moved.shape == picture.shape
+    assert np.array_equal(moved[0], picture[0])
+    assert np.array_equal(moved[:, -1], picture[:, -1])
 
 
 def test_a_frame_without_sway_is_itself() -> None:
