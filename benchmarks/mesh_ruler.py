@@ -1,0 +1,96 @@
+"""The mouth as it is seen in a file's pictures, frame by frame, by the face mesh.
+
+Lengths are in mouth widths at rest: in each frame the distance of the outer eye corners gives the
+scale, which no mouth changes, and the frames known to be at rest say how wide the mouth is of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from avatarvideo.musetalk.face.mesh_networks import FaceMesh, MeshNetworks
+from avatarvideo.musetalk.face.mesh_search import find_meshes
+
+CORNERS = (61, 291)  # of the mesh
+EYES = (33, 263)
+INNER = ((82, 87), (13, 14), (312, 317))  # upper and lower lip, the middle three pairs
+LOWER_LIP = (14, 17)  # its inner and outer border
+NOTHING = (np.nan,) * 4
+LIDS = ((159, 145), (386, 374))  # upper and lower lid of either eye
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """One value for each frame, float64 (T,), in distances of the eye corners; NaN: no face.
+
+    gap: between the lips' inner borders, the median of three places. width: from corner to corner.
+    lower: the height of the lower lip that is seen. lids: the gap between them, of the more open
+    eye.
+    """
+
+    gap: np.ndarray
+    width: np.ndarray
+    lower: np.ndarray
+    lids: np.ndarray
+
+    def in_widths(self, at_rest: np.ndarray) -> tuple[Readings, float]:
+        """Return gaps above that at rest, in mouth widths at rest, and what that gap reads.
+
+        at_rest: bool (T,), frames in which the lips are known to be shut. Widths and the lower
+        lip come as shares of theirs at rest; frames without a face are filled in.
+        """
+        gap, width, lower = (_filled(one) for one in (self.gap, self.width, self.lower))
+        mouth = float(np.median(width[at_rest]))
+        shut = float(np.median(gap[at_rest])) / mouth
+        thick = float(np.median(lower[at_rest]))
+        lower = lower / max(thick, 1e-6)
+        return Readings(gap / mouth - shut, width / mouth, lower, _filled(self.lids)), shut
+
+
+def frames_of(path: Path) -> Iterator[np.ndarray]:
+    """Yield a video's pictures, uint8 RGB (H, W, 3)."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
+
+
+def read_mouths(networks: MeshNetworks, path: Path, *, is_still: bool) -> Readings:
+    """Look at every frame. is_still: the head does not move, so the mesh always looks there."""
+    rows: list[tuple[float, ...]] = []
+    last: FaceMesh | None = None
+    place = None
+    for frame in frames_of(path):
+        if last is None:
+            last = next(iter(find_meshes(networks, frame)), None)
+            place = None if last is None else last.square
+        elif place is not None:
+            seen = networks.look(frame, place if is_still else last.square)
+            last = seen if seen is not None and seen.confidence >= 0.5 else None
+        rows.append(NOTHING if last is None else measured(last.points))
+    return Readings(*np.array(rows).T)
+
+
+def measured(points: np.ndarray) -> tuple[float, ...]:
+    """Return one frame's values of ``Readings`` from a mesh."""
+    left, right = points[list(CORNERS)]
+    along = (right - left) / np.hypot(*(right - left))
+    down = np.array([-along[1], along[0]])
+    scale = np.hypot(*np.diff(points[list(EYES)], axis=0)[0])
+    gap = np.median([(points[low] - points[high]) @ down for high, low in INNER])
+    lower = (points[LOWER_LIP[1]] - points[LOWER_LIP[0]]) @ down
+    lids = max(np.hypot(*(points[low] - points[high])) for high, low in LIDS)
+    values = (gap, (right - left) @ along, lower, lids)
+    return tuple(float(value / scale) for value in values)
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    seen = np.isfinite(values)
+    if not seen.any():
+        raise SystemExit("no face is seen in the finished video")
+    number = np.arange(len(values))
+    return np.interp(number, number[seen], values[seen])
