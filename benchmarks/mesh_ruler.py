@@ -21,6 +21,7 @@ EYES = (33, 263)
 INNER = ((82, 87), (13, 14), (312, 317))  # upper and lower lip, the middle three pairs
 LOWER_LIP = (14, 17)  # its inner and outer border
 NOTHING = (np.nan,) * 4
+MOST_AT_REST = 0.06  # mouth widths: 95 % of shut mouths read less; what is more is open
 LIDS = ((159, 145), (386, 374))  # upper and lower lid of either eye
 
 
@@ -41,15 +42,17 @@ class Readings:
     def in_widths(self, at_rest: np.ndarray) -> tuple[Readings, float]:
         """Return gaps above that at rest, in mouth widths at rest, and what that gap reads.
 
-        at_rest: bool (T,), frames in which the lips are known to be shut. Widths and the lower
-        lip come as shares of theirs at rest; frames without a face are filled in.
+        at_rest: bool (T,), frames in which the lips should be shut; of what they read no more than
+        MOST_AT_REST is taken off. Widths and the lower lip come as shares of theirs at rest;
+        frames without a face are filled in.
         """
         gap, width, lower = (_filled(one) for one in (self.gap, self.width, self.lower))
         mouth = float(np.median(width[at_rest]))
         shut = float(np.median(gap[at_rest])) / mouth
         thick = float(np.median(lower[at_rest]))
         lower = lower / max(thick, 1e-6)
-        return Readings(gap / mouth - shut, width / mouth, lower, _filled(self.lids)), shut
+        above = gap / mouth - min(shut, MOST_AT_REST)
+        return Readings(above, width / mouth, lower, _filled(self.lids)), shut
 
 
 def frames_of(path: Path) -> Iterator[np.ndarray]:

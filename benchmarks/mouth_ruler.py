@@ -7,9 +7,12 @@ espeak-ng says three sentences in each language (mouth_sentences.py), the puppet
 mp4, and the face mesh reads every frame of the file (mesh_ruler.py): the gap between the lips
 above what it reads in the pauses of the same file, where the lips should be shut, and the mouth's
 width. mouth_truth.py's table then says what each phone should have looked like. What the mesh reads
-in the pauses is printed beside what it reads in the source: over 0.06 mouth widths the face has to
-be judged by eye. The mesh reads gaps under 0.04 mouth widths as shut, 0.06 as 0.03 to 0.05, and
-from 0.09 on all but 3 to 15 %: what it calls shut may be open by so much. The share that is "tuck" is a guess: hardly a gap, and less of the lower lip seen.
+in the pauses is printed beside what it reads in the source: no more than 0.06 mouth widths of it is
+taken off, so that a mouth that stays open counts as open, and over that the face has to be judged by
+eye. The mesh reads gaps under 0.04 mouth widths as shut, 0.06 as 0.03 to 0.05, and
+from 0.09 on all but 3 to 15 %: what it calls shut may be open by so much. What is called "tuck" is
+a guess: hardly a gap, and less of the lower lip seen.
+
 Each way of hearing is measured, with pocketsphinx and without it. Give a picture with closed lips,
 one that smiles and one with an open mouth. For a video the source's own mouth is read too: the
 result should follow the sound (correlation) and not the source (partial correlation given the
@@ -32,7 +35,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from espeak import SAMPLE_RATE, Phone, spoken
-from mesh_ruler import Readings, read_mouths
+from mesh_ruler import MOST_AT_REST, Readings, read_mouths
 from mouth_sentences import RULER
 from mouth_truth import JFK, NEAR, RATE, SHUT, Figures, MouthShapes, curve, pauses
 
@@ -45,7 +48,6 @@ from avatarvideo.musetalk.puppet.phones import can_hear_phones
 PAUSE = 0.5  # s, before, between and after sentences
 SETTLED = (0.2, 0.1)  # s of a pause left out at its ends when the shut mouth is read
 LARGEST_SIDE = 768  # pixels: larger pictures are reduced first
-UNSURE = 0.06  # mouth widths: what the mesh may read on shut lips
 JUMP = 0.22
 TUCK_GAP, TUCK_LIP = 0.12, 0.8
 
@@ -248,7 +250,7 @@ class Ruler:
             write_sound(still, np.zeros(SAMPLE_RATE // 5, np.float32))
             source = self._readings(still, "static")
             text = f", the source {np.median(source.gap / source.width):.3f}"
-        return text + (" mouth widths: judge by eye" if shut > UNSURE else " mouth widths")
+        return text + (" mouth widths: judge by eye" if shut > MOST_AT_REST else " mouth widths")
 
 
 def main() -> None:

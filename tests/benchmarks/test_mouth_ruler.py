@@ -56,6 +56,17 @@ def test_gaps_are_above_that_at_rest_in_mouth_widths_at_rest() -> None:
     assert seen.lower == pytest.approx([1, 1, 1])
 
 
+def test_a_mouth_that_stays_open_in_pauses_counts_as_open() -> None:
+    from mesh_ruler import Readings, measured
+
+    rows = [measured(face(gap=18, width=60))] * 3
+
+    seen, shut = Readings(*np.array(rows).T).in_widths(np.array([True, True, False]))
+
+    assert shut == pytest.approx(0.3)
+    assert seen.gap == pytest.approx([0.24] * 3)
+
+
 def test_frames_without_a_face_are_filled_in() -> None:
     from mesh_ruler import Readings
 
