@@ -8,10 +8,10 @@ mp4, and the face mesh reads every frame of the file (mesh_ruler.py): the gap be
 above what it reads in the pauses of the same file, where the lips should be shut, and the mouth's
 width. mouth_truth.py's table then says what each phone should have looked like. What the mesh reads
 in the pauses is printed beside what it reads in the source: no more than 0.06 mouth widths of it is
-taken off, so that a mouth that stays open counts as open, and over that the face has to be judged by
-eye. The mesh reads gaps under 0.04 mouth widths as shut, 0.06 as 0.03 to 0.05, and
-from 0.09 on all but 3 to 15 %: what it calls shut may be open by so much. What is called "tuck" is
-a guess: hardly a gap, and less of the lower lip seen.
+taken off, so that a mouth that stays open counts as open, and over that the face has to be judged
+by eye. The mesh reads gaps under 0.04 mouth widths as shut, 0.06 as 0.03 to 0.05, and from 0.09 on
+all but 3 to 15 %: what it calls shut may be open by so much. What is called "tuck" is a guess:
+hardly a gap, and less of the lower lip seen.
 
 Each way of hearing is measured, with pocketsphinx and without it. Give a picture with closed lips,
 one that smiles and one with an open mouth. For a video the source's own mouth is read too: the
