@@ -108,19 +108,22 @@ def sheet_of(
     networks: MeshNetworks, avatar: Path, folder: Path, options: argparse.Namespace
 ) -> tuple[np.ndarray, str]:
     """Return the sheet of one file, uint8 RGB, and a line about it."""
-    what, is_still = sentence(), load_avatar(avatar).frame_count == 1
+    what, loaded = sentence(), load_avatar(avatar)
+    is_still = loaded.frame_count == 1
     sound = folder / "sentence.wav"
     write_sound(sound, what.speech)
     life = options.life if is_still else "none"
-    source = rendered(avatar, sound, folder / f"{avatar.stem}-static.mp4", "static")
     made = rendered(avatar, sound, folder / f"{avatar.stem}.mp4", "puppet", life=life)
     readings = read_mouths(networks, made, is_still=is_still)
     seen, shut = readings.in_widths(at_rest(what.phones, len(readings.gap)))
     has_life = is_still and life != "none" and "life" in LipSyncConfig.__dataclass_fields__
     frames = chosen(what.phones, seen, with_blink=has_life)
-    before = _pictures(source, {"source": frames["most open"], **frames})
+    if is_still:
+        before = dict.fromkeys(frames, loaded.first_frame())
+    else:
+        before = _pictures(rendered(avatar, sound, folder / "static.mp4", "static"), frames)
     after = _pictures(made, frames)
-    first = before["source"]
+    first = before["most open"]
     box = face_box(networks, first)
     cells = [cell(first, box, f"source, {first.shape[1]}x{first.shape[0]}", options.least)]
     for name, number in frames.items():

@@ -35,12 +35,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from espeak import SAMPLE_RATE, Phone, spoken
-from mesh_ruler import MOST_AT_REST, Readings, read_mouths
+from mesh_ruler import MOST_AT_REST, Readings, measured, read_mouths
 from mouth_sentences import RULER
 from mouth_truth import JFK, NEAR, RATE, SHUT, Figures, MouthShapes, curve, pauses
 
 from avatarvideo.musetalk.engine import MuseTalkLipSync
 from avatarvideo.musetalk.face.mesh_networks import MeshNetworks, mesh_networks
+from avatarvideo.musetalk.face.mesh_search import find_meshes
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.interfaces import LipSyncConfig
 from avatarvideo.musetalk.puppet.phones import can_hear_phones
@@ -195,7 +196,8 @@ class Ruler:
     def __init__(self, networks: MeshNetworks, avatar: Path, folder: Path, way: str) -> None:
         self._networks, self._folder, self._way = networks, folder, way
         self._avatar = reduced(avatar, folder)
-        self._is_still = load_avatar(self._avatar).frame_count == 1
+        self._loaded = load_avatar(self._avatar)
+        self._is_still = self._loaded.frame_count == 1
         self.all = Figures()
 
     def measure(self, voice: str) -> list[str]:
@@ -244,13 +246,12 @@ class Ruler:
 
     def _source_gap(self, shut: float) -> str:
         """Say what the untouched picture reads, in mouth widths."""
-        text = ""
-        if self._is_still:
-            still = self._folder / "still.wav"
-            write_sound(still, np.zeros(SAMPLE_RATE // 5, np.float32))
-            source = self._readings(still, "static")
-            text = f", the source {np.median(source.gap / source.width):.3f}"
-        return text + (" mouth widths: judge by eye" if shut > MOST_AT_REST else " mouth widths")
+        text = " mouth widths: judge by eye" if shut > MOST_AT_REST else " mouth widths"
+        faces = find_meshes(self._networks, self._loaded.first_frame()) if self._is_still else []
+        if not faces:
+            return text
+        gap, width, *_ = measured(faces[0].points)
+        return f", the source {gap / width:.3f}{text}"
 
 
 def main() -> None:
