@@ -19,8 +19,7 @@ from avatarvideo.musetalk.face.mesh_search import find_meshes
 CORNERS = (61, 291)  # of the mesh
 EYES = (33, 263)
 INNER = ((82, 87), (13, 14), (312, 317))  # upper and lower lip, the middle three pairs
-LOWER_LIP = (14, 17)  # its inner and outer border
-NOTHING = (np.nan,) * 4
+NOTHING = (np.nan,) * 3
 MOST_AT_REST = 0.06  # mouth widths: 95 % of shut mouths read less; what is more is open
 LIDS = ((159, 145), (386, 374))  # upper and lower lid of either eye
 
@@ -30,29 +29,25 @@ class Readings:
     """One value for each frame, float64 (T,), in distances of the eye corners; NaN: no face.
 
     gap: between the lips' inner borders, the median of three places. width: from corner to corner.
-    lower: the height of the lower lip that is seen. lids: the gap between them, of the more open
-    eye.
+    lids: the gap between them, of the more open eye.
     """
 
     gap: np.ndarray
     width: np.ndarray
-    lower: np.ndarray
     lids: np.ndarray
 
     def in_widths(self, at_rest: np.ndarray) -> tuple[Readings, float]:
         """Return gaps above that at rest, in mouth widths at rest, and what that gap reads.
 
         at_rest: bool (T,), frames in which the lips should be shut; of what they read no more than
-        MOST_AT_REST is taken off. Widths and the lower lip come as shares of theirs at rest;
-        frames without a face are filled in.
+        MOST_AT_REST is taken off. Widths come as shares of that at rest; frames without a face
+        are filled in.
         """
-        gap, width, lower = (_filled(one) for one in (self.gap, self.width, self.lower))
+        gap, width, lids = (_filled(one) for one in (self.gap, self.width, self.lids))
         mouth = float(np.median(width[at_rest]))
         shut = float(np.median(gap[at_rest])) / mouth
-        thick = float(np.median(lower[at_rest]))
-        lower = lower / max(thick, 1e-6)
         above = gap / mouth - min(shut, MOST_AT_REST)
-        return Readings(above, width / mouth, lower, _filled(self.lids)), shut
+        return Readings(above, width / mouth, lids), shut
 
 
 def frames_of(path: Path) -> Iterator[np.ndarray]:
@@ -85,9 +80,8 @@ def measured(points: np.ndarray) -> tuple[float, ...]:
     down = np.array([-along[1], along[0]])
     scale = np.hypot(*np.diff(points[list(EYES)], axis=0)[0])
     gap = np.median([(points[low] - points[high]) @ down for high, low in INNER])
-    lower = (points[LOWER_LIP[1]] - points[LOWER_LIP[0]]) @ down
     lids = max(np.hypot(*(points[low] - points[high])) for high, low in LIDS)
-    values = (gap, (right - left) @ along, lower, lids)
+    values = (gap, (right - left) @ along, lids)
     return tuple(float(value / scale) for value in values)
 
 

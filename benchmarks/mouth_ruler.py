@@ -10,8 +10,8 @@ width. mouth_truth.py's table then says what each phone should have looked like.
 in the pauses is printed beside what it reads in the source: no more than 0.06 mouth widths of it is
 taken off, so that a mouth that stays open counts as open, and over that the face has to be judged
 by eye. The mesh reads gaps under 0.04 mouth widths as shut, 0.06 as 0.03 to 0.05, and from 0.09 on
-all but 3 to 15 %: what it calls shut may be open by so much. What is called "tuck" is a guess:
-hardly a gap, and less of the lower lip seen.
+all but 3 to 15 %: what it calls shut may be open by so much. It does not tell f and v, lower lip at
+the teeth, from shut lips: those are for the contact sheets.
 
 Each way of hearing is measured, with pocketsphinx and without it. Give a picture with closed lips,
 one that smiles and one with an open mouth. For a video the source's own mouth is read too: the
@@ -50,7 +50,6 @@ PAUSE = 0.5  # s, before, between and after sentences
 SETTLED = (0.2, 0.1)  # s of a pause left out at its ends when the shut mouth is read
 LARGEST_SIDE = 768  # pixels: larger pictures are reduced first
 JUMP = 0.22
-TUCK_GAP, TUCK_LIP = 0.12, 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +176,8 @@ def at_rest(phones: list[Phone], count: int) -> np.ndarray:
 
 def shapes_seen(seen: Readings) -> MouthShapes:
     """Return what was read as the driver's curves, for the same counting."""
-    tuck = (seen.gap < TUCK_GAP) & (seen.lower < TUCK_LIP)
-    shut = seen.gap <= SHUT
-    return MouthShapes(seen.gap, seen.width, shut.astype(float), tuck.astype(float))
+    shut = (seen.gap <= SHUT).astype(float)
+    return MouthShapes(seen.gap, seen.width, shut, np.zeros_like(shut))
 
 
 def correlations(gap: np.ndarray, truth: np.ndarray, source: np.ndarray) -> tuple[float, float]:
