@@ -1,7 +1,8 @@
 """Contact sheets of what the puppet makes of pictures and videos, to be judged by eye.
 
     python benchmarks/contact_sheet.py FOLDER_OR_FILE ... --output FOLDER [--models FOLDER]
-                                       [--keep FOLDER] [--life blink] [--columns 4] [--least 320]
+                                       [--keep FOLDER] [--life blink] [--part face] [--columns 4]
+                                       [--least 320]
 
 Each file speaks one sentence that has every shape, through to a finished mp4, whose frames are
 decoded again. A PNG for each file shows the face at full size (faces under --least pixels are
@@ -9,7 +10,8 @@ enlarged): the source, at rest, the most open frame, the longest f or v, a round
 m b or p, and where the option ``life`` is known and the file is a still, the frame with the eyes
 most shut. The source of a video is what it shows at the time of the most open frame. Beneath stand
 the frame's number and what the face mesh reads: the gap between the lips above that at rest and
-the mouth's width, in mouth widths at rest. Needs espeak-ng and the face mesh.
+the mouth's width, in mouth widths at rest. With --part mouth the crops are of the mouth and what is
+around it alone. Needs espeak-ng and the face mesh.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from espeak import SAMPLE_RATE, Phone
-from mesh_ruler import Readings, frames_of, read_mouths
+from mesh_ruler import CORNERS, Readings, frames_of, read_mouths
 from mouth_ruler import Said, at_rest, rendered, said, write_sound
 from mouth_truth import LIPS, RATE, ROUND, TEETH, WIDE
 
@@ -36,7 +38,8 @@ from avatarvideo.musetalk.interfaces import LipSyncConfig
 SENTENCE = "Maybe Bob put five papers by the pool."
 SILENCE = 4.0  # s after it, so that there is time for a blink
 ROOM = 0.3  # of the face's longer side, around it
-LINE = 22  # pixels of text beneath a crop
+MOUTH_ROOM = 1.1  # mouth widths to every side of the mouth's middle
+LINE = 0.05  # of a crop's width: the text beneath it
 FILES = (".bmp", ".jpeg", ".jpg", ".mov", ".mp4", ".png", ".webm", ".webp")
 
 
@@ -68,16 +71,21 @@ def chosen(phones: list[Phone], seen: Readings, *, with_blink: bool) -> dict[str
     return frames
 
 
-def face_box(networks: MeshNetworks, picture: np.ndarray) -> Box:
-    """Return the largest face with room around it, inside the picture; all of it without one."""
+def part_box(networks: MeshNetworks, picture: np.ndarray, part: str) -> Box:
+    """Return the largest face or its mouth, with room around it; the picture without one."""
     height, width = picture.shape[:2]
     face = next(iter(find_meshes(networks, picture)), None)
     if face is None:
         return Box(0, 0, width, height)
+    low, high = np.reshape(face.box, (2, 2))
     room = ROOM * max(face.box.width, face.box.height)
-    x0, y0 = max(int(face.box.x0 - room), 0), max(int(face.box.y0 - room), 0)
-    x1, y1 = min(int(face.box.x1 + room), width), min(int(face.box.y1 + room), height)
-    return Box(x0, y0, x1, y1)
+    if part == "mouth":
+        corners = face.points[list(CORNERS)]
+        low = high = corners.mean(axis=0)
+        room = MOUTH_ROOM * np.hypot(*(corners[1] - corners[0]))
+    x0, y0 = (max(int(edge - room), 0) for edge in low)
+    x1, y1 = (int(edge + room) for edge in high)
+    return Box(x0, y0, min(x1, width), min(y1, height))
 
 
 def cell(picture: np.ndarray, box: Box, text: str, least: int) -> np.ndarray:
@@ -87,9 +95,10 @@ def cell(picture: np.ndarray, box: Box, text: str, least: int) -> np.ndarray:
     scale = max(1.0, least / min(crop.shape[:2]))
     if scale > 1:
         crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    shown = cv2.copyMakeBorder(crop, 0, LINE, 0, 2, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-    place = (4, shown.shape[0] - 6)
-    cv2.putText(shown, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1, cv2.LINE_AA)
+    line = round(LINE * crop.shape[1])
+    shown = cv2.copyMakeBorder(crop, 0, line, 0, 2, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    place, size, thick = (4, shown.shape[0] - line // 4), line / 40, max(1, line // 22)
+    cv2.putText(shown, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 0), thick)
     return shown
 
 
@@ -124,10 +133,10 @@ def sheet_of(
         before = _pictures(rendered(avatar, sound, folder / "static.mp4", "static"), frames)
     after = _pictures(made, frames)
     first = before["most open"]
-    box = face_box(networks, first)
+    box = part_box(networks, first, options.part)
     cells = [cell(first, box, f"source, {first.shape[1]}x{first.shape[0]}", options.least)]
     for name, number in frames.items():
-        place = box if is_still else face_box(networks, before[name])
+        place = box if is_still else part_box(networks, before[name], options.part)
         text = f"{name} {number}: {seen.gap[number]:.2f}, {seen.width[number]:.2f}"
         cells.append(cell(after[name], place, text, options.least))
     line = f"shut lips read {shut:.3f}, most open {seen.gap.max():.3f} mouth widths"
@@ -156,6 +165,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="folder of models that holds the face mesh")
     parser.add_argument("--keep", type=Path, help="folder for the videos")
     parser.add_argument("--life", default="blink", help="that option's value for stills")
+    parser.add_argument("--part", choices=("face", "mouth"), default="face")
     parser.add_argument("--columns", type=int, default=4)
     parser.add_argument("--least", type=int, default=320, help="pixels of a crop's shorter side")
     options = parser.parse_args()
