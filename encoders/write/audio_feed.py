@@ -24,7 +24,10 @@ FAST_AAC_BITRATE = 64_000
 
 
 class AudioWriter(Protocol):
-    """Writes audio beside pictures."""
+    """Writes audio beside pictures. notes: what is to be said of it when all was written."""
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     def reaches(self, seconds: Fraction) -> bool:
         """Tell whether there is audio after that time."""
@@ -39,6 +42,8 @@ class AudioWriter(Protocol):
 
 class AudioFeed:
     """Encodes one audio track into a container, as far as the pictures have come."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -16,13 +16,16 @@ from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack, seconds_before, zero_time
 from ..read.cut_sound import FileEnd
 from ..read.open import explaining
-from ..read.seams import Seams
+from ..read.seams import BACK_SECONDS, Seams
 from ..read.tracks import usual_audio
 from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, AudioWriter
 from .codecs import CONTAINERS
 from .output_file import MOV_FAMILY
 from .packets import add_copy, mux
+
+MIN_TIME = -(1 << 62)
+LEAST_OVERLAP = Fraction(1, 20)  # seconds; less is a packet or two, which nobody misses
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,9 @@ class PacketFeed:
         self._container = container
         self._copied = add_copy(container, source.stream)
         self._base = source.stream.time_base or Fraction(1, source.sample_rate)
+        is_strict = container.format.name in MOV_FAMILY  # no two packets of one time
+        self._least = math.ceil(1 / (source.sample_rate * self._base)) if is_strict else 0
+        self._overlap = Fraction(0)  # seconds of sound whose place was taken
         self._packets = self._shifted(source)
         self._next = next(self._packets, None)
 
@@ -110,9 +116,20 @@ class PacketFeed:
         while self._next is not None:
             self._write(self._next)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say how much sound overlapped, once all was written; empty for hardly any."""
+        if self._overlap < LEAST_OVERLAP:
+            return ()
+        return (
+            f"{float(self._overlap):.2f} s of sound were left out where the file was joined: they "
+            "overlap what is before.",
+        )
+
     def _shifted(self, source: AudioPackets) -> Iterator[av.Packet[AudioStream]]:
         zero, raised, end = math.floor(source.zero / self._base), 0, 0
-        seams, newest = Seams(Path(source.container.name)), None
+        seams, newest, written = Seams(Path(source.container.name)), MIN_TIME, MIN_TIME
+        far = round(BACK_SECONDS / self._base)
         with explaining(source.container):
             for packet in source.container.demux(source.stream):
                 if not packet.size or packet.pts is None:
@@ -120,9 +137,13 @@ class PacketFeed:
                 if source.is_beside_pictures and seams.passed(packet.pts * self._base):
                     raised = round(seams.shift / self._base)
                 packet.pts += raised - zero
-                if raised and newest is not None and packet.pts <= newest:
-                    continue  # at a seam, where the sound before lasts longer than its pictures
-                newest = packet.dts = packet.pts
+                if not raised and packet.pts <= newest - far:  # a clock that no picture explains
+                    raised, packet.pts = end - packet.pts, end
+                if packet.pts < newest + bool(raised):  # the sound before lasts longer
+                    self._overlap += 0 if raised else (packet.duration or 0) * self._base
+                    continue
+                newest = packet.pts
+                written = packet.dts = packet.pts = max(packet.pts, written + self._least)
                 end = packet.pts + (packet.duration or 0)
                 yield packet
             source.end.ran_out(end * self._base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,11 +22,12 @@ from .codecs import CONTAINERS, known_codec
 from .output_file import MOV_FAMILY, OutputFile, size_of
 from .packets import add_copy, mux
 from .plan import Extras, OnFrame
-from .section_packets import SectionPackets
+from .section_packets import Packets, SectionPackets
 
 KEPT_STREAM_TAGS = ("alpha_mode", "stereo_mode")  # without the first no transparency is looked for
 HOLDERS = ("mov", "mkv", "mp4")  # of anything, the likeliest first
 KEEPS_BESIDE = ("mkv", "webm")  # hold what lies beside the packets, the transparency of VP8 and VP9
+LEAST_STEP = Fraction(1, 1000)  # seconds from packet to packet, which every container tells apart
 
 
 def copy_pictures(
@@ -77,7 +79,11 @@ def copy_pictures(
         file_size_bytes=size_of(output),
         codec=codec_name(context),
         encoder="copy",
-        notes=(*_notes(stream, holder), *packets.notes(hides=hides)),
+        notes=(
+            *_notes(stream, holder),
+            *packets.notes(hides=hides),
+            *(() if feed is None else feed.notes),
+        ),
     )
 
 
@@ -135,7 +141,7 @@ def _copy(
     step = 1 / (packets.stream.average_rate or Fraction(25))
     count, newest = 0, 0
     cut_by = feed if length == "shortest" else None
-    for packet in packets:
+    for packet in _in_order(packets, base):
         pts = packet.pts or 0
         if cut_by is not None and not cut_by.reaches(pts * base + step / 2):
             continue
@@ -155,3 +161,15 @@ def _copy(
         cuts = length in ("video", "shortest") and feed.reaches(shown_until + step)
         feed.finish(shown_until if cuts else None)
     return count, shown_until
+
+
+def _in_order(packets: SectionPackets, base: Fraction) -> Packets:
+    """Move decoding times on that stand or step back a little, as where a file was joined."""
+    least, decoded = math.ceil(LEAST_STEP / base), None
+    for packet in packets:
+        if packet.dts is not None:
+            if decoded is not None and packet.dts <= decoded:
+                packet.dts = decoded + least
+                packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
+            decoded = packet.dts
+        yield packet
