@@ -28,6 +28,7 @@ MAX_DECODED_BYTES = 2 << 30  # 2 GiB: an hour and a half of 48 kHz stereo as flo
 # Containers count in milliseconds or worse, so smaller steps between packets are rounding; what
 # adds up to a picture's time is sound that was lost.
 GAP_SECONDS = Fraction(1, 25)
+OVERLAP_SECONDS = 1  # more is a clock that starts again, whose sound goes on behind what was
 MAX_LATE_SECONDS = 3600
 LEAST_BITS_PER_SECOND = 500  # silence in the leanest codecs; a header that promises less lies
 
@@ -227,6 +228,8 @@ def _on_time_line(
             is_exact |= seams.passed(time)
             target += round(seams.shift * rate)
         drift = target - position
+        # What overlaps by more than rounding, where a file was joined, would part the two for good.
+        is_exact |= -OVERLAP_SECONDS * rate < drift < -GAP_SECONDS * rate
         if is_exact and drift < 0:
             block = block[:, -drift:]  # audio before the first picture is never heard
         elif drift > (0 if is_exact else GAP_SECONDS * rate):

@@ -12,10 +12,8 @@ from pathlib import Path
 import av
 
 from .open import open_media
-from .slots import shown_packets
+from .slots import BACK_SECONDS, shown_packets
 from .stream_facts import picture_stream, stream_rate
-
-BACK_SECONDS = Fraction(1, 10)  # by which the clock goes back at a seam; less is disorder
 
 
 class Seams:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import logging
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,7 +27,11 @@ from .stream_facts import alpha_decoder, codec_name, stream_rate
 logger = logging.getLogger("avatarvideo.encoders.read.slots")
 
 INTERLACED_ORDERS = range(2, 6)  # FFmpeg's AVFieldOrder; 0 is unknown, 1 progressive
+MOST_REORDERED = 32  # pictures, more than any encoder reorders
 FIELD_STEP = Fraction(6, 10)  # of a frame: two fields of one picture lie half a frame apart
+
+OVERRUN_SECONDS = 1  # by which pictures may go beyond a cut; more is a clock that starts again
+BACK_SECONDS = Fraction(1, 10)  # by which the clock goes back at a seam; less is disorder
 
 Slot = tuple[int | None, av.VideoFrame]
 
@@ -65,9 +70,38 @@ def shown_packets(
         yield from filter(_Shown(stream), packets)
 
 
+class Cuts:
+    """Finds where a file was joined at a cut, by its packets as they are stored.
+
+    Nothing stored before a key frame is shown behind it, but for what goes beyond such a cut.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        unit = stream.time_base or Fraction(1, av.time_base)
+        self._most, self._back = OVERRUN_SECONDS / unit, BACK_SECONDS / unit
+        self._newest: int | None = None  # time of the packet that is shown last of those read
+        self._read: int | None = None  # decoding time of the newest packet
+
+    def at(self, packet: av.Packet[VideoStream]) -> int | None:
+        """Return the time from which on pictures before are overrun by this one, else None."""
+        time, newest, read = packet.pts, self._newest, self._read
+        self._read = packet.dts
+        if time is None:
+            return None
+        if _is_before(packet.dts, read, self._back) or newest is None or time > newest:
+            self._newest = time
+            return None
+        if not packet.is_keyframe or time == newest or newest - time >= self._most:
+            return None
+        self._newest = time
+        return time
+
+
 @dataclass
 class Tally:
     """What a reading came to: pictures given, of these repeated ones, and packets in error.
+
+    overrun: pictures left out, which go beyond a cut at which the file was joined.
 
     broke_off: the file could not be read to its end.
     """
@@ -75,6 +109,7 @@ class Tally:
     given: int = 0
     held: int = 0
     failures: int = 0
+    overrun: int = 0
     broke_off: bool = False
 
 
@@ -90,9 +125,20 @@ class _Waiting:
         self._newest: int | None = None  # time of the packet that is shown last of those read
         self._out: int | None = None  # time of the picture that came out last
         self._is_broken = False
+        self._cuts = Cuts(stream)
+        self._back = BACK_SECONDS / (stream.time_base or Fraction(1, av.time_base))
+        self._recent = deque[int](maxlen=MOST_REORDERED)  # times of pictures that came out
+        self._overrun, self._again = list[int](), list[int]()  # times of what is left out
 
     def add(self, packet: av.Packet[VideoStream]) -> None:
-        if _is_before(packet.dts, self._read):  # a file that was put together of several
+        cut = self._cuts.at(packet)
+        if cut is not None and not self._is_broken:
+            self._overrun += [time for time in self._times if time >= cut]
+            self._again += [time for time in self._recent if time >= cut]
+            self._times = sorted(time for time in self._times if time < cut)
+        elif _is_before(
+            packet.dts, self._read, self._back
+        ):  # a file that was put together of several
             self._break()
         self._read = packet.dts
         if packet.pts is None or self._is_broken:
@@ -104,6 +150,21 @@ class _Waiting:
     def _break(self) -> None:
         self._is_broken = True
         self._times.clear()
+        self._overrun.clear()
+        self._again.clear()
+
+    def leaves_out(self, frame: av.VideoFrame) -> bool:
+        """Tell whether a picture goes beyond a cut, or is shown when one that does was."""
+        at = frame.pts
+        if at in self._overrun:
+            self._overrun.remove(at)
+            return True
+        if at not in self._again or at not in self._times:
+            return False
+        self._again.remove(at)
+        self._times.remove(at)
+        heapq.heapify(self._times)
+        return True
 
     @property
     def can_tell(self) -> bool:
@@ -116,6 +177,8 @@ class _Waiting:
         if _is_before(at, self._out):
             self._break()
         self._out = at
+        if at is not None:
+            self._recent.append(at)
         if at is None or not self.can_tell:
             return [at]
         while self._times and self._times[0] < at:
@@ -131,8 +194,8 @@ class _Waiting:
         return sorted(self._times) if self.can_tell else []
 
 
-def _is_before(time: int | None, other: int | None) -> bool:
-    return time is not None and other is not None and time < other
+def _is_before(time: int | None, other: int | None, by: Fraction = Fraction(0)) -> bool:
+    return time is not None and other is not None and time < other - by
 
 
 class _Decoding:
@@ -155,6 +218,9 @@ class _Decoding:
             return slots
         try:
             for frame in self._decoded(packet):
+                if self._waiting.leaves_out(frame):
+                    self.tally.overrun += 1
+                    continue
                 *missing, own = self._waiting.taken(frame)
                 slots += self._held(missing, self.last or frame)
                 slots.append((own, frame))

@@ -35,6 +35,7 @@ FIELD_ORDERS = {TOP_FIRST: "top", BOTTOM_FIRST: "bottom"}
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 MAX_RATE = Fraction(1000)
 MOSTLY = Fraction(9, 10)  # of a file's packets have times, or none of them counts as having one
+MAX_TICKS = 4  # of a clock that counts little more than pictures
 MIN_TIMES = 5  # fewer frames say nothing about a rate
 MILLISECOND = Fraction(1, 1000)
 BEATS = 2000  # frames that tell between two rates; a camera's clock drifts off in more
@@ -121,6 +122,13 @@ def _nearest_standard(rate: Fraction) -> Fraction:
     return min(STANDARD_RATES, key=lambda standard: abs(standard - rate))
 
 
+def rate_of_steps(ticks: Sequence[int], unit: Fraction) -> Fraction:
+    """Return the rate of the usual step between frames at these times, snapped to a standard."""
+    rate = 1 / usual_step([tick * unit for tick in ticks])
+    nearest = _nearest_standard(rate)
+    return nearest if abs(nearest / rate - 1) < Fraction(1, 100) else min(rate, MAX_RATE)
+
+
 def agreed_rate(stated: Fraction, ticks: Sequence[int], unit: Fraction) -> Fraction:
     """Return the stated rate, or that of the frames' times where both cannot be true.
 
@@ -167,7 +175,15 @@ def indexed_frame_count(container: InputContainer, stream: VideoStream) -> int |
         return None
     if any(entry.size < 1 or entry.pos + entry.size > file_size for entry in entries):
         return None
+    if _is_joined(entries):
+        return None
     return sum(not entry.is_discard for entry in entries)
+
+
+def _is_joined(entries: Sequence[IndexEntry]) -> bool:
+    """Tell whether packets have steps of a tick, as FFmpeg makes them where files overlap."""
+    steps = {b.timestamp - a.timestamp for a, b in itertools.pairwise(entries)}
+    return min(steps, default=0) == 1 and max(steps) > MAX_TICKS
 
 
 def claimed_frame_count(container: InputContainer, stream: VideoStream) -> int:

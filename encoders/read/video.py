@@ -36,6 +36,7 @@ from .stream_facts import (
     nominal_rate,
     packet_rate,
     picture_stream,
+    rate_of_steps,
     stream_rate,
     varies,
 )
@@ -87,7 +88,10 @@ class VideoReader(VideoFacts):
                     stream, itertools.chain(seen, container.demux(stream))
                 )
             ticks = self._frame_ticks if self._packets else []
-            agreed = agreed_rate(stream_rate(stream), ticks, self.time_base)
+            stated = stream_rate(stream)
+            if self._packets and self._packets.overrun and len(ticks) > 1:
+                stated = rate_of_steps(ticks, self.time_base)  # an average counts what is left out
+            agreed = agreed_rate(stated, ticks, self.time_base)
             animated = packet_rate(container, stream)
             self.frame_rate, self._is_animated = animated or agreed, animated is not None
             if stays_open and _begins_again(container, stream, seen[0]):
@@ -109,7 +113,8 @@ class VideoReader(VideoFacts):
     @cached_property
     def frame_count(self) -> int:
         """Exact number of frames: the index's where it is whole, else the packets counted."""
-        if self._indexed_count is not None:
+        is_joined = self._packets is not None and self._packets.overrun
+        if self._indexed_count is not None and not is_joined:
             return self._indexed_count
         return counted(self._all_packets().stamps, self.path)
 
@@ -226,7 +231,8 @@ class VideoReader(VideoFacts):
         """Warn of what a reading came to, once. count: the frames there are."""
         self.ends_early |= tally.broke_off
         self.ran_out = True
-        if count < self._claimed_count:
+        overrun = self._packets.overrun if self._packets else tally.overrun
+        if count + overrun < self._claimed_count:
             text = "%s: the header promises %d frames, %d are there; the file was cut short"
             logger.warning(text, self.path.name, self._claimed_count, count)
         if tally.held > self._held:

@@ -16,7 +16,8 @@ from ..interfaces import EncodingConfig
 from ..read.audio import AudioTrack, seconds_before, zero_time
 from ..read.cut_sound import FileEnd
 from ..read.open import explaining
-from ..read.seams import BACK_SECONDS, Seams
+from ..read.seams import Seams
+from ..read.slots import BACK_SECONDS
 from ..read.tracks import usual_audio
 from .audio_codecs import AUDIO_CODECS, audio_codec_for, encoded_rate
 from .audio_feed import AudioFeed, AudioWriter

@@ -88,3 +88,61 @@ def test_sound_that_steps_back_a_little_is_copied(
         found = np.abs(clip.samples[:, at - 300 : at + 300]).max()
         assert found == pytest.approx(loud * 32000 / 32768, abs=0.03)
     assert len(VideoReader(out).frame_times) == 50
+
+
+PICTURES = 60
+BEYOND = 2  # packets stored before the cut, of pictures that are shown behind it
+BEEP = 10  # the picture with which the sound begins in both parts
+
+
+def cut_and_joined(path: Path) -> Path:
+    """Write pictures 0 to 49, cut where two more are stored, and 0 to 59 behind them."""
+    with av.open(str(path), "w") as container:
+        options = {"bf": "2", "x264-params": "keyint=25:scenecut=0:b-adapt=0"}
+        video = container.add_stream("libx264", rate=25, options=options)
+        audio = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        assert isinstance(video, VideoStream)
+        assert isinstance(audio, AudioStream)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        made: list[av.Packet[VideoStream]] = []
+        for number in range(PICTURES):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), STEP * number, np.uint8))
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            made += video.encode(frame)
+        made += video.encode(None)
+        decoded = -3000
+        for first, packets in ((0, made[: 50 + BEYOND]), (50, made)):
+            for place, packet in enumerate(packets, first):
+                copied = av.Packet(bytes(packet))
+                copied.is_keyframe, copied.stream = packet.is_keyframe, video
+                copied.time_base = Fraction(1, 25000)
+                copied.pts = 1000 * (first + round((packet.pts or 0) * packet.time_base * 25))
+                decoded = max(1000 * (place - 2), decoded + 10)
+                copied.dts = decoded
+                container.mux(copied)
+        for number in range(50 + PICTURES):
+            beeps = number in range(BEEP, BEEP + 5) or number in range(50 + BEEP, 55 + BEEP)
+            samples = np.full((1, 1920), 16000 if beeps else 0, np.int16)
+            tone = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+            tone.pts, tone.sample_rate = number * 1920, RATE
+            tone.time_base = Fraction(1, RATE)
+            container.mux(audio.encode(tone))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mkv"])
+def test_pictures_that_go_beyond_a_cut_are_left_out(tmp_path: Path, suffix: str) -> None:
+    source = cut_and_joined(tmp_path / f"cut.{suffix}")
+    with av.open(str(source)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 50 + BEYOND + PICTURES
+    out = tmp_path / "out.mp4"
+
+    made = FFmpegEncoder().encode(source, out, EncodingConfig())
+
+    assert (made.error, made.notes, made.frame_count, made.fps) == (None, (), 110, 25)
+    numbers = [round(float(frame.mean()) / STEP) for frame in VideoReader(out).frames()]
+    assert numbers == [*range(50), *range(PICTURES)]
+    loud = np.abs(read_audio(out).samples[0]) > 0.2
+    begins = [int(at) / RATE for at in np.flatnonzero(loud[1:] & ~loud[:-1])]
+    first, second = begins[0], next(each for each in begins if each > 2)
+    assert (first, second) == (pytest.approx(0.4, abs=0.03), pytest.approx(2.4, abs=0.03))
