@@ -15,7 +15,8 @@ from ..encoders.encoder import encode_frames
 from ..encoders.interfaces import EncodingConfig
 from ..encoders.read.file_clip import FileClip, open_video_file
 from ..encoders.read.probe import probe
-from ..encoders.write.output_file import PendingFile
+from ..encoders.write.output_file import PendingFile, partial_path
+from ..encoders.write.partial import ends_early
 from ..encoders.write.plan import OnFrame
 from ..errors import EncodeError, MediaError
 from ..host.machine import available_memory
@@ -89,15 +90,22 @@ class FileVideo:
     def save_to(self, path: str | BytesIO, **_options: Value) -> None:
         """Copy the file, also where the host's own object would encode it again.
 
-        Raises EncodeError where it would replace the file itself.
+        Raises EncodeError where it would replace the file itself, and SourceEndsEarlyError where
+        the file's end is missing: what there is then has a name that says so.
         """
         if isinstance(path, BytesIO):
             path.write(self._path.read_bytes())
         else:
-            copy = PendingFile(Path(path), sources=(self._path,))
+            is_half = self._clip.reader.ends_early
+            target = partial_path(Path(path)) if is_half else Path(path)
+            copy = PendingFile(target, sources=(self._path,))
             with copy.explaining(copy.remove):
                 shutil.copyfile(self._path, copy.temporary)
                 copy.place()
+            if is_half:
+                raise ends_early(
+                    f"Expected the whole of {self._path.name!r}, its end is missing", target
+                )
 
 
 class ComponentsVideo:

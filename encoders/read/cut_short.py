@@ -19,6 +19,10 @@ _SEGMENT = b"\x18\x53\x80\x67"
 _TAIL = 64  # bytes of a GIF in which its trailer lies, whatever somebody put behind it
 _ASF_HEADER = 1 << 16  # bytes in which its properties lie, by their own identity
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_IVF_HEAD = 12  # bytes before each picture
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MXF_RUN_IN = 1 << 16  # bytes in which the header's partition lies
+_MXF_PARTITION = bytes.fromhex("060e2b34020501010d01020101 02")
 _ROUNDING = 1024  # bytes by which careless writers of AVI are wrong
 
 
@@ -111,6 +115,36 @@ def _asf_promises(file: BinaryIO, size: int) -> bool:
     return bool(found) and int.from_bytes(properties[24:32], "little") > size
 
 
+def _pictures_promise(file: BinaryIO, size: int) -> bool:
+    """Tell whether the last picture of an IVF reaches behind the end."""
+    at = int.from_bytes(file.read(8)[6:8], "little")
+    while at + _IVF_HEAD <= size:
+        file.seek(at)
+        at += _IVF_HEAD + int.from_bytes(file.read(4), "little")
+    return at != size
+
+
+def _chunks_promise(file: BinaryIO, size: int) -> bool:
+    """Tell whether a PNG (ISO/IEC 15948) ends before its last chunk."""
+    at, kind = len(_PNG_SIGNATURE), b""
+    while kind != b"IEND" and at < size:
+        file.seek(at)
+        head = file.read(8)
+        kind = head[4:]
+        at += 12 + int.from_bytes(head[:4], "big")
+    return kind != b"IEND" or at > size
+
+
+def _partitions_promise(file: BinaryIO, size: int) -> bool:
+    """Tell whether an MXF (SMPTE ST 377-1) ends before its footer begins."""
+    _, found, pack = file.read(_MXF_RUN_IN).partition(_MXF_PARTITION)
+    if not found or len(pack) < 3:
+        return False
+    more = pack[2] & 0x7F if pack[2] & 0x80 else 0  # bytes of the length, behind the kind
+    footer = pack[3 + more :][24:32]  # behind the version, the grid and two other places
+    return int.from_bytes(footer, "big") > size
+
+
 _PROMISES: dict[str, Callable[[BinaryIO, int], bool]] = {
     "mp4": _boxes_promise,
     "matroska": _segment_promises,
@@ -118,4 +152,7 @@ _PROMISES: dict[str, Callable[[BinaryIO, int], bool]] = {
     "gif": _gif_promises,
     "flv": _flv_promises,
     "asf": _asf_promises,
+    "ivf": _pictures_promise,
+    "apng": _chunks_promise,
+    "mxf": _partitions_promise,
 }

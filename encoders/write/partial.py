@@ -51,11 +51,15 @@ def concluded(
     if made != wanted:
         _move(made, wanted, config, extras)
     if lacks:
-        raise SourceEndsEarlyError(
-            f"{lacks}: copy or download it again. What there is was kept as {wanted.name!r}.",
-            wanted,
-        )
+        raise ends_early(lacks, wanted)
     return replace(done, output_path=output)
+
+
+def ends_early(lacks: str, kept: Path) -> SourceEndsEarlyError:
+    """Return the error of a result that lacks something. kept: where what there is was written."""
+    return SourceEndsEarlyError(
+        f"{lacks}: copy or download it again. What there is was kept as {kept.name!r}.", kept
+    )
 
 
 def _move(made: Path, wanted: Path, config: EncodingConfig, extras: Extras) -> None:
