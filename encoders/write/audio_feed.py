@@ -103,8 +103,8 @@ _INTEGER_SCALE = {"s16": (32768.0, np.int16, 0), "s32": (8388608.0, np.int32, 8)
 
 def _scaled(block: np.ndarray, sample_format: str) -> np.ndarray:
     kind = sample_format.rstrip("p")
-    if kind not in _INTEGER_SCALE:
-        return block
+    if kind not in _INTEGER_SCALE:  # of a lossy codec, which full scale is the end of too
+        return np.clip(block, -1, 1)
     scale, dtype, shift = _INTEGER_SCALE[kind]
     scaled = np.rint(block.astype(np.float64) * scale)
     return (np.clip(scaled, -scale, scale - 1).astype(np.int32) << shift).astype(dtype)
