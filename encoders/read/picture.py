@@ -21,6 +21,7 @@ from .still_kinds import (
     open_heif,
     picture_kind,
     refuse_unreadable,
+    video_suffix,
 )
 
 # Formats whose decoders read the file and nothing else: no EPS (runs Ghostscript), no WMF, no
@@ -94,7 +95,7 @@ def read_with_alpha(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _read(path: str | Path, take: Callable[[Image.Image, bytes], Taken]) -> Taken:
-    absolute = checked_input(path)
+    absolute, head = checked_input(path), b""
     try:
         head = head_of(absolute)
         kind = kind_of(head)
@@ -106,6 +107,11 @@ def _read(path: str | Path, take: Callable[[Image.Image, bytes], Taken]) -> Take
     except MediaError:
         raise
     except UnidentifiedImageError as error:
+        if suffix := video_suffix(head):
+            raise MediaError(
+                f"Expected a picture, {absolute.name!r} is a video under a picture's name: rename "
+                f"it, so that it ends in {suffix}."
+            ) from error
         raise MediaError(
             f"Expected a picture ({READABLE}), {absolute.name!r} is something else: open "
             "it in an image editor and save it as PNG."

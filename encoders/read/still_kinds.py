@@ -77,10 +77,37 @@ def refuse_unreadable(name: str, kind: str | None) -> None:
 def refuse_unread(name: str, head: bytes) -> None:
     """Raise MediaError for a still picture of a common kind, on which FFmpeg failed as a video."""
     kind = picture_kind(head)
+    raw = _raw_kind(name, head)
+    if raw:
+        raise MediaError(
+            f"Expected a video or sound, {name!r} is raw {raw}, pictures without their times: put "
+            "it into a container first (ffmpeg -framerate 25 -i FILE -c copy FILE.mkv, with its "
+            "own rate)."
+        )
     if kind in ONLY_STILL or (kind == "PNG" and b"acTL" not in head):
         raise MediaError(
             f"Expected a video or sound, {name!r} is a still picture ({kind}): use it as an avatar."
         )
+
+
+def _raw_kind(name: str, head: bytes) -> str:
+    """Return of which codec a stream without a container is, empty for other files."""
+    if head.startswith(b"\xff\xd8\xff"):
+        is_many = b"\xff\xd9\xff\xd8" in head and b"MPF\0" not in head  # a still may have two
+        return "Motion JPEG" if is_many or name.lower().endswith((".mjpeg", ".mjpg")) else ""
+    zeros, found, unit = head[:8].partition(b"\0\0\1")
+    if not found or zeros.strip(b"\0"):
+        return ""
+    if unit[:1] in (b"\x67", b"\x47", b"\x27", b"\x09"):  # parameters, or where a picture begins
+        return "H.264"
+    return "H.265" if unit[:2] in (b"\x40\1", b"\x42\1", b"\x46\1") else ""
+
+
+def video_suffix(head: bytes) -> str:
+    """Return the usual ending of a video that begins with these bytes, empty for other files."""
+    if head[4:8] == b"ftyp" and kind_of(head) is None:
+        return ".mov" if head[8:10] == b"qt" else ".mp4"
+    return ".mkv" if head.startswith(b"\x1a\x45\xdf\xa3") else ""
 
 
 def refuse_as_video(name: str, kind: str | None, streams: int) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from PIL import Image
 
 from avatarvideo.encoders import EncodingConfig, FFmpegEncoder
 from avatarvideo.encoders.read.picture import is_image, read_image
 from avatarvideo.encoders.read.probe import probe
+from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_nodes import LoadImage
 from avatarvideo.host.current import set_host
@@ -144,3 +147,51 @@ def test_a_still_taken_for_a_video_is_named(tmp_path: Path, form: str, kind: str
         probe(path)
     assert FFmpegEncoder().encode(path, tmp_path / "out.mp4").error == wanted
     assert load_avatar(path).width == 64  # what is told to do works
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "kind"),
+    [
+        ("in.mjpeg", "mjpeg", "Motion JPEG"),
+        ("in.jpg", "mjpeg", "Motion JPEG"),
+        ("in.h264", "libx264", "H.264"),
+    ],
+)
+def test_streams_without_a_container_are_named(
+    tmp_path: Path, name: str, encoder: str, kind: str
+) -> None:
+    path = tmp_path / name
+    form = "mjpeg" if encoder == "mjpeg" else "h264"
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(encoder, rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height = 64, 64
+        stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 60 * number, np.uint8))
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+    with pytest.raises(MediaError) as caught:
+        VideoReader(path)
+
+    assert str(caught.value) == (
+        f"Expected a video or sound, {name!r} is raw {kind}, pictures without their times: put it "
+        "into a container first (ffmpeg -framerate 25 -i FILE -c copy FILE.mkv, with its own rate)."
+    )
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_a_video_under_a_pictures_name_is_to_be_renamed(
+    tmp_path: Path, make_video: Callable[..., Path], suffix: str
+) -> None:
+    path = make_video(tmp_path / f"in{suffix}", 3).rename(tmp_path / "in.png")
+
+    with pytest.raises(MediaError) as caught:
+        read_image(path)
+
+    assert str(caught.value) == (
+        "Expected a picture, 'in.png' is a video under a picture's name: rename it, so that it "
+        f"ends in {suffix}."
+    )
