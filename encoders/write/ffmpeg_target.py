@@ -36,6 +36,8 @@ STUCK_SECONDS = 120.0  # without taking a picture or writing a byte
 class WaitingAudio:
     """Audio that is written when the pictures are done."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, track: AudioTrack) -> None:
         self._track = track
         self._queue = SampleQueue(track)

@@ -151,6 +151,8 @@ class VideoWriter:
                 raise EncodeError(f"Expected at least one frame for {name!r}, got none.")
             self._play_back(target)
             target.finish(self._audio_end(target), self._report)
+            for note in () if target.audio is None else target.audio.notes:
+                self.note(note)
         except BaseException:
             target.abort()
             raise
