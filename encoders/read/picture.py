@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TypeVar
 
@@ -107,7 +108,8 @@ def _read(path: str | Path, take: Callable[[Image.Image, bytes], Taken]) -> Take
     except MediaError:
         raise
     except UnidentifiedImageError as error:
-        if suffix := video_suffix(head):
+        is_named_so = (guess_type(absolute.name)[0] or "").startswith("image/")
+        if is_named_so and (suffix := video_suffix(head)):
             raise MediaError(
                 f"Expected a picture, {absolute.name!r} is a video under a picture's name: rename "
                 f"it, so that it ends in {suffix}."
