@@ -20,6 +20,7 @@ from .doctor import doctor
 from .models import models
 from .own_process import end_by_signal, end_streams, settle
 from .run import run
+from .score import score
 from .session import FAILED, INTERRUPTED, end_log, talk
 from .video import video
 
@@ -93,5 +94,6 @@ def avatar() -> None:
     """Make a portrait speak: a picture or video of a person plus speech in, a video out."""
 
 
+video.add_command(score)
 for command in (run, video, models, doctor):
     avatar.add_command(command)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .engine import MuseTalkLipSync
     from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult, LipSyncRun
     from .pipeline.memory import VRAMManager
+    from .score.score import Score, score_video
 
 __all__ = [
     "LipSyncConfig",
@@ -16,10 +17,17 @@ __all__ = [
     "LipSyncResult",
     "LipSyncRun",
     "MuseTalkLipSync",
+    "Score",
     "VRAMManager",
+    "score_video",
 ]
 
-_ELSEWHERE = {"MuseTalkLipSync": "engine", "VRAMManager": "pipeline.memory"}
+_ELSEWHERE = {
+    "MuseTalkLipSync": "engine",
+    "Score": "score.score",
+    "VRAMManager": "pipeline.memory",
+    "score_video": "score.score",
+}
 
 
 def __getattr__(name: str) -> Any:  # Any: one of several classes

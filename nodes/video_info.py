@@ -12,6 +12,13 @@ from .missing_library import naming_missing_libraries
 from .search_words import search_words
 from .widgets import CATEGORY, Values, find_file, fingerprint, is_filled, own_widget
 
+# Optional, so that prompts saved without it still run.
+LATER_WIDGETS: Values = {
+    "score": own_widget(
+        False, "Measure how mouth and sound go together, by the face mesh; reads every frame."
+    )
+}
+
 
 class VideoInfo:
     """Shows and returns what is known of a video."""
@@ -44,7 +51,10 @@ class VideoInfo:
                 "exact_count": own_widget(False, "Read the whole file and count its frames."),
                 "measure_loudness": own_widget(False, "Measure the loudness of the audio."),
             },
-            "optional": {"video": ("VIDEO", {"tooltip": "The video to look at."})},
+            "optional": {
+                "video": ("VIDEO", {"tooltip": "The video to look at."}),
+                **LATER_WIDGETS,
+            },
         }
 
     @classmethod
@@ -53,7 +63,12 @@ class VideoInfo:
 
     @naming_missing_libraries
     def inspect(
-        self, path: str, exact_count: bool, measure_loudness: bool, video: object = None
+        self,
+        path: str,
+        exact_count: bool,
+        measure_loudness: bool,
+        video: object = None,
+        score: bool = False,
     ) -> Values:
         from ..encoders.read.clip_info import clip_info
         from ..encoders.read.probe import probe, table
@@ -63,10 +78,23 @@ class VideoInfo:
             found = clip_info(file, measure_loudness=measure_loudness)
         else:
             found = probe(file, exact_count=exact_count, measure_loudness=measure_loudness)
-        values = found.as_dict()
+        values, text = found.as_dict(), table(found)
+        if score:
+            scored, lines = _scored(file)
+            values, text = values | {"score": scored}, f"{text}\n{lines}"
         order = ("fps", "frame_count", "duration_seconds", "width", "height")
         result = (*(values[name] for name in order), json.dumps(values, indent=2))
-        return {"ui": {"text": [table(found)]}, "result": result}
+        return {"ui": {"text": [text]}, "result": result}
+
+
+def _scored(file: Path | Clip) -> tuple[dict[str, object], str]:
+    """Return the score of a video as values and as lines of text."""
+    from ..musetalk.score.score import score_clip, score_video
+    from ..musetalk.score.table import table
+
+    host = current_host()
+    found = score_clip(file, host=host) if isinstance(file, Clip) else score_video(file, host=host)
+    return found.as_dict(), table(found)
 
 
 def _source_of(video: object, path: str) -> Path | Clip:

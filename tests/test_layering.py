@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("headless",),
     ("__init__", "nodes"),
     ("musetalk.__init__", "musetalk.engine"),
-    ("musetalk.modes",),
+    ("musetalk.modes", "musetalk.score"),
     ("musetalk.pipeline", "musetalk.puppet"),
     ("musetalk.report",),
     ("musetalk.job", "musetalk.inputs"),
@@ -50,6 +50,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 # On one line these are strangers all the same.
 STRANGERS = (
     ("musetalk.pipeline", "musetalk.puppet"),
+    ("musetalk.modes", "musetalk.score"),
     ("musetalk.lips", "musetalk.weights"),
     ("media", "host"),
     ("errors", "options"),

@@ -14,13 +14,15 @@ import pytest
 import torch
 
 from avatarvideo.encoders.read.audio import read_audio
+from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import EncodeError, MediaError
 from avatarvideo.headless.core_video import ComponentsVideo
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, lip_sync
+from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, lip_sync, video_info
 from avatarvideo.nodes.encode_widgets import LATER_WIDGETS
 from avatarvideo.nodes.tensors import audio_dict, image_frames
+from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 
 WIDGET_TYPES = ("INT", "FLOAT", "FLOAT,INT", "STRING", "BOOLEAN")
 LIPS = "352,437,441,440"
@@ -65,7 +67,11 @@ def test_every_input_and_output_is_explained(host: StandaloneHost, name: str) ->
 
 @pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
 def test_only_sockets_and_later_widgets_are_optional(host: StandaloneHost, name: str) -> None:
-    later = {"FFmpegEncode": LATER_WIDGETS, "MuseTalkLipSync": lip_sync.LATER_WIDGETS}.get(name, ())
+    later = {
+        "FFmpegEncode": LATER_WIDGETS,
+        "MuseTalkLipSync": lip_sync.LATER_WIDGETS,
+        "VideoInfo": video_info.LATER_WIDGETS,
+    }.get(name, ())
     for key, (kind, options) in NODE_CLASS_MAPPINGS[name].INPUT_TYPES().get("optional", {}).items():
         if options.get("forceInput"):
             continue
@@ -516,6 +522,26 @@ def test_video_info_takes_a_video_in_memory(host: StandaloneHost, dtype: torch.d
     assert (told["frame_rate"], told["display_aspect_ratio"]) == ("30000/1001", "3:2")
     assert (told["container"], told["video_codec"], told["sample_rate"]) == ("none", "none", 16000)
     assert told["audio"][0]["loudness_lufs"] == pytest.approx(-3, abs=1)  # a sine at full scale
+
+
+@pytest.mark.slow
+def test_video_info_scores_when_asked(
+    host: StandaloneHost, mesh_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVATAR_MODELS", str(mesh_models))
+    picture = torch.tensor(read_image(SAMPLES_DIRECTORY / "portrait.png")) / 255
+    still = ComponentsVideo(picture[None, ::3, ::3].repeat(3, 1, 1, 1), None, 25.0)
+    node = NODE_CLASS_MAPPINGS["VideoInfo"]()
+    answer = node.inspect(path="", exact_count=False, measure_loudness=False, video=still)
+    assert "score" not in json.loads(answer["result"][-1])
+    answer = node.inspect(
+        path="", exact_count=False, measure_loudness=False, video=still, score=True
+    )
+    told = json.loads(answer["result"][-1])["score"]
+    assert told["notes"] == ["The mouth does not move: this is a still picture."]
+    assert told["numbers"]["offset"] is None
+    assert answer["ui"]["text"][0].endswith("No source was given.")
+    assert told["notes"][0] in answer["ui"]["text"][0]
 
 
 def test_video_info_without_a_video_says_what_to_do(host: StandaloneHost) -> None:

@@ -1,0 +1,94 @@
+"""``avatar video score``: numbers for any talking video, and limits on them as a gate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import AvatarVideoError, MediaError
+from ..musetalk.score.numbers import NUMBERS, Limit, failures, parse_limits
+from .paths import FileToRead, FileToWrite
+from .session import json_option, session, verbose_option
+
+if TYPE_CHECKING:
+    from ..musetalk.score.score import Score
+
+_FILE, _PICTURE = FileToRead(), FileToWrite()
+
+
+def _help() -> str:
+    """Return the command's help: each number with its range, meaning and weakness."""
+    parts = [
+        "Measure how a talking video FILE holds together, whoever made it.",
+        "The mouth is read by the face mesh (`avatar models download face-mesh`), so that one "
+        "face must be seen. No number says how good a video is; each has its weakness:",
+    ]
+    for one in NUMBERS:
+        unit = f", in {one.unit}" if one.unit else ""
+        parts.append(f"{one.name} ({one.range}{unit}): {one.meaning} Weakness: {one.weakness}")
+    parts.append(
+        "What cannot be told is left out, with the reason: a still picture with sound, a video "
+        "without sound, without a face or with two, sound that does not go with the mouth."
+    )
+    return "\n\n".join(parts)
+
+
+def _limits(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[Limit, ...]:
+    if text is None:
+        return ()
+    try:
+        return parse_limits(text)
+    except MediaError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@click.command(help=_help())
+@click.argument("file", type=_FILE)
+@click.option("--audio", type=_FILE, help="The sound, where it is in another file.")
+@click.option("--source", type=_FILE, help="The picture or video it was made from, for change.")
+@click.option("--plot", type=_PICTURE, metavar="PNG", help="Draw opening and speech over time.")
+@click.option(
+    "--min-score",
+    "limits",
+    callback=_limits,
+    metavar="NAME=VALUE,...",
+    help="Exit with 1 and a sentence for each number that is worse, or that cannot be told: "
+    "offset, jitter and change are limited upwards (offset=1: at most a frame either way), the "
+    "others downwards (closure=0.9).",
+)
+@json_option
+@verbose_option
+def score(
+    file: Path,
+    audio: Path | None,
+    source: Path | None,
+    plot: Path | None,
+    limits: tuple[Limit, ...],
+    as_json: bool,
+) -> None:
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise click.UsageError(f"Expected a name that ends in .png for --plot, got {plot.name!r}.")
+    with session() as host:
+        from ..musetalk.score.plot import check_plot, write_plot
+        from ..musetalk.score.score import score_video
+        from ..musetalk.score.table import table
+
+        sources = tuple(each for each in (file, audio, source) if each is not None)
+        if plot is not None:
+            check_plot(plot, sources)
+        found = score_video(file, audio=audio, source=source, host=host)
+        if plot is not None:
+            write_plot(found, plot, sources)
+    click.echo(json.dumps(found.as_dict(), indent=2) if as_json else table(found))
+    _gate(found, limits)
+
+
+def _gate(found: Score, limits: tuple[Limit, ...]) -> None:
+    failed = failures(limits, found.numbers, found.reasons)
+    if failed:
+        raise AvatarVideoError(" ".join(failed))

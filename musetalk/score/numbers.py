@@ -1,0 +1,157 @@
+"""What is measured: each number's unit, range, meaning and weakness, and limits on them.
+
+Nothing heavy is imported: the commands' help reads this table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ...errors import MediaError
+
+MOST_FRAMES = 15  # either way: how far sound is looked for
+
+
+@dataclass(frozen=True)
+class Number:
+    """One thing that is measured.
+
+    digits: after the point, where it is shown.
+    at_most: a limit on it is an upper one; False: a lower one.
+    """
+
+    name: str
+    unit: str
+    range: str
+    digits: int
+    at_most: bool
+    meaning: str
+    weakness: str
+
+    def shown(self, value: float) -> str:
+        sign = "+" if self.name == "offset" else ""
+        return f"{value:{sign}.{self.digits}f} {self.unit}".rstrip()
+
+
+NUMBERS = (
+    Number(
+        "offset",
+        "frames",
+        f"-{MOST_FRAMES} to {MOST_FRAMES}",
+        1,
+        True,
+        "By how many frames the sound comes too late (+) or too early (-) for the mouth.",
+        "Found by when the lower lip falls, not by which sound it shapes: real speech takes ten to "
+        "twenty seconds, a clearly moving mouth five. Cameras that stamp a frame when it was taken "
+        "read half a frame early, since the middle of its time on screen is compared.",
+    ),
+    Number(
+        "correlation",
+        "",
+        "-1 to 1",
+        2,
+        False,
+        "How well the lower lip's motion and the opening that the speech makes plausible go "
+        "together at that offset; 1 is the same curve.",
+        "People have 0.3 to 0.5, less than a robot that opens with every vowel; music or a second "
+        "voice lowers it.",
+    ),
+    Number(
+        "closure",
+        "",
+        "0 to 1",
+        2,
+        False,
+        "The share of frames without speech in which the mouth is as shut as it gets in the video.",
+        "People pause with parted lips (recordings read 0 to 0.25) and a smile with teeth counts "
+        "as open; music can pass for speech.",
+    ),
+    Number(
+        "jitter",
+        "mouth widths",
+        "0 up",
+        4,
+        True,
+        "How far the middle of the mouth shakes against the head from frame to frame.",
+        "The face mesh itself shakes by 0.001 in a still head and speech moves corners: real "
+        "people have 0.006 to 0.01; a frame rate of 60 shows less of it than one of 25.",
+    ),
+    Number(
+        "sharpness",
+        "",
+        "0 up",
+        2,
+        False,
+        "Fine detail round the mouth against that of the rest of the face; 1 is as sharp, less is "
+        "softer.",
+        "Untouched faces read 0.75 to 1; beards and teeth raise it, make-up and shadow lower "
+        "it: compare with the same person's source.",
+    ),
+    Number(
+        "change",
+        "levels of 255",
+        "0 to 255",
+        2,
+        True,
+        "With a source: the mean difference between both outside the lower face.",
+        "Encoding alone makes 1 to 2, and a moving head is all change; frames are compared in "
+        "their order, as far as the source goes.",
+    ),
+)
+OF = {number.name: number for number in NUMBERS}
+
+
+class Limit(NamedTuple):
+    """The least or most that a number may be, whichever its kind of limit is."""
+
+    number: Number
+    value: float
+
+    def failure(self, found: float | None, reason: str) -> str | None:
+        """Return a sentence where the number is beyond its limit or was not measured."""
+        name, kind = self.number.name, "at most" if self.number.at_most else "at least"
+        wanted = f"Expected {name} of {kind} {self.value:g}"
+        if name == "offset":
+            wanted += " either way"
+        if found is None:
+            return f"{wanted}, it was not measured: {reason}"
+        beyond = abs(found) > self.value if self.number.at_most else found < self.value
+        return f"{wanted}, got {self.number.shown(found)}." if beyond else None
+
+
+def parse_limits(text: str) -> tuple[Limit, ...]:
+    """Return the limits written as "offset=1,closure=0.9". Raises MediaError."""
+    limits: list[Limit] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, written = (each.strip() for each in part.partition("="))
+        if name not in OF:
+            raise MediaError(
+                f"Expected limits on some of {', '.join(OF)}, got {name[:100]!r}: write them as "
+                "offset=1,closure=0.9."
+            )
+        try:
+            value = float(written)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise MediaError(f"Expected a number for {name}, got {written[:100]!r}.")
+        limits.append(Limit(OF[name], value))
+    if not limits:
+        raise MediaError("Expected limits such as offset=1,closure=0.9, got none.")
+    return tuple(limits)
+
+
+def failures(
+    limits: tuple[Limit, ...],
+    numbers: Mapping[str, float | None],
+    reasons: Mapping[str, str],
+) -> list[str]:
+    """Return one sentence for each limit that is not kept."""
+    found = (
+        limit.failure(numbers[limit.number.name], reasons.get(limit.number.name, ""))
+        for limit in limits
+    )
+    return [sentence for sentence in found if sentence is not None]

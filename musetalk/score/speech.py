@@ -1,0 +1,67 @@
+"""The sound's side: how far open a mouth would plausibly be, and where nobody speaks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from ...errors import CheckpointError
+from ...media import AudioClip
+from ..audio import to_speech
+from ..puppet.driver import smoothed
+from ..puppet.shapes import OPENINGS
+from ..puppet.sound_shapes import shape_evidence
+from ..voice.activity import Activity, activity_by_level, activity_by_network
+from ..voice.gate import gate_of
+from ..voice.levels import WINDOWS_PER_SECOND
+from ..weights.silero_file import find_silero, load_silero
+from .offset import BLEND_SECONDS
+
+CONTRAST = 1.5  # power on the openings: wide shapes mark their time better than half open ones
+
+log = logging.getLogger("avatarvideo.musetalk.score.speech")
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """expected: float64 (K,), plausible opening in each 10 ms, any unit. spoken: bool (K,).
+
+    detector: what heard the speech.
+    """
+
+    expected: np.ndarray
+    spoken: np.ndarray
+    detector: str
+
+    def silent(self, frame_rate: Fraction, frame_count: int) -> np.ndarray:
+        """Return bool (T,): frames without speech, but for those in which a mouth still shuts."""
+        return gate_of(self.spoken, frame_rate, frame_count).at_rest
+
+    def at(self, times: np.ndarray) -> np.ndarray:
+        """Return the plausible opening at these seconds (T,), as smooth as a mouth moves."""
+        soft = smoothed(self.expected, BLEND_SECONDS * WINDOWS_PER_SECOND)
+        places = times * WINDOWS_PER_SECOND - 0.5
+        return np.interp(places, np.arange(len(soft)), soft, left=0, right=0)
+
+
+def heard(sound: AudioClip, check: Callable[[], None]) -> Speech:
+    """Listen to a sound of any rate; ``check`` is called all the time and may raise."""
+    speech = to_speech(sound)
+    check()
+    activity = _activity(speech, check)
+    evidence = np.exp(shape_evidence(speech)) @ np.array(OPENINGS) ** CONTRAST
+    return Speech(evidence * activity.spoken, activity.spoken, activity.detector)
+
+
+def _activity(speech: np.ndarray, check: Callable[[], None]) -> Activity:
+    path = find_silero()
+    if path is not None:
+        try:
+            return activity_by_network(load_silero(path), speech, check=check)
+        except CheckpointError as error:
+            log.warning("continuing with loudness alone: %s", error)
+    return activity_by_level(speech)

@@ -1,0 +1,93 @@
+"""Every frame of a video read once: the mouth in its head, and what the pixels say."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from ...errors import MediaError
+from ...host.contract import Host
+from ...media import Clip
+from ..face.mesh_networks import MeshNetworks
+from .faces import FollowedFace
+from .mouth import Mouth, MouthTrack
+from .pictures import change_outside, sharpness
+
+SHARPNESS_SECONDS = 0.2  # how often it is measured
+SAME_ASPECT = 0.01
+OTHER_SHAPE = "The source has another shape ({source}) than the video ({video})."
+
+
+class Seen(NamedTuple):
+    """What the pictures show: the mouth, several faces, and two numbers of each measured frame."""
+
+    mouth: Mouth
+    faces: int  # of like size, most of the time
+    sharpness: list[float]
+    change: list[float]
+    shape_problem: str | None
+
+
+def watched(clip: Clip, source: Clip | None, networks: MeshNetworks, host: Host) -> Seen:
+    """Read every frame once, one at a time."""
+    rate = float(clip.frame_rate)
+    face = FollowedFace(networks, rate, host.check_cancelled)
+    track, sharp, changes = MouthTrack(), list[float](), list[float]()
+    problem = None if source is None else _shape_problem(clip, source)
+    origins = iter(()) if source is None or problem else _beside(clip, source)
+    every = max(1, round(SHARPNESS_SECONDS * rate))
+    with host.progress(clip.frame_count, "Scoring") as bar:
+        for number, frame in enumerate(clip.frames()):
+            mesh, origin = face.find(frame), next(origins, None)
+            track.add(mesh)
+            if mesh is not None and number % every == 0:
+                _keep(sharp, sharpness(frame, mesh))
+            if mesh is not None and origin is not None:
+                _keep(changes, change_outside(frame, _fitted(origin, frame), mesh))
+            bar.update(number + 1)
+    if not track.frames:
+        raise MediaError(f"Expected a video with pictures, {clip.name!r} has none.")
+    faces = face.most_faces if face.is_crowded else min(face.most_faces, 1)
+    return Seen(track.done(), faces, sharp, changes, problem)
+
+
+def _keep(values: list[float], value: float | None) -> None:
+    if value is not None:
+        values.append(value)
+
+
+def _shape_problem(clip: Clip, source: Clip) -> str | None:
+    shapes = [one.width / one.height for one in (clip, source)]
+    if abs(shapes[0] / shapes[1] - 1) <= SAME_ASPECT:
+        return None
+    video, origin = (f"{one.width}x{one.height}" for one in (clip, source))
+    return OTHER_SHAPE.format(source=origin, video=video)
+
+
+def _beside(clip: Clip, source: Clip) -> Iterator[np.ndarray]:
+    """Yield the source's frame at the time of each of the clip's, until the source ends."""
+    frames = source.frames()
+    if source.frame_count == 1:
+        yield from itertools.repeat(next(frames))
+    step, shown, frame = source.frame_rate / clip.frame_rate, -1, None
+    for number in itertools.count():
+        wanted = int((number + Fraction(1, 2)) * step)
+        while shown < wanted:
+            frame = next(frames, None)
+            if frame is None:
+                return
+            shown += 1
+        if frame is not None:
+            yield frame
+
+
+def _fitted(source: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    if source.shape == frame.shape:
+        return source
+    size = frame.shape[1], frame.shape[0]
+    return cv2.resize(source, size, interpolation=cv2.INTER_AREA)
