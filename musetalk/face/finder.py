@@ -205,10 +205,18 @@ def locate_face(
 
 
 def locate_again(
-    frame: np.ndarray, near: Box | None, model_folders: Sequence[Path] = ()
+    frame: np.ndarray,
+    near: Box | None,
+    model_folders: Sequence[Path] = (),
+    face_index: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> FaceLocation:
-    """Return the face closest to where one was last seen, for a ``LipTracker`` that lost it."""
-    return _first_answer(frame, Sought(near=near, model_folders=model_folders), FINDERS)
+    """Return the face closest to where one was last seen, for a ``LipTracker`` that lost it.
+
+    near: None where none was: then ``face_index`` says which.
+    """
+    sought = Sought(face_index, near, check=check, model_folders=model_folders)
+    return _first_answer(frame, sought, FINDERS)
 
 
 def crop_finder(

@@ -37,14 +37,15 @@ def locate_by_mesh(
     if not faces:
         return FaceLocation(None, None, 0.0, "none", NO_FACE)
     if near is not None:
-        return _location(min(faces, key=lambda face: _distance(face.box, near)))
+        return location_of(min(faces, key=lambda face: _distance(face.box, near)))
     if face_index >= len(faces):
         reason = f"face {face_index} was asked for, but only {len(faces)} found"
         return FaceLocation(None, None, 0.0, "none", reason)
-    return _location(faces[face_index])
+    return location_of(faces[face_index])
 
 
-def _location(face: FaceMesh) -> FaceLocation:
+def location_of(face: FaceMesh) -> FaceLocation:
+    """Return a face as it is handed on; its lips are None where they are too small to read."""
     lips = lips_of_mesh(face.points)
     if lips is None or lips.width < LEAST_MOUTH:
         return FaceLocation(

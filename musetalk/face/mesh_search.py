@@ -106,15 +106,15 @@ def _mesh_of(networks: MeshNetworks, picture: np.ndarray, seen: Detection) -> Fa
     """Look twice, and again where the points have not settled: those of no face never do."""
     first = networks.look(picture, seen.square)
     second = None if first is None else confirmed(networks, picture, first)
-    if first is None or second is None or _motion(first, second) > MOST_MOTION:
+    if first is None or second is None or points_moved(first, second) > MOST_MOTION:
         return None
-    if _motion(first, second) <= SETTLED:
+    if points_moved(first, second) <= SETTLED:
         return second
     third = confirmed(networks, picture, second)
-    return third if third is not None and _motion(second, third) <= MOST_LATER_MOTION else None
+    return third if third is not None and points_moved(second, third) <= MOST_LATER_MOTION else None
 
 
-def _motion(before: FaceMesh, now: FaceMesh) -> float:
+def points_moved(before: FaceMesh, now: FaceMesh) -> float:
     """Return how far the points moved on average, in distances of the outer eye corners."""
     moved = np.hypot(*(now.points - before.points).T).mean()
     left, right = now.points[list(EYE_CORNERS)]

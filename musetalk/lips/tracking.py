@@ -39,6 +39,7 @@ KEPT_CORNERS = replace(NEAR_LAST, spread=np.where(np.arange(8) < BOW, 0.0, STEP_
 LEAST_SCORE_LEFT = 0.55  # of the first frame's score, below it the mouth is hidden
 LONGEST_WAIT = 25  # frames between two full searches while the face is lost
 STILL_HEAD = 0.002  # e, radians and log size: the same for the head
+LOST = FaceLocation(None, None, 0.0, "none", "the lips were lost in this frame")
 STILL = 0.01  # mouth widths: smaller changes are mostly noise and are smoothed hardest
 
 
@@ -56,6 +57,8 @@ class LipTracker:
     """Follows one mouth through a video from ``location``, found in its first frame.
 
     search: looks for lips that were lost in a frame, closest to where the face was last.
+    begins: the last frame's lips do not go on from the frame before.
+    skipped: frames just before the last one in which lost lips were not searched for.
     """
 
     def __init__(
@@ -67,14 +70,22 @@ class LipTracker:
         self._last = location
         self._search = search
         self._sighting: _Sighting | None = None
-        self._lost_for, self._search_at = 0, 1
+        self._lost_for, self._searched_at, self._search_at = 0, 0, 1
+        self.begins, self.skipped = True, 0
         if location.lips is not None:
             self._start(frame, location, location.lips)
 
     def follow(self, frame: np.ndarray) -> FaceLocation:
         """Return the face in the next frame; its ``lips`` are None while they are lost."""
-        self._last = self._follow_face(frame) or self._search_again(frame)
+        self.skipped = 0
+        followed = self._follow_face(frame)
+        self.begins = followed is None
+        self._last = followed or self._search_again(frame)
         return self._last
+
+    def alone_from(self, frame: np.ndarray, known: FaceLocation) -> LipTracker:
+        """Return one that follows the same lips from this frame and never searches for them."""
+        return LipTracker(frame, known, lambda frame, near: LOST)
 
     def _start(self, frame: np.ndarray, location: FaceLocation, lips: LipShape) -> None:
         face = frame_of_mouth(lips.corners)
@@ -85,7 +96,7 @@ class LipTracker:
         terms = score_terms(make_lip_maps(frame, face), candidate[None])[0]
         self._key_score = float(terms @ weight_vector(WEIGHTS))
         self._sighting = _Sighting(face, candidate, lips.curves.astype(float), lips.parted)
-        self._lost_for, self._search_at = 0, 1
+        self._lost_for, self._searched_at, self._search_at = 0, 0, 1
 
     def _follow_face(self, frame: np.ndarray) -> FaceLocation | None:
         last = self._sighting
@@ -105,7 +116,7 @@ class LipTracker:
         if not self._on_first_key:
             self._recent = KeyView.of(frame, face)
         lips = LipShape(lips.corners, curves.astype(np.float32), lips.parted)
-        self._lost_for, self._search_at = 0, 1
+        self._lost_for, self._searched_at, self._search_at = 0, 0, 1
         reason = "lips followed from the frame before"
         return FaceLocation(face.box, lips, self._confidence, self._method, reason)
 
@@ -120,12 +131,14 @@ class LipTracker:
     def _search_again(self, frame: np.ndarray) -> FaceLocation:
         self._lost_for += 1
         if self._lost_for >= self._search_at:
+            self.skipped = self._lost_for - 1 - self._searched_at
+            self._searched_at = self._lost_for
             self._search_at = self._lost_for + min(self._lost_for, LONGEST_WAIT)
             found = self._search(frame, self._last.box)
             if found.lips is not None:
                 self._start(frame, found, found.lips)
                 return found
-        return FaceLocation(self._last.box, None, 0.0, "none", "the lips were lost in this frame")
+        return replace(LOST, box=self._last.box)
 
 
 def _candidate_of(lips: LipShape) -> np.ndarray:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+import numpy as np
 
 from ...errors import NoFaceError
-from ..face.finder import locate_again
+from ...media import FaceLocation
 from ..job import Job, Made, NotPossible
 from ..puppet.driver import MouthMotion, mouth_motion
+from ..puppet.lip_track import LipTrack, track_lips
 from ..puppet.phones import phones_heard
-from ..puppet.playback import PuppetPlayback, track_lips
+from ..puppet.playback import PuppetPlayback
 from ..puppet.puppet import Puppet
 from ..puppet.shapes import mouth_shapes, with_closures
 from ..report import silence_report
@@ -18,34 +19,71 @@ from .context import Context
 
 
 def make(job: Job, context: Context) -> Made | NotPossible:
-    """Return the avatar with a moving mouth, or that no lips were found."""
-    location = context.location(job)
-    if location.lips is None:
+    """Return the avatar with a moving mouth, or that no lips were found in any frame."""
+    located = context.location(job)
+    track = _track(job, context, located)
+    if track.first is None:
+        where = located.reason
+        if job.numbers.size > 1:
+            where += f", and none of its {job.numbers.size} frames shows lips"
         error = NoFaceError(
-            f"Expected lips to move, but {location.reason}: give the two lip corners "
+            f"Expected lips to move, but {where}: give the two lip corners "
             '("mouth") or choose the mode static.'
         )
-        return NotPossible(location.reason, error)
-    last = int(job.indices.max()) + 1
-    with job.timed("track"), context.host.progress(last, "Following the lips") as bar:
-        search = partial(locate_again, model_folders=job.model_folders)
-        shapes = track_lips(job.avatar, location, last, search, on_frame=bar.update)
+        return NotPossible(where, error)
     with job.timed("driver"):
         motion = _motion(job, context)
     gate = context.gate(job, auto=True)
     if gate is not None:
         motion = motion.gated(gate.weight)
-    playback = PuppetPlayback(job.avatar, job.indices, motion, shapes, job.mask)
-    reach = Puppet(job.avatar.first_frame(), location.lips).mask()
+    playback = PuppetPlayback(
+        job.avatar, job.indices, motion, track.shapes, job.mask, track.points, track.rest_widths
+    )
+    passed = playback.passed_through()
     asked = "a puppet was asked for; " if job.is_asked_for else ""
     return Made(
         playback.frames,
-        mask=reach if job.mask is None else reach * job.mask,
-        passed_through=playback.passed_through(),
-        location=location,
-        reason=asked + location.reason,
+        mask=_reach(job, track),
+        passed_through=passed,
+        location=track.first,
+        reason=asked + track.first.reason + _without(passed),
         details={"silence": silence_report(gate)},
     )
+
+
+def _track(job: Job, context: Context, located: FaceLocation) -> LipTrack:
+    """Return the lips in every frame that is shown; those of a still are known already."""
+    with job.timed("track"):
+        if job.avatar.is_still:
+            return LipTrack([located.lips], located if located.lips else None, [located.points])
+        last = int(job.indices.max()) + 1
+        with context.host.progress(last, "Following the lips") as bar:
+            return track_lips(
+                job.avatar,
+                located,
+                last,
+                choice=job.face_choice,
+                model_folders=job.model_folders,
+                on_frame=bar.update,
+                check=context.host.check_cancelled,
+            )
+
+
+def _reach(job: Job, track: LipTrack) -> np.ndarray:
+    """Return where the first frame may change: nowhere, where it has no lips."""
+    lips = track.shapes[0]
+    if lips is None:
+        return np.zeros((job.avatar.height, job.avatar.width), np.float32)
+    reach = Puppet(job.avatar.first_frame(), lips).mask()
+    return reach if job.mask is None else reach * job.mask
+
+
+def _without(passed: np.ndarray) -> str:
+    """Say, as part of a sentence, how many frames have no lips; nothing where all have."""
+    count = int(passed.sum())
+    if not count:
+        return ""
+    return f"; {count} of {passed.size} frames show no lips and pass through unchanged"
 
 
 def _motion(job: Job, context: Context) -> MouthMotion:

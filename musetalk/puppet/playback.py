@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...media import Avatar, Box, FaceLocation, LipShape
-from ..face.finder import locate_again
-from ..lips.tracking import LipTracker
+from ...media import Avatar, LipShape
 from ..source_frames import read_frames
 from .driver import MouthMotion
 from .puppet import Puppet
-
-
-def track_lips(
-    avatar: Avatar,
-    first: FaceLocation,
-    count: int,
-    search: Callable[[np.ndarray, Box | None], FaceLocation] = locate_again,
-    *,
-    on_frame: Callable[[int], None] = lambda done: None,
-) -> list[LipShape | None]:
-    """Return the lips in ``count`` frames, None where lost; ``first`` was found in frame 0.
-
-    search: as of ``LipTracker``.
-    """
-    frames = avatar.frames()
-    shapes = [first.lips]
-    tracker = LipTracker(next(frames), first, search)
-    for frame in frames:
-        if len(shapes) >= count:
-            break
-        shapes.append(tracker.follow(frame).lips)
-        on_frame(len(shapes))
-    return shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +20,16 @@ class PuppetPlayback:
     indices: int64 (T,), the avatar's frame shown in every output frame.
     shapes: the lips of every avatar frame; None lets the frame pass through.
     mask: float32 (H, W), 0..1, where the user lets the picture change; None is everywhere.
+    points, rest_widths: of every avatar frame, as in ``LipTrack``.
     """
 
     avatar: Avatar
     indices: np.ndarray
     motion: MouthMotion
-    shapes: list[LipShape | None]
+    shapes: Sequence[LipShape | None]
     mask: np.ndarray | None = field(default=None, repr=False)
+    points: Sequence[np.ndarray | None] | None = field(default=None, repr=False)
+    rest_widths: np.ndarray | None = field(default=None, repr=False)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Iterate from the start: uint8 RGB (H, W, 3)."""

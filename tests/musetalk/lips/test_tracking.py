@@ -92,3 +92,28 @@ def test_a_face_that_appears_later_is_found(picture: np.ndarray) -> None:
     found = tracker.follow(picture)
     assert found.lips is not None
     assert isinstance(found.box, Box)
+
+
+def test_lost_lips_are_searched_less_and_less_and_the_gaps_are_told(picture: np.ndarray) -> None:
+    empty, searched = np.full_like(picture, 128), list[Box | None]()
+    known = locate_face(picture, corners=LipCorners(*CORNERS.ravel()))
+
+    def search(frame: np.ndarray, near: Box | None) -> FaceLocation:
+        searched.append(near)
+        return locate_face(empty[:40, :40]) if frame is empty else known
+
+    tracker = LipTracker(empty, locate_face(empty[:40, :40]), search)
+    for _ in range(9):
+        assert tracker.follow(empty).lips is None
+    assert searched == [None] * 4  # after 1, 2, 4 and 8 frames
+    told = []
+    for _ in range(8):
+        lips = tracker.follow(picture).lips
+        told.append((lips is not None, tracker.begins, tracker.skipped))
+    # The search after 16 frames finds them, and seven before it had none.
+    assert told[:6] == [(False, True, 0)] * 6
+    assert told[6:] == [(True, True, 7), (True, False, 0)]
+    back = tracker.alone_from(picture, known)
+    assert back.follow(picture).lips is not None
+    assert [back.follow(empty).lips for _ in range(3)] == [None] * 3
+    assert len(searched) == 5
