@@ -40,6 +40,7 @@ class Crowd:
         rng = np.random.default_rng(2)
         self.looked_at = [rng.integers(0, 255, (8, 8, 3), np.uint8) for _ in people]
         self.backgrounds: dict[int, int] = {}
+        self.confidence: dict[int, float] = {}  # by frames, 1 in the others
 
     def frame(self, number: int) -> np.ndarray:
         """Each person is a checked patch of its own; backgrounds change where they are told to."""
@@ -55,7 +56,7 @@ class Crowd:
             patch = texture.repeat(-(-whole // 8), 0).repeat(-(-whole // 8), 1)[:whole, :whole]
             view = picture[max(y0, 0) : y0 + whole, max(x0, 0) : x0 + whole]
             view[:] = patch[: view.shape[0], : view.shape[1]]
-            self.faces.append(mesh_at(*place))
+            self.faces.append(mesh_at(*place, self.confidence.get(number, 1.0)))
         return picture
 
     def detect(self, picture: np.ndarray) -> list[Detection]:
@@ -181,6 +182,15 @@ def test_going_back_never_searches() -> None:
         False,
     ]
     assert crowd.detections == before
+
+
+def test_what_is_hardly_a_face_is_followed_but_never_taken_for_one() -> None:
+    crowd = Crowd(there(100, 80, 12))
+    crowd.confidence = dict.fromkeys(range(4), 0.85) | dict.fromkeys(range(8, 12), 0.6)
+    # Looked for in frames 1, 2, 4 and 8 of those without it.
+    assert middles(crowd, FaceChoice(), 12) == [None] * 7 + [100] * 5
+    crowd.confidence |= dict.fromkeys(range(10, 12), 0.4)
+    assert middles(crowd, FaceChoice(), 12)[9:] == [100, None, None]
 
 
 def test_a_search_is_ended_by_its_check() -> None:
