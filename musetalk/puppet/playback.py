@@ -50,6 +50,16 @@ class PuppetPlayback:
             spoken = puppet.render(opening, spread)
             yield spoken if self.mask is None else blend(frame, spoken, self.mask)
 
+    def points_at(self, index: int) -> np.ndarray | None:
+        """Return the mesh in an avatar frame, float64 (478, 2), or None where there is none."""
+        return None if self.points is None else self.points[index]
+
+    def rest_width_at(self, index: int) -> float | None:
+        """Return how wide the mouth of an avatar frame is at rest, pixels, where that is known."""
+        if self.rest_widths is None or not np.isfinite(self.rest_widths[index]):
+            return None
+        return float(self.rest_widths[index])
+
     def passed_through(self) -> np.ndarray:
         """Return bool (T,): output frames whose lips were not found."""
         return np.array([shape is None for shape in self.shapes])[self.indices]

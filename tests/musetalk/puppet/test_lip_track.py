@@ -6,16 +6,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from avatarvideo.errors import Cancelled
-from avatarvideo.media import Avatar
+from avatarvideo.media import Avatar, LipCorners
 from avatarvideo.musetalk.face.choice import FaceChoice
 from avatarvideo.musetalk.face.finder import locate_face
 from avatarvideo.musetalk.puppet.lip_track import LipTrack, track_lips
+from avatarvideo.musetalk.puppet.playback import PuppetPlayback
 from avatarvideo.musetalk.puppet.puppet import Puppet
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
@@ -139,6 +141,18 @@ def test_faceless_stretches_are_none_to_the_frame(portrait: np.ndarray, mesh_mod
     assert track.rest_widths is not None
     assert [points is not None for points in track.points] == [each == "x" for each in pattern]
     assert np.isfinite(track.rest_widths).tolist() == [each == "x" for each in pattern]
+
+
+def test_a_playback_knows_points_and_width_where_they_are_known(portrait: np.ndarray) -> None:
+    lips = locate_face(portrait, corners=LipCorners(*(CORNERS / 2).ravel())).lips
+    motion: Any = None  # no frame is rendered
+    parts = (avatar_of([portrait] * 2), np.zeros(1, np.int64), motion, [lips, None])
+    plain = PuppetPlayback(*parts)
+    assert (plain.points_at(0), plain.rest_width_at(0)) == (None, None)
+    points, widths = np.zeros((478, 2)), np.array([44.5, np.nan], np.float32)
+    known = PuppetPlayback(*parts, points=[points, None], rest_widths=widths)
+    assert known.points_at(0) is points
+    assert (known.rest_width_at(0), known.rest_width_at(1)) == (44.5, None)
 
 
 @pytest.mark.slow
