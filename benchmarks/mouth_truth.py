@@ -25,7 +25,8 @@ from espeak import SAMPLE_RATE, Phone, spoken
 from mouth_sentences import RULER
 
 from avatarvideo.musetalk.puppet.phones import can_hear_phones, phones_heard
-from avatarvideo.musetalk.puppet.shapes import MouthShapes, mouth_shapes
+from avatarvideo.musetalk.puppet.pose import MouthShapes
+from avatarvideo.musetalk.puppet.shapes import mouth_shapes
 
 RATE = Fraction(25)
 SHUT = 0.02  # mouth widths

@@ -44,8 +44,8 @@ from avatarvideo.musetalk.face.finder import locate_face
 from avatarvideo.musetalk.inputs import load_speech
 from avatarvideo.musetalk.pipeline.compose import SpeakingPlayback
 from avatarvideo.musetalk.pipeline.spool import Spool
-from avatarvideo.musetalk.puppet.driver import mouth_motion
 from avatarvideo.musetalk.puppet.playback import PuppetPlayback
+from avatarvideo.musetalk.puppet.shapes import mouth_shapes
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
 PORTRAIT_LIPS = (352.0, 437.0, 441.0, 440.0)  # corners in pixels of the bundled portrait
@@ -93,7 +93,7 @@ def puppet(size: str, mel: Mel, count: int, folder: Path) -> PuppetPlayback:
     """Return a clip whose frames are warped."""
     picture, corners = portrait(size)
     lips = locate_face(picture, corners=corners).lips
-    motion = mouth_motion(mel.speech, frame_rate=RATE, frame_count=count)
+    motion = mouth_shapes(mel.speech, frame_rate=RATE, frame_count=count)
     return PuppetPlayback(still(picture), np.zeros(count, np.int64), motion, [lips])
 
 

@@ -7,12 +7,11 @@ import numpy as np
 from ...errors import NoFaceError
 from ...media import FaceLocation
 from ..job import Job, Made, NotPossible
-from ..puppet.driver import MouthMotion, mouth_motion
 from ..puppet.lip_track import LipTrack, track_lips
 from ..puppet.phones import phones_heard
 from ..puppet.playback import PuppetPlayback
-from ..puppet.puppet import Puppet
-from ..puppet.shapes import mouth_shapes, with_closures
+from ..puppet.pose import MouthShapes
+from ..puppet.shapes import mouth_shapes
 from ..report import silence_report
 from ..voice.levels import SAMPLE_RATE
 from .context import Context
@@ -43,7 +42,7 @@ def make(job: Job, context: Context) -> Made | NotPossible:
     asked = "a puppet was asked for; " if job.is_asked_for else ""
     return Made(
         playback.frames,
-        mask=_reach(job, track),
+        mask=_reach(job, playback),
         passed_through=passed,
         location=track.first,
         reason=asked + track.first.reason + _without(passed),
@@ -69,13 +68,12 @@ def _track(job: Job, context: Context, located: FaceLocation) -> LipTrack:
             )
 
 
-def _reach(job: Job, track: LipTrack) -> np.ndarray:
+def _reach(job: Job, playback: PuppetPlayback) -> np.ndarray:
     """Return where the first frame may change: nowhere, where it has no lips."""
-    lips = track.shapes[0]
-    if lips is None:
+    puppet = playback.puppet_of(job.avatar.first_frame(), 0)
+    if puppet is None:
         return np.zeros((job.avatar.height, job.avatar.width), np.float32)
-    reach = Puppet(job.avatar.first_frame(), lips).mask()
-    return reach if job.mask is None else reach * job.mask
+    return puppet.mask() if job.mask is None else puppet.mask() * job.mask
 
 
 def _without(passed: np.ndarray) -> str:
@@ -86,12 +84,10 @@ def _without(passed: np.ndarray) -> str:
     return f"; {count} of {passed.size} frames show no lips and pass through unchanged"
 
 
-def _motion(job: Job, context: Context) -> MouthMotion:
-    """Return what loudness asks for, shut where the lips meet."""
+def _motion(job: Job, context: Context) -> MouthShapes:
+    """Return the mouth's shapes by the sound, and by phones where they can be heard."""
     speech, rate, count = job.mel.speech, job.frame_rate, job.indices.size
-    motion = mouth_motion(speech, frame_rate=rate, frame_count=count)
     seconds = max(1, round(len(speech) / SAMPLE_RATE))
     with context.host.progress(seconds, "Listening to the speech") as bar:
         phones = phones_heard(speech, on_seconds=lambda done: bar.update(round(done)))
-    shapes = mouth_shapes(speech, frame_rate=rate, frame_count=count, phones=phones)
-    return with_closures(motion, shapes, float(rate))
+    return mouth_shapes(speech, frame_rate=rate, frame_count=count, phones=phones)

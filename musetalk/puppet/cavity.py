@@ -1,4 +1,4 @@
-"""What shows between parted lips: a dark hollow with a hint of teeth, in the picture's own colours.
+"""What shows between parted lips: teeth, tongue and a dark hollow, in the picture's own colours.
 
 All colours are float32 RGB 0..255; measures are in mouth widths unless they say otherwise.
 """
@@ -10,20 +10,29 @@ from typing import NamedTuple
 import numpy as np
 
 from ...media import LipShape
-from .warp import FULL_GAP, MouthFrame
+from .lip_table import BITE, MouthFrame
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 DARKEST_SHARE = 0.2  # of the seam's pixels make its colour
-DARKEST_LUMA = 0.22  # of the skin's: no hollow is brighter
+DARKEST_LUMA = 0.2  # of the skin's: no hollow is brighter
 DEEP_FROM = 0.05  # gap at which the seam's own colour has become the hollow's
-TONGUE_SHARE = 0.45  # of the lips' colour shines up from the floor of the mouth
-TEETH_FROM = 0.045  # gap under which no teeth show
-TEETH_HEIGHT = 0.04
-TEETH_OPACITY = 0.6
+TONGUE_SHARE = 0.5  # of the lips' colour shines up from the floor of the mouth
+TEETH_FROM = 0.03  # gap under which no teeth show
+TEETH_FULL = 0.12  # and from which they show altogether
+TEETH_BELOW = 0.03  # the upper teeth end this far under the shut seam
+TEETH_OPACITY = 0.85
 TEETH_HALF_WIDTH = 0.36  # from the middle to where they are lost in shade
 TOOTH_WIDTH = 0.105
-TEETH_LUMA = 0.62  # of the skin's
+TEETH_LUMA = 0.9  # of the skin's
 TEETH_TINT = 0.5  # of the skin's colour in them, the rest is grey
+LOWER_TEETH_FROM = 0.16  # gap from which the lower ones rise over the lip
+LOWER_TEETH_HEIGHT = 0.03
+LOWER_TEETH_OPACITY = 0.4
+LINE_LUMA = 0.42  # of the lips': where lips that were apart have been brought together
+LINE_OPACITY = 0.75
+LINE_HALF_HEIGHT = 0.014
+LINE_UNTIL = 0.04  # gap at which the line has become the hollow
+DARK_OF_TEETH = 0.55  # luminance under which a row of an open mouth parts upper and lower teeth
 DRIFT = 0.2  # share of a video frame's own look that is taken on
 CUT = 40  # levels by which the colours jump only at a cut
 SHARPEST = 1.0  # pixels that the blend at the lips' edges takes at least
@@ -33,12 +42,14 @@ SOFTEST = 0.04  # and at most
 class CavityLook(NamedTuple):
     """How a mouth looks inside; its edges are as soft as the picture's own.
 
-    colours: float32 (4, 3), of the seam when shut, of the hollow under the upper lip, of its floor
-        and of the teeth.
+    colours: float32 (5, 3), of the seam when shut, of the hollow under the upper lip, of its floor,
+        of the teeth, and of the line between lips that were brought together.
+    split: share of an open mouth's own gap that belongs to the upper jaw.
     """
 
     colours: np.ndarray
     softness: float
+    split: float
 
     def drifted_from(self, before: CavityLook) -> CavityLook:
         """Return a look between the one of the frame before and this; this after a cut."""
@@ -46,14 +57,32 @@ class CavityLook(NamedTuple):
         if float(np.abs(change).max()) > CUT:
             return self
         softness = before.softness + DRIFT * (self.softness - before.softness)
-        return CavityLook(before.colours + DRIFT * change, softness)
+        return CavityLook(before.colours + DRIFT * change, softness, self.split)
+
+
+class Hollow(NamedTuple):
+    """Where the lips part, float32 (h, w) each: as in ``Fields``; own: the picture's own gap there."""
+
+    depth: np.ndarray
+    gap: np.ndarray
+    rise: np.ndarray
+    across: np.ndarray
+    own: np.ndarray
+
+
+class OwnInside(NamedTuple):
+    """What the picture itself shows between its lips: uint8 (h, w, 3), and its share (h, w)."""
+
+    pixels: np.ndarray
+    share: np.ndarray
 
 
 def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityLook:
     """Return the look for a picture uint8 RGB (H, W, 3), from pixels in and round the mouth."""
-    x = np.linspace(-0.4, 0.4, 25)
-    own = np.linspace(-0.5, 0.5, lips.curves.shape[1])
-    curves: list[np.ndarray] = [np.interp(x, own, curve) for curve in lips.curves]
+    scale = lips.width / mouth.width
+    x = np.linspace(-0.4, 0.4, 25) * scale
+    own = np.linspace(-0.5, 0.5, lips.curves.shape[1]) * scale
+    curves: list[np.ndarray] = [np.interp(x, own, curve * scale) for curve in lips.curves]
     outer_up, inner_up, inner_low, outer_low = curves
     within = [inner_up + share * (inner_low - inner_up) for share in (0, 0.25, 0.5, 0.75, 1)]
     around = [within[0] - 0.02, *within, within[-1] + 0.02]
@@ -64,13 +93,29 @@ def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityL
     luma = between @ LUMA
     seam = between[luma <= np.quantile(luma, DARKEST_SHARE)].mean(axis=0)
     bright = float(skin @ LUMA)
+    if lips.parted:
+        seam = (seam + lip * min(1.0, float(seam @ LUMA) / max(float(lip @ LUMA), 1.0))) / 2
     dark = seam * min(1.0, DARKEST_LUMA * bright / max(float(seam @ LUMA), 1.0))
-    floor = dark + TONGUE_SHARE * (0.6 * lip - dark)
+    floor = dark + TONGUE_SHARE * (0.62 * lip - dark)
     teeth = TEETH_LUMA * (TEETH_TINT * skin + (1 - TEETH_TINT) * bright)
     steps = np.arange(-0.2, 0.35, min(1 / mouth.width, 0.05))[:, None]
     profiles = _sampled(frame, mouth, x, inner_low + steps) @ LUMA
-    colours = np.array([seam, dark, floor, teeth], np.float32)
-    return CavityLook(colours, _softness(profiles, mouth.width))
+    colours = np.array([seam, dark, floor, teeth, LINE_LUMA * lip], np.float32)
+    split = _split(frame, mouth, x, inner_up, inner_low) if lips.parted else 1.0
+    return CavityLook(colours, _softness(profiles, mouth.width), split)
+
+
+def _split(
+    frame: np.ndarray, mouth: MouthFrame, x: np.ndarray, top: np.ndarray, bottom: np.ndarray
+) -> float:
+    """Return the share of an open mouth above its darkest row; 1 where teeth fill it."""
+    shares = np.linspace(0.15, 0.95, 17)
+    rows = top + shares[:, None] * (bottom - top)
+    luma = np.median((_sampled(frame, mouth, x, rows) @ LUMA)[:, 6:19], axis=1)
+    darkest = int(luma.argmin())
+    if luma[darkest] > DARK_OF_TEETH * luma[: darkest + 1].max():
+        return 1.0
+    return float(shares[darkest])
 
 
 def _softness(profiles: np.ndarray, width: float) -> float:
@@ -93,39 +138,68 @@ def _sampled(frame: np.ndarray, mouth: MouthFrame, x: np.ndarray, v: np.ndarray)
 def paint_cavity(
     picture: np.ndarray,
     look: CavityLook,
-    depth: np.ndarray,
-    gap: np.ndarray,
-    across: np.ndarray,
+    hollow: Hollow,
     *,
     teeth: float,
+    own: OwnInside | None = None,
 ) -> None:
-    """Paint the hollow into ``picture`` uint8 (h, w, 3), in place.
+    """Paint the inside of the mouth into ``picture`` uint8 (h, w, 3), in place.
 
-    depth, gap, across: float32 (h, w), as in ``Fields``.
-    teeth: how much of the hint of teeth to show, 0..1.
+    teeth: how much of the hint of upper teeth to show, 0..1. own: shown before all that is painted.
     """
-    inside = np.clip(depth / look.softness + 0.5, 0, 1)
-    inside += np.clip((gap - depth) / look.softness + 0.5, 0, 1)
-    seen = inside > 1
-    opacity = inside[seen][:, None] - 1
-    depth, gap, across = depth[seen], gap[seen], across[seen]
-    share = np.clip(depth / np.maximum(gap, 1e-4), 0, 1)
-    deep = np.clip(gap / DEEP_FROM, 0, 1)[:, None]
-    shut, dark, floor, white = look.colours
-    tint = shut + (dark - shut) * deep
-    tint += (floor - dark) * deep * (share * share)[:, None]
-    if teeth > 0:
-        tint += (white - tint) * (teeth * _teeth(depth, gap, across))[:, None]
-    under = picture[seen]
+    inside = np.clip(hollow.depth / look.softness + 0.5, 0, 1)
+    inside += np.clip((hollow.gap - hollow.depth) / look.softness + 0.5, 0, 1)
+    inside -= 1
+    line = _line(hollow) if own is not None else np.zeros((), np.float32)
+    seen = np.maximum(inside, line) > 0
+    here = Hollow(*(field[seen] for field in hollow))
+    tint = _painted(look, here, teeth)
+    opacity = np.maximum(inside[seen], 0)[:, None]
+    under = picture[seen].astype(np.float32)
+    if own is not None:
+        tint += (own.pixels[seen] - tint) * own.share[seen][:, None]
+        under += (look.colours[4] - under) * line[seen][:, None]
     picture[seen] = (under + (tint - under) * opacity + 0.5).astype(np.uint8)
 
 
-def _teeth(depth: np.ndarray, gap: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Return the opacity of the teeth, in the shape of the three (n,)."""
-    shown = np.clip((gap - TEETH_FROM) / (FULL_GAP - TEETH_FROM), 0, 1)
-    arch = np.clip(1 - (across / TEETH_HALF_WIDTH) ** 2, 0, 1)
-    scallop = np.abs(np.sin(np.pi / TOOTH_WIDTH * across))
-    bottom = TEETH_HEIGHT * (0.75 + 0.25 * np.sqrt(scallop)) * np.sqrt(arch)
-    edge = np.clip((bottom - depth) / 0.012 + 0.5, 0, 1)
-    shade = np.clip(0.4 + depth / 0.025, 0, 1)
-    return TEETH_OPACITY * shown * arch * edge * shade * (0.85 + 0.15 * scallop)
+def _painted(look: CavityLook, here: Hollow, teeth: float) -> np.ndarray:
+    """Return the colours (n, 3) of hollow, tongue and teeth."""
+    share = np.clip(here.depth / np.maximum(here.gap, 1e-4), 0, 1)
+    deep = np.clip(here.gap / DEEP_FROM, 0, 1)[:, None]
+    shut, dark, floor, white, _ = look.colours
+    tint = shut + (dark - shut) * deep
+    tint += (floor - dark) * deep * (share * share * _arch(here.across))[:, None]
+    tint += (0.7 * white - tint) * _lower_teeth(here)[:, None]
+    if teeth > 0:
+        tint += (white - tint) * (teeth * _upper_teeth(here))[:, None]
+    return tint
+
+
+def _upper_teeth(here: Hollow) -> np.ndarray:
+    """Return the opacity of the teeth that stay with the upper jaw, (n,)."""
+    shown = np.clip((here.gap - TEETH_FROM) / (TEETH_FULL - TEETH_FROM), 0, 1)
+    arch = _arch(here.across)
+    scallop = np.abs(np.sin(np.pi / TOOTH_WIDTH * here.across))
+    end = here.rise + TEETH_BELOW * (0.75 + 0.25 * np.sqrt(scallop)) * np.sqrt(arch)
+    edge = np.clip((end - here.depth) / 0.012 + 0.5, 0, 1)
+    shade = np.clip(0.5 + here.depth / 0.05, 0, 1)
+    return TEETH_OPACITY * shown * arch * edge * shade * (0.88 + 0.12 * scallop)
+
+
+def _lower_teeth(here: Hollow) -> np.ndarray:
+    """Return the opacity of the teeth that go with the lower lip, (n,)."""
+    shown = np.clip((here.gap - LOWER_TEETH_FROM) / 0.2, 0, 1)
+    height = LOWER_TEETH_HEIGHT * shown * _arch(here.across)
+    edge = np.clip((height - here.gap + here.depth) / 0.012 + 0.5, 0, 1)
+    return LOWER_TEETH_OPACITY * shown * edge * _arch(here.across)
+
+
+def _arch(across: np.ndarray) -> np.ndarray:
+    return np.clip(1 - (across / TEETH_HALF_WIDTH) ** 2, 0, 1)
+
+
+def _line(hollow: Hollow) -> np.ndarray:
+    """Return the opacity of the line between lips that were brought together."""
+    height = (hollow.depth - hollow.gap / 2) / LINE_HALF_HEIGHT
+    shut = np.clip(1 - hollow.gap / LINE_UNTIL, 0, 1) * np.clip((hollow.own - 2 * BITE) / 0.03, 0, 1)
+    return (LINE_OPACITY * np.exp(-height * height) * shut).astype(np.float32)

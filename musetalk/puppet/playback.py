@@ -9,7 +9,7 @@ import numpy as np
 
 from ...media import Avatar, LipShape
 from ..source_frames import read_frames
-from .driver import MouthMotion
+from .pose import MouthShapes
 from .puppet import Puppet
 
 
@@ -25,7 +25,7 @@ class PuppetPlayback:
 
     avatar: Avatar
     indices: np.ndarray
-    motion: MouthMotion
+    motion: MouthShapes
     shapes: Sequence[LipShape | None]
     mask: np.ndarray | None = field(default=None, repr=False)
     points: Sequence[np.ndarray | None] | None = field(default=None, repr=False)
@@ -38,17 +38,24 @@ class PuppetPlayback:
         for number, frame in enumerate(read_frames(self.avatar, self.indices)):
             index = int(self.indices[number])
             if index != posed:
-                shape = self.shapes[index]
                 # The last pose carries the mouth's colours on; lost lips begin anew.
-                puppet = Puppet(frame, shape, after=puppet) if shape is not None else None
-                posed = index
-            opening = float(self.motion.opening[number])
-            spread = float(self.motion.spread[number])
-            if puppet is None or opening == spread == 0:
-                yield frame  # a mouth at rest is the picture itself: no copy
+                puppet, posed = self.puppet_of(frame, index, after=puppet), index
+            pose = self.motion.at(number)
+            if puppet is None or puppet.is_source(pose):
+                yield frame  # no copy
                 continue
-            spoken = puppet.render(opening, spread)
+            spoken = puppet.render(pose)
             yield spoken if self.mask is None else blend(frame, spoken, self.mask)
+
+    def puppet_of(
+        self, frame: np.ndarray, index: int, *, after: Puppet | None = None
+    ) -> Puppet | None:
+        """Return the puppet of an avatar frame, None where it shows no lips. after: as there."""
+        shape = self.shapes[index]
+        if shape is None:
+            return None
+        points, rest_width = self.points_at(index), self.rest_width_at(index)
+        return Puppet(frame, shape, after=after, points=points, rest_width=rest_width)
 
     def points_at(self, index: int) -> np.ndarray | None:
         """Return the mesh in an avatar frame, float64 (478, 2), or None where there is none."""

@@ -1,4 +1,4 @@
-"""A picture's mouth that opens: made once per source frame, rendered for any pose."""
+"""A picture's mouth that can be posed: made once per source frame, rendered for any pose."""
 
 from __future__ import annotations
 
@@ -9,48 +9,64 @@ import numpy as np
 
 from ...errors import MediaError
 from ...media import Box, LipShape
-from .cavity import SOFTEST, cavity_look, paint_cavity
-from .warp import FULL_GAP, Fields, LipTable, MouthFrame, WarpGrid, enlarged, grid_step
+from .cavity import SOFTEST, Hollow, OwnInside, cavity_look, paint_cavity
+from .lip_table import HIGHEST, REACH, LipTable, MouthFrame, enlarged, grid_step
+from .pose import MouthPose
+from .warp import CHIN_ROOM, GRID_PER_WIDTH, NECK, SIDE_ABOVE, UPPER_FADE, Fields, WarpGrid
 
 KERNEL_REACH = 4  # pixels that the resampling may read beyond the furthest displacement
 CUBIC_WIDTH = 64  # pixels: in wider mouths only the lips are worth the slower kernel
+LOWER_HIDDEN = 0.4  # of the way a mouth is less open than it was, the lower teeth go under the lip
+OWN_BITE = 0.04  # of the picture's own gap may be lip: the borders are not known better
+SAME_WIDTH = 1e-4  # of the mouth's, less than a pixel's thousandth would show
+CLEARLY_PARTED = 0.08  # gap from which the lips' own teeth are enough
 
 
 class Puppet:
-    """One picture, uint8 RGB (H, W, 3), with lips that can be opened.
+    """One picture, uint8 RGB (H, W, 3), with a mouth that takes any pose.
 
     after: the puppet of the frame before it in a video, so that colours drift instead of flicker.
+    points: of the face mesh, float64 (478, 2) in pixels: they say where the chin is.
+    rest_width: pixels from corner to corner of this mouth at rest; None is as it is here.
     region: the only part of the picture that changes, in whole pixels.
     Raises MediaError for another kind of picture and for lips outside of it.
     """
 
-    def __init__(self, frame: np.ndarray, lips: LipShape, *, after: Puppet | None = None) -> None:
+    def __init__(
+        self,
+        frame: np.ndarray,
+        lips: LipShape,
+        *,
+        after: Puppet | None = None,
+        points: np.ndarray | None = None,
+        rest_width: float | None = None,
+    ) -> None:
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise MediaError(
                 f"Expected a picture uint8 (H, W, 3), got {frame.dtype} {frame.shape}."
             )
         height, width = frame.shape[:2]
-        mouth, table = MouthFrame.of(lips), LipTable.of(lips)
+        mouth = MouthFrame.of(lips, rest_width)
         if not (0 <= mouth.cx < width and 0 <= mouth.cy < height):
             raise MediaError(
                 f"Expected lips inside the {width}x{height} picture, "
                 f"got corners {tuple(lips.corners)}."
             )
-        self._frame = frame
-        self._mouth = mouth
-        self._teeth = 1 - table.parted
-        self._step = grid_step(mouth)
+        table = LipTable.of(lips, mouth, points)
+        self._frame, self._mouth, self._table = frame, mouth, table
+        self._step = grid_step(mouth, GRID_PER_WIDTH)
         self._look = cavity_look(frame, mouth, lips)
         if after is not None:
             self._look = self._look.drifted_from(after._look)
-        x0, y0, x1, y1 = _whole(table.outline(mouth), width, height)
+        x0, y0, x1, y1 = _whole(_outline(table, mouth), width, height)
         self.region = Box(x0, y0, x1, y1)
         nodes = (-(-(x1 - x0) // self._step), -(-(y1 - y0) // self._step))
         self._grid = WarpGrid.over(mouth, table, origin=(x0, y0), size=nodes)
         may_change = enlarged(self._grid.support(), self._step) > 0
         self._may_change = may_change[: y1 - y0, : x1 - x0].astype(np.uint8)
         self._lips = _nodes_where(self._grid.lips())
-        self._margin = math.ceil(FULL_GAP * mouth.width) + KERNEL_REACH
+        self._own = table.at(self._grid.x)
+        self._margin = math.ceil(HIGHEST * mouth.width) + KERNEL_REACH
 
     def mask(self) -> np.ndarray:
         """Return float32 (H, W): 1 where the picture may change, 0 elsewhere."""
@@ -59,27 +75,55 @@ class Puppet:
         mask[y0:y1, x0:x1] = self._may_change
         return mask
 
-    def render(self, opening: float, spread: float = 0.0) -> np.ndarray:
-        """Return a new picture, uint8 (H, W, 3): opening 0..1, spread -1 round .. 1 wide.
+    def is_source(self, pose: MouthPose) -> bool:
+        """Say whether the picture itself shows this pose."""
+        opening, width, tuck = self._grid.kept(pose)
+        same = self._table.own_gap == 0 and abs(2 * self._table.half - width) < SAME_WIDTH
+        return same and opening == 0 and tuck == 0
 
-        The source itself at opening 0 and spread 0, and always outside the mask.
+    def render(self, pose: MouthPose) -> np.ndarray:
+        """Return a new picture, uint8 (H, W, 3), of the mouth in this pose.
+
+        A pose says what the mouth does, not what it adds: at rest parted lips are shut. The
+        source itself where its lips are shut already, and always outside the mask.
         """
         picture = self._frame.copy()
-        opening, spread = min(max(float(opening), 0.0), 1.0), min(max(float(spread), -1.0), 1.0)
-        if opening == 0 and spread == 0:
+        if self.is_source(pose):
             return picture
-        fields = self._grid.posed(opening, spread)
+        fields = self._grid.posed(pose)
         near = np.abs(fields.depth - fields.gap / 2) < fields.gap / 2 + SOFTEST
-        hollow = _nodes_where(near & (fields.gap > 0))
+        hollow = _nodes_where(near & (fields.gap + self._own.over > 0))
         warped = self._resampled(fields, hollow)
-        if opening > 0:
-            measures = (fields.depth, fields.gap, fields.across)
-            depth, gap, across = (enlarged(field[hollow], self._step) for field in measures)
-            inside = warped[self._pixels(hollow)]
-            paint_cavity(inside, self._look, depth, gap, across, teeth=self._teeth)
+        self._paint(warped[self._pixels(hollow)], fields, hollow)
         x0, y0, x1, y1 = (int(edge) for edge in self.region)
         cv2.copyTo(warped[: y1 - y0, : x1 - x0], self._may_change, picture[y0:y1, x0:x1])
         return picture
+
+    def _paint(self, picture: np.ndarray, fields: Fields, nodes: tuple[slice, slice]) -> None:
+        """Paint what shows between the lips into the hollow's pixels, in place."""
+        x = self._grid.x + fields.along
+        rows = self._table.at(x[nodes])
+        line = rows.over + rows.under
+        measures = (*(field[nodes] for field in (fields.depth, fields.gap, fields.rise, x)), line)
+        hollow = Hollow(*(enlarged(field, self._step) for field in measures))
+        inside = self._own_inside(hollow, nodes) if self._table.own_gap > 0 else None
+        teeth = 1 - min(self._table.own_gap / CLEARLY_PARTED, 1)
+        paint_cavity(picture, self._look, hollow, teeth=teeth, own=inside)
+
+    def _own_inside(self, hollow: Hollow, nodes: tuple[slice, slice]) -> OwnInside:
+        """Return the picture's own teeth: the upper ones stay, the lower ones go with the lip."""
+        over, under = (enlarged(row[nodes], self._step) for row in self._own[5:7])
+        split, soft, own = self._look.split, self._look.softness, over + under
+        slide = np.maximum(hollow.rise - over, 0)
+        end = split * own - (OWN_BITE + soft) * (split == 1)
+        upper = np.clip((end - (hollow.depth - hollow.rise + over + slide)) / soft + 0.5, 0, 1)
+        hidden = LOWER_HIDDEN * np.maximum(self._table.own_gap - hollow.gap, 0)
+        reach = (1 - split) * own - hidden
+        lower = np.clip((reach + hollow.depth - hollow.gap) / soft + 0.5, 0, 1)
+        shift = np.where(upper >= lower, slide, under - hollow.gap + hollow.rise - hidden)
+        share = np.maximum(upper, lower * (split < 1)) * np.clip((own - OWN_BITE) / OWN_BITE, 0, 1)
+        dx, dy = self._shifts(np.zeros_like(shift), shift)
+        return OwnInside(self._remapped(dx, dy, nodes, cv2.INTER_LINEAR), share)
 
     def _resampled(self, fields: Fields, hollow: tuple[slice, slice]) -> np.ndarray:
         """Return the warped region, uint8, its size rounded up to whole grid cells."""
@@ -90,15 +134,24 @@ class Puppet:
         along, above, under, depth, gap, _ = (enlarged(f[hollow], self._step) for f in fields)
         pixels = self._pixels(hollow)
         dx[pixels], dy[pixels] = self._shifts(along, np.where(depth > gap / 2, under, above))
+        if self._mouth.width <= CUBIC_WIDTH:
+            return self._remapped(dx, dy, _WHOLE, cv2.INTER_CUBIC)
+        lips = self._pixels(self._lips)
+        finer = self._remapped(dx[lips].copy(), dy[lips].copy(), self._lips, cv2.INTER_CUBIC)
+        warped = self._remapped(dx, dy, _WHOLE, cv2.INTER_LINEAR)
+        warped[lips] = finer
+        return warped
+
+    def _remapped(
+        self, dx: np.ndarray, dy: np.ndarray, nodes: tuple[slice, slice], kernel: int
+    ) -> np.ndarray:
+        """Return the region's pixels at these nodes from dx, dy away; both are overwritten."""
+        rows, columns = self._pixels(nodes)
         left, top, source = self._source()
+        left, top = left + (columns.start or 0), top + (rows.start or 0)
         dx += np.arange(left, left + dx.shape[1], dtype=np.float32)
         dy += np.arange(top, top + dy.shape[0], dtype=np.float32)[:, None]
-        if self._mouth.width <= CUBIC_WIDTH:
-            return _remapped(source, dx, dy, cv2.INTER_CUBIC)
-        warped = _remapped(source, dx, dy, cv2.INTER_LINEAR)
-        lips = self._pixels(self._lips)
-        warped[lips] = _remapped(source, dx[lips], dy[lips], cv2.INTER_CUBIC)
-        return warped
+        return cv2.remap(source, dx, dy, kernel, borderMode=cv2.BORDER_REPLICATE)
 
     def _shifts(self, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return displacements in the mouth's frame as pixels of the picture."""
@@ -114,12 +167,23 @@ class Puppet:
         return x0 - left, y0 - top, self._frame[top:bottom, left:right]
 
     def _pixels(self, nodes: tuple[slice, slice]) -> tuple[slice, slice]:
-        rows, columns = (slice(n.start * self._step, n.stop * self._step) for n in nodes)
+        rows, columns = (
+            slice((n.start or 0) * self._step, None if n.stop is None else n.stop * self._step)
+            for n in nodes
+        )
         return rows, columns
 
 
-def _remapped(source: np.ndarray, x: np.ndarray, y: np.ndarray, kernel: int) -> np.ndarray:
-    return cv2.remap(source, x, y, kernel, borderMode=cv2.BORDER_REPLICATE)
+_WHOLE = (slice(None), slice(None))
+
+
+def _outline(table: LipTable, mouth: MouthFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return picture points x and y round everything that can move."""
+    seam, _, _, upper, _, over, _ = table.rows
+    top = min(float((seam - over - upper).min()) - UPPER_FADE, float(seam.min()) - SIDE_ABOVE)
+    bottom = table.chin + CHIN_ROOM + NECK
+    corners = np.array([(x, v) for x in (-REACH, REACH) for v in (top, bottom)])
+    return mouth.to_picture(corners[:, 0], corners[:, 1])
 
 
 def _nodes_where(chosen: np.ndarray) -> tuple[slice, slice]:

@@ -2,29 +2,28 @@
 
 The evidence of ``sound_shapes.py`` is blended over about 100 ms, as the shapes of a speaking mouth
 are; closures of m, b and p are then cut out of the opening so that they are reached. Loudness says
-how far a shape opens, and silence shuts the mouth, as in ``driver.py``.
+how far a shape opens, and silence shuts the mouth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from fractions import Fraction
 
 import numpy as np
 
-from ...errors import MediaError
 from ..voice.levels import WINDOWS_PER_SECOND, levels, spoken_by_level
-from . import driver
+from . import loudness
 from .phones import Phone
+from .pose import REST_WIDTH, MouthShapes
 from .sound_shapes import CLOSED, OPEN, REST, ROUND, TUCK, WIDE, shape_evidence
 
 # rest, closed, tuck, wide, round, open: what each asks for.
-OPENINGS = (0.06, 0.0, 0.05, 0.36, 0.36, 0.46)  # gap between the lips, in mouth widths
+OPENINGS = (0.11, 0.0, 0.08, 0.46, 0.44, 0.52)  # gap between the lips, in mouth widths
 WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.74, 0.96)  # of the mouth's width at rest
 VOWELS = [WIDE, ROUND, OPEN]
 QUIETEST = 0.85  # share of the opening left in the softest phrase
-VOWEL_SHARE = 0.75  # from which a window counts as a vowel altogether
+VOWEL_SHARE = 0.45  # from which a window counts as a vowel altogether
 BLEND_WINDOWS = 2.0  # deviation of the Gaussian on opening and tuck: 80 ms from shape to shape
 WIDTH_BLEND_WINDOWS = 3.0  # corners are slower: 120 ms
 CLOSED_ODDS = 0.1  # logarithm from which the lips meet
@@ -32,31 +31,8 @@ CLOSURE_REACH = 1  # windows: a short closure grows by this to either side, so t
 SHORT_CLOSURE = 4  # windows
 SHORT_GAP = 15  # windows: a shorter silence is a stop consonant, not a pause
 LEAD_SECONDS = 0.01  # lips are in place before the sound
-MAX_SPEED = 3.7  # mouth widths a second: 0.148 a frame at 25 fps
+MAX_SPEED = 4.2  # mouth widths a second: 0.168 a frame at 25 fps
 WIDTH_SPEED = 3.0
-REST_WIDTH = 1.0
-CLOSING = 1.25  # of the closure: a nearly shut mouth of the loudness driver is shut
-
-
-@dataclass(frozen=True, eq=False)
-class MouthShapes:
-    """What the mouth does, one value per video frame, float32 (T,) each.
-
-    opening: gap between the lips, in mouth widths, 0 shut .. 0.46.
-    width: of the mouth, as a share of its width at rest, 0.74 round .. 1.08 spread.
-    closure: 0 .. 1 lips pressed together, as for m, b and p; also 1 where nothing is said.
-    tuck: 0 .. 1 lower lip at the upper teeth, as for f and v.
-    """
-
-    opening: np.ndarray
-    width: np.ndarray
-    closure: np.ndarray
-    tuck: np.ndarray
-
-    def __post_init__(self) -> None:
-        shapes = {getattr(self, field.name).shape for field in fields(self)}
-        if len(shapes) != 1 or self.opening.ndim != 1:
-            raise MediaError(f"Expected curves of one common length, got {sorted(shapes)}.")
 
 
 def mouth_shapes(
@@ -69,9 +45,10 @@ def mouth_shapes(
     """Return the mouth's shapes for mono speech, float32 (N,), 16 kHz.
 
     phones: what ``phones_heard`` found, if it could. Frame t shows the time from t / frame_rate
-    on; frames past the end of the speech are at rest. Raises MediaError as ``mouth_motion`` does.
+    on; frames past the end of the speech are at rest. Raises MediaError for another
+    shape or for samples that are not numbers.
     """
-    driver.check_speech(speech)
+    loudness.check_speech(speech)
     level = levels(speech)
     spoken = _without_gaps(spoken_by_level(level))
     rate = float(frame_rate)
@@ -85,16 +62,16 @@ def mouth_shapes(
     opening = np.where(spoken & ~closed, _opening(shares, level, spoken), 0.0)
     width = np.where(spoken, _width(shares), REST_WIDTH)
     tuck = np.where(spoken & ~closed, np.minimum(2 * shares[:, TUCK], 1), 0.0)
-    ceiling = driver.silence_ceiling(spoken, times, rate, MAX_SPEED / rate)
+    ceiling = loudness.silence_ceiling(spoken, times, rate, MAX_SPEED / rate)
     return MouthShapes(
         np.minimum(_at(_blended(opening, shut=~spoken | closed), times), ceiling).astype(
             np.float32
         ),
-        _at(_slow(driver.smoothed(width, WIDTH_BLEND_WINDOWS)), times, REST_WIDTH).astype(
+        _at(_slow(loudness.smoothed(width, WIDTH_BLEND_WINDOWS)), times, REST_WIDTH).astype(
             np.float32
         ),
-        _at(driver.smoothed((closed | ~spoken).astype(float), 1.0), times, 1.0).astype(np.float32),
-        _at(driver.smoothed(tuck, BLEND_WINDOWS), times).astype(np.float32),
+        _at(loudness.smoothed((closed | ~spoken).astype(float), 1.0), times, 1.0).astype(np.float32),
+        _at(loudness.smoothed(tuck, BLEND_WINDOWS), times).astype(np.float32),
     )
 
 
@@ -121,7 +98,7 @@ def _opening(shares: np.ndarray, level: np.ndarray, spoken: np.ndarray) -> np.nd
     vowel = shares[:, VOWELS]
     whole = vowel.sum(axis=1)
     asked = vowel @ np.array(OPENINGS)[VOWELS] / np.maximum(whole, 1e-6)
-    loud = driver.ranked(driver.evened(level), spoken)
+    loud = loudness.ranked(loudness.evened(level), spoken)
     asked = asked * (QUIETEST + (1 - QUIETEST) * loud)
     share = np.minimum(whole / VOWEL_SHARE, 1)
     return share * asked + (1 - share) * OPENINGS[REST]
@@ -134,25 +111,16 @@ def _width(shares: np.ndarray) -> np.ndarray:
 def _blended(opening: np.ndarray, *, shut: np.ndarray) -> np.ndarray:
     """Return the opening without jumps; where it was shut it stays shut."""
     step = MAX_SPEED / WINDOWS_PER_SECOND
-    soft = driver.smoothed(opening, BLEND_WINDOWS)
-    return driver.under_steps(np.where(shut, 0.0, soft), step)
+    soft = loudness.smoothed(opening, BLEND_WINDOWS)
+    return loudness.under_steps(np.where(shut, 0.0, soft), step)
 
 
 def _slow(width: np.ndarray) -> np.ndarray:
     step = WIDTH_SPEED / WINDOWS_PER_SECOND
-    return (driver.under_steps(width, step) - driver.under_steps(-width, step)) / 2
+    return (loudness.under_steps(width, step) - loudness.under_steps(-width, step)) / 2
 
 
 def _at(values: np.ndarray, times: np.ndarray, rest: float = 0.0) -> np.ndarray:
     """Return window values at the frames' times plus the lead; at rest outside the speech."""
     positions = (times + LEAD_SECONDS) * WINDOWS_PER_SECOND
     return np.interp(positions, np.arange(len(values)) + 0.5, values, left=rest, right=rest)
-
-
-def with_closures(
-    motion: driver.MouthMotion, shapes: MouthShapes, rate: float
-) -> driver.MouthMotion:
-    """Return the motion that loudness gives, shut where the lips meet."""
-    opening = motion.opening * np.maximum(1 - CLOSING * shapes.closure, 0)
-    limited = driver.under_steps(opening.astype(float), driver.largest_step(rate))
-    return driver.MouthMotion(limited.astype(np.float32), motion.spread)
