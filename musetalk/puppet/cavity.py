@@ -20,10 +20,13 @@ TONGUE_SHARE = 0.5  # of the lips' colour shines up from the floor of the mouth
 TEETH_FROM = 0.03  # gap under which no teeth show
 TEETH_FULL = 0.12  # and from which they show altogether
 TEETH_BELOW = 0.03  # the upper teeth end this far under the shut seam
+OWN_TEETH = 0.62  # of a picture's own gap they reach down from its shut seam
 TEETH_OPACITY = 0.85
 TEETH_HALF_WIDTH = 0.36  # from the middle to where they are lost in shade
 TOOTH_WIDTH = 0.105
 TEETH_LUMA = 0.9  # of the skin's
+BRIGHTEST_SHARE = 0.3  # of what parted lips show makes the teeth's colour
+SEEN_TEETH = 0.6  # of the skin's luminance: what is darker is no tooth
 TEETH_TINT = 0.5  # of the skin's colour in them, the rest is grey
 LOWER_TEETH_FROM = 0.16  # gap from which the lower ones rise over the lip
 LOWER_TEETH_HEIGHT = 0.03
@@ -31,6 +34,7 @@ LOWER_TEETH_OPACITY = 0.4
 LINE_LUMA = 0.42  # of the lips': where lips that were apart have been brought together
 LINE_OPACITY = 0.75
 LINE_HALF_HEIGHT = 0.014
+LINE_FULL = 0.03  # own gap, less what is hidden, from which it is drawn altogether
 LINE_UNTIL = 0.04  # gap at which the line has become the hollow
 DARK_OF_TEETH = 0.55  # luminance under which a row of an open mouth parts upper and lower teeth
 DRIFT = 0.2  # share of a video frame's own look that is taken on
@@ -98,6 +102,9 @@ def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityL
     dark = seam * min(1.0, DARKEST_LUMA * bright / max(float(seam @ LUMA), 1.0))
     floor = dark + TONGUE_SHARE * (0.62 * lip - dark)
     teeth = TEETH_LUMA * (TEETH_TINT * skin + (1 - TEETH_TINT) * bright)
+    if lips.parted:
+        seen = between[luma >= np.quantile(luma, 1 - BRIGHTEST_SHARE)].mean(axis=0)
+        teeth = seen if seen @ LUMA > bright * SEEN_TEETH else teeth
     steps = np.arange(-0.2, 0.35, min(1 / mouth.width, 0.05))[:, None]
     profiles = _sampled(frame, mouth, x, inner_low + steps) @ LUMA
     colours = np.array([seam, dark, floor, teeth, LINE_LUMA * lip], np.float32)
@@ -140,12 +147,11 @@ def paint_cavity(
     look: CavityLook,
     hollow: Hollow,
     *,
-    teeth: float,
     own: OwnInside | None = None,
 ) -> None:
     """Paint the inside of the mouth into ``picture`` uint8 (h, w, 3), in place.
 
-    teeth: how much of the hint of upper teeth to show, 0..1. own: shown before all that is painted.
+    own: shown before all that is painted.
     """
     inside = np.clip(hollow.depth / look.softness + 0.5, 0, 1)
     inside += np.clip((hollow.gap - hollow.depth) / look.softness + 0.5, 0, 1)
@@ -153,7 +159,7 @@ def paint_cavity(
     line = _line(hollow) if own is not None else np.zeros((), np.float32)
     seen = np.maximum(inside, line) > 0
     here = Hollow(*(field[seen] for field in hollow))
-    tint = _painted(look, here, teeth)
+    tint = _painted(look, here)
     opacity = np.maximum(inside[seen], 0)[:, None]
     under = picture[seen].astype(np.float32)
     if own is not None:
@@ -162,7 +168,7 @@ def paint_cavity(
     picture[seen] = (under + (tint - under) * opacity + 0.5).astype(np.uint8)
 
 
-def _painted(look: CavityLook, here: Hollow, teeth: float) -> np.ndarray:
+def _painted(look: CavityLook, here: Hollow) -> np.ndarray:
     """Return the colours (n, 3) of hollow, tongue and teeth."""
     share = np.clip(here.depth / np.maximum(here.gap, 1e-4), 0, 1)
     deep = np.clip(here.gap / DEEP_FROM, 0, 1)[:, None]
@@ -170,8 +176,8 @@ def _painted(look: CavityLook, here: Hollow, teeth: float) -> np.ndarray:
     tint = shut + (dark - shut) * deep
     tint += (floor - dark) * deep * (share * share * _arch(here.across))[:, None]
     tint += (0.7 * white - tint) * _lower_teeth(here)[:, None]
-    if teeth > 0:
-        tint += (white - tint) * (teeth * _upper_teeth(here))[:, None]
+    if look.split == 1:  # else the picture has shown how far they reach
+        tint += (white - tint) * _upper_teeth(here)[:, None]
     return tint
 
 
@@ -180,9 +186,10 @@ def _upper_teeth(here: Hollow) -> np.ndarray:
     shown = np.clip((here.gap - TEETH_FROM) / (TEETH_FULL - TEETH_FROM), 0, 1)
     arch = _arch(here.across)
     scallop = np.abs(np.sin(np.pi / TOOTH_WIDTH * here.across))
-    end = here.rise + TEETH_BELOW * (0.75 + 0.25 * np.sqrt(scallop)) * np.sqrt(arch)
+    below = np.maximum(TEETH_BELOW, OWN_TEETH * here.own)
+    end = here.rise + below * (0.75 + 0.25 * np.sqrt(scallop)) * np.sqrt(arch)
     edge = np.clip((end - here.depth) / 0.012 + 0.5, 0, 1)
-    shade = np.clip(0.5 + here.depth / 0.05, 0, 1)
+    shade = np.clip(0.6 + here.depth / 0.05, 0, 1)
     return TEETH_OPACITY * shown * arch * edge * shade * (0.88 + 0.12 * scallop)
 
 
@@ -201,5 +208,6 @@ def _arch(across: np.ndarray) -> np.ndarray:
 def _line(hollow: Hollow) -> np.ndarray:
     """Return the opacity of the line between lips that were brought together."""
     height = (hollow.depth - hollow.gap / 2) / LINE_HALF_HEIGHT
-    shut = np.clip(1 - hollow.gap / LINE_UNTIL, 0, 1) * np.clip((hollow.own - 2 * BITE) / 0.03, 0, 1)
+    shut = np.clip(1 - hollow.gap / LINE_UNTIL, 0, 1)
+    shut *= np.clip((hollow.own - 2 * BITE) / LINE_FULL, 0, 1)
     return (LINE_OPACITY * np.exp(-height * height) * shut).astype(np.float32)

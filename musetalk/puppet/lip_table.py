@@ -17,8 +17,8 @@ from ...media import LipShape
 
 HIGHEST = 0.52  # gap that no mouth exceeds
 LEAST_LIMIT = 0.3  # and that every mouth can reach
-LIMIT_OF_CHIN = 0.52  # of the way from the lips to the chin: as far as the jaw lets them part
-KNEE = 0.7  # of the limit: from here on wider gaps are drawn together under it
+LIMIT_OF_CHIN = 0.62  # of the way from the lips to the chin: as far as the jaw lets them part
+KNEE = 0.75  # of the limit: from here on wider gaps are drawn together under it
 USUAL_CHIN = 1.02  # from the seam to the chin where it is not known
 NEAREST_CHIN = 0.6
 FURTHEST_CHIN = 1.6
@@ -67,13 +67,14 @@ class MouthFrame(NamedTuple):
 class LipRows(NamedTuple):
     """The lips along x, float32 of one shape.
 
-    seam: where the lips meet when they are shut; lens: outline of the opening, 0..1; jaw: its
-    share of the jaw's motion, 0..1; upper, lower: heights of the lips; over, under: how far the
-    source's lips are from the seam.
+    seam: where the lips meet when they are shut; lens: outline of the opening, 0..1; slope: of
+    that, without sign; jaw: share of the jaw's motion, 0..1; upper, lower: heights of the lips;
+    over, under: how far the source's lips are from the seam.
     """
 
     seam: np.ndarray
     lens: np.ndarray
+    slope: np.ndarray
     jaw: np.ndarray
     upper: np.ndarray
     lower: np.ndarray
@@ -98,9 +99,7 @@ class LipTable:
     limit: float
 
     @classmethod
-    def of(
-        cls, lips: LipShape, mouth: MouthFrame, points: np.ndarray | None = None
-    ) -> LipTable:
+    def of(cls, lips: LipShape, mouth: MouthFrame, points: np.ndarray | None = None) -> LipTable:
         """Read lips, and the chin of a face mesh's points (478, 2) in pixels."""
         scale = lips.width / mouth.width
         x = np.linspace(-REACH, REACH, TABLE_STEPS)
@@ -119,7 +118,8 @@ class LipTable:
         jaw = np.exp(-0.5 * (x / JAW_DEVIATION) ** 2)
         upper = np.maximum(seam - over - outer_up, 0)
         lower = np.maximum(outer_low - seam - under, 0)
-        rows = np.array([seam, lens, jaw, upper, lower, over, under], np.float32)
+        slope = np.abs(np.gradient(lens, x))
+        rows = np.array([seam, lens, slope, jaw, upper, lower, over, under], np.float32)
         middle = float(seam[TABLE_STEPS // 2])
         below = _chin_below(mouth, points, middle, float(gap.max()))
         limit = min(max(LIMIT_OF_CHIN * below, LEAST_LIMIT), HIGHEST)
@@ -148,9 +148,7 @@ def _parted_share(gap: float, *, parted: bool) -> float:
     return min(max((gap - CLOSED_GAP) / (PARTED_GAP - CLOSED_GAP), 0.0), 1.0)
 
 
-def _chin_below(
-    mouth: MouthFrame, points: np.ndarray | None, seam: float, own_gap: float
-) -> float:
+def _chin_below(mouth: MouthFrame, points: np.ndarray | None, seam: float, own_gap: float) -> float:
     """Return how far the chin is under the seam when the lips are shut."""
     if points is None:
         return USUAL_CHIN

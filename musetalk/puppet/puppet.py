@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import MediaError
 from ...media import Box, LipShape
 from .cavity import SOFTEST, Hollow, OwnInside, cavity_look, paint_cavity
-from .lip_table import HIGHEST, REACH, LipTable, MouthFrame, enlarged, grid_step
+from .lip_table import HIGHEST, REACH, LipRows, LipTable, MouthFrame, enlarged, grid_step
 from .pose import MouthPose
 from .warp import CHIN_ROOM, GRID_PER_WIDTH, NECK, SIDE_ABOVE, UPPER_FADE, Fields, WarpGrid
 
@@ -19,7 +19,6 @@ CUBIC_WIDTH = 64  # pixels: in wider mouths only the lips are worth the slower k
 LOWER_HIDDEN = 0.4  # of the way a mouth is less open than it was, the lower teeth go under the lip
 OWN_BITE = 0.04  # of the picture's own gap may be lip: the borders are not known better
 SAME_WIDTH = 1e-4  # of the mouth's, less than a pixel's thousandth would show
-CLEARLY_PARTED = 0.08  # gap from which the lips' own teeth are enough
 
 
 class Puppet:
@@ -107,12 +106,13 @@ class Puppet:
         measures = (*(field[nodes] for field in (fields.depth, fields.gap, fields.rise, x)), line)
         hollow = Hollow(*(enlarged(field, self._step) for field in measures))
         inside = self._own_inside(hollow, nodes) if self._table.own_gap > 0 else None
-        teeth = 1 - min(self._table.own_gap / CLEARLY_PARTED, 1)
-        paint_cavity(picture, self._look, hollow, teeth=teeth, own=inside)
+        paint_cavity(picture, self._look, hollow, own=inside)
 
     def _own_inside(self, hollow: Hollow, nodes: tuple[slice, slice]) -> OwnInside:
         """Return the picture's own teeth: the upper ones stay, the lower ones go with the lip."""
-        over, under = (enlarged(row[nodes], self._step) for row in self._own[5:7])
+        over, under = (
+            enlarged(row[nodes], self._step) for row in (self._own.over, self._own.under)
+        )
         split, soft, own = self._look.split, self._look.softness, over + under
         slide = np.maximum(hollow.rise - over, 0)
         end = split * own - (OWN_BITE + soft) * (split == 1)
@@ -179,8 +179,11 @@ _WHOLE = (slice(None), slice(None))
 
 def _outline(table: LipTable, mouth: MouthFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return picture points x and y round everything that can move."""
-    seam, _, _, upper, _, over, _ = table.rows
-    top = min(float((seam - over - upper).min()) - UPPER_FADE, float(seam.min()) - SIDE_ABOVE)
+    rows = LipRows(*table.rows)
+    top = min(
+        float((rows.seam - rows.over - rows.upper).min()) - UPPER_FADE,
+        float(rows.seam.min()) - SIDE_ABOVE,
+    )
     bottom = table.chin + CHIN_ROOM + NECK
     corners = np.array([(x, v) for x in (-REACH, REACH) for v in (top, bottom)])
     return mouth.to_picture(corners[:, 0], corners[:, 1])

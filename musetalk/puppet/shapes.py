@@ -19,8 +19,8 @@ from .pose import REST_WIDTH, MouthShapes
 from .sound_shapes import CLOSED, OPEN, REST, ROUND, TUCK, WIDE, shape_evidence
 
 # rest, closed, tuck, wide, round, open: what each asks for.
-OPENINGS = (0.11, 0.0, 0.08, 0.46, 0.44, 0.52)  # gap between the lips, in mouth widths
-WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.74, 0.96)  # of the mouth's width at rest
+OPENINGS = (0.14, 0.0, 0.08, 0.5, 0.5, 0.52)  # gap between the lips, in mouth widths
+WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.71, 0.96)  # of the mouth's width at rest
 VOWELS = [WIDE, ROUND, OPEN]
 QUIETEST = 0.85  # share of the opening left in the softest phrase
 VOWEL_SHARE = 0.45  # from which a window counts as a vowel altogether
@@ -30,8 +30,9 @@ CLOSED_ODDS = 0.1  # logarithm from which the lips meet
 CLOSURE_REACH = 1  # windows: a short closure grows by this to either side, so that a frame shows it
 SHORT_CLOSURE = 4  # windows
 SHORT_GAP = 15  # windows: a shorter silence is a stop consonant, not a pause
-LEAD_SECONDS = 0.01  # lips are in place before the sound
-MAX_SPEED = 4.2  # mouth widths a second: 0.168 a frame at 25 fps
+SPEED = 3.1  # mouth widths a second: 0.12 a frame at 25 fps
+MAX_SPEED = 4.4  # 0.18 a frame, where the mouth would hardly open otherwise
+FAST_UP_TO = 0.36  # mouth widths
 WIDTH_SPEED = 3.0
 
 
@@ -63,14 +64,11 @@ def mouth_shapes(
     width = np.where(spoken, _width(shares), REST_WIDTH)
     tuck = np.where(spoken & ~closed, np.minimum(2 * shares[:, TUCK], 1), 0.0)
     ceiling = loudness.silence_ceiling(spoken, times, rate, MAX_SPEED / rate)
+    shut = ~spoken | closed
     return MouthShapes(
-        np.minimum(_at(_blended(opening, shut=~spoken | closed), times), ceiling).astype(
-            np.float32
-        ),
-        _at(_slow(loudness.smoothed(width, WIDTH_BLEND_WINDOWS)), times, REST_WIDTH).astype(
-            np.float32
-        ),
-        _at(loudness.smoothed((closed | ~spoken).astype(float), 1.0), times, 1.0).astype(np.float32),
+        _opened(_at(_blended(opening, shut=shut), times), ceiling, MAX_SPEED / rate),
+        _slow(_at(loudness.smoothed(width, WIDTH_BLEND_WINDOWS), times, REST_WIDTH), rate),
+        _at(loudness.smoothed(shut.astype(float), 1.0), times, 1.0).astype(np.float32),
         _at(loudness.smoothed(tuck, BLEND_WINDOWS), times).astype(np.float32),
     )
 
@@ -78,8 +76,9 @@ def mouth_shapes(
 def _without_gaps(spoken: np.ndarray) -> np.ndarray:
     """Return bool (K,): spoken, or between two spoken windows less than SHORT_GAP apart."""
     number = np.arange(len(spoken))
-    before = np.maximum.accumulate(np.where(spoken, number, -len(spoken)))
-    after = np.minimum.accumulate(np.where(spoken, number, 2 * len(spoken))[::-1])[::-1]
+    never = len(spoken) + SHORT_GAP
+    before = np.maximum.accumulate(np.where(spoken, number, -never))
+    after = np.minimum.accumulate(np.where(spoken, number, 2 * never)[::-1])[::-1]
     return after - before <= SHORT_GAP
 
 
@@ -87,10 +86,13 @@ def _closed(evidence: np.ndarray) -> np.ndarray:
     """Return bool (K,): the lips meet; every closure long enough for a frame to show it."""
     chance = evidence[:, CLOSED]
     found = chance - np.log1p(-np.minimum(np.exp(chance), 1 - 1e-6)) > CLOSED_ODDS
-    width = 2 * CLOSURE_REACH + 1
-    grown = np.convolve(found, np.ones(width), mode="same") > 0
-    nearby = np.convolve(found, np.ones(2 * SHORT_CLOSURE + 1), mode="same")
-    return found | (grown & (nearby < SHORT_CLOSURE))
+    grown = _nearby(found, CLOSURE_REACH) > 0
+    return found | (grown & (_nearby(found, SHORT_CLOSURE) < SHORT_CLOSURE))
+
+
+def _nearby(found: np.ndarray, reach: int) -> np.ndarray:
+    """Return how many of bool (K,) are true up to ``reach`` windows away, (K,)."""
+    return np.convolve(found, np.ones(2 * reach + 1))[reach : reach + len(found)]
 
 
 def _opening(shares: np.ndarray, level: np.ndarray, spoken: np.ndarray) -> np.ndarray:
@@ -110,17 +112,27 @@ def _width(shares: np.ndarray) -> np.ndarray:
 
 def _blended(opening: np.ndarray, *, shut: np.ndarray) -> np.ndarray:
     """Return the opening without jumps; where it was shut it stays shut."""
-    step = MAX_SPEED / WINDOWS_PER_SECOND
-    soft = loudness.smoothed(opening, BLEND_WINDOWS)
-    return loudness.under_steps(np.where(shut, 0.0, soft), step)
+    soft = np.where(shut, 0.0, loudness.smoothed(opening, BLEND_WINDOWS))
+    slow = loudness.under_steps(soft, SPEED / WINDOWS_PER_SECOND)
+    fast = loudness.under_steps(np.minimum(soft, FAST_UP_TO), MAX_SPEED / WINDOWS_PER_SECOND)
+    starts = np.flatnonzero(np.diff(shut, prepend=~shut[:1]))  # of what is shut and what is not
+    highest = np.maximum.reduceat(slow, starts)
+    low = np.repeat(highest < FAST_UP_TO, np.diff(starts, append=len(slow)))
+    return np.where(low, np.maximum(slow, fast), slow)
 
 
-def _slow(width: np.ndarray) -> np.ndarray:
-    step = WIDTH_SPEED / WINDOWS_PER_SECOND
-    return (loudness.under_steps(width, step) - loudness.under_steps(-width, step)) / 2
+def _opened(opening: np.ndarray, ceiling: np.ndarray, step: float) -> np.ndarray:
+    """Return the opening of each frame under what silence and speed allow."""
+    return loudness.under_steps(np.minimum(opening, ceiling), step).astype(np.float32)
+
+
+def _slow(width: np.ndarray, rate: float) -> np.ndarray:
+    step = WIDTH_SPEED / rate
+    limited = loudness.under_steps(width, step) - loudness.under_steps(-width, step)
+    return (limited / 2).astype(np.float32)
 
 
 def _at(values: np.ndarray, times: np.ndarray, rest: float = 0.0) -> np.ndarray:
-    """Return window values at the frames' times plus the lead; at rest outside the speech."""
-    positions = (times + LEAD_SECONDS) * WINDOWS_PER_SECOND
+    """Return window values at the frames' times; at rest outside the speech."""
+    positions = times * WINDOWS_PER_SECOND
     return np.interp(positions, np.arange(len(values)) + 0.5, values, left=rest, right=rest)

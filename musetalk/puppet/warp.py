@@ -21,6 +21,7 @@ NARROWEST, WIDEST = 0.7, 1.12  # poses are kept between
 CORNERS_SINK = 0.3  # of the opening: the corners go down with the jaw
 MIDDLE_FIRST = 0.1  # how much of the rounding of the lens is left in wide openings
 WIDE_OPEN = 0.3  # gap from which an opening is wide
+SLANTED = 0.6  # share of a border's slope that its lip has, too
 STEEPEST = 1.5  # how much taller a lip gets where its border is steep
 THICKER = 0.5  # share of a mouth's narrowing that its lips gain in height
 JAW_SHARE = 0.62  # of the lower lip's way is made by the chin
@@ -112,8 +113,8 @@ class WarpGrid:
         rise = UPPER_SHARE * gap + TUCK_RISE * tuck * rows.lens
         sink = CORNERS_SINK * opening * np.minimum(np.abs(self.x) / half, 1) ** 2 * self.near
         level = self.v - rows.seam - sink
-        steep = np.clip(np.abs(np.gradient(gap, axis=1) / np.gradient(x, axis=1)), 0, 3)
-        taller = np.minimum(np.sqrt(1 + (0.6 * steep) ** 2), STEEPEST)
+        steep = opening * rows.slope * (1 - sharpness + 2 * sharpness * rows.lens)
+        taller = np.minimum(np.sqrt(1 + (SLANTED * steep) ** 2), STEEPEST)
         taller = taller * (1 + THICKER * (ratio - 1))
         above = self._above(rows, level + rise, rise, 1 + THICKER * (ratio - 1)) - sink
         chin = JAW_SHARE * ((1 - UPPER_SHARE) * opening - self.table.lowered)

@@ -15,10 +15,23 @@ from hypothesis import strategies as st
 
 from avatarvideo.errors import MediaError
 from avatarvideo.media import LipCorners, LipShape
+from avatarvideo.musetalk.puppet.lip_table import LipTable, MouthFrame
+from avatarvideo.musetalk.puppet.pose import MouthPose
 from avatarvideo.musetalk.puppet.puppet import Puppet
-from avatarvideo.musetalk.puppet.warp import FULL_GAP, LipTable, MouthFrame, WarpGrid
+from avatarvideo.musetalk.puppet.warp import UPPER_SHARE, WarpGrid
 
-POSES = [(0.1, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (1.0, -1.0), (0.0, 1.0), (0.0, -1.0)]
+REST = MouthPose()
+POSES = [
+    MouthPose(0.05),
+    MouthPose(0.2),
+    MouthPose(0.45),
+    MouthPose(0.3, 1.08),
+    MouthPose(0.3, 0.74),
+    MouthPose(0, 1.08),
+    MouthPose(0, 0.74),
+    MouthPose(0.08, tuck=1),
+    MouthPose(0.2, closure=0.5),
+]
 LENS = (1 - np.linspace(-1, 1, 33) ** 2) ** 0.8
 SKIN, LIPS, SEAM, TEETH = (205, 165, 145), (170, 85, 85), (60, 25, 20), (235, 230, 220)
 UPPER_LIP, LOWER_LIP = 0.12, 0.17
@@ -53,8 +66,15 @@ def column(picture: np.ndarray, lips: LipShape, x: float = 0.0) -> np.ndarray:
     return picture[:, round(centre + x * lips.width)] @ np.array([0.299, 0.587, 0.114])
 
 
-def dark_height(picture: np.ndarray, lips: LipShape, x: float = 0.0) -> int:
-    return int((column(picture, lips, x) < 70).sum())
+def gap_height(picture: np.ndarray, lips: LipShape, x: float = 0.0) -> int:
+    """Rows between the lips in the column at x: what is neither lip nor skin."""
+    centre = (lips.corners.x0 + lips.corners.x1) / 2
+    red = picture[:, round(centre + x * lips.width)].astype(int) @ [1, -1, 0] > 62
+    found = np.flatnonzero(red)
+    if len(found) < 2:
+        return 0
+    holes = np.diff(found) - 1
+    return int(holes.max())
 
 
 def best_ms(call: Callable[[], object]) -> float:
@@ -66,21 +86,25 @@ def best_ms(call: Callable[[], object]) -> float:
     return 1000 * min(times)
 
 
-def test_shut_mouth_is_the_source_itself() -> None:
+@pytest.mark.parametrize("pose", [REST, MouthPose(0.3, closure=1), MouthPose(closure=1, tuck=1)])
+def test_shut_mouth_is_the_source_itself(pose: MouthPose) -> None:
     lips = lips_at(256, 300, 90)
     source = face((512, 512), lips)
-    result = Puppet(source, lips).render(0.0)
+    puppet = Puppet(source, lips)
+    result = puppet.render(pose)
     assert result is not source
     assert np.array_equal(result, source)
+    assert puppet.is_source(pose)
+    assert not puppet.is_source(MouthPose(0.1))
 
 
 def test_source_is_never_written() -> None:
-    lips = lips_at(256, 300, 90)
+    lips = lips_at(256, 300, 90, parted=0.1)
     source = face((512, 512), lips)
     before = source.copy()
     puppet = Puppet(source, lips)
     for pose in POSES:
-        puppet.render(*pose)
+        puppet.render(pose)
     assert np.array_equal(source, before)
 
 
@@ -94,7 +118,7 @@ def test_pixels_outside_the_mask_are_identical(tilt: float, width: float) -> Non
     outside = puppet.mask() == 0
     assert outside.mean() > 0.1
     for pose in POSES:
-        result = puppet.render(*pose)
+        result = puppet.render(pose)
         assert not np.array_equal(result, source)
         assert np.array_equal(result[outside], source[outside])
 
@@ -110,91 +134,180 @@ def test_mask_stays_in_the_region_and_off_the_upper_face() -> None:
     inside = mask[y0:y1, x0:x1].sum()
     assert inside == mask.sum()
     assert y0 > 300 - 0.75 * 90  # the eyes are 1.1 mouth widths up
-    assert y1 < 300 + 1.25 * 90
+    assert y1 < 300 + 2.1 * 90  # the chin is a mouth width down, and the neck takes up its motion
     assert x1 - x0 < 2.3 * 90
 
 
-@pytest.mark.parametrize("width", [60, 100, 240])
-def test_gap_at_full_opening_is_an_eighth_of_the_mouth(width: float) -> None:
+@pytest.mark.parametrize("width", [60, 100, 200])
+@pytest.mark.parametrize("opening", [0.1, 0.3])
+def test_gap_is_what_was_asked_for(width: float, opening: float) -> None:
     lips = lips_at(256, 250, width)
     source = face((512, 512), lips)
-    puppet = Puppet(source, lips)
-    grown = dark_height(puppet.render(1.0), lips) - dark_height(source, lips)
-    assert grown == pytest.approx(FULL_GAP * width, abs=0.04 * width + 1)
-    assert dark_height(puppet.render(1.0), lips, 0.55) == 0
+    opened = Puppet(source, lips).render(MouthPose(opening))
+    grown = gap_height(opened, lips) - gap_height(source, lips)
+    assert grown / width == pytest.approx(opening, abs=0.015 + 1 / width)
+    assert gap_height(opened, lips, 0.55) <= 1
 
 
 def test_gap_grows_with_the_opening_and_towards_the_middle() -> None:
     lips = lips_at(256, 250, 160)
     puppet = Puppet(face((512, 512), lips), lips)
-    heights = [dark_height(puppet.render(opening), lips) for opening in (0.2, 0.4, 0.6, 0.8, 1)]
-    assert heights == sorted(heights)
-    wide_open = puppet.render(1.0)
-    across = [dark_height(wide_open, lips, x) for x in (-0.45, -0.3, 0, 0.3, 0.45)]
+    openings = (0.1, 0.2, 0.3, 0.4, 0.5)
+    heights = [gap_height(puppet.render(MouthPose(opening)), lips) for opening in openings]
+    assert all(after - before > 0.04 * 160 for before, after in itertools.pairwise(heights))
+    wide_open = puppet.render(MouthPose(0.4))
+    across = [gap_height(wide_open, lips, x) for x in (-0.45, -0.3, 0, 0.3, 0.45)]
     assert across[0] < across[1] <= across[2] >= across[3] > across[4]
 
 
-def test_lower_lip_moves_rigidly() -> None:
-    lips = lips_at(256, 250, 10 / (0.88 * FULL_GAP))  # its middle drops by ten whole pixels
+@pytest.mark.parametrize(("chin", "least", "most"), [(0.6, 0.29, 0.33), (1.4, 0.49, 0.54)])
+def test_the_chin_says_how_far_a_mouth_opens(chin: float, least: float, most: float) -> None:
+    lips = lips_at(256, 200, 120)
+    points = np.full((478, 2), 256.0)
+    points[152, 1] = 200 + chin * 120
     source = face((512, 512), lips)
-    moved = Puppet(source, lips).render(1.0)[266:274, 255:258].astype(int)
-    assert np.abs(moved - source[256:264, 255:258]).max() <= 2
+    opened = Puppet(source, lips, points=points).render(MouthPose(0.52))
+    grown = gap_height(opened, lips) - gap_height(source, lips)
+    assert least < grown / 120 < most
 
 
-def test_upper_lip_hardly_moves() -> None:
+def test_the_chin_drops_and_the_neck_does_not() -> None:
+    lips = lips_at(256, 160, 120)
+    source = face((512, 512), lips)
+    source[280:283, 200:312] = 0  # a line across the chin, a mouth width down
+    source[420:, 100:400] = (np.arange(92) % 2 * 255)[:, None, None]
+    opened = Puppet(source, lips).render(MouthPose(0.4))
+    chin = int(np.flatnonzero(column(opened, lips)[250:380] < 60)[-1]) + 250
+    assert 0.15 * 120 < chin - 281 < 0.3 * 120
+    assert np.array_equal(opened[420:], source[420:])
+
+
+def test_lower_lip_keeps_its_height_and_moves_rigidly() -> None:
+    lips = lips_at(256, 250, 100)
+    source = face((512, 512), lips)
+    fall = (1 - UPPER_SHARE) * 0.25 * 100  # 21 whole pixels
+    opened = Puppet(source, lips).render(MouthPose(0.25)).astype(int)
+    moved = opened[250 + int(fall) + 5 : 250 + int(fall) + 13, 255:258]
+    assert np.abs(moved - source[255:263, 255:258]).max() <= 2
+
+
+def test_upper_lip_moves_a_little() -> None:
     lips = lips_at(256, 250, 200)
     source = face((512, 512), lips)
-    opened = Puppet(source, lips).render(1.0)
+    opened = Puppet(source, lips).render(MouthPose(0.3))
 
     def top_of_lips(picture: np.ndarray) -> int:
         return int(np.flatnonzero(column(picture, lips)[180:] < 130)[0])
 
-    assert 1 <= top_of_lips(source) - top_of_lips(opened) <= 0.02 * 200 + 1
+    assert 0.02 * 200 <= top_of_lips(source) - top_of_lips(opened) <= 0.06 * 200 + 1
 
 
-def test_teeth_of_parted_lips_stay_with_the_upper_lip() -> None:
-    lips = lips_at(256, 250, 150, parted=0.12)
+def white(picture: np.ndarray, lips: LipShape) -> np.ndarray:
+    """Rows of the middle column that show teeth."""
+    return np.flatnonzero(column(picture, lips) > 205)
+
+
+@pytest.mark.parametrize("parted", [0.08, 0.15, 0.25])
+@pytest.mark.parametrize("pose", [REST, MouthPose(0.3, closure=1)])
+def test_parted_lips_are_brought_together_over_the_teeth(parted: float, pose: MouthPose) -> None:
+    lips = lips_at(256, 250, 150, parted=parted)
     source = face((512, 512), lips)
-    opened = Puppet(source, lips).render(1.0)
-    bright = (column(source, lips) > 210).sum()
-    assert (column(opened, lips) > 210).sum() == pytest.approx(bright, abs=4)
-    assert dark_height(opened, lips) > 0.03 * 150
-    teeth, hollow = column(opened, lips) > 210, column(opened, lips) < 70
-    assert np.flatnonzero(teeth).max() < np.flatnonzero(hollow).min()
+    puppet = Puppet(source, lips)
+    assert len(white(source, lips)) > 0.06 * 150
+    assert not puppet.is_source(pose)
+    shut = puppet.render(pose)
+    for x in (-0.3, 0.0, 0.3):
+        assert not (column(shut, lips, x)[150:400] > 205).any()
+    lip = shut[:, 256].astype(int) @ [1, -1, 0] > 62
+    assert np.flatnonzero(lip).max() - np.flatnonzero(lip).min() < (0.12 + 0.17 + 0.04) * 150
 
 
-@pytest.mark.parametrize("spread", [1.0, -1.0])
-def test_spread_moves_the_corners_slightly(spread: float) -> None:
+def test_teeth_of_parted_lips_stay_where_the_upper_jaw_is() -> None:
+    lips = lips_at(256, 250, 150, parted=0.15)
+    puppet = Puppet(face((512, 512), lips), lips)
+    ends = [white(puppet.render(MouthPose(opening)), lips).max() for opening in (0.25, 0.35, 0.45)]
+    assert max(ends) - min(ends) <= 2
+    opened = puppet.render(MouthPose(0.4))
+    dark = np.flatnonzero(column(opened, lips) < 70)
+    assert len(dark) > 0.1 * 150
+    assert white(opened, lips).max() < dark.min()
+
+
+def test_painted_teeth_stay_with_the_upper_jaw() -> None:
+    lips = lips_at(256, 250, 150)
+    puppet = Puppet(face((512, 512), lips), lips)
+    ends = []
+    for opening in (0.2, 0.3, 0.4):
+        luma = column(puppet.render(MouthPose(opening)), lips)
+        hollow = luma[250 : 250 + round(0.7 * opening * 150)]
+        ends.append(int(np.flatnonzero(hollow > 90).max()))
+    assert max(ends) - min(ends) <= 2
+    assert max(ends) < 0.06 * 150
+
+
+def test_tuck_hides_the_lower_lip_under_the_teeth() -> None:
+    lips = lips_at(256, 250, 200)
+    puppet = Puppet(face((512, 512), lips), lips)
+
+    def lower_lip(picture: np.ndarray) -> tuple[int, int]:
+        red = np.flatnonzero(picture[:, 256].astype(int) @ [1, -1, 0] > 62)
+        return int(red[red > 250].min()), int(red.max())
+
+    parted, tucked = (puppet.render(MouthPose(0.08, tuck=tuck)) for tuck in (0, 1))
+    (top, bottom), (hidden_top, hidden_bottom) = lower_lip(parted), lower_lip(tucked)
+    assert hidden_bottom - hidden_top < 0.9 * (bottom - top)
+    assert hidden_top < top
+    assert hidden_bottom < bottom
+
+
+@pytest.mark.parametrize("pose", [MouthPose(0, 1.08), MouthPose(0, 0.74), MouthPose(0.25, 0.8)])
+def test_width_is_what_was_asked_for(pose: MouthPose) -> None:
     lips = lips_at(256, 250, 200)
     source = face((512, 512), lips)
 
     def lip_span(picture: np.ndarray) -> int:
-        red = picture[200:320].astype(int) @ [1, -1, 0] > 62
+        red = picture[200:420].astype(int) @ [1, -1, 0] > 62
         return int(red.any(axis=0).sum())
 
-    change = lip_span(Puppet(source, lips).render(0.0, spread)) - lip_span(source)
-    assert 0.04 * 200 < change * spread < 0.16 * 200
+    change = lip_span(Puppet(source, lips).render(pose)) / lip_span(source)
+    assert change == pytest.approx(pose.width, abs=0.04)
 
 
-@pytest.mark.parametrize(("opening", "spread"), POSES)
+@pytest.mark.parametrize("share", [0.8, 1.1])
+def test_the_width_at_rest_takes_the_sources_own_out(share: float) -> None:
+    lips = lips_at(256, 250, 150)
+    source = face((512, 512), lips)
+    rested = Puppet(source, lips, rest_width=150 / share).render(REST)
+    red = rested[200:420].astype(int) @ [1, -1, 0] > 62
+    before = source[200:420].astype(int) @ [1, -1, 0] > 62
+    change = red.any(axis=0).sum() / before.any(axis=0).sum()
+    assert change == pytest.approx(1 / share, abs=0.05)
+
+
+@pytest.mark.parametrize("pose", POSES)
 @pytest.mark.parametrize("parted", [0.0, 0.2])
-def test_skin_is_stretched_but_never_folded(opening: float, spread: float, parted: float) -> None:
-    lips = lips_at(128, 128, 50, parted=parted)
-    mouth, table = MouthFrame.of(lips), LipTable.of(lips)
+def test_skin_is_stretched_but_never_folded(pose: MouthPose, parted: float) -> None:
+    lips = lips_at(128, 90, 50, parted=parted)
+    mouth = MouthFrame.of(lips)
+    table = LipTable.of(lips, mouth)
     grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(256, 256))
-    fields = grid.posed(opening, spread)
+    fields = grid.posed(pose)
     spacing = 1 / 50
-    for moved in (grid.v + fields.above, grid.v + fields.below):
-        assert np.diff(moved, axis=0).min() > 0.4 * spacing
+    inside = fields.depth > fields.gap / 2
+    for moved, side in ((grid.v + fields.above, ~inside), (grid.v + fields.below, inside)):
+        steps = np.diff(moved, axis=0)[side[1:] & side[:-1]]
+        assert steps.min() > 0.25 * spacing
     assert np.diff(grid.x + fields.along, axis=1).min() > 0.4 * spacing
 
 
-@pytest.mark.parametrize(("opening", "spread"), POSES)
-def test_motion_has_died_out_where_the_mask_ends(opening: float, spread: float) -> None:
-    lips = lips_at(200, 200, 100)
-    mouth, table = MouthFrame.of(lips), LipTable.of(lips)
+@pytest.mark.parametrize("pose", POSES)
+@pytest.mark.parametrize("parted", [0.0, 0.2])
+def test_motion_has_died_out_where_the_mask_ends(pose: MouthPose, parted: float) -> None:
+    lips = lips_at(200, 150, 100, parted=parted)
+    mouth = MouthFrame.of(lips)
+    table = LipTable.of(lips, mouth)
     grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(200, 200))
-    fields = grid.posed(opening, spread)
+    fields = grid.posed(pose)
     outside = grid.support() <= 0
     for field in (
         fields.along,
@@ -207,7 +320,7 @@ def test_motion_has_died_out_where_the_mask_ends(opening: float, spread: float) 
 def test_opening_a_little_changes_the_picture_a_little() -> None:
     lips = lips_at(256, 250, 100)
     puppet = Puppet(face((512, 512), lips), lips)
-    frames = [puppet.render(opening).astype(int) for opening in np.linspace(0, 1, 51)]
+    frames = [puppet.render(MouthPose(opening)).astype(int) for opening in np.linspace(0, 0.4, 51)]
     pairs = itertools.pairwise(frames)
     steps = [np.abs(after - before)[200:380, 150:360].mean() for before, after in pairs]
     assert max(steps) < 2.5
@@ -219,7 +332,7 @@ def test_colours_drift_through_a_video_and_jump_at_a_cut() -> None:
     lit, dark = (source * 0.9).astype(np.uint8), (source * 0.1).astype(np.uint8)
 
     def hollow(puppet: Puppet) -> float:
-        return float(puppet.render(1.0)[126, 100:156].mean())
+        return float(puppet.render(MouthPose(0.3))[132:138, 108:148].mean())
 
     first = Puppet(source, lips)
     alone, following = hollow(Puppet(lit, lips)), hollow(Puppet(lit, lips, after=first))
@@ -235,8 +348,8 @@ def test_tilted_picture_gives_the_tilted_result() -> None:
     def turned(picture: np.ndarray) -> np.ndarray:
         return cv2.warpAffine(picture, turn, (512, 512), flags=cv2.INTER_CUBIC)
 
-    tilted = Puppet(turned(source), lips_at(255.5, 255.5, 120, 25)).render(0.8, 0.5)
-    expected = turned(Puppet(source, upright).render(0.8, 0.5))
+    tilted = Puppet(turned(source), lips_at(255.5, 255.5, 120, 25)).render(MouthPose(0.25, 1.05))
+    expected = turned(Puppet(source, upright).render(MouthPose(0.25, 1.05)))
     difference = np.abs(tilted.astype(int) - expected)[120:400, 120:400]
     assert difference.mean() < 1.0
     assert np.quantile(difference, 0.999) < 40
@@ -253,7 +366,7 @@ def test_mouth_at_the_border_of_the_picture_opens(cx: float, cy: float, width: f
     puppet = Puppet(source, lips)
     outside = puppet.mask() == 0
     for pose in POSES:
-        result = puppet.render(*pose)
+        result = puppet.render(pose)
         assert result.shape == source.shape
         assert np.array_equal(result[outside], source[outside])
 
@@ -265,19 +378,23 @@ def test_mouth_at_the_border_of_the_picture_opens(cx: float, cy: float, width: f
     place=st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)),
     width=st.floats(3, 500),
     tilt=st.floats(-45, 45),
-    pose=st.tuples(st.floats(0, 1), st.floats(-1, 1)),
+    pose=st.builds(
+        MouthPose, st.floats(0, 0.6), st.floats(0.6, 1.2), st.floats(0, 1), st.floats(0, 1)
+    ),
+    parted=st.sampled_from([0, 0.05, 0.3]),
 )
 def test_any_mouth_in_any_picture_changes_only_its_region(
     size: tuple[int, int],
     place: tuple[float, float],
     width: float,
     tilt: float,
-    pose: tuple[float, float],
+    pose: MouthPose,
+    parted: float,
 ) -> None:
     source = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    lips = lips_at(place[0] * size[0], place[1] * size[1], width, tilt)
+    lips = lips_at(place[0] * size[0], place[1] * size[1], width, tilt, parted)
     puppet = Puppet(source, lips)
-    result = puppet.render(*pose)
+    result = puppet.render(pose)
     outside = puppet.mask() == 0
     assert result.dtype == np.uint8
     assert np.array_equal(result[outside], source[outside])
@@ -287,8 +404,8 @@ def test_a_view_into_a_larger_picture_is_accepted() -> None:
     lips = lips_at(256, 300, 90)
     wide = np.repeat(face((512, 512), lips), 2, axis=1)
     view = wide[:, ::2]
-    expected = Puppet(np.ascontiguousarray(view), lips).render(0.7)
-    assert np.array_equal(Puppet(view, lips).render(0.7), expected)
+    expected = Puppet(np.ascontiguousarray(view), lips).render(MouthPose(0.25))
+    assert np.array_equal(Puppet(view, lips).render(MouthPose(0.25)), expected)
 
 
 def test_making_and_rendering_are_quick() -> None:
@@ -296,7 +413,7 @@ def test_making_and_rendering_are_quick() -> None:
     source = face((512, 512), lips)
     puppet = Puppet(source, lips)
     assert best_ms(lambda: Puppet(source, lips)) < 10
-    assert best_ms(lambda: puppet.render(0.7, 0.3)) < 8
+    assert best_ms(lambda: puppet.render(MouthPose(0.25, 1.04))) < 8
 
 
 def test_lips_outside_the_picture_are_refused() -> None:
