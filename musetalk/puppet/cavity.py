@@ -30,12 +30,14 @@ SEEN_TEETH = 0.6  # of the skin's luminance: what is darker is no tooth
 TEETH_TINT = 0.5  # of the skin's colour in them, the rest is grey
 LOWER_TEETH_FROM = 0.16  # gap from which the lower ones rise over the lip
 LOWER_TEETH_HEIGHT = 0.03
-LOWER_TEETH_OPACITY = 0.4
+LOWER_TEETH_OPACITY = 0.3
 LINE_LUMA = 0.42  # of the lips': where lips that were apart have been brought together
 LINE_OPACITY = 0.75
 LINE_HALF_HEIGHT = 0.014
 LINE_FULL = 0.03  # own gap, less what is hidden, from which it is drawn altogether
 LINE_UNTIL = 0.04  # gap at which the line has become the hollow
+JAWS_APART = 0.2  # own gap from which lower teeth may show
+DARK_WITHIN = 0.75  # of an own gap there is a dark row between the teeth; further down it is lip
 DARK_OF_TEETH = 0.55  # luminance under which a row of an open mouth parts upper and lower teeth
 DRIFT = 0.2  # share of a video frame's own look that is taken on
 CUT = 40  # levels by which the colours jump only at a cut
@@ -65,7 +67,7 @@ class CavityLook(NamedTuple):
 
 
 class Hollow(NamedTuple):
-    """Where the lips part, float32 (h, w) each: as in ``Fields``; own: the picture's own gap there."""
+    """Where the lips part, float32 (h, w) each: as in ``Fields``; own: the picture's own gap."""
 
     depth: np.ndarray
     gap: np.ndarray
@@ -116,13 +118,14 @@ def _split(
     frame: np.ndarray, mouth: MouthFrame, x: np.ndarray, top: np.ndarray, bottom: np.ndarray
 ) -> float:
     """Return the share of an open mouth above its darkest row; 1 where teeth fill it."""
-    shares = np.linspace(0.15, 0.95, 17)
+    if (bottom - top).max() < JAWS_APART:
+        return 1.0
+    shares = np.linspace(0.15, DARK_WITHIN, 14)
     rows = top + shares[:, None] * (bottom - top)
     luma = np.median((_sampled(frame, mouth, x, rows) @ LUMA)[:, 6:19], axis=1)
     darkest = int(luma.argmin())
-    if luma[darkest] > DARK_OF_TEETH * luma[: darkest + 1].max():
-        return 1.0
-    return float(shares[darkest])
+    parts = luma[darkest] < DARK_OF_TEETH * luma[: darkest + 1].max()
+    return float(shares[darkest]) if parts else 1.0
 
 
 def _softness(profiles: np.ndarray, width: float) -> float:
@@ -197,7 +200,7 @@ def _lower_teeth(here: Hollow) -> np.ndarray:
     """Return the opacity of the teeth that go with the lower lip, (n,)."""
     shown = np.clip((here.gap - LOWER_TEETH_FROM) / 0.2, 0, 1)
     height = LOWER_TEETH_HEIGHT * shown * _arch(here.across)
-    edge = np.clip((height - here.gap + here.depth) / 0.012 + 0.5, 0, 1)
+    edge = np.clip((height - here.gap + here.depth) / 0.02 + 0.5, 0, 1)
     return LOWER_TEETH_OPACITY * shown * edge * _arch(here.across)
 
 

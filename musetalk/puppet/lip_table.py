@@ -99,7 +99,12 @@ class LipTable:
     limit: float
 
     @classmethod
-    def of(cls, lips: LipShape, mouth: MouthFrame, points: np.ndarray | None = None) -> LipTable:
+    def of(
+        cls,
+        lips: LipShape,
+        mouth: MouthFrame,
+        points: np.ndarray | None = None,
+    ) -> LipTable:
         """Read lips, and the chin of a face mesh's points (478, 2) in pixels."""
         scale = lips.width / mouth.width
         x = np.linspace(-REACH, REACH, TABLE_STEPS)
@@ -112,8 +117,8 @@ class LipTable:
         gap = gap * apart
         share = np.interp(widest, (SMALL_GAP, LARGE_GAP), UPPER_CLOSES)
         bite = BITE * np.minimum(gap / PARTED_GAP, 1)
+        seam = inner_low - (1 - share) * gap
         over, under = share * gap + bite, (1 - share) * gap + bite
-        seam = inner_low - under + bite
         lens = 1 - np.minimum(np.abs(x) / (INNER_HALF * scale / 2), 1) ** LENS_POWER
         jaw = np.exp(-0.5 * (x / JAW_DEVIATION) ** 2)
         upper = np.maximum(seam - over - outer_up, 0)
