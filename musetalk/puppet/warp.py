@@ -35,7 +35,7 @@ TUCK_HIDDEN = 0.3  # of the lower lip's height under the teeth at full tuck
 TUCK_HEIGHT = 0.82  # of the lower lip's height at full tuck
 SIDE_ABOVE = 0.5  # sideways motion has died out here above the mouth, short of the nose
 SIDE_BELOW = 0.8  # and here below it
-GRID_PER_WIDTH = 50  # nodes of the coarse grid per mouth width
+GRID_PER_WIDTH = 40  # nodes of the coarse grid per mouth width
 
 
 class Fields(NamedTuple):
