@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -186,6 +187,15 @@ def curve(phones: list[Phone], times: np.ndarray) -> np.ndarray:
 
 def measured(sentences: tuple[str, ...], voice: str, *, with_phones: bool) -> Figures:
     figures = Figures()
+    for phones, shapes in spoken_shapes(sentences, voice, with_phones=with_phones):
+        figures.add(phones, shapes)
+    return figures
+
+
+def spoken_shapes(
+    sentences: tuple[str, ...], voice: str, *, with_phones: bool
+) -> Iterator[tuple[list[Phone], MouthShapes]]:
+    """Iterate over what was said, after half a second, and what the driver made of it."""
     gap = np.zeros(SAMPLE_RATE // 2, np.float32)
     for text in sentences:
         sound, phones = spoken(text, voice)
@@ -199,8 +209,7 @@ def measured(sentences: tuple[str, ...], voice: str, *, with_phones: bool) -> Fi
             frame_count=round(len(speech) * RATE / SAMPLE_RATE),
             phones=phones_heard(speech) if with_phones else None,
         )
-        figures.add(later, shapes)
-    return figures
+        yield later, shapes
 
 
 def jfk_line(path: Path, *, with_phones: bool) -> str:

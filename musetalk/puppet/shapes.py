@@ -19,11 +19,11 @@ from .pose import REST_WIDTH, MouthShapes
 from .sound_shapes import CLOSED, OPEN, REST, ROUND, TUCK, WIDE, shape_evidence
 
 # rest, closed, tuck, wide, round, open: what each asks for.
-OPENINGS = (0.14, 0.0, 0.08, 0.5, 0.5, 0.52)  # gap between the lips, in mouth widths
+OPENINGS = (0.12, 0.0, 0.08, 0.46, 0.44, 0.52)  # gap between the lips, in mouth widths
 WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.71, 0.96)  # of the mouth's width at rest
 VOWELS = [WIDE, ROUND, OPEN]
 QUIETEST = 0.85  # share of the opening left in the softest phrase
-VOWEL_SHARE = 0.45  # from which a window counts as a vowel altogether
+VOWEL_SHARE = 0.6  # from which a window counts as a vowel altogether
 BLEND_WINDOWS = 2.0  # deviation of the Gaussian on opening and tuck: 80 ms from shape to shape
 WIDTH_BLEND_WINDOWS = 3.0  # corners are slower: 120 ms
 CLOSED_ODDS = 0.1  # logarithm from which the lips meet
