@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("models", type=Path)
     parser.add_argument("pictures", type=Path, nargs="*", default=[PORTRAIT])
     parser.add_argument("--sheet", type=Path, help="a PNG to draw instead of measuring")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     faces = {path: face_in(path, options.models) for path in options.pictures}
     if options.sheet is not None:
         rows = np.vstack([sheet(face) for face in faces.values()])

@@ -17,7 +17,7 @@ from .pose import MouthPose
 
 UPPER_SHARE = 0.16  # of the gap is made by the upper lip going up
 CLOSING = 1.25  # of a closure: nearly pressed lips touch
-NARROWEST, WIDEST = 0.7, 1.12  # poses are kept between
+NARROWEST, WIDEST = 0.68, 1.12  # poses are kept between
 CORNERS_SINK = 0.3  # of the opening: the corners go down with the jaw
 MIDDLE_FIRST = 0.1  # how much of the rounding of the lens is left in wide openings
 WIDE_OPEN = 0.3  # gap from which an opening is wide
