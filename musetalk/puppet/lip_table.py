@@ -148,7 +148,7 @@ class LipTable:
 
 def _parted_share(gap: float, *, parted: bool) -> float:
     """Return the share of a gap that is one: 0 for lips that touch."""
-    if parted and gap >= PARTED_GAP:
+    if parted:
         return 1.0
     return min(max((gap - CLOSED_GAP) / (PARTED_GAP - CLOSED_GAP), 0.0), 1.0)
 
