@@ -34,6 +34,7 @@ from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk.face.finder import locate_face
+from avatarvideo.musetalk.puppet.pose import MouthPose
 from avatarvideo.musetalk.puppet.puppet import Puppet
 from avatarvideo.musetalk.score.offset import Offset, find_offset
 from avatarvideo.musetalk.score.score import Score, score_video
@@ -46,7 +47,6 @@ ROOM = 1.6  # sides of the face that are seen
 SHIFTS = (-1, 0, 1)  # frames
 OTHERS = (2, 6, 10, 14, 18)  # numbers of texts further on whose sound is swapped in
 NEAR = 0.5  # frames: a shift is found within that
-WIDEST = 0.35  # mouth widths, of the truth table
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def rendered(
 
 def posed(puppet: Puppet, gap: float) -> np.ndarray:
     """Return the mouth open by a gap in mouth widths, as far as the puppet opens."""
-    return puppet.render(gap / WIDEST)
+    return puppet.render(MouthPose(gap))
 
 
 def clip(sound: np.ndarray) -> AudioClip:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..puppet.driver import smoothed
+from ..puppet.loudness import smoothed
 from ..voice.levels import WINDOWS_PER_SECOND
 from .numbers import MOST_FRAMES
 

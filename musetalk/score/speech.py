@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import CheckpointError
 from ...media import AudioClip
 from ..audio import to_speech
-from ..puppet.driver import smoothed
+from ..puppet.loudness import smoothed
 from ..puppet.shapes import OPENINGS
 from ..puppet.sound_shapes import shape_evidence
 from ..voice.activity import Activity, activity_by_level, activity_by_network

@@ -19,6 +19,7 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip, Clip
 from avatarvideo.musetalk.face.finder import locate_face
 from avatarvideo.musetalk.inputs import load_speech
+from avatarvideo.musetalk.puppet.pose import MouthPose
 from avatarvideo.musetalk.puppet.puppet import Puppet
 from avatarvideo.musetalk.score.numbers import OF
 from avatarvideo.musetalk.score.plot import (
@@ -35,6 +36,7 @@ from avatarvideo.musetalk.score.table import table
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 RATE = Fraction(25)
+WIDEST = 0.12  # gap of the renders, mouth widths
 SECONDS, SIDE = 3, 192
 
 
@@ -90,7 +92,8 @@ def talking(portrait: np.ndarray, speech: AudioClip, host: OwnModels) -> Clip:
     lips = locate_face(portrait, model_folders=host.model_directories).lips
     assert lips is not None
     puppet = Puppet(portrait, lips)
-    return clip_of([puppet.render(each) for each in curve / curve.max()], speech)
+    poses = [MouthPose(float(each)) for each in WIDEST * curve / curve.max()]
+    return clip_of([puppet.render(pose) for pose in poses], speech)
 
 
 @pytest.fixture(scope="module")
