@@ -36,7 +36,7 @@ from avatarvideo.musetalk.score.table import table
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 RATE = Fraction(25)
-WIDEST = 0.12  # gap of the renders, mouth widths
+WIDEST = 0.1  # gap of the renders, mouth widths
 SECONDS, SIDE = 3, 192
 
 
@@ -115,7 +115,7 @@ def test_a_mouth_in_time_has_all_its_numbers(scored: Score) -> None:
     assert numbers["closure"] == 1
     assert 0 < (numbers["jitter"] or 0) < 0.004
     assert 0.6 < (numbers["sharpness"] or 0) < 1.4
-    assert numbers["change"] == 0  # the puppet leaves the rest to the pixel
+    assert 0 < (numbers["change"] or 0) < 0.1  # of the neck, which gives way below the chin
     assert (scored.notes, scored.reasons) == ((), {})
     assert (scored.frames, scored.frames_with_face) == (75, 75)
 
