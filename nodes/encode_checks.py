@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..encoders.interfaces import EncodingConfig
+from ..encoders.write.audio_codecs import audio_codec_for
 from ..encoders.write.codecs import CONTAINERS, codec_for, default_container
 from ..encoders.write.custom_formats import read_format, with_format
 from ..encoders.write.output_names import check_name
+from ..encoders.write.remux import muxer_for_copies
 from ..errors import EncodeError
 from ..host.contract import Host
 from ..host.environment import allowed_output_directories
 from .encode_widgets import NO_FORMAT
 
 COPY = "copy"  # its container is known when the source is
+WITHOUT_AUDIO = ("gif", "webp")
 
 
 def problem_before_running(
@@ -21,6 +24,7 @@ def problem_before_running(
     *,
     codec: object,
     container: object,
+    audio_codec: object,
     filename_prefix: object,
     format_name: object,
 ) -> str | None:
@@ -31,6 +35,7 @@ def problem_before_running(
     values = {
         "codec": codec,
         "container": container,
+        "audio_codec": audio_codec,
         "filename_prefix": filename_prefix,
         "format": format_name,
     }
@@ -41,21 +46,30 @@ def problem_before_running(
         if isinstance(filename_prefix, str):
             check_name(host.output_directory, filename_prefix, allowed_output_directories())
         if isinstance(codec, str) and isinstance(container, str) and isinstance(format_name, str):
-            _check_pair(codec, container, format_name, host.formats_directory)
+            heard = audio_codec if isinstance(audio_codec, str) else "auto"
+            config = EncodingConfig(codec=codec, container=container, audio_codec=heard)
+            _check_pair(config, format_name, host.formats_directory)
     except (EncodeError, ValueError) as error:
         return str(error)
     return None
 
 
-def _check_pair(codec: str, container: str, format_name: str, formats_directory: Path) -> None:
-    if container not in ("auto", *CONTAINERS):
+def _check_pair(config: EncodingConfig, format_name: str, formats_directory: Path) -> None:
+    if config.container not in ("auto", *CONTAINERS):
         raise EncodeError(
-            f"Expected a container (auto, {', '.join(CONTAINERS)}), got {container!r}: choose one."
+            f"Expected a container (auto, {', '.join(CONTAINERS)}), got {config.container!r}: "
+            "choose one."
         )
-    config = EncodingConfig(codec=codec, container=container)
     if format_name != NO_FORMAT:
         config = with_format(config, read_format(formats_directory, format_name))
+    holder = config.container
     if config.codec == COPY:
+        if holder != "auto":
+            muxer_for_copies(holder)
+            audio_codec_for(config.audio_codec, holder)
         return
-    is_open = config.container == "auto"
-    codec_for(config, default_container(config.codec) if is_open else config.container)
+    if holder == "auto":
+        holder = default_container(config.codec)
+    codec_for(config, holder)
+    if holder not in WITHOUT_AUDIO:
+        audio_codec_for(config.audio_codec, holder)

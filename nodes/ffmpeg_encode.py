@@ -61,6 +61,7 @@ class FFmpegEncode:
         cls,
         codec: str | None = "auto",
         container: str | None = "auto",
+        audio_codec: str | None = "auto",
         filename_prefix: str | None = "avatar",
         format: str | None = "none",
     ) -> bool | str:
@@ -70,6 +71,7 @@ class FFmpegEncode:
             current_host(),
             codec=codec,
             container=container,
+            audio_codec=audio_codec,
             filename_prefix=filename_prefix,
             format_name=format,
         )

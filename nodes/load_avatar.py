@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..errors import MediaError
 from ..host.current import current_host
 from ..musetalk.interfaces import LipSyncConfig
 from ..options import options_of
@@ -73,7 +74,10 @@ class LoadAvatar:
     def IS_CHANGED(
         cls, avatar: str, mouth: str = "", face_index: int = 0, path: str | None = None
     ) -> tuple[float, ...]:
-        return fingerprint(current_host(), avatar if path is None else path)
+        try:
+            return fingerprint(current_host(), avatar if path is None else path)
+        except MediaError:  # a linked path, which is known when the graph runs, needs no file here
+            return ()
 
     @naming_missing_libraries
     def load(self, avatar: str, mouth: str, face_index: int, path: str | None = None) -> Values:

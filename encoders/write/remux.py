@@ -30,6 +30,16 @@ KEEPS_BESIDE = ("mkv", "webm")  # hold what lies beside the packets, the transpa
 LEAST_STEP = Fraction(1, 1000)  # seconds from packet to packet, which every container tells apart
 
 
+def muxer_for_copies(holder: str) -> str:
+    """Return FFmpeg's name of a container. Raises EncodeError for those of animations."""
+    muxer = CONTAINERS[holder].muxer
+    if not muxer or holder == "gif":
+        raise EncodeError(
+            f"Expected a container for copied pictures (mp4, mov, mkv, webm), got {holder}."
+        )
+    return muxer
+
+
 def copy_pictures(
     packets: SectionPackets,
     audio: AudioTrack | AudioPackets | None,
@@ -40,11 +50,7 @@ def copy_pictures(
     extras: Extras,
 ) -> EncodingResult:
     """Write the packets of pictures, and audio, to ``output``. holder: a key of CONTAINERS."""
-    muxer = CONTAINERS[holder].muxer
-    if not muxer or holder == "gif":
-        raise EncodeError(
-            f"Expected a container for copied pictures (mp4, mov, mkv, webm), got {holder}."
-        )
+    muxer = muxer_for_copies(holder)
     stream = packets.stream
     file = OutputFile(
         output,

@@ -14,11 +14,44 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 
 NODE = NODE_CLASS_MAPPINGS["FFmpegEncode"]
-FIRST = {"codec": "auto", "container": "auto", "filename_prefix": "avatar", "format": "none"}
+FIRST = {
+    "codec": "auto",
+    "container": "auto",
+    "audio_codec": "auto",
+    "filename_prefix": "avatar",
+    "format": "none",
+}
 
 
 def check(**given: Any) -> Any:
     return NODE.VALIDATE_INPUTS(**{**FIRST, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"codec": "copy", "container": "gif"}, "a container for copied pictures (mp4, mov, mkv, "),
+        ({"codec": "copy", "container": "png"}, "a container for copied pictures (mp4, mov, mkv, "),
+        (
+            {"container": "webm", "audio_codec": "aac"},
+            "an audio codec that webm holds (auto, opus)",
+        ),
+        ({"container": "mp4", "audio_codec": "pcm"}, "an audio codec that mp4 holds (auto, "),
+        ({"codec": "vp9", "audio_codec": "mp3"}, "an audio codec that webm holds (auto, opus)"),
+        ({"codec": "copy", "container": "mov", "audio_codec": "flac"}, "an audio codec that mov "),
+    ],
+)
+def test_copies_and_sound_that_cannot_be_held_are_refused(
+    host: StandaloneHost, given: dict[str, str], said: str
+) -> None:
+    assert str(check(**given)).startswith(f"Expected {said}")
+
+
+@pytest.mark.parametrize("container", ["gif", "webp"])
+def test_an_animation_takes_any_audio_codec_as_it_has_no_sound(
+    host: StandaloneHost, container: str
+) -> None:
+    assert check(container=container, audio_codec="aac") is True
 
 
 @pytest.mark.parametrize("name", FIRST)

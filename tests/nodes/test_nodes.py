@@ -137,6 +137,7 @@ def test_a_linked_path_is_used_instead_of_the_file(host: StandaloneHost, samples
     assert node.VALIDATE_INPUTS(avatar="gone.png", path=None) is True
     assert "gone.png" in node.VALIDATE_INPUTS(avatar="gone.png")
     assert node.IS_CHANGED(avatar="gone.png", path=clip)[1] == Path(clip).stat().st_size
+    assert node.IS_CHANGED(avatar="gone.png", path=None) == ()  # linked: hosts do not say to what
 
 
 @pytest.mark.parametrize("path", ["", "../secret.png", "nowhere.png"])
@@ -567,8 +568,9 @@ SEARCHES = {
     "AudioToMel": "speech, voice, load audio, mel, spectrogram, text to speech",
     "MuseTalkLipSync": "lip sync, lipsync, talking head, talking avatar, dub, wav2lip, puppet, "
     "face animation, musetalk, mouth",
-    "FFmpegEncode": "video combine, save video, video encode, export, mp4, gif, mux, ffmpeg",
-    "VideoInfo": "video info, probe, ffprobe, metadata, frame rate, loudness",
+    "FFmpegEncode": "video combine, save video, video encode, export, mp4, gif, mux, ffmpeg, "
+    "frames to video, save gif, export mp4, pingpong, vhs, 保存视频, 视频编码",
+    "VideoInfo": "video info, probe, ffprobe, metadata, frame rate, loudness, get fps, lufs",
 }
 
 
