@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...media import LipShape
-from .lip_table import BITE, MouthFrame
+from .lip_table import BITE, MouthFrame, nearest_pixels
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 DARKEST_SHARE = 0.2  # of the seam's pixels make its colour
@@ -92,10 +92,10 @@ def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityL
     outer_up, inner_up, inner_low, outer_low = curves
     within = [inner_up + share * (inner_low - inner_up) for share in (0, 0.25, 0.5, 0.75, 1)]
     around = [within[0] - 0.02, *within, within[-1] + 0.02]
-    between = _sampled(frame, mouth, x, np.array(around)).reshape(-1, 3)
-    lip = np.median(_sampled(frame, mouth, x, ((inner_low + outer_low) / 2)[None])[0], axis=0)
+    between = nearest_pixels(frame, mouth, x, np.array(around)).reshape(-1, 3)
+    lip = np.median(nearest_pixels(frame, mouth, x, ((inner_low + outer_low) / 2)[None])[0], axis=0)
     beside = np.array([outer_up - 0.12, outer_low + 0.12])
-    skin = np.median(_sampled(frame, mouth, x, beside).reshape(-1, 3), axis=0)
+    skin = np.median(nearest_pixels(frame, mouth, x, beside).reshape(-1, 3), axis=0)
     luma = between @ LUMA
     seam = between[luma <= np.quantile(luma, DARKEST_SHARE)].mean(axis=0)
     bright = float(skin @ LUMA)
@@ -108,7 +108,7 @@ def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityL
         seen = between[luma >= np.quantile(luma, 1 - BRIGHTEST_SHARE)].mean(axis=0)
         teeth = seen if seen @ LUMA > bright * SEEN_TEETH else teeth
     steps = np.arange(-0.2, 0.35, min(1 / mouth.width, 0.05))[:, None]
-    profiles = _sampled(frame, mouth, x, inner_low + steps) @ LUMA
+    profiles = nearest_pixels(frame, mouth, x, inner_low + steps) @ LUMA
     colours = np.array([seam, dark, floor, teeth, LINE_LUMA * lip], np.float32)
     split = _split(frame, mouth, x, inner_up, inner_low) if lips.parted else 1.0
     return CavityLook(colours, _softness(profiles, mouth.width), split)
@@ -122,7 +122,7 @@ def _split(
         return 1.0
     shares = np.linspace(0.15, DARK_WITHIN, 14)
     rows = top + shares[:, None] * (bottom - top)
-    luma = np.median((_sampled(frame, mouth, x, rows) @ LUMA)[:, 6:19], axis=1)
+    luma = np.median((nearest_pixels(frame, mouth, x, rows) @ LUMA)[:, 6:19], axis=1)
     darkest = int(luma.argmin())
     parts = luma[darkest] < DARK_OF_TEETH * luma[: darkest + 1].max()
     return float(shares[darkest]) if parts else 1.0
@@ -134,15 +134,6 @@ def _softness(profiles: np.ndarray, width: float) -> float:
     span = profiles.max(axis=0) - profiles.min(axis=0)
     pixels = float(np.quantile(span / np.maximum(slope, 0.5), 0.25))
     return max(min(0.6 * pixels / width, SOFTEST), SHARPEST / width)
-
-
-def _sampled(frame: np.ndarray, mouth: MouthFrame, x: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return the pixels (k, m, 3) at x (m,) and v (k, m), the nearest inside the picture."""
-    px, py = mouth.to_picture(np.broadcast_to(x, v.shape), v)
-    height, width = frame.shape[:2]
-    columns = np.clip(np.rint(px).astype(int), 0, width - 1)
-    rows = np.clip(np.rint(py).astype(int), 0, height - 1)
-    return frame[rows, columns].astype(np.float32)
 
 
 def paint_cavity(

@@ -161,6 +161,17 @@ def _chin_below(mouth: MouthFrame, points: np.ndarray | None, seam: float, own_g
     return min(max(float(chin) - seam - own_gap / 2, NEAREST_CHIN), FURTHEST_CHIN)
 
 
+def nearest_pixels(
+    frame: np.ndarray, mouth: MouthFrame, x: np.ndarray, v: np.ndarray
+) -> np.ndarray:
+    """Return the pixels (k, m, 3) at x (m,) and v (k, m), the nearest inside the picture."""
+    px, py = mouth.to_picture(np.broadcast_to(x, v.shape), v)
+    height, width = frame.shape[:2]
+    columns = np.clip(np.rint(px).astype(int), 0, width - 1)
+    rows = np.clip(np.rint(py).astype(int), 0, height - 1)
+    return frame[rows, columns].astype(np.float32)
+
+
 def grid_step(mouth: MouthFrame, nodes_per_width: int) -> int:
     """Return the spacing of the coarse grid in pixels."""
     return max(1, round(mouth.width / nodes_per_width))

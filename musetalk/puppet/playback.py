@@ -55,7 +55,14 @@ class PuppetPlayback:
         if shape is None:
             return None
         points, rest_width = self.points_at(index), self.rest_width_at(index)
-        return Puppet(frame, shape, after=after, points=points, rest_width=rest_width)
+        return Puppet(
+            frame,
+            shape,
+            after=after,
+            points=points,
+            rest_width=rest_width,
+            is_still=self.avatar.frame_count == 1,
+        )
 
     def points_at(self, index: int) -> np.ndarray | None:
         """Return the mesh in an avatar frame, float64 (478, 2), or None where there is none."""

@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import MediaError
 from ...media import Box, LipShape
 from .cavity import SOFTEST, Hollow, OwnInside, cavity_look, paint_cavity
+from .lip_edges import lips_by_pixels
 from .lip_table import HIGHEST, REACH, LipRows, LipTable, MouthFrame, enlarged, grid_step
 from .pose import MouthPose
 from .warp import CHIN_ROOM, GRID_PER_WIDTH, NECK, SIDE_ABOVE, UPPER_FADE, Fields, WarpGrid
@@ -27,6 +28,7 @@ class Puppet:
     after: the puppet of the frame before it in a video, so that colours drift instead of flicker.
     points: of the face mesh, float64 (478, 2) in pixels: they say where the chin is.
     rest_width: pixels from corner to corner of this mouth at rest; None is as it is here.
+    is_still: pixels say where the lips' inner edges are; in a video these would flicker.
     region: the only part of the picture that changes, in whole pixels.
     Raises MediaError for another kind of picture and for lips outside of it.
     """
@@ -39,6 +41,7 @@ class Puppet:
         after: Puppet | None = None,
         points: np.ndarray | None = None,
         rest_width: float | None = None,
+        is_still: bool = False,
     ) -> None:
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise MediaError(
@@ -51,6 +54,8 @@ class Puppet:
                 f"Expected lips inside the {width}x{height} picture, "
                 f"got corners {tuple(lips.corners)}."
             )
+        if is_still:
+            lips = lips_by_pixels(frame, lips)
         table = LipTable.of(lips, mouth, points)
         self._frame, self._mouth, self._table = frame, mouth, table
         self._step = grid_step(mouth, GRID_PER_WIDTH)
