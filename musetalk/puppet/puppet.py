@@ -65,7 +65,7 @@ class Puppet:
         x0, y0, x1, y1 = _whole(_outline(table, mouth), width, height)
         self.region = Box(x0, y0, x1, y1)
         nodes = (-(-(x1 - x0) // self._step), -(-(y1 - y0) // self._step))
-        self._grid = WarpGrid.over(mouth, table, origin=(x0, y0), size=nodes)
+        self._grid = WarpGrid.over(mouth, table, origin=(x0, y0), size=nodes, height=height)
         may_change = enlarged(self._grid.support(), self._step) > 0
         self._may_change = may_change[: y1 - y0, : x1 - x0].astype(np.uint8)
         self._lips = _nodes_where(self._grid.lips())

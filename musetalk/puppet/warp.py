@@ -29,6 +29,7 @@ JAW_BLEND = 0.55  # below the lip its lens shape has become the jaw's
 NECK = 0.85  # below the chin the motion has died out
 CHIN_ROOM = 0.12  # below the chin nothing is held back yet
 JAW_EDGE = 2.0  # how steeply the motion ends beside the jaw
+EDGE_ROOM = 3.0  # times a raised jaw's way: so near the picture's last row it is held back
 UPPER_FADE = 0.32  # above the upper lip
 TUCK_RISE = 0.035  # of the upper lip at full tuck
 TUCK_HIDDEN = 0.3  # of the lower lip's height under the teeth at full tuck
@@ -72,9 +73,18 @@ class WarpGrid:
 
     @classmethod
     def over(
-        cls, mouth: MouthFrame, table: LipTable, *, origin: tuple[int, int], size: tuple[int, int]
+        cls,
+        mouth: MouthFrame,
+        table: LipTable,
+        *,
+        origin: tuple[int, int],
+        size: tuple[int, int],
+        height: int,
     ) -> WarpGrid:
-        """Make the grid over the pixels from ``origin`` (x, y), ``size`` (w, h) in nodes."""
+        """Make the grid over the pixels from ``origin`` (x, y), ``size`` (w, h) in nodes.
+
+        height: of the picture: a jaw that is raised takes no pixels from under its last row.
+        """
         step = grid_step(mouth, GRID_PER_WIDTH)
         px = origin[0] + step * np.arange(size[0], dtype=np.float32) + (step - 1) / 2
         py = origin[1] + step * np.arange(size[1], dtype=np.float32) + (step - 1) / 2
@@ -82,6 +92,9 @@ class WarpGrid:
         rows = table.at(x)
         beside = eased(JAW_EDGE * (1 - (x / REACH) ** 2))
         jaw = beside * (1 - eased((v - table.chin - CHIN_ROOM) / NECK))
+        rise = JAW_SHARE * table.lowered * mouth.width
+        if rise > 0:
+            jaw = jaw * eased((height - 1 - py[:, None]) / (EDGE_ROOM * rise))
         top = rows.seam - rows.over - rows.upper
         lip = 1 - eased((top - v) / UPPER_FADE)
         near = eased(_nearness(x, v - rows.seam)).astype(np.float32)

@@ -123,6 +123,17 @@ def test_pixels_outside_the_mask_are_identical(tilt: float, width: float) -> Non
         assert np.array_equal(result[outside], source[outside])
 
 
+def test_a_raised_chin_draws_no_streaks_from_under_the_picture() -> None:
+    lips = lips_at(128, 120, 80, parted=0.4)
+    source = face((256, 200), lips)
+    shut = Puppet(source, lips).render(REST)
+    rows = [np.abs(np.diff(p[-12:, 90:166].astype(int), axis=0)).mean() for p in (source, shut)]
+    assert rows[1] > 0.6 * rows[0]
+    assert np.array_equal(shut[-1], source[-1])
+    assert gap_height(source, lips) > 25
+    assert gap_height(shut, lips) < 4
+
+
 def test_mask_stays_in_the_region_and_off_the_upper_face() -> None:
     lips = lips_at(256, 300, 90)
     puppet = Puppet(face((512, 512), lips), lips)
@@ -290,7 +301,7 @@ def test_skin_is_stretched_but_never_folded(pose: MouthPose, parted: float) -> N
     lips = lips_at(128, 90, 50, parted=parted)
     mouth = MouthFrame.of(lips)
     table = LipTable.of(lips, mouth)
-    grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(256, 256))
+    grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(256, 256), height=256)
     fields = grid.posed(pose)
     spacing = 1 / 50
     inside = fields.depth > fields.gap / 2
@@ -306,7 +317,7 @@ def test_motion_has_died_out_where_the_mask_ends(pose: MouthPose, parted: float)
     lips = lips_at(200, 150, 100, parted=parted)
     mouth = MouthFrame.of(lips)
     table = LipTable.of(lips, mouth)
-    grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(200, 200))
+    grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(200, 200), height=200)
     fields = grid.posed(pose)
     outside = grid.support() <= 0
     for field in (
