@@ -19,7 +19,7 @@ from .pose import REST_WIDTH, MouthShapes
 from .sound_shapes import CLOSED, OPEN, REST, ROUND, TUCK, WIDE, shape_evidence
 
 # rest, closed, tuck, wide, round, open: what each asks for.
-OPENINGS = (0.12, 0.0, 0.08, 0.46, 0.44, 0.52)  # gap between the lips, in mouth widths
+OPENINGS = (0.12, 0.0, 0.08, 0.46, 0.36, 0.52)  # gap between the lips, in mouth widths
 WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.69, 0.96)  # of the mouth's width at rest
 VOWELS = [WIDE, ROUND, OPEN]
 QUIETEST = 0.85  # share of the opening left in the softest phrase
