@@ -18,6 +18,7 @@ OF_LIP = 0.6  # and this share of the lip's height
 INSIDE_SHARES = (0.2, 0.35, 0.5, 0.65, 0.8)  # of the gap: what is seen there is no lip
 ENOUGH_GAP = 0.35  # of the widest, where its colours are looked up
 SHADE = 0.3  # of the lip's colour is the shadow between lips
+SHADED = 0.75  # of their colour is left to teeth at the lip
 CERTAIN = 6.0  # levels by which a pixel has to be more like the inside than like the lip
 LIP_SHARES = (0.4, 0.55, 0.7)  # of a lip's height: what is seen there is lip
 BESIDE = 4  # columns to either side that share a lip's colour
@@ -77,7 +78,9 @@ def _towards_lip(
     ways = step * np.arange(1, max(int(furthest / step), 1) + 1)[:, None]
     side = 1 if outer.sum() > inner.sum() else -1
     seen = nearest_pixels(frame, mouth, x, inner + side * ways)
-    others = np.concatenate([inside, SHADE * colour[None]])
+    is_teeth = (inside @ LUMA > colour @ LUMA)[..., None]
+    shaded = np.where(is_teeth, SHADED * inside, inside)
+    others = np.concatenate([inside, shaded, SHADE * colour[None]])
     unlike = np.min([np.linalg.norm(seen - other, axis=2) for other in others], axis=0)
     gain = np.linalg.norm(seen - colour, axis=2) - unlike - CERTAIN
     gain[ways > np.maximum(OF_LIP * np.abs(outer - inner), step)] = -np.inf
