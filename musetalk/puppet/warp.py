@@ -94,7 +94,9 @@ class WarpGrid:
         jaw = beside * (1 - eased((v - table.chin - CHIN_ROOM) / NECK))
         rise = JAW_SHARE * table.lowered * mouth.width
         if rise > 0:
-            jaw = jaw * eased((height - 1 - py[:, None]) / (EDGE_ROOM * rise))
+            left = height - 1 - py[:, None]
+            under_lip = left + (v - rows.seam - rows.lower) * mouth.width
+            jaw = jaw * eased(left / np.clip(under_lip, 1, EDGE_ROOM * rise + 1))
         top = rows.seam - rows.over - rows.upper
         lip = 1 - eased((top - v) / UPPER_FADE)
         near = eased(_nearness(x, v - rows.seam)).astype(np.float32)
