@@ -128,7 +128,7 @@ def test_a_raised_chin_draws_no_streaks_from_under_the_picture() -> None:
     source = face((256, 200), lips)
     shut = Puppet(source, lips).render(REST)
     rows = [np.abs(np.diff(p[-12:, 90:166].astype(int), axis=0)).mean() for p in (source, shut)]
-    assert rows[1] > 0.6 * rows[0]
+    assert rows[1] > 0.5 * rows[0]
     assert np.array_equal(shut[-1], source[-1])
     assert gap_height(source, lips) > 25
     assert gap_height(shut, lips) < 4
