@@ -31,7 +31,7 @@ CLOSURE_REACH = 1  # windows: a short closure grows by this to either side, so t
 SHORT_CLOSURE = 4  # windows
 SHORT_GAP = 15  # windows: a shorter silence is a stop consonant, not a pause
 SPEED = 3.1  # mouth widths a second: 0.12 a frame at 25 fps
-MAX_SPEED = 4.4  # 0.18 a frame, where the mouth would hardly open otherwise
+MAX_SPEED = 3.7  # 0.15 a frame, where the mouth would hardly open otherwise
 FAST_UP_TO = 0.36  # mouth widths
 WIDTH_SPEED = 3.0
 
