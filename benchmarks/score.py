@@ -200,7 +200,7 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--renders", type=int, default=40)
     parser.add_argument("--portrait", type=Path, default=PORTRAIT)
     parser.add_argument("--clips", type=Path, nargs="+", metavar="VIDEO")

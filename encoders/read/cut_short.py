@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from .cut_frames import ends_inside_frame
 from .index_claims import MAX_BOXES, box_head
 
 # What holds pictures and sound; other boxes, and bytes behind the last one, are nothing to miss.
@@ -155,4 +157,5 @@ _PROMISES: dict[str, Callable[[BinaryIO, int], bool]] = {
     "ivf": _pictures_promise,
     "apng": _chunks_promise,
     "mxf": _partitions_promise,
+    "ogg": partial(ends_inside_frame, "ogg"),
 }

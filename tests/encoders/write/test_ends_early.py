@@ -90,6 +90,7 @@ def test_an_avi_and_fragments_that_end_early(
         ("a.mxf", "-c:v mpeg2video"),
         ("a.ivf", "-c:v libvpx"),
         ("a.apng", ""),
+        ("a.ogv", "-c:v libtheora -q:v 6"),
     ],
 )
 def test_kinds_that_state_their_end_in_other_ways(
