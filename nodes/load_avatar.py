@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..errors import MediaError
 from ..host.current import current_host
 from ..musetalk.interfaces import LipSyncConfig
 from ..options import options_of
@@ -72,12 +71,11 @@ class LoadAvatar:
 
     @classmethod
     def IS_CHANGED(
-        cls, avatar: str, mouth: str = "", face_index: int = 0, path: str | None = None
+        cls, avatar: str, mouth: str = "", face_index: int = 0, path: object = NOT_LINKED
     ) -> tuple[float, ...]:
-        try:
-            return fingerprint(current_host(), avatar if path is None else path)
-        except MediaError:  # a linked path, which is known when the graph runs, needs no file here
+        if path is None:  # linked, and hosts do not say to what
             return ()
+        return fingerprint(current_host(), avatar if path is NOT_LINKED else path)
 
     @naming_missing_libraries
     def load(self, avatar: str, mouth: str, face_index: int, path: str | None = None) -> Values:

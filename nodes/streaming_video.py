@@ -22,7 +22,6 @@ from ..encoders.interfaces import EncodingConfig
 from ..encoders.write.output_file import refuse_sources
 from ..host.contract import Host
 from ..media import Clip
-from .live_picture import LivePicture
 
 log = logging.getLogger("avatarvideo.nodes.streaming_video")
 
@@ -84,7 +83,6 @@ class StreamingVideo:
         if audio is not None:  # what is missing was said where it was read
             audio = replace(audio, lack=None)
         with self._host.progress(clip.frame_count, "Encoding") as bar:
-            live = LivePicture(bar)
             encode_frames(
                 clip.frames(),
                 path,
@@ -92,7 +90,6 @@ class StreamingVideo:
                 config=EncodingConfig(quality="high"),
                 audio=audio,
                 metadata=dict(clip.tags),
-                on_frame=live.update,
-                on_picture=live.see,
+                on_frame=bar.update,  # no live picture: the page would keep it in the video's place
             )
         return path

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +18,6 @@ from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.video import VideoReader
 from avatarvideo.errors import MediaError
 from avatarvideo.headless.core_video import ComponentsVideo, FileVideo
-from avatarvideo.host.contract import Preview, Progress
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip, Clip
 from avatarvideo.nodes.streaming_video import StreamingVideo
@@ -99,31 +97,6 @@ def test_all_arguments_are_passed_on(video: StreamingVideo) -> None:
     target = BytesIO()
     video.save_to(target, format="auto", codec="auto", metadata=None, crf=20)
     assert len(target.getvalue()) == Path(video.get_stream_source()).stat().st_size
-
-
-class Watched(StandaloneHost):
-    """Keeps the sizes of the pictures that a bar is offered."""
-
-    def __init__(self, temp: Path) -> None:
-        super().__init__(temp_directory=temp)
-        self.shapes: list[tuple[int, ...]] = []
-
-    @contextmanager
-    def progress(self, total: int, label: str) -> Generator[Progress]:
-        shapes = self.shapes
-
-        class Bar:
-            def update(self, done: int, *, preview: Preview | None = None) -> None:
-                if preview is not None:
-                    shapes.append((preview() if callable(preview) else preview).shape)
-
-        yield Bar()
-
-
-def test_writing_for_another_node_shows_its_frames(source: Counter, tmp_path: Path) -> None:
-    host = Watched(tmp_path)
-    StreamingVideo(source.clip(), host).materialised()
-    assert host.shapes == [(16, 24, 3)] * COUNT
 
 
 def test_a_vanished_file_is_made_again(video: StreamingVideo, source: Counter) -> None:
