@@ -69,7 +69,6 @@ class Puppet:
         may_change = enlarged(self._grid.support(), self._step) > 0
         self._may_change = may_change[: y1 - y0, : x1 - x0].astype(np.uint8)
         self._lips = _nodes_where(self._grid.lips())
-        self._own = table.at(self._grid.x)
         self._margin = math.ceil(HIGHEST * mouth.width) + KERNEL_REACH
 
     def mask(self) -> np.ndarray:
@@ -96,7 +95,7 @@ class Puppet:
             return picture
         fields = self._grid.posed(pose)
         near = np.abs(fields.depth - fields.gap / 2) < fields.gap / 2 + SOFTEST
-        hollow = _nodes_where(near & (fields.gap + self._own.over > 0))
+        hollow = _nodes_where(near & (fields.gap + self._grid.rows.over > 0))
         warped = self._resampled(fields, hollow)
         self._paint(warped[self._pixels(hollow)], fields, hollow)
         x0, y0, x1, y1 = (int(edge) for edge in self.region)
@@ -116,7 +115,8 @@ class Puppet:
     def _own_inside(self, hollow: Hollow, nodes: tuple[slice, slice]) -> OwnInside:
         """Return the picture's own teeth: the upper ones stay, the lower ones go with the lip."""
         over, under = (
-            enlarged(row[nodes], self._step) for row in (self._own.over, self._own.under)
+            enlarged(row[nodes], self._step)
+            for row in (self._grid.rows.over, self._grid.rows.under)
         )
         split, soft, own = self._look.split, self._look.softness, over + under
         slide = np.maximum(hollow.rise - over, 0)

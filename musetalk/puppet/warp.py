@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .easing import eased
 from .lip_table import HIGHEST, REACH, LipRows, LipTable, MouthFrame, grid_step
 from .pose import MouthPose
 
@@ -59,14 +60,15 @@ class Fields(NamedTuple):
 class WarpGrid:
     """A coarse grid over a part of the picture; nodes sit in the middle of ``step`` pixels.
 
-    x, v: float32 (h, w), the nodes in the mouth's frame. near: 1 between the corners, 0 where
-    nothing moves sideways. jaw, lip: 1 where the lower and upper side move freely, 0 where
-    nothing may move.
+    x, v: float32 (h, w), the nodes in the mouth's frame. rows: of the table at x. near: 1 between
+    the corners, 0 where nothing moves sideways. jaw, lip: 1 where the lower and upper side move
+    freely, 0 where nothing may move.
     """
 
     table: LipTable
     x: np.ndarray
     v: np.ndarray
+    rows: LipRows
     near: np.ndarray
     jaw: np.ndarray
     lip: np.ndarray
@@ -100,17 +102,17 @@ class WarpGrid:
         top = rows.seam - rows.over - rows.upper
         lip = 1 - eased((top - v) / UPPER_FADE)
         near = eased(_nearness(x, v - rows.seam)).astype(np.float32)
-        return cls(table, x, v, near, jaw, lip)
+        return cls(table, x, v, rows, near, jaw, lip)
 
     def support(self) -> np.ndarray:
         """Return float32 (h, w): above 0 where any pose may move something."""
-        below = np.where(self.v > self.table.at(self.x).seam - TUCK_RISE, self.jaw, 0)
+        below = np.where(self.v > self.rows.seam - TUCK_RISE, self.jaw, 0)
         above = np.where(np.abs(self.x) < max(self.table.half, WIDEST / 2), self.lip, 0)
         return np.maximum(np.maximum(below, above), self.near)
 
     def lips(self) -> np.ndarray:
         """Return bool (h, w): the lips, in any pose, and what lies between them."""
-        rows = self.table.at(self.x)
+        rows = self.rows
         near = self.v > rows.seam - rows.over - rows.upper - HIGHEST / 5
         near &= self.v < rows.seam + rows.under + rows.lower + self.table.limit
         return near & (np.abs(self.x) < max(self.table.half, WIDEST / 2))
@@ -179,9 +181,3 @@ def _nearness(x: np.ndarray, height: np.ndarray) -> np.ndarray:
     beside = np.maximum(np.abs(x) - 0.5, 0) / (REACH - 0.5)
     upright = height / np.where(height < 0, SIDE_ABOVE, SIDE_BELOW)
     return 1 - np.hypot(beside, upright)
-
-
-def eased(value: np.ndarray) -> np.ndarray:
-    """Return 0 below 0, 1 above 1 and a smooth step between."""
-    value = np.clip(value, 0, 1)
-    return value * value * (3 - 2 * value)
