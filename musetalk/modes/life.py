@@ -35,14 +35,17 @@ def brought_to_life(
     wanted = job.options.life
     if wanted == "none":
         return _told(made, "none", 0, "")
-    points = _why_not(job, mode, made) or _points(job, locate, check)
-    if isinstance(points, str):
-        return _told(made, "none", 0, f"no {wanted.replace(' and ', ' or ')}: {points}")
+    no_life = f"no {wanted.replace(' and ', ' or ')}: "
+    if why_not := _why_not(job, mode, made):
+        return _told(made, "none", 0, no_life + why_not)
     frame = job.avatar.first_frame()
+    points = _points(job, frame, locate, check)
+    if isinstance(points, str):
+        return _told(made, "none", 0, no_life + points)
     eyes = eyes_of(frame, points)
     why, eyes = (f"no blinks: {eyes}", []) if isinstance(eyes, str) else ("", eyes)
     sways = wanted == "blink and sway"
-    life, blinks = _life(job, points, [Eyelids(frame, eye) for eye in eyes], sways)
+    life, blinks = _life(job, frame, points, [Eyelids(frame, eye) for eye in eyes], sways)
     applied = " and ".join(["blink"] * bool(eyes) + ["sway"] * sways) or "none"
     mask = np.maximum(made.mask, life.mask(job.avatar.height, job.avatar.width))
     alive = replace(made, open_frames=lambda: life.over(made.open_frames()), mask=mask)
@@ -65,9 +68,12 @@ def _why_not(job: Job, mode: str, made: Made) -> str:
 
 
 def _points(
-    job: Job, locate: Callable[[Job], FaceLocation], check: Callable[[], None]
+    job: Job, frame: np.ndarray, locate: Callable[[Job], FaceLocation], check: Callable[[], None]
 ) -> np.ndarray | str:
-    """Return the mesh's points of the face that speaks (478, 2), or why there are none."""
+    """Return the mesh's points of the face that speaks (478, 2), or why there are none.
+
+    frame: the avatar's first one.
+    """
     try:
         location = locate(job)
     except MediaError as error:  # of lip corners that MuseTalk did not need
@@ -77,8 +83,7 @@ def _points(
     networks = mesh_networks(job.model_folders)
     if networks is None:
         return f"the face mesh cannot be used ({mesh_problem(job.model_folders)})"
-    frame, index = job.avatar.first_frame(), job.avatar.face_index
-    found = locate_by_mesh(networks, frame, index, location.box, check)
+    found = locate_by_mesh(networks, frame, job.avatar.face_index, location.box, check)
     if found.points is None or found.box is None:
         return found.reason
     if location.box is not None and overlap(found.box, location.box) < LEAST_OVERLAP:
@@ -86,11 +91,12 @@ def _points(
     return found.points
 
 
-def _life(job: Job, points: np.ndarray, lids: list[Eyelids], sways: bool) -> tuple[Life, int]:
+def _life(
+    job: Job, frame: np.ndarray, points: np.ndarray, lids: list[Eyelids], sways: bool
+) -> tuple[Life, int]:
     """Return the life of a run, the same for the same picture and speech, and its blinks."""
     count, rate = job.indices.size, job.frame_rate
-    contents = job.avatar.first_frame(), job.mel.speech
-    random = np.random.default_rng([zlib.crc32(one.tobytes()) for one in contents])
+    random = np.random.default_rng([zlib.crc32(one.tobytes()) for one in (frame, job.mel.speech)])
     blinks = blink_times(random, count, rate)
     size = (job.avatar.width, job.avatar.height)
     sway = Sway(points, size) if sways else None
