@@ -17,7 +17,6 @@ around it alone. Needs espeak-ng and the face mesh.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +24,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from espeak import SAMPLE_RATE, Phone
-from mesh_ruler import CORNERS, Readings, frames_of, read_mouths
+from mesh_ruler import CORNERS, Readings, frames_of, networks_in, read_mouths
 from mouth_ruler import Said, at_rest, rendered, said, write_sound
 from mouth_truth import LIPS, RATE, ROUND, TEETH, WIDE
 
 from avatarvideo.media import Box
-from avatarvideo.musetalk.face.mesh_networks import MeshNetworks, mesh_networks
+from avatarvideo.musetalk.face.mesh_networks import MeshNetworks
 from avatarvideo.musetalk.face.mesh_search import find_meshes
 from avatarvideo.musetalk.inputs import load_avatar
 from avatarvideo.musetalk.interfaces import LipSyncConfig
@@ -169,11 +168,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=4)
     parser.add_argument("--least", type=int, default=320, help="pixels of a crop's shorter side")
     options = parser.parse_args()
-    if options.models is not None:
-        os.environ["AVATAR_MODELS"] = str(options.models)
-    networks = mesh_networks([options.models or Path("models")])
-    if networks is None:
-        raise SystemExit("the sheets need the face mesh: avatar models download face-mesh")
+    networks = networks_in(options.models)
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = options.keep or Path(name)

@@ -6,6 +6,7 @@ scale, which no mouth changes, and the frames known to be at rest say how wide t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avatarvideo.musetalk.face.mesh_networks import FaceMesh, MeshNetworks
+from avatarvideo.musetalk.face.mesh_networks import FaceMesh, MeshNetworks, mesh_networks
 from avatarvideo.musetalk.face.mesh_search import find_meshes
 
 CORNERS = (61, 291)  # of the mesh
@@ -22,6 +23,16 @@ INNER = ((82, 87), (13, 14), (312, 317))  # upper and lower lip, the middle thre
 NOTHING = (np.nan,) * 3
 MOST_AT_REST = 0.06  # mouth widths: 95 % of shut mouths read less; what is more is open
 LIDS = ((159, 145), (386, 374))  # upper and lower lid of either eye
+
+
+def networks_in(models: Path | None) -> MeshNetworks:
+    """Return the mesh of a folder of models, which runs after this use too; None: of ./models."""
+    if models is not None:
+        os.environ["AVATAR_MODELS"] = str(models)
+    networks = mesh_networks([models or Path("models")])
+    if networks is None:
+        raise SystemExit("mouths are read by the face mesh: avatar models download face-mesh")
+    return networks
 
 
 @dataclass(frozen=True, eq=False)

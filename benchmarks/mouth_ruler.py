@@ -23,7 +23,6 @@ Takes about a minute a picture and way of hearing on one quiet processor. Needs 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import wave
@@ -35,12 +34,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from espeak import SAMPLE_RATE, Phone, spoken
-from mesh_ruler import MOST_AT_REST, Readings, measured, read_mouths
+from mesh_ruler import MOST_AT_REST, Readings, measured, networks_in, read_mouths
 from mouth_sentences import RULER
 from mouth_truth import JFK, NEAR, RATE, SHUT, Figures, MouthShapes, curve, pauses
 
 from avatarvideo.musetalk.engine import MuseTalkLipSync
-from avatarvideo.musetalk.face.mesh_networks import MeshNetworks, mesh_networks
+from avatarvideo.musetalk.face.mesh_networks import MeshNetworks
 from avatarvideo.musetalk.face.mesh_search import find_meshes
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.interfaces import LipSyncConfig
@@ -262,11 +261,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=("with", "without"))
     parser.add_argument("--keep", type=Path, help="folder for the videos")
     options = parser.parse_args()
-    if options.models is not None:
-        os.environ["AVATAR_MODELS"] = str(options.models)
-    networks = mesh_networks([options.models or Path("models")])
-    if networks is None:
-        raise SystemExit("the ruler needs the face mesh: avatar models download face-mesh")
+    networks = networks_in(options.models)
     ways = options.ways or (("with", "without") if can_hear_phones() else ("without",))
     with tempfile.TemporaryDirectory() as name:
         folder = options.keep or Path(name)
