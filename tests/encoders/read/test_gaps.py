@@ -7,9 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
-from av.video.stream import VideoStream
 
 from avatarvideo.encoders import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
@@ -17,6 +15,7 @@ from avatarvideo.encoders.read.file_clip import open_video_file
 from avatarvideo.encoders.read.gaps import missing_count
 from avatarvideo.encoders.read.probe import probe, table
 from avatarvideo.encoders.read.video import VideoReader
+from support.numbered_pictures import add_pictures, encoded
 
 COUNT, STEP = 60, 4
 FAST = EncodingConfig(quality="fast", crf=5)
@@ -31,16 +30,8 @@ def lacking(path: Path, lost: Collection[int]) -> Path:
     codec = "libvpx-vp9" if path.suffix == ".webm" else "libx264"
     options = {"cpu-used": "8", "deadline": "realtime"} if codec != "libx264" else {"bf": "0"}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=30, options={"g": "15", **options})
-        assert isinstance(stream, VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        packets: list[av.Packet[VideoStream]] = []
-        for number in range(COUNT):
-            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), STEP * number, np.uint8))
-            frame.pts, frame.time_base = number, Fraction(1, 30)
-            packets += stream.encode(frame)
-        packets += stream.encode(None)
-        for number, packet in enumerate(packets):
+        stream = add_pictures(container, 30, {"g": "15", **options}, codec)
+        for number, packet in enumerate(list(encoded(stream, range(COUNT), STEP, 30))):
             if number not in lost:
                 container.mux(packet)
     return path

@@ -10,12 +10,12 @@ import av
 import numpy as np
 import pytest
 from av.audio.stream import AudioStream
-from av.video.stream import VideoStream
 
 from avatarvideo.encoders import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.video import VideoReader
+from support.numbered_pictures import add_pictures, encoded
 
 COPY = EncodingConfig(codec="copy")
 RATE = 48000
@@ -29,16 +29,11 @@ def part(path: Path, numbers: range, *, sound_back: int = 0) -> bytes:
     sound_back: samples by which its sound begins too early.
     """
     with av.open(str(path), "w", format="mpegts") as container:
-        video = container.add_stream("libx264", rate=25, options={"bf": "2"})
-        assert isinstance(video, VideoStream)
-        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        video = add_pictures(container, 25, {"bf": "2"})
         audio = container.add_stream("mp2", rate=RATE, layout="mono")
         assert isinstance(audio, AudioStream)
-        for number in numbers:
-            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), STEP * number, np.uint8))
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
+        for packet in encoded(video, numbers, STEP, 25, numbers[0]):
+            container.mux(packet)
         begin = numbers[0] * 1920 - sound_back
         loud = np.sin(np.arange(len(numbers) * 1920) * 0.2) * 320 * (numbers[0] + 10)
         for place in range(0, loud.size, BLOCK):
@@ -99,17 +94,10 @@ def cut_and_joined(path: Path) -> Path:
     """Write pictures 0 to 49, cut where two more are stored, and 0 to 59 behind them."""
     with av.open(str(path), "w") as container:
         options = {"bf": "2", "x264-params": "keyint=25:scenecut=0:b-adapt=0"}
-        video = container.add_stream("libx264", rate=25, options=options)
+        video = add_pictures(container, 25, options)
         audio = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
-        assert isinstance(video, VideoStream)
         assert isinstance(audio, AudioStream)
-        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
-        made: list[av.Packet[VideoStream]] = []
-        for number in range(PICTURES):
-            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), STEP * number, np.uint8))
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            made += video.encode(frame)
-        made += video.encode(None)
+        made = list(encoded(video, range(PICTURES), STEP, 25))
         decoded = -3000
         for first, packets in ((0, made[: 50 + BEYOND]), (50, made)):
             for place, packet in enumerate(packets, first):

@@ -9,7 +9,6 @@ import av
 import numpy as np
 import pytest
 from av.audio.stream import AudioStream
-from av.video.stream import VideoStream
 
 from avatarvideo.encoders import FFmpegEncoder
 from avatarvideo.encoders.interfaces import EncodingConfig
@@ -17,6 +16,7 @@ from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.seams import picture_shifts
 from avatarvideo.encoders.read.video import VideoReader
 from support.av_sync import CAUSES, DOORS, EVENTS, distances, make_clip
+from support.numbered_pictures import add_pictures, encoded
 
 COPY = EncodingConfig(codec="copy")
 STEP = 4
@@ -26,16 +26,11 @@ RATE = 48000
 def part(path: Path, numbers: range, sound_frames: int) -> bytes:
     """Return a stream of pictures numbered by their brightness; its sound is as loud."""
     with av.open(str(path), "w", format="mpegts") as container:
-        video = container.add_stream("libx264", rate=25, options={"bf": "2"})
-        assert isinstance(video, VideoStream)
-        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        video = add_pictures(container, 25, {"bf": "2"})
         audio = container.add_stream("mp2", rate=RATE, layout="mono")
         assert isinstance(audio, AudioStream)
-        for place, number in enumerate(numbers):
-            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), STEP * number, np.uint8))
-            frame.pts, frame.time_base = place, Fraction(1, 25)
-            container.mux(video.encode(frame))
-        container.mux(video.encode(None))
+        for packet in encoded(video, numbers, STEP, 25):
+            container.mux(packet)
         samples = np.sin(np.arange(sound_frames * 1920) * 0.2) * 32000 * (numbers[0] + 10) / 100
         for place in range(0, samples.size, 1152):
             block = samples[None, place : place + 1152].astype(np.int16)

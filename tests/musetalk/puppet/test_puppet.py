@@ -295,13 +295,17 @@ def test_the_width_at_rest_takes_the_sources_own_out(share: float) -> None:
     assert change == pytest.approx(1 / share, abs=0.05)
 
 
+def grid_of(lips: LipShape, side: int) -> WarpGrid:
+    """Return the grid over a square picture, ``side`` nodes wide and high."""
+    mouth = MouthFrame.of(lips)
+    table = LipTable.of(lips, mouth)
+    return WarpGrid.over(mouth, table, origin=(0, 0), size=(side, side), height=side)
+
+
 @pytest.mark.parametrize("pose", POSES)
 @pytest.mark.parametrize("parted", [0.0, 0.2])
 def test_skin_is_stretched_but_never_folded(pose: MouthPose, parted: float) -> None:
-    lips = lips_at(128, 90, 50, parted=parted)
-    mouth = MouthFrame.of(lips)
-    table = LipTable.of(lips, mouth)
-    grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(256, 256), height=256)
+    grid = grid_of(lips_at(128, 90, 50, parted=parted), 256)
     fields = grid.posed(pose)
     spacing = 1 / 50
     inside = fields.depth > fields.gap / 2
@@ -314,10 +318,7 @@ def test_skin_is_stretched_but_never_folded(pose: MouthPose, parted: float) -> N
 @pytest.mark.parametrize("pose", POSES)
 @pytest.mark.parametrize("parted", [0.0, 0.2])
 def test_motion_has_died_out_where_the_mask_ends(pose: MouthPose, parted: float) -> None:
-    lips = lips_at(200, 150, 100, parted=parted)
-    mouth = MouthFrame.of(lips)
-    table = LipTable.of(lips, mouth)
-    grid = WarpGrid.over(mouth, table, origin=(0, 0), size=(200, 200), height=200)
+    grid = grid_of(lips_at(200, 150, 100, parted=parted), 200)
     fields = grid.posed(pose)
     outside = grid.support() <= 0
     for field in (
