@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import GraphError
@@ -103,7 +103,7 @@ def refusal(prompt: Prompt, body: bytes, url: str) -> str:
     problems = [
         f"{describe(prompt, node_id)}: {_said(one, '({})')}"
         for node_id, found in object_in(answer, "node_errors").items()
-        for one in list_in(found, "errors")[:SHOWN_REFUSALS]
+        for one in _each_once(list_in(found, "errors")[:SHOWN_REFUSALS])
     ]
     if not problems:
         problems = [_said(object_in(answer, "error"), "{}") or "no reason given"]
@@ -111,6 +111,21 @@ def refusal(prompt: Prompt, body: bytes, url: str) -> str:
     return f"The server {url} refused the workflow: {shown}"
 
 
+def _each_once(errors: Sequence[JSON]) -> list[JSON]:
+    """Return errors without what a server says again of each input that a node checks itself."""
+    once: dict[str, JSON] = {}
+    for error in errors:
+        own = text_in(error, "type") == "custom_validation_failed"
+        details = text_in(error, "details")
+        _name, dash, sentence = details.partition(" - ")
+        if own and dash:
+            once.setdefault(sentence, {"message": sentence.rstrip(".")})
+        else:
+            once[f"{text_in(error, 'message')} {details}"] = error
+    return list(once.values())
+
+
 def _said(error: JSON, details: str) -> str:
-    parts = [text_in(error, "message"), details.format(text_in(error, "details"))]
+    told = text_in(error, "details")
+    parts = [text_in(error, "message"), details.format(told) if told else ""]
     return " ".join(parts).strip()

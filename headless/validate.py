@@ -216,7 +216,9 @@ class _NodeCheck:
         if answer is True:
             return []
         sentence = str(answer).rstrip(".") if answer is not False else "the value is not accepted"
-        return [f"input {shown}: {sentence}" if shown else sentence]
+        # A sentence on several inputs together says itself which of them matter.
+        says_it = answer is not False and len(wanted) > 1
+        return [sentence if says_it or not shown else f"input {shown}: {sentence}"]
 
 
 def _fits(received: str, definition: InputDefinition) -> bool:

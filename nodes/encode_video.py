@@ -25,6 +25,10 @@ from .widgets import Values
 
 SILENT = ("gif", "webp")
 COPY = "copy"
+ONE_SOURCE = (
+    "Expected either images or a video: link exactly one of them, or write the path of a video "
+    "file."
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ def container_of(source: Clip, config: EncodingConfig) -> str:
         return default_container(config.codec)
     suffix = source.path.suffix
     return container_for(suffix, None) if suffix.lower().lstrip(".") in CONTAINERS else "mkv"
+
+
+def no_pictures_to_copy() -> EncodeError:
+    return EncodeError(
+        "Expected a video file whose pictures can be copied, got frames: choose another codec."
+    )
 
 
 def file_tags(source: Clip, kept: Values | None, *, generated: bool) -> dict[str, str]:
@@ -92,10 +102,7 @@ def write_video(
     extras = replace(extras, sources=(*extras.sources, *sources))
     if config.codec == COPY:
         if source.path is None:
-            raise EncodeError(
-                "Expected a video file whose pictures can be copied, got frames: choose another "
-                "codec."
-            )
+            raise no_pictures_to_copy()
         done = replace_audio(source.path, audio, path, config, mix=mix, extras=extras)
         return WrittenVideo(path, (*notes, *done.notes))
     if source.has_alpha and keeps_alpha(config, container):

@@ -10,7 +10,7 @@ from ..encoders.write.codecs import CODECS, CONTAINERS, HARDWARE_ENCODERS
 from ..encoders.write.custom_formats import format_names, read_format, with_format
 from ..errors import EncodeError
 from ..media import parse_frame_rate
-from ..options import options_of
+from ..options import Option, options_of
 from .widgets import Values, own_widget, rate_widget, widget
 
 _OF = options_of(EncodingConfig)
@@ -76,16 +76,39 @@ def encode_widgets(formats_directory: Path) -> Values:
     return ENCODE_WIDGETS | {"format": ([NO_FORMAT, *format_names(formats_directory)], about)}
 
 
+def default_values() -> Values:
+    """Return what the widgets of options say at first."""
+    return {
+        name: about["default"] for name, (_, about) in {**ENCODE_WIDGETS, **LATER_WIDGETS}.items()
+    }
+
+
+def _check_limits(options: Values) -> None:
+    """Raise EncodeError where a number is out of its widget's range, which a link may ignore.
+
+    The widgets' names and units are not always those of the configuration.
+    """
+    for name, (_, about) in {**ENCODE_WIDGETS, **LATER_WIDGETS}.items():
+        if name not in options or "max" not in about or name == "fps":  # which may be a fraction
+            continue
+        limits = Option(default=about["default"], help="", low=about["min"], high=about["max"])
+        try:
+            limits.check(name, options[name])
+        except ValueError as error:
+            raise EncodeError(str(error)) from error
+
+
 def encoding_config(options: Values, formats_directory: Path) -> EncodingConfig:
     """Return the configuration that widget values make. Raises EncodeError."""
     same = _OF.keys() & ENCODE_WIDGETS.keys() - {"fps", "crf", "audio_bitrate"}
+    _check_limits(options)
     later = {_LATER_OPTIONS[name]: options[name] for name in _LATER_OPTIONS if name in options}
     try:
         config = EncodingConfig(
             **{name: options[name] for name in same},
             **later,
             fps=parse_frame_rate(options["fps"]) if options["fps"] else None,
-            crf=options["crf"] if options["crf"] >= 0 else None,
+            crf=options["crf"] if options["crf"] != -1 else None,
             audio_bitrate=options["audio_bitrate"] * 1000 or None,
         )
     except ValueError as error:

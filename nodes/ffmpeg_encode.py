@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..host.contract import Folders
     from .encode_video import WrittenVideo
 
+NOT_GIVEN = object()  # a linked input is None
 NOT_SAVED = "lies in the temp folder, which ComfyUI empties when it starts."
 logger = logging.getLogger("avatarvideo.nodes.ffmpeg_encode")
 
@@ -57,25 +58,37 @@ class FFmpegEncode:
 
     # The host leaves what is named here to us, and says our sentence once for each name.
     @classmethod
-    def VALIDATE_INPUTS(
+    def VALIDATE_INPUTS(  # noqa: PLR0913 - the host gives nothing that is not named
         cls,
-        codec: str | None = "auto",
-        container: str | None = "auto",
-        audio_codec: str | None = "auto",
-        filename_prefix: str | None = "avatar",
-        format: str | None = "none",
+        codec: object = "auto",
+        container: object = "auto",
+        audio_codec: object = "auto",
+        filename_prefix: object = "avatar",
+        format: object = "none",
+        crf: object = -1,
+        bit_depth: object = 8,
+        backend: object = "built-in",
+        length: object = "keep",
+        images: object = NOT_GIVEN,
+        video: object = NOT_GIVEN,
+        path: object = "",
     ) -> bool | str:
         from .encode_checks import problem_before_running
 
-        problem = problem_before_running(
-            current_host(),
-            codec=codec,
-            container=container,
-            audio_codec=audio_codec,
-            filename_prefix=filename_prefix,
-            format_name=format,
-        )
-        return problem or True
+        values = {
+            "codec": codec,
+            "container": container,
+            "audio_codec": audio_codec,
+            "filename_prefix": filename_prefix,
+            "format": format,
+            "crf": crf,
+            "bit_depth": bit_depth,
+            "backend": backend,
+            "length": length,
+        }
+        sources = {"images": images, "video": video, "path": path}
+        given = {name: value for name, value in sources.items() if value is not NOT_GIVEN}
+        return problem_before_running(current_host(), values, given) or True
 
     @classmethod
     def IS_CHANGED(cls, path: str | None = None, **_rest: object) -> object:
@@ -123,10 +136,9 @@ def _videos(images: object, video: object, path: str) -> Sequence[object]:
     if (images is None) != (video is None):
         return [video if images is None else images]
     if images is not None or not is_filled(path):
-        raise MediaError(
-            "Expected either images or a video: link exactly one of them, or write the path of a "
-            "video file."
-        )
+        from .encode_video import ONE_SOURCE
+
+        raise MediaError(ONE_SOURCE)
     found = find_file(current_host(), path)
     return videos_in(found) if found.is_dir() else [found]
 

@@ -445,15 +445,38 @@ api.addEventListener("execution_success", ({ detail }) => {
   if (ids.length) showCached(detail.prompt_id, ids);
 });
 
+const SENTENCE = /^\S+ - (.*)$/s; // behind the input's name
 const TOLD = 700; // milliseconds in which the page shows what it shows of a refusal
+
+/** How far into a sentence an input is named, as "audio codec" or audio_codec. */
+function namedAt(input, sentence) {
+  const at = sentence.replaceAll("_", " ").search(new RegExp(`(?<![^\\s(])${input.replaceAll("_", " ")}(?![^\\s),.:])`));
+  return at < 0 ? Infinity : at;
+}
+
+/** The server says one sentence of each input that a node checks: keep it at the one that it names first. */
+function sayOnce(nodeErrors) {
+  for (const found of Object.values(nodeErrors ?? {})) {
+    if (!DRESS[found.class_type] || !Array.isArray(found.errors)) continue;
+    const kept = new Map();
+    for (const error of found.errors) {
+      const sentence = SENTENCE.exec(error.details ?? "")?.[1];
+      const own = error.type === "custom_validation_failed" && sentence;
+      const place = own ? namedAt(error.extra_info?.input_name ?? "", sentence) : 0;
+      const key = own ? sentence : error;
+      if (!kept.has(key) || place < kept.get(key).place) kept.set(key, { error, place });
+    }
+    found.errors = [...kept.values()].map(({ error }) => error);
+  }
+}
 
 /** Why the server refused nodes of ours, one sentence each: [[title, sentence], ...]. */
 function refusals(nodeErrors) {
-  const told = new Map(); // one sentence may be given for each of several inputs
+  const told = new Map();
   for (const [id, { class_type, errors }] of Object.entries(nodeErrors ?? {})) {
     if (!DRESS[class_type]) continue;
     for (const { type, details } of errors ?? []) {
-      const [, sentence] = details?.match(/^\S+ - (.*)$/s) ?? []; // behind the input's name
+      const sentence = SENTENCE.exec(details ?? "")?.[1];
       if (type === "custom_validation_failed" && sentence) told.set(sentence, nodeOf(id)?.title ?? class_type);
     }
   }
@@ -470,7 +493,10 @@ function tellRefusals(nodeErrors) {
 
 const queue = api.queuePrompt;
 api.queuePrompt = async function (...parts) {
-  const tell = (answer) => setTimeout(() => tellRefusals(answer?.node_errors), TOLD);
+  const tell = (answer) => {
+    sayOnce(answer?.node_errors);
+    setTimeout(() => tellRefusals(answer?.node_errors), TOLD);
+  };
   try {
     const answer = await queue.apply(this, parts);
     tell(answer); // other outputs may run

@@ -52,7 +52,7 @@ def audio_codec_for(name: str, container: str) -> str:
     if codec not in spec.audio_codecs:
         raise EncodeError(
             f"Expected an audio codec that {container} holds (auto, "
-            f"{', '.join(spec.audio_codecs)}), got {name!r}."
+            f"{', '.join(spec.audio_codecs)}), got {name!r}: choose one of those."
         )
     return codec
 

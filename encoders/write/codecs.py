@@ -264,7 +264,7 @@ def container_for(suffix: str, container: str | None) -> str:
     if name not in CONTAINERS:
         raise EncodeError(
             f"Expected a file name ending in {', '.join('.' + c for c in CONTAINERS)}, "
-            f"got {suffix or 'no suffix'!r}."
+            f"got {suffix or 'no suffix'!r}: name the container or use such an ending."
         )
     return name
 
@@ -282,12 +282,12 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
     if spec is None:
         raise EncodeError(
             f"Expected codec auto, {', '.join(CODECS)} or one of FFmpeg's names for them, "
-            f"got {config.codec!r}."
+            f"got {config.codec!r}: choose one."
         )
     if container not in spec.containers:
         raise EncodeError(
             f"Expected a container that holds {spec.name} ({', '.join(spec.containers)}), "
-            f"got {container}."
+            f"got {container}: choose one of those or another codec."
         )
     return spec
 
@@ -341,7 +341,7 @@ def encoder_options(
     if spec.is_known and config.preset is not None and config.preset not in spec.presets:
         raise EncodeError(
             f"Expected a {spec.name} preset ({', '.join(spec.presets) or 'it has none'}), "
-            f"got {config.preset!r}."
+            f"got {config.preset!r}: choose one or leave it out."
         )
     if preset := config.preset or preset:
         options[spec.preset_option] = preset
@@ -349,6 +349,9 @@ def encoder_options(
         crf = config.crf
     if crf is not None:
         if crf > spec.max_crf:
-            raise EncodeError(f"Expected crf 0 to {spec.max_crf} for {spec.name}, got {crf}.")
+            raise EncodeError(
+                f"Expected crf 0 to {spec.max_crf} for {spec.name}, got {crf}: choose a smaller "
+                "number."
+            )
         options[spec.crf_option] = str(crf)
     return options | dict(spec.format_options.get(form, {})) | dict(config.codec_options or {})

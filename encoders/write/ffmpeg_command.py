@@ -30,8 +30,8 @@ _PACKED = {(3, False): "rgb24", (4, False): "rgba", (3, True): "rgb48le", (4, Tr
 NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
-def find_ffmpeg(setting: str | None = None) -> Path:
-    """Return the setting's ffmpeg, the environment's or the PATH's. Raises EncodeError."""
+def named_ffmpeg(setting: str | None = None) -> Path:
+    """Return the setting's ffmpeg, the environment's or the PATH's, not run. Raises EncodeError."""
     named = setting or os.environ.get(ENVIRONMENT)
     found = shutil.which(str(Path(named).expanduser())) if named else shutil.which("ffmpeg")
     if found is None:
@@ -39,7 +39,12 @@ def find_ffmpeg(setting: str | None = None) -> Path:
             f"Expected an ffmpeg executable{f' at {named!r}' if named else ' on the PATH'}, found "
             f"none: install one, or set {ENVIRONMENT} to its path."
         )
-    path = Path(found).absolute()  # links stay: some wrappers go by the name they are called with
+    return Path(found).absolute()  # links stay: some wrappers go by the name they are called with
+
+
+def find_ffmpeg(setting: str | None = None) -> Path:
+    """Return the same where it answers like an ffmpeg. Raises EncodeError."""
+    path = named_ffmpeg(setting)
     try:
         done = _run([str(path), "-version"], b"")
     except (OSError, subprocess.TimeoutExpired) as error:

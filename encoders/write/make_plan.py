@@ -13,7 +13,7 @@ from ..interfaces import EncodingConfig
 from ..read.stream_facts import BOTTOM_FIRST
 from .codec_options import checked_options
 from .codecs import CODECS, CodecSpec, codec_for, container_for, encoder_options, safe_options
-from .ffmpeg_command import find_ffmpeg, options_there, why_not_own
+from .ffmpeg_command import find_ffmpeg, named_ffmpeg, options_there, why_not_own
 from .fitting import place
 from .hardware import family_of, hardware_format, hardware_options, try_encoder
 from .known_options import COMMON
@@ -39,10 +39,7 @@ def make_plan(
     spec = codec_for(config, holder)
     form, pixel_format = _form(spec, config)
     hardware = family_of(config.codec) is not None
-    if config.codec_options is not None:
-        encoder = config.codec if hardware else spec.encoder
-        options = checked_options(config.codec_options, encoder=encoder, where="codec_options")
-        config = replace(config, codec_options=options)
+    config = _with_checked_options(spec, config)
     if min(size) < 1:
         raise EncodeError(f"Expected a picture size above zero, got {size[0]}x{size[1]}.")
     target = (config.width, config.height)
@@ -51,7 +48,7 @@ def make_plan(
         container=holder,
         spec=spec,
         encoder=spec.encoder,
-        options={} if hardware else encoder_options(spec, config, form),
+        options=_software_options(spec, config, form),
         pixel_format=pixel_format,
         channels=4 if form[1] else 3,
         placement=place(size, target, config.fit, step_of(pixel_format)),
@@ -69,6 +66,35 @@ def make_plan(
     if pictures.colors is not None and pictures.colors.is_hdr:
         plan = _with_hdr(plan, pictures.colors)
     return _with_hardware(plan, form) if hardware else _with_software(plan)
+
+
+def check_choices(config: EncodingConfig, container: str) -> None:
+    """Raise EncodeError for what ``make_plan`` refuses whatever the pictures are; opens nothing."""
+    spec = codec_for(config, container)
+    form, _ = _form(spec, config)
+    _software_options(spec, _with_checked_options(spec, config), form)
+    if config.backend == "own ffmpeg" and spec.is_ffmpeg:
+        named_ffmpeg(config.ffmpeg)
+
+
+def _with_checked_options(spec: CodecSpec, config: EncodingConfig) -> EncodingConfig:
+    if config.codec_options is None:
+        return config
+    encoder = config.codec if family_of(config.codec) is not None else spec.encoder
+    options = checked_options(config.codec_options, encoder=encoder, where="codec_options")
+    return replace(config, codec_options=options)
+
+
+def _software_options(
+    spec: CodecSpec, config: EncodingConfig, form: tuple[int, bool]
+) -> dict[str, str]:
+    """Return the options of the software encoder, also where it only stands in for hardware."""
+    if family_of(config.codec) is None:
+        return encoder_options(spec, config, form)
+    # The preset is meant for the hardware, and so are options that only it has.
+    given = config.codec_options or {}
+    common = {name: value for name, value in given.items() if name in COMMON}
+    return encoder_options(spec, replace(config, preset=None, codec_options=common), form)
 
 
 def _keeps_fields(plan: EncodePlan, size: tuple[int, int]) -> bool:
@@ -213,13 +239,8 @@ def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
         reason, _ = try_encoder(chosen)
     if reason is None:
         return chosen
-    # The preset was meant for the hardware, and so were options that only it has.
-    given = plan.config.codec_options or {}
-    common = {name: value for name, value in given.items() if name in COMMON}
-    software = replace(plan.config, preset=None, codec_options=common)
     notes = [f"{encoder} does not open here ({reason}); {plan.encoder} encoded instead."]
     logger.warning("%s", notes[0])
-    if dropped := sorted(set(given) - set(common)):
+    if dropped := sorted(set(plan.config.codec_options or {}) - set(COMMON)):
         notes.append(f"Options of {encoder} alone were left out: {', '.join(dropped)}.")
-    options = encoder_options(plan.spec, software, form)
-    return _with_software(replace(plan, options=options, notes=(*plan.notes, *notes)))
+    return _with_software(replace(plan, notes=(*plan.notes, *notes)))

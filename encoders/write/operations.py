@@ -158,6 +158,15 @@ def _write_all(
     writer.write_all(frames, write)
 
 
+def check_length_of_copies(config: EncodingConfig) -> None:
+    """Raise EncodeError where pictures would have to be held."""
+    if config.length in ("audio", "freeze"):
+        raise EncodeError(
+            f"Expected length keep, video or shortest where pictures are copied, got "
+            f"{config.length!r}: only encoding again can hold a picture."
+        )
+
+
 def replace_audio(
     video: str | Path,
     audio: NewAudio,
@@ -176,11 +185,7 @@ def replace_audio(
     video = checked_input(video)
     extras = _with_files(extras, video, audio)
     holder, output = checked_target(output, config, sources=extras.sources)
-    if config.length in ("audio", "freeze"):
-        raise EncodeError(
-            f"Expected length keep, video or shortest where pictures are copied, got "
-            f"{config.length!r}: only encoding again can hold a picture."
-        )
+    check_length_of_copies(config)
     with contextlib.ExitStack() as stack:
         pictures = stack.enter_context(open_media(video))
         packets = SectionPackets(pictures, section)

@@ -114,15 +114,26 @@ def _numbered(
         base, places, text = folder, [folder], filled
     parts = [_clean(part) for part in text.replace("\\", "/").split("/") if part not in ("", ".")]
     parent = base.joinpath(*parts[:-1])
-    inside = any(parent.resolve().is_relative_to(place.resolve()) for place in places)
-    if not parts or ".." in parts or not inside:
-        others = "".join(f" or {place}" for place in allowed)
+    if not parts:
         raise EncodeError(
-            f"Expected a file name inside {folder}{others}, got {template!r}: use a relative name, "
-            "or let the administrator allow the folder."
+            f"Expected a file name as filename_prefix, got {template!r}: write one, such as avatar."
         )
+    inside = any(parent.resolve().is_relative_to(place.resolve()) for place in places)
+    if ".." in parts or not inside:
+        raise _outside(folder, template, allowed, is_absolute=given.is_absolute())
     before, mark, after = parts[-1].partition(COUNTER)
     return _Numbered(parent, before if mark else f"{before}_", after, extension)
+
+
+def _outside(
+    folder: Path, template: str, allowed: Sequence[Path], *, is_absolute: bool
+) -> EncodeError:
+    others = "".join(f" or {place}" for place in allowed)
+    or_else = ", or let the administrator allow the folder" if is_absolute else ""
+    return EncodeError(
+        f"Expected a file name inside {folder}{others}, got {template!r}: make filename_prefix a "
+        f"name in there{or_else}."
+    )
 
 
 def _reserve(numbered: _Numbered) -> tuple[int, Path]:

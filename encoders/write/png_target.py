@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ...errors import EncodeError
 from ..read.audio import AudioTrack
+from .audio_codecs import audio_codec_for
 from .audio_feed import AudioFeed, AudioWriter
 from .output_file import OutputFile, PendingFile
 from .plan import EncodePlan
@@ -30,6 +31,7 @@ class PngTarget:
         self._count = 0
         self.audio: AudioWriter | None = None
         self._audio_file: OutputFile | None = None
+        codec = audio_codec_for(plan.config.audio_codec, "png") if track is not None else ""
         check_replaceable(plan.path)
         self._pending = PendingFile(
             plan.path, overwrite=plan.config.overwrite, sources=plan.sources
@@ -39,7 +41,7 @@ class PngTarget:
             if track is not None:
                 file = OutputFile(self._pending.temporary / f"{self._stem}.flac", "flac", {})
                 self._audio_file = file
-                self.audio = AudioFeed(file.container, track, "flac", channels=plan.config.channels)
+                self.audio = AudioFeed(file.container, track, codec, channels=plan.config.channels)
 
     def add(self, picture: np.ndarray, tick: int) -> None:
         self._count += 1

@@ -35,7 +35,8 @@ def muxer_for_copies(holder: str) -> str:
     muxer = CONTAINERS[holder].muxer
     if not muxer or holder == "gif":
         raise EncodeError(
-            f"Expected a container for copied pictures (mp4, mov, mkv, webm), got {holder}."
+            f"Expected a container for copied pictures (mp4, mov, mkv, webm), got {holder}: choose "
+            "one of those, or another codec than copy."
         )
     return muxer
 

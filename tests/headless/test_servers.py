@@ -23,6 +23,7 @@ from avatarvideo.errors import Cancelled, GraphError, MediaError
 from avatarvideo.headless.comfy_server import ComfyServer, ServerError
 from avatarvideo.headless.execute import run
 from avatarvideo.headless.run import Workflow
+from avatarvideo.headless.server_answers import refusal
 from avatarvideo.headless.server_events import websocket_library
 from avatarvideo.headless.servers import Job, run_jobs
 from avatarvideo.headless.validate import validate
@@ -724,6 +725,22 @@ def test_an_answer_that_does_not_come_whole_is_one_line(avatar, servers, place, 
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("Error: Expected ")
     assert server.url in err
+
+
+def test_what_a_server_says_of_each_input_is_said_once():
+    sentence = "Expected crf 0 to 51 for h264, got 52: choose a smaller number."
+    own = [
+        {"type": "custom_validation_failed", "message": "No.", "details": f"{name} - {sentence}"}
+        for name in ("codec", "crf", "container")
+    ]
+    other = {"type": "value_not_in_list", "message": "Value not in list", "details": "fit: 'x'"}
+    node = {"errors": [*own, other, other], "class_type": "FFmpegEncode"}
+    body = json.dumps({"error": {}, "node_errors": {"1": node}}).encode()
+    prompt = {"1": {"class_type": "FFmpegEncode", "inputs": {}}}
+    assert refusal(prompt, body, "http://a") == (
+        f"The server http://a refused the workflow: Node 1 (FFmpegEncode): "
+        f"{sentence[:-1]}; Node 1 (FFmpegEncode): Value not in list (fit: 'x')."
+    )
 
 
 def test_a_refusal_that_does_not_come_whole_is_one_line(avatar, servers, place):

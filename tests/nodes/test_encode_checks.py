@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from avatarvideo.errors import GraphError
+from avatarvideo.encoders.write.audio_codecs import AUDIO_CODECS
+from avatarvideo.encoders.write.codecs import CODECS, CONTAINERS
+from avatarvideo.errors import EncodeError, GraphError
 from avatarvideo.headless.validate import validate
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
+from avatarvideo.nodes.encode_video import ONE_SOURCE
 
 NODE = NODE_CLASS_MAPPINGS["FFmpegEncode"]
 FIRST = {
@@ -24,21 +29,33 @@ FIRST = {
 
 
 def check(**given: Any) -> Any:
-    return NODE.VALIDATE_INPUTS(**{**FIRST, **given})
+    linked = {} if {"images", "video", "path"} & given.keys() else {"images": None}
+    return NODE.VALIDATE_INPUTS(**{**FIRST, **linked, **given})
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"codec": "copy", "container": "gif"}, "a container for copied pictures (mp4, mov, mkv, "),
-        ({"codec": "copy", "container": "png"}, "a container for copied pictures (mp4, mov, mkv, "),
+        (
+            {"codec": "copy", "container": "gif", "video": None},
+            "a container for copied pictures (mp4, mov, mkv, webm), got gif: choose one of those, "
+            "or another codec than copy.",
+        ),
+        (
+            {"codec": "copy", "container": "png", "video": None},
+            "a container for copied pictures (mp4, mov, mkv, ",
+        ),
         (
             {"container": "webm", "audio_codec": "aac"},
             "an audio codec that webm holds (auto, opus)",
         ),
         ({"container": "mp4", "audio_codec": "pcm"}, "an audio codec that mp4 holds (auto, "),
         ({"codec": "vp9", "audio_codec": "mp3"}, "an audio codec that webm holds (auto, opus)"),
-        ({"codec": "copy", "container": "mov", "audio_codec": "flac"}, "an audio codec that mov "),
+        (
+            {"codec": "copy", "container": "mov", "audio_codec": "flac", "video": None},
+            "an audio codec that mov holds (auto, aac, pcm, alac, mp3), got 'flac': choose one of "
+            "those.",
+        ),
     ],
 )
 def test_copies_and_sound_that_cannot_be_held_are_refused(
@@ -74,7 +91,7 @@ def test_a_pair_that_cannot_be_is_refused_with_what_can(
     host: StandaloneHost, codec: str, container: str, held_by: str
 ) -> None:
     answer = check(codec=codec, container=container)
-    assert f"({held_by}), got {container}." in answer
+    assert f"({held_by}), got {container}: choose one of those or another codec." in answer
 
 
 @pytest.mark.parametrize(
@@ -86,7 +103,10 @@ def test_a_pair_that_cannot_be_is_refused_with_what_can(
         {"container": "webm"},
         {"codec": "h264_nvenc", "container": "mkv"},
         {"codec": "libx264", "container": "mov"},
-        {"codec": "copy", "container": "webm"},  # what the source holds is not known yet
+        {"codec": "copy", "container": "webm", "video": None},  # what it holds is not known yet
+        {"codec": "copy", "crf": 60, "bit_depth": 10, "video": None},  # of no use, and no harm
+        {"codec": "h264_videotoolbox", "crf": 51},
+        {"codec": "prores", "crf": 60, "bit_depth": 10},
         {"filename_prefix": "a/b_%counter%_%name%"},
     ],
 )
@@ -106,10 +126,127 @@ def test_words_outside_the_menus_are_refused(host: StandaloneHost, name: str, va
     assert repr(value) in check(**{name: value})
 
 
-@pytest.mark.parametrize("prefix", ["../x", "", "a/../../b", "/etc/x"])
-def test_a_name_outside_the_output_folder_is_refused(host: StandaloneHost, prefix: str) -> None:
-    answer = check(filename_prefix=prefix)
-    assert f"Expected a file name inside {host.output_directory}, got {prefix!r}" in answer
+@pytest.mark.parametrize(
+    ("prefix", "or_else"),
+    [("../x", ""), ("a/../../b", ""), ("/etc/x", ", or let the administrator allow the folder")],
+)
+def test_a_name_outside_the_output_folder_is_refused(
+    host: StandaloneHost, prefix: str, or_else: str
+) -> None:
+    assert check(filename_prefix=prefix) == (
+        f"Expected a file name inside {host.output_directory}, got {prefix!r}: make "
+        f"filename_prefix a name in there{or_else}."
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "  ", "/", "."])
+def test_an_empty_name_is_asked_for(host: StandaloneHost, prefix: str) -> None:
+    assert check(filename_prefix=prefix) == (
+        f"Expected a file name as filename_prefix, got {prefix!r}: write one, such as avatar."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"codec": "h264", "crf": 52},
+            "Expected crf 0 to 51 for h264, got 52: choose a smaller number.",
+        ),
+        (
+            {"codec": "hevc_nvenc", "crf": 63},
+            "Expected crf 0 to 51 for h265, got 63: choose a smaller number.",
+        ),
+        ({"crf": 64}, "Expected crf between -1 and 63, got 64."),
+        ({"crf": -5}, "Expected crf between -1 and 63, got -5."),
+        ({"crf": "low"}, "Expected crf between -1 and 63, got 'low'."),
+        ({"bit_depth": 9}, "Expected bit_depth to be one of 8, 10, got 9."),
+        (
+            {"container": "webm", "bit_depth": 10},
+            "Expected a codec with 10 bits (h264, h265, av1, prores, ffv1), got vp9: choose one of "
+            "those and a container that holds it.",
+        ),
+        (
+            {"codec": "copy", "length": "freeze", "video": None},
+            "Expected length keep, video or shortest where pictures are copied, got 'freeze': only "
+            "encoding again can hold a picture.",
+        ),
+        (
+            {"codec": "copy", "images": None},
+            "Expected a video file whose pictures can be copied, got frames: choose another codec.",
+        ),
+        ({"images": None, "video": None}, ONE_SOURCE),
+        ({"path": " "}, ONE_SOURCE),
+    ],
+)
+def test_choices_that_cannot_go_together_are_refused(
+    host: StandaloneHost, given: dict[str, Any], said: str
+) -> None:
+    assert check(**given) == said
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"path": "samples/talking_head.mp4"},
+        {"path": None},
+        {"video": None, "path": ""},
+        {"images": None, "path": "not used.mp4"},
+    ],
+)
+def test_one_source_is_let_through(host: StandaloneHost, given: dict[str, Any]) -> None:
+    assert check(**given) is True
+
+
+def test_an_ffmpeg_that_is_not_there_is_missed_before_the_run(
+    host: StandaloneHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVATAR_FFMPEG", "/nowhere/ffmpeg")
+    said = "Expected an ffmpeg executable at '/nowhere/ffmpeg', found none"
+    assert said in check(backend="own ffmpeg")
+    assert check(backend="own ffmpeg", container="gif") is True, "which is always built in"
+    assert check(backend=None) is True
+
+
+CHOICES = {
+    "codec": ["auto", *CODECS, "h264_nvenc"],
+    "container": ["auto", *CONTAINERS],
+    "crf": [-1, 51, 52, 63],
+    "bit_depth": [8, 10],
+    "audio_codec": ["auto", *AUDIO_CODECS],
+}
+
+
+@pytest.mark.slow_after(5)
+@pytest.mark.parametrize("container", CHOICES["container"])
+@pytest.mark.parametrize("codec", CHOICES["codec"])
+def test_just_what_the_run_refuses_is_refused_before_it(
+    host: StandaloneHost, codec: str, container: str
+) -> None:
+    sound = {"waveform": torch.zeros(1, 1, 4800), "sample_rate": 48000}
+    given = {"images": torch.zeros(1, 64, 64, 3), "audio": sound, "quality": "fast"}
+    first = {name: about["default"] for name, (_, about) in NODE.INPUT_TYPES()["required"].items()}
+    rest = [CHOICES[name] for name in ("crf", "bit_depth", "audio_codec")]
+    encoded = set()
+    for crf, bit_depth, audio_codec in itertools.product(*rest):
+        choices = {
+            "codec": codec,
+            "container": container,
+            "crf": crf,
+            "bit_depth": bit_depth,
+            "audio_codec": audio_codec,
+        }
+        before = check(**choices)
+        # Once a pair of numbers was encoded with a sound, other sounds show nothing new of it.
+        if before is True and {(crf, bit_depth), audio_codec} <= encoded:
+            continue
+        try:
+            NODE().encode(**{**first, **given, **choices})
+            in_the_run: object = True
+            encoded |= {(crf, bit_depth), audio_codec}
+        except EncodeError as error:
+            in_the_run = str(error)
+        assert before == in_the_run, choices
 
 
 def test_a_name_in_a_folder_of_the_administrator_is_let_through(
@@ -144,5 +281,9 @@ def test_a_graph_is_refused_before_its_first_node_runs(host: StandaloneHost) -> 
     }
     inputs |= {"codec": "prores", "container": "mp4", "path": "not there.mp4"}
     prompt = {"1": {"class_type": "FFmpegEncode", "inputs": inputs}}
-    with pytest.raises(GraphError, match=r"holds prores \(mov, mkv\), got mp4"):
+    with pytest.raises(GraphError) as refused:
         validate(prompt, NODE_CLASS_MAPPINGS)
+    assert str(refused.value) == (
+        "Node 1 (FFmpegEncode): Expected a container that holds prores (mov, mkv), got mp4: choose "
+        "one of those or another codec."
+    )

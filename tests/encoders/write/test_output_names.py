@@ -60,10 +60,19 @@ def test_overwriting_uses_the_plain_name(tmp_path: Path) -> None:
     assert output_file(tmp_path, "avatar", "mp4", overwrite=True).name == "avatar.mp4"
 
 
-@pytest.mark.parametrize("template", ["../x", "/etc/x", "a/../../x", "", "  ", "..\\x"])
+@pytest.mark.parametrize("template", ["../x", "/etc/x", "a/../../x", "..\\x"])
 def test_names_outside_the_folder_are_refused(tmp_path: Path, template: str) -> None:
     with pytest.raises(EncodeError, match="inside"):
         output_file(tmp_path, template, "mp4")
+
+
+@pytest.mark.parametrize("template", ["", "  ", "/", "./"])
+def test_an_empty_name_is_asked_for(tmp_path: Path, template: str) -> None:
+    with pytest.raises(EncodeError) as refused:
+        output_file(tmp_path, template, "mp4", allowed=[tmp_path])
+    assert str(refused.value) == (
+        f"Expected a file name as filename_prefix, got {template!r}: write one, such as avatar."
+    )
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
