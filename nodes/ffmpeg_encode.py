@@ -15,15 +15,14 @@ from ..host.environment import allowed_output_directories
 from .live_picture import LivePicture
 from .missing_library import naming_missing_libraries
 from .search_words import search_words
+from .shown_results import shown
 from .tensors import audio_clip
 from .widgets import CATEGORY, Values, files_behind, find_file, fingerprint, is_filled, videos_in
 
 if TYPE_CHECKING:
-    from ..host.contract import Folders
     from .encode_video import WrittenVideo
 
 NOT_GIVEN = object()  # a linked input is None
-NOT_SAVED = "lies in the temp folder, which ComfyUI empties when it starts."
 logger = logging.getLogger("avatarvideo.nodes.ffmpeg_encode")
 
 
@@ -125,7 +124,7 @@ class FFmpegEncode:
             raise MediaError(" ".join(notes))
         paths = [str(written.path) for written in made]
         result = (list(map(host.video_class(), paths)), paths)
-        return {"ui": _shown(made, notes, host, saved=_is_saved(options)), "result": result}
+        return {"ui": shown(made, notes, host, saved=_is_saved(options)), "result": result}
 
 
 def _is_saved(options: Values) -> bool:
@@ -191,26 +190,3 @@ def _write(
     for note in written.notes:
         logger.info("%s: %s", written.path.name, note)
     return written
-
-
-def _shown(made: list[WrittenVideo], notes: list[str], host: Folders, *, saved: bool) -> Values:
-    """Return what the page shows: files in the host's folder, paths of others, and notes."""
-    folder = (host.output_directory if saved else host.temp_directory).resolve()
-    kind = "output" if saved else "temp"
-    entries: list[dict[str, str]] = []
-    texts = [*notes, *(note for written in made for note in written.notes)]
-    for path in (written.path for written in made):
-        if not saved:
-            texts.append(f"Not saved: {path} {NOT_SAVED}")
-        parent = path.parent.resolve()
-        if path.is_dir() or not parent.is_relative_to(folder):
-            texts.append(str(path))
-            continue
-        subfolder = parent.relative_to(folder).as_posix()
-        place = "" if subfolder == "." else subfolder
-        entries.append({"filename": path.name, "subfolder": place, "type": kind})
-    shown: Values = {"images": entries} if entries else {}
-    # What is animated becomes a video player in the page, but for WebP; no player shows GIF.
-    if entries and not any(entry["filename"].endswith(".gif") for entry in entries):
-        shown["animated"] = (True,)
-    return shown | ({"text": texts} if texts else {})

@@ -213,3 +213,10 @@ def test_the_walk_sees_what_is_imported() -> None:
     assert "errors" in own_imports("musetalk.audio")
     assert set(LAYERS[0]) < set(MODULES)
     assert {f"musetalk.networks.{name}" for name in NETWORKS} < set(MODULES)
+
+
+def test_what_a_change_of_the_hosts_nodes_would_cost_is_small() -> None:
+    # docs/decisions/0002 counts on it.
+    for name in ("load_avatar", "audio_to_mel", "lip_sync", "ffmpeg_encode", "video_info"):
+        lines = (ROOT / "nodes" / f"{name}.py").read_text(encoding="utf-8").splitlines()
+        assert len(lines) < 200, name

@@ -360,8 +360,14 @@ function unsaved(widget) {
 }
 
 const DRESS = {
-  LoadAvatar: dressLoadAvatar,
-  AudioToMel: dressAudioToMel,
+  LoadAvatar: (node) => {
+    dressLoadAvatar(node);
+    showNotes(node);
+  },
+  AudioToMel: (node) => {
+    dressAudioToMel(node);
+    showNotes(node);
+  },
   FFmpegEncode: (node) => {
     keepPlayerOutOfPrompts(node);
     showNotes(node);

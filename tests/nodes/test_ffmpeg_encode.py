@@ -490,6 +490,27 @@ def test_a_result_that_is_not_saved_lies_in_the_temp_folder(host: StandaloneHost
     assert list(host.output_directory.iterdir()) == []
 
 
+def test_a_folder_of_pictures_that_is_not_saved_is_named_once(host: StandaloneHost) -> None:
+    made = answer(images=still(), save_output=False, container="png")
+    path = made["result"][1][0]
+    assert made["ui"] == {
+        "text": [
+            f"Not saved: {path} lies in the temp folder, which ComfyUI empties when it starts."
+        ]
+    }
+
+
+def test_a_number_out_of_its_range_has_the_widgets_name_and_unit(host: StandaloneHost) -> None:
+    for name, value, said in (
+        ("loop_count", 70000, "Expected loop_count between 0 and 65535, got 70000."),
+        ("audio_bitrate", 1001, "Expected audio_bitrate between 0 and 640, got 1001."),
+        ("crf", 70, "Expected crf between -1 and 63, got 70."),
+    ):
+        with pytest.raises(EncodeError) as refused:
+            encode(images=still(), **{name: value})
+        assert str(refused.value) == said
+
+
 def test_a_result_that_is_not_saved_stays_out_of_the_administrators_folders(
     host: StandaloneHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
