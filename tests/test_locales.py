@@ -58,6 +58,34 @@ def test_every_node_has_its_help_page(language: str) -> None:
     assert written == set(NODE_CLASS_MAPPINGS)
 
 
+UNITS = {"seconds": "秒", "fps": "fps", "kbit/s": "kbit/s", "crf": "CRF"}
+
+
+def test_units_stand_in_every_languages_labels() -> None:
+    chinese = texts("zh")
+    with_units = 0
+    for way, label in texts("en").items():
+        for unit, there in UNITS.items():
+            if way[-1] == "name" and label.endswith(f"({unit})"):
+                with_units += 1
+                assert chinese[way].endswith(f"\uff08{there}\uff09"), way
+    assert with_units == 9
+
+
+# Other words in bold: a button, and keys of a format's file.
+BESIDES = {"Run", "运行", "codec", "container", "options"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+def test_help_calls_inputs_and_outputs_by_their_labels(name: str, language: str) -> None:
+    page = LOCALES.parent / "web" / "docs" / name / f"{language}.md"
+    bold = set(re.findall(r"\*\*([^*\n]+)\*\*", page.read_text(encoding="utf-8")))
+    labels = {text for way, text in texts(language).items() if way[0] == name and way[-1] == "name"}
+    assert len(bold & labels) > 5
+    assert bold - labels <= BESIDES
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_holds_a_sign_of_the_translator(language: str) -> None:
     # The editor's vue-i18n reads braces as names, @ as a link and | as plurals.
