@@ -11,6 +11,8 @@ const GRAB_RADIUS = 18;
 const PREVIEW_HEIGHT = 240;
 const FOUND = "#ff4d6d"; // lip corners that were found or given
 const INPUT = 1; // LiteGraph's number of that side of a node
+const BLUEPRINTS = ["Portrait speaks", "Dub a video", "Check a video"];
+const NUMBER = /\d+(?:\.\d+)?/g;
 const GUESSED = "#ffe066"; // where they might be, to be dragged
 
 let translated = {}; // English text -> the text in the page's language
@@ -27,10 +29,51 @@ async function learnLanguage() {
   if (answer.ok) translated = await answer.json();
 }
 
-/** The notes of our templates; others stay as they were written. */
-function translateNote(node) {
-  const note = node.widgets?.[0];
-  if (node.type === "MarkdownNote" && note && note.value in translated) note.value = t(note.value);
+/** Our template's note, in English or translated already; others stay as they were written. */
+function isOurNote({ type, widgets }) {
+  const text = type === "MarkdownNote" ? widgets?.[0]?.value : undefined;
+  return text !== undefined && (text in translated || Object.values(translated).includes(text));
+}
+
+/** The notes and titles of our templates. */
+function translateLoaded(node) {
+  if (isOurNote(node)) node.widgets[0].value = t(node.widgets[0].value);
+  else if (node.title in translated && node.graph?.nodes?.some(isOurNote)) node.title = t(node.title);
+}
+
+/** A placed blueprint: ComfyUI itself shows its name and slots as they stand in its file. */
+function translateBlueprint(node) {
+  const english = node.subgraph?.name;
+  if (!BLUEPRINTS.includes(english) || !(english in translated)) return;
+  if (node.title === english) node.title = t(english);
+  for (const slot of [...(node.inputs ?? []), ...(node.outputs ?? [])]) {
+    const label = slot.label ?? slot.name;
+    if (!slot.widget && label in translated) slot.label = t(label);
+  }
+}
+
+/** What a menu offers: the value stays what it is, and is shown behind its translation. */
+function translateChoices(node) {
+  for (const { name, options } of node.widgets ?? []) {
+    if (!options?.values || !Object.keys(translated).some((key) => key.startsWith(`${name}: `))) continue;
+    options.getOptionLabel = (value) => {
+      const told = translated[`${name}: ${value}`];
+      return told ? `${told}\uff08${value}\uff09` : String(value ?? "");
+    };
+  }
+}
+
+/** A mode and its reasons, as the server says them in English: "puppet: lips found; no blinks". */
+function inWords(text) {
+  if (!Object.keys(translated).length) return text;
+  const [, mode, reasons] = text.match(/^(?:(musetalk|puppet|static): )?(.*)$/s);
+  const said = reasons.split("; ").map((reason) => {
+    const numbers = reason.match(NUMBER) ?? [];
+    return translated[reason.replace(NUMBER, "#")]?.replace(/#/g, () => numbers.shift()) ?? reason;
+  });
+  if (!mode) return said.join("\uff1b");
+  const name = translated[`mode: ${mode}`];
+  return `${name ? `${name}\uff08${mode}\uff09` : mode}\uff1a${said.join("\uff1b")}`;
 }
 
 function fileUrl(name) {
@@ -302,7 +345,7 @@ function textBox(node, wrap) {
 function showTexts(node, wrap) {
   const box = textBox(node, wrap);
   after(node, "onExecuted", (message) => {
-    box.value = (message.text ?? []).join("\n");
+    box.value = (message.text ?? []).map(inWords).join("\n");
   });
 }
 
@@ -311,7 +354,7 @@ function showNotes(node) {
   let box = null;
   after(node, "onExecuted", (message) => {
     if (!box && message.text?.length) box = textBox(node, "pre-wrap");
-    if (box) box.value = (message.text ?? []).join("\n");
+    if (box) box.value = (message.text ?? []).map(inWords).join("\n");
   });
 }
 
@@ -516,6 +559,10 @@ api.queuePrompt = async function (...parts) {
 app.registerExtension({
   name: "AvatarVideo.Comfort",
   init: learnLanguage,
-  nodeCreated: (node) => DRESS[node.comfyClass]?.(node),
-  loadedGraphNode: translateNote,
+  nodeCreated: (node) => {
+    DRESS[node.comfyClass]?.(node);
+    if (DRESS[node.comfyClass]) translateChoices(node);
+    setTimeout(() => translateBlueprint(node)); // what it is made of is there a moment later
+  },
+  loadedGraphNode: translateLoaded,
 });

@@ -249,6 +249,63 @@ def test_a_refusal_is_said_in_words(
     page.evaluate("() => app.extensionManager.toast.removeAll?.()")
 
 
+CHOICE = f"""([kind, name]) => {{ {WIDGET}
+  return widget.options.getOptionLabel?.(widget.value) ?? null; }}"""
+
+
+@pytest.fixture
+def chinese(page: ComfyPage, host: Any) -> Iterator[None]:
+    host.post("/settings/Comfy.Locale", "zh")
+    page.open()
+    try:
+        yield
+    finally:
+        host.post("/settings/Comfy.Locale", "en")
+        page.open()
+
+
+@pytest.mark.usefixtures("chinese")
+def test_a_chinese_page_is_chinese(page: ComfyPage, host: Any, renderer: str) -> None:
+    page.load(json.loads((ROOT / "workflows" / "compare_modes.json").read_text()))
+    titles = page.evaluate("() => app.graph.nodes.map((one) => one.title)")
+    assert {"最佳模式", "木偶"} < set(titles)
+    assert not {"Best mode", "Puppet"} & set(titles)
+
+    template(page, f"chinese_{renderer}")
+    assert page.evaluate(CHOICE, ["MuseTalkLipSync", "mode"]) == "木偶\uff08puppet\uff09"
+    assert page.widget("MuseTalkLipSync", "mode") == "puppet"
+    page.run()
+    said = page.evaluate(TEXT)
+    assert said.startswith("木偶\uff08puppet\uff09\uff1a已指定木偶模式\uff1b")
+    assert "Expected" not in said
+    assert written(host, f"chinese_{renderer}")
+
+    if host.version >= (0, 3, 67):
+        page.load(EMPTY)
+        open_search(page)
+        search(page, "Portrait speaks")
+        page.call("keyboard.press", "Enter")
+        page.wait_for("() => app.graph.nodes.length === 1")
+        page.wait_for("() => app.graph.nodes[0].title === '肖像说话'", seconds=10)
+        slots = page.evaluate("() => app.graph.nodes[0].inputs.map((one) => one.label)")
+        assert slots[:2] == ["头像", "语音"]
+
+
+def test_a_refusal_stands_at_the_input_that_matters(page: ComfyPage, renderer: str) -> None:
+    template(page, f"once_{renderer}")
+    page.set_widgets("FFmpegEncode", {"codec": "h264", "crf": 60})
+    refused = page.evaluate(
+        """async () => {
+          const {output, workflow} = await app.graphToPrompt();
+          try { return (await app.api.queuePrompt(0, {output, workflow})).node_errors; }
+          catch (error) { return error.response.node_errors; } }"""
+    )
+    (node,) = refused.values()
+    assert [one["extra_info"]["input_name"] for one in node["errors"]] == ["crf"]
+    assert "Expected crf 0 to 51 for h264, got 60" in node["errors"][0]["details"]
+    page.evaluate("() => app.extensionManager.toast.removeAll?.()")
+
+
 def test_after_a_reload_a_run_shows_mode_reason_and_lips(
     page: ComfyPage, host: Any, renderer: str
 ) -> None:
