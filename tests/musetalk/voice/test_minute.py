@@ -42,7 +42,7 @@ def minute() -> tuple[np.ndarray, list[tuple[int, int]]]:
 
 
 def background(kind: str, speech: np.ndarray) -> np.ndarray:
-    """Return noise or struck chords 30 dB below the speech, or nothing."""
+    """Return noise, struck chords or drummed ones 30 dB below the speech, or nothing."""
     times = np.arange(speech.size) / RATE
     sound = np.zeros(speech.size)
     if kind == "noise":
@@ -51,12 +51,20 @@ def background(kind: str, speech: np.ndarray) -> np.ndarray:
         for number, pitch in enumerate((220.0, 277.2, 329.6, 440.0)):
             struck = np.exp(-3 * ((times + number / 8) % 0.5))
             sound += struck * sum(np.sin(2 * np.pi * pitch * n * times) / n for n in (1, 2, 3))
+    elif kind == "drums":
+        for number, pitch in enumerate((98.0, 146.8, 233.1)):
+            sound += 0.3 * sum(
+                np.sin(2 * np.pi * pitch * n * times + number) / n for n in (1, 2, 3)
+            )
+        beaten = np.exp(-15 * ((times + 0.2) % 0.65))
+        sound += beaten * (np.random.default_rng(2).normal(0, 1.5, speech.size))
+        sound += 5 * beaten * np.sin(2 * np.pi * 180 * times)
     level = np.sqrt((speech[speech != 0] ** 2).mean()) * 10 ** (-30 / 20)
     return (sound * level / max(np.sqrt((sound**2).mean()), 1e-9)).astype(np.float32)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["clean", "noise", "music"])
+@pytest.mark.parametrize("kind", ["clean", "noise", "music", "drums"])
 def test_it_rests_within_120_ms_and_never_in_speech(network: SileroVAD, kind: str) -> None:
     speech, pauses = minute()
     heard = activity_by_network(network, speech + background(kind, speech))
