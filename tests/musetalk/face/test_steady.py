@@ -80,8 +80,19 @@ def test_noise_falls_four_times_and_motion_stays(
     track = seen(true, seed=seed)
     error = steady(track) - true
     assert shaking(error) * 4 <= shaking(track.boxes - true)
-    assert np.abs(error).mean() <= 1
+    assert np.abs(error).mean() <= 0.5
     assert np.abs(steady(seen(true, noise=0)) - true).mean() <= 0.5  # true motion is kept
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_noise_deviates_four_times_less(motion: Callable[[], np.ndarray]) -> None:
+    true, seeds = motion(), range(4)
+    errors = np.stack([steady(seen(true, seed=seed)) - true for seed in seeds])
+    noise = np.stack([seen(true, seed=seed).boxes - true for seed in seeds])
+    left = errors - errors.mean(axis=0)  # what the tracks share is the motion's error
+    assert left.std() * np.sqrt(len(seeds) / (len(seeds) - 1)) * 4 <= noise.std()
+    assert np.abs(errors.mean(axis=0)).mean() <= 0.35
+    assert errors.std() * 3.8 <= noise.std()  # both together
 
 
 @pytest.mark.parametrize("motion", [turns, nods, walking])
