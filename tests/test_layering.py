@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "musetalk.interfaces",
         "musetalk.audio",
+        "musetalk.out_of_memory",
         "musetalk.background_encode",
         "musetalk.source_frames",
         "musetalk.work",

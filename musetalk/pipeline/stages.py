@@ -18,10 +18,11 @@ from ..networks.fast.winograd import set_tiled
 from ..networks.taesd import ComparedDecoder
 from ..networks.unet import UNet
 from ..networks.vae import AutoencoderKL
+from ..out_of_memory import is_out_of_memory
 from ..weights.catalogue import Network, NetworkClass, Stage, planned_networks
 from ..weights.session import ModelSession, dtype_of
 from ..work import Work
-from .memory import FallbackPlan, MemoryPlan, Placement, is_out_of_memory, plan_stage, uses_winograd
+from .memory import FallbackPlan, MemoryPlan, Placement, plan_stage, uses_winograd
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.stages")
 

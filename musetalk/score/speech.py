@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from ...errors import CheckpointError
 from ...media import AudioClip
 from ..audio import to_speech
+from ..pipeline.memory import VRAMManager
 from ..puppet.loudness import smoothed
 from ..puppet.shapes import OPENINGS
 from ..puppet.sound_shapes import shape_evidence
-from ..voice.activity import Activity, activity_by_level, activity_by_network
+from ..voice.detector import Memory, best_activity
 from ..voice.gate import gate_of
 from ..voice.levels import WINDOWS_PER_SECOND
-from ..weights.silero_file import find_silero, load_silero
 from .offset import BLEND_SECONDS
 
 CONTRAST = 1.5  # power on the openings: wide shapes mark their time better than half open ones
-
-log = logging.getLogger("avatarvideo.musetalk.score.speech")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,20 +44,13 @@ class Speech:
         return np.interp(places, np.arange(len(soft)), soft, left=0, right=0)
 
 
-def heard(sound: AudioClip, check: Callable[[], None]) -> Speech:
-    """Listen to a sound of any rate; ``check`` is called all the time and may raise."""
+def heard(sound: AudioClip, check: Callable[[], None], *, memory: Memory | None = None) -> Speech:
+    """Listen to a sound of any rate; ``check`` is called all the time and may raise.
+
+    memory: what is free for the detector; None asks the CPU's.
+    """
     speech = to_speech(sound)
     check()
-    activity = _activity(speech, check)
+    activity = best_activity(speech, memory or VRAMManager("cpu"), check=check)
     evidence = np.exp(shape_evidence(speech)) @ np.array(OPENINGS) ** CONTRAST
     return Speech(evidence * activity.spoken, activity.spoken, activity.detector)
-
-
-def _activity(speech: np.ndarray, check: Callable[[], None]) -> Activity:
-    path = find_silero()
-    if path is not None:
-        try:
-            return activity_by_network(load_silero(path), speech, check=check)
-        except CheckpointError as error:
-            log.warning("continuing with loudness alone: %s", error)
-    return activity_by_level(speech)

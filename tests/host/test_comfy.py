@@ -384,7 +384,7 @@ def test_what_is_kept_goes_with_the_node_that_the_host_drops(host: Host) -> None
 def test_a_host_without_room_says_so_in_torchs_words_and_keeps_nothing(
     comfy: SimpleNamespace, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatarvideo.musetalk.pipeline.memory import is_out_of_memory
+    from avatarvideo.musetalk.out_of_memory import is_out_of_memory
 
     comfy.management.reset(card=100 * MIB)
     network = Network(8)

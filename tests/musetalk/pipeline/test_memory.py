@@ -26,6 +26,7 @@ from avatarvideo.musetalk.networks.fast.winograd import (
     tiling_for,
 )
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
+from avatarvideo.musetalk.out_of_memory import is_out_of_memory
 from avatarvideo.musetalk.pipeline.cpu_features import (
     Tuning,
     multiplies_bfloat16,
@@ -38,7 +39,6 @@ from avatarvideo.musetalk.pipeline.memory import (
     Placement,
     VRAMManager,
     dtype_for,
-    is_out_of_memory,
     plan_stage,
     uses_winograd,
 )
