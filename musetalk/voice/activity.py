@@ -2,7 +2,8 @@
 
 The network tells voices from music and noise, 32 ms at a time; the loudness says within them where
 a word begins and ends, and carries on through what sounds less like speech, such as laughter. Music
-under the speech is told by its level too: there the network has to be surer.
+under the speech is told by its level too: there the network has to be surer. Singing it hardly
+hears: there all that is loud is a voice.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from ..networks.silero_vad import CHUNK, CONTEXT, SileroVAD, State
 from .alone import is_voice
 from .levels import HOP, PADDING_DB, WINDOWS_PER_SECOND, levels, peak_level, spoken_by_level
+from .singing import is_sung
 from .stretches import joined, stretches
 
 CHUNKS = 64  # heard at a time: 2 s, so that memory does not follow the length
@@ -82,6 +84,9 @@ def activity_by_network(
     for first, end in stretches(together):
         if sure[first:end].any():
             _add(spoken, first, end, level, heard, noise)
+    if is_sung(heard, level):
+        spoken |= spoken_by_level(level)
+        return Activity(joined(spoken, _PAUSE), "silero-vad, for singing loudness")
     return Activity(joined(spoken, _PAUSE), "silero-vad")
 
 
