@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,10 +25,18 @@ def clip_of(clips: Any, seconds: float, rate: int = 48000) -> AudioClip:
     return AudioClip(samples.astype(np.float32), rate)
 
 
-def made(engine: Any, clips: Any, loop: Loop, fps: str, seconds: float) -> tuple[Any, AudioClip]:
+# When frames of an avatar of varying rate are shown; the last one for the usual 40 ms.
+VARYING = [Fraction(each, 100) for each in (0, 2, 6, 10, 14, 17, 24, 28, 32, 36)]
+
+
+def made(
+    engine: Any, clips: Any, loop: Loop, fps: str, seconds: float, *, varying: bool = False
+) -> tuple[Any, AudioClip]:
     """Run a video avatar of 10 frames, 0.4 s, under noise that long."""
     clip = clip_of(clips, seconds)
     avatar = clips.avatar(clips.frames("." * 10), rate=Fraction(25))
+    if varying:
+        avatar = replace(avatar, read_times=lambda: VARYING)
     config = LipSyncConfig(mode="static", loop=loop, fps=fps)
     return engine().run(avatar, prepare_mel(clip), config), clip
 
@@ -36,12 +44,14 @@ def made(engine: Any, clips: Any, loop: Loop, fps: str, seconds: float) -> tuple
 @pytest.mark.slow_after(1)  # each locates a face that is not there
 @pytest.mark.parametrize("seconds", [0.2, 0.4, 1.0])
 @pytest.mark.parametrize("fps", RATES)
-@pytest.mark.parametrize("loop", ["pingpong", "hold", "cut", "stretch", "silence"])
+@pytest.mark.parametrize("varying", [False, True])
+@pytest.mark.parametrize("loop", get_args(Loop))
 def test_frames_and_sound_are_exact(
-    engine: Any, clips: Any, loop: Loop, fps: str, seconds: float
+    engine: Any, clips: Any, loop: Loop, varying: bool, fps: str, seconds: float
 ) -> None:
-    run, clip = made(engine, clips, loop, fps, seconds)
+    run, clip = made(engine, clips, loop, fps, seconds, varying=varying)
     rate = run.frame_rate
+    assert any("rate varies" in note for note in run.report["notes"]) == varying
     shorter, longer = sorted([Fraction(str(seconds)), Fraction(2, 5)])
     lasts = {"cut": shorter, "silence": longer}.get(loop, Fraction(str(seconds)))
     assert run.frame_count == int(lasts * rate + Fraction(1, 2))
