@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from avatarvideo.media import AudioClip, LipCorners
 from avatarvideo.musetalk import LipSyncConfig
@@ -39,6 +40,7 @@ def run(engine: Any, job: Any, **options: Any) -> tuple[list[np.ndarray], dict[s
 
 @pytest.mark.slow
 def test_auto_is_as_heard_for_musetalk(engine: Any, job: Any) -> None:
+    threads = torch.get_num_threads()
     plain, report = run(engine, job, mode="musetalk")
     assert report["silence"] == {"mouth": "as heard"}
     stated, _ = run(engine, job, mode="musetalk", silence="as heard")
@@ -51,6 +53,7 @@ def test_auto_is_as_heard_for_musetalk(engine: Any, job: Any) -> None:
     same = np.array([np.array_equal(one, other) for one, other in zip(plain, resting, strict=True)])
     assert not same[PAUSE[0] + 3 : PAUSE[1] - 3].any()
     assert same[: PAUSE[0] - 3].sum() >= 20
+    assert torch.get_num_threads() == threads
 
 
 def test_auto_is_rest_for_the_puppet(engine: Any, job: Any) -> None:
