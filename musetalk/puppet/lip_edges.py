@@ -1,4 +1,4 @@
-"""Where the lips' inner edges are in the pixels of a still, where its landmarks only come near.
+"""Where the lips' inner edges are in the pixels of a picture, where its landmarks only come near.
 
 Measures are in widths of the mouth in the picture.
 """

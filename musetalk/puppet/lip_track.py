@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..face.mesh_person import MeshPerson
 from ..face.mesh_track import MeshTrack, PerFrame
 from ..lips.tracking import LipTracker
 from ..source_frames import read_frames
+from .edge_track import EdgeTrack
 
 EDGE = 1.0  # pixels: steadied lips, too, stay inside
 Search = Callable[[np.ndarray, Box | None], FaceLocation]
@@ -37,6 +38,15 @@ class LipTrack:
     first: FaceLocation | None
     points: Sequence[np.ndarray | None] | None = None
     rest_widths: np.ndarray | None = None
+
+
+class _Sight(NamedTuple):
+    """What is seen in one frame; begins: it does not go on from the one before."""
+
+    number: int
+    frame: np.ndarray
+    location: FaceLocation
+    begins: bool
 
 
 class Follower(Protocol):
@@ -83,16 +93,23 @@ def _by_mesh(
     person: MeshPerson,
     on_frame: Callable[[int], None],
 ) -> LipTrack:
-    track, earliest = MeshTrack(count), _Earliest()
+    track, edges, earliest = MeshTrack(count), EdgeTrack(count), _Earliest()
     frames = avatar.frames()
-    begun = person.follow(next(frames), first)
-    for number, location, begins in _seen(avatar, frames, begun, person, count, on_frame):
+    begun = next(frames)
+    start = _Sight(0, begun, person.follow(begun, first), True)
+    for number, frame, location, begins in _seen(avatar, frames, start, person, count, on_frame):
         if location.lips is not None and location.points is not None:
             track.put(number, location.points, begins=begins)
+            edges.put(number, frame, location.lips, begins=begins)
             earliest.see(number, location)
     track.steady(partial(on_frame, count))
+
+    def lips(number: int) -> LipShape | None:
+        steady = track.lips(number)
+        return None if steady is None else edges.edged(number, steady)
+
     return LipTrack(
-        PerFrame(track.lips, count),
+        PerFrame(lips, count),
         earliest.location,
         PerFrame(track.points, count),
         track.rest_widths(),
@@ -109,8 +126,9 @@ def _by_template(
     shapes: list[LipShape | None] = [None] * count
     earliest = _Earliest()
     frames = avatar.frames()
-    tracker = LipTracker(next(frames), first, search)
-    for number, location, _ in _seen(avatar, frames, first, tracker, count, on_frame):
+    begun = next(frames)
+    start, tracker = _Sight(0, begun, first, True), LipTracker(begun, first, search)
+    for number, _, location, _ in _seen(avatar, frames, start, tracker, count, on_frame):
         shapes[number] = location.lips
         earliest.see(number, location)
     return LipTrack(shapes, earliest.location)
@@ -131,17 +149,17 @@ class _Earliest:
 def _seen(
     avatar: Avatar,
     frames: Iterator[np.ndarray],
-    first: FaceLocation,
+    start: _Sight,
     follower: Follower,
     count: int,
     on_frame: Callable[[int], None],
-) -> Iterator[tuple[int, FaceLocation, bool]]:
-    """Yield what is seen in each frame, and whether it does not go on from the one before.
+) -> Iterator[_Sight]:
+    """Yield what is seen in each frame.
 
     Where a face is back that was not looked for in every frame, those before it are gone through
     backwards. frames: from frame 1 on.
     """
-    yield 0, first, True
+    yield start
     on_frame(1)
     for number, frame in enumerate(frames, start=1):
         if number >= count:
@@ -150,10 +168,10 @@ def _seen(
         if location.lips is not None and follower.skipped:
             back = follower.alone_from(frame, location)
             order = range(number - 1, number - 1 - follower.skipped, -1)
-            for before, earlier in _backwards(avatar, order, back, partial(on_frame, number)):
-                yield before, earlier, False
+            for earlier in _backwards(avatar, order, back, partial(on_frame, number)):
+                yield earlier
                 begins = False
-        yield number, location, begins
+        yield _Sight(number, frame, location, begins)
         on_frame(number + 1)
 
 
@@ -168,10 +186,10 @@ def _inside(location: FaceLocation, avatar: Avatar) -> FaceLocation:
 
 def _backwards(
     avatar: Avatar, order: range, follower: Follower, check: Callable[[], None]
-) -> Iterator[tuple[int, FaceLocation]]:
+) -> Iterator[_Sight]:
     for number, frame in zip(order, read_frames(avatar, order), strict=True):
         check()
         location = _inside(follower.follow(frame), avatar)
         if location.lips is None:
             break
-        yield number, location
+        yield _Sight(number, frame, location, False)

@@ -28,7 +28,7 @@ class Puppet:
     after: the puppet of the frame before it in a video, so that colours drift instead of flicker.
     points: of the face mesh, float64 (478, 2) in pixels: they say where the chin is.
     rest_width: pixels from corner to corner of this mouth at rest; None is as it is here.
-    is_still: pixels say where the lips' inner edges are; in a video these would flicker.
+    is_still: pixels say where the lips' inner edges are; in a video ``EdgeTrack`` has asked them.
     region: the only part of the picture that changes, in whole pixels.
     Raises MediaError for another kind of picture and for lips outside of it.
     """
