@@ -23,9 +23,6 @@ from .mesh_networks import FaceMesh, MeshNetworks, overlap
 from .mesh_search import LEAST_CONFIDENCE, confirmed, find_meshes, points_moved
 from .steady import CUT_OVER_MOTION, LEAST_CUT, THUMBNAIL
 
-# Confidence from which a face that appears is one: real ones are over 0.99, and in thousands of
-# frames something else is taken for a face now and then. One that is followed may fall below it.
-SURE = 0.9
 STEADY = 0.01  # of its side: how far a face may be from the square's middle, and change in size
 STEADY_TILT = 0.02  # radians
 JUMP = 0.5  # eye distances on average: further points are not of one motion
@@ -155,15 +152,15 @@ class MeshPerson:
             in_parts=in_parts,
             check=self._check,
         )
-        chosen = self._chosen(_sure(faces))
-        self._others = [each.box for each in _sure(faces) if each is not chosen]
+        chosen = self._chosen(faces)
+        self._others = [each.box for each in faces if each is not chosen]
         self.skipped = lost.looked(in_parts=in_parts)
         return chosen
 
     def _is_among(self, faces: list[FaceMesh]) -> bool:
         if self._place is None:
-            return choice_is_made(self._choice, _sure(faces))
-        return self._chosen(_sure(faces)) is not None
+            return choice_is_made(self._choice, faces)
+        return self._chosen(faces) is not None
 
     def _chosen(self, faces: list[FaceMesh]) -> FaceMesh | None:
         """Return the person among these faces, largest first."""
@@ -249,10 +246,6 @@ def _steady_square(last: FaceFrame | None, now: FaceFrame) -> FaceFrame:
         and abs(now.tilt - last.tilt) < STEADY_TILT
     )
     return last if fits else now
-
-
-def _sure(faces: list[FaceMesh]) -> list[FaceMesh]:
-    return [face for face in faces if face.confidence >= SURE]
 
 
 def _is_of(box: Box, mesh: FaceMesh) -> bool:

@@ -15,7 +15,10 @@ from .mesh_networks import EYE_CORNERS, Detection, FaceMesh, MeshNetworks, overl
 PARTS = (1, 2, 4, 8)  # of the longer side, how often a part goes into it
 NEIGHBOURHOOD = 3  # sides of a face, searched first where it was before
 LEAST_PART = 192  # pixels; what is smaller than a tenth of that has no lips to read
-LEAST_CONFIDENCE = 0.5  # of the mesh that it sees a face
+LEAST_CONFIDENCE = 0.5  # of the mesh that it goes on seeing a face
+# From which a face that appears is one: real ones are over 0.99, and in hundreds of parts of a
+# picture, or thousands of frames, something else is taken for a face now and then.
+SURE = 0.9
 # How far points may move when the mesh looks again, in distances of the outer eye corners: those of
 # 117 faces moved 0.008 (median), 0.004 at the third look; those on walls and windows 0.04 to 0.3.
 SETTLED = 0.02
@@ -109,9 +112,11 @@ def _mesh_of(networks: MeshNetworks, picture: np.ndarray, seen: Detection) -> Fa
     if first is None or second is None or points_moved(first, second) > MOST_MOTION:
         return None
     if points_moved(first, second) <= SETTLED:
-        return second
+        return second if second.confidence >= SURE else None
     third = confirmed(networks, picture, second)
-    return third if third is not None and points_moved(second, third) <= MOST_LATER_MOTION else None
+    if third is None or third.confidence < SURE:
+        return None
+    return third if points_moved(second, third) <= MOST_LATER_MOTION else None
 
 
 def points_moved(before: FaceMesh, now: FaceMesh) -> float:

@@ -74,9 +74,9 @@ def put(canvas: np.ndarray, picture: np.ndarray, scale: float, x: int, y: int) -
     canvas[y : y + small.shape[0], x : x + small.shape[1]] = small
 
 
-def meadow(height: int, width: int) -> np.ndarray:
+def meadow(height: int, width: int, seed: int = 4) -> np.ndarray:
     """A large picture of nothing: soft spots of green."""
-    spots = np.random.default_rng(4).uniform(60, 160, (height // 30, width // 30))
+    spots = np.random.default_rng(seed).uniform(60, 160, (height // 30, width // 30))
     shade = cv2.resize(spots, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(shade[..., None] * (0.7, 1.0, 0.5), 0, 255).astype(np.uint8)
 
@@ -109,10 +109,10 @@ def test_the_detector_sees_one_face_and_its_eyes(
 
 
 class Restless:
-    """Networks that see a face whose points jump by so much with every look."""
+    """Networks that see a face, so sure, whose points jump by so much with every look."""
 
-    def __init__(self, *jumps: float) -> None:
-        self.jumps = [*jumps, 0.0]
+    def __init__(self, *jumps: float, confidence: float = 1.0) -> None:
+        self.jumps, self.confidence = [*jumps, 0.0], confidence
 
     def detect(self, picture: np.ndarray) -> list[Detection]:
         return [Detection(0.9, Box(40, 40, 80, 80), np.array([[50.0, 55], [70, 55]]))]
@@ -120,7 +120,7 @@ class Restless:
     def look(self, picture: np.ndarray, square: FaceFrame) -> FaceMesh:
         points = np.random.default_rng(1).uniform(40, 80, (478, 2))
         points[[33, 263]] = ((45, 55), (75, 55))
-        return FaceMesh(points + self.jumps.pop(0), 1.0)
+        return FaceMesh(points + self.jumps.pop(0), self.confidence)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,22 @@ def test_points_that_do_not_settle_are_no_face(jumps: tuple[float, ...], faces: 
     networks: Any = Restless(*jumps)
     picture = np.zeros((120, 120, 3), np.uint8)
     assert len(find_meshes(networks, picture)) == faces
+
+
+@pytest.mark.parametrize("jumps", [(0, 0.3), (0, 1.5, 2.0)])
+@pytest.mark.parametrize(("confidence", "faces"), [(0.91, 1), (0.89, 0)])
+def test_what_is_hardly_a_face_is_none(
+    jumps: tuple[float, ...], confidence: float, faces: int
+) -> None:
+    networks: Any = Restless(*jumps, confidence=confidence)
+    assert len(find_meshes(networks, np.zeros((120, 120, 3), np.uint8))) == faces
+
+
+@pytest.mark.slow
+def test_soft_spots_that_look_a_little_like_a_face_are_none(mesh_models: Path) -> None:
+    networks = mesh_networks([mesh_models])  # 0.6 sure of one, in a part of the picture
+    assert networks is not None
+    assert find_meshes(networks, meadow(1080, 1920, seed=1)) == []
 
 
 @pytest.mark.slow
