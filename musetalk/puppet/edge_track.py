@@ -15,6 +15,7 @@ from .lip_edges import lips_by_pixels
 from .lip_table import CLOSED_GAP, PARTED_GAP
 
 REACH = 3  # frames to either side whose edges are averaged
+FURTHEST = 0.05  # mouth widths: further off, pale lips are taken for teeth
 LIKE = 0.03  # mouth widths: gaps so different count a third
 SHUT_PERCENT = 5  # of a video's gaps: lips as shut as they get
 STILL_SHUT = 0.008  # mouth widths over that are the mesh's noise
@@ -33,7 +34,8 @@ class EdgeTrack:
     def put(self, number: int, frame: np.ndarray, lips: LipShape, *, begins: bool) -> None:
         """Look at the lips in a frame, uint8 RGB (H, W, 3). begins: as in ``MeshTrack.put``."""
         seen = lips_by_pixels(frame, lips)
-        self._shifts[number] = seen.curves[1:3] - lips.curves[1:3]
+        shifts = seen.curves[1:3] - lips.curves[1:3]
+        self._shifts[number] = np.clip(shifts, -FURTHEST, FURTHEST)
         self._gaps[number] = _gap(lips)
         self._parted[number] = seen.parted
         self._begins[number] = begins
