@@ -1,7 +1,8 @@
 """One person's face mesh through a video: from the last frame's points, else by the detector.
 
-Who it is follows from place and size, and from where everybody else was: nobody else is ever taken,
-unless the picture was cut and the rule that chose the person chooses again.
+The puppet and the score follow people by it. Who it is is concluded from place and size, and from
+where everybody else was: nobody else is ever taken, unless the picture was cut and the rule that
+chose the person chooses again.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class MeshPerson:
     choice: whose face it is, in the first frame with it and after cuts.
     check: called between the looks of a search; what it raises ends it.
     searches: False never looks for a face that is lost.
+    longest_wait: frames from one look for a lost face to the next, at most.
     begins: the last frame does not go on from the one before: its face was found anew.
     skipped: frames just before the last one in which a face was not looked for everywhere.
     """
@@ -56,10 +58,11 @@ class MeshPerson:
         check: Callable[[], None] = lambda: None,
         *,
         searches: bool = True,
+        longest_wait: int = LONGEST_WAIT,
     ) -> None:
         self.begins, self.skipped = True, 0
         self._networks, self._choice, self._check = networks, choice, check
-        self._searches = searches
+        self._searches, self._longest_wait = searches, longest_wait
         self._cuts = _Cuts()
         self._mesh: FaceMesh | None = None  # of the last frame
         self._square: FaceFrame | None = None  # in which the mesh looks at the next one
@@ -67,7 +70,12 @@ class MeshPerson:
         self._place: FaceMesh | None = None  # as last seen in this shot
         self._others: list[Box] = []
         self._since_others = 0
-        self._lost = _Lost(known=False)
+        self._lost = _Lost(longest_wait, known=False)
+
+    @property
+    def mesh(self) -> FaceMesh | None:
+        """The face in the last frame, however small; None where it is lost."""
+        return self._mesh
 
     def follow(self, frame: np.ndarray, known: FaceLocation | None = None) -> FaceLocation:
         """Return the person's face in a uint8 RGB frame; its ``lips`` are None where it is lost.
@@ -105,7 +113,7 @@ class MeshPerson:
         self.begins = begins
         self._mesh = self._place = mesh
         self._square = _steady_square(self._square, mesh.square)
-        self._lost = _Lost(known=True)
+        self._lost = _Lost(self._longest_wait, known=True)
         return location_of(mesh)
 
     def _carried_on(self, frame: np.ndarray) -> FaceMesh | None:
@@ -132,7 +140,7 @@ class MeshPerson:
         self._others = [box for box in seen if not _is_of(box, self._mesh)]
 
     def _forget_place(self) -> None:
-        self._others, self._lost = [], _Lost(known=False)
+        self._others, self._lost = [], _Lost(self._longest_wait, known=False)
         if self._choice.point is None:
             self._place = None
         else:
@@ -193,8 +201,8 @@ class MeshPerson:
 class _Lost:
     """For how long a face has been lost, and when to look for it again."""
 
-    def __init__(self, *, known: bool) -> None:
-        self.frames = 0
+    def __init__(self, longest_wait: int, *, known: bool) -> None:
+        self.frames, self._longest_wait = 0, longest_wait
         self._look_at = 1
         self._parts_at = FIRST_PARTS_WAIT if known else 1
         self._looked = self._looked_in_parts = 0
@@ -210,7 +218,7 @@ class _Lost:
         """Remember a look; return how many frames before it had none, or none as thorough."""
         skipped = self.frames - 1 - (self._looked_in_parts if in_parts else self._looked)
         self._looked = self.frames
-        self._look_at = self.frames + min(self.frames, LONGEST_WAIT)
+        self._look_at = self.frames + min(self.frames, self._longest_wait)
         if in_parts:
             self._looked_in_parts = self.frames
             self._parts_at = self.frames + min(self.frames, LONGEST_PARTS_WAIT)

@@ -14,7 +14,8 @@ from ...errors import MediaError
 from ...host.contract import Host
 from ...media import Clip
 from ..face.mesh_networks import MeshNetworks
-from .faces import FollowedFace
+from ..face.mesh_person import MeshPerson
+from .faces import Crowd
 from .mouth import Mouth, MouthTrack
 from .pictures import change_outside, sharpness
 
@@ -36,14 +37,17 @@ class Seen(NamedTuple):
 def watched(clip: Clip, source: Clip | None, networks: MeshNetworks, host: Host) -> Seen:
     """Read every frame once, one at a time."""
     rate = float(clip.frame_rate)
-    face = FollowedFace(networks, rate, host.check_cancelled)
+    person = MeshPerson(networks, check=host.check_cancelled, longest_wait=1)
+    crowd = Crowd(networks, rate, host.check_cancelled)
     track, sharp, changes = MouthTrack(), list[float](), list[float]()
     problem = None if source is None else _shape_problem(clip, source)
     origins = iter(()) if source is None or problem else _beside(clip, source)
     every = max(1, round(SHARPNESS_SECONDS * rate))
     with host.progress(clip.frame_count, "Scoring") as bar:
         for number, frame in enumerate(clip.frames()):
-            mesh, origin = face.find(frame), next(origins, None)
+            person.follow(frame)
+            mesh, origin = person.mesh, next(origins, None)
+            crowd.see(frame, mesh, appears=mesh is not None and person.begins)
             track.add(mesh)
             if mesh is not None and number % every == 0:
                 _keep(sharp, sharpness(frame, mesh))
@@ -52,7 +56,7 @@ def watched(clip: Clip, source: Clip | None, networks: MeshNetworks, host: Host)
             bar.update(number + 1)
     if not track.frames:
         raise MediaError(f"Expected a video with pictures, {clip.name!r} has none.")
-    faces = face.most_faces if face.is_crowded else min(face.most_faces, 1)
+    faces = crowd.most if crowd.is_crowded else min(crowd.most, 1)
     return Seen(track.done(), faces, sharp, changes, problem)
 
 

@@ -168,6 +168,17 @@ def test_frames_that_were_not_looked_at_are_told() -> None:
     assert told[24] == (True, False, 0)
 
 
+def test_a_face_may_be_looked_for_in_every_frame() -> None:
+    crowd = Crowd([*[None] * 21, *there(100, 80, 2)])
+    networks: Any = crowd
+    person = MeshPerson(networks, longest_wait=1)
+    seen = []
+    for number in range(23):
+        person.follow(crowd.frame(number))
+        seen.append(None if person.mesh is None else person.mesh.box)
+    assert seen == [None] * 21 + [Box(60, 80, 140, 160)] * 2
+
+
 def test_going_back_never_searches() -> None:
     crowd = Crowd([*[None] * 3, *there(100, 80, 3)])
     networks: Any = crowd
