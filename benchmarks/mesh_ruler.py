@@ -14,8 +14,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avatarvideo.musetalk.face.mesh_networks import FaceMesh, MeshNetworks, mesh_networks
-from avatarvideo.musetalk.face.mesh_search import find_meshes
+from avatarvideo.musetalk.face.mesh_networks import MeshNetworks, mesh_networks
+from avatarvideo.musetalk.face.mesh_person import MeshPerson
+from avatarvideo.musetalk.face.mesh_search import LEAST_CONFIDENCE
+from avatarvideo.musetalk.lips.frame import FaceFrame
 
 CORNERS = (61, 291)  # of the mesh
 EYES = (33, 263)
@@ -71,16 +73,19 @@ def frames_of(path: Path) -> Iterator[np.ndarray]:
 def read_mouths(networks: MeshNetworks, path: Path, *, is_still: bool) -> Readings:
     """Look at every frame. is_still: the head does not move, so the mesh always looks there."""
     rows: list[tuple[float, ...]] = []
-    last: FaceMesh | None = None
-    place = None
+    person = MeshPerson(networks, longest_wait=1)
+    place: FaceFrame | None = None
     for frame in frames_of(path):
-        if last is None:
-            last = next(iter(find_meshes(networks, frame)), None)
-            place = None if last is None else last.square
-        elif place is not None:
-            seen = networks.look(frame, place if is_still else last.square)
-            last = seen if seen is not None and seen.confidence >= 0.5 else None
-        rows.append(NOTHING if last is None else measured(last.points))
+        if place is None:
+            person.follow(frame)
+            seen = person.mesh
+            place = seen.square if is_still and seen is not None else None
+        else:
+            seen = networks.look(frame, place)
+        if seen is None or seen.confidence < LEAST_CONFIDENCE:
+            rows.append(NOTHING)
+        else:
+            rows.append(measured(seen.points))
     return Readings(*np.array(rows).T)
 
 
