@@ -36,6 +36,7 @@ LIBRARIES = (
 EXTRAS = {
     "pillow-heif": ("pillow_heif", "HEIC pictures are refused"),
     "pocketsphinx": ("pocketsphinx", "the puppet hears m, b and p by their sound alone"),
+    "spandrel": ("spandrel", "--upscale-model opens no files"),
     "websocket-client": ("websocket", "--server shows no progress"),
 }
 

@@ -38,6 +38,8 @@ from .source_frames import (
     source_indices,
     time_notes,
 )
+from .upscale.file import load_descriptor
+from .upscale.model import UpscaleModel
 from .weights.session import ModelSource
 
 log = logging.getLogger("avatarvideo.musetalk.engine")
@@ -95,7 +97,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             check = self._host.check_cancelled
             refuse_url(output_path)
             container = container_for(Path(output_path).suffix, None)
-            refuse_sources(result_path(output_path, container), (avatar_image, audio_file))
+            sources = (avatar_image, audio_file, *filter(None, [options.upscale_model]))
+            refuse_sources(result_path(output_path, container), sources)
             avatar = load_avatar(
                 avatar_image, corners=options.mouth, face_index=options.face_index, check=check
             )
@@ -167,10 +170,12 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         config: LipSyncConfig | None = None,
         *,
         mask: np.ndarray | None = None,
+        upscale_model: object = None,
         encode: BackgroundEncode | None = None,
     ) -> LipSyncRun:
         """See the interface. encode: started while a GPU generates; the caller finishes it."""
         options = config or self._defaults
+        upscaler = _upscaler(upscale_model, options)
         if not avatar.face_index:
             avatar = replace(avatar, face_index=options.face_index)
         count, frame_rate = self.length(avatar, mel, options)
@@ -193,8 +198,15 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         mel = _ended(mel, count / frame_rate, 1 / (2 * frame_rate))
         notes = (*time_notes(avatar, wait), *_missing(mel))
         folders = tuple(self._host.model_directories)
-        job = Job(avatar, mel, options, frame_rate, indices, mask, notes, folders)
+        job = Job(avatar, mel, options, frame_rate, indices, mask, notes, folders, None, upscaler)
         return _first_possible(job, context)
+
+
+def _upscaler(given: object, options: LipSyncConfig) -> UpscaleModel | None:
+    """Return the user's upscale model: the one that is given, else that of the option's file."""
+    if given is None and options.upscale_model:
+        given = load_descriptor(options.upscale_model)
+    return None if given is None else UpscaleModel(given, seed=options.sample_seed)
 
 
 def _ended(mel: Mel, seconds: Fraction, half_a_frame: Fraction) -> Mel:

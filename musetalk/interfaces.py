@@ -179,6 +179,12 @@ class LipSyncConfig:
         choices=get_args(LifeOption),
     )
 
+    upscale_model: str = option(
+        "",
+        help="The file of an upscaling or face restoring model that sharpens the mouth, where the "
+        "face is larger than MuseTalk's 256 pixels. Needs spandrel; empty for none.",
+    )
+
     def __post_init__(self) -> None:
         check_options(self, besides=["fps"])
         check_fps(self.fps)
@@ -243,10 +249,12 @@ class LipSyncEngineInterface(ABC):
         config: LipSyncConfig | None = None,
         *,
         mask: np.ndarray | None = None,
+        upscale_model: object = None,
     ) -> LipSyncRun:
         """Do all work that needs a network or the whole audio; frames are made when read.
 
         mask: float32 (H, W), 0..1, where the user lets the picture change; None finds it.
+        upscale_model: spandrel's ImageModelDescriptor, in the place of the option's file.
         Raises MediaError, NoFaceError, CheckpointError, or what the host raises on cancel.
         """
 

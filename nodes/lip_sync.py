@@ -27,13 +27,18 @@ if TYPE_CHECKING:
 
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
-_ELSEWHERE = {"mouth", "face_index", "start", "duration"}  # widgets of LoadAvatar and AudioToMel
+# Widgets of LoadAvatar and AudioToMel, and what a socket brings here.
+_ELSEWHERE = {"mouth", "face_index", "start", "duration", "upscale_model"}
 LATER_WIDGETS = (
     "silence",
     "steadiness",
     "landmarks",
     "life",
 )  # prompts saved before do not hold them: they are optional inputs
+_SHARP = (
+    "An upscaling or face restoring model, from Load Upscale Model: sharpens the mouth where the "
+    "face is larger than MuseTalk's 256 pixels."
+)
 
 
 class MuseTalkLipSync:
@@ -68,9 +73,10 @@ class MuseTalkLipSync:
             "mel": ("MEL", {"tooltip": "The speech, from Audio to Mel."}),
         }
         mask = ("MASK", {"tooltip": "Where the picture may change; empty finds the mouth."})
+        upscale_model = ("UPSCALE_MODEL", {"tooltip": _SHARP})
         return {
             "required": {**sockets, **widgets},
-            "optional": {"mask": mask} | later,
+            "optional": {"mask": mask} | later | {"upscale_model": upscale_model},
             "hidden": {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"},
         }
 
@@ -89,6 +95,7 @@ class MuseTalkLipSync:
         avatar: object,
         mel: object,
         mask: Tensor | None = None,
+        upscale_model: object = None,
         prompt: Values | None = None,
         unique_id: str | None = None,
         **options: Any,  # Any: each option has its own type
@@ -106,7 +113,7 @@ class MuseTalkLipSync:
         if reason and linked and config.images_output in ("auto", "linked"):
             raise MediaError(reason)
         shape = mask_array(mask, height=person.height, width=person.width)
-        run = engine.run(person, mel, config, mask=shape)
+        run = engine.run(person, mel, config, mask=shape, upscale_model=upscale_model)
         video = _video(run)  # first: it releases what the frames are made from, also on a cancel
         images = current_host().blocked(reason) if reason else _images(run)
         report = json.dumps(run.report, indent=2)

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("musetalk.pipeline", "musetalk.puppet"),
     ("musetalk.report",),
     ("musetalk.job", "musetalk.inputs"),
-    ("musetalk.face", "musetalk.voice"),
+    ("musetalk.face", "musetalk.voice", "musetalk.upscale"),
     ("musetalk.lips", "musetalk.weights"),
     ("musetalk.networks",),
     (

@@ -148,10 +148,16 @@ class Backdrop:
 
         share: of what is generated; the rest is the frame's own.
         """
+        if self._touched is None:
+            return self.frame.copy()
+        return self.with_fitted(stretch_face(crop, self.box, self._exact), share)
+
+    def with_fitted(self, picture: np.ndarray, share: float = 1.0) -> np.ndarray:
+        """Return a new frame with a picture of the whole box, uint8 RGB (h, w, 3); see above."""
         frame = self.frame.copy()
         if self._touched is None:
             return frame
-        face = stretch_face(crop, self.box, self._exact)[self._touched.area]
+        face = picture[self._touched.area]
         # Pillow's division by 255, exact to the last bit; every sum fits 16 bits.
         mixed = self._mixed
         np.copyto(mixed, face)

@@ -89,19 +89,32 @@ def cut_face(frame: np.ndarray, box: FaceBox, exact: np.ndarray | None = None) -
 
 
 def stretch_face(crop: np.ndarray, box: FaceBox, exact: np.ndarray | None = None) -> np.ndarray:
-    """Return a generated crop, uint8 RGB (256, 256, 3), at the size of the box.
+    """Return a generated crop, uint8 RGB (256, 256, 3) or more pixels, at the size of the box.
 
     exact: float64 (4,), where to parts of a pixel ``cut_face`` cut it out.
     """
+    rows, columns = crop.shape[:2]
     if exact is not None:
         x0, y0, x1, y1 = exact
-        scales = CROP_SIZE / (x1 - x0), CROP_SIZE / (y1 - y0)
+        scales = columns / (x1 - x0), rows / (y1 - y0)
         offsets = ((box.x0 + 0.5 - x0) * scales[0] - 0.5, (box.y0 + 0.5 - y0) * scales[1] - 0.5)
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         size = (box.width, box.height)
         matrix = _scaling(*scales, *offsets)
         return cv2.warpAffine(crop, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(crop, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+
+
+def fit_face(crop: np.ndarray, box: FaceBox, exact: np.ndarray | None = None) -> np.ndarray:
+    """Return a sharpened crop, uint8 RGB (S, S, 3), at the size of the box.
+
+    exact: as in ``stretch_face``. Where the crop has more pixels, each of the box's is the mean of
+    those it stands for.
+    """
+    rows, columns = min(crop.shape[0], box.height), min(crop.shape[1], box.width)
+    if (rows, columns) != crop.shape[:2]:
+        crop = cv2.resize(crop, (columns, rows), interpolation=cv2.INTER_AREA)
+    return stretch_face(crop, box, exact)
 
 
 def _scaling(across: float, down: float, right: float, below: float) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...media import FaceLocation, LipCorners
 from ..lips.tracking import LipTracker
-from .crop import FaceBox, fit_to_frame
+from .crop import SMALLEST_SIDE, FaceBox, fit_to_frame
 from .finder import locate_again, locate_face
 from .landmarks import CropFinder, FoundFace
 
@@ -96,6 +96,7 @@ class FaceTrack:
     method: who found them: "landmarks", "face mesh", or the word of a ``FaceLocation``.
     begins: bool (N,), frames before which the picture was cut, where that was looked for.
     exact: float64 (N, 4), boxes to parts of a pixel that ``boxes`` rounds, where they are steadied.
+    five: float64 (N, 5, 2), as in ``five_points``, not numbers where there are no landmarks.
     """
 
     boxes: np.ndarray
@@ -104,6 +105,7 @@ class FaceTrack:
     method: str
     begins: np.ndarray | None = None
     exact: np.ndarray | None = None
+    five: np.ndarray | None = None
 
     @property
     def found(self) -> np.ndarray:
@@ -117,6 +119,12 @@ class FaceTrack:
     def exact_box(self, number: int) -> np.ndarray | None:
         """Return it to parts of a pixel, float64 (4,); None where it is of whole pixels."""
         return None if self.exact is None else self.exact[number]
+
+    def five_points(self, number: int) -> np.ndarray | None:
+        """Return float64 (5, 2) of frame ``number``, or None where there are no landmarks."""
+        five = np.full((5, 2), np.nan) if self.five is None else self.five[number]
+        is_a_face = np.isfinite(five).all() and np.ptp(five, axis=0).max() >= SMALLEST_SIDE
+        return five if is_a_face else None
 
     def shift_range(self) -> tuple[int, int] | None:
         """Return between which values ``bbox_shift`` keeps to the nose: means over the faces."""
@@ -142,6 +150,7 @@ def find_faces(
     boxes: list[FaceBox] = []
     by_landmarks: list[bool] = []
     bridges: list[tuple[int, int]] = []
+    five: list[np.ndarray] = []
     for number, frame in enumerate(frames, start=1):
         height, width = frame.shape[:2]
         face = finder.find(frame)
@@ -149,12 +158,15 @@ def find_faces(
         boxes.append(box or FaceBox(0, 0, 0, 0))
         by_landmarks.append(face is not None and face.by_landmarks)
         bridges.append(face.bridge if face else (0, 0))
+        has_five = face is not None and face.five is not None
+        five.append(face.five if has_five else np.full((5, 2), np.nan))
         on_frame(number)
     track = FaceTrack(
         np.array(boxes, np.int32).reshape(-1, 4),
         np.array(by_landmarks, bool),
         np.array(bridges, np.int32).reshape(-1, 2),
         finder.method,
+        five=np.array(five, np.float64).reshape(-1, 5, 2),
     )
     if estimated := int((track.found & ~track.by_landmarks).sum()):
         log.info("landmarks gave no usable box in %d frames: the detected one is used", estimated)

@@ -5,37 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ..interfaces import Landmarks, LandmarksOn
 from ..networks.rtmpose import FACE_LANDMARKS, RTMPose, find_landmarks
 from ..networks.s3fd import S3FD, ScoredBox, detect_faces
+from .aligned import five_points
 from .choice import FaceChoice, FaceFollower
 from .crop import FaceBox, face_box
 from .key_frames import FollowedFace
 from .reduced import ReducedDetector
 
 
-class FoundFace(NamedTuple):
+@dataclass(frozen=True)
+class FoundFace:
     """A face in one frame.
 
     box: of the crop, before margin and clamping.
     by_landmarks: False where the landmarks gave no usable box and the detector's was taken.
     bridge: pixels from the nose bridge's lower point up to the next and down to the next.
+    five: float64 (5, 2), as in ``five_points``, where there are landmarks.
     """
 
     box: FaceBox
     by_landmarks: bool = True
     bridge: tuple[int, int] = (0, 0)
+    five: np.ndarray | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, points: np.ndarray, detected: Sequence[float], *, bbox_shift: int) -> FoundFace:
         """Return the face that the reference's rule makes of 68 landmarks; as in ``face_box``."""
         box, by_landmarks = face_box(points, detected, bbox_shift=bbox_shift)
         heights = points[28:31, 1].astype(np.int32)
-        return cls(box, by_landmarks, (int(heights[1] - heights[0]), int(heights[2] - heights[1])))
+        bridge = (int(heights[1] - heights[0]), int(heights[2] - heights[1]))
+        return cls(box, by_landmarks, bridge, five_points(points))
 
 
 class CropFinder(Protocol):

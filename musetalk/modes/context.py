@@ -62,7 +62,10 @@ class Context:
     def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
         made = brought_to_life(job, mode, made, self.location, self.host.check_cancelled)
         sources = (*job.avatar.sources, *job.mel.clip.sources)
-        reason = "; ".join(filter(None, [*self.refused, made.reason]))
+        upscale = made.details.get("upscale")
+        is_left = upscale is not None and upscale["applied"] == "none"
+        not_sharp = f"not sharpened: {upscale['reason']}" if is_left else ""
+        reason = "; ".join(filter(None, [*self.refused, made.reason, not_sharp]))
         return LipSyncRun(
             open_frames=lambda: FramesOfFiles(made.open_frames(), sources),
             frame_count=job.indices.size,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..job import Job, Made
+from ..pipeline.sharpen import not_sharpened
 from ..source_frames import read_frames
 from .context import Context
 
 WAY_OUT = "to move the lips, give their two corners (--mouth, or mouth of Load Avatar)"
+NOT_HERE = "the mode static shows the picture as it is"
 
 
 def make(job: Job, context: Context) -> Made:
@@ -17,5 +19,6 @@ def make(job: Job, context: Context) -> Made:
         mask=np.zeros((job.avatar.height, job.avatar.width), np.float32),
         passed_through=np.ones(job.indices.size, bool),
         location=context.location(job),
+        details={"upscale": not_sharpened(job.upscaler, NOT_HERE)} if job.upscaler else {},
         reason="a still picture was asked for" if job.is_asked_for else WAY_OUT,
     )

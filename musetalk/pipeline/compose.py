@@ -23,6 +23,8 @@ class SpeakingPlayback:
     """A lip-synced clip whose frames are composed when read; memory holds a few numbers a frame.
 
     shares: float32 (T,), how much of the generated pixels each frame shows; None is all.
+    sharp_places: int64 (T,), where each sharpened face lies, of its box's size; NOWHERE or None: as
+        generated.
     wait_for: blocks until the face of the frame with this number is generated; None when all are.
     """
 
@@ -35,6 +37,7 @@ class SpeakingPlayback:
     spool: Spool | None = field(repr=False)
     wait_for: Callable[[int], None] | None = field(default=None, repr=False)
     shares: np.ndarray | None = field(default=None, repr=False)
+    sharp_places: np.ndarray | None = field(default=None, repr=False)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Iterate from the start, any number of times, also at once: uint8 RGB (H, W, 3)."""
@@ -56,9 +59,18 @@ class SpeakingPlayback:
                     exact = self.track.exact_box(slot)
                     backdrop = Backdrop(frame, *self._box_and_mask(reader, slot), exact)
                     shown = slot
-                place = int(self.crop_places[number])
                 share = 1.0 if self.shares is None else float(self.shares[number])
-                yield backdrop.with_face(reader.read(place, CROP_SHAPE, np.uint8), share)
+                yield self._with_face(backdrop, number, share, reader)
+
+    def _with_face(
+        self, backdrop: Backdrop, number: int, share: float, reader: SpoolReader
+    ) -> np.ndarray:
+        sharp = NOWHERE if self.sharp_places is None else int(self.sharp_places[number])
+        if sharp != NOWHERE:
+            shape = (backdrop.box.height, backdrop.box.width, 3)
+            return backdrop.with_fitted(reader.read(sharp, shape, np.uint8), share)
+        crop = reader.read(int(self.crop_places[number]), CROP_SHAPE, np.uint8)
+        return backdrop.with_face(crop, share)
 
     def _box_and_mask(self, reader: SpoolReader, slot: int) -> tuple[FaceBox, np.ndarray]:
         box = self.track.box(slot)

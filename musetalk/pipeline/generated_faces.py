@@ -18,10 +18,15 @@ from .generate import LATENT_SHAPE, FaceGenerator, MadeFaces
 from .speech_features import FeatureStore
 from .spool import Spool, SpoolReader, SpoolWriter
 
+# Takes a face's number, its crop and what reads the spool; returns it at its box's size, or None.
+Sharpen = Callable[[int, np.ndarray, SpoolReader], np.ndarray | None]
+
 
 @dataclass(eq=False)
 class GeneratedFaces:
     """The generated faces of a clip, written batch by batch; an interrupted pass can continue.
+
+    A face's number is that of its frame; ~slot stands for the face at rest of a source frame.
 
     shut: bool (N,), source frames whose own lips are shut, so that a mouth at rest is theirs. Those
         of the others are generated once a source frame, from silence.
@@ -38,11 +43,11 @@ class GeneratedFaces:
     def __post_init__(self) -> None:
         count, slots = self.job.indices.size, self.job.slots
         self.places = np.full(count, NOWHERE, np.int64)  # of the faces in the spool
+        self.sharp_places = np.full(count, NOWHERE, np.int64)  # likewise of the sharpened ones
         self._starts = window_starts(count, self.job.frame_rate)
         self._weight = np.ones(count, np.float32) if self.job.gate is None else self.job.gate.weight
         replaced, rests = self.latent_places[slots] != NOWHERE, self._weight == 0
         self._at_rest = replaced & rests & ~self.shut[slots]  # these show their slot's shared face
-        # Frames by their number; ~slot stands for the face at rest of a source frame.
         self._todo = np.concatenate(
             [~np.unique(slots[self._at_rest]), np.flatnonzero(replaced & ~rests)]
         )
@@ -54,11 +59,22 @@ class GeneratedFaces:
     def batches(self, batch: int) -> int:
         return -(-self._todo.size // batch)
 
-    def make(self, generator: FaceGenerator, batch: int, work: Work, *, ahead: int = 0) -> None:
+    def make(
+        self,
+        generator: FaceGenerator,
+        batch: int,
+        work: Work,
+        *,
+        ahead: int = 0,
+        sharpen: Sharpen | None = None,
+    ) -> None:
         """Generate the faces that are left, ``batch`` at a time.
 
         ahead: batches started before the oldest is waited for: 1 keeps a GPU busy.
+        sharpen: without one all are shown as they were generated, also those sharpened before.
         """
+        if sharpen is None:
+            self.sharp_places[:] = NOWHERE
         with self.spool.writer() as writer, self.spool.reader() as reader:
             begun: deque[tuple[np.ndarray, Callable[[], MadeFaces]]] = deque()
             todo = self._todo
@@ -69,9 +85,9 @@ class GeneratedFaces:
                 windows, hears = self._windows(reader, faces)
                 begun.append((faces, generator.begin(latents, windows, torch.as_tensor(hears))))
                 if len(begun) > ahead:
-                    self._write(writer, *begun.popleft(), work)
+                    self._write((writer, reader), *begun.popleft(), work, sharpen)
             while begun:
-                self._write(writer, *begun.popleft(), work)
+                self._write((writer, reader), *begun.popleft(), work, sharpen)
 
     def _slots(self, faces: np.ndarray) -> np.ndarray:
         return np.where(faces < 0, ~faces, self.job.slots[faces])
@@ -87,13 +103,22 @@ class GeneratedFaces:
         return self.features.faded(windows[hears], weight), np.arange(faces.size)
 
     def _write(
-        self, writer: SpoolWriter, faces: np.ndarray, wait: Callable[[], MadeFaces], work: Work
+        self,
+        files: tuple[SpoolWriter, SpoolReader],
+        faces: np.ndarray,
+        wait: Callable[[], MadeFaces],
+        work: Work,
+        sharpen: Sharpen | None,
     ) -> None:
         crops, usable = wait()
+        writer, reader = files
         for face, crop, good in zip(faces.tolist(), crops, usable, strict=True):
             if good:
                 shown = face if face >= 0 else self._at_rest & (self.job.slots == ~face)
+                sharp = None if sharpen is None else sharpen(face, crop, reader)
                 self.places[shown] = writer.append(crop)
+                if sharp is not None:
+                    self.sharp_places[shown] = writer.append(sharp)
                 work.preview = crop
         self.unusable += int((~usable).sum())
         writer.flush()

@@ -85,9 +85,11 @@ class Placement:
     dtype: torch.dtype
     batch: int = 1  # faces
     plain: bool = False  # no Winograd convolutions, which take memory, even where they are faster
+    sharp: bool = False  # the user's upscale model works beside the stage's networks
 
     def __str__(self) -> str:
         how = ", plain convolutions" if self.plain else ""
+        how += ", with the upscale model" if self.sharp else ""
         return f"{self.device} {dtype_name(self.dtype)} batch {self.batch}{how}"
 
 
@@ -114,6 +116,11 @@ class MemoryPlan:
     @property
     def mb(self) -> float:
         return (self.weights + self.activations) / MIB
+
+    def beside(self, other: MemoryPlan) -> MemoryPlan:
+        """Return the plan of both on the device, where one works at a time."""
+        work = max(self.activations, other.activations)
+        return MemoryPlan(self.weights + other.weights, work)
 
 
 def uses_winograd(placement: Placement, tuning: Tuning) -> bool:
@@ -148,8 +155,8 @@ def plan_stage(
 class FallbackPlan:
     """Where each stage computes, and where next when it does not fit.
 
-    The batch is halved down to 1, then convolutions become plain, then the stage moves to the CPU,
-    then DeviceMemoryError.
+    The batch is halved down to 1, then the user's upscale model goes, then convolutions become
+    plain, then the stage moves to the CPU, then DeviceMemoryError.
     tuning: None takes what is best for this machine.
     steps: every fallback and why, for the report.
     """
@@ -165,10 +172,15 @@ class FallbackPlan:
     def device(self) -> str:
         return self._vram.device
 
-    def place(self, stage: Stage, plan: Callable[[Placement], MemoryPlan]) -> Placement:
-        """Return where a stage is to start. Raises DeviceMemoryError when it fits nowhere now."""
+    def place(
+        self, stage: Stage, plan: Callable[[Placement], MemoryPlan], *, sharp: bool = False
+    ) -> Placement:
+        """Return where a stage is to start. Raises DeviceMemoryError when it fits nowhere now.
+
+        sharp: it has an upscale model of the user's.
+        """
         device = "cpu" if self._moved_to_cpu else self.device
-        placement = Placement(device, dtype_for(self._quality, device, self.tuning))
+        placement = Placement(device, dtype_for(self._quality, device, self.tuning), sharp=sharp)
         if stage in self.tuning.largest_batches:
             placement = replace(placement, batch=self._first_batch(stage, placement, plan))
         while not self._manager(placement).can_load(needed := plan(placement).mb):
@@ -196,6 +208,8 @@ class FallbackPlan:
         """Return the next smaller placement, logged. Raises DeviceMemoryError after the last."""
         if placement.batch > 1:
             smaller = replace(placement, batch=placement.batch // 2)
+        elif placement.sharp:
+            smaller = replace(placement, sharp=False)
         elif uses_winograd(placement, self.tuning) and any(
             network.winograd_share for network in planned_networks(stage)
         ):

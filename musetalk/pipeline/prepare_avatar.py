@@ -75,7 +75,9 @@ class FaceSearch:
 
     def cached(self) -> FaceTrack | None:
         entry = self._cache.get(self._key)
-        if entry is None:
+        upscaler = self._job.upscaler
+        wants_five = upscaler is not None and upscaler.is_restorer
+        if entry is None or (wants_five and "five" not in entry):
             return None
         return FaceTrack(
             entry["boxes"].numpy(),
@@ -83,6 +85,7 @@ class FaceSearch:
             entry["bridges"].numpy(),
             entry["method"].numpy().tobytes().decode(),
             entry["begins"].numpy().astype(bool) if "begins" in entry else None,
+            five=entry["five"].numpy() if "five" in entry else None,
         )
 
     def steadied(self, track: FaceTrack) -> FaceTrack:
@@ -157,10 +160,10 @@ def _takes_mesh(
 
 
 def _track_entry(track: FaceTrack) -> Entry:
-    begins = (
-        {} if track.begins is None else {"begins": torch.as_tensor(track.begins.astype(np.uint8))}
-    )
-    return begins | {
+    more = {} if track.five is None else {"five": torch.as_tensor(track.five.copy())}
+    if track.begins is not None:
+        more["begins"] = torch.as_tensor(track.begins.astype(np.uint8))
+    return more | {
         "boxes": torch.as_tensor(track.boxes.copy()),
         "by_landmarks": torch.as_tensor(track.by_landmarks.astype(np.uint8)),
         "bridges": torch.as_tensor(track.bridges.copy()),

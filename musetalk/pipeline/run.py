@@ -32,6 +32,7 @@ from .generate import FaceGenerator, one_thread
 from .generated_faces import GeneratedFaces
 from .memory import FallbackPlan, Placement, dtype_name
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
+from .sharpen import FaceSharpener, not_sharpened
 from .speech_features import (
     FeatureStore,
     hidden_states,
@@ -98,6 +99,7 @@ class _Run:
     decoder: Report = field(default_factory=dict[str, Any])  # Any: as in Report
     is_recorded: bool = False
     notes: list[str] = field(default_factory=list[str])
+    upscale: Report | None = None  # of the user's upscale model, once it is known
 
     def spoken(self, temp_directory: Path) -> Spoken:
         job, track = self.job, self._faces()
@@ -131,8 +133,10 @@ class _Run:
                 crop_places=faces.places,
                 spool=spool,
                 shares=_shares(job, prepared.shut),
+                sharp_places=faces.sharp_places,
             )
-            placement = self._generate(faces, playback) if faces.batches(1) else None
+            sharpener = self._sharpener(track, prepared, temp_directory)
+            placement = self._generate(faces, playback, sharpener) if faces.batches(1) else None
         except BaseException:
             spool.release()
             raise
@@ -232,7 +236,21 @@ class _Run:
             self.stages.work.done = before + segment_count(mel)
         return features
 
-    def _generate(self, faces: GeneratedFaces, playback: SpeakingPlayback) -> Placement:
+    def _sharpener(
+        self, track: FaceTrack, prepared: FacePreparation, folder: Path
+    ) -> FaceSharpener | None:
+        """Return what sharpens the faces; None where none is asked for or it has nothing to do."""
+        if self.job.upscaler is None:
+            return None
+        check, places = self.stages.work.check, prepared.mask_places
+        sharpener = FaceSharpener(self.job, self.job.upscaler, track, places, check)
+        reason = sharpener.why_not(folder, self.job.indices.size * CROP_BYTES)
+        self.upscale = not_sharpened(self.job.upscaler, reason)
+        return None if reason else sharpener
+
+    def _generate(
+        self, faces: GeneratedFaces, playback: SpeakingPlayback, sharpener: FaceSharpener | None
+    ) -> Placement:
         track, work, low = playback.track, self.stages.work, self.job.options.quality == "low"
         work.done += faces.passing
 
@@ -241,7 +259,11 @@ class _Run:
             small = low and self.source.has(TAESD.role)
             return GenerateNetworks(unet, ComparedDecoder(load(TAESD), vae) if small else vae)
 
+        if sharpener is not None:
+            self.stages.guests["generate"] = sharpener
+
         def task(networks: GenerateNetworks, placement: Placement) -> None:
+            sharpen = sharpener.sharpened if sharpener and placement.sharp else None
             generator = FaceGenerator(
                 networks.unet,
                 networks.decoder,
@@ -251,7 +273,8 @@ class _Run:
             with closing(generator):
                 on_gpu = placement.device.startswith("cuda")
                 with one_thread() if on_gpu else nullcontext():
-                    faces.make(generator, placement.batch, work, ahead=int(on_gpu))
+                    ahead = int(on_gpu)
+                    faces.make(generator, placement.batch, work, ahead=ahead, sharpen=sharpen)
                 self.is_recorded = generator.is_recorded
             self.decoder = _decoder_report(networks.decoder, low=low)
 
@@ -265,6 +288,10 @@ class _Run:
                 _, placement = self.stages.run("generate", choose, task, placement=placement)
             finally:
                 faces.final.close()
+        if sharpener is not None:
+            self.upscale = sharpener.report(faces.sharp_places, placement)
+            for note in sharpener.notes():
+                self._say(note)
         if faces.unusable:
             self._say(f"{faces.unusable} faces were not finite: these frames stay as is.")
         return placement
@@ -286,8 +313,15 @@ class _Run:
             "bbox_shift_range": list(shift) if shift else None,
             "steadiness": self._steadiness_report(track),
             "silence": silence_report(self.job.gate),
+            **self._upscale_report(),
             "notes": self.notes,
         }
+
+    def _upscale_report(self) -> Report:
+        if self.job.upscaler is None:
+            return {}
+        nothing = not_sharpened(self.job.upscaler, "no face is generated")
+        return {"upscale": self.upscale or nothing}
 
     def _steadiness_report(self, track: FaceTrack) -> Report:
         is_steadied = track.exact is not None

@@ -52,13 +52,32 @@ class Load(Protocol):
     def __call__(self, network: Network[NetworkClass], /) -> NetworkClass: ...
 
 
+class Guest(Protocol):
+    """A network that is none of ours, which works beside those of a stage where there is room."""
+
+    def plan(self, dtype: torch.dtype) -> MemoryPlan:
+        """Return what it takes beside networks of that precision."""
+        ...
+
+    def module(self, dtype: torch.dtype) -> nn.Module:
+        """Return the network on the CPU."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the network."""
+        ...
+
+
 class StageRunner:
+    """Runs the stages of one run. guests: by the stage that each works in."""
+
     def __init__(
         self, work: Work, session: ModelSession, fallback: FallbackPlan, host: Device
     ) -> None:
         self.work = work
         self.fallback = fallback
         self._session = session
+        self.guests: dict[Stage, Guest] = {}
         self._host = host
         self._device = host.device()
         if self._on_cuda():
@@ -67,7 +86,9 @@ class StageRunner:
 
     def place(self, stage: Stage, *, frame_size: tuple[int, int] = (0, 0)) -> Placement:
         return self.fallback.place(
-            stage, lambda placement: self._plan(stage, placement, frame_size)
+            stage,
+            lambda placement: self._plan(stage, placement, frame_size),
+            sharp=stage in self.guests,
         )
 
     def run(
@@ -117,18 +138,25 @@ class StageRunner:
         source.between_tensors = self.work.check
         try:
             networks = self.work.run(lambda: choose(load), inference=False)
+            guest = self.guests[stage] if placement.sharp else None
+            guests = [guest.module(placement.dtype)] if guest else []
         finally:
             source.between_tensors = None
         room = self._plan(stage, placement, frame_size).activations
         is_there = placement.device != self._device or not modules  # all are loaded on the CPU
         on_device = self._host.models_on_device
-        with nullcontext() if is_there else on_device(modules, activation_bytes=room):
+        held = [*modules, *guests]
+        guests.clear()
+        with nullcontext() if is_there else on_device(held, activation_bytes=room):
+            held.clear()
             try:
                 _set_up(modules, self.work.check, uses_winograd(placement, self.fallback.tuning))
                 result = self.work.run(partial(task, networks, placement))
             finally:
                 _set_up(modules, None, False)  # transformed kernels take memory
                 modules.clear()
+                if guest:
+                    guest.release()
             # At the end of this block the host copies back what is still referred to.
             del networks
             self._session.done(stage)
@@ -141,7 +169,7 @@ class StageRunner:
             # Weights that are in memory already take no more of it.
             held = self._session.held_bytes(placement.dtype, planned_networks(stage))
             plan = replace(plan, weights=max(0, plan.weights - held))
-        return plan
+        return plan.beside(self.guests[stage].plan(placement.dtype)) if placement.sharp else plan
 
     def widened(self, stage: Stage, placement: Placement) -> None:
         wide = replace(placement, dtype=torch.float32)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # at run time a list of the files must not load torch
 
 Role = Literal["unet", "vae", "whisper", "bisenet", "s3fd", "rtmpose", "taesd", "face mesh"]
 Precision = Literal["half", "full"]
-Stage = Literal["faces", "prepare", "audio", "generate"]
+Stage = Literal["faces", "prepare", "audio", "generate", "upscale"]  # the last one: no network here
 Half = Literal["computed", "stored", "never"]
 Need = Literal["required", "optional", "extra"]
 Cache = Literal["torch_hub", "whisper"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import re
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -38,16 +39,39 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     used), ``torch.save``'s older row of pickles. The content decides, not the file's name.
     Pickles never run anything. CheckpointError, one sentence, for every other content.
     """
+    with _naming_damage(path, REPLACE_ADVICE):
+        return _tensors_of(_saved(path, REPLACE_ADVICE))
+
+
+def read_saved(path: Path, *, advice: str) -> Mapping[str, object]:
+    """Return what a file holds under its own keys: tensors, or mappings of them; likewise safe.
+
+    advice: what to do about a file that cannot be read, part of the CheckpointError's sentence.
+    """
+    with _naming_damage(path, advice):
+        saved = _saved(path, advice)
+        if not isinstance(saved, Mapping):
+            raise ValueError("it holds no state dict")
+        state = cast("Mapping[object, object]", saved)  # isinstance does not tell what it holds
+        return {str(key): value for key, value in state.items()}
+
+
+def _saved(path: Path, advice: str) -> object:
+    kind = _kind(path)
+    if kind == "safetensors":
+        return load_file(path)
+    if kind == "pickle":
+        return _unpickled(path)
+    raise _unreadable(path, kind, advice)
+
+
+@contextmanager
+def _naming_damage(path: Path, advice: str) -> Generator[None, None, None]:
     try:
-        kind = _kind(path)
-        if kind == "safetensors":
-            return load_file(path)
-        if kind == "pickle":
-            return _tensors_of(_unpickled(path))
+        yield
     except (SafetensorError, *DAMAGE) as error:
         reason = str(error).split(". ")[0].rstrip(".").replace("\n", " ") or type(error).__name__
-        raise _unreadable(path, f"a damaged file ({reason[:160]})") from error
-    raise _unreadable(path, kind)
+        raise _unreadable(path, f"a damaged file ({reason[:160]})", advice) from error
 
 
 def load_into(
@@ -166,5 +190,5 @@ def _first(keys: Sequence[str]) -> str:
     return ", ".join(keys[:NAMED_KEYS]) + (", ..." if len(keys) > NAMED_KEYS else "")
 
 
-def _unreadable(path: Path, what: str) -> CheckpointError:
-    return CheckpointError(f"Expected model weights in {path}, found {what}: {REPLACE_ADVICE}.")
+def _unreadable(path: Path, what: str, advice: str) -> CheckpointError:
+    return CheckpointError(f"Expected model weights in {path}, found {what}: {advice}.")

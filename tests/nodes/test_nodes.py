@@ -16,7 +16,7 @@ import torch
 from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.encoders.read.probe import probe
-from avatarvideo.errors import EncodeError, MediaError
+from avatarvideo.errors import CheckpointError, EncodeError, MediaError
 from avatarvideo.headless.core_video import ComponentsVideo
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, lip_sync, video_info
@@ -52,6 +52,16 @@ def speak(portrait: str, speech: Any, **options: Any) -> Any:
     avatar = call("LoadAvatar", avatar=portrait, mouth=options.pop("mouth", LIPS))[0]
     mel = call("AudioToMel", speech=speech)[0]
     return call("MuseTalkLipSync", avatar=avatar, mel=mel, **options)
+
+
+def test_an_upscale_model_is_the_last_socket_and_reaches_the_run(
+    host: StandaloneHost, portrait: str, speech: Any
+) -> None:
+    optional = NODE_CLASS_MAPPINGS["MuseTalkLipSync"].INPUT_TYPES()["optional"]
+    assert list(optional)[-1] == "upscale_model"
+    assert optional["upscale_model"][0] == "UPSCALE_MODEL"
+    with pytest.raises(CheckpointError, match="such as Load Upscale Model gives, got str"):
+        speak(portrait, speech, mode="static", upscale_model="model.pth")
 
 
 @pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))

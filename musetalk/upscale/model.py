@@ -1,0 +1,238 @@
+"""An upscaling model of the user's, as spandrel describes it: checked, copied, seeded, planned.
+
+What ComfyUI's UpscaleModelLoader gives (UPSCALE_MODEL) is spandrel's ImageModelDescriptor, which
+other nodes share: it is never moved or changed here, what computes is a copy.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import CheckpointError
+from ..weights.session import weight_bytes
+
+log = logging.getLogger("avatarvideo.musetalk.upscale.model")
+
+Kind = Literal["super-resolution", "restoration", "face restoring"]
+
+CROP_SIDE = 256  # pixels, of a generated face
+FACE_SIDE = 512  # pixels, of the aligned face that face restorers were trained on
+MOST_SIDE = 2048  # pixels; a picture of it takes as much memory as whole networks
+MOST_PASSES = 2  # a third one makes up more than it finds
+ALIVE = 2.0  # times the largest input and output of one layer: what is held beside them
+# Of models that cannot be counted: numbers in all colours and pixels, as ComfyUI plans them.
+UNCOUNTED = 384
+NOT_THIS = (
+    "expected an upscaling or face restoring model for three colours, such as Load Upscale Model "
+    "gives"
+)
+
+
+class Descriptor(Protocol):
+    """What is asked of a model; spandrel's ImageModelDescriptor has it all."""
+
+    purpose: str
+    scale: int
+    input_channels: int
+    output_channels: int
+    supports_half: bool
+    supports_bfloat16: bool
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    def __call__(self, image: Tensor, /) -> Tensor:
+        """Return (1, 3, scale H, scale W) of a picture (1, 3, H, W), both 0..1."""
+        ...
+
+
+_KINDS: dict[str, Kind] = {
+    "SR": "super-resolution",
+    "Restoration": "restoration",
+    "FaceSR": "face restoring",
+}
+
+
+class Held(nn.Module):
+    """A model as a part of a module of ours: the host writes attributes to what it is lent."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+
+class UpscaleModel:
+    """A model of the user's for pictures uint8 RGB.
+
+    seed: of the noise that some face restorers add, the same in every frame.
+    Raises CheckpointError for what is no such model.
+    """
+
+    def __init__(self, descriptor: Any, *, seed: int = 0) -> None:  # Any: whatever a link brings
+        self._descriptor = _checked(descriptor)
+        self.kind: Kind = _KINDS[self._descriptor.purpose]
+        self.scale = int(self._descriptor.scale)
+        self._seed = seed
+        self._own: Descriptor | None = None
+        self._held: Held | None = None
+        self._counted: dict[int, int] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of its architecture, such as "ESRGAN"."""
+        architecture = getattr(self._descriptor, "architecture", None)
+        return str(getattr(architecture, "name", type(self._descriptor.model).__name__))
+
+    @property
+    def is_restorer(self) -> bool:
+        """Say whether it wants a whole aligned face rather than any picture."""
+        return self.kind == "face restoring"
+
+    def passes_for(self, side: float) -> int:
+        """Return how often a crop goes through it until it covers a face of so many pixels."""
+        if side <= CROP_SIDE:
+            return 0
+        passes, reached = 1, CROP_SIDE * self.scale
+        if self.scale == 1:
+            return passes
+        while reached < side and passes < MOST_PASSES and reached * self.scale <= MOST_SIDE:
+            passes, reached = passes + 1, reached * self.scale
+        return passes
+
+    def dtype_for(self, dtype: torch.dtype) -> torch.dtype:
+        """Return the precision it computes in where the networks beside it take that one."""
+        supported = {
+            torch.float16: self._descriptor.supports_half,
+            torch.bfloat16: self._descriptor.supports_bfloat16,
+        }
+        # Face restorers leave half precision's range and lose the fine lines they are there for.
+        return dtype if supported.get(dtype) and not self.is_restorer else torch.float32
+
+    def module(self, dtype: torch.dtype) -> nn.Module:
+        """Return what computes, on the CPU; made anew from the user's where there is none."""
+        wanted = self.dtype_for(dtype)
+        # Weights made in inference mode, as ComfyUI's nodes make them, could never be changed.
+        with torch.inference_mode(False):
+            self._own = copy.deepcopy(self._descriptor)
+            self._own.model.to("cpu", wanted).eval().requires_grad_(False)
+            self._held = Held(self._own.model)
+        return self._held
+
+    def release(self) -> None:
+        """Let go of what computes; the user's model stays."""
+        self._own = self._held = None
+
+    def sharpened(
+        self,
+        picture: np.ndarray,
+        passes: int = 1,
+        *,
+        check: Callable[[], None] = lambda: None,
+        on_full_precision: Callable[[], None] = lambda: None,
+    ) -> np.ndarray | None:
+        """Return a picture, uint8 RGB (H, W, 3), after some passes; None if it gives no numbers.
+
+        check: called before each pass; may raise to stop. on_full_precision: called where half
+        precision overflowed, after which it computes in float32.
+        """
+        assert self._own is not None, "module() makes what computes"
+        image = self._passed(picture, passes, check)
+        if not torch.isfinite(image).all():
+            if next(self._own.model.parameters()).dtype != torch.float32:
+                with torch.inference_mode(False):
+                    self._own.model.float()
+                on_full_precision()
+                image = self._passed(picture, passes, check)
+            if not torch.isfinite(image).all():
+                return None
+        levels = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
+        return levels[0].permute(1, 2, 0).cpu().numpy()
+
+    def _passed(self, picture: np.ndarray, passes: int, check: Callable[[], None]) -> Tensor:
+        assert self._own is not None
+        weight = next(self._own.model.parameters())
+        unit = torch.as_tensor(np.ascontiguousarray(picture)).to(weight.device).float() / 255
+        image = unit.permute(2, 0, 1)[None].to(weight.dtype)
+        for _ in range(passes):
+            check()
+            on_gpu = [weight.device] if weight.device.type == "cuda" else []
+            with torch.inference_mode(), torch.random.fork_rng(devices=on_gpu):
+                torch.manual_seed(self._seed)
+                image = self._own(image)
+        return image
+
+    def bytes_needed(self, side: int, passes: int, dtype: torch.dtype) -> tuple[int, int]:
+        """Return what its weights take and, about, its work on pictures of ``side`` pixels."""
+        own = self.dtype_for(dtype)
+        last = side * self.scale ** (max(passes, 1) - 1)
+        if last not in self._counted:
+            self._counted[last] = self._values_at_once(last)
+        weights = weight_bytes(self._descriptor.model, own)
+        return weights, int(ALIVE * self._counted[last] * own.itemsize)
+
+    def _values_at_once(self, side: int) -> int:
+        """Count the numbers that the largest layer reads and writes, without computing any."""
+        largest = 0
+
+        def count(_module: nn.Module, taken: object, given: object) -> None:
+            nonlocal largest
+            largest = max(largest, _numbers(taken) + _numbers(given))
+
+        try:
+            empty = _without_weights(self._descriptor)
+            for module in empty.model.modules():
+                module.register_forward_hook(count)
+            empty(torch.empty(1, 3, side, side, device="meta"))
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            log.info("%s cannot be counted: its memory is guessed", self.name)
+            return UNCOUNTED * 3 * side * side * self.scale
+        return largest
+
+
+def _checked(value: Any) -> Descriptor:  # Any: whatever a link brings
+    purpose = getattr(value, "purpose", None)
+    if not isinstance(getattr(value, "model", None), nn.Module) or not callable(value):
+        raise CheckpointError(
+            f"The upscale model cannot be used: {NOT_THIS}, got {type(value).__name__}."
+        )
+    if purpose not in _KINDS:
+        raise CheckpointError(
+            f"The upscale model cannot be used: {NOT_THIS}, got one for {purpose or 'nothing'}."
+        )
+    colours = (value.input_channels, value.output_channels)
+    if colours != (3, 3):
+        raise CheckpointError(
+            f"The upscale model cannot be used: {NOT_THIS}, got one that makes {colours[1]} "
+            f"channels of {colours[0]}."
+        )
+    if next(value.model.parameters(), None) is None:
+        raise CheckpointError(f"The upscale model cannot be used: {NOT_THIS}, got one of nothing.")
+    return value
+
+
+def _without_weights(descriptor: Descriptor) -> Descriptor:
+    """Return a copy whose tensors are on the meta device: it takes no memory."""
+    known: dict[int, Any] = {}  # Any: as copy.deepcopy takes it
+    model = descriptor.model
+    with torch.inference_mode(False):
+        for weight in model.parameters():
+            empty = torch.empty(weight.shape, dtype=torch.float32, device="meta")
+            known[id(weight)] = nn.Parameter(empty, requires_grad=False)
+        for buffer in model.buffers():
+            known[id(buffer)] = torch.empty(buffer.shape, dtype=buffer.dtype, device="meta")
+        return copy.deepcopy(descriptor, known)
+
+
+def _numbers(value: object) -> int:
+    if isinstance(value, Tensor):
+        return value.numel()
+    if isinstance(value, list | tuple):
+        return sum(map(_numbers, value))  # pyright: ignore[reportUnknownArgumentType] # of any
+    return 0
