@@ -15,6 +15,7 @@ from ..puppet.shapes import mouth_shapes
 from ..report import silence_report
 from ..voice.levels import SAMPLE_RATE
 from .context import Context
+from .sharp_puppet import sharpened
 
 
 def make(job: Job, context: Context) -> Made | NotPossible:
@@ -38,6 +39,9 @@ def make(job: Job, context: Context) -> Made | NotPossible:
     playback = PuppetPlayback(
         job.avatar, job.indices, motion, track.shapes, job.mask, track.points, track.rest_widths
     )
+    spool, details = None, {"silence": silence_report(gate)}
+    if job.upscaler is not None:
+        playback, spool, details["upscale"] = sharpened(playback, job, context)
     passed = playback.passed_through()
     asked = "a puppet was asked for; " if job.is_asked_for else ""
     return Made(
@@ -46,7 +50,8 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         passed_through=passed,
         location=track.first,
         reason=asked + track.first.reason + _without(passed),
-        details={"silence": silence_report(gate)},
+        details=details,
+        release=None if spool is None else spool.release,
     )
 
 

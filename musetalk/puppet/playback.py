@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,8 @@ class PuppetPlayback:
     shapes: the lips of every avatar frame; None lets the frame pass through.
     mask: float32 (H, W), 0..1, where the user lets the picture change; None is everywhere.
     points, rest_widths: of every avatar frame, as in ``LipTrack``.
+    finer: returns the part of an avatar frame that a puppet is made of, enlarged; None: there is
+        no such picture of that frame, or of none.
     """
 
     avatar: Avatar
@@ -30,6 +32,7 @@ class PuppetPlayback:
     mask: np.ndarray | None = field(default=None, repr=False)
     points: Sequence[np.ndarray | None] | None = field(default=None, repr=False)
     rest_widths: np.ndarray | None = field(default=None, repr=False)
+    finer: Callable[[int], np.ndarray | None] | None = field(default=None, repr=False)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Iterate from the start: uint8 RGB (H, W, 3)."""
@@ -40,6 +43,9 @@ class PuppetPlayback:
             if index != posed:
                 # The last pose carries the mouth's colours on; lost lips begin anew.
                 puppet, posed = self.puppet_of(frame, index, after=puppet), index
+                finer = None if self.finer is None else self.finer(index)
+                if puppet is not None and finer is not None:
+                    puppet.refine(finer)
             pose = self.motion.at(number)
             if puppet is None or puppet.is_source(pose):
                 yield frame  # no copy

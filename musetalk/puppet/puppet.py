@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import MediaError
 from ...media import Box, LipShape
 from .cavity import SOFTEST, Hollow, OwnInside, cavity_look, paint_cavity
+from .finer import show_finer
 from .lip_edges import lips_by_pixels
 from .lip_table import HIGHEST, REACH, LipRows, LipTable, MouthFrame, enlarged, grid_step
 from .pose import MouthPose
@@ -70,6 +71,16 @@ class Puppet:
         self._may_change = may_change[: y1 - y0, : x1 - x0].astype(np.uint8)
         self._lips = _nodes_where(self._grid.lips())
         self._margin = math.ceil(HIGHEST * mouth.width) + KERNEL_REACH
+        self._finer: np.ndarray | None = None
+
+    @property
+    def part(self) -> np.ndarray:
+        """The part of the picture that poses are made of, uint8 (h, w, 3): a view."""
+        return self._source()[2]
+
+    def refine(self, finer: np.ndarray) -> None:
+        """Show ``part`` with more pixels, uint8 (s h, s w, 3), wherever a pose enlarges it."""
+        self._finer = finer
 
     def mask(self) -> np.ndarray:
         """Return float32 (H, W): 1 where the picture may change, 0 elsewhere."""
@@ -140,11 +151,14 @@ class Puppet:
         pixels = self._pixels(hollow)
         dx[pixels], dy[pixels] = self._shifts(along, np.where(depth > gap / 2, under, above))
         if self._mouth.width <= CUBIC_WIDTH:
-            return self._remapped(dx, dy, _WHOLE, cv2.INTER_CUBIC)
-        lips = self._pixels(self._lips)
-        finer = self._remapped(dx[lips].copy(), dy[lips].copy(), self._lips, cv2.INTER_CUBIC)
-        warped = self._remapped(dx, dy, _WHOLE, cv2.INTER_LINEAR)
-        warped[lips] = finer
+            warped = self._remapped(dx, dy, _WHOLE, cv2.INTER_CUBIC)
+        else:
+            lips = self._pixels(self._lips)
+            cubic = self._remapped(dx[lips].copy(), dy[lips].copy(), self._lips, cv2.INTER_CUBIC)
+            warped = self._remapped(dx, dy, _WHOLE, cv2.INTER_LINEAR)
+            warped[lips] = cubic
+        if self._finer is not None:  # dx and dy say by now which pixel each one is
+            show_finer(warped, dx, dy, self._finer, self._finer.shape[0] / len(self.part))
         return warped
 
     def _remapped(
