@@ -158,8 +158,8 @@ def find_faces(
         boxes.append(box or FaceBox(0, 0, 0, 0))
         by_landmarks.append(face is not None and face.by_landmarks)
         bridges.append(face.bridge if face else (0, 0))
-        has_five = face is not None and face.five is not None
-        five.append(face.five if has_five else np.full((5, 2), np.nan))
+        points = face.five if face else None
+        five.append(np.full((5, 2), np.nan) if points is None else points)
         on_frame(number)
     track = FaceTrack(
         np.array(boxes, np.int32).reshape(-1, 4),

@@ -11,7 +11,7 @@ from ...host.contract import Host
 from ...media import FaceLocation, FramesOfFiles
 from ..background_encode import BackgroundEncode
 from ..face.finder import locate_face
-from ..interfaces import LipSyncRun
+from ..interfaces import LipSyncRun, Report
 from ..job import Job, Made, NotPossible
 from ..pipeline.memory import FallbackPlan
 from ..report import report_of
@@ -62,9 +62,8 @@ class Context:
     def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
         made = brought_to_life(job, mode, made, self.location, self.host.check_cancelled)
         sources = (*job.avatar.sources, *job.mel.clip.sources)
-        upscale = made.details.get("upscale")
-        is_left = upscale is not None and upscale["applied"] == "none"
-        not_sharp = f"not sharpened: {upscale['reason']}" if is_left else ""
+        upscale: Report = made.details.get("upscale", {})
+        not_sharp = upscale.get("applied") == "none" and f"not sharpened: {upscale['reason']}"
         reason = "; ".join(filter(None, [*self.refused, made.reason, not_sharp]))
         return LipSyncRun(
             open_frames=lambda: FramesOfFiles(made.open_frames(), sources),

@@ -28,8 +28,9 @@ def show_finer(
         return
     near = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     # The middle of a pixel stays where it is.
-    there = ((each[near] + 0.5) * scale - 0.5 for each in (x, y))
-    sampled = cv2.remap(finer, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    there_x, there_y = (((each[near] + 0.5) * scale - 0.5) for each in (x, y))
+    kernel, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    sampled = cv2.remap(finer, there_x, there_y, kernel, borderMode=border)
     weight = share[near]
     warped[near] = cv2.blendLinear(sampled, warped[near].copy(), weight, 1 - weight)
 
@@ -39,8 +40,8 @@ def enlarged_share(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     x, y: float32 (H, W), from where each pixel is taken.
     """
-    down_x, across_x = np.gradient(x)
-    down_y, across_y = np.gradient(y)
+    down_x, across_x = (np.gradient(x, axis=axis) for axis in (0, 1))
+    down_y, across_y = (np.gradient(y, axis=axis) for axis in (0, 1))
     area = across_x * down_y - down_x * across_y  # of the picture, in one pixel of the warp
     is_warp = area > SMALLEST_AREA
     enlarged = np.divide(1, area, out=np.zeros_like(area), where=is_warp)

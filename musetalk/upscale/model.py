@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -162,9 +163,7 @@ class UpscaleModel:
         image = unit.permute(2, 0, 1)[None].to(weight.dtype)
         for _ in range(passes):
             check()
-            on_gpu = [weight.device] if weight.device.type == "cuda" else []
-            with torch.inference_mode(), torch.random.fork_rng(devices=on_gpu):
-                torch.manual_seed(self._seed)
+            with torch.inference_mode(), _seeded(self._seed, weight.device):
                 image = self._own(image)
         return image
 
@@ -196,9 +195,24 @@ class UpscaleModel:
         return largest
 
 
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Generator[None, None, None]:
+    """Draw from a seed for a while; others' draws go on afterwards as if nothing had been."""
+    on_gpu = device.type == "cuda"
+    random: Any = torch  # Any: torch declares no types for these
+    kept = torch.get_rng_state(), random.cuda.get_rng_state(device) if on_gpu else None
+    try:
+        random.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(kept[0])
+        if on_gpu:
+            random.cuda.set_rng_state(kept[1], device)
+
+
 def _checked(value: Any) -> Descriptor:  # Any: whatever a link brings
     purpose = getattr(value, "purpose", None)
-    if not isinstance(getattr(value, "model", None), nn.Module) or not callable(value):
+    if not isinstance(getattr(value, "model", None), nn.Module):
         raise CheckpointError(
             f"The upscale model cannot be used: {NOT_THIS}, got {type(value).__name__}."
         )
