@@ -7,6 +7,7 @@
     python benchmarks/lipsync.py --only shares --rounds 1 --frames 250    # our stages of a long run
     python benchmarks/lipsync.py --device cuda:0 --dtype fp16 --only shares --contrast 0.2
     python benchmarks/lipsync.py --only known --avatar video    # the same avatar a second time
+    python benchmarks/lipsync.py --only sharp --size 1920x1080 --frames 8    # needs spandrel
 
 Both sides have random weights of true size, equal inputs, and a process each; their rounds take
 turns. End to end only the networks differ: preparation, blending and encoder are ours on both
@@ -189,8 +190,36 @@ def known(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
     return {"avatar": options.avatar, "size": options.size, "first": first, "second": second}
 
 
-WHOLE_RUNS = {"video": video, "shares": shares, "known": known}
-OURS_ALONE = ("shares", "known")
+def sharp(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:
+    """Say how much longer a run takes whose faces an upscale model sharpens."""
+    scales, told = {"plain": 0, "sharp": options.upscale}, {}
+
+    def ask(name: str, frames: int = options.frames) -> Sample:
+        arguments = (*files, frames, options.encoder, scales[name])
+        told[name] = sides["ours"].ask("video", *arguments)
+        return told[name]["sample"]
+
+    for name in scales:
+        ask(name, min(WARM_UP_FRAMES, options.frames))
+    comparison = in_rounds(options.rounds, {name: lambda name=name: ask(name) for name in scales})
+    longer = comparison.ratio("plain", "sharp")
+    samples = zip(comparison.samples["plain"], comparison.samples["sharp"], strict=True)
+    by_processor = statistics.median(more.cpu / less.cpu for less, more in samples)
+    stages = {name: run["stages"].items() for name, run in told.items()}
+    return {
+        "size": options.size,
+        "frames": told["sharp"]["frames"],
+        "upscale": told["sharp"]["upscale"],
+        "seconds": {name: round(comparison.wall(name), 3) for name in scales},
+        "times_as_long": longer,
+        "times_the_processor_time": round(by_processor, 3),
+        "stages": {name: {k: round(v, 3) for k, v in all_of} for name, all_of in stages.items()},
+        "contention": comparison.contention(),
+    }
+
+
+WHOLE_RUNS = {"video": video, "shares": shares, "known": known, "sharp": sharp}
+OURS_ALONE = ("shares", "known", "sharp")
 
 
 def write_speech(folder: Path, frames: int) -> Path:
@@ -261,6 +290,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--frames", type=int, default=2, help="of the video, at 25 a second")
     parser.add_argument("--contrast", type=float, default=1.0, help="of the faces in whole runs")
+    parser.add_argument("--upscale", type=int, default=2, help="times, of the model of sharp")
     parser.add_argument("--encoder", choices=("high", "medium", "low", "fast"), default="medium")
     options = parser.parse_args()
     if options.device != "cpu" and not torch.cuda.is_available():

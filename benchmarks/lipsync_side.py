@@ -164,12 +164,14 @@ class Computing:
             decoder.conv_out.weight.mul_(contrast)
 
     def video(
-        self, avatar: str, speech: str, frames: int, encoder: EncoderQuality
+        self, avatar: str, speech: str, frames: int, encoder: EncoderQuality, upscale: int = 0
     ) -> dict[str, Any]:
         """Make a video of so many frames, from the files to the mp4; say what each stage took.
 
         encoder: quality of the encode. Networks are there already; the avatar is prepared anew.
+        upscale: an upscale model that enlarges so many times sharpens the faces; 0 is none.
         """
+        upscale_model = compact_model(upscale) if upscale else None
         self._make_networks()
         config = LipSyncConfig(mode="musetalk", quality=self._quality(), duration=frames / 25)
         with tempfile.TemporaryDirectory() as folder:
@@ -197,7 +199,9 @@ class Computing:
                 made.append(time.perf_counter())
                 picture, sound = load_avatar(avatar), load_speech(speech, duration=config.duration)
                 with BackgroundEncode(encode) as background:  # where a GPU makes the faces
-                    clip = lips.run(picture, sound, config, encode=background)
+                    clip = lips.run(
+                        picture, sound, config, upscale_model=upscale_model, encode=background
+                    )
                     began = time.perf_counter()
                     background.finish(clip, idle, poll_seconds=POLL_SECONDS)
                 made.extend([clip, time.perf_counter() - began])
@@ -213,6 +217,7 @@ class Computing:
                 "batch": result.report["batch"],
                 "first_frame": first[0] - began,
                 "peak_device_bytes": result.report["peak_device_bytes"],
+                "upscale": result.report.get("upscale"),
                 "stages": stages,
             }
 
@@ -262,6 +267,18 @@ class Computing:
         on_gpu = self._setting.device.startswith("cuda")
         device = torch.cuda.max_memory_allocated(self._setting.device) if on_gpu else None
         return {"resident": peak_memory(), "device": device}
+
+
+def compact_model(scale: int) -> Any:
+    """Return an upscale model of the size of ESRGAN's compact one, with random weights."""
+    import spandrel
+    from spandrel.architectures.Compact import Compact
+
+    from support.random_weights import fill_randomly
+
+    with torch.inference_mode(False):
+        network = fill_randomly(Compact(num_feat=64, num_conv=16, upscale=scale), gain=0.1)
+        return spandrel.ModelLoader().load_from_state_dict(network.state_dict())
 
 
 def publish(

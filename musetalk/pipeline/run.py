@@ -245,8 +245,10 @@ class _Run:
         check, places = self.stages.work.check, prepared.mask_places
         sharpener = FaceSharpener(self.job, self.job.upscaler, track, places, check)
         reason = sharpener.why_not(folder, self.job.indices.size * CROP_BYTES)
-        self.upscale = not_sharpened(self.job.upscaler, reason)
-        return None if reason else sharpener
+        if reason:
+            self.upscale = not_sharpened(self.job.upscaler, reason)
+            return None
+        return sharpener
 
     def _generate(
         self, faces: GeneratedFaces, playback: SpeakingPlayback, sharpener: FaceSharpener | None
@@ -261,6 +263,8 @@ class _Run:
 
         if sharpener is not None:
             self.stages.guests["generate"] = sharpener
+            # As it will be, if memory lasts: what is encoded meanwhile says so in its file.
+            self.upscale = {"applied": sharpener.model.kind, "reason": ""}
 
         def task(networks: GenerateNetworks, placement: Placement) -> None:
             sharpen = sharpener.sharpened if sharpener and placement.sharp else None
@@ -288,6 +292,8 @@ class _Run:
                 _, placement = self.stages.run("generate", choose, task, placement=placement)
             finally:
                 faces.final.close()
+                if sharpener is not None:
+                    sharpener.release()
         if sharpener is not None:
             self.upscale = sharpener.report(faces.sharp_places, placement)
             for note in sharpener.notes():

@@ -152,6 +152,7 @@ def test_what_is_no_model_ends_the_run_before_it_begins(puppet: Any, small: Any)
         puppet(3)
 
 
+@pytest.mark.slow
 def test_a_file_of_python_s_option_is_used_and_never_replaced(
     clips: Any, picture: Path, tone: Path, small: Any, tmp_path: Path
 ) -> None:

@@ -16,11 +16,14 @@ from avatarvideo.musetalk.face.crop import FaceBox
 from avatarvideo.musetalk.pipeline.avatar_cache import AvatarCache
 from avatarvideo.musetalk.pipeline.compose import CROP_SHAPE, NOWHERE
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
+from avatarvideo.musetalk.pipeline.memory import FallbackPlan, VRAMManager
+from avatarvideo.musetalk.pipeline.run import speak
 from avatarvideo.musetalk.pipeline.sharpen import FaceSharpener
 from avatarvideo.musetalk.upscale.model import UpscaleModel
 from avatarvideo.musetalk.voice.gate import Gate
+from avatarvideo.musetalk.work import Work
+from support.small_clips import TINY
 
-pytestmark = pytest.mark.slow_after(1)
 WIDTH, HEIGHT = 972, 724  # of frames whose planted face takes 342 x 314 pixels
 SIDE = 342
 
@@ -89,6 +92,7 @@ def test_one_that_doubles_by_nearest_neighbour_gives_the_doubled_crop(
     }
 
 
+@pytest.mark.slow
 def test_an_esrgan_gives_what_spandrel_gives(clips: Any, near: Any, small: Any) -> None:
     descriptor = small.small_esrgan(4)
     clip = clips.speak(near(descriptor))
@@ -97,6 +101,7 @@ def test_an_esrgan_gives_what_spandrel_gives(clips: Any, near: Any, small: Any) 
         assert np.array_equal(frame[box.area], fitted(levels(descriptor(unit(crop))), box))
 
 
+@pytest.mark.slow
 def test_a_face_restorer_sees_the_whole_face_and_gives_what_spandrel_gives(
     clips: Any, near: Any, small: Any
 ) -> None:
@@ -118,6 +123,7 @@ def test_a_face_restorer_sees_the_whole_face_and_gives_what_spandrel_gives(
     assert "In 2 source frames there are no landmarks" in clip.report["notes"][0]
 
 
+@pytest.mark.slow
 def test_a_restorer_takes_the_landmarks_where_there_are_some(
     clips: Any, near: Any, small: Any
 ) -> None:
@@ -136,6 +142,7 @@ def test_a_restorer_takes_the_landmarks_where_there_are_some(
     assert clip.report["notes"] == []
 
 
+@pytest.mark.slow
 def test_pixels_outside_of_the_mask_are_the_source_s(clips: Any, near: Any, small: Any) -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     mask[250:300, 100:300] = 1
@@ -148,6 +155,7 @@ def test_pixels_outside_of_the_mask_are_the_source_s(clips: Any, near: Any, smal
     assert (frames != plain).any()
 
 
+@pytest.mark.slow
 def test_a_face_no_larger_than_what_is_generated_stays_so(clips: Any, small: Any) -> None:
     job = clips.job("f", seconds=0.08, mask=clips.everywhere)
     descriptor = small.nearest()
@@ -159,6 +167,7 @@ def test_a_face_no_larger_than_what_is_generated_stays_so(clips: Any, small: Any
     )
 
 
+@pytest.mark.slow
 def test_faces_at_rest_are_sharpened_once(clips: Any, near: Any, small: Any) -> None:
     job = near(small.nearest(), seconds=0.2, silence="rest")
     gate = Gate(np.array([0, 0, 0.5, 1, 1], np.float32), 1, 1, "test")
@@ -169,6 +178,7 @@ def test_faces_at_rest_are_sharpened_once(clips: Any, near: Any, small: Any) -> 
     assert len(set(places.tolist())) == 4
 
 
+@pytest.mark.slow
 def test_several_batches_give_what_one_gives(clips: Any, near: Any, small: Any) -> None:
     job = near(small.small_esrgan(), faces="ff", seconds=0.2)
     one = Tuning(largest_batches={"generate": (1, 1), "prepare": (1, 1)})
@@ -176,6 +186,7 @@ def test_several_batches_give_what_one_gives(clips: Any, near: Any, small: Any) 
     assert np.abs(difference).max() <= 1
 
 
+@pytest.mark.slow
 def test_out_of_memory_steps_down_to_none_for_all_frames(clips: Any, near: Any, small: Any) -> None:
     class RunsOut(small.Nearest):  # type: ignore[misc]
         everything = 0
@@ -199,6 +210,7 @@ def test_out_of_memory_steps_down_to_none_for_all_frames(clips: Any, near: Any, 
     assert np.abs(shown(clip) - plain).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_fit_beside_the_others_is_left_away(
     clips: Any, near: Any, small: Any
 ) -> None:
@@ -211,6 +223,7 @@ def test_a_model_that_does_not_fit_beside_the_others_is_left_away(
     assert clip.report["upscale"]["applied"] == "none"
 
 
+@pytest.mark.slow
 def test_it_can_be_cancelled_between_two_passes_and_leaves_nothing(
     clips: Any, near: Any, small: Any
 ) -> None:
@@ -235,6 +248,7 @@ def test_it_can_be_cancelled_between_two_passes_and_leaves_nothing(
     assert clips.left_over() == []
 
 
+@pytest.mark.slow
 def test_where_the_disk_has_no_room_the_faces_stay_as_generated(
     clips: Any, near: Any, small: Any
 ) -> None:
@@ -249,6 +263,7 @@ def test_where_the_disk_has_no_room_the_faces_stay_as_generated(
     assert reason.endswith("and 0 MB are free")
 
 
+@pytest.mark.slow
 def test_what_a_model_gives_no_numbers_for_stays_as_generated(
     clips: Any, near: Any, small: Any
 ) -> None:
@@ -260,3 +275,19 @@ def test_what_a_model_gives_no_numbers_for_stays_as_generated(
     assert clip.report["notes"] == [
         "The upscale model gave no numbers for 2 faces: they are shown as they were generated."
     ]
+
+
+@pytest.mark.slow
+def test_what_is_encoded_meanwhile_says_and_shows_the_same(
+    clips: Any, near: Any, small: Any
+) -> None:
+    job, begun = near(small.nearest()), []
+    fallback = FallbackPlan(VRAMManager("cpu"), "high", Tuning(leaves_cpu_idle=("cpu",)))
+    work = Work(lambda _work: None, poll_seconds=0.01)
+    cache = AvatarCache()
+    options = {"cache": cache, "work": work, "start_encode": begun.append}
+    clip = speak(job, TINY, clips.host, fallback, **options)
+    assert begun[0].report["upscale"]["applied"] == clip.report["upscale"]["applied"]
+    assert begun[0].report["upscale"]["reason"] == clip.report["upscale"]["reason"] == ""
+    assert np.array_equal(shown(begun[0]), shown(clip))
+    assert (clip.playback.sharp_places != NOWHERE).all()

@@ -10,9 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from avatarvideo.cli.main import main
 from avatarvideo.errors import CheckpointError, MissingLibraryError
 from avatarvideo.musetalk.upscale import file as upscale_file
 from avatarvideo.musetalk.upscale.file import load_descriptor
+
+SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 
 
 @pytest.fixture
@@ -96,3 +99,16 @@ def test_without_spandrel_the_sentence_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "spandrel", None)
     with pytest.raises(MissingLibraryError, match="pip install spandrel"):
         load_descriptor(tmp_path / "model.pth")
+
+
+def test_the_command_line_says_what_is_wrong_in_one_line(
+    oracle: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oracle("spandrel")
+    files = (str(SAMPLES / "portrait.png"), str(SAMPLES / "speech.flac"))
+    model = ("--upscale-model", str(tmp_path / "gone.pth"))
+    code = main(["video", "lipsync", *files, "-o", str(tmp_path / "out.mp4"), *model])
+    said = capsys.readouterr().err.strip()
+    assert (code, len(said.splitlines())) == (1, 1)
+    assert said.startswith(f"Error: Expected model weights in {tmp_path / 'gone.pth'}, found no ")
+    assert list(tmp_path.iterdir()) == []
