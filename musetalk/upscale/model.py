@@ -27,6 +27,8 @@ CROP_SIDE = 256  # pixels, of a generated face
 FACE_SIDE = 512  # pixels, of the aligned face that face restorers were trained on
 MOST_SIDE = 2048  # pixels; a picture of it takes as much memory as whole networks
 MOST_PASSES = 2  # a third one makes up more than it finds
+# Times a crop is still enlarged by resizing: another pass takes scale x scale times as long.
+LEFT_TO_RESIZING = 1.5
 ALIVE = 2.0  # times the largest input and output of one layer: what is held beside them
 # Of models that cannot be counted: numbers in all colours and pixels, as ComfyUI plans them.
 UNCOUNTED = 384
@@ -84,6 +86,8 @@ class UpscaleModel:
         self._own: Descriptor | None = None
         self._held: Held | None = None
         self._counted: dict[int, int] = {}
+        self._takes_channels_last = False  # known once it is counted
+        self._layout = torch.contiguous_format
 
     @property
     def name(self) -> str:
@@ -97,15 +101,18 @@ class UpscaleModel:
         return self.kind == "face restoring"
 
     def passes_for(self, side: float) -> int:
-        """Return how often a crop goes through it until it covers a face of so many pixels."""
+        """Return how often a crop goes through it until it nearly covers a face of so many pixels.
+
+        Not at all where the crop covers it as it is.
+        """
         if side <= CROP_SIDE:
             return 0
         passes, reached = 1, CROP_SIDE * self.scale
         if self.scale == 1:
             return passes
-        while reached < side and passes < MOST_PASSES and reached * self.scale <= MOST_SIDE:
+        while side > LEFT_TO_RESIZING * reached and reached * self.scale <= MOST_SIDE:
             passes, reached = passes + 1, reached * self.scale
-        return passes
+        return min(passes, MOST_PASSES)
 
     def dtype_for(self, dtype: torch.dtype) -> torch.dtype:
         """Return the precision it computes in where the networks beside it take that one."""
@@ -118,11 +125,15 @@ class UpscaleModel:
 
     def module(self, dtype: torch.dtype) -> nn.Module:
         """Return what computes, on the CPU; made anew from the user's where there is none."""
-        wanted = self.dtype_for(dtype)
+        wanted, self._layout = self.dtype_for(dtype), torch.contiguous_format
         # Weights made in inference mode, as ComfyUI's nodes make them, could never be changed.
         with torch.inference_mode(False):
             self._own = copy.deepcopy(self._descriptor)
             self._own.model.to("cpu", wanted).eval().requires_grad_(False)
+            if wanted != torch.float32 and self._takes_channels_last:
+                # Several times as fast; in float32 it stays what spandrel gives, to the last bit.
+                self._layout = torch.channels_last
+                self._own.model.to(memory_format=self._layout)
             self._held = Held(self._own.model)
         return self._held
 
@@ -160,7 +171,7 @@ class UpscaleModel:
         assert self._own is not None
         weight = next(self._own.model.parameters())
         unit = torch.as_tensor(np.ascontiguousarray(picture)).to(weight.device).float() / 255
-        image = unit.permute(2, 0, 1)[None].to(weight.dtype)
+        image = unit.permute(2, 0, 1)[None].to(weight.dtype, memory_format=self._layout)
         for _ in range(passes):
             check()
             with torch.inference_mode(), _seeded(self._seed, weight.device):
@@ -178,21 +189,35 @@ class UpscaleModel:
 
     def _values_at_once(self, side: int) -> int:
         """Count the numbers that the largest layer reads and writes, without computing any."""
-        largest = 0
+        for layout in (torch.channels_last, torch.contiguous_format):
+            try:
+                largest = _largest_layer(self._descriptor, side, layout)
+            except _REFUSALS:
+                continue
+            self._takes_channels_last = layout == torch.channels_last
+            return largest
+        log.info("%s cannot be counted: its memory is guessed", self.name)
+        return UNCOUNTED * 3 * side * side * self.scale
 
-        def count(_module: nn.Module, taken: object, given: object) -> None:
-            nonlocal largest
-            largest = max(largest, _numbers(taken) + _numbers(given))
 
-        try:
-            empty = _without_weights(self._descriptor)
-            for module in empty.model.modules():
-                module.register_forward_hook(count)
-            empty(torch.empty(1, 3, side, side, device="meta"))
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
-            log.info("%s cannot be counted: its memory is guessed", self.name)
-            return UNCOUNTED * 3 * side * side * self.scale
-        return largest
+# What a model raises that looks at numbers, or that wants another layout of its layers.
+_REFUSALS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+def _largest_layer(descriptor: Descriptor, side: int, layout: torch.memory_format) -> int:
+    largest = 0
+
+    def count(_module: nn.Module, taken: object, given: object) -> None:
+        nonlocal largest
+        largest = max(largest, _numbers(taken) + _numbers(given))
+
+    empty = _without_weights(descriptor)
+    empty.model.to(memory_format=layout)
+    for module in empty.model.modules():
+        module.register_forward_hook(count)
+    picture = torch.empty(1, 3, side, side, device="meta")
+    empty(picture.to(memory_format=layout))
+    return largest
 
 
 @contextmanager

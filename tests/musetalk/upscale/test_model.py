@@ -99,11 +99,11 @@ def test_the_precision_is_one_that_the_model_takes(small: Any) -> None:
 
 @pytest.mark.parametrize(
     ("scale", "passes"),
-    [(1, [0, 1, 1, 1]), (2, [0, 1, 2, 2]), (3, [0, 1, 1, 1]), (4, [0, 1, 1, 1])],
+    [(1, [0, 1, 1, 1, 1]), (2, [0, 1, 1, 2, 2]), (3, [0, 1, 1, 1, 1]), (4, [0, 1, 1, 1, 1])],
 )
 def test_it_is_asked_as_often_as_the_face_needs(small: Any, scale: int, passes: list[int]) -> None:
     model = UpscaleModel(small.nearest(scale))
-    assert [model.passes_for(side) for side in (256, 257, 600, 3000)] == passes
+    assert [model.passes_for(side) for side in (256, 257, 768, 769, 3000)] == passes
 
 
 def test_half_precision_that_overflows_is_done_again_in_full(
@@ -143,6 +143,38 @@ def test_a_model_that_cannot_be_counted_is_guessed(small: Any) -> None:
 
     model = UpscaleModel(small.nearest(kind=Looking))
     assert model.bytes_needed(256, 1, torch.float32)[1] == 2 * 4 * UNCOUNTED * 3 * 256**2 * 2
+
+
+@pytest.mark.slow
+def test_in_half_precision_the_faster_layout_gives_the_same_to_its_rounding(
+    small: Any, picture: np.ndarray
+) -> None:
+    descriptor = small.small_esrgan()
+    model = UpscaleModel(descriptor)
+    model.bytes_needed(24, 1, torch.bfloat16)
+    module = model.module(torch.bfloat16)
+    got = model.sharpened(picture)
+    assert got is not None
+    weight = next(w for w in module.parameters() if w.ndim == 4 and min(w.shape[:2]) > 1)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    difference = np.abs(got - levels(descriptor(unit(picture))).astype(int))
+    assert difference.mean() < 2
+
+
+def test_a_model_that_wants_its_layers_in_a_row_gets_them_so(
+    small: Any, picture: np.ndarray
+) -> None:
+    class InARow(small.Nearest):  # type: ignore[misc]
+        def before(self, image: torch.Tensor) -> None:
+            image.view(-1)  # which channels_last has no way to give
+
+    model = UpscaleModel(small.nearest(kind=InARow))
+    weights, work = model.bytes_needed(256, 1, torch.bfloat16)
+    assert (weights, work) == (2, 2 * 2 * 3 * (256**2 + 512**2))
+    model.module(torch.bfloat16)
+    got = model.sharpened(picture)
+    assert got is not None
+    assert np.abs(got - picture.repeat(2, 0).repeat(2, 1).astype(int)).max() <= 1
 
 
 def test_what_is_no_upscale_model_is_named(small: Any) -> None:
