@@ -133,7 +133,7 @@ class UpscaleModel:
             if wanted != torch.float32 and self._takes_channels_last:
                 # Several times as fast; in float32 it stays what spandrel gives, to the last bit.
                 self._layout = torch.channels_last
-                self._own.model.to(memory_format=self._layout)
+                _lay_out(self._own.model, self._layout)
             self._held = Held(self._own.model)
         return self._held
 
@@ -212,12 +212,16 @@ def _largest_layer(descriptor: Descriptor, side: int, layout: torch.memory_forma
         largest = max(largest, _numbers(taken) + _numbers(given))
 
     empty = _without_weights(descriptor)
-    empty.model.to(memory_format=layout)
+    _lay_out(empty.model, layout)
     for module in empty.model.modules():
         module.register_forward_hook(count)
     picture = torch.empty(1, 3, side, side, device="meta")
     empty(picture.to(memory_format=layout))
     return largest
+
+
+def _lay_out(model: Any, layout: torch.memory_format) -> None:  # Any: torch declares no such call
+    model.to(memory_format=layout)
 
 
 @contextmanager
