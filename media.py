@@ -7,6 +7,7 @@ Points are ``(x, y)`` in pixels, boxes ``(x0, y0, x1, y1)`` in pixels with the e
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -235,6 +236,22 @@ class LipCorners(NamedTuple):
     y0: float
     x1: float
     y1: float
+
+
+def parse_corners(text: str) -> LipCorners | None:
+    """Return lip corners written as "x0,y0,x1,y1" in pixels, None for "". Raises MediaError."""
+    if not text.strip():
+        return None
+    try:
+        numbers = [float(part) for part in re.findall(r"[^,;\s]+", text)]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4 or not np.isfinite(numbers).all():
+        raise MediaError(
+            f'Expected two lip corners as "x0,y0,x1,y1" in pixels, got {text!r}: '
+            "leave it empty to find the lips."
+        )
+    return LipCorners(*numbers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-
-import numpy as np
 
 from ..encoders.read.audio import read_audio
 from ..encoders.read.file_clip import file_hash, open_video_file
@@ -78,19 +75,3 @@ def as_seconds(name: str, value: float | Fraction) -> Fraction:
     if seconds < 0:
         raise MediaError(f"Expected {name} of 0 or more seconds, got {value!s:.100}.")
     return seconds
-
-
-def parse_corners(text: str) -> LipCorners | None:
-    """Return lip corners written as "x0,y0,x1,y1" in pixels, None for "". Raises MediaError."""
-    if not text.strip():
-        return None
-    try:
-        numbers = [float(part) for part in re.findall(r"[^,;\s]+", text)]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 4 or not np.isfinite(numbers).all():
-        raise MediaError(
-            f'Expected two lip corners as "x0,y0,x1,y1" in pixels, got {text!r}: '
-            "leave it empty to find the lips."
-        )
-    return LipCorners(*numbers)

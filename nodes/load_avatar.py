@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..host.current import current_host
+from ..media import parse_corners
 from ..musetalk.interfaces import LipSyncConfig
 from ..options import options_of
 from .missing_library import naming_missing_libraries
@@ -81,7 +82,7 @@ class LoadAvatar:
     def load(self, avatar: str, mouth: str, face_index: int, path: str | None = None) -> Values:
         from ..musetalk.face.finder import locate_face
         from ..musetalk.face.overlay import draw_overlay
-        from ..musetalk.inputs import load_avatar, parse_corners
+        from ..musetalk.inputs import load_avatar
 
         host, corners = current_host(), parse_corners(mouth)
         file, check = find_file(host, avatar if path is None else path), host.check_cancelled
