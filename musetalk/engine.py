@@ -120,6 +120,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
                 output_path=error.kept if isinstance(error, SourceEndsEarlyError) else None,
                 error=str(error),
                 processing_seconds=time.perf_counter() - began,
+                report={"error_type": type(error).__name__},
             )
 
     def _write(
