@@ -65,16 +65,53 @@ class ConfigOptions:
         given: option values by field, None where not given. Raises click.UsageError for a value
         that is out of range, AvatarVideoError for a file that cannot be read.
         """
-        values = read_config(file, self.config) if file is not None else {}
+        values = self.base(given, file)
+        return self.of(values)
+
+    def base(self, given: Mapping[str, object], file: Path | None) -> dict[str, object]:
+        """Return the values by field that are not defaults: options win over the file."""
+        values: dict[str, object] = {}
+        values |= read_config(file, self.config) if file is not None else {}
         self._check_types(values)
-        values |= {name: value for name, value in given.items() if value is not None}
+        return values | {name: value for name, value in given.items() if value is not None}
+
+    def of(self, values: Mapping[str, object]) -> Any:  # a config
+        """Return the configuration of values by field. Raises click.UsageError."""
+        values = dict(values)
         try:
             for name, reader in self.readers.items():
-                if isinstance(values.get(name), str):
-                    values[name] = reader(values[name])
+                if isinstance(text := values.get(name), str):
+                    values[name] = reader(text)
             return self.config(**values)
         except (ValueError, TypeError, AvatarVideoError) as error:
             raise click.UsageError(str(error)) from error
+
+    def of_row(
+        self, row: Mapping[str, object], base: Mapping[str, object], *, as_text: bool
+    ) -> Any:  # a config
+        """Return the configuration of a row of a list, over ``base``; dashes are underscores.
+
+        as_text: the values are texts, as in CSV, and read as those of the command line.
+        Raises AvatarVideoError, also for a name that is none.
+        """
+        values = {name.replace("-", "_"): value for name, value in row.items()}
+        known = options_of(self.config)
+        for name in values.keys() - known.keys():
+            raise AvatarVideoError(
+                f"There is no option {name[:100]!r}{suggestion(name, known)}: there are "
+                f"{', '.join(known)}."
+            )
+        try:
+            if as_text:
+                values = {name: self._read(name, known[name], values[name]) for name in values}
+            self._check_types(values)
+            return self.of({**base, **values})
+        except click.UsageError as error:
+            raise AvatarVideoError(error.format_message()) from error
+
+    def _read(self, name: str, one: Option, text: object) -> object:
+        option = self._option(name, one)
+        return option.type.convert(text, option, None)
 
     def _check_types(self, values: Mapping[str, object]) -> None:
         for name, one in options_of(self.config).items():

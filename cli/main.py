@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import AvatarVideoError
 from ..host.machine import WorkOfOthers
 from ..texts import one_line
+from .batch import batch, batch_worker
 from .doctor import doctor
 from .models import models
 from .own_process import end_by_signal, end_streams, settle
@@ -81,8 +82,9 @@ class Commands(click.Group):
         if args and args[0] not in self.commands:
             for name, group in self.commands.items():
                 if isinstance(group, click.Group) and args[0] in group.commands:
+                    shown = (one for one, command in self.commands.items() if not command.hidden)
                     ctx.fail(
-                        f"Expected one of {', '.join(self.commands)}, got {args[0]!r}: write "
+                        f"Expected one of {', '.join(shown)}, got {args[0]!r}: write "
                         f"'{PROGRAM} {name} {args[0]}'."
                     )
         return super().resolve_command(ctx, args)
@@ -95,5 +97,5 @@ def avatar() -> None:
 
 
 video.add_command(score)
-for command in (run, video, models, doctor):
+for command in (run, video, batch, batch_worker, models, doctor):
     avatar.add_command(command)

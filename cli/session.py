@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FAILED, INTERRUPTED = 1, 130
 TEMPORARY_PREFIX = "avatarvideo-"
+VERBOSITY = "avatarvideo.verbosity"  # of a command, in its click context
 SIGNALLED = 128  # plus the signal's number: what a shell reports
 
 
@@ -39,9 +40,10 @@ class _ToStderr(logging.Handler):
         talk(f"{record.name.removeprefix('avatarvideo.')}: {record.getMessage()}")
 
 
-def start_log(_context: click.Context, _parameter: click.Parameter, verbosity: int) -> int:
+def start_log(context: click.Context, _parameter: click.Parameter, verbosity: int) -> int:
     """Show the package's log on stderr: warnings, with 1 what happens, with 2 everything."""
     end_log()
+    context.meta[VERBOSITY] = verbosity
     logger = logging.getLogger("avatarvideo")
     logger.addHandler(_ToStderr())
     logger.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
@@ -69,13 +71,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 @contextlib.contextmanager
-def session(**folders: Path | None) -> Generator[StandaloneHost]:
-    """Be the host of one command: its folders, a progress bar, a cancel by signal."""
+def session(
+    *, show_progress: bool | None = None, **folders: Path | None
+) -> Generator[StandaloneHost]:
+    """Be the host of one command: its folders, a progress bar, a cancel by signal.
+
+    show_progress: as of StandaloneHost.
+    """
     from ..host.current import set_host
     from ..host.standalone import StandaloneHost
 
     with _temporary_folder() as temp:
-        host = StandaloneHost(temp_directory=temp, show_progress=None, **folders)
+        host = StandaloneHost(temp_directory=temp, show_progress=show_progress, **folders)
         set_host(host)
         received: list[int] = []
         try:

@@ -16,6 +16,7 @@ import click
 from ..errors import AvatarVideoError, MediaError
 from ..texts import exact_number
 from .config_options import ConfigCommand, ConfigOptions
+from .lipsync_options import lipsync_options, number_or_text
 from .own_process import leave_busy_cpus
 from .paths import FileToRead, FileToWrite
 from .session import json_option, session, start_log, talk, verbose_option
@@ -41,37 +42,18 @@ def video() -> None:
     """Make, encode and inspect single videos."""
 
 
-def _lipsync_options() -> ConfigOptions:
-    from ..musetalk.interfaces import LipSyncConfig
-
-    return ConfigOptions(LipSyncConfig, {"mouth": _corners, "fps": _number_or_text})
-
-
 def _encode_options() -> ConfigOptions:
     from ..encoders.interfaces import EncodingConfig
     from ..encoders.write.codec_options import parse_options
 
     readers = {
         "crf": _whole_number,
-        "fps": _number_or_text,
+        "fps": number_or_text,
         "audio_bitrate": _bits_per_second,
         "codec_options": parse_options,
     }
     notation = {"audio_bitrate": "such as 192k", "codec_options": "as name=value,name=value"}
     return ConfigOptions(EncodingConfig, readers, notation)
-
-
-def _corners(text: str) -> object:
-    from ..musetalk.inputs import parse_corners  # loads torch, which --help must not wait for
-
-    return parse_corners(text)
-
-
-def _number_or_text(text: str) -> int | float | str:
-    try:
-        return float(text) if "." in text else int(text)
-    except ValueError:
-        return text
 
 
 def _whole_number(text: str) -> int:
@@ -89,7 +71,7 @@ def _bits_per_second(text: str) -> int:
     return int(Fraction(number[1]) * {"k": 1000, "m": 1_000_000}.get(number[2].lower(), 1))
 
 
-@video.command(cls=ConfigCommand, configuration=_lipsync_options)
+@video.command(cls=ConfigCommand, configuration=lipsync_options)
 @click.argument("image", type=_FILE)
 @click.argument("audio", type=_FILE)
 @click.option("-o", "--output", type=_RESULT, required=True, help="The video file to write.")
@@ -107,7 +89,7 @@ def lipsync(
     **given: Any,  # one for each option of LipSyncConfig
 ) -> None:
     """Let the person in IMAGE (a picture or a video) speak the sound of AUDIO."""
-    config = _lipsync_options().make(given, config_file)
+    config = lipsync_options().make(given, config_file)
     _check_output(output, [image, audio, *([config_file] if config_file else ())])
     with session() as host:
         from ..musetalk.engine import MuseTalkLipSync

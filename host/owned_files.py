@@ -49,6 +49,20 @@ def claim(path: Path) -> int:
     return descriptor
 
 
+def is_claimed(path: Path) -> bool:
+    """Say whether the owner of a claimed file lives, or may where nobody can tell."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sweep(folder: Path, pattern: str) -> None:
     """Remove the files and folders of a pattern whose owners are gone."""
     for path in folder.glob(pattern):

@@ -20,6 +20,7 @@ HOST_SIDE = {"comfy", "comfy_execution", "comfy_api", "folder_paths", "nodes", "
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
     ("cli",),
+    ("batch",),
     ("headless",),
     ("__init__", "nodes"),
     ("musetalk.__init__", "musetalk.engine"),

@@ -84,6 +84,8 @@ def commands(context: click.Context) -> Iterator[click.Context]:
     yield context
     if isinstance(context.command, click.Group):
         for name, inner in context.command.commands.items():
+            if inner.hidden:  # nobody writes it down
+                continue
             yield from commands(click.Context(inner, context, name))
 
 

@@ -198,8 +198,8 @@ def test_a_subcommand_without_its_group_is_told_the_whole_command(avatar):
     code, _out, err = avatar("encode", "a.mp4")
     assert code == 2
     assert err.splitlines()[-1] == (
-        "Error: Expected one of run, video, models, doctor, got 'encode': write 'avatar video "
-        "encode'."
+        "Error: Expected one of run, video, batch, models, doctor, got 'encode': write "
+        "'avatar video encode'."
     )
 
 

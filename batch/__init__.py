@@ -1,0 +1,1 @@
+"""Many jobs of one list: checked, shared out, and each finished once."""

@@ -1,0 +1,254 @@
+"""Checks a list as a whole, before the first job: every row becomes a task, or a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from ..encoders.write.codecs import container_for
+from ..errors import AvatarVideoError, GraphError, MediaError
+from ..headless.prompt import Declared, NodeTable, definitions
+from ..headless.run import Setting, load_workflow, node_table
+from ..headless.validate import validate
+from ..headless.workflow_file import read_workflow
+from ..json_values import JSON, is_list, is_object
+from ..musetalk.interfaces import LipSyncConfig
+from ..pasted import existing, url_problem, url_to_write
+from ..texts import shown
+from .files import FAILED, STATE, BatchFolder
+from .rows import Problem, Row, Task
+
+MOST_THREADS = 1024
+COLUMNS = ("avatar", "audio", "output", "workflow", "set", "threads")
+# Makes the options of a row, given by the names of the command line; texts as in CSV, or JSON.
+ReadOptions = Callable[[Mapping[str, JSON], bool], LipSyncConfig]
+
+
+class Checker:
+    """The rules of one batch.
+
+    inputs: where relative names are looked for. threads: of rows that name none; 0 leaves the
+    number to the workers. limits: of the score, empty without.
+    """
+
+    def __init__(
+        self,
+        folder: BatchFolder,
+        inputs: Path,
+        read_options: ReadOptions,
+        *,
+        threads: int = 0,
+        limits: str = "",
+    ) -> None:
+        self._folder = folder
+        self._root = os.path.realpath(folder.path)
+        self._inputs = inputs
+        self._threads = threads
+        self._limits = limits
+        self._lines: dict[str, int] = {}  # by output
+        self._read_options = read_options
+        self._options: dict[tuple[str, bool], dict[str, JSON]] = {}
+        self._is_inside = cache(self._parent_is_inside)
+        self._file = cache(self._found_file)
+        self._checked_workflow = cache(self._workflow_files)
+
+    def tasks(self, rows: Sequence[Row]) -> tuple[list[Task], list[Problem]]:
+        """Return the tasks of the good rows, and a problem for each of the others."""
+        tasks: list[Task] = []
+        problems: list[Problem] = []
+        for row in rows:
+            try:
+                tasks.append(self._task(row))
+            except (AvatarVideoError, ValueError) as error:
+                problems.append(Problem(row.line, str(error)))
+        return self._without_sources(tasks, problems), sorted(problems)
+
+    def _without_sources(self, tasks: list[Task], problems: list[Problem]) -> list[Task]:
+        """Leave out the tasks whose result would replace what one of them is made from."""
+        sources = {_identity(path) for path in {path for task in tasks for path in task.inputs}}
+        kept: list[Task] = []
+        for task in tasks:
+            found = _identity(f"{self._root}/{task.output}")
+            if found is not None and found in sources:
+                sentence = f"Expected an output other than the inputs, {task.output!r} is one."
+                problems.append(Problem(task.line, sentence))
+            else:
+                kept.append(task)
+        return kept
+
+    def _task(self, row: Row) -> Task:
+        given = {name: value for name, value in row.values.items() if value is not None}
+        texts = {name: _text(given, name) for name in ("avatar", "audio", "workflow", "output")}
+        output = self._output(texts["output"])
+        limits = self._limits
+        threads = _threads(given.get("threads"), row.as_text) or self._threads
+        if texts["workflow"]:
+            for name in given.keys() - {"workflow", "set", "output", "threads"}:
+                raise MediaError(f"Expected no {name} beside workflow: write it as set.")
+            task = self._workflow(texts["workflow"], given.get("set"))
+            task = Task(row.line, output, threads=threads, limits=limits, **task)
+        else:
+            if "set" in given:
+                raise MediaError("Expected set beside workflow only: name the option itself.")
+            avatar = self._file("avatar", texts["avatar"])
+            audio = self._file("audio", texts["audio"])
+            task = Task(
+                row.line,
+                output,
+                inputs=(avatar, audio),
+                avatar=avatar,
+                audio=audio,
+                options=self._config(given, row.as_text),
+                threads=threads,
+                limits=limits,
+            )
+        self._claim(output, row.line)
+        return task
+
+    def _claim(self, output: str, line: int) -> None:
+        name = unicodedata.normalize("NFC", output).casefold()  # one file on some systems
+        if name in self._lines:
+            raise MediaError(
+                f"Expected an output of its own, {output!r} is line {self._lines[name]}'s."
+            )
+        self._lines[name] = line
+
+    def _config(self, given: Mapping[str, JSON], as_text: bool) -> Mapping[str, JSON]:
+        options = {name: value for name, value in given.items() if name not in COLUMNS}
+        known = json.dumps(options, sort_keys=True), as_text
+        if known not in self._options:
+            self._options[known] = asdict(self._read_options(options, as_text))
+        return self._options[known]
+
+    def _output(self, text: str) -> str:
+        if problem := url_to_write(text):
+            raise MediaError(problem)
+        if not text or "\0" in text or len(text) > 1000:
+            raise MediaError("Expected a name for output, such as anna/hello.mp4, got none.")
+        name = text.replace("\\", "/") if os.sep == "\\" else text
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        output = "/".join(parts)
+        path = f"{self._root}/{output}"
+        is_outside = ".." in parts or name.startswith("/") or Path(name).is_absolute()
+        if is_outside or not self._is_inside(path.rpartition("/")[0]):
+            raise MediaError(f"Expected an output in {self._folder.path}, {text!r} is outside.")
+        if parts[0].casefold() in (STATE, FAILED):
+            raise MediaError(f"Expected an output beside {FAILED} and {STATE}, got {text!r}.")
+        if container_for(PurePosixPath(output).suffix, None) == "png":
+            raise MediaError(f"Expected a video as output, {text!r} is a picture: end it in .mp4.")
+        if os.path.isdir(path):  # noqa: PTH112 - of tens of thousands, and faster
+            raise MediaError(f"Expected a file as output, {text!r} is a folder.")
+        return output
+
+    def _parent_is_inside(self, parent: str) -> bool:
+        return Path(os.path.realpath(parent)).is_relative_to(self._root)
+
+    def _found_file(self, column: str, text: str) -> str:
+        """Return the absolute path of an input. Raises MediaError."""
+        if not text:
+            raise MediaError(f"Expected a file as {column}, got none.")
+        if problem := url_problem(text):
+            raise MediaError(problem)
+        path = existing(self._inputs / os.path.expanduser(text))  # noqa: PTH111 - never raises
+        try:
+            mode = path.stat().st_mode
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise MediaError(
+                f"Expected a file as {column}, cannot read {text!r}: {why}."
+            ) from error
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            raise MediaError(f"Expected a file as {column}, {text!r} is {kind}.")
+        if not os.access(path, os.R_OK):
+            raise MediaError(f"Expected a file as {column}, {text!r} may not be read.")
+        return str(path.absolute())
+
+    def _workflow(self, text: str, given: JSON) -> dict[str, JSON]:
+        path = self._file("workflow", text)
+        settings = _settings(given)
+        files = self._checked_workflow(path, settings)
+        return {"workflow": path, "settings": settings, "inputs": (path, *files)}
+
+    def _workflow_files(self, path: str, settings: tuple[Setting, ...]) -> tuple[str, ...]:
+        """Check a workflow and return the files that it names."""
+        nodes, declared = _nodes()
+        prompt = load_workflow(Path(path), declared, settings).prompt
+        validate(prompt, nodes)
+        texts = {*_texts(read_workflow(path)), *_texts(prompt)}
+        return tuple(sorted(filter(None, map(self._named_file, texts))))
+
+    def _named_file(self, text: str) -> str | None:
+        if not PurePosixPath(text).suffix or len(text) > 1000:
+            return None
+        path = self._inputs / text
+        try:
+            return str(path.absolute()) if path.is_file() else None
+        except (OSError, ValueError):
+            return None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return by what a file is the same under every name, None where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - of tens of thousands
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@cache
+def _nodes() -> tuple[NodeTable, Declared]:
+    nodes, names = node_table()
+    return nodes, definitions(nodes, names)
+
+
+def _texts(value: JSON) -> set[str]:
+    """Return every text in a JSON value."""
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            found.add(one)
+        elif is_object(one):
+            waiting.extend(one.values())
+        elif is_list(one):
+            waiting.extend(one)
+    return found
+
+
+def _text(given: Mapping[str, JSON], name: str) -> str:
+    value = given.get(name, "")
+    if not isinstance(value, str):
+        raise MediaError(f"Expected {name} as a text, got {shown(value)}.")
+    return value
+
+
+def _threads(value: JSON, as_text: bool) -> int:
+    if value is None:
+        return 0
+    number = int(value) if as_text and str(value).isdecimal() and len(value) < 6 else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_THREADS:
+        raise MediaError(f"Expected threads from 1 to {MOST_THREADS}, got {shown(value)}.")
+    return number
+
+
+def _settings(given: JSON) -> tuple[Setting, ...]:
+    """Return the settings of a workflow: names of inputs, and values as texts."""
+    if given is None:
+        return ()
+    if not is_object(given):
+        raise GraphError(f'Expected set as {{"NODE.INPUT": value}}, got {shown(given)}.')
+    found: list[Setting] = []
+    for name, value in sorted(given.items()):
+        if "." not in name.strip("."):
+            raise GraphError(f"Expected NODE.INPUT in set, got {shown(name)}.")
+        found.append((name, value if isinstance(value, str) else json.dumps(value)))
+    return tuple(found)

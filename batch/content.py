@@ -1,0 +1,101 @@
+"""A job's key: the hash of its inputs' contents, its options and the version that makes it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import __version__
+from ..encoders.read.file_clip import file_hash
+from ..errors import MediaError
+from ..json_values import is_list, is_object, parse_json
+from .files import write_text
+from .rows import Stamp, Task
+
+STEADY_SECONDS = 2.0  # a file written later could change again under the same time
+SAVE_SECONDS = 10.0
+
+
+def stamp_of(path: str) -> Stamp:
+    """Return what a file is known by. Raises MediaError where it is gone."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - of tens of thousands, and faster
+    except OSError as error:
+        raise MediaError(f"Cannot read {path!r}: {error.strerror}.") from error
+    return Stamp(path, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+class Hashes:
+    """Digests of files, kept between starts as long as their stamps stay the same.
+
+    path: where they are kept. via: as of ``write_text``. check: called while a long file is read.
+    """
+
+    def __init__(self, path: Path, via: Path, check: Callable[[], None] = lambda: None) -> None:
+        self._path, self._via = path, via
+        self._check = check
+        self._known: dict[str, tuple[Stamp, str]] = {}
+        self._saved, self._changed = time.monotonic(), False
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            self._load(parse_json(path.read_bytes()))
+
+    def _load(self, kept: object) -> None:
+        for path, values in kept.items() if is_object(kept) else ():
+            if is_list(values) and len(values) == 4:
+                size, mtime_ns, inode, digest = values
+                self._known[path] = Stamp(path, size, mtime_ns, inode), str(digest)
+
+    def of(self, stamp: Stamp) -> str:
+        """Return a file's digest. Raises MediaError."""
+        known = self._known.get(stamp.path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        try:
+            digest = file_hash(Path(stamp.path), check=self._check)
+        except OSError as error:
+            raise MediaError(f"Cannot read {stamp.path!r}: {error.strerror}.") from error
+        if time.time() - stamp.mtime_ns / 1e9 > STEADY_SECONDS:
+            self._known[stamp.path] = stamp, digest
+            self._changed = True
+        return digest
+
+    def save(self, *, now: bool = False) -> None:
+        """Keep what is known, once in a while or now; without it files are only read again."""
+        if self._changed and (now or time.monotonic() - self._saved > SAVE_SECONDS):
+            kept = {path: [*stamp[1:], digest] for path, (stamp, digest) in self._known.items()}
+            with contextlib.suppress(OSError):
+                write_text(self._path, json.dumps(kept), self._via)
+            self._saved, self._changed = time.monotonic(), False
+
+
+def key_of(task: Task, hashes: Hashes) -> tuple[str, tuple[Stamp, ...]]:
+    """Return a task's key and the stamps of what was hashed. Raises MediaError."""
+    stamps = tuple(stamp_of(path) for path in task.inputs)
+    parts = {
+        "version": __version__,
+        "output": task.output,
+        "inputs": [hashes.of(stamp) for stamp in stamps],
+        "options": task.options,
+        "settings": task.settings,
+        "threads": task.threads,
+        "limits": task.limits,
+    }
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest(), stamps
+
+
+def changed_inputs(stamps: tuple[Stamp, ...]) -> str:
+    """Return a sentence where an input is no longer what was hashed, else nothing."""
+    for stamp in stamps:
+        try:
+            found = stamp_of(stamp.path)
+        except MediaError as error:
+            return str(error)
+        if found != stamp:
+            return f"{Path(stamp.path).name!r} changed while the job was made from it."
+    return ""

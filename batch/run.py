@@ -1,0 +1,148 @@
+"""One batch from its list to its end: checked, what is left made, and what came of it said."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import AvatarVideoError
+from ..host.standalone import StandaloneHost
+from .check import Checker, ReadOptions
+from .content import Hashes
+from .driver import Driver, unfinished
+from .executor import Executor
+from .files import BatchFolder
+from .leases import Owner
+from .ledger import Ledger
+from .manifest import read_rows
+from .processes import Processes, places
+from .rows import Problem, Task
+from .watch import Output, Tally, Watch
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a list is to be made.
+
+    workers: processes; 0 is this one, None one for each GPU, or one. threads: of each job whose row
+    names none; 0 leaves it to the workers. retries: after memory ran out. limits: of the score, as
+    ``--min-score`` takes them. keep_going: make the good rows of a list that has bad ones.
+    """
+
+    workers: int | None = None
+    threads: int = 0
+    retries: int = 2
+    limits: str = ""
+    keep_going: bool = False
+
+
+class Batch:
+    """A list of jobs and the folder of its results, which are the host's input and output folders.
+
+    worker_command: the arguments of our command in which a worker process runs.
+    """
+
+    def __init__(
+        self, host: StandaloneHost, wishes: Wishes, output: Output, worker_command: Sequence[str]
+    ) -> None:
+        self._host = host
+        self._wishes = wishes
+        self._output = output
+        self._worker_command = worker_command
+        self._folder = BatchFolder(host.output_directory)
+        self._ledger = Ledger(self._folder, host.check_cancelled)
+
+    def run(
+        self,
+        jobs: Sequence[Path],
+        read_options: ReadOptions,
+        before_work: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make the jobs of a list. Raises AvatarVideoError unless every row is finished then.
+
+        before_work: called where this process itself is to work.
+        """
+        began = time.perf_counter()
+        tasks, problems = self._checked(jobs, read_options)
+        self._ledger.open()
+        with contextlib.closing(Owner(self._folder)) as owner:
+            hashes = Hashes(self._folder.hashes, owner.work, self._host.check_cancelled)
+            left, finished = unfinished(tasks, self._ledger, hashes)
+            self._ledger.mend_results(finished, owner.work)
+            tally = Tally(len(tasks) + len(problems), skipped=len(finished), failed=list(problems))
+            watch = Watch(tally, self._output, self._folder, owner.work)
+            watch.begin(time.perf_counter() - began)
+            self._make(left, hashes, watch, before_work)
+        self._raise_unless_finished(tally)
+
+    def _checked(
+        self, jobs: Sequence[Path], read_options: ReadOptions
+    ) -> tuple[list[Task], list[Problem]]:
+        """Return the tasks and, where it goes on in spite of them, what is wrong with others."""
+        rows, problems = read_rows(jobs)
+        checker = Checker(
+            self._folder,
+            self._host.input_directory,
+            read_options,
+            threads=self._wishes.threads,
+            limits=self._wishes.limits,
+        )
+        tasks, more = checker.tasks(rows)
+        problems = sorted([*problems, *more])
+        for problem in problems:
+            self._output.error(str(problem))
+        if problems and not (self._wishes.keep_going and tasks):
+            raise AvatarVideoError(
+                f"{len(problems)} of {len(tasks) + len(problems)} rows cannot be made, and nothing "
+                "was: correct them, or make the others with --keep-going."
+            )
+        if self._wishes.limits:
+            self._check_mesh()
+        return tasks, problems
+
+    def _check_mesh(self) -> None:
+        from ..musetalk.face.mesh_networks import mesh_problem  # OpenCV
+
+        if problem := mesh_problem(self._host.model_directories):
+            raise AvatarVideoError(f"Expected the face mesh for --min-score: {problem}.")
+
+    def _make(
+        self, tasks: list[Task], hashes: Hashes, watch: Watch, before_work: Callable[[], None]
+    ) -> None:
+        try:
+            if tasks:
+                executor = self._started(before_work)
+                try:
+                    retries, check = self._wishes.retries, self._host.check_cancelled
+                    Driver(tasks, executor, hashes, watch, retries=retries, check=check).run()
+                finally:
+                    executor.stop()
+        finally:
+            hashes.save(now=True)
+            watch.end("stopped" if watch.tally.left else "done")
+
+    def _started(self, before_work: Callable[[], None]) -> Executor:
+        if self._wishes.workers == 0:
+            from .in_process import NAME, InProcess  # PyTorch, with the first job
+            from .maker import Maker
+
+            before_work()
+            return InProcess(Maker(self._host, self._ledger, NAME))
+        folders = (self._host.input_directory, self._host.output_directory)
+        command = [*self._worker_command, *map(str, folders)]
+        return Processes(places(self._wishes.workers), command)
+
+    def _raise_unless_finished(self, tally: Tally) -> None:
+        if tally.left:
+            raise AvatarVideoError(
+                f"The disk of {self._folder.path} is full, and {tally.left} jobs were not begun: "
+                "make room and start again, it goes on."
+            )
+        if tally.failed:
+            raise AvatarVideoError(
+                f"{len(tally.failed)} of {tally.total} jobs failed: a second start tries them "
+                "again."
+            )

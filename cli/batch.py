@@ -1,0 +1,182 @@
+"""``avatar batch``: many jobs of one list, on several processes, each finished once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import AvatarVideoError
+from ..json_values import JSON
+from .config_options import ConfigCommand
+from .lipsync_options import lipsync_options
+from .own_process import leave_busy_cpus
+from .paths import FileToRead, FileToWrite
+from .session import VERBOSITY, json_option, session, talk, verbose_option
+
+if TYPE_CHECKING:
+    from ..batch.watch import Output
+    from ..host.machine import WorkOfOthers
+
+MOST_WORKERS = 256
+_FOLDER = FileToRead(exists=True, file_okay=False)
+
+
+def _workers(_context: click.Context, _option: click.Parameter, text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) > MOST_WORKERS:
+        raise click.UsageError(
+            f"Expected --workers as auto or a number up to {MOST_WORKERS}, got {text[:60]!r}."
+        )
+    return int(text)
+
+
+def _limits(_context: click.Context, _option: click.Parameter, text: str | None) -> str:
+    from ..musetalk.score.numbers import parse_limits
+
+    try:
+        return "" if text is None or not parse_limits(text) else text
+    except AvatarVideoError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@click.command(cls=ConfigCommand, configuration=lipsync_options)
+@click.argument("jobs", nargs=-1, required=True, type=FileToRead(exists=True))
+@click.option("--output-dir", type=FileToWrite(), required=True, help="Where results go.")
+@click.option(
+    "--input-dir", type=_FOLDER, help="Where files are looked for [default: the list's folder]"
+)
+@click.option(
+    "--workers",
+    default="auto",
+    callback=_workers,
+    metavar="N",
+    help="Processes that make the jobs; auto is one for each GPU, or one. 0 makes them in this "
+    "process. They share the CPUs out.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0, 1024),
+    default=0,
+    help="CPU threads of each job whose row names none; 0 is its share of them. Results are equal "
+    "to the bit only for equal threads.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 20),
+    default=2,
+    show_default=True,
+    help="How often a job is made again after memory ran out, with smaller batches each time.",
+)
+@click.option(
+    "--min-score",
+    "limits",
+    callback=_limits,
+    metavar="NAME=VALUE,...",
+    help="Let a job fail whose video scores worse (see `avatar video score`); the video is kept "
+    "in the folder failed.",
+)
+@click.option("--keep-going", is_flag=True, help="Make the good rows of a list that has bad ones.")
+@click.option(
+    "--config",
+    "config_file",
+    type=FileToRead(exists=True, dir_okay=False),
+    help="A TOML or JSON file with these options; options given here win.",
+)
+@json_option
+@verbose_option
+@click.pass_obj
+def batch(
+    others: WorkOfOthers | None,
+    jobs: tuple[Path, ...],
+    output_dir: Path,
+    input_dir: Path | None,
+    config_file: Path | None,
+    as_json: bool,
+    **given: Any,  # the options above, and one for each of LipSyncConfig
+) -> None:
+    """Make many videos; what is finished is not made again.
+
+    JOBS is a list, or a folder of avatars and a folder of speeches. A list is .jsonl, an object on
+    each line, or .csv, with names in the first line: avatar, audio and output, and any option
+    below by its name; or workflow, output and set (in CSV a column for each NODE.INPUT). Names of
+    files are relative to the list, output to --output-dir. Options given here are for the rows
+    that do not name them.
+
+    Started again after anything, it goes on: a row is made unless its file and the report beside
+    it are there, for the same contents, options and version.
+    """
+    own = {name: given.pop(name) for name in _OWN}
+    options = lipsync_options()
+    base = options.base(given, config_file)
+    options.of(base)  # told before any row
+
+    def read_options(row: Mapping[str, JSON], as_text: bool) -> Any:  # a LipSyncConfig
+        return options.of_row(row, base, as_text=as_text)
+
+    with session(
+        show_progress=False,
+        input_directory=input_dir or (jobs[0].absolute().parent if len(jobs) == 1 else Path.cwd()),
+        output_directory=output_dir,
+    ) as host:
+        from ..batch.run import Batch, Wishes
+
+        made = Batch(host, Wishes(**own), _output(as_json), _worker_command())
+        made.run(jobs, read_options, partial(leave_busy_cpus, others))
+
+
+_OWN = ("workers", "threads", "retries", "limits", "keep_going")
+
+
+def _worker_command() -> list[str]:
+    verbosity: int = click.get_current_context().meta.get(VERBOSITY, 0)
+    return ["batch-worker", *["-v"] * verbosity]
+
+
+def _output(as_json: bool) -> Output:
+    from ..batch.watch import Output
+
+    if as_json:
+        return Output(result=_nothing, talk=_nothing, event=_print_event, error=talk)
+    return Output(result=click.echo, talk=talk, event=_nothing, error=talk)
+
+
+def _nothing(_what: object) -> None:
+    pass
+
+
+def _print_event(event: Mapping[str, JSON]) -> None:
+    click.echo(json.dumps(event))
+
+
+@click.command(hidden=True)
+@click.argument("inputs", type=_FOLDER)
+@click.argument("outputs", type=_FOLDER)
+@click.argument("name")
+@verbose_option
+@click.pass_obj
+def batch_worker(others: WorkOfOthers | None, inputs: Path, outputs: Path, name: str) -> None:
+    """Make the jobs that ``avatar batch`` writes to the standard input; nobody else calls this."""
+    from ..batch.files import BatchFolder
+    from ..batch.ledger import Ledger
+    from ..batch.maker import Maker
+    from ..batch.worker import work
+
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as outcomes:
+        os.dup2(2, 1)  # what libraries print is no outcome
+        with session(show_progress=False, input_directory=inputs, output_directory=outputs) as host:
+            leave_busy_cpus(others)
+            maker = Maker(
+                host, Ledger(BatchFolder(host.output_directory), host.check_cancelled), name
+            )
+            try:
+                work(host, maker, sys.stdin, outcomes)
+            finally:
+                maker.close()

@@ -1,0 +1,153 @@
+"""The check of a list as a whole: every bad row has its sentence, good ones become tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avatarvideo.batch.check import Checker
+from avatarvideo.batch.files import BatchFolder
+from avatarvideo.batch.rows import Problem, Row, Task
+from avatarvideo.cli.lipsync_options import lipsync_options
+from avatarvideo.host.current import set_host
+from avatarvideo.host.standalone import StandaloneHost
+from support.small_jobs import row, write_inputs
+
+Check = Callable[..., tuple[list[Task], list[Problem]]]
+WORKFLOW = Path(__file__).resolve().parents[2] / "workflows" / "talking_avatar.json"
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Iterator[Check]:
+    """Check rows, numbered from 1, beside two avatars and three speeches."""
+    write_inputs(tmp_path)
+    set_host(StandaloneHost(input_directory=tmp_path))
+    (tmp_path / "out").mkdir()
+
+    def call(*rows: dict[str, Any], **more: Any) -> tuple[list[Task], list[Problem]]:
+        options = lipsync_options()
+        checker = Checker(
+            BatchFolder(tmp_path / "out"),
+            tmp_path,
+            lambda values, as_text: options.of_row(values, {}, as_text=as_text),
+            **more,
+        )
+        return checker.tasks([Row(number, one) for number, one in enumerate(rows, 1)])
+
+    yield call
+    set_host(None)
+
+
+def test_a_row_becomes_a_task(check: Check, tmp_path: Path) -> None:
+    (task,), problems = check(row("anna/./hello.mp4", threads=3, bbox_shift=4), threads=2)
+    assert problems == []
+    assert (task.line, task.output, task.threads) == (1, "anna/hello.mp4", 3)
+    assert task.inputs == (str(tmp_path / "avatar0.png"), str(tmp_path / "speech0.wav"))
+    assert task.holds == task.avatar == task.inputs[0]
+    assert (task.options["mode"], task.options["bbox_shift"]) == ("static", 4)
+    assert task.options["quality"] == "low"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"avatar": "gone.png"}, "Expected a file as avatar, cannot read 'gone.png': No such file"),
+        ({"audio": "."}, "Expected a file as audio, '.' is a folder."),
+        ({"audio": None}, "Expected a file as audio, got none."),
+        ({"audio": "https://a.b/c.wav"}, "Expected a file, got the URL 'https://a.b/c.wav'"),
+        ({"avatar": 5}, "Expected avatar as a text, got 5."),
+        ({"output": None}, "Expected a name for output, such as anna/hello.mp4, got none."),
+        ({"output": "../a.mp4"}, "'../a.mp4' is outside."),
+        ({"output": "/a.mp4"}, "'/a.mp4' is outside."),
+        ({"output": "link/a.mp4"}, "'link/a.mp4' is outside."),
+        ({"output": "failed/a.mp4"}, "Expected an output beside failed and .avatar-batch, got"),
+        ({"output": "a.png"}, "Expected a video as output, 'a.png' is a picture"),
+        ({"output": "a"}, "got 'no suffix'"),
+        ({"output": "folder.mp4"}, "Expected a file as output, 'folder.mp4' is a folder."),
+        ({"qualty": "low"}, "There is no option 'qualty' (did you mean 'quality'?)"),
+        ({"quality": "best"}, "Expected quality to be one of high, medium, low, got 'best'."),
+        ({"face_index": "1"}, "Expected face_index as a whole number, got '1'."),
+        ({"mouth": "1,2"}, 'Expected two lip corners as "x0,y0,x1,y1" in pixels'),
+        ({"threads": 0}, "Expected threads from 1 to 1024, got 0."),
+        ({"threads": True}, "Expected threads from 1 to 1024, got True."),
+        ({"set": {"A.b": 1}}, "Expected set beside workflow only"),
+        ({"workflow": "w.json"}, "beside workflow: write it as set."),
+    ],
+)
+def test_a_bad_row_has_its_line_and_a_sentence(
+    check: Check, tmp_path: Path, change: dict[str, Any], sentence: str
+) -> None:
+    (tmp_path / "out" / "folder.mp4").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path)
+    tasks, problems = check(row("good.mp4"), row("bad.mp4") | change)
+    assert [task.output for task in tasks] == ["good.mp4"]
+    assert [problem.line for problem in problems] == [2]
+    assert sentence in str(problems[0])
+
+
+def test_two_rows_may_not_have_one_output(check: Check) -> None:
+    tasks, problems = check(row("a/b.mp4"), row("c.mp4"), row("a//B.mp4", speech=1))
+    assert [task.line for task in tasks] == [1, 2]
+    assert str(problems[0]) == "Line 3: Expected an output of its own, 'a/B.mp4' is line 1's."
+
+
+def test_no_result_replaces_what_another_is_made_from(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "out" / "film.mp4").write_bytes(b"")
+    (tmp_path / "out" / "same.mp4").hardlink_to(tmp_path / "out" / "film.mp4")
+    film = {"avatar": "out/film.mp4"}
+    tasks, problems = check(row("a.mp4") | film, row("same.mp4"), row("b.mp4"))
+    assert [task.output for task in tasks] == ["a.mp4", "b.mp4"]
+    assert str(problems[0]) == (
+        "Line 2: Expected an output other than the inputs, 'same.mp4' is one."
+    )
+
+
+def test_texts_of_csv_are_read_as_the_command_line_reads_them(tmp_path: Path, check: Check) -> None:
+    options = lipsync_options()
+    checker = Checker(
+        BatchFolder(tmp_path / "out"),
+        tmp_path,
+        lambda values, as_text: options.of_row(values, {"fps": 30}, as_text=as_text),
+    )
+    more: dict[str, Any] = {
+        "max-duration": "3.5",
+        "face-index": "2",
+        "threads": "4",
+        "mouth": "1,2,3,4",
+    }
+    (task,), _ = checker.tasks([Row(1, row("a.mp4", **more), as_text=True)])
+    assert (task.options["max_duration"], task.options["face_index"]) == (3.5, 2)
+    assert (task.options["fps"], task.options["mouth"], task.threads) == (30, (1, 2, 3, 4), 4)
+
+
+def test_a_workflow_counts_the_files_that_it_names(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "flow.json").write_bytes(WORKFLOW.read_bytes())
+    settings = {"LoadAvatar.avatar": "avatar1.png", "AudioToMel.audio": "speech2.wav"}
+    one = {"workflow": "flow.json", "output": "a.mp4", "set": settings}
+    (task,), problems = check(one)
+    assert problems == []
+    assert task.holds == task.workflow == str(tmp_path / "flow.json")
+    assert {Path(path).name for path in task.inputs} == {"flow.json", "avatar1.png", "speech2.wav"}
+    assert dict(task.settings) == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"LoadAvatar.avtar": "avatar1.png"}, "has no input 'avtar' (did you mean 'avatar'?)"),
+        ({"LoadAvatar": 1}, "Expected NODE.INPUT in set, got 'LoadAvatar'."),
+        ({"MuseTalkLipSync.fps": 1000}, "input 'fps': expected a value from 0.0 to 240.0"),
+        ([], 'Expected set as {"NODE.INPUT": value}, got [].'),
+    ],
+)
+def test_a_workflow_is_checked_with_its_settings(
+    check: Check, tmp_path: Path, settings: Any, sentence: str
+) -> None:
+    (tmp_path / "flow.json").write_text(json.dumps(json.loads(WORKFLOW.read_text())))
+    tasks, problems = check({"workflow": "flow.json", "output": "a.mp4", "set": settings})
+    assert tasks == []
+    assert sentence in str(problems[0])
