@@ -21,7 +21,9 @@ from ..json_values import JSON, is_list, is_object
 from ..musetalk.interfaces import LipSyncConfig
 from ..pasted import existing, url_problem, url_to_write
 from ..texts import shown
+from .addresses import MEMORY, Address, address_in
 from .files import FAILED, STATE, BatchFolder
+from .remote import Remote
 from .rows import Problem, Row, Task
 
 MOST_THREADS = 1024
@@ -34,7 +36,8 @@ class Checker:
     """The rules of one batch.
 
     inputs: where relative names are looked for. threads: of rows that name none; 0 leaves the
-    number to the workers. limits: of the score, empty without.
+    number to the workers. limits: of the score, empty without. remote: looks at addresses; None
+    refuses them. in_process: jobs are made in this process, whose memory:// is theirs.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class Checker:
         *,
         threads: int = 0,
         limits: str = "",
+        remote: Remote | None = None,
+        in_process: bool = False,
     ) -> None:
         self._folder = folder
         self._root = os.path.realpath(folder.path)
@@ -57,6 +62,8 @@ class Checker:
         self._is_inside = cache(self._parent_is_inside)
         self._file = cache(self._found_file)
         self._checked_workflow = cache(self._workflow_files)
+        self._remote = remote
+        self._in_process = in_process
 
     def tasks(self, rows: Sequence[Row]) -> tuple[list[Task], list[Problem]]:
         """Return the tasks of the good rows, and a problem for each of the others."""
@@ -67,7 +74,23 @@ class Checker:
                 tasks.append(self._task(row))
             except (AvatarVideoError, ValueError) as error:
                 problems.append(Problem(row.line, str(error)))
-        return self._without_sources(tasks, problems), sorted(problems)
+        tasks = self._without_sources(self._without_unreadable(tasks, problems), problems)
+        return tasks, sorted(problems)
+
+    def _without_unreadable(self, tasks: list[Task], problems: list[Problem]) -> list[Task]:
+        """Leave out the tasks with an input elsewhere that cannot be read; all are looked at."""
+        addresses = {path for task in tasks for path in task.inputs if not Path(path).is_absolute()}
+        if not addresses or self._remote is None:
+            return tasks
+        errors = self._remote.look_up(sorted(addresses))
+        kept: list[Task] = []
+        for task in tasks:
+            wrong = [str(errors[path]) for path in task.inputs if path in errors]
+            if wrong:
+                problems.append(Problem(task.line, wrong[0]))
+            else:
+                kept.append(task)
+        return kept
 
     def _without_sources(self, tasks: list[Task], problems: list[Problem]) -> list[Task]:
         """Leave out the tasks whose result would replace what one of them is made from."""
@@ -153,8 +176,8 @@ class Checker:
         """Return the absolute path of an input. Raises MediaError."""
         if not text:
             raise MediaError(f"Expected a file as {column}, got none.")
-        if problem := url_problem(text):
-            raise MediaError(problem)
+        if (address := address_in(text)) is not None:
+            return self._address(address, column)
         path = existing(self._inputs / os.path.expanduser(text))  # noqa: PTH111 - never raises
         try:
             mode = path.stat().st_mode
@@ -169,6 +192,16 @@ class Checker:
         if not os.access(path, os.R_OK):
             raise MediaError(f"Expected a file as {column}, {text!r} may not be read.")
         return str(path.absolute())
+
+    def _address(self, address: Address, column: str) -> str:
+        if self._remote is None or column == "workflow":
+            raise MediaError(url_problem(address.text))
+        if address.scheme == MEMORY and not self._in_process:
+            raise MediaError(
+                f"Expected {column} where workers see it, memory:// is this process's own: take "
+                "--workers 0."
+            )
+        return address.text
 
     def _workflow(self, text: str, given: JSON) -> dict[str, JSON]:
         path = self._file("workflow", text)

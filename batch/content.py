@@ -14,7 +14,9 @@ from .. import __version__
 from ..encoders.read.file_clip import file_hash
 from ..errors import MediaError
 from ..json_values import is_list, is_object, parse_json
+from .addresses import address_in
 from .files import write_text
+from .remote import AS_FETCHED, Remote
 from .rows import Stamp, Task
 
 STEADY_SECONDS = 2.0  # a file written later could change again under the same time
@@ -34,10 +36,18 @@ class Hashes:
     """Digests of files, kept between starts as long as their stamps stay the same.
 
     path: where they are kept. via: as of ``write_text``. check: called while a long file is read.
+    remote: answers for addresses.
     """
 
-    def __init__(self, path: Path, via: Path, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        via: Path,
+        check: Callable[[], None] = lambda: None,
+        remote: Remote | None = None,
+    ) -> None:
         self._path, self._via = path, via
+        self._remote = remote or Remote(via, check)
         self._check = check
         self._known: dict[str, tuple[Stamp, str]] = {}
         self._saved, self._changed = time.monotonic(), False
@@ -47,11 +57,24 @@ class Hashes:
     def _load(self, kept: object) -> None:
         for path, values in kept.items() if is_object(kept) else ():
             if is_list(values) and len(values) == 4:
-                size, mtime_ns, inode, digest = values
+                size, mtime_ns, inode, digest = values  # of files here only
                 self._known[path] = Stamp(path, size, mtime_ns, inode), str(digest)
 
+    def stamp(self, path: str) -> Stamp:
+        """Return by what a file is known, here or elsewhere. Raises MediaError."""
+        return stamp_of(path) if address_in(path) is None else self._remote.stamp(path)
+
+    def forget(self, path: str) -> None:
+        """Look anew at an address the next time."""
+        self._remote.forget(path)
+
     def of(self, stamp: Stamp) -> str:
-        """Return a file's digest. Raises MediaError."""
+        """Return a file's digest, or what stands for it. Raises MediaError."""
+        if stamp.tag:
+            address = address_in(stamp.path)
+            if address is None or stamp.tag.startswith(AS_FETCHED):
+                return stamp.tag
+            return f"{address.shown} {stamp.tag}"
         known = self._known.get(stamp.path)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -67,7 +90,7 @@ class Hashes:
     def save(self, *, now: bool = False) -> None:
         """Keep what is known, once in a while or now; without it files are only read again."""
         if self._changed and (now or time.monotonic() - self._saved > SAVE_SECONDS):
-            kept = {path: [*stamp[1:], digest] for path, (stamp, digest) in self._known.items()}
+            kept = {path: [*stamp[1:4], digest] for path, (stamp, digest) in self._known.items()}
             with contextlib.suppress(OSError):
                 write_text(self._path, json.dumps(kept), self._via)
             self._saved, self._changed = time.monotonic(), False
@@ -75,7 +98,7 @@ class Hashes:
 
 def key_of(task: Task, hashes: Hashes) -> tuple[str, tuple[Stamp, ...]]:
     """Return a task's key and the stamps of what was hashed. Raises MediaError."""
-    stamps = tuple(stamp_of(path) for path in task.inputs)
+    stamps = tuple(map(hashes.stamp, task.inputs))
     parts = {
         "version": __version__,
         "output": task.output,
@@ -90,8 +113,10 @@ def key_of(task: Task, hashes: Hashes) -> tuple[str, tuple[Stamp, ...]]:
 
 
 def changed_inputs(stamps: tuple[Stamp, ...]) -> str:
-    """Return a sentence where an input is no longer what was hashed, else nothing."""
+    """Return a sentence where an input here is no longer what was hashed, else nothing."""
     for stamp in stamps:
+        if stamp.tag:
+            continue  # what was fetched is a copy of that version
         try:
             found = stamp_of(stamp.path)
         except MediaError as error:

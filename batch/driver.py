@@ -123,6 +123,8 @@ class Driver:
             if outcome.kind == "busy":
                 self._busy.append((time.monotonic() + BUSY_SECONDS, task))
             else:
+                for path in task.inputs:
+                    self._hashes.forget(path)
                 self._queues.put_back(task)
         else:
             self.is_full |= outcome.kind == "full"

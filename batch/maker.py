@@ -20,6 +20,7 @@ from ..media import LipCorners
 from ..texts import one_line
 from .leases import Lease, Owner
 from .ledger import Ledger, emptied
+from .remote import Fetched, InputChangedError
 from .rows import Job, Kind, Outcome, Task
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Maker:
         self._owner = Owner(ledger.folder)
         self._threads: tuple[int, int] | None = None  # of PyTorch and OpenCV, before any job
         self._results: ResultCache | None = None
+        self._fetched = Fetched(host.temp_directory / "fetched", host.check_cancelled)
 
     def close(self) -> None:
         self._owner.close()
@@ -88,6 +90,8 @@ class Maker:
             return self._outcome(job, failure.kind, failure.sentence)
         except Cancelled:
             raise
+        except InputChangedError as error:
+            return self._outcome(job, "changed", str(error))
         except (AvatarVideoError, OSError, ValueError) as error:
             return self._failed(job, error)
         except Exception as error:  # noqa: BLE001 - one job's trouble must not end the others
@@ -117,20 +121,22 @@ class Maker:
         task = job.task
         if task.workflow:
             return self._run_workflow(task, folder)
-        return self._lip_sync(task, folder, _smaller(job.smaller))
+        return self._lip_sync(job, folder, _smaller(job.smaller))
 
     def _lip_sync(
-        self, task: Task, folder: Path, tuning: Tuning | None
+        self, job: Job, folder: Path, tuning: Tuning | None
     ) -> tuple[Path, dict[str, JSON]]:
         from ..musetalk.engine import MuseTalkLipSync
         from ..musetalk.interfaces import LipSyncConfig
 
+        task = job.task
+        avatar, audio = (self._fetched.file(path, job.stamps) for path in (task.avatar, task.audio))
         given = dict(task.options)
         if given.get("mouth") is not None:
             given["mouth"] = LipCorners(*given["mouth"])
         path = folder / f"made{Path(task.output).suffix}"
         engine = MuseTalkLipSync(host=self._host, tuning=tuning)
-        result = engine.generate(task.avatar, task.audio, path, LipSyncConfig(**given))
+        result = engine.generate(avatar, audio, path, LipSyncConfig(**given))
         if not result.success or result.output_path is None:
             sentence = result.error or "The video was not made."
             is_memory = result.report.get("error_type") == DeviceMemoryError.__name__
@@ -181,7 +187,8 @@ class Maker:
         from ..musetalk.score.numbers import failures, parse_limits
         from ..musetalk.score.score import score_video
 
-        score = score_video(file, source=task.avatar or None, host=self._host)
+        source = self._fetched.file(task.avatar, job.stamps) if task.avatar else None
+        score = score_video(file, source=source, host=self._host)
         measured: dict[str, JSON] = {"score": score.as_dict()}
         beyond = failures(parse_limits(task.limits), score.numbers, score.reasons)
         if beyond:

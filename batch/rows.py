@@ -35,7 +35,7 @@ class Task:
     """A checked row: lip-sync of an avatar and a speech, or a workflow with settings.
 
     output: the name in the output folder, by which logs and events call the job.
-    inputs: the files whose contents the result depends on. Paths are absolute.
+    inputs: the files whose contents the result depends on. Paths are absolute, or addresses.
     options: of LipSyncConfig, as JSON. threads: 0 leaves the number to the worker.
     limits: of the score, as ``--min-score`` takes them.
     """
@@ -58,12 +58,16 @@ class Task:
 
 
 class Stamp(NamedTuple):
-    """By what a file is known to be unchanged since it was read."""
+    """By what a file is known to be unchanged since it was read.
+
+    tag: of its version, where path is an address instead; the times are 0 then.
+    """
 
     path: str
     size: int
     mtime_ns: int
     inode: int
+    tag: str = ""
 
 
 @dataclass(frozen=True)

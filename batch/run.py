@@ -19,6 +19,7 @@ from .leases import Owner
 from .ledger import Ledger
 from .manifest import read_rows
 from .processes import Processes, places
+from .remote import Remote
 from .rows import Problem, Task
 from .watch import Output, Tally, Watch
 
@@ -66,10 +67,11 @@ class Batch:
         before_work: called where this process itself is to work.
         """
         began = time.perf_counter()
-        tasks, problems = self._checked(jobs, read_options)
+        remote = Remote(self._host.temp_directory, self._host.check_cancelled)
+        tasks, problems = self._checked(jobs, read_options, remote)
         self._ledger.open()
         with contextlib.closing(Owner(self._folder)) as owner:
-            hashes = Hashes(self._folder.hashes, owner.work, self._host.check_cancelled)
+            hashes = Hashes(self._folder.hashes, owner.work, self._host.check_cancelled, remote)
             left, finished = unfinished(tasks, self._ledger, hashes)
             self._ledger.mend_results(finished, owner.work)
             tally = Tally(len(tasks) + len(problems), skipped=len(finished), failed=list(problems))
@@ -79,7 +81,7 @@ class Batch:
         self._raise_unless_finished(tally)
 
     def _checked(
-        self, jobs: Sequence[Path], read_options: ReadOptions
+        self, jobs: Sequence[Path], read_options: ReadOptions, remote: Remote
     ) -> tuple[list[Task], list[Problem]]:
         """Return the tasks and, where it goes on in spite of them, what is wrong with others."""
         rows, problems = read_rows(jobs)
@@ -89,6 +91,8 @@ class Batch:
             read_options,
             threads=self._wishes.threads,
             limits=self._wishes.limits,
+            remote=remote,
+            in_process=self._wishes.workers == 0,
         )
         tasks, more = checker.tasks(rows)
         problems = sorted([*problems, *more])

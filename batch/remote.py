@@ -1,0 +1,226 @@
+"""Inputs that lie on object stores or web servers: known by their versions, fetched when needed.
+
+Stores are read by fsspec and its libraries (the extra ``remote``), which take their credentials
+from the environment. Nothing of an address is told but its place and path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import AvatarVideoError, MediaError, MissingLibraryError
+from . import web
+from .addresses import STORES, WEB, Address, address_in
+from .rows import Stamp
+
+MOST_BYTES = 8 << 30  # of one input
+BLOCK = 4 << 20
+LOOK_SECONDS = 60.0  # for which a look at an address holds
+LOOKS = 16  # at the same time
+KEPT = 4  # files that a worker keeps for its next jobs
+AS_FETCHED = "sha256:"  # a tag of ours, where the place has none
+_TAGS = ("VersionId", "version_id", "generation", "ETag", "etag")
+
+
+class InputChangedError(AvatarVideoError):
+    """An input that is no longer what its stamp says."""
+
+
+class Remote:
+    """What is known of addresses. check: called while something is read; may raise.
+
+    folder: where a file without a version is fetched to be hashed.
+    """
+
+    def __init__(self, folder: Path, check: Callable[[], None] = lambda: None) -> None:
+        self._folder = folder
+        self._check = check
+        self._known: dict[str, tuple[float, Stamp | MediaError]] = {}
+
+    def stamp(self, text: str) -> Stamp:
+        """Return by what a file is known now, or was a minute ago. Raises MediaError."""
+        when, found = self._known.get(text, (0.0, None))
+        if found is None or time.monotonic() - when > LOOK_SECONDS:
+            found = self._looked(text)
+            self._known[text] = time.monotonic(), found
+        if isinstance(found, MediaError):
+            raise found
+        return found
+
+    def look_up(self, texts: Iterable[str]) -> dict[str, MediaError]:
+        """Look at many addresses at once, and return what is wrong with some of them."""
+        wanted = list(texts)
+        for text in wanted:
+            self.forget(text)
+        found: dict[str, Stamp | MediaError] = {}
+        with ThreadPoolExecutor(LOOKS) as pool:
+            try:
+                for text, one in zip(wanted, pool.map(self._looked, wanted), strict=True):
+                    self._check()
+                    found[text] = one
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        now = time.monotonic()
+        self._known |= {text: (now, one) for text, one in found.items()}
+        return {text: one for text, one in found.items() if isinstance(one, MediaError)}
+
+    def forget(self, text: str) -> None:
+        self._known.pop(text, None)
+
+    def _looked(self, text: str) -> Stamp | MediaError:
+        try:
+            size, tag = _look(_address(text))
+            if tag:
+                return Stamp(text, size or 0, 0, 0, tag)
+            target = self._folder / hashlib.sha256(text.encode()).hexdigest()
+            try:
+                return fetch(Stamp(text, 0, 0, 0), target, self._check)
+            finally:
+                target.unlink(missing_ok=True)
+        except MediaError as error:
+            return error
+
+
+class Fetched:
+    """The inputs of a worker's jobs as files of its own; those of the last jobs are kept."""
+
+    def __init__(self, folder: Path, check: Callable[[], None]) -> None:
+        self._folder = folder
+        self._check = check
+        self._kept: OrderedDict[Stamp, Path] = OrderedDict()
+
+    def file(self, path: str, stamps: Iterable[Stamp]) -> str:
+        """Return the path of an input, fetched where it lies elsewhere.
+
+        stamps: of the job, which say what it has to be. Raises MediaError and InputChangedError.
+        """
+        stamp = next((stamp for stamp in stamps if stamp.path == path and stamp.tag), None)
+        if stamp is None:
+            return path
+        if stamp not in self._kept:
+            name = hashlib.sha256(f"{stamp.path} {stamp.tag}".encode()).hexdigest()[:32]
+            self._folder.mkdir(parents=True, exist_ok=True)
+            target = self._folder / (name + _suffix(path))
+            fetch(stamp, target, self._check)
+            self._kept[stamp] = target
+        self._kept.move_to_end(stamp)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)[1].unlink(missing_ok=True)
+        return str(self._kept[stamp])
+
+
+def fetch(stamp: Stamp, target: Path, check: Callable[[], None]) -> Stamp:
+    """Fetch what a stamp names, whole or not at all. Raises MediaError, and InputChangedError.
+
+    Returns the stamp of what was fetched, by its contents where the given one has no tag.
+    """
+    address = _address(stamp.path)
+    digest, size, tag = hashlib.sha256(), 0, ""
+    try:
+        with target.open("wb") as file, closing(_blocks(address)) as blocks:
+            for block, tag in blocks:  # noqa: B007 - of the last block
+                check()
+                size += len(block)
+                if size > MOST_BYTES:
+                    raise _unreadable(address, f"it is larger than {MOST_BYTES >> 30} GiB")
+                digest.update(block)
+                file.write(block)
+        found = AS_FETCHED + digest.hexdigest()
+        if stamp.tag and stamp.tag not in (tag, found):
+            raise InputChangedError(f"{address.shown} changed while the job was made from it.")
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return stamp if stamp.tag else Stamp(stamp.path, size, 0, 0, found)
+
+
+def _address(text: str) -> Address:
+    found = address_in(text)
+    if found is None:
+        raise MediaError(f"Expected an address, got the path {text[:100]!r}.")
+    return found
+
+
+def _look(address: Address) -> tuple[int | None, str]:
+    try:
+        if address.scheme in WEB:
+            size, tag = web.look(address)
+        else:
+            size, tag = _of_store(_store(address).info(address.text))
+    except (MissingLibraryError, InputChangedError):
+        raise
+    except MediaError as error:
+        raise _unreadable(address, str(error)) from None
+    except Exception as error:  # noqa: BLE001 - each store's library has its own
+        raise _unreadable(address, _reason(error)) from None
+    if size is not None and size > MOST_BYTES:
+        raise _unreadable(address, f"it is larger than {MOST_BYTES >> 30} GiB")
+    return size, tag
+
+
+def _of_store(info: dict[str, Any]) -> tuple[int | None, str]:  # Any: as the library gives it
+    if info.get("type") != "file":
+        raise MediaError("it is a folder")
+    tag = next((str(info[name]) for name in _TAGS if info.get(name)), "")
+    return info.get("size"), tag
+
+
+def _blocks(address: Address) -> Generator[tuple[bytes, str]]:
+    try:
+        if address.scheme in WEB:
+            yield from web.read(address)
+            return
+        store = _store(address)
+        tag = _of_store(store.info(address.text))[1]
+        with store.open(address.text, "rb", block_size=BLOCK) as file:
+            while block := file.read(BLOCK):
+                yield block, tag
+        if _of_store(store.info(address.text))[1] != tag:
+            raise InputChangedError(f"{address.shown} changed while it was fetched.")
+        yield b"", tag
+    except (MissingLibraryError, InputChangedError):
+        raise
+    except MediaError as error:
+        raise _unreadable(address, str(error)) from None
+    except Exception as error:  # noqa: BLE001 - each store's library has its own
+        raise _unreadable(address, _reason(error)) from None
+
+
+def _store(address: Address) -> Any:  # fsspec has no types
+    try:
+        fsspec = importlib.import_module("fsspec")
+        return fsspec.filesystem(address.scheme, use_listings_cache=False)
+    except ImportError as error:
+        library = STORES.get(address.scheme, "fsspec")
+        raise MissingLibraryError(
+            f"Expected the library {library} to read {address.scheme}://, it is not installed: "
+            f"pip install {library} (the extra remote)."
+        ) from error
+
+
+def _unreadable(address: Address, why: str) -> MediaError:
+    return MediaError(f"Cannot read {address.shown}: {why}.")
+
+
+def _reason(error: Exception) -> str:
+    """Return why a store could not be read, without the library's own text, which may tell more."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "that is not permitted"
+    return type(error).__name__
+
+
+def _suffix(text: str) -> str:
+    suffix = PurePosixPath(urlsplit(text).path).suffix
+    return suffix if suffix[1:].isalnum() and len(suffix) <= 8 else ""
