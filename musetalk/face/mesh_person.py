@@ -63,7 +63,7 @@ class MeshPerson:
         self.begins, self.skipped = True, 0
         self._networks, self._choice, self._check = networks, choice, check
         self._searches, self._longest_wait = searches, longest_wait
-        self._cuts = _Cuts()
+        self._cuts = Cuts()
         self._mesh: FaceMesh | None = None  # of the last frame
         self._square: FaceFrame | None = None  # in which the mesh looks at the next one
         self._followed: FollowedFace | None = None
@@ -225,7 +225,7 @@ class _Lost:
         return skipped
 
 
-class _Cuts:
+class Cuts:
     """Says of frames as they come whether the picture was cut before them."""
 
     def __init__(self) -> None:

@@ -136,3 +136,9 @@ def confirmed(networks: MeshNetworks, picture: np.ndarray, face: FaceMesh) -> Fa
 
 def _is_known(face: FaceMesh, faces: list[FaceMesh]) -> bool:
     return any(overlap(face.box, other.box) > SAME_FACE for other in faces)
+
+
+def detections_near(networks: MeshNetworks, picture: np.ndarray, near: Box) -> list[Detection]:
+    """Return what the detector sees round a place; nothing where that is as good as everything."""
+    around = _around(near, *picture.shape[:2])
+    return [] if around is None else _detections(networks, picture, around)

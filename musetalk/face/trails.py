@@ -1,0 +1,367 @@
+"""Everybody's face through a video, as trails: a face without a doubt that it is still the same.
+
+The detector looks once a frame, however many are there. Where two faces come so close that place
+and motion leave open who is who, their looks decide; where these are alike, both trails end.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...media import Box
+from ..lips.frame import FaceFrame
+from .looks import LIKE, UNLIKE, Look, difference, is_told, look_of, unlikeness
+from .mesh_networks import ROOM, Detection, FaceMesh, MeshNetworks, overlap
+from .mesh_person import SURE, Cuts
+from .mesh_search import confirmed, detections_near, find_meshes
+
+REACH = 0.6  # sides of a face from where it is expected to where it is
+REACH_GROWTH = 0.15  # more with every frame in which it was not seen
+MARGIN = 0.35  # sides by which a place has to be nearer than the next one, to be told from it
+MOST_GROWTH = 1.6  # of a face's size, as far as REACH
+BESIDE = 1.0  # sides from face to face, within which a look may show some of the other one
+MOST_MISSED = 3  # frames without a face, then its trail ends
+SPEED_SHARE = 0.5  # of the newest motion in the speed that is expected
+SUDDEN = 0.5  # of glances at a face in one frame and the next, as far as looks are apart
+LOOK_EVERY = 16  # frames from look to look, once there are some
+FIRST_LOOKS = (0, 1, 3, 7)  # frames of a trail
+PARTS_EVERY = 48  # frames from one search in small parts of the picture to the next
+MOST_LOOKS = 24  # of a trail: more say no more
+PLACE_NUMBERS = 5  # x0, y0, x1, y1, tilt
+REFUSED_FOR = 6  # frames, in which what was no face is not looked at again
+
+
+@dataclass(eq=False)
+class Trail:
+    """One face from frame ``first`` on, with its place in every frame.
+
+    shot: number of the shot it is in. looks: taken where nobody else was beside it.
+    mixed: it ended because it could no longer be told from another one.
+    """
+
+    first: int
+    shot: int
+    numbers: array[float] = field(default_factory=lambda: array("f"))  # PLACE_NUMBERS a frame
+    looks: list[Look] = field(default_factory=list[Look])
+    mixed: bool = False
+    speed: tuple[float, float] = (0.0, 0.0)  # pixels a frame
+    missed: int = 0  # frames since it was seen
+    since_look: int = 0
+    sure_until: int = -1  # the last frame up to which it is certainly the same face
+    glance: Look | None = None  # of the last frame, by the detector: too coarse to know anybody by
+
+    @property
+    def end(self) -> int:
+        """The frame behind its last one."""
+        return self.first + len(self)
+
+    def __len__(self) -> int:
+        return len(self.numbers) // PLACE_NUMBERS
+
+    def box(self, frame: int) -> Box:
+        return Box(*self._place(frame)[:4])
+
+    def _place(self, frame: int) -> array[float]:
+        start = (frame - self.first) * PLACE_NUMBERS
+        return self.numbers[start : start + PLACE_NUMBERS]
+
+    def cut_behind(self, frame: int) -> None:
+        """Forget where it was after a frame."""
+        del self.numbers[(frame - self.first + 1) * PLACE_NUMBERS :]
+
+    def square(self, frame: int) -> FaceFrame:
+        """Return what the mesh looks at to see this face."""
+        return square_of(self.box(frame), self._place(frame)[4])
+
+    @property
+    def last_box(self) -> Box:
+        return self.box(self.end - 1)
+
+    def expected(self) -> Box:
+        """Return where it should be in the next frame."""
+        steps = self.missed + 1
+        dx, dy = self.speed[0] * steps, self.speed[1] * steps
+        x0, y0, x1, y1 = self.last_box
+        return Box(x0 + dx, y0 + dy, x1 + dx, y1 + dy)
+
+    def put(self, box: Box, tilt: float) -> None:
+        """Go on to the next frame; frames in which it was missed lie on the way there."""
+        now = np.array([*box, tilt])
+        if self.numbers:
+            last = np.array(self._place(self.end - 1))
+            steps = self.missed + 1
+            for step in range(1, steps):
+                self.numbers.extend((last + (now - last) * step / steps).tolist())
+            motion = ((now - last) / steps).tolist()
+            newest = ((motion[0] + motion[2]) / 2, (motion[1] + motion[3]) / 2)
+            share = SPEED_SHARE if len(self) > 1 else 1.0
+            self.speed = (
+                share * newest[0] + (1 - share) * self.speed[0],
+                share * newest[1] + (1 - share) * self.speed[1],
+            )
+        self.numbers.extend(now.tolist())
+        self.missed = 0
+
+    @property
+    def wants_look(self) -> bool:
+        age = len(self) - 1
+        return age in FIRST_LOOKS or not self.looks or self.since_look >= LOOK_EVERY
+
+
+class TrailWatcher:
+    """Sees one frame after the other; ``trails`` are all of them, also those that have ended.
+
+    enough: faces that have to be found, where the whole picture shows fewer, in its parts.
+    check: called between looks; what it raises ends the work.
+    """
+
+    def __init__(
+        self,
+        networks: MeshNetworks,
+        *,
+        enough: int = 1,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.trails: list[Trail] = []
+        self.shots: list[int] = []  # their first frames
+        self.detections = self.looks = 0
+        self._networks, self._enough, self._check = networks, enough, check
+        self._live: list[Trail] = []
+        self._cuts = Cuts()
+        self._frame = -1
+        self._searched = -PARTS_EVERY
+        self._refused: list[tuple[int, Box]] = []  # what the mesh took for no face, and when
+
+    def see(self, picture: np.ndarray) -> None:
+        """Look at the next frame, uint8 RGB (H, W, 3)."""
+        self._frame += 1
+        is_cut = self._cuts.comes_with(picture)
+        if is_cut or self._frame == 0:
+            self._live = []
+            self.shots.append(self._frame)
+            self._searched = -PARTS_EVERY
+        seen = self._seen(picture)
+        left = self._carried_on(picture, seen)
+        for face in left:
+            self._begin(picture, face)
+        self._take_looks(picture)
+
+    def _seen(self, picture: np.ndarray) -> list[Detection]:
+        """Return the faces of the frame, each once."""
+        self._check()
+        seen = self._networks.detect(picture)
+        self.detections += 1
+        for trail in self._live:  # what is small in the whole picture is seen from near
+            expected = trail.expected()
+            if any(_cost(expected, each.box) < REACH for each in seen):
+                continue
+            self._check()
+            self.detections += 1
+            _add(seen, detections_near(self._networks, picture, expected))
+        if len(seen) < self._enough and self._frame - self._searched >= PARTS_EVERY:
+            self._searched = self._frame
+            faces = find_meshes(
+                self._networks,
+                picture,
+                are_enough=lambda found: len(found) >= self._enough,
+                check=self._check,
+            )
+            _add(seen, [_as_detection(face) for face in faces])
+        return seen
+
+    def _carried_on(self, picture: np.ndarray, seen: list[Detection]) -> list[Detection]:
+        """Carry the trails on; return the faces that are nobody's, or whose is in doubt."""
+        costs = {
+            (t, f): cost
+            for t, trail in enumerate(self._live)
+            for f, face in enumerate(seen)
+            if (cost := _cost(trail.expected(), face.box)) <= REACH + REACH_GROWTH * trail.missed
+        }
+        taken: dict[int, int] = {}
+        doubtful: set[int] = set()
+        for t, f in sorted(costs, key=lambda pair: costs[pair]):
+            if t in taken or t in doubtful or f in taken.values():
+                continue
+            rivals = [
+                pair
+                for pair, cost in costs.items()
+                if (pair[0] == t) != (pair[1] == f) and cost < costs[t, f] + MARGIN
+            ]
+            if not rivals:
+                taken[t] = f
+                continue
+            owner = self._told_by_looks(picture, seen[f], [a for a, b in costs if b == f])
+            if owner is not None and owner not in taken and owner not in doubtful:
+                taken[owner] = f
+            elif owner is None:
+                doubtful |= {a for a, b in costs if b == f and a not in taken}
+        self._close_frame(seen, taken, doubtful)
+        return [face for f, face in enumerate(seen) if f not in taken.values()]
+
+    def _close_frame(
+        self, seen: list[Detection], taken: dict[int, int], doubtful: set[int]
+    ) -> None:
+        live: list[Trail] = []
+        lost: list[Trail] = []
+        for t, trail in enumerate(self._live):
+            if t in taken:
+                trail.put(seen[taken[t]].box, _tilt_of(seen[taken[t]]))
+                live.append(trail)
+            elif t in doubtful:
+                trail.mixed = True
+            elif trail.missed < MOST_MISSED:
+                trail.missed += 1
+                live.append(trail)
+            else:
+                lost.append(trail)
+        self._live = [each for each in live if not _may_hide_any(each, lost)]
+
+    def _told_by_looks(
+        self,
+        picture: np.ndarray,
+        face: Detection,
+        who: list[int],
+    ) -> int | None:
+        """Return which of these trails, of those that live, looks like the face, if one does."""
+        mesh = self._mesh(picture, face)
+        if mesh is None:
+            return None
+        look = [look_of(picture, mesh.square)]
+        if not all(self._live[a].looks for a in who):
+            return None
+        ranked = sorted((unlikeness(look, self._live[a].looks), a) for a in who)
+        best, owner = ranked[0]
+        if best > LIKE or not all(is_told(best, other) for other, _ in ranked[1:]):
+            return None
+        # Who else may be there without being near: everybody of this shot that is hidden now.
+        hidden = [one for one in self._lately_lost() if near_enough(one, self._live[owner])]
+        told = all(is_told(best, unlikeness(look, one.looks)) for one in hidden if one.looks)
+        return owner if told else None
+
+    def _lately_lost(self) -> list[Trail]:
+        shot = len(self.shots) - 1
+        live = set(map(id, self._live))
+        return [each for each in self.trails if each.shot == shot and id(each) not in live]
+
+    def _begin(self, picture: np.ndarray, face: Detection) -> None:
+        recent = [each for each in self._refused if self._frame - each[0] < REFUSED_FOR]
+        self._refused = recent
+        if any(_cost(box, face.box) < MARGIN for _, box in recent):
+            return
+        mesh = self._mesh(picture, face)
+        if mesh is None or mesh.confidence < SURE:
+            self._refused.append((self._frame, face.box))
+            return
+        trail = Trail(self._frame, len(self.shots) - 1)
+        trail.put(face.box, _tilt_of(face))
+        trail.sure_until = self._frame
+        self.trails.append(trail)
+        self._live.append(trail)
+
+    def _take_looks(self, picture: np.ndarray) -> None:
+        """Take the looks that are due, of faces with nobody beside them."""
+        for trail in list(self._live):
+            trail.since_look += 1
+            if not trail.missed:
+                self._glance_at(trail, picture)
+            if trail.missed or not trail.wants_look:
+                continue
+            others = [each for each in self._live if each is not trail]
+            if any(apart(trail.last_box, each.expected()) < BESIDE for each in others):
+                continue
+            self._check()
+            self.looks += 1
+            mesh = self._networks.look(picture, trail.square(self._frame))
+            mesh = None if mesh is None else confirmed(self._networks, picture, mesh)
+            if mesh is None or mesh.confidence < SURE:
+                continue
+            self._keep_look(trail, look_of(picture, mesh.square))
+
+    def _glance_at(self, trail: Trail, picture: np.ndarray) -> None:
+        """Notice whether the picture of a face is suddenly another one: then a look is due."""
+        last, trail.glance = trail.glance, look_of(picture, trail.square(self._frame))
+        if last is None or (trail.looks and difference(last, trail.glance) > SUDDEN):
+            trail.since_look = max(trail.since_look, LOOK_EVERY)
+        elif trail.sure_until == self._frame - 1:
+            trail.sure_until = self._frame
+
+    def _keep_look(self, trail: Trail, look: Look) -> None:
+        """Keep a look; a trail that now looks like somebody else has been mixed up and ends."""
+        trail.since_look = 0
+        changed = unlikeness([look], trail.looks) if trail.looks else 0.0
+        if changed > LIKE and self._is_somebody_elses(trail, look, changed):
+            trail.cut_behind(max(trail.sure_until, trail.first))
+            trail.mixed = True
+            self._live.remove(trail)
+            return
+        trail.sure_until = self._frame
+        if len(trail.looks) < MOST_LOOKS:
+            trail.looks.append(look)
+
+    def _is_somebody_elses(self, trail: Trail, look: Look, changed: float) -> bool:
+        others = (each for each in self.trails if each is not trail and each.looks)
+        return any(is_told(unlikeness([look], each.looks), changed) for each in others)
+
+    def _mesh(self, picture: np.ndarray, face: Detection) -> FaceMesh | None:
+        self._check()
+        self.looks += 1
+        first = self._networks.look(picture, face.square)
+        return None if first is None else confirmed(self._networks, picture, first)
+
+
+def _may_hide_any(trail: Trail, lost: list[Trail]) -> bool:
+    """End a trail that from now on may be one of those that were lost beside it: they look alike.
+
+    Say whether it was ended.
+    """
+    beside = (each for each in lost if apart(each.last_box, trail.last_box) < BESIDE)
+    alike = any(
+        not (trail.looks and each.looks) or unlikeness(trail.looks, each.looks) < UNLIKE
+        for each in beside
+    )
+    trail.mixed = trail.mixed or alike
+    return alike
+
+
+def near_enough(one: Trail, other: Trail) -> bool:
+    """Say whether a face that was lost may come out where another one is now."""
+    gap = max(0, other.end - one.end)
+    return apart(one.last_box, other.last_box) < REACH + REACH_GROWTH * gap
+
+
+def apart(one: Box, other: Box) -> float:
+    """Return how far two faces are apart, in sides of the larger one."""
+    middles = [((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in (one, other)]
+    side = max(one.width, one.height, other.width, other.height)
+    return math.dist(*middles) / max(side, 1.0)
+
+
+def square_of(box: Box, tilt: float) -> FaceFrame:
+    side = ROOM * max(box.width, box.height)
+    return FaceFrame((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, side, tilt)
+
+
+def _cost(expected: Box, box: Box) -> float:
+    """Return how unlike two places are, in sides of a face, a change of size included."""
+    growth = math.log(max(box.width, 1.0) / max(expected.width, 1.0)) / math.log(MOST_GROWTH)
+    return math.hypot(apart(expected, box), REACH * growth)
+
+
+def _add(seen: list[Detection], more: list[Detection]) -> None:
+    """Add faces that are not there yet."""
+    for face in more:
+        if not any(overlap(face.box, each.box) > 0.2 for each in seen):
+            seen.append(face)
+
+
+def _tilt_of(face: Detection) -> float:
+    return face.square.tilt
+
+
+def _as_detection(face: FaceMesh) -> Detection:
+    return Detection(face.confidence, face.box, face.points[[33, 263]])

@@ -1,0 +1,237 @@
+"""Who speaks stays who speaks: drawn clips of portraits that cross, hide, leave, and are cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from avatarvideo.errors import Cancelled, MediaError
+from avatarvideo.media import Box
+from avatarvideo.musetalk.face.cast import Cast, covers_mouth, find_cast, seen_by_mesh
+from avatarvideo.musetalk.face.mesh_networks import MeshNetworks, mesh_networks
+from avatarvideo.musetalk.face.wish import parse_wish
+from support.people_clips import (
+    Head,
+    PeopleClip,
+    gone,
+    heads_of,
+    instead,
+    still,
+    walk,
+)
+
+NO_SWAP_BACKGROUNDS = ((0, 150), (15, 60))
+
+
+@pytest.fixture(scope="session")
+def networks(mesh_models: Path) -> MeshNetworks:
+    found = mesh_networks([mesh_models])
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def heads(real_data: Path, networks: MeshNetworks) -> tuple[Head, ...]:
+    return heads_of(real_data, networks)
+
+
+def seen(
+    clip: PeopleClip, networks: MeshNetworks, faces: list[str]
+) -> tuple[Cast, list[dict[int, int | None]]]:
+    """The cast, and for each member who really is where it was seen, by frames."""
+    avatar = clip.avatar()
+    cast = find_cast(avatar, [parse_wish(face) for face in faces], clip.count, networks)
+    found: list[dict[int, int | None]] = [{} for _ in faces]
+    for number, place, location, _ in seen_by_mesh(avatar, cast, networks):
+        box = location.box
+        assert box is not None
+        found[place][number] = clip.who_is_at(number, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+    return cast, found
+
+
+def assert_no_swap(found: list[dict[int, int | None]], who: list[int]) -> None:
+    for frames, expected in zip(found, who, strict=True):
+        assert Counter(frames.values()).keys() <= {expected}
+
+
+def crossing(one: Head, other: Head) -> PeopleClip:
+    paths = [
+        walk((120, 180, 100), (520, 180, 100), 5, 35),
+        walk((520, 188, 100), (120, 188, 100), 5, 35),
+    ]
+    return PeopleClip([one, other], paths, 40)
+
+
+def hiding(one: Head, other: Head) -> PeopleClip:
+    """The other one stands over the first for ten frames and more, then goes on."""
+    there = walk((520, 180, 110), (320, 180, 110), 5, 15)
+    away = walk((320, 180, 110), (120, 180, 110), 26, 36)
+    return PeopleClip([one, other], [still(320, 180, 100), instead(there, away, 26)], 42)
+
+
+def exchanged(one: Head, other: Head, *, backgrounds: tuple[tuple[int, int], ...]) -> PeopleClip:
+    """A cut in frame 15, after which both are on the other side and of another size."""
+    left, right = still(160, 180, 100), still(480, 180, 100)
+    paths = [instead(left, still(480, 150, 80), 15), instead(right, still(160, 200, 120), 15)]
+    return PeopleClip([one, other], paths, 30, backgrounds=backgrounds)
+
+
+@pytest.mark.slow
+def test_two_who_cross_keep_their_voices(networks: MeshNetworks, heads: tuple[Head, ...]) -> None:
+    _, found = seen(crossing(heads[0], heads[1]), networks, ["left 0", "left 1"])
+    assert_no_swap(found, [0, 1])
+    assert {*range(14), *range(30, 40)} <= found[0].keys()
+    assert {*range(14), *range(22, 40)} <= found[1].keys()  # in front
+
+
+@pytest.mark.slow
+def test_two_who_look_alike_rest_once_they_have_crossed(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    cast, found = seen(crossing(heads[0], heads[0]), networks, ["left 0", "left 1"])
+    assert_no_swap(found, [0, 1])
+    for frames, member in zip(found, cast.members, strict=True):
+        assert {*range(14)} <= frames.keys()
+        assert max(frames) < 24
+        assert member.doubtful[28:].all()
+
+
+@pytest.mark.slow
+def test_two_who_look_alike_speak_where_they_do_not_meet(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    paths = [
+        walk((160, 180, 100), (230, 190, 100), 0, 20),
+        walk((480, 180, 100), (400, 180, 100), 0, 20),
+    ]
+    clip = PeopleClip([heads[0], heads[0]], paths, 20, rate=Fraction(24000, 1001))
+    _, found = seen(clip, networks, ["left 1", "left 0"])
+    assert found == [dict.fromkeys(range(20), 1), dict.fromkeys(range(20), 0)]
+
+
+@pytest.mark.slow
+def test_one_hidden_for_ten_frames_is_the_same_one_afterwards(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    _, found = seen(hiding(heads[0], heads[1]), networks, ["left 0", "left 1"])
+    assert_no_swap(found, [0, 1])
+    assert not found[0].keys() & {*range(14, 27)}
+    assert {*range(8), *range(37, 42)} <= found[0].keys()
+    assert {*range(8), *range(16, 42)} <= found[1].keys()
+    _, alike = seen(hiding(heads[0], heads[0]), networks, ["left 0", "left 1"])
+    assert_no_swap(alike, [0, 1])
+    assert max(max(frames) for frames in alike) < 20
+
+
+@pytest.mark.slow
+def test_one_who_left_is_known_on_return_elsewhere(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    path = gone(instead(still(130, 180, 110), still(330, 200, 90), 20), 12, 28)
+    clip = PeopleClip([heads[2], heads[1]], [path, still(530, 180, 90)], 40)
+    _, found = seen(clip, networks, ["left 0", "left 1"])
+    assert found[0] == dict.fromkeys([*range(12), *range(28, 40)], 0)
+    assert found[1] == dict.fromkeys(range(40), 1)
+    stranger = PeopleClip(
+        [heads[2], heads[3], heads[1]],
+        [gone(still(130, 180, 110), 12, 99), gone(still(130, 180, 110), 0, 24), clip.paths[1]],
+        40,
+    )
+    _, found = seen(stranger, networks, ["left 0", "left 1"])
+    assert found[0] == dict.fromkeys(range(12), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backgrounds", [((0, 150),), NO_SWAP_BACKGROUNDS])
+def test_a_cut_that_exchanges_the_sides_exchanges_nobody(
+    networks: MeshNetworks, heads: tuple[Head, ...], backgrounds: tuple[tuple[int, int], ...]
+) -> None:
+    clip = exchanged(heads[0], heads[1], backgrounds=backgrounds)
+    _, found = seen(clip, networks, ["left 0", "left 1"])
+    assert_no_swap(found, [0, 1])
+    assert all({*range(15), *range(16, 30)} <= frames.keys() for frames in found)
+    alike = exchanged(heads[1], heads[1], backgrounds=NO_SWAP_BACKGROUNDS)
+    cast, found = seen(alike, networks, ["left 0", "left 1"])
+    assert found == [dict.fromkeys(range(15), 0), dict.fromkeys(range(15), 1)]
+    assert all(member.doubtful.nonzero()[0].tolist() == [*range(15, 30)] for member in cast.members)
+
+
+@pytest.mark.slow
+def test_four_speak_in_full_hd(networks: MeshNetworks, heads: tuple[Head, ...]) -> None:
+    paths = [
+        walk((300, 500, 220), (380, 520, 230), 0, 12),
+        still(800, 420, 180),
+        walk((1300, 500, 240), (1240, 480, 220), 0, 12),
+        still(1680, 600, 120),
+    ]
+    clip = PeopleClip(heads, paths, 12, size=(1920, 1080))
+    cast, found = seen(clip, networks, ["left 0", "left 1", "left 2", "left 3"])
+    assert found == [dict.fromkeys(range(12), who) for who in range(4)]
+    assert not any(member.doubtful.any() for member in cast.members)
+
+
+@pytest.mark.slow
+def test_only_those_who_speak_are_looked_at_in_every_frame(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    paths = [still(90 + 150 * n, 180, 90) for n in range(4)]
+    few = find_cast(PeopleClip(heads[:1], paths[:1], 24).avatar(), [parse_wish("0")], 24, networks)
+    many = find_cast(PeopleClip(heads, paths, 24).avatar(), [parse_wish("left 1")], 24, networks)
+    assert (few.detections, many.detections) == (24, 24)
+    assert many.looks <= 4 * few.looks < 4 * 12
+
+
+@pytest.mark.slow
+def test_what_means_no_face_is_one_sentence(
+    networks: MeshNetworks, heads: tuple[Head, ...], tmp_path: Path
+) -> None:
+    clip = PeopleClip(heads[:2], [still(160, 180, 110), still(480, 180, 90)], 3)
+
+    def refusal(*faces: str) -> str:
+        with pytest.raises(MediaError) as error:
+            find_cast(clip.avatar(), [parse_wish(face) for face in faces], 3, networks)
+        return str(error.value)
+
+    assert refusal("0", "1", "2") == (
+        "Expected a face for each of 3 speeches, found 2 at most in one frame: give fewer "
+        "speeches, or track files (.json) of faces that are hard to find."
+    )
+    assert refusal("320,20").startswith(
+        "Expected a face at the point 320,20 in frame 0 of the avatar, but faces are at "
+    )
+    assert refusal("left 1", "1") == (
+        "Expected a face of its own for each speech, but 'left 1' and '1' mean the same one: "
+        "choose another face for one of them."
+    )
+    track = tmp_path / "track.json"
+    box = [104, 122, 216, 240]
+    track.write_text(f'{{"width": 640, "height": 360, "frames": [{box}, null, {box}]}}')
+    _, found = seen(clip, networks, [str(track), "1"])
+    assert found == [{0: 0, 2: 0}, {0: 1, 1: 1, 2: 1}]
+    assert "mean the same one" in refusal(str(track), "0")
+
+
+@pytest.mark.slow
+def test_cancel_comes_between_looks(networks: MeshNetworks, heads: tuple[Head, ...]) -> None:
+    asked: list[int] = []
+
+    def check() -> None:
+        asked.append(1)
+        if len(asked) == 5:
+            raise Cancelled
+
+    clip = PeopleClip(heads[:1], [still(160, 180, 110)], 9)
+    with pytest.raises(Cancelled):
+        find_cast(clip.avatar(), [parse_wish("")], 9, networks, check=check)
+    assert len(asked) == 5
+
+
+def test_a_face_over_the_mouth_is_told_from_one_beside() -> None:
+    face = Box(100, 100, 200, 200)
+    assert covers_mouth([Box(150, 160, 260, 260)], face)
+    assert not covers_mouth([Box(195, 100, 300, 200)], face)  # cheek to cheek
+    assert not covers_mouth([Box(100, 0, 200, 140)], face)  # over the forehead
+    assert not covers_mouth([], face)
