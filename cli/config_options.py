@@ -32,11 +32,13 @@ class ConfigOptions:
 
     readers: field -> what makes its value from a text; others follow their default's type.
     notation: field -> how that text is written, added to the field's explanation.
+    repeated: field -> the name of its option, which may be given again and again.
     """
 
     config: type
     readers: Mapping[str, Callable[[str], object]]
     notation: Mapping[str, str] = field(default_factory=dict[str, str])
+    repeated: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def options(self) -> list[click.Option]:
         """Return one option for each field; all are None unless given."""
@@ -56,6 +58,9 @@ class ConfigOptions:
         text = one.help
         if name in self.notation:
             text = f"{text.removesuffix('.')}, {self.notation[name]}."
+        if name in self.repeated:
+            names = [self.repeated[name], name]
+            return click.Option(names, multiple=True, help=f"{text} May be repeated.")
         shown = "" if default in (None, "") else f" [default: {default}]"
         return click.Option([flag], type=kind, default=None, help=text + shown)
 
@@ -73,7 +78,7 @@ class ConfigOptions:
         values: dict[str, object] = {}
         values |= read_config(file, self.config) if file is not None else {}
         self._check_types(values)
-        return values | {name: value for name, value in given.items() if value is not None}
+        return values | {name: value for name, value in given.items() if value not in (None, ())}
 
     def of(self, values: Mapping[str, object]) -> Any:  # a config
         """Return the configuration of values by field. Raises click.UsageError."""

@@ -9,7 +9,12 @@ from .config_options import ConfigOptions
 def lipsync_options() -> ConfigOptions:
     from ..musetalk.interfaces import LipSyncConfig
 
-    return ConfigOptions(LipSyncConfig, {"mouth": parse_corners, "fps": number_or_text})
+    return ConfigOptions(
+        LipSyncConfig,
+        {"mouth": parse_corners, "fps": number_or_text},
+        {"speakers": "written as audio=b.wav,face=1 or channel=2,face=left 1"},
+        {"speakers": "--speaker"},
+    )
 
 
 def number_or_text(text: str) -> int | float | str:

@@ -75,6 +75,7 @@ def _bits_per_second(text: str) -> int:
 @click.argument("image", type=_FILE)
 @click.argument("audio", type=_FILE)
 @click.option("-o", "--output", type=_RESULT, required=True, help="The video file to write.")
+@click.option("--face-at", metavar="X,Y", help="The face at this point speaks: --face as a point.")
 @_config_file
 @json_option
 @verbose_option
@@ -84,11 +85,16 @@ def lipsync(
     image: Path,
     audio: Path,
     output: Path,
+    face_at: str | None,
     config_file: Path | None,
     as_json: bool,
     **given: Any,  # one for each option of LipSyncConfig
 ) -> None:
     """Let the person in IMAGE (a picture or a video) speak the sound of AUDIO."""
+    if face_at is not None:
+        if given["face"] is not None:
+            raise click.UsageError("--face-at and --face both say who speaks: give one of them.")
+        given["face"] = face_at
     config = lipsync_options().make(given, config_file)
     _check_output(output, [image, audio, *([config_file] if config_file else ())])
     with session() as host:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult, LipSyncRun
     from .pipeline.memory import VRAMManager
     from .score.score import Score, score_video
+    from .speaker import Speaker
 
 __all__ = [
     "LipSyncConfig",
@@ -18,6 +19,7 @@ __all__ = [
     "LipSyncRun",
     "MuseTalkLipSync",
     "Score",
+    "Speaker",
     "VRAMManager",
     "score_video",
 ]
@@ -25,6 +27,7 @@ __all__ = [
 _ELSEWHERE = {
     "MuseTalkLipSync": "engine",
     "Score": "score.score",
+    "Speaker": "speaker",
     "VRAMManager": "pipeline.memory",
     "score_video": "score.score",
 }

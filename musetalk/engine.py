@@ -24,6 +24,7 @@ from ..host.current import current_host
 from ..host.environment import cache_directory
 from ..media import Avatar, Mel, frame_count_for
 from .background_encode import BackgroundEncode
+from .face.wish import parse_wish
 from .inputs import load_avatar, load_speech
 from .interfaces import LipSyncConfig, LipSyncEngineInterface, LipSyncResult, LipSyncRun
 from .job import Job, Made
@@ -37,6 +38,15 @@ from .source_frames import (
     result_length,
     source_indices,
     time_notes,
+)
+from .speeches import (
+    clips_of,
+    files_of,
+    loaded,
+    mixed,
+    of_channel,
+    sound_length,
+    speeches_of,
 )
 from .upscale.file import load_descriptor
 from .upscale.model import UpscaleModel
@@ -97,7 +107,12 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             check = self._host.check_cancelled
             refuse_url(output_path)
             container = container_for(Path(output_path).suffix, None)
-            sources = (avatar_image, audio_file, *filter(None, [options.upscale_model]))
+            sources = (
+                avatar_image,
+                audio_file,
+                *filter(None, [options.upscale_model]),
+                *files_of(options),
+            )
             refuse_sources(result_path(output_path, container), sources)
             avatar = load_avatar(
                 avatar_image, corners=options.mouth, face_index=options.face_index, check=check
@@ -146,15 +161,15 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         )
 
     def length(self, avatar: Avatar, mel: Mel, config: LipSyncConfig) -> tuple[int, Fraction]:
-        seconds, most = float(mel.clip.duration), f"{float(config.max_duration):g} s"
+        samples, sample_rate = sound_length(clips_of(mel, loaded(config)))
+        seconds, most = samples / sample_rate, f"{float(config.max_duration):g} s"
         if seconds > config.max_duration:
             raise MediaError(
                 f"Expected at most {most} of speech, got {seconds:.1f} s: "
                 "raise max_duration or choose a part with start and duration."
             )
         frame_rate = config.frame_rate(own_rate(avatar))
-        samples = mel.clip.samples.shape[1]
-        spoken = frame_count_for(samples, mel.clip.sample_rate, frame_rate)
+        spoken = frame_count_for(samples, sample_rate, frame_rate)
         wait = pictures_wait(avatar, mel.clip)
         count = result_length(spoken, frame_rate, avatar=avatar, loop=config.loop, wait=wait)
         if count > spoken and count > config.max_duration * frame_rate:
@@ -175,10 +190,14 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         encode: BackgroundEncode | None = None,
     ) -> LipSyncRun:
         """See the interface. encode: started while a GPU generates; the caller finishes it."""
-        options = config or self._defaults
+        check = self._host.check_cancelled
+        options = loaded(config or self._defaults, check)
         upscaler = _upscaler(upscale_model, options)
         if not avatar.face_index:
             avatar = replace(avatar, face_index=options.face_index)
+        speeches = speeches_of(mel, options, avatar, avatar.corners or options.mouth, check)
+        if options.face.strip() and not speeches:
+            avatar = replace(avatar, face_index=parse_wish(options.face).index, face=None)
         count, frame_rate = self.length(avatar, mel, options)
         indices = source_indices(
             count,
@@ -196,10 +215,23 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             self._cache_directory,
             encode,
         )
+        heard = mixed(clips_of(mel, options))
+        mel = replace(of_channel(mel, options, check), clip=heard)
         mel = _ended(mel, count / frame_rate, 1 / (2 * frame_rate))
         notes = (*time_notes(avatar, wait), *_missing(mel))
         folders = tuple(self._host.model_directories)
-        job = Job(avatar, mel, options, frame_rate, indices, mask, notes, folders, None, upscaler)
+        job = Job(
+            avatar,
+            mel,
+            options,
+            frame_rate,
+            indices,
+            mask,
+            notes,
+            folders,
+            speeches,
+            upscaler=upscaler,
+        )
         return _first_possible(job, context)
 
 

@@ -25,6 +25,7 @@ from ..media import (
 from ..options import check_options, described, option
 from .modes import HELP as MODES_HELP
 from .modes import MODES
+from .speaker import MOST_CHANNELS, Speaker, speakers_of
 
 Quality = Literal["high", "medium", "low"]
 Model = Literal["v1.5", "v1.0"]
@@ -178,6 +179,21 @@ class LipSyncConfig:
         "little. Needs the face mesh. none leaves everything but the mouth as it is.",
         choices=get_args(LifeOption),
     )
+    face: str = option(
+        "",
+        help="Which face speaks: a number by size (0 is the largest), left 0 for the leftmost, a "
+        "point of it as x,y, or a track file (.json) of its boxes. Empty is face_index.",
+    )
+    channel: int = option(
+        0,
+        help="The channel of the audio that speaks, from 1, where each holds a speaker of its own; "
+        "0 takes all of them.",
+        low=0,
+        high=MOST_CHANNELS,
+    )
+    speakers: tuple[Speaker, ...] = option(
+        (), help="Further people who speak, each with a voice and a face."
+    )
 
     upscale_model: str = option(
         "",
@@ -186,8 +202,9 @@ class LipSyncConfig:
     )
 
     def __post_init__(self) -> None:
-        check_options(self, besides=["fps"])
+        check_options(self, besides=["fps", "speakers"])
         check_fps(self.fps)
+        object.__setattr__(self, "speakers", speakers_of(self.speakers))
 
     def frame_rate(self, source_rate: Fraction = DEFAULT_FRAME_RATE) -> Fraction:
         """Return the exact frame rate of the result for an avatar of ``source_rate``."""

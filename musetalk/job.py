@@ -19,6 +19,7 @@ from ..media import Avatar, FaceLocation, LipCorners, Mel
 from .face.blend import MaskSettings
 from .face.choice import FaceChoice
 from .interfaces import LipSyncConfig, Report
+from .speeches import Speech
 from .upscale.model import UpscaleModel
 from .voice.gate import Gate
 
@@ -35,6 +36,7 @@ class Job:
     mask: np.ndarray | None = None  # float32 (H, W), 0..1, where the picture may change
     notes: tuple[str, ...] = ()  # for the report: how the avatar's time became the result's
     model_folders: tuple[Path, ...] = ()  # where a face finder may look for its file
+    speeches: tuple[Speech, ...] = ()  # of several, or of a face that was chosen where it is
     gate: Gate | None = None  # how far the mouth follows the speech; None: everywhere
     upscaler: UpscaleModel | None = None  # sharpens what is generated
     seconds: dict[str, float] = field(default_factory=dict[str, float])  # spent in each stage

@@ -16,6 +16,7 @@ from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSync
 from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .search_words import search_words
+from .speakers import speaker_inputs, with_speakers
 from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY, Values, is_link, rate_widget, widget
 
@@ -29,11 +30,13 @@ IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
 # Widgets of LoadAvatar and AudioToMel, and what a socket brings here.
 _ELSEWHERE = {"mouth", "face_index", "start", "duration", "upscale_model"}
+_ELSEWHERE |= {"channel", "speakers"}  # made of the inputs of nodes/speakers.py
 LATER_WIDGETS = (
     "silence",
     "steadiness",
     "landmarks",
     "life",
+    "face",
 )  # prompts saved before do not hold them: they are optional inputs
 _SHARP = (
     "An upscaling or face restoring model, from Load Upscale Model: sharpens the mouth where the "
@@ -76,7 +79,10 @@ class MuseTalkLipSync:
         upscale_model = ("UPSCALE_MODEL", {"tooltip": _SHARP})
         return {
             "required": {**sockets, **widgets},
-            "optional": {"mask": mask} | later | {"upscale_model": upscale_model},
+            "optional": {"mask": mask}
+            | later
+            | {"upscale_model": upscale_model}
+            | speaker_inputs(),
             "hidden": {"prompt": "PROMPT", "unique_id": "UNIQUE_ID"},
         }
 
@@ -102,10 +108,10 @@ class MuseTalkLipSync:
     ) -> Values:
         from ..musetalk.engine import MuseTalkLipSync as Engine
 
-        config = _config(options)
-        person = _as_avatar(avatar)
         if not isinstance(mel, Mel):
             raise MediaError(f"Expected a MEL, got {type(mel).__name__}: link Audio to Mel.")
+        config = _config(with_speakers(options, mel))
+        person = _as_avatar(avatar)
         engine: LipSyncEngineInterface = Engine()
         count, _ = engine.length(person, mel, config)
         linked = _is_linked(prompt, unique_id, 0)

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("musetalk.modes", "musetalk.score"),
     ("musetalk.pipeline", "musetalk.puppet"),
     ("musetalk.report",),
-    ("musetalk.job", "musetalk.inputs"),
+    ("musetalk.job", "musetalk.inputs", "musetalk.speeches"),
     ("musetalk.face", "musetalk.voice", "musetalk.upscale"),
     ("musetalk.lips", "musetalk.weights"),
     ("musetalk.networks",),
@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "musetalk.out_of_memory",
         "musetalk.background_encode",
         "musetalk.source_frames",
+        "musetalk.speaker",
         "musetalk.work",
     ),
     ("musetalk.modes.__init__",),  # the table, which imports none of them

@@ -92,6 +92,8 @@ def is_allowed(config: type, name: str, value: object) -> bool:
     kinds, one = types_of(config)[name], options_of(config)[name]
     if value is None:
         return type(None) in kinds
+    if isinstance(value, list) and not value:
+        return tuple in kinds  # as many as there are
     if isinstance(value, str):
         return str in kinds and not one.choices and name != "fps"
     return (value is True and bool in kinds) or (value is FRACTION and float in kinds)

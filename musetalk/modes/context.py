@@ -10,6 +10,7 @@ from pathlib import Path
 from ...host.contract import Host
 from ...media import FaceLocation, FramesOfFiles
 from ..background_encode import BackgroundEncode
+from ..face.cast import Cast
 from ..face.finder import locate_face
 from ..interfaces import LipSyncRun, Report
 from ..job import Job, Made, NotPossible
@@ -17,6 +18,7 @@ from ..pipeline.memory import FallbackPlan
 from ..report import report_of
 from ..voice.gate import Gate
 from ..weights.session import ModelSource
+from .casting import find_people
 from .life import brought_to_life
 from .silence import after_speech, hear
 
@@ -33,6 +35,7 @@ class Context:
     refused: list[str] = field(default_factory=list[str])  # why earlier modes were not possible
     _location: FaceLocation | None = None
     _gate: Gate | None = None
+    _cast: Cast | None = None
 
     def location(self, job: Job) -> FaceLocation:
         """Locate face and lips in the first frame without weights, once a run."""
@@ -53,11 +56,23 @@ class Context:
 
         auto: whether it rests where the user left the choice to the mode.
         """
-        if not (auto if job.options.silence == "auto" else job.options.silence == "rest"):
-            return after_speech(job) if job.options.loop == "silence" else None
+        if not _rests(job, auto=auto):
+            return _unless_heard(job)
         if self._gate is None:
             self._gate = hear(job, self.host, self.fallback)
         return self._gate
+
+    def gate_of(self, job: Job, *, auto: bool) -> Gate | None:
+        """Return it, heard anew: of one of several speeches."""
+        if not _rests(job, auto=auto):
+            return _unless_heard(job)
+        return hear(job, self.host, self.fallback)
+
+    def cast(self, job: Job) -> Cast:
+        """Find those who speak, once a run. Raises MediaError where speeches and faces differ."""
+        if self._cast is None:
+            self._cast = find_people(job, self.host)
+        return self._cast
 
     def run_of(self, job: Job, mode: str, made: Made) -> LipSyncRun:
         made = brought_to_life(job, mode, made, self.location, self.host.check_cancelled)
@@ -78,6 +93,14 @@ class Context:
             release=made.release,
             sources=sources,
         )
+
+
+def _rests(job: Job, *, auto: bool) -> bool:
+    return auto if job.options.silence == "auto" else job.options.silence == "rest"
+
+
+def _unless_heard(job: Job) -> Gate | None:
+    return after_speech(job) if job.options.loop == "silence" else None
 
 
 def maker_of(mode: str) -> Callable[[Job, Context], Made | NotPossible]:

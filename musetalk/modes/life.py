@@ -64,6 +64,8 @@ def _why_not(job: Job, mode: str, made: Made) -> str:
         return "life is for stills, and the avatar is a video"
     if mode == "static":
         return "the mode static shows the picture as it is"
+    if job.speeches:
+        return "life is for one speaker, chosen by size"
     return "no face speaks" if made.passed_through.all() else ""
 
 

@@ -29,6 +29,8 @@ def make(job: Job, context: Context) -> Made | NotPossible:
 
     Raises CheckpointError or DeviceMemoryError where this mode was asked for.
     """
+    if job.speeches:
+        return NotPossible("MuseTalk speaks for one face, chosen by size")
     source = _source(job, context)
     if isinstance(source, MissingFiles):
         return NotPossible("MuseTalk's files are not installed", CheckpointError(source.message))

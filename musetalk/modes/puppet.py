@@ -8,18 +8,18 @@ from ...errors import NoFaceError
 from ...media import FaceLocation
 from ..job import Job, Made, NotPossible
 from ..puppet.lip_track import LipTrack, track_lips
-from ..puppet.phones import phones_heard
 from ..puppet.playback import PuppetPlayback
-from ..puppet.pose import MouthShapes
-from ..puppet.shapes import mouth_shapes
 from ..report import silence_report
-from ..voice.levels import SAMPLE_RATE
 from .context import Context
+from .motion import motion_of
+from .puppet_people import make_people
 from .sharp_puppet import sharpened
 
 
 def make(job: Job, context: Context) -> Made | NotPossible:
     """Return the avatar with a moving mouth, or that no lips were found in any frame."""
+    if job.speeches:
+        return make_people(job, context)
     located = context.location(job)
     track = _track(job, context, located)
     if track.first is None:
@@ -32,7 +32,7 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         )
         return NotPossible(where, error)
     with job.timed("driver"):
-        motion = _motion(job, context)
+        motion = motion_of(job, context)
     gate = context.gate(job, auto=True)
     if gate is not None:
         motion = motion.gated(gate.weight)
@@ -87,12 +87,3 @@ def _without(passed: np.ndarray) -> str:
     if not count:
         return ""
     return f"; {count} of {passed.size} frames show no lips and pass through unchanged"
-
-
-def _motion(job: Job, context: Context) -> MouthShapes:
-    """Return the mouth's shapes by the sound, and by phones where they can be heard."""
-    speech, rate, count = job.mel.speech, job.frame_rate, job.indices.size
-    seconds = max(1, round(len(speech) / SAMPLE_RATE))
-    with context.host.progress(seconds, "Listening to the speech") as bar:
-        phones = phones_heard(speech, on_seconds=lambda done: bar.update(round(done)))
-    return mouth_shapes(speech, frame_rate=rate, frame_count=count, phones=phones)

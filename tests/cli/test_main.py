@@ -136,7 +136,7 @@ def test_every_field_of_the_configuration_is_an_explained_option(avatar, command
     _, out, _ = avatar("video", command, "--help")
     starts = [text.split()[:1] for text in out.replace(",", " ").splitlines()]
     for field in dataclasses.fields(config):
-        flag = "--" + field.name.replace("_", "-")
+        flag = "--" + {"speakers": "speaker"}.get(field.name, field.name).replace("_", "-")
         line = next(i for i, start in enumerate(starts) if start in ([flag], [f"{flag} /"]))
         block = " ".join(out.splitlines()[line : line + 2])
         assert len(block.split()) > 4, flag

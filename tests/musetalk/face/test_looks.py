@@ -17,7 +17,6 @@ def picture(seed: int) -> np.ndarray:
     return rough.repeat(20, 0).repeat(20, 1)
 
 
-
 def test_light_and_mouth_change_no_look() -> None:
     one = look_of(picture(1).astype(np.uint8), SQUARE)
     darker = look_of((picture(1) * 0.7).astype(np.uint8), SQUARE)

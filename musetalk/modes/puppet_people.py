@@ -1,0 +1,88 @@
+"""Several people's mouths, or one that was chosen where it is, warped to their speeches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...errors import NoFaceError
+from ..face.cast import Cast
+from ..job import Job, Made, NotPossible
+from ..puppet.lip_track import LipTrack
+from ..puppet.people_playback import PeoplePlayback
+from ..puppet.people_track import track_people
+from ..puppet.playback import PuppetPlayback
+from ..voice.gate import Gate
+from .casting import networks_for, people_report
+from .context import Context
+from .motion import motion_of
+
+
+def make_people(job: Job, context: Context) -> Made | NotPossible:
+    """Return the avatar with all who speak, or that none of them has lips in any frame.
+
+    Raises MediaError where the speeches do not fit the faces.
+    """
+    cast = context.cast(job)
+    tracks = _tracks(job, context, cast)
+    first = next((track.first for track in tracks if track.first is not None), None)
+    if first is None:
+        where = "none of those who speak shows lips in any frame"
+        error = NoFaceError(f"Expected lips to move, but {where}: choose other faces.")
+        return NotPossible(where, error)
+    gates = [context.gate_of(replace(job, mel=each.mel), auto=True) for each in job.speeches]
+    with job.timed("driver"):
+        voices = [
+            _voice(replace(job, mel=speech.mel), context, track, gate)
+            for speech, track, gate in zip(job.speeches, tracks, gates, strict=True)
+        ]
+    members = cast.members
+
+    playback = PeoplePlayback(
+        job.avatar,
+        job.indices,
+        voices,
+        lambda place, frame: cast.others(members[place], frame),
+    )
+    passed = playback.passed_through()
+    seen = [~voice.passed_through() for voice in voices]
+    return Made(
+        playback.frames,
+        mask=playback.mask(),
+        passed_through=passed,
+        location=first,
+        reason=_reason(job, passed),
+        details=people_report(job, cast, seen, gates),
+    )
+
+
+def _tracks(job: Job, context: Context, cast: Cast) -> list[LipTrack]:
+    with job.timed("track"), context.host.progress(cast.count, "Following the lips") as bar:
+        return track_people(
+            job.avatar,
+            cast,
+            networks_for(job),
+            on_frame=bar.update,
+            check=context.host.check_cancelled,
+        )
+
+
+def _voice(job: Job, context: Context, track: LipTrack, gate: Gate | None) -> PuppetPlayback:
+    motion = motion_of(job, context)
+    if gate is not None:
+        motion = motion.gated(gate.weight)
+    return PuppetPlayback(
+        job.avatar, job.indices, motion, track.shapes, job.mask, track.points, track.rest_widths
+    )
+
+
+def _reason(job: Job, passed: np.ndarray) -> str:
+    asked = "a puppet was asked for; " if job.is_asked_for else ""
+    who = f"{len(job.speeches)} speakers" if len(job.speeches) > 1 else "the chosen face"
+    without = (
+        f"; {int(passed.sum())} of {passed.size} frames show nobody who speaks"
+        if passed.any()
+        else ""
+    )
+    return f"{asked}{who} followed by the face mesh{without}"

@@ -1,0 +1,101 @@
+"""One of several speakers: a speech and whose face it moves."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..media import Mel
+from ..texts import shown
+
+MOST_CHANNELS = 64
+MOST_SPEAKERS = 16
+_PART = re.compile(r"(?:^|,)\s*(audio|face|channel)\s*=")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """One further speech. ValueError says what is wrong with it.
+
+    audio: a file, or what Audio to Mel made; empty is the speech of the run itself.
+    face: whose; written as the option ``face``. Empty is the next one by size.
+    channel: of the audio, from 1, where each holds a speaker of its own; 0 takes all of them.
+    """
+
+    audio: str | Path | Mel = ""
+    face: str = ""
+    channel: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.audio, (str, os.PathLike, Mel)):
+            raise ValueError(f"Expected a speaker's audio as a file, got {shown(self.audio)}.")
+        if not isinstance(self.face, (str, os.PathLike)):
+            object.__setattr__(self, "face", _face_text(self.face))
+        number = self.channel
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise ValueError(
+                f"Expected a speaker's channel as a whole number, got {shown(number)}."
+            )
+        if not 0 <= number <= MOST_CHANNELS:
+            raise ValueError(
+                f"Expected a speaker's channel between 0 and {MOST_CHANNELS}, got {number}."
+            )
+
+
+def _face_text(value: object) -> str:
+    """Return a face given as a number, or as a point of two, as it is written."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return ",".join(map(str, value))
+    raise ValueError(f"Expected a speaker's face as a text, got {shown(value)}.")
+
+
+def parse_speaker(text: str) -> Speaker:
+    """Return the speaker written as "audio=b.wav,face=1,channel=2"; each part may be left out."""
+    marks = list(_PART.finditer(text))
+    ends = [*(mark.start() for mark in marks), len(text)][1:]
+    parts = [
+        (mark[1], text[mark.end() : end].strip()) for mark, end in zip(marks, ends, strict=False)
+    ]
+    values: dict[str, Any] = dict(parts)  # Any: a channel becomes a number
+    if not marks or text[: marks[0].start()].strip() or len(values) < len(parts):
+        raise ValueError(
+            'Expected speakers as "audio=FILE,face=WHICH,channel=NUMBER", each at most once, got '
+            f"{shown(text)}."
+        )
+    if "channel" in values:
+        if not re.fullmatch(r"\d{1,4}", values["channel"]):
+            raise ValueError(
+                f"Expected a speaker's channel as a whole number, got {shown(values['channel'])}."
+            )
+        values["channel"] = int(values["channel"])
+    return Speaker(**values)
+
+
+def speakers_of(values: object) -> tuple[Speaker, ...]:
+    """Return speakers given as such, as texts, or as names and values. Raises ValueError."""
+    if isinstance(values, (str, Speaker, Mapping)):
+        values = [values]
+    if not isinstance(values, Sequence):
+        raise ValueError(f"Expected speakers as a list, got {shown(values)}.")
+    if len(values) >= MOST_SPEAKERS:
+        raise ValueError(f"Expected speakers to be fewer than {MOST_SPEAKERS}, got {len(values)}.")
+    return tuple(map(_speaker_of, values))
+
+
+def _speaker_of(value: object) -> Speaker:
+    if isinstance(value, Speaker):
+        return value
+    if isinstance(value, str):
+        return parse_speaker(value)
+    names = [field.name for field in fields(Speaker)]
+    if isinstance(value, Mapping) and set(value) <= set(names):
+        return Speaker(**value)
+    raise ValueError(
+        f"Expected speakers as {', '.join(names)} with their values, got {shown(value)}."
+    )

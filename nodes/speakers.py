@@ -1,0 +1,71 @@
+"""MuseTalkLipSync's further speakers: a socket for each one's speech and whose face it moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import MediaError
+from ..host.current import current_host
+from ..media import Mel
+from ..musetalk.speaker import Speaker
+from .widgets import Values, find_file, own_widget
+
+NUMBERS = (2, 3, 4)  # of the further speakers
+PER_CHANNEL = "speaker_per_channel"
+_WHOSE = (
+    "Whose face this speech moves: a number by size (0 is the largest), left 0 for the leftmost, a "
+    "point of it as x,y, or a track file (.json). Empty is the next one by size."
+)
+
+
+def speaker_inputs() -> Values:
+    """Return the inputs in their order, which saved workflows rely on."""
+    inputs: Values = {
+        PER_CHANNEL: own_widget(
+            False,
+            "Each channel of the mel's audio is a speaker of its own: the first has face, the "
+            "others face_2 and on.",
+        )
+    }
+    for number in NUMBERS:
+        inputs[f"mel_{number}"] = (
+            "MEL",
+            {"tooltip": f"What speaker {number} says, at the same time; from Audio to Mel."},
+        )
+        inputs[f"face_{number}"] = own_widget("", _WHOSE)
+    return inputs
+
+
+def with_speakers(options: Values, mel: Mel) -> Values:
+    """Return options of LipSyncConfig from the node's own. Raises MediaError."""
+    rest = dict(options)
+    per_channel = rest.pop(PER_CHANNEL, False)
+    mels = {number: rest.pop(f"mel_{number}", None) for number in NUMBERS}
+    faces = {number: _face(rest.pop(f"face_{number}", "")) for number in NUMBERS}
+    if "face" in rest:
+        rest["face"] = _face(rest["face"])
+    for number, each in mels.items():
+        if each is not None and not isinstance(each, Mel):
+            raise MediaError(
+                f"Expected a MEL as mel_{number}, got {type(each).__name__}: link Audio to Mel."
+            )
+    linked = [Speaker(audio=each, face=faces[number]) for number, each in mels.items() if each]
+    if not per_channel:
+        return rest | ({"speakers": tuple(linked)} if linked else {})
+    count = len(mel.clip.samples)
+    if linked or not 2 <= count <= NUMBERS[-1]:
+        got = "further mels linked" if linked else f"audio of {count}"
+        raise MediaError(
+            f"Expected one mel with 2 to {NUMBERS[-1]} channels, a speaker in each, got {got}: "
+            f"turn {PER_CHANNEL} off or link such audio alone."
+        )
+    channels = (Speaker(face=faces[number], channel=number) for number in NUMBERS[: count - 1])
+    return rest | {"channel": 1, "speakers": tuple(channels)}
+
+
+def _face(text: Any) -> str:  # Any: whatever a link brought
+    """Return a face as written; a track file as the path of what graphs may read."""
+    if not isinstance(text, str):
+        raise MediaError(f"Expected a face as a text, got {type(text).__name__}.")
+    is_track = text.strip().lower().endswith(".json")
+    return str(find_file(current_host(), text.strip())) if is_track else text
