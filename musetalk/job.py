@@ -16,12 +16,33 @@ import numpy as np
 
 from ..errors import AvatarVideoError
 from ..media import Avatar, FaceLocation, LipCorners, Mel
+from .audio import window_starts
 from .face.blend import MaskSettings
 from .face.choice import FaceChoice
+from .face.detect import FaceTrack
 from .interfaces import LipSyncConfig, Report
 from .speeches import Speech
 from .upscale.model import UpscaleModel
 from .voice.gate import Gate
+
+SPEECH_STEP = 1 << 40  # between the window starts of one speech and those of the next
+
+
+@dataclass(frozen=True, eq=False)
+class Woven:
+    """A job whose every frame stands there once for each speaker, one after the other.
+
+    mels: of the speakers, P of them. track: of the N x P frames, their faces found already.
+    """
+
+    mels: tuple[Mel, ...]
+    track: FaceTrack
+
+    def starts(self, count: int, frame_rate: Fraction) -> np.ndarray:
+        """Return int64 (count,): where the windows of frames begin, each in its own speech."""
+        people = len(self.mels)
+        starts = np.repeat(window_starts(count // people, frame_rate), people)
+        return starts + np.arange(count) % people * SPEECH_STEP
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +58,7 @@ class Job:
     notes: tuple[str, ...] = ()  # for the report: how the avatar's time became the result's
     model_folders: tuple[Path, ...] = ()  # where a face finder may look for its file
     speeches: tuple[Speech, ...] = ()  # of several, or of a face that was chosen where it is
+    woven: Woven | None = None  # where the frames are of several speakers in turn
     gate: Gate | None = None  # how far the mouth follows the speech; None: everywhere
     upscaler: UpscaleModel | None = None  # sharpens what is generated
     seconds: dict[str, float] = field(default_factory=dict[str, float])  # spent in each stage

@@ -18,6 +18,7 @@ from ..weights.search import MissingFiles, find
 from ..weights.session import ModelFiles, ModelSource
 from ..work import Work
 from .context import Context
+from .musetalk_people import PeopleJob, people_job
 
 log = logging.getLogger("avatarvideo.musetalk.modes.musetalk")
 
@@ -29,14 +30,13 @@ def make(job: Job, context: Context) -> Made | NotPossible:
 
     Raises CheckpointError or DeviceMemoryError where this mode was asked for.
     """
-    if job.speeches:
-        return NotPossible("MuseTalk speaks for one face, chosen by size")
     source = _source(job, context)
     if isinstance(source, MissingFiles):
         return NotPossible("MuseTalk's files are not installed", CheckpointError(source.message))
-    job = replace(job, gate=context.gate(job, auto=False))
+    people = people_job(job, context) if job.speeches else None
+    job = replace(job, gate=context.gate(job, auto=False)) if people is None else job
     try:
-        spoken = _speak(job, source, context)
+        spoken = _speak(job, source, context, people)
     except (CheckpointError, DeviceMemoryError) as error:
         if job.is_asked_for:
             raise
@@ -47,7 +47,7 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         return NotPossible(f"MuseTalk could not be used ({error})")
     if not job.is_asked_for and spoken.playback.spool is None:
         return NotPossible(f"MuseTalk found {_nothing_in(spoken)}")
-    return _made_of(job, spoken)
+    return _made_of(job, spoken, people)
 
 
 def _source(job: Job, context: Context) -> ModelSource | MissingFiles:
@@ -60,16 +60,17 @@ def _source(job: Job, context: Context) -> ModelSource | MissingFiles:
     return found if isinstance(found, MissingFiles) else ModelFiles(found)
 
 
-def _speak(job: Job, source: ModelSource, context: Context) -> Spoken:
+def _speak(job: Job, source: ModelSource, context: Context, people: PeopleJob | None) -> Spoken:
     host, encode = context.host, context.encode
     key = f"{PREPARED} {context.cache_directory or ''}"
     cache = host.kept.setdefault(key, AvatarCache(context.cache_directory))
 
     def start_encode(spoken: Spoken) -> None:
         if encode is not None:
-            encode.start(context.run_of(job, "musetalk", _made_of(job, spoken)))
+            encode.start(context.run_of(job, "musetalk", _made_of(job, spoken, people)))
 
-    with host.progress(total_steps(job), "Speaking") as bar:
+    task = job if people is None else people.woven
+    with host.progress(total_steps(task), "Speaking") as bar:
 
         def poll(work: Work) -> None:
             host.check_cancelled()
@@ -78,7 +79,7 @@ def _speak(job: Job, source: ModelSource, context: Context) -> Spoken:
                 encode.check()
 
         return speak(
-            job,
+            task,
             source,
             host,
             context.fallback,
@@ -88,7 +89,7 @@ def _speak(job: Job, source: ModelSource, context: Context) -> Spoken:
         )
 
 
-def _made_of(job: Job, spoken: Spoken) -> Made:
+def _made_of(job: Job, spoken: Spoken, people: PeopleJob | None) -> Made:
     playback = spoken.playback
     version = f"MuseTalk {job.options.model.removeprefix('v')}"
     nothing = (
@@ -96,7 +97,7 @@ def _made_of(job: Job, spoken: Spoken) -> Made:
         if playback.spool is None
         else ""
     )
-    return Made(
+    made = Made(
         playback.frames,
         mask=playback.mask(),
         passed_through=playback.passed_through(),
@@ -105,6 +106,7 @@ def _made_of(job: Job, spoken: Spoken) -> Made:
         details=spoken.report,
         release=playback.release,
     )
+    return made if people is None else people.made_of(made, playback)
 
 
 def _nothing_in(spoken: Spoken) -> str:

@@ -15,7 +15,7 @@ from ..job import Job
 from ..work import Work
 from .compose import NOWHERE
 from .generate import LATENT_SHAPE, FaceGenerator, MadeFaces
-from .speech_features import FeatureStore
+from .speech_features import FeatureStore, SeveralFeatures
 from .spool import Spool, SpoolReader, SpoolWriter
 
 # Takes a face's number, its crop and what reads the spool; returns it at its box's size, or None.
@@ -34,7 +34,7 @@ class GeneratedFaces:
 
     job: Job
     latent_places: np.ndarray
-    features: FeatureStore
+    features: FeatureStore | SeveralFeatures
     spool: Spool
     shut: np.ndarray
     unusable: int = 0  # faces that were left out because their values are not finite
@@ -44,7 +44,8 @@ class GeneratedFaces:
         count, slots = self.job.indices.size, self.job.slots
         self.places = np.full(count, NOWHERE, np.int64)  # of the faces in the spool
         self.sharp_places = np.full(count, NOWHERE, np.int64)  # likewise of the sharpened ones
-        self._starts = window_starts(count, self.job.frame_rate)
+        woven, rate = self.job.woven, self.job.frame_rate
+        self._starts = window_starts(count, rate) if woven is None else woven.starts(count, rate)
         self._weight = np.ones(count, np.float32) if self.job.gate is None else self.job.gate.weight
         replaced, rests = self.latent_places[slots] != NOWHERE, self._weight == 0
         self._at_rest = replaced & rests & ~self.shut[slots]  # these show their slot's shared face

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from ...host.contract import Host
+from ...media import Mel
 from ..face.detect import FaceTrack
 from ..interfaces import Report
 from ..job import Job
@@ -35,6 +36,7 @@ from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
 from .sharpen import FaceSharpener, not_sharpened
 from .speech_features import (
     FeatureStore,
+    SeveralFeatures,
     hidden_states,
     segment_count,
     silent_window,
@@ -58,7 +60,12 @@ class Spoken:
 
 def total_steps(job: Job) -> int:
     """Return how far ``Work.done`` counts: source frames twice, 30 s of audio, output frames."""
-    return 2 * job.numbers.size + segment_count(job.mel) + job.indices.size
+    segments = sum(map(segment_count, speeches_in(job)))
+    return 2 * job.numbers.size + segments + job.indices.size
+
+
+def speeches_in(job: Job) -> tuple[Mel, ...]:
+    return (job.mel,) if job.woven is None else job.woven.mels
 
 
 def speak(
@@ -143,6 +150,8 @@ class _Run:
         return Spoken(playback, self._report(track, placement))
 
     def _faces(self) -> FaceTrack:
+        if self.job.woven is not None:
+            return self.job.woven.track
         search = FaceSearch(self.job, self.source, self.cache)
         track = search.cached()
         if track is not None:
@@ -212,29 +221,35 @@ class _Run:
         self.notes.append(note)
         log.warning("%s", note)
 
-    def _audio_features(self, spool: Spool) -> FeatureStore:
-        mel, model = self.job.mel, self.job.options.model
+    def _audio_features(self, spool: Spool) -> FeatureStore | SeveralFeatures:
+        mels, model = speeches_in(self.job), self.job.options.model
 
         def choose(load: Load) -> WhisperEncoder:
             return load(WHISPER)
 
-        def task(whisper: WhisperEncoder, _placement: Placement) -> FeatureStore:
-            place, length = NOWHERE, 0
-            with spool.writer() as writer:
-                for cells, kept in speech_segments(mel, model):
-                    states = hidden_states(whisper, cells, kept, model)
-                    start = writer.append(states.numpy())
-                    place = start if place == NOWHERE else place
-                    length += kept
-                    self.stages.work.done += 1
+        def task(whisper: WhisperEncoder, _placement: Placement) -> list[FeatureStore]:
             silence = None if self.job.gate is None else silent_window(whisper, model)
-            return FeatureStore(place, length, whisper.config.width, model == "v1.0", silence)
+            return [self._features_of(mel, whisper, spool, silence) for mel in mels]
 
         with self.job.timed("audio"):
             before = self.stages.work.done
-            features, _ = self.stages.run("audio", choose, task)
-            self.stages.work.done = before + segment_count(mel)
-        return features
+            stores, _ = self.stages.run("audio", choose, task)
+            self.stages.work.done = before + sum(map(segment_count, mels))
+        return stores[0] if self.job.woven is None else SeveralFeatures(tuple(stores))
+
+    def _features_of(
+        self, mel: Mel, whisper: WhisperEncoder, spool: Spool, silence: Tensor | None
+    ) -> FeatureStore:
+        model = self.job.options.model
+        place, length = NOWHERE, 0
+        with spool.writer() as writer:
+            for cells, kept in speech_segments(mel, model):
+                states = hidden_states(whisper, cells, kept, model)
+                start = writer.append(states.numpy())
+                place = start if place == NOWHERE else place
+                length += kept
+                self.stages.work.done += 1
+        return FeatureStore(place, length, whisper.config.width, model == "v1.0", silence)
 
     def _sharpener(
         self, track: FaceTrack, prepared: FacePreparation, folder: Path

@@ -22,6 +22,7 @@ from ..audio import (
     log_mel_v1,
 )
 from ..interfaces import Model
+from ..job import SPEECH_STEP
 from ..networks.whisper import WhisperEncoder
 from .spool import SpoolReader
 
@@ -95,3 +96,24 @@ class FeatureStore:
         """Return windows (B, 50, width) with their share, float32 (B,); the rest is silence."""
         assert self.silence is not None
         return torch.lerp(self.silence, windows, torch.as_tensor(weight)[:, None, None])
+
+
+@dataclass(frozen=True)
+class SeveralFeatures:
+    """The features of several speeches, whose windows begin SPEECH_STEP apart."""
+
+    stores: tuple[FeatureStore, ...]
+
+    def windows(self, reader: SpoolReader, starts: np.ndarray) -> Tensor:
+        """Return the windows that begin at ``starts``, int64 (B,), each in its own speech."""
+        whose = (starts + SPEECH_STEP // 2) // SPEECH_STEP
+        made = torch.empty((len(starts), WINDOW * STATES, self.stores[0].width))
+        for number in np.unique(whose).tolist():
+            chosen = np.flatnonzero(whose == number)
+            own = starts[chosen] - number * SPEECH_STEP
+            made[torch.as_tensor(chosen)] = self.stores[number].windows(reader, own)
+        return made
+
+    def faded(self, windows: Tensor, weight: np.ndarray) -> Tensor:
+        """As a single speech's: silence is the same in all of them."""
+        return self.stores[0].faded(windows, weight)

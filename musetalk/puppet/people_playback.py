@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...media import Avatar, Box
+from ..face.lay_over import lay_over, whole_box
 from ..source_frames import read_frames
 from .playback import PuppetPlayback, blend
 from .puppet import Puppet
@@ -56,7 +57,7 @@ class PeoplePlayback:
             if puppet is None:
                 continue
             mask = puppet.mask()
-            for x0, y0, x1, y1 in map(_whole, self.others(place, 0)):
+            for x0, y0, x1, y1 in map(whole_box, self.others(place, 0)):
                 mask[y0:y1, x0:x1] = 0
             np.maximum(whole, mask if voice.mask is None else mask * voice.mask, out=whole)
         return whole
@@ -64,22 +65,3 @@ class PeoplePlayback:
     def passed_through(self) -> np.ndarray:
         """Return bool (T,): output frames in which nobody who speaks is seen."""
         return np.logical_and.reduce([voice.passed_through() for voice in self.voices])
-
-
-def lay_over(
-    shown: np.ndarray, frame: np.ndarray, spoken: np.ndarray, region: Box, others: Sequence[Box]
-) -> None:
-    """Bring what speaking changed in a region into ``shown``, but for where other faces are."""
-    x0, y0, x1, y1 = _whole(region)
-    area = (slice(y0, y1), slice(x0, x1))
-    changed = spoken[area] != frame[area]
-    for left, top, right, bottom in map(_whole, others):
-        rows = slice(max(top - y0, 0), max(bottom - y0, 0))
-        changed[rows, max(left - x0, 0) : max(right - x0, 0)] = False
-    np.copyto(shown[area], spoken[area], where=changed)
-
-
-def _whole(box: Box) -> tuple[int, int, int, int]:
-    """Return a box in whole pixels, none of them before the picture's first."""
-    x0, y0, x1, y1 = box
-    return max(int(x0), 0), max(int(y0), 0), max(-int(-x1 // 1), 0), max(-int(-y1 // 1), 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -44,6 +45,22 @@ class Gate:
                 near[beside] = np.minimum(near[beside], share)
         near[self.at_rest] = 0
         return np.minimum(near, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class WovenGate(Gate):
+    """The gates of several speakers, whose frames follow each other in turn."""
+
+    gates: tuple[Gate, ...] = ()
+
+    @classmethod
+    def of(cls, gates: Sequence[Gate]) -> WovenGate:
+        first = gates[0]
+        weight = np.stack([each.weight for each in gates], axis=1).reshape(-1)
+        return cls(weight, first.attack, first.release, first.detector, tuple(gates))
+
+    def crossing(self) -> np.ndarray:
+        return np.stack([each.crossing() for each in self.gates], axis=1).reshape(-1)
 
 
 def gate_of(

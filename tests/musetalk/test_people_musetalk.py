@@ -1,0 +1,176 @@
+"""MuseTalk for several people: faces of one frame in one batch, each by its own speech."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatarvideo.host.standalone import StandaloneHost
+from avatarvideo.media import AudioClip, Mel
+from avatarvideo.musetalk.audio import prepare_mel, window_starts
+from avatarvideo.musetalk.engine import MuseTalkLipSync
+from avatarvideo.musetalk.face.mesh_networks import mesh_networks
+from avatarvideo.musetalk.interfaces import LipSyncConfig, LipSyncRun
+from avatarvideo.musetalk.job import SPEECH_STEP
+from avatarvideo.musetalk.networks.unet import UNet
+from avatarvideo.musetalk.networks.vae import AutoencoderKL
+from avatarvideo.musetalk.pipeline.cpu_features import Tuning
+from avatarvideo.musetalk.pipeline.speech_features import FeatureStore, SeveralFeatures
+from avatarvideo.musetalk.pipeline.spool import Spool
+from avatarvideo.musetalk.speaker import Speaker
+from avatarvideo.musetalk.voice.gate import Gate, WovenGate
+from support.people_clips import Head, PeopleClip, heads_of, still, walk
+from support.small_clips import CountingModels
+
+RATE = 16000
+
+
+@pytest.fixture(scope="session")
+def heads(real_data: Path, mesh_models: Path) -> tuple[Head, ...]:
+    networks = mesh_networks([mesh_models])
+    assert networks is not None
+    return heads_of(real_data, networks)
+
+
+class MeshHost(StandaloneHost):
+    """Has the face mesh and no other model file."""
+
+    def __init__(self, folder: Path, temp: Path) -> None:
+        super().__init__(temp_directory=temp)
+        self.folder = folder
+
+    @property
+    def model_directories(self) -> list[Path]:
+        return [self.folder]
+
+
+def speech(seed: int, seconds: float, *, until: float = 9.0) -> Mel:
+    """A voice that stops after some seconds."""
+    times = np.arange(round(seconds * RATE)) / RATE
+    buzz = sum(np.sin(2 * np.pi * (120 + 25 * seed) * k * times) / k for k in range(1, 12))
+    tone = 0.2 * buzz * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * times)) * (times < until)
+    return prepare_mel(AudioClip(tone.astype(np.float32)[None], RATE))
+
+
+class Watched:
+    """Tiny networks that know the sizes of batches."""
+
+    def __init__(self) -> None:
+        self.faces: list[int] = []
+        self.encoded: list[int] = []
+        faces, encoded = self.faces, self.encoded
+
+        class Unet(UNet):
+            def forward(self, latents: Any, *more: Any, **named: Any) -> Any:
+                faces.append(len(latents))
+                return super().forward(latents, *more, **named)
+
+        class Vae(AutoencoderKL):
+            def encode_moments(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                encoded.append(len(images))
+                return super().encode_moments(images)
+
+        self.models = CountingModels(None, {"unet": Unet, "vae": Vae})
+
+
+def engine(host: StandaloneHost, watched: Watched, batch: int) -> MuseTalkLipSync:
+    tuning = replace(Tuning(), largest_batches={"generate": (batch, batch), "prepare": (1, 1)})
+    return MuseTalkLipSync(host=host, models=watched.models, tuning=tuning)
+
+
+def options(face: str, *speakers: Speaker, **more: Any) -> LipSyncConfig:
+    wanted = {"mode": "musetalk", "quality": "high", "residency": "unload"} | more
+    return LipSyncConfig(face=face, speakers=speakers, **wanted)
+
+
+def frames_of(run: LipSyncRun) -> list[np.ndarray]:
+    frames = list(run.open_frames())
+    assert run.release is not None
+    run.release()
+    return frames
+
+
+@pytest.mark.slow
+def test_two_faces_of_a_frame_are_made_together_and_as_each_alone(
+    heads: tuple[Head, ...], mesh_models: Path, tmp_path: Path
+) -> None:
+    host = MeshHost(mesh_models, tmp_path)
+    paths = [walk((110, 180, 100), (140, 184, 100), 0, 5), still(320, 180, 100)]
+    clip = PeopleClip([heads[0], heads[2], heads[1]], [*paths, still(530, 180, 100)], 5)
+    avatar, everywhere = clip.avatar(), np.ones((360, 640), np.float32)
+    one, other = speech(0, 0.2), speech(3, 0.2)
+
+    def made(batch: int, config: LipSyncConfig, mel: Mel) -> tuple[list[np.ndarray], Watched, Any]:
+        watched = Watched()
+        run = engine(host, watched, batch).run(avatar, mel, config, mask=everywhere)
+        return frames_of(run), watched, run.report
+
+    both = options("left 0", Speaker(audio=other, face="530,180"), silence="as heard")
+    exact, _, report = made(1, both, one)
+    left, _, _ = made(1, options("left 0", silence="as heard"), one)
+    right, _, _ = made(1, options("left 2", silence="as heard"), other)
+    sources = [clip.frame(number) for number in range(5)]
+    for frame, a, b, source in zip(exact, left, right, sources, strict=True):
+        assert np.array_equal(frame[:, :250], a[:, :250])
+        assert np.array_equal(frame[:, 400:], b[:, 400:])
+        assert np.array_equal(frame[:, 250:400], source[:, 250:400])  # not chosen
+        assert (frame[:, :250] != source[:, :250]).any()
+        assert (frame[:, 400:] != source[:, 400:]).any()
+    assert report["face_method"] == "face mesh"
+    assert report["source_frames"] == 5
+    assert [each["frames_synced"] for each in report["speakers"]] == [5, 5]
+
+    together, watched, _ = made(2, both, one)
+    assert watched.faces == [2] * 5  # one batch a frame
+    assert watched.encoded == []  # the avatar cache holds all faces
+    difference = np.abs(np.stack(together).astype(int) - np.stack(exact))
+    assert difference.max() <= 1
+
+
+@pytest.mark.slow
+def test_who_does_not_speak_is_at_rest_and_costs_nothing(
+    heads: tuple[Head, ...], mesh_models: Path, tmp_path: Path
+) -> None:
+    host, watched = MeshHost(mesh_models, tmp_path), Watched()
+    clip = PeopleClip(heads[:2], [still(160, 180, 110), still(480, 180, 110)], 1)
+    silent = prepare_mel(AudioClip(np.zeros((1, RATE // 2), np.float32), RATE))
+    config = options("left 0", Speaker(audio=silent, face="left 1"))
+    run = engine(host, watched, 1).run(
+        clip.avatar(), speech(0, 0.5), config, mask=np.ones((360, 640), np.float32)
+    )
+    frames, source = frames_of(run), clip.frame(0)
+    assert run.report["speakers"][1]["silence"]["frames_at_rest"] == len(frames) == 13
+    # A mask hides from the parser whether lips are shut: one face at rest is made for all frames.
+    assert sum(watched.faces) == 13 + 1
+    rest = frames[0][:, 320:]
+    assert all(np.array_equal(frame[:, 320:], rest) for frame in frames)
+    assert any((frame[:, :320] != source[:, :320]).any() for frame in frames)
+
+
+def test_windows_are_those_of_each_speech(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, expected_bytes=1 << 16)
+    states = [np.random.default_rng(n).normal(size=(9, 5, 4)).astype(np.float32) for n in range(2)]
+    with spool.writer() as writer:
+        stores = tuple(FeatureStore(writer.append(each), 9, 4, False) for each in states)
+        writer.flush()
+    starts = np.array([-4, SPEECH_STEP - 4, 2, SPEECH_STEP + 2])
+    with spool.reader() as reader:
+        windows = SeveralFeatures(stores).windows(reader, starts)
+        for row, (store, start) in enumerate(zip(stores * 2, (-4, -4, 2, 2), strict=True)):
+            assert torch.equal(windows[row], store.windows(reader, np.array([start]))[0])
+    spool.release()
+    assert window_starts(1, LipSyncConfig().frame_rate())[0] == -4
+
+
+def test_woven_gates_cross_each_by_itself() -> None:
+    first = Gate(np.array([1, 1, 0.5, 0, 0], np.float32), 1, 1, "given")
+    second = Gate(np.array([0, 0.5, 1, 1, 1], np.float32), 1, 1, "given")
+    woven = WovenGate.of([first, second])
+    assert woven.weight.tolist() == [1, 0, 1, 0.5, 0.5, 1, 0, 1, 0, 1]
+    assert woven.crossing()[::2].tolist() == first.crossing().tolist()
+    assert woven.crossing()[1::2].tolist() == second.crossing().tolist()
