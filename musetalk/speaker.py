@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..json_values import is_object
 from ..media import Mel
+from ..option_types import UNFIT, as_own_type
 from ..texts import shown
 
 MOST_CHANNELS = 64
@@ -31,26 +31,34 @@ class Speaker:
     channel: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.audio, (str, os.PathLike, Mel)):
+        audio, face, channel = (
+            as_own_type(value, kinds)
+            for value, kinds in (
+                (self.audio, (Mel, str)),
+                (self.face, (str,)),
+                (self.channel, (int,)),
+            )
+        )
+        if audio is UNFIT:
             raise ValueError(f"Expected a speaker's audio as a file, got {shown(self.audio)}.")
-        if not isinstance(self.face, (str, os.PathLike)):
-            object.__setattr__(self, "face", _face_text(self.face))
-        number = self.channel
-        if isinstance(number, bool) or not isinstance(number, int):
+        if channel is UNFIT:
             raise ValueError(
-                f"Expected a speaker's channel as a whole number, got {shown(number)}."
+                f"Expected a speaker's channel as a whole number, got {shown(self.channel)}."
             )
-        if not 0 <= number <= MOST_CHANNELS:
+        if not 0 <= channel <= MOST_CHANNELS:
             raise ValueError(
-                f"Expected a speaker's channel between 0 and {MOST_CHANNELS}, got {number}."
+                f"Expected a speaker's channel between 0 and {MOST_CHANNELS}, got {channel}."
             )
+        face = _face_text(self.face) if face is UNFIT else face
+        for name, value in (("audio", audio), ("face", face), ("channel", channel)):
+            object.__setattr__(self, name, value)  # frozen for everybody else
 
 
-def _face_text(value: object) -> str:
+def _face_text(value: Any) -> str:  # Any: whatever a caller gave
     """Return a face given as a number, or as a point of two, as it is written."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, (tuple, list)) and len(value) == 2:
+    if (number := as_own_type(value, (int,))) is not UNFIT:
+        return str(number)
+    if type(value) in (tuple, list) and len(value) == 2:
         return ",".join(map(str, value))
     raise ValueError(f"Expected a speaker's face as a text, got {shown(value)}.")
 
@@ -77,15 +85,19 @@ def parse_speaker(text: str) -> Speaker:
     return Speaker(**values)
 
 
-def speakers_of(values: object) -> tuple[Speaker, ...]:
+def speakers_of(values: Any) -> tuple[Speaker, ...]:  # Any: whatever a caller gave
     """Return speakers given as such, as texts, or as names and values. Raises ValueError."""
-    if isinstance(values, (str, Speaker, Mapping)):
-        values = [values]
-    if not isinstance(values, Sequence):
-        raise ValueError(f"Expected speakers as a list, got {shown(values)}.")
+    if type(values) not in (tuple, list):
+        values = [values] if _may_be_one(values) else None
+    if values is None:
+        raise ValueError("Expected speakers as a list of them, got something else.")
     if len(values) >= MOST_SPEAKERS:
         raise ValueError(f"Expected speakers to be fewer than {MOST_SPEAKERS}, got {len(values)}.")
     return tuple(map(_speaker_of, values))
+
+
+def _may_be_one(value: object) -> bool:
+    return isinstance(value, (str, Speaker)) or is_object(value)
 
 
 def _speaker_of(value: object) -> Speaker:
@@ -94,7 +106,7 @@ def _speaker_of(value: object) -> Speaker:
     if isinstance(value, str):
         return parse_speaker(value)
     names = [field.name for field in fields(Speaker)]
-    if isinstance(value, Mapping) and set(value) <= set(names):
+    if is_object(value) and set(value) <= set(names):
         return Speaker(**value)
     raise ValueError(
         f"Expected speakers as {', '.join(names)} with their values, got {shown(value)}."

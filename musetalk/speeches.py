@@ -160,17 +160,18 @@ def _spread(part: np.ndarray, channels: int) -> np.ndarray:
 def _limited(total: np.ndarray, block: int) -> np.ndarray:
     """Turn the sound down around what passes full scale; elsewhere it stays to the bit."""
     count = -(-total.shape[1] // block)
-    peaks = np.maximum.reduceat(np.abs(total).max(axis=0), np.arange(count) * block)
+    loudest = np.pad(np.abs(total).max(axis=0), (0, count * block - total.shape[1]))
+    peaks: np.ndarray = loudest.reshape(count, block).max(axis=1)
     if float(peaks.max(initial=0.0)) <= 1:
         return total
     allowed = 1 / np.maximum(peaks, 1)
     reach = LIMIT_REACH
-    lowest = np.lib.stride_tricks.sliding_window_view(
+    lowest: np.ndarray = np.lib.stride_tricks.sliding_window_view(
         np.pad(allowed, 2 * reach, constant_values=1.0), 2 * reach + 1
     ).min(axis=1)
-    gains = np.lib.stride_tricks.sliding_window_view(lowest, 2 * reach + 1).mean(axis=1)
+    gains: np.ndarray = np.lib.stride_tricks.sliding_window_view(lowest, 2 * reach + 1).mean(axis=1)
     # Between two blocks no more than either allows, so that a line from edge to edge is under both.
-    edges = np.minimum(np.append(gains[:1], gains), np.append(gains, gains[-1:]))
+    edges: np.ndarray = np.minimum(np.append(gains[:1], gains), np.append(gains, gains[-1:]))
     places = np.minimum(np.arange(count + 1) * block, total.shape[1])
-    gain = np.interp(np.arange(total.shape[1]), places, edges).astype(np.float32)
+    gain: np.ndarray = np.interp(np.arange(total.shape[1]), places, edges).astype(np.float32)
     return np.clip(total * gain, -1, 1)

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
-# Widgets of LoadAvatar and AudioToMel, and what a socket brings here.
-_ELSEWHERE = {"mouth", "face_index", "start", "duration", "upscale_model"}
-_ELSEWHERE |= {"channel", "speakers"}  # made of the inputs of nodes/speakers.py
+# Widgets of LoadAvatar and AudioToMel, what a socket brings, and what inputs in speakers.py make.
+_ELSEWHERE = {"mouth", "face_index", "start", "duration", "upscale_model", "channel", "speakers"}
 LATER_WIDGETS = (
     "silence",
     "steadiness",

@@ -108,10 +108,12 @@ class SeveralFeatures:
         """Return the windows that begin at ``starts``, int64 (B,), each in its own speech."""
         whose = (starts + SPEECH_STEP // 2) // SPEECH_STEP
         made = torch.empty((len(starts), WINDOW * STATES, self.stores[0].width))
-        for number in np.unique(whose).tolist():
+        for number, store in enumerate(self.stores):
             chosen = np.flatnonzero(whose == number)
+            if not chosen.size:
+                continue
             own = starts[chosen] - number * SPEECH_STEP
-            made[torch.as_tensor(chosen)] = self.stores[number].windows(reader, own)
+            made[torch.as_tensor(chosen)] = store.windows(reader, own)
         return made
 
     def faded(self, windows: Tensor, weight: np.ndarray) -> Tensor:
