@@ -28,7 +28,7 @@ BESIDE = 1.0  # sides from face to face, within which a look may show some of th
 MOST_MISSED = 3  # frames without a face, then its trail ends
 SPEED_SHARE = 0.5  # of the newest motion in the speed that is expected
 SUDDEN = 0.5  # of glances at a face in one frame and the next, as far as looks are apart
-LOOK_EVERY = 16  # frames from look to look, once there are some
+LOOK_EVERY = 48  # frames from look to look, where nothing happens to a face
 FIRST_LOOKS = (0, 1, 3, 7)  # frames of a trail
 PARTS_EVERY = 48  # frames from one search in small parts of the picture to the next
 MOST_LOOKS = 24  # of a trail: more say no more
@@ -269,10 +269,11 @@ class TrailWatcher:
             trail.since_look += 1
             if not trail.missed:
                 self._glance_at(trail, picture)
-            if trail.missed or not trail.wants_look:
-                continue
             others = [each for each in self._live if each is not trail]
             if any(apart(trail.last_box, each.expected()) < BESIDE for each in others):
+                trail.since_look = LOOK_EVERY  # due as soon as it is alone
+                continue
+            if trail.missed or not trail.wants_look:
                 continue
             self._check()
             self.looks += 1

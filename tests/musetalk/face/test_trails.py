@@ -1,0 +1,145 @@
+"""Trails of faces by place, motion and looks; networks that know where everybody is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from avatarvideo.media import Box
+from avatarvideo.musetalk.face.mesh_networks import Detection, FaceMesh
+from avatarvideo.musetalk.face.trails import (
+    FIRST_LOOKS,
+    MOST_MISSED,
+    PLACE_NUMBERS,
+    Trail,
+    TrailWatcher,
+)
+from avatarvideo.musetalk.lips.frame import FaceFrame
+
+Path = Sequence[float | None]  # the middle of a face in every frame; faces are 80 pixels
+SIDE, Y = 80, 120
+
+
+class Crowd:
+    """People along a line, the later ones in front; a face half hidden is not detected."""
+
+    def __init__(self, *people: Path, kinds: Sequence[int] = ()) -> None:
+        self.people = people
+        kinds = kinds or range(len(people))
+        self.skins = [
+            np.random.default_rng(100 + kind).integers(30, 220, (8, 8, 3), np.uint8)
+            for kind in kinds
+        ]
+        self.there: list[float] = []
+        self.detections = self.looks = 0
+
+    def frame(self, number: int) -> np.ndarray:
+        picture = np.full((240, 640, 3), 90, np.uint8)
+        places = [
+            (person[number], skin) for person, skin in zip(self.people, self.skins, strict=True)
+        ]
+        shown = [(x, skin) for x, skin in places if x is not None]
+        for x, skin in shown:
+            left = int(x - SIDE / 2)
+            picture[Y - 40 : Y + 40, left : left + SIDE] = skin.repeat(10, 0).repeat(10, 1)
+        self.there = [
+            x
+            for n, (x, _) in enumerate(shown)
+            if all(abs(x - other) > 0.55 * SIDE for other, _ in shown[n + 1 :])
+        ]
+        return picture
+
+    def detect(self, picture: np.ndarray) -> list[Detection]:
+        if picture.shape[:2] != (240, 640):
+            return []  # a part: its own origin is not known here
+        self.detections += 1
+        return [Detection(0.9, box_at(x), eyes_at(x)) for x in self.there]
+
+    def look(self, picture: np.ndarray, square: FaceFrame) -> FaceMesh | None:
+        self.looks += 1
+        near = [x for x in self.there if abs(x - square.x) < SIDE / 2]
+        if not near:
+            return None
+        x = min(near, key=lambda each: abs(each - square.x))
+        points = np.tile([x, Y], (478, 1)).astype(float)
+        points[:2] = ((x - 40, Y - 40), (x + 40, Y + 40))
+        points[[33, 263]] = eyes_at(x)
+        return FaceMesh(points, 1.0)
+
+
+def box_at(x: float) -> Box:
+    return Box(x - SIDE / 2, Y - SIDE / 2, x + SIDE / 2, Y + SIDE / 2)
+
+
+def eyes_at(x: float) -> np.ndarray:
+    return np.array([[x - 15, Y - 10], [x + 15, Y - 10]], float)
+
+
+def trails_of(crowd: Crowd) -> tuple[list[Trail], TrailWatcher]:
+    networks: Any = crowd
+    watcher = TrailWatcher(networks)
+    for number in range(len(crowd.people[0])):
+        watcher.see(crowd.frame(number))
+    return watcher.trails, watcher
+
+
+def spans(trails: Sequence[Trail]) -> list[tuple[int, int, bool]]:
+    return [(each.first, each.end, each.mixed) for each in trails]
+
+
+def walk(start: float, step: float, count: int) -> list[float | None]:
+    return [start + step * number for number in range(count)]
+
+
+def test_each_face_is_one_trail_and_seldom_looked_at() -> None:
+    crowd = Crowd(walk(100, 2, 40), walk(500, -2, 40))
+    trails, watcher = trails_of(crowd)
+    assert spans(trails) == [(0, 40, False), (0, 40, False)]
+    assert trails[0].box(30) == box_at(160)
+    assert trails[0].square(30) == FaceFrame(160, Y, 120, 0)
+    assert (watcher.detections, crowd.detections) == (40, 40)
+    assert [len(each.looks) for each in trails] == [len(FIRST_LOOKS)] * 2
+
+
+def test_a_trail_takes_twenty_bytes_a_frame() -> None:
+    (trail,), _ = trails_of(Crowd(walk(100, 1, 30)))
+    assert trail.numbers.itemsize * len(trail.numbers) == 30 * 4 * PLACE_NUMBERS == 600
+
+
+def test_frames_without_a_face_are_filled_for_a_moment() -> None:
+    path = walk(100, 4, 20)
+    path[6 : 6 + MOST_MISSED] = [None] * MOST_MISSED
+    (trail,), _ = trails_of(Crowd(path))
+    assert spans([trail]) == [(0, 20, False)]
+    assert trail.box(7) == box_at(128)
+    path[6 : 7 + MOST_MISSED] = [None] * (MOST_MISSED + 1)
+    assert spans(trails_of(Crowd(path))[0]) == [(0, 6, False), (10, 20, False)]
+
+
+def test_who_is_in_front_goes_on_where_looks_differ() -> None:
+    trails, _ = trails_of(Crowd(walk(160, 10, 36), walk(510, -10, 36)))
+    front = [each for each in trails if each.box(each.first).x0 > 400]
+    assert spans(front[:1]) == [(0, 36, False)]
+    behind = [each for each in trails if each is not front[0] and not each.mixed]
+    assert spans(behind) == [(0, 16, False), (23, 36, False)]  # lost behind, and found again
+
+
+def test_both_end_where_looks_are_alike() -> None:
+    crowd = Crowd(walk(160, 10, 36), walk(510, -10, 36), kinds=(7, 7))
+    trails, _ = trails_of(crowd)
+    before = [each for each in trails if each.first == 0]
+    assert all(each.mixed for each in before)
+    assert max(each.end for each in before) < 22
+
+
+def test_a_face_that_is_suddenly_another_one_ends_there() -> None:
+    one, other = walk(160, 0, 30), walk(480, 0, 30)
+    crowd = Crowd(
+        [*one[:12], *other[12:]], [*other[:12], *one[12:]]
+    )  # they exchange places in one frame
+    trails, _ = trails_of(crowd)
+    ends = [each.end for each in trails if each.first == 0]
+    assert ends == [12, 12]
+    assert sorted(each.first for each in trails)[2:] == [13, 13]
