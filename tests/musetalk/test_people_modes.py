@@ -142,6 +142,27 @@ def test_the_frames_are_those_of_each_speech_alone(
 
 
 @pytest.mark.slow
+def test_four_speak_at_once_in_full_hd_at_a_film_rate(
+    engine: MuseTalkLipSync, heads: tuple[Head, ...], words: np.ndarray
+) -> None:
+    paths = [
+        walk((300, 500, 220), (330, 510, 226), 0, 8),
+        still(800, 420, 180),
+        walk((1300, 500, 240), (1280, 490, 230), 0, 8),
+        still(1680, 600, 120),
+    ]
+    film = Fraction(24000, 1001)
+    clip = PeopleClip(heads, paths, 8, size=(1920, 1080), rate=film)
+    mels = [speech(words[200 * number :], 0, 0.3) for number in range(4)]
+    more = tuple(Speaker(audio=mels[n], face=f"left {n}") for n in (1, 2, 3))
+    config = LipSyncConfig(mode="puppet", face="left 0", speakers=more, fps=0, silence="as heard")
+    run = engine.run(clip.avatar(), mels[0], config)
+    assert (run.frame_rate, run.frame_count) == (film, 7)  # 0.3 s are 7.19 frames
+    assert [one["frames_synced"] for one in run.report["speakers"]] == [7] * 4
+    assert changed(run, clip, paths).any(axis=0).all()
+
+
+@pytest.mark.slow
 def test_who_crosses_over_a_bystander_never_touches_that_face(
     engine: MuseTalkLipSync, heads: tuple[Head, ...], words: np.ndarray
 ) -> None:

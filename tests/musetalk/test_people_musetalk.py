@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from avatarvideo.encoders.encoder import encode_frames
+from avatarvideo.encoders.read.file_clip import open_video_file
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip, Mel
 from avatarvideo.musetalk.audio import prepare_mel, window_starts
@@ -174,3 +178,30 @@ def test_woven_gates_cross_each_by_itself() -> None:
     assert woven.weight.tolist() == [1, 0, 1, 0.5, 0.5, 1, 0, 1, 0, 1]
     assert woven.crossing()[::2].tolist() == first.crossing().tolist()
     assert woven.crossing()[1::2].tolist() == second.crossing().tolist()
+
+
+@pytest.mark.slow
+def test_a_file_is_written_while_faces_are_made(
+    heads: tuple[Head, ...], mesh_models: Path, tmp_path: Path
+) -> None:
+    clip = PeopleClip(heads[:2], [still(160, 180, 110), still(480, 180, 110)], 1)
+    Image.fromarray(clip.frame(0)).save(tmp_path / "two.png")
+    black = [np.zeros((16, 16, 3), np.uint8)] * 8
+    for name, seed in (("a", 0), ("b", 3)):
+        sound = speech(seed, 0.32).clip
+        encode_frames(black, tmp_path / f"{name}.mkv", frame_rate=Fraction(25), audio=sound)
+    host, watched = MeshHost(mesh_models, tmp_path / "temp"), Watched()
+    tuning = replace(Tuning(), leaves_cpu_idle=("cpu",))
+    maker = MuseTalkLipSync(host=host, models=watched.models, tuning=tuning)
+    second = Speaker(audio=tmp_path / "b.mkv", face="left 1")
+    files = (tmp_path / "two.png", tmp_path / "a.mkv", tmp_path / "out.mkv")
+    result = maker.generate(*files, options("left 0", second))
+    assert result.error is None
+    assert (result.mode, result.frame_count) == ("musetalk", 8)
+    # The tiny parser sees skin in one of the faces alone.
+    synced = [each["frames_synced"] for each in result.report["speakers"]]
+    assert sorted(synced) == [0, 8]
+    shown = list(open_video_file(tmp_path / "out.mkv").frames())
+    change = np.abs(shown[4].astype(int) - clip.frame(0)).max(axis=2) > 60
+    assert [change[:, :320].any(), change[:, 320:].any()] == [count > 0 for count in synced]
+    assert not list((tmp_path / "temp").glob("*"))
