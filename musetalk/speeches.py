@@ -159,8 +159,9 @@ def _spread(part: np.ndarray, channels: int) -> np.ndarray:
 
 def _limited(total: np.ndarray, block: int) -> np.ndarray:
     """Turn the sound down around what passes full scale; elsewhere it stays to the bit."""
-    count = -(-total.shape[1] // block)
-    loudest = np.pad(np.abs(total).max(axis=0), (0, count * block - total.shape[1]))
+    length = int(total.shape[1])
+    count = -(-length // block)
+    loudest = np.pad(np.abs(total).max(axis=0), (0, count * block - length))
     peaks: np.ndarray = loudest.reshape(count, block).max(axis=1)
     if float(peaks.max(initial=0.0)) <= 1:
         return total
@@ -171,7 +172,7 @@ def _limited(total: np.ndarray, block: int) -> np.ndarray:
     ).min(axis=1)
     gains: np.ndarray = np.lib.stride_tricks.sliding_window_view(lowest, 2 * reach + 1).mean(axis=1)
     # Between two blocks no more than either allows, so that a line from edge to edge is under both.
-    edges: np.ndarray = np.minimum(np.append(gains[:1], gains), np.append(gains, gains[-1:]))
-    places = np.minimum(np.arange(count + 1) * block, total.shape[1])
-    gain: np.ndarray = np.interp(np.arange(total.shape[1]), places, edges).astype(np.float32)
-    return np.clip(total * gain, -1, 1)
+    before, after = np.concatenate([gains[:1], gains]), np.concatenate([gains, gains[-1:]])
+    places = np.minimum(np.arange(count + 1) * block, length)
+    gain = np.interp(np.arange(length), places, np.minimum(before, after))
+    return np.clip(total * gain.astype(np.float32), -1, 1)
