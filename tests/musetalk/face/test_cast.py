@@ -15,6 +15,7 @@ from avatarvideo.musetalk.face.mesh_networks import MeshNetworks, mesh_networks
 from avatarvideo.musetalk.face.wish import parse_wish
 from support.people_clips import (
     Head,
+    Path_,
     PeopleClip,
     gone,
     heads_of,
@@ -157,6 +158,74 @@ def test_a_cut_that_exchanges_the_sides_exchanges_nobody(
     cast, found = seen(alike, networks, ["left 0", "left 1"])
     assert found == [dict.fromkeys(range(15), 0), dict.fromkeys(range(15), 1)]
     assert all(member.doubtful.nonzero()[0].tolist() == [*range(15, 30)] for member in cast.members)
+
+
+def back_and_forth(left: float, right: float, turn: int) -> Path_:
+    there, back = walk((left, 180, 100), (right, 180, 100), 3, turn - 2), turn
+    return instead(there, walk((right, 180, 100), (left, 180, 100), back, back + 13), back)
+
+
+# Who (by number of the portrait) walks where, and in how many frames each of them has to be seen.
+WAYS: dict[str, tuple[list[tuple[int, Path_]], int, list[int]]] = {
+    "a quick crossing": (
+        [
+            (0, walk((60, 180, 100), (580, 180, 100), 3, 14)),
+            (1, walk((580, 184, 100), (60, 184, 100), 3, 14)),
+        ],
+        24,
+        [20, 20],
+    ),
+    "a quick crossing of two alike": (
+        [
+            (0, walk((60, 180, 100), (580, 180, 100), 3, 14)),
+            (0, walk((580, 184, 100), (60, 184, 100), 3, 14)),
+        ],
+        24,
+        [3, 3],
+    ),
+    "two alike who meet and turn back": (
+        [(2, back_and_forth(120, 300, 17)), (2, back_and_forth(520, 320, 17))],
+        32,
+        [10, 10],
+    ),
+    "two who cross behind and before a third": (
+        [
+            (0, walk((100, 180, 90), (540, 180, 90), 3, 30)),
+            (1, still(320, 190, 90)),
+            (2, walk((540, 176, 90), (100, 176, 90), 3, 30)),
+        ],
+        34,
+        [18, 18, 28],
+    ),
+    "one who comes near before one who goes away": (
+        [
+            (0, walk((120, 180, 60), (420, 190, 180), 2, 30)),
+            (1, walk((520, 180, 150), (160, 170, 60), 2, 30)),
+        ],
+        34,
+        [16, 26],
+    ),
+    "one of two alike who leaves and returns": (
+        [(1, gone(still(160, 180, 100), 10, 22)), (1, still(460, 180, 100))],
+        30,
+        [18, 30],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_nobody_speaks_for_somebody_else(
+    networks: MeshNetworks, heads: tuple[Head, ...], way: str
+) -> None:
+    people, count, least = WAYS[way]
+    clip = PeopleClip([heads[n] for n, _ in people], [path for _, path in people], count)
+    by_place = sorted(range(len(people)), key=lambda n: (clip.paths[n](0) or (0,))[0])
+    cast, found = seen(clip, networks, [f"left {n}" for n in range(len(people))])
+    assert_no_swap(found, by_place)
+    for number, frames, member in zip(by_place, found, cast.members, strict=True):
+        assert len(frames) >= least[number]
+        assert not member.doubtful[sorted(frames)].any()
 
 
 @pytest.mark.slow
