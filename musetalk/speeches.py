@@ -19,6 +19,7 @@ from .interfaces import LipSyncConfig
 from .speaker import Speaker
 
 LIMIT_BLOCK = Fraction(1, 200)  # seconds: the mix is turned down block by block
+PART = 1 << 18  # samples that are turned down at a time
 LIMIT_REACH = 20  # blocks before and after a peak in which it is turned down
 
 
@@ -158,21 +159,30 @@ def _spread(part: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _limited(total: np.ndarray, block: int) -> np.ndarray:
-    """Turn the sound down around what passes full scale; elsewhere it stays to the bit."""
+    """Turn the sound down, in place, around what passes full scale; elsewhere it stays to the bit.
+
+    Part by part: a gain for every sample of hours would take more memory than their sound.
+    """
     length = int(total.shape[1])
-    count = -(-length // block)
-    loudest = np.pad(np.abs(total).max(axis=0), (0, count * block - length))
-    peaks: np.ndarray = loudest.reshape(count, block).max(axis=1)
-    if float(peaks.max(initial=0.0)) <= 1:
+    peaks = np.array(
+        [float(np.abs(total[:, at : at + block]).max()) for at in range(0, length, block)]
+    )
+    if peaks.max(initial=0.0) <= 1:
         return total
-    allowed = 1 / np.maximum(peaks, 1)
-    reach = LIMIT_REACH
-    lowest: np.ndarray = np.lib.stride_tricks.sliding_window_view(
-        np.pad(allowed, 2 * reach, constant_values=1.0), 2 * reach + 1
-    ).min(axis=1)
-    gains: np.ndarray = np.lib.stride_tricks.sliding_window_view(lowest, 2 * reach + 1).mean(axis=1)
+    gains = _smoothed_under(1 / np.maximum(peaks, 1), LIMIT_REACH)
     # Between two blocks no more than either allows, so that a line from edge to edge is under both.
     before, after = np.concatenate([gains[:1], gains]), np.concatenate([gains, gains[-1:]])
-    places = np.minimum(np.arange(count + 1) * block, length)
-    gain = np.interp(np.arange(length), places, np.minimum(before, after))
-    return np.clip(total * gain.astype(np.float32), -1, 1)
+    edges = np.minimum(before, after)
+    places = np.minimum(np.arange(len(edges)) * block, length)
+    for start in range(0, length, PART):
+        stop = min(start + PART, length)
+        gain = np.interp(np.arange(start, stop), places, edges).astype(np.float32)
+        total[:, start:stop] = np.clip(total[:, start:stop] * gain, -1, 1)
+    return total
+
+
+def _smoothed_under(allowed: np.ndarray, reach: int) -> np.ndarray:
+    """Return float64 (N,) without jumps, nowhere above what is allowed."""
+    padded = np.pad(allowed, 2 * reach, constant_values=1.0)
+    lowest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).min(axis=1)
+    return np.lib.stride_tricks.sliding_window_view(lowest, 2 * reach + 1).mean(axis=1)
