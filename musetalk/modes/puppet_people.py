@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from ..puppet.lip_track import LipTrack
 from ..puppet.people_playback import PeoplePlayback
 from ..puppet.people_track import track_people
 from ..puppet.playback import PuppetPlayback
-from ..voice.gate import Gate
+from ..voice.gate import RELEASE, Gate
 from .casting import networks_for, people_report
 from .context import Context
 from .motion import motion_of
@@ -72,9 +74,27 @@ def _voice(job: Job, context: Context, track: LipTrack, gate: Gate | None) -> Pu
     motion = motion_of(job, context)
     if gate is not None:
         motion = motion.gated(gate.weight)
+    there = np.array([shape is not None for shape in track.shapes])[job.indices]
+    motion = motion.gated(near_rest(there, job.frame_rate))
     return PuppetPlayback(
         job.avatar, job.indices, motion, track.shapes, job.mask, track.points, track.rest_widths
     )
+
+
+def near_rest(there: np.ndarray, frame_rate: Fraction) -> np.ndarray:
+    """Return float32 (T,): a mouth comes to rest before its face is lost, and begins at rest after.
+
+    there: bool (T,), frames with the face.
+    """
+    lost = np.flatnonzero(~there)
+    if not lost.size:
+        return np.ones(there.size, np.float32)
+    numbers = np.arange(there.size)
+    place = np.searchsorted(lost, numbers)
+    before, after = lost[np.maximum(place - 1, 0)], lost[np.minimum(place, lost.size - 1)]
+    away = np.minimum(np.abs(numbers - before), np.abs(after - numbers))
+    frames = max(1, math.floor(RELEASE * frame_rate))
+    return np.minimum(away / (frames + 1), 1).astype(np.float32)
 
 
 def _reason(job: Job, passed: np.ndarray) -> str:

@@ -18,6 +18,7 @@ from avatarvideo.musetalk.audio import prepare_mel
 from avatarvideo.musetalk.engine import MuseTalkLipSync
 from avatarvideo.musetalk.face.mesh_networks import mesh_networks
 from avatarvideo.musetalk.interfaces import LipSyncConfig, LipSyncRun
+from avatarvideo.musetalk.modes.puppet_people import near_rest
 from avatarvideo.musetalk.speaker import Speaker
 from support.people_clips import Head, Path_, PeopleClip, heads_of, still, walk
 
@@ -200,6 +201,15 @@ def test_speeches_and_faces_that_do_not_fit_are_refused(
     static = LipSyncConfig(mode="static", speakers=(Speaker(audio=mel, face="1"),))
     frames = list(engine.run(clip.avatar(), mel, static).open_frames())
     assert all(np.array_equal(frame, clip.frame(0)) for frame in frames)
+
+
+def test_a_mouth_comes_to_rest_before_its_face_is_lost() -> None:
+    there = np.array([1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 1], bool)
+    thirds = np.array([3, 3, 2, 1, 0, 0, 1, 2, 1, 0, 1], np.float32) / 3
+    assert np.allclose(near_rest(there, Fraction(25)), thirds)
+    assert near_rest(there, Fraction(10)).tolist() == [1, 1, 1, 0.5, 0, 0, 0.5, 1, 0.5, 0, 0.5]
+    assert near_rest(np.ones(3, bool), Fraction(25)).tolist() == [1, 1, 1]
+    assert near_rest(np.zeros(3, bool), Fraction(25)).tolist() == [0, 0, 0]
 
 
 def test_without_the_mesh_it_is_said_what_helps(tmp_path: Path) -> None:
