@@ -54,6 +54,16 @@ def test_the_sound_of_all_is_heard(avatar: Avatar) -> None:
     assert np.allclose(heard.samples[0, :7000], total, atol=0.01)
 
 
+@pytest.mark.parametrize("speakers", ['["audio=b.mkv,face=1"]', '[{audio = "b.mkv", face = 1}]'])
+def test_a_configuration_file_may_name_them(avatar: Avatar, speakers: str) -> None:
+    Path("config.toml").write_text(f'mode = "static"\nspeakers = {speakers}\n')
+    code, _, err = avatar("grey.png", "a.mkv", "--config", "config.toml")
+    assert (code, read_audio("out.mkv").samples[0, 4000:7000].max() > 0.4) == (0, True), err
+    Path("config.toml").write_text('speakers = ["b.mkv"]')
+    code, _, err = avatar("grey.png", "a.mkv", "--config", "config.toml")
+    assert (code, "Expected speakers as" in err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
