@@ -19,7 +19,8 @@ from .mesh_locate import location_of
 from .mesh_networks import FaceMesh, MeshNetworks, overlap
 from .mesh_person import MeshPerson
 from .mesh_search import confirmed
-from .trails import Trail, TrailWatcher, apart, square_of
+from .trail import Trail, apart, square_of
+from .trails import TrailWatcher
 from .who import People, Person, fullest_frame, lasting, people_of
 from .wish import FaceWish, chosen_box, read_track
 

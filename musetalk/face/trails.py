@@ -6,111 +6,24 @@ and motion leave open who is who, their looks decide; where these are alike, bot
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...media import Box
-from ..lips.frame import FaceFrame
 from .looks import LIKE, UNLIKE, Look, difference, is_told, look_of, unlikeness
-from .mesh_networks import ROOM, Detection, FaceMesh, MeshNetworks, overlap
+from .mesh_networks import Detection, FaceMesh, MeshNetworks, overlap
 from .mesh_person import SURE, Cuts
 from .mesh_search import confirmed, detections_near, find_meshes
+from .trail import LOOK_EVERY, REACH, REACH_GROWTH, Trail, apart, near_enough, place_cost
 
-REACH = 0.6  # sides of a face from where it is expected to where it is
-REACH_GROWTH = 0.15  # more with every frame in which it was not seen
 MARGIN = 0.35  # sides by which a place has to be nearer than the next one, to be told from it
-MOST_GROWTH = 1.6  # of a face's size, as far as REACH
 BESIDE = 1.0  # sides from face to face, within which a look may show some of the other one
 MOST_MISSED = 3  # frames without a face, then its trail ends
-SPEED_SHARE = 0.5  # of the newest motion in the speed that is expected
 SUDDEN = 0.5  # of glances at a face in one frame and the next, as far as looks are apart
-LOOK_EVERY = 48  # frames from look to look, where nothing happens to a face
-FIRST_LOOKS = (0, 1, 3, 7)  # frames of a trail
 PARTS_EVERY = 48  # frames from one search in small parts of the picture to the next
 MOST_LOOKS = 24  # of a trail: more say no more
-PLACE_NUMBERS = 5  # x0, y0, x1, y1, tilt
 REFUSED_FOR = 6  # frames, in which what was no face is not looked at again
-
-
-@dataclass(eq=False)
-class Trail:
-    """One face from frame ``first`` on, with its place in every frame.
-
-    shot: number of the shot it is in. looks: taken where nobody else was beside it.
-    mixed: it ended because it could no longer be told from another one.
-    """
-
-    first: int
-    shot: int
-    numbers: array[float] = field(default_factory=lambda: array("f"))  # PLACE_NUMBERS a frame
-    looks: list[Look] = field(default_factory=list[Look])
-    mixed: bool = False
-    speed: tuple[float, float] = (0.0, 0.0)  # pixels a frame
-    missed: int = 0  # frames since it was seen
-    since_look: int = 0
-    sure_until: int = -1  # the last frame up to which it is certainly the same face
-    glance: Look | None = None  # of the last frame, by the detector: too coarse to know anybody by
-
-    @property
-    def end(self) -> int:
-        """The frame behind its last one."""
-        return self.first + len(self)
-
-    def __len__(self) -> int:
-        return len(self.numbers) // PLACE_NUMBERS
-
-    def box(self, frame: int) -> Box:
-        return Box(*self._place(frame)[:4])
-
-    def _place(self, frame: int) -> array[float]:
-        start = (frame - self.first) * PLACE_NUMBERS
-        return self.numbers[start : start + PLACE_NUMBERS]
-
-    def cut_behind(self, frame: int) -> None:
-        """Forget where it was after a frame."""
-        del self.numbers[(frame - self.first + 1) * PLACE_NUMBERS :]
-
-    def square(self, frame: int) -> FaceFrame:
-        """Return what the mesh looks at to see this face."""
-        return square_of(self.box(frame), self._place(frame)[4])
-
-    @property
-    def last_box(self) -> Box:
-        return self.box(self.end - 1)
-
-    def expected(self) -> Box:
-        """Return where it should be in the next frame."""
-        steps = self.missed + 1
-        dx, dy = self.speed[0] * steps, self.speed[1] * steps
-        x0, y0, x1, y1 = self.last_box
-        return Box(x0 + dx, y0 + dy, x1 + dx, y1 + dy)
-
-    def put(self, box: Box, tilt: float) -> None:
-        """Go on to the next frame; frames in which it was missed lie on the way there."""
-        now = np.array([*box, tilt])
-        if self.numbers:
-            last = np.array(self._place(self.end - 1))
-            steps = self.missed + 1
-            for step in range(1, steps):
-                self.numbers.extend((last + (now - last) * step / steps).tolist())
-            motion = ((now - last) / steps).tolist()
-            newest = ((motion[0] + motion[2]) / 2, (motion[1] + motion[3]) / 2)
-            share = SPEED_SHARE if len(self) > 1 else 1.0
-            self.speed = (
-                share * newest[0] + (1 - share) * self.speed[0],
-                share * newest[1] + (1 - share) * self.speed[1],
-            )
-        self.numbers.extend(now.tolist())
-        self.missed = 0
-
-    @property
-    def wants_look(self) -> bool:
-        age = len(self) - 1
-        return age in FIRST_LOOKS or not self.looks or self.since_look >= LOOK_EVERY
 
 
 class TrailWatcher:
@@ -158,7 +71,7 @@ class TrailWatcher:
         self.detections += 1
         for trail in self._live:  # what is small in the whole picture is seen from near
             expected = trail.expected()
-            if any(_cost(expected, each.box) < REACH for each in seen):
+            if any(place_cost(expected, each.box) < REACH for each in seen):
                 continue
             self._check()
             self.detections += 1
@@ -180,7 +93,8 @@ class TrailWatcher:
             (t, f): cost
             for t, trail in enumerate(self._live)
             for f, face in enumerate(seen)
-            if (cost := _cost(trail.expected(), face.box)) <= REACH + REACH_GROWTH * trail.missed
+            if (cost := place_cost(trail.expected(), face.box))
+            <= REACH + REACH_GROWTH * trail.missed
         }
         taken: dict[int, int] = {}
         doubtful: set[int] = set()
@@ -251,7 +165,7 @@ class TrailWatcher:
     def _begin(self, picture: np.ndarray, face: Detection) -> None:
         recent = [each for each in self._refused if self._frame - each[0] < REFUSED_FOR]
         self._refused = recent
-        if any(_cost(box, face.box) < MARGIN for _, box in recent):
+        if any(place_cost(box, face.box) < MARGIN for _, box in recent):
             return
         mesh = self._mesh(picture, face)
         if mesh is None or mesh.confidence < SURE:
@@ -327,30 +241,6 @@ def _may_hide_any(trail: Trail, lost: list[Trail]) -> bool:
     )
     trail.mixed = trail.mixed or alike
     return alike
-
-
-def near_enough(one: Trail, other: Trail) -> bool:
-    """Say whether a face that was lost may come out where another one is now."""
-    gap = max(0, other.end - one.end)
-    return apart(one.last_box, other.last_box) < REACH + REACH_GROWTH * gap
-
-
-def apart(one: Box, other: Box) -> float:
-    """Return how far two faces are apart, in sides of the larger one."""
-    middles = [((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in (one, other)]
-    side = max(one.width, one.height, other.width, other.height)
-    return math.dist(*middles) / max(side, 1.0)
-
-
-def square_of(box: Box, tilt: float) -> FaceFrame:
-    side = ROOM * max(box.width, box.height)
-    return FaceFrame((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, side, tilt)
-
-
-def _cost(expected: Box, box: Box) -> float:
-    """Return how unlike two places are, in sides of a face, a change of size included."""
-    growth = math.log(max(box.width, 1.0) / max(expected.width, 1.0)) / math.log(MOST_GROWTH)
-    return math.hypot(apart(expected, box), REACH * growth)
 
 
 def _add(seen: list[Detection], more: list[Detection]) -> None:

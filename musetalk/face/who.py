@@ -14,7 +14,7 @@ import numpy as np
 
 from ...media import Box
 from .looks import LIKE, UNLIKE, is_told, unlikeness
-from .trails import Trail, apart
+from .trail import Trail, apart
 
 LONGEST_GAP = 12  # frames that a face may be lost and still be known by its place
 GAP_REACH, GAP_GROWTH = 0.6, 0.05  # sides of a face, and more with every frame of the gap

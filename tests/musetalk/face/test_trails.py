@@ -9,13 +9,8 @@ import numpy as np
 
 from avatarvideo.media import Box
 from avatarvideo.musetalk.face.mesh_networks import Detection, FaceMesh
-from avatarvideo.musetalk.face.trails import (
-    FIRST_LOOKS,
-    MOST_MISSED,
-    PLACE_NUMBERS,
-    Trail,
-    TrailWatcher,
-)
+from avatarvideo.musetalk.face.trail import FIRST_LOOKS, PLACE_NUMBERS, Trail
+from avatarvideo.musetalk.face.trails import MOST_MISSED, TrailWatcher
 from avatarvideo.musetalk.lips.frame import FaceFrame
 
 Path = Sequence[float | None]  # the middle of a face in every frame; faces are 80 pixels

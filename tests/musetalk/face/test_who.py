@@ -6,7 +6,7 @@ import numpy as np
 
 from avatarvideo.media import Box
 from avatarvideo.musetalk.face.looks import Look
-from avatarvideo.musetalk.face.trails import Trail
+from avatarvideo.musetalk.face.trail import Trail
 from avatarvideo.musetalk.face.who import fullest_frame, people_of
 
 
