@@ -99,7 +99,7 @@ class Maker:
             return self._failed(job, error)
 
     def _failed(self, job: Job, error: Exception) -> Outcome:
-        from ..musetalk.pipeline.memory import is_out_of_memory
+        from ..musetalk.out_of_memory import is_out_of_memory
 
         sentence = one_line(error) or type(error).__name__
         kind: Kind = "failed"

@@ -13,8 +13,8 @@ import numpy as np
 from ...media import Box
 from .looks import LIKE, UNLIKE, Look, difference, is_told, look_of, unlikeness
 from .mesh_networks import Detection, FaceMesh, MeshNetworks, overlap
-from .mesh_person import SURE, Cuts
-from .mesh_search import confirmed, detections_near, find_meshes
+from .mesh_person import Cuts
+from .mesh_search import SURE, confirmed, detections_near, find_meshes
 from .trail import LOOK_EVERY, REACH, REACH_GROWTH, Trail, apart, near_enough, place_cost
 
 MARGIN = 0.35  # sides by which a place has to be nearer than the next one, to be told from it

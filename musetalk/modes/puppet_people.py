@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import NoFaceError
 from ..face.cast import Cast
 from ..job import Job, Made, NotPossible
+from ..pipeline.sharpen import NOT_OF_SEVERAL, not_sharpened
 from ..puppet.lip_track import LipTrack
 from ..puppet.people_playback import PeoplePlayback
 from ..puppet.people_track import track_people
@@ -48,6 +49,7 @@ def make_people(job: Job, context: Context) -> Made | NotPossible:
         lambda place, frame: cast.others(members[place], frame),
     )
     passed = playback.passed_through()
+    sharp = {"upscale": not_sharpened(job.upscaler, NOT_OF_SEVERAL)} if job.upscaler else {}
     seen = [~voice.passed_through() for voice in voices]
     return Made(
         playback.frames,
@@ -55,7 +57,7 @@ def make_people(job: Job, context: Context) -> Made | NotPossible:
         passed_through=passed,
         location=first,
         reason=_reason(job, passed),
-        details=people_report(job, cast, seen, gates),
+        details=people_report(job, cast, seen, gates) | sharp,
     )
 
 

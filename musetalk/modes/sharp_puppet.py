@@ -17,7 +17,8 @@ import numpy as np
 from ...host.contract import Host
 from ..interfaces import Report
 from ..job import Job
-from ..pipeline.memory import SLACK, MemoryPlan, Placement, is_out_of_memory
+from ..out_of_memory import is_out_of_memory
+from ..pipeline.memory import SLACK, MemoryPlan, Placement
 from ..pipeline.sharpen import WORKSPACE, not_sharpened
 from ..pipeline.spool import Spool
 from ..puppet.playback import PuppetPlayback

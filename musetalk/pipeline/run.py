@@ -33,7 +33,7 @@ from .generate import FaceGenerator, one_thread
 from .generated_faces import GeneratedFaces
 from .memory import FallbackPlan, Placement, dtype_name
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
-from .sharpen import FaceSharpener, not_sharpened
+from .sharpen import NOT_OF_SEVERAL, FaceSharpener, not_sharpened
 from .speech_features import (
     FeatureStore,
     SeveralFeatures,
@@ -256,6 +256,9 @@ class _Run:
     ) -> FaceSharpener | None:
         """Return what sharpens the faces; None where none is asked for or it has nothing to do."""
         if self.job.upscaler is None:
+            return None
+        if self.job.woven is not None:
+            self.upscale = not_sharpened(self.job.upscaler, NOT_OF_SEVERAL)
             return None
         check, places = self.stages.work.check, prepared.mask_places
         sharpener = FaceSharpener(self.job, self.job.upscaler, track, places, check)

@@ -34,6 +34,7 @@ from .spool import SpoolReader
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.sharpen")
 
+NOT_OF_SEVERAL = "it sharpens one face, and several people or a face of one's choice speak here"
 WORKSPACE = 64 * MIB  # of its convolutions, beside those of the stage's own networks
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,22 @@ def test_each_mouth_moves_by_its_own_speech(
     json.dumps(report)
     mixture = run.clip.samples[0]
     assert np.array_equal(mixture, first.clip.samples[0] + second.clip.samples[0])
+
+
+@pytest.mark.slow
+def test_an_upscale_model_that_does_nothing_here_is_said(
+    engine: MuseTalkLipSync, heads: tuple[Head, ...], words: np.ndarray, oracle: Any
+) -> None:
+    oracle("spandrel")
+    from support import upscalers
+
+    clip = PeopleClip(heads[:2], [still(110, 180, 100), still(320, 180, 100)], 1)
+    config = LipSyncConfig(mode="puppet", face="left 1")
+    run = engine.run(
+        clip.avatar(), speech(words, 0.1, 0.4), config, upscale_model=upscalers.nearest()
+    )
+    assert run.report["upscale"]["applied"] == "none"
+    assert run.report["upscale"]["reason"].startswith("it sharpens one face, and several people")
 
 
 @pytest.mark.slow
