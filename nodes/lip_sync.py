@@ -16,7 +16,7 @@ from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSync
 from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .search_words import search_words
-from .speakers import speaker_inputs, with_speakers
+from .speakers import speaker_inputs, track_files, with_speakers
 from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY, Values, is_link, rate_widget, widget
 
@@ -30,13 +30,8 @@ IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 
 # Widgets of LoadAvatar and AudioToMel, what a socket brings, and what inputs in speakers.py make.
 _ELSEWHERE = {"mouth", "face_index", "start", "duration", "upscale_model", "channel", "speakers"}
-LATER_WIDGETS = (
-    "silence",
-    "steadiness",
-    "landmarks",
-    "life",
-    "face",
-)  # prompts saved before do not hold them: they are optional inputs
+# Prompts saved before do not hold them: they are optional inputs.
+LATER_WIDGETS = ("silence", "steadiness", "landmarks", "life", "face")
 _SHARP = (
     "An upscaling or face restoring model, from Load Upscale Model: sharpens the mouth where the "
     "face is larger than MuseTalk's 256 pixels."
@@ -87,12 +82,13 @@ class MuseTalkLipSync:
 
     @classmethod
     def IS_CHANGED(
-        cls, images_output: str | None = None, unique_id: str | None = None, **_rest: object
-    ) -> bool:
+        cls, images_output: str | None = None, unique_id: str | None = None, **others: object
+    ) -> object:
         """Say what "linked" found, so that a link made later is not answered from the cache."""
-        if images_output not in (None, "linked"):
-            return False
-        return _is_linked(current_host().running_prompt(), unique_id, 0)
+        asked = images_output in (None, "linked")
+        linked = asked and _is_linked(current_host().running_prompt(), unique_id, 0)
+        tracks = track_files(others)
+        return (linked, tracks) if tracks else linked
 
     @naming_missing_libraries
     def speak(

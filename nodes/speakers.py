@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import MediaError
 from ..host.current import current_host
 from ..media import Mel
 from ..musetalk.speaker import Speaker
-from .widgets import Values, find_file, own_widget
+from .widgets import Values, find_file, fingerprint, own_widget
 
 NUMBERS = (2, 3, 4)  # of the further speakers
 PER_CHANNEL = "speaker_per_channel"
@@ -63,9 +63,21 @@ def with_speakers(options: Values, mel: Mel) -> Values:
     return rest | {"channel": 1, "speakers": tuple(channels)}
 
 
+def track_files(options: Values) -> tuple[object, ...]:
+    """Return what tells the track files among a node's inputs from later ones of their names.
+
+    Raises MediaError where one is not there.
+    """
+    faces = [options.get(key) for key in ("face", *(f"face_{number}" for number in NUMBERS))]
+    return tuple(fingerprint(current_host(), text.strip()) for text in faces if _is_track(text))
+
+
+def _is_track(text: object) -> TypeGuard[str]:
+    return isinstance(text, str) and text.strip().lower().endswith(".json")
+
+
 def _face(text: Any) -> str:  # Any: whatever a link brought
     """Return a face as written; a track file as the path of what graphs may read."""
     if not isinstance(text, str):
         raise MediaError(f"Expected a face as a text, got {type(text).__name__}.")
-    is_track = text.strip().lower().endswith(".json")
-    return str(find_file(current_host(), text.strip())) if is_track else text
+    return str(find_file(current_host(), text.strip())) if _is_track(text) else text

@@ -33,6 +33,8 @@ CLIP, SPEECH, PORTRAIT = (
 NO_PATH = {
     ("LoadAvatar", "mouth"),
     ("FFmpegEncode", "filename_prefix"),
+    # A face by number or place; track files are asked for in test_speakers.py.
+    *(("MuseTalkLipSync", face) for face in ("face", "face_2", "face_3", "face_4")),
     ("SaveVideo", "filename_prefix"),
     ("SaveImage", "filename_prefix"),
     ("PrimitiveString", "value"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,29 @@ def test_a_track_file_is_one_that_graphs_may_read(host: StandaloneHost, tmp_path
     for face in ("../outside.json", "none.json"):
         with pytest.raises(MediaError, match="Expected"):
             with_speakers({"face": face}, mel(0.1))
+
+
+def test_a_track_file_does_not_tell_what_lies_elsewhere(
+    host: StandaloneHost, tmp_path: Path
+) -> None:
+    host.reads_anywhere = False
+    (tmp_path / "there.json").write_text("{}")
+    said = set()
+    for name in ("there.json", "none_.json"):
+        for ask in (MuseTalkLipSync.IS_CHANGED, lambda face: with_speakers({"face": face}, mel(0))):
+            with pytest.raises(MediaError) as error:
+                ask(face=str(tmp_path / name))
+            said.add(re.sub("'.*'", "", str(error.value)))
+    assert len(said) == 1
+
+
+def test_a_changed_track_file_is_read_again(host: StandaloneHost) -> None:
+    file = host.input_directory / "a.json"
+    file.write_text("{}")
+    before = MuseTalkLipSync.IS_CHANGED(images_output="always", face="a.json")
+    file.write_text('{"width": 1}')
+    assert MuseTalkLipSync.IS_CHANGED(images_output="always", face="a.json") != before
+    assert MuseTalkLipSync.IS_CHANGED(images_output="always", face="1") is False
 
 
 def test_what_is_no_mel_or_text_is_said(host: StandaloneHost) -> None:

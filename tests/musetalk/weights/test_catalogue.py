@@ -93,6 +93,7 @@ def test_stages_are_planned_with_what_they_load_but_for_the_small_decoder() -> N
         "prepare": ["vae", "bisenet"],
         "audio": ["whisper"],
         "generate": ["unet", "vae"],
+        "upscale": [],  # the user's own model
     }
 
 
