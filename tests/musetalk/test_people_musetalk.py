@@ -88,7 +88,7 @@ def engine(host: StandaloneHost, watched: Watched, batch: int) -> MuseTalkLipSyn
 
 
 def options(face: str, *speakers: Speaker, **more: Any) -> LipSyncConfig:
-    wanted = {"mode": "musetalk", "quality": "high", "residency": "unload"} | more
+    wanted: dict[str, Any] = {"mode": "musetalk", "quality": "high", "residency": "unload"} | more
     return LipSyncConfig(face=face, speakers=speakers, **wanted)
 
 

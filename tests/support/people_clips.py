@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.media import Avatar, Clip
 from avatarvideo.musetalk.face.mesh_networks import MeshNetworks
 from avatarvideo.musetalk.face.mesh_search import find_meshes
@@ -36,7 +37,7 @@ class Head:
 
 
 def cut_out(path: Path, networks: MeshNetworks) -> Head:
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    picture = read_image(path)
     box = find_meshes(networks, picture)[0].box
     scale = FACE / max(box.width, box.height)
     x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2

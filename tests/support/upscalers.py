@@ -59,7 +59,7 @@ def small_esrgan(scale: int = 2, seed: int = 0) -> Any:
 
 def small_gfpgan(seed: int = 0) -> Any:
     """Return a GFPGAN of few channels with random weights; its noise is drawn anew in each call."""
-    network = GFPGAN(num_style_feat=8, num_mlp=1, narrow=1 / 16)
+    network = GFPGAN(num_style_feat=8, num_mlp=1, narrow=1 / 16)  # pyright: ignore[reportArgumentType] - a share
     fill_randomly(network, seed)
     return described(
         network,

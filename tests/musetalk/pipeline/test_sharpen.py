@@ -132,7 +132,9 @@ def test_a_restorer_takes_the_landmarks_where_there_are_some(
     job = near(small.nearest(1, purpose="FaceSR"))
     track = clips.speak(job, cache=cache).playback.track
     key = next(key for key, entry in cache._entries.items() if "five" in entry)
-    entry = {**cache.get(key), "five": torch.as_tensor(five[None])}
+    held = cache.get(key)
+    assert held is not None
+    entry = {**held, "five": torch.as_tensor(five[None])}
     cache.put(key, entry)
     clip = clips.speak(job, cache=cache)
     plain = clips.shown(replace(job, upscaler=None), cache=cache)

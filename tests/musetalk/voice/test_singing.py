@@ -57,11 +57,10 @@ def chords(count: int, level: float) -> np.ndarray:
     """Return struck chords of that root mean square."""
     times = np.arange(count) / RATE
     struck = np.exp(-4 * (times % 0.625))
-    wave = sum(
-        struck * np.sin(2 * np.pi * pitch * n * times) / n
-        for pitch in (220.0, 277.2, 329.6)
-        for n in (1, 2, 3, 4)
-    )
+    wave = np.zeros_like(times)
+    for pitch in (220.0, 277.2, 329.6):
+        for n in (1, 2, 3, 4):
+            wave += struck * np.sin(2 * np.pi * pitch * n * times) / n
     return (wave * level / np.sqrt((wave**2).mean())).astype(np.float32)
 
 
