@@ -76,7 +76,8 @@ class TrailWatcher:
             self._check()
             self.detections += 1
             _add(seen, detections_near(self._networks, picture, expected))
-        if len(seen) < self._enough and self._frame - self._searched >= PARTS_EVERY:
+        is_due = self._frame - self._searched >= PARTS_EVERY
+        if is_due and sum(self._is_face(picture, each) for each in seen) < self._enough:
             self._searched = self._frame
             faces = find_meshes(
                 self._networks,
@@ -86,6 +87,13 @@ class TrailWatcher:
             )
             _add(seen, [_as_detection(face) for face in faces])
         return seen
+
+    def _is_face(self, picture: np.ndarray, seen: Detection) -> bool:
+        """Say whether the mesh sees a face there too, or one is followed there."""
+        if any(place_cost(trail.expected(), seen.box) < REACH for trail in self._live):
+            return True
+        mesh = self._mesh(picture, seen)
+        return mesh is not None and mesh.confidence >= SURE
 
     def _carried_on(self, picture: np.ndarray, seen: list[Detection]) -> list[Detection]:
         """Carry the trails on; return the faces that are nobody's, or whose is in doubt."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path as Path_
 from typing import Any
 
+import cv2
 import numpy as np
+import pytest
 
+from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.media import Box
-from avatarvideo.musetalk.face.mesh_networks import Detection, FaceMesh
+from avatarvideo.musetalk.face.mesh_networks import Detection, FaceMesh, mesh_networks
 from avatarvideo.musetalk.face.trail import FIRST_LOOKS, PLACE_NUMBERS, Trail
 from avatarvideo.musetalk.face.trails import MOST_MISSED, TrailWatcher
 from avatarvideo.musetalk.lips.frame import FaceFrame
@@ -138,3 +142,25 @@ def test_a_face_that_is_suddenly_another_one_ends_there() -> None:
     ends = [each.end for each in trails if each.first == 0]
     assert ends == [12, 12]
     assert sorted(each.first for each in trails)[2:] == [13, 13]
+
+
+@pytest.mark.slow
+def test_what_only_the_detector_takes_for_a_face_hides_no_small_one(
+    real_data: Path_, mesh_models: Path_
+) -> None:
+    networks = mesh_networks([mesh_models])
+    assert networks is not None
+    names = ("portrait_bouguereau.jpg", "portrait_sargent_agnew_1892.jpg")
+    pictures = [read_image(real_data / name) for name in names]
+    widths = [540 * picture.shape[1] // picture.shape[0] for picture in pictures]
+    sides = [
+        cv2.resize(picture, (width, 540)) for picture, width in zip(pictures, widths, strict=True)
+    ]
+    both = np.hstack(sides)
+    assert len(networks.detect(both)) == 2  # the girl, and the lady's bodice instead of her face
+    watcher = TrailWatcher(networks, enough=2)
+    watcher.see(both)
+    faces = sorted(trail.last_box.x0 for trail in watcher.trails)
+    assert len(faces) == 2
+    assert faces[0] < 260
+    assert 730 < faces[1] < 780
