@@ -6,8 +6,8 @@ import json
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -58,7 +58,7 @@ class Checker:
         self._limits = limits
         self._lines: dict[str, int] = {}  # by output
         self._read_options = read_options
-        self._options: dict[tuple[str, bool], dict[str, JSON]] = {}
+        self._options: dict[tuple[str, bool], tuple[dict[str, JSON], tuple[str, ...]]] = {}
         self._is_inside = cache(self._parent_is_inside)
         self._file = cache(self._found_file)
         self._checked_workflow = cache(self._workflow_files)
@@ -121,13 +121,14 @@ class Checker:
                 raise MediaError("Expected set beside workflow only: name the option itself.")
             avatar = self._file("avatar", texts["avatar"])
             audio = self._file("audio", texts["audio"])
+            options, more = self._config(given, row.as_text)
             task = Task(
                 row.line,
                 output,
-                inputs=(avatar, audio),
+                inputs=(avatar, audio, *more),
                 avatar=avatar,
                 audio=audio,
-                options=self._config(given, row.as_text),
+                options=options,
                 threads=threads,
                 limits=limits,
             )
@@ -142,11 +143,32 @@ class Checker:
             )
         self._lines[name] = line
 
-    def _config(self, given: Mapping[str, JSON], as_text: bool) -> Mapping[str, JSON]:
+    def _config(
+        self, given: Mapping[str, JSON], as_text: bool
+    ) -> tuple[Mapping[str, JSON], tuple[str, ...]]:
+        """Return the options, and the files that they name: those of further speakers, a model."""
         options = {name: value for name, value in given.items() if name not in COLUMNS}
         known = json.dumps(options, sort_keys=True), as_text
         if known not in self._options:
-            self._options[known] = asdict(self._read_options(options, as_text))
+            config = self._read_options(options, as_text)
+            found: dict[str, str] = {
+                text: self._file(column, text) for column, text in _named_files(config)
+            }
+            speakers = [
+                replace(
+                    one,
+                    audio=found.get(str(one.audio), one.audio),
+                    face=found.get(one.face, one.face),
+                )
+                for one in config.speakers
+            ]
+            config = replace(
+                config,
+                speakers=tuple(speakers),
+                face=found.get(config.face, config.face),
+                upscale_model=found.get(config.upscale_model, config.upscale_model),
+            )
+            self._options[known] = asdict(config), tuple(found.values())
         return self._options[known]
 
     def _output(self, text: str) -> str:
@@ -194,7 +216,7 @@ class Checker:
         return str(path.absolute())
 
     def _address(self, address: Address, column: str) -> str:
-        if self._remote is None or column == "workflow":
+        if self._remote is None or column not in ("avatar", "audio"):
             raise MediaError(url_problem(address.text))
         if address.scheme == MEMORY and not self._in_process:
             raise MediaError(
@@ -225,6 +247,18 @@ class Checker:
             return str(path.absolute()) if path.is_file() else None
         except (OSError, ValueError):
             return None
+
+
+def _named_files(config: LipSyncConfig) -> Iterator[tuple[str, str]]:
+    """Yield the files that options name beside avatar and audio, with the option's name."""
+    if config.upscale_model:
+        yield "upscale_model", config.upscale_model
+    for speaker in config.speakers:
+        if isinstance(speaker.audio, str | Path) and str(speaker.audio):
+            yield "a speaker's audio", str(speaker.audio)
+    for face in (config.face, *(speaker.face for speaker in config.speakers)):
+        if face.strip().lower().endswith(".json"):
+            yield "face", face
 
 
 def _identity(path: str) -> tuple[int, int] | None:

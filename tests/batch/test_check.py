@@ -52,6 +52,24 @@ def test_a_row_becomes_a_task(check: Check, tmp_path: Path) -> None:
     assert task.options["quality"] == "low"
 
 
+def test_files_of_speakers_and_models_are_inputs_too(check: Check, tmp_path: Path) -> None:
+    for name in ("track.json", "2x.pth"):
+        (tmp_path / name).write_text("{}")
+    more = {
+        "speakers": ["audio=speech1.wav,face=track.json", {"channel": 2}],
+        "upscale_model": "2x.pth",
+        "face": "left 0",
+    }
+    (task,), problems = check(row("a.mp4", **more))
+    assert problems == []
+    names = ("avatar0.png", "speech0.wav", "2x.pth", "speech1.wav", "track.json")
+    assert task.inputs == tuple(str(tmp_path / name) for name in names)
+    assert task.options["upscale_model"] == str(tmp_path / "2x.pth")
+    first, second = task.options["speakers"]
+    assert (first["audio"], first["face"]) == (task.inputs[3], task.inputs[4])
+    assert second == {"audio": "", "face": "", "channel": 2}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -60,6 +78,13 @@ def test_a_row_becomes_a_task(check: Check, tmp_path: Path) -> None:
         ({"audio": None}, "Expected a file as audio, got none."),
         ({"audio": "https://a.b/c.wav"}, "Expected a file, got the URL 'https://a.b/c.wav'"),
         ({"avatar": 5}, "Expected avatar as a text, got 5."),
+        (
+            {"speakers": ["audio=gone.wav"]},
+            "Expected a file as a speaker's audio, cannot read 'gone.wav': No such file",
+        ),
+        ({"face": "gone.json"}, "Expected a file as face, cannot read 'gone.json'"),
+        ({"upscale_model": "gone.pth"}, "Expected a file as upscale_model, cannot read 'gone.pth'"),
+        ({"speakers": ["audio=https://a.b/c.wav"]}, "got the URL 'https://a.b/c.wav'"),
         ({"output": None}, "Expected a name for output, such as anna/hello.mp4, got none."),
         ({"output": "../a.mp4"}, "'../a.mp4' is outside."),
         ({"output": "/a.mp4"}, "'/a.mp4' is outside."),
