@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,16 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
         env={**os.environ, "PYTHONPATH": ""},
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_page_holds_marks_of_a_merge() -> None:
+    pages = [
+        page for folder in (".", "docs", "docs/decisions") for page in (ROOT / folder).glob("*.md")
+    ]
+    pages += [*(ROOT / "web" / "docs").rglob("*.md"), ROOT / "benchmarks" / "RESULTS.md"]
+    assert len(pages) > 15
+    marks = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert [page for page in pages if marks.search(page.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize(
