@@ -69,7 +69,7 @@ def test_units_stand_in_every_languages_labels() -> None:
             if way[-1] == "name" and label.endswith(f"({unit})"):
                 with_units += 1
                 assert chinese[way].endswith(f"\uff08{there}\uff09"), way
-    assert with_units == 9
+    assert with_units >= 9
 
 
 # Other words in bold: a button, and keys of a format's file.
@@ -82,7 +82,7 @@ def test_help_calls_inputs_and_outputs_by_their_labels(name: str, language: str)
     page = LOCALES.parent / "web" / "docs" / name / f"{language}.md"
     bold = set(re.findall(r"\*\*([^*\n]+)\*\*", page.read_text(encoding="utf-8")))
     labels = {text for way, text in texts(language).items() if way[0] == name and way[-1] == "name"}
-    assert len(bold & labels) > 5
+    assert len(bold & labels) >= min(6, len(labels) - 1)
     assert bold - labels <= BESIDES
 
 

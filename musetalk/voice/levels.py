@@ -60,10 +60,11 @@ def spoken_by_level(level: np.ndarray) -> np.ndarray:
     peak = peak_level(level)
     if peak < SILENT_PEAK_DB:
         return np.zeros(len(level), bool)
-    heard = level[level > peak - PADDING_DB]
+    is_heard = level > peak - PADDING_DB
+    heard = level[is_heard]
     floor = float(np.percentile(heard, 10))
     if peak - floor < STEADY_SPREAD_DB:
-        return np.full(len(level), peak > HUM_PEAK_DB)
+        return is_heard if peak > HUM_PEAK_DB else np.zeros(len(level), bool)
     begin = max(floor + FLOOR_SHARE * (peak - floor), peak - SPEECH_RANGE_DB)
     return level > begin
 

@@ -89,6 +89,14 @@ def test_it_can_be_stopped_between_pieces(network: SileroVAD) -> None:
     assert len(asked) == 3
 
 
+def test_silence_before_a_held_note_is_no_speech() -> None:
+    time = np.arange(16000) / 16000
+    note = sum(np.sin(2 * np.pi * 150 * n * time) / n for n in range(1, 10))
+    spoken = activity_by_level((0.2 * note * (time > 0.6)).astype(np.float32)).spoken
+    assert not spoken[:58].any()
+    assert spoken[62:].all()
+
+
 def test_loudness_alone_shuts_pauses(clean_speech: np.ndarray) -> None:
     activity = activity_by_level(clean_speech)
     assert activity.detector == "loudness"
