@@ -7,14 +7,16 @@
     python benchmarks/lipsync.py --only shares --rounds 1 --frames 250    # our stages of a long run
     python benchmarks/lipsync.py --device cuda:0 --dtype fp16 --only shares --contrast 0.2
     python benchmarks/lipsync.py --only known --avatar video    # the same avatar a second time
+    python benchmarks/lipsync.py --only stages --batch 1 4 --beside encode
     python benchmarks/lipsync.py --only sharp --size 1920x1080 --frames 8    # needs spandrel
 
 Both sides have random weights of true size, equal inputs, and a process each; their rounds take
 turns. End to end only the networks differ: preparation, blending and encoder are ours on both
 sides. One more line adds what the authors' script does instead: parsing every frame, PNG files,
 two encodes. --heap says whose freed memory glibc keeps: "both" compares the networks, "ours" our
-command line with a plain process. Speed does not depend on the weights; the errors do. Random
-weights paint noise; --contrast damps it on both sides, so that it is not what is encoded.
+command line with a plain process. --beside keeps another program busy beside both sides. Speed does
+not depend on the weights; the errors do. Random weights paint noise; --contrast damps it on both
+sides, so that it is not what is encoded.
 """
 
 from __future__ import annotations
@@ -26,9 +28,13 @@ import multiprocessing
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
@@ -220,6 +226,30 @@ def sharp(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
 
 WHOLE_RUNS = {"video": video, "shares": shares, "known": known, "sharp": sharp}
 OURS_ALONE = ("shares", "known", "sharp")
+# One busy program each: a loop, an encoder at two threads, PyTorch at as many as it takes.
+BUSY = {
+    "loop": "while True: pass",
+    "encode": """
+from fractions import Fraction
+import av, numpy as np
+context = av.CodecContext.create("libx264", "w")
+context.width, context.height, context.pix_fmt = 1920, 1080, "yuv420p"
+context.time_base, context.thread_count = Fraction(1, 25), 2
+noise = np.random.default_rng(0).integers(0, 255, (64, 120, 3), dtype=np.uint8)
+planes = np.kron(noise, np.ones((17, 16, 1), np.uint8))[:1080]
+for number in range(1 << 40):
+    frame = av.VideoFrame.from_ndarray(np.roll(planes, number * 7, axis=1), format="rgb24")
+    frame = frame.reformat(format="yuv420p")
+    frame.pts = number
+    context.encode(frame)
+""",
+    "torch": """
+import torch
+maps, kernel = torch.randn(1, 128, 256, 256), torch.randn(128, 128, 3, 3)
+while True: torch.nn.functional.conv2d(maps, kernel, padding=1)
+""",
+}
+BUSY_AFTER = 5.0  # seconds, until such a program computes
 
 
 def write_speech(folder: Path, frames: int) -> Path:
@@ -268,6 +298,23 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def beside(kind: str | None) -> Iterator[None]:
+    """Keep another program busy meanwhile; None: nothing."""
+    if kind is None:
+        yield
+        return
+    program = subprocess.Popen([sys.executable, "-c", BUSY[kind]])
+    try:
+        time.sleep(BUSY_AFTER)
+        if program.poll() is not None:
+            refuse(f"Expected {kind} to compute beside the networks, but it ended.")
+        yield
+    finally:
+        program.kill()
+        program.wait()
+
+
 def refuse(reason: str) -> NoReturn:
     raise SystemExit(reason)
 
@@ -285,6 +332,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--heap", choices=("both", "ours", "neither"), default="both")
     parser.add_argument("--only", choices=("stages", *WHOLE_RUNS), help="a part of the work")
+    parser.add_argument("--beside", choices=BUSY, help="what else computes on this machine")
     parser.add_argument("--stages", nargs="+", choices=WORK, default=["unet", "decode"])
     parser.add_argument("--avatar", choices=("still", "video"), default="still")
     parser.add_argument("--size", default="512x512")
@@ -317,23 +365,24 @@ def main() -> int:
     sides = {"ours": Child(Setting("ours", device, ours, threads, heap != "neither"))}
     if options.only not in OURS_ALONE:
         sides["reference"] = Child(Setting("reference", device, theirs, threads, heap == "both"))
-    if options.only in (None, "stages"):
-        report["stages"] = []
-        for batch in options.batch:
-            for name in options.stages:
-                row = stage(sides, name, batch, options.rounds, limit)
-                report["stages"].append(row)
-                say(stage_line(row))
-    whole = options.only or "video"
-    if whole in WHOLE_RUNS:
-        with tempfile.TemporaryDirectory() as folder:
-            avatar = write_avatar(Path(folder), options.size, options.avatar)
-            speech = write_speech(Path(folder), options.frames)
-            if options.contrast != 1:
-                for child in sides.values():
-                    child.ask("soften", options.contrast)
-            report[whole] = WHOLE_RUNS[whole](sides, (str(avatar), str(speech)), options)
-        say(video_lines(report[whole]) if whole == "video" else json.dumps(report[whole]))
+    with beside(options.beside):
+        if options.only in (None, "stages"):
+            report["stages"] = []
+            for batch in options.batch:
+                for name in options.stages:
+                    row = stage(sides, name, batch, options.rounds, limit)
+                    report["stages"].append(row)
+                    say(stage_line(row))
+        whole = options.only or "video"
+        if whole in WHOLE_RUNS:
+            with tempfile.TemporaryDirectory() as folder:
+                avatar = write_avatar(Path(folder), options.size, options.avatar)
+                speech = write_speech(Path(folder), options.frames)
+                if options.contrast != 1:
+                    for child in sides.values():
+                        child.ask("soften", options.contrast)
+                report[whole] = WHOLE_RUNS[whole](sides, (str(avatar), str(speech)), options)
+            say(video_lines(report[whole]) if whole == "video" else json.dumps(report[whole]))
     report["peak_bytes"] = {side: child.ask("peaks") for side, child in sides.items()}
     say(f"peak memory, bytes: {report['peak_bytes']}")
     for child in sides.values():

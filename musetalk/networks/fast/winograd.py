@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .workers import compute_parts, worker_count
+
 SMALLEST_CHANNELS = 64  # below it there is more to rearrange than to multiply
 SMALLEST_TILED = 16  # pixels; below it the transformed kernels are more to read than the maps
 SMALLEST_LARGE = 32  # from here on tiles of 4 x 4 outputs pay for their larger kernels
 # Of one intermediate: glibc gives blocks above 32 MiB back to the system at once, and getting
 # them again costs more than reading the kernels again for the next part of the map.
+# Of all workers together.
 PART_BYTES = 24 << 20
 # Of what is cut from some rows of tiles: a matrix product of so few rows is fast only in a cache.
 STRIP_BYTES = 1 << 20
@@ -260,24 +264,36 @@ def tiled_convolution(
     widest = 4 * products * columns * max(channels, out_channels)
     strip = _largest_divisor(rows, STRIP_BYTES // widest)
     strips = [(image, row) for image in range(batch) for row in range(0, rows, strip)]
-    strips_a_part = max(1, PART_BYTES // (widest * strip))
+    parts = _shared_out(strips, PART_BYTES // (widest * strip * worker_count()))
     pixels = inputs.permute(0, 2, 3, 1).contiguous()
-    cutter, joining = _Cutter(pixels, tiling, strip), _both_dimensions(tiling.outputs)
     out = inputs.new_empty(batch, rows, made, columns, made, out_channels)
-    factors = inputs.new_empty(
-        products, min(strips_a_part, len(strips)) * strip * columns, channels
-    )
-    for first in range(0, len(strips), strips_a_part):
-        part = strips[first : first + strips_a_part]
-        tiles = len(part) * strip * columns
-        pieces = torch.split(factors[:, :tiles], strip * columns, dim=1)
-        for place, target in zip(part, pieces, strict=True):
-            cutter.cut(*place, target)
-        sums = torch.bmm(factors[:, :tiles], kernel)
-        pieces = torch.split(sums, strip * columns, dim=1)
-        for (image, row), source in zip(part, pieces, strict=True):
-            _join(joining, source, out[image, row : row + strip], bias)
+    joining, tiles = _both_dimensions(tiling.outputs), strip * columns
+
+    def worker() -> Callable[[list[tuple[int, int]]], None]:
+        cutter = _Cutter(pixels, tiling, strip)
+        factors = inputs.new_empty(products, max(map(len, parts)) * tiles, channels)
+
+        def compute(part: list[tuple[int, int]]) -> None:
+            seen = factors[:, : len(part) * tiles]
+            for place, target in zip(part, torch.split(seen, tiles, dim=1), strict=True):
+                cutter.cut(*place, target)
+            sums = torch.bmm(seen, kernel)
+            for (image, row), source in zip(part, torch.split(sums, tiles, dim=1), strict=True):
+                _join(joining, source, out[image, row : row + strip], bias)
+
+        return compute
+
+    compute_parts(worker, parts)
     return out.view(batch, rows * made, columns * made, out_channels).permute(0, 3, 1, 2)
+
+
+def _shared_out(strips: list[tuple[int, int]], most: int) -> list[list[tuple[int, int]]]:
+    """Return the strips in equal parts of about ``most``, as many for every worker."""
+    workers = worker_count()
+    count = -(-len(strips) // max(most, 1))
+    count = min(len(strips), -(-count // workers) * workers)
+    edges = [len(strips) * number // count for number in range(count + 1)]
+    return [strips[first:last] for first, last in pairwise(edges)]
 
 
 class _Cutter:
