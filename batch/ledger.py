@@ -138,7 +138,7 @@ class Ledger:
             found = self._keys_in_results()
             if found is not None and wanted <= found:
                 return False
-            reports = sorted(self._whole_reports(), key=lambda one: str(one.get("finished")))
+            reports = sorted(self._whole_reports(), key=_turn_of)
             write_text(self.folder.results, "".join(map(_line_of, reports)), via)
         log.info("%s was written anew from the reports", self.folder.results.name)
         return True
@@ -195,7 +195,7 @@ def _report(job: Job, made: Path, details: Mapping[str, JSON]) -> dict[str, JSON
         "mtime_ns": found.st_mtime_ns,
         "inode": found.st_ino,
         "sha256": file_hash(made),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
         "threads": job.task.threads or None,
         **details,
     }
@@ -207,6 +207,10 @@ def _read_report(path: Path) -> Mapping[str, JSON] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if is_object(found) else None
+
+
+def _turn_of(report: Mapping[str, JSON]) -> tuple[str, str]:
+    return str(report.get("finished")), str(report["output"])
 
 
 def _line_of(report: Mapping[str, JSON]) -> str:
