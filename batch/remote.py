@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -151,18 +151,25 @@ def _address(text: str) -> Address:
     return found
 
 
-def _look(address: Address) -> tuple[int | None, str]:
+@contextmanager
+def _reading(address: Address) -> Generator[None]:
+    """Say of whatever goes wrong which address could not be read, and why."""
     try:
-        if address.scheme in WEB:
-            size, tag = web.look(address)
-        else:
-            size, tag = _of_store(_store(address).info(address.text))
+        yield
     except (MissingLibraryError, InputChangedError):
         raise
     except MediaError as error:
         raise _unreadable(address, str(error)) from None
     except Exception as error:  # noqa: BLE001 - each store's library has its own
         raise _unreadable(address, _reason(error)) from None
+
+
+def _look(address: Address) -> tuple[int | None, str]:
+    with _reading(address):
+        if address.scheme in WEB:
+            size, tag = web.look(address)
+        else:
+            size, tag = _of_store(_store(address).info(address.text))
     if size is not None and size > MOST_BYTES:
         raise _unreadable(address, f"it is larger than {MOST_BYTES >> 30} GiB")
     return size, tag
@@ -176,7 +183,7 @@ def _of_store(info: dict[str, Any]) -> tuple[int | None, str]:  # Any: as the li
 
 
 def _blocks(address: Address) -> Generator[tuple[bytes, str]]:
-    try:
+    with _reading(address):
         if address.scheme in WEB:
             yield from web.read(address)
             return
@@ -188,12 +195,6 @@ def _blocks(address: Address) -> Generator[tuple[bytes, str]]:
         if _of_store(store.info(address.text))[1] != tag:
             raise InputChangedError(f"{address.shown} changed while it was fetched.")
         yield b"", tag
-    except (MissingLibraryError, InputChangedError):
-        raise
-    except MediaError as error:
-        raise _unreadable(address, str(error)) from None
-    except Exception as error:  # noqa: BLE001 - each store's library has its own
-        raise _unreadable(address, _reason(error)) from None
 
 
 def _store(address: Address) -> Any:  # fsspec has no types
