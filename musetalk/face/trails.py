@@ -92,8 +92,7 @@ class TrailWatcher:
         """Say whether the mesh sees a face there too, or one is followed there."""
         if any(place_cost(trail.expected(), seen.box) < REACH for trail in self._live):
             return True
-        mesh = self._mesh(picture, seen)
-        return mesh is not None and mesh.confidence >= SURE
+        return self._is_sure(picture, seen)
 
     def _carried_on(self, picture: np.ndarray, seen: list[Detection]) -> list[Detection]:
         """Carry the trails on; return the faces that are nobody's, or whose is in doubt."""
@@ -175,8 +174,7 @@ class TrailWatcher:
         self._refused = recent
         if any(place_cost(box, face.box) < MARGIN for _, box in recent):
             return
-        mesh = self._mesh(picture, face)
-        if mesh is None or mesh.confidence < SURE:
+        if not self._is_sure(picture, face):
             self._refused.append((self._frame, face.box))
             return
         trail = Trail(self._frame, len(self.shots) - 1)
@@ -229,6 +227,10 @@ class TrailWatcher:
     def _is_somebody_elses(self, trail: Trail, look: Look, changed: float) -> bool:
         others = (each for each in self.trails if each is not trail and each.looks)
         return any(is_told(unlikeness([look], each.looks), changed) for each in others)
+
+    def _is_sure(self, picture: np.ndarray, face: Detection) -> bool:
+        mesh = self._mesh(picture, face)
+        return mesh is not None and mesh.confidence >= SURE
 
     def _mesh(self, picture: np.ndarray, face: Detection) -> FaceMesh | None:
         self._check()
