@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from ..headless.run import Setting, load_workflow, node_table
 from ..headless.validate import validate
 from ..headless.workflow_file import read_workflow
 from ..json_values import JSON, is_list, is_object
-from ..musetalk.interfaces import LipSyncConfig
+from ..musetalk.interfaces import LipSyncConfig, named_files
 from ..pasted import existing, url_problem, url_to_write
 from ..texts import shown
 from .addresses import MEMORY, Address, address_in
@@ -152,20 +152,20 @@ class Checker:
         if known not in self._options:
             config = self._read_options(options, as_text)
             found: dict[str, str] = {
-                text: self._file(column, text) for column, text in _named_files(config)
+                text: self._file(column, text) for column, text in named_files(config)
             }
             speakers = [
                 replace(
                     one,
                     audio=found.get(str(one.audio), one.audio),
-                    face=found.get(one.face, one.face),
+                    face=found.get(one.face.strip(), one.face),
                 )
                 for one in config.speakers
             ]
             config = replace(
                 config,
                 speakers=tuple(speakers),
-                face=found.get(config.face, config.face),
+                face=found.get(config.face.strip(), config.face),
                 upscale_model=found.get(config.upscale_model, config.upscale_model),
             )
             self._options[known] = asdict(config), tuple(found.values())
@@ -247,18 +247,6 @@ class Checker:
             return str(path.absolute()) if path.is_file() else None
         except (OSError, ValueError):
             return None
-
-
-def _named_files(config: LipSyncConfig) -> Iterator[tuple[str, str]]:
-    """Yield the files that options name beside avatar and audio, with the option's name."""
-    if config.upscale_model:
-        yield "upscale_model", config.upscale_model
-    for speaker in config.speakers:
-        if isinstance(speaker.audio, str | Path) and str(speaker.audio):
-            yield "a speaker's audio", str(speaker.audio)
-    for face in (config.face, *(speaker.face for speaker in config.speakers)):
-        if face.strip().lower().endswith(".json"):
-            yield "face", face
 
 
 def _identity(path: str) -> tuple[int, int] | None:

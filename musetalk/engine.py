@@ -107,12 +107,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             check = self._host.check_cancelled
             refuse_url(output_path)
             container = container_for(Path(output_path).suffix, None)
-            sources = (
-                avatar_image,
-                audio_file,
-                *filter(None, [options.upscale_model]),
-                *files_of(options),
-            )
+            sources = (avatar_image, audio_file, *files_of(options))
             refuse_sources(result_path(output_path, container), sources)
             avatar = load_avatar(
                 avatar_image, corners=options.mouth, face_index=options.face_index, check=check

@@ -25,7 +25,7 @@ from ..media import (
 from ..options import check_options, described, option
 from .modes import HELP as MODES_HELP
 from .modes import MODES
-from .speaker import MOST_CHANNELS, Speaker, speakers_of
+from .speaker import MOST_CHANNELS, Speaker, is_track_file, speakers_of
 
 Quality = Literal["high", "medium", "low"]
 Model = Literal["v1.5", "v1.0"]
@@ -209,6 +209,18 @@ class LipSyncConfig:
     def frame_rate(self, source_rate: Fraction = DEFAULT_FRAME_RATE) -> Fraction:
         """Return the exact frame rate of the result for an avatar of ``source_rate``."""
         return source_rate if self.fps == 0 else parse_frame_rate(self.fps)
+
+
+def named_files(options: LipSyncConfig) -> Iterator[tuple[str, str]]:
+    """Yield what names each file beside avatar and speech, and its name as the options have it."""
+    if options.upscale_model:
+        yield "upscale_model", options.upscale_model
+    for speaker in options.speakers:
+        if not isinstance(speaker.audio, Mel) and str(speaker.audio).strip():
+            yield "a speaker's audio", str(speaker.audio)
+    for face in (options.face, *(speaker.face for speaker in options.speakers)):
+        if is_track_file(face):
+            yield "face", face.strip()
 
 
 @dataclass(frozen=True, kw_only=True)

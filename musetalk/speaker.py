@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..json_values import is_object
 from ..media import Mel
@@ -52,6 +52,11 @@ class Speaker:
         face = _face_text(self.face) if face is UNFIT else face
         for name, value in (("audio", audio), ("face", face), ("channel", channel)):
             object.__setattr__(self, name, value)  # frozen for everybody else
+
+
+def is_track_file(face: object) -> TypeGuard[str]:
+    """Say whether a face as written is the name of a track file."""
+    return isinstance(face, str) and face.strip().lower().endswith(".json")
 
 
 def _face_text(value: Any) -> str:  # Any: whatever a caller gave

@@ -15,7 +15,7 @@ from ..media import AudioClip, Avatar, LipCorners, Mel
 from .audio import prepare_mel
 from .face.wish import FaceWish, parse_wish
 from .inputs import load_speech
-from .interfaces import LipSyncConfig
+from .interfaces import LipSyncConfig, named_files
 from .speaker import Speaker
 
 LIMIT_BLOCK = Fraction(1, 200)  # seconds: the mix is turned down block by block
@@ -45,11 +45,8 @@ def loaded(options: LipSyncConfig, check: Callable[[], None] = lambda: None) -> 
 
 
 def files_of(options: LipSyncConfig) -> list[Path]:
-    """Return the files that the speakers name."""
-    audio = [one.audio for one in options.speakers if not isinstance(one.audio, Mel)]
-    faces = [options.face, *(one.face for one in options.speakers)]
-    tracks = [text for text in faces if str(text).lower().endswith(".json")]
-    return [Path(str(each)) for each in (*audio, *tracks) if str(each).strip()]
+    """Return the files that the options name, which no result may replace."""
+    return [Path(name) for _, name in named_files(options)]
 
 
 def speeches_of(

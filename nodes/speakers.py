@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 from ..errors import MediaError
 from ..host.current import current_host
 from ..media import Mel
-from ..musetalk.speaker import Speaker
+from ..musetalk.speaker import Speaker, is_track_file
 from .widgets import Values, find_file, fingerprint, own_widget
 
 NUMBERS = (2, 3, 4)  # of the further speakers
@@ -69,15 +69,11 @@ def track_files(options: Values) -> tuple[object, ...]:
     Raises MediaError where one is not there.
     """
     faces = [options.get(key) for key in ("face", *(f"face_{number}" for number in NUMBERS))]
-    return tuple(fingerprint(current_host(), text.strip()) for text in faces if _is_track(text))
-
-
-def _is_track(text: object) -> TypeGuard[str]:
-    return isinstance(text, str) and text.strip().lower().endswith(".json")
+    return tuple(fingerprint(current_host(), text.strip()) for text in faces if is_track_file(text))
 
 
 def _face(text: Any) -> str:  # Any: whatever a link brought
     """Return a face as written; a track file as the path of what graphs may read."""
     if not isinstance(text, str):
         raise MediaError(f"Expected a face as a text, got {type(text).__name__}.")
-    return str(find_file(current_host(), text.strip())) if _is_track(text) else text
+    return str(find_file(current_host(), text.strip())) if is_track_file(text) else text

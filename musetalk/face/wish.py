@@ -18,6 +18,7 @@ from ...errors import MediaError
 from ...json_values import MOST_BYTES, is_list, is_object, parse_json
 from ...media import Box
 from ...texts import shown
+from ..speaker import is_track_file
 
 MOST_FACES = 100
 POINT_REACH = 0.75  # sides of a face from its middle to a point on it
@@ -61,7 +62,7 @@ def parse_wish(text: str, *, index: int = 0) -> FaceWish:
         r"(\d{1,6}(?:\.\d{1,6})?)\s*[,;\s]\s*(\d{1,6}(?:\.\d{1,6})?)", words
     ):
         return FaceWish(words, point=(float(point[1]), float(point[2])))
-    elif words.lower().endswith(".json"):
+    elif is_track_file(words):
         return FaceWish(words, track=Path(words))
     raise MediaError(f"Expected a face as {NOTATION}, got {shown(text)}.")
 
