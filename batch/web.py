@@ -5,17 +5,17 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import socket
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from .. import __version__
 from ..errors import MediaError
 from ..headless.http_body import file_body
+from ..web_opener import web_opener
 from .addresses import Address
 
 TIMEOUT = 60.0  # seconds without a byte
@@ -70,21 +70,7 @@ def is_public(host: str | None) -> bool:
 
 @contextmanager
 def _opened(address: Address, **headers: str) -> Generator[http.client.HTTPResponse]:
-    context = ssl.create_default_context()
-    with suppress(ImportError):
-        import certifi  # some Python installations come without certificate authorities
-
-        context.load_verify_locations(certifi.where())
-    opener = urllib.request.OpenerDirector()  # a plain one would open file: and ftp: as well
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=context),
-        _Rechecked(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
+    opener = web_opener(_Rechecked())
     request = urllib.request.Request(address.text, headers={"User-Agent": AGENT, **headers})
     try:
         with opener.open(request, timeout=TIMEOUT) as answer:

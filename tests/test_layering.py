@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("encoders.orientation", "encoders.tone_map", "encoders.profiles"),
     ("media", "host"),
     ("pasted",),
-    ("errors", "options", "option_types", "json_values", "texts", "pace"),
+    ("errors", "options", "option_types", "json_values", "texts", "pace", "web_opener"),
 )
 # On one line these are strangers all the same.
 STRANGERS = (

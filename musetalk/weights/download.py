@@ -14,7 +14,6 @@ import logging
 import math
 import re
 import shutil
-import ssl
 import threading
 import time
 import urllib.error
@@ -27,6 +26,7 @@ from urllib.parse import urlsplit
 
 from ...errors import CheckpointError
 from ...pace import USUAL, Pace, PaceKeeper, TooSlowError
+from ...web_opener import web_opener
 from .catalogue import (
     HubFile,
     PublishedFile,
@@ -91,7 +91,8 @@ def download(
     target = destination(published, root)
     if _has_right_size(published, target):
         return target
-    job = _Job(published, target, report, check_cancelled, retry or RetryPolicy(), _opener())
+    opener = web_opener(urllib.request.HTTPRedirectHandler())
+    job = _Job(published, target, report, check_cancelled, retry or RetryPolicy(), opener)
     with job.alone():
         return target if job.is_done() else job.get()
 
@@ -448,27 +449,6 @@ def _reason(error: BaseException) -> str:
     inner = error.reason if isinstance(error, urllib.error.URLError) else error
     text = str(inner).split("\n")[0].strip().rstrip(".")
     return text or type(error).__name__
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    context = ssl.create_default_context()
-    with contextlib.suppress(ImportError):
-        # Some Python installations come without certificate authorities.
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    opener = urllib.request.OpenerDirector()  # a plain one would open file: and ftp: as well
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=context),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
 
 
 def _bytes_in(path: Path) -> int:
