@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="add new public names to tests/public_names.json (test_public_names.py)",
     )
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="also the rest of the largest tables and what takes longest, as '.ci/run full' does",
+    )
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -70,11 +76,33 @@ _import_package("support", ROOT / "tests" / "support")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark as slow what needs the reference libraries, and tables after their first cases.
 
-    The libraries take seconds to import; a table's test says how many cases are not slow.
+    The libraries take seconds to import; a table's test says how many cases are not slow. What
+    only ``--thorough`` runs is deselected without it: pytest counts it.
     """
+    _mark_slow(items)
+    if not config.getoption("thorough"):
+        left_out = set(_only_thorough(items))
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+        items[:] = [item for item in items if item.nodeid not in left_out]
+
+
+def _only_thorough(items: list[pytest.Item]) -> Iterator[str]:
+    seen: Counter[str] = Counter()
+    for item in items:
+        if item.get_closest_marker("thorough") is not None:
+            yield item.nodeid
+        table = item.get_closest_marker("one_in")
+        if table is not None:
+            place = item.nodeid.partition("[")[0]
+            if seen[place] % table.args[0]:
+                yield item.nodeid
+            seen[place] += 1
+
+
+def _mark_slow(items: list[pytest.Item]) -> None:
     seen: Counter[str] = Counter()
     for item in items:
         if "oracle" in getattr(item, "fixturenames", ()):

@@ -156,6 +156,7 @@ def circle_in(graph: dict[str, set[str]]) -> list[str]:
     return next((circle for module in sorted(graph) if (circle := walk(module, []))), [])
 
 
+@pytest.mark.slow
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = {
         module: {name for name in own_imports(module) if (module, name) not in UPWARD}

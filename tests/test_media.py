@@ -54,6 +54,7 @@ def test_rates_are_exact(value: float | str | Fraction, expected: Fraction) -> N
     assert parse_frame_rate(value) == expected
 
 
+@pytest.mark.slow
 @given(
     st.fractions(min_value=1, max_value=240, max_denominator=100)
     | st.sampled_from([24, 30, 48, 60, 120]).map(lambda rate: Fraction(1000 * rate, 1001))

@@ -98,6 +98,7 @@ def test_it_loads_by_path_as_the_host_loads_a_pack(
     assert found["web"] == "./web"
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_heavy_library() -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import conftest;"

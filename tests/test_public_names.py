@@ -194,6 +194,7 @@ def missing(
     ]
 
 
+@pytest.mark.slow
 def test_no_public_name_is_gone(names: Any, kept: Any) -> None:
     assert missing(kept, names) == [], "users wrote these down: keep them"
 

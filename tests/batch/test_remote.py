@@ -78,6 +78,7 @@ def web() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_look_reads_one_byte_and_holds_for_a_while(web: str, tmp_path: Path) -> None:
     Server.files["/a.png"] = DATA, '"one"'
     remote = Remote(tmp_path)
@@ -89,6 +90,7 @@ def test_a_look_reads_one_byte_and_holds_for_a_while(web: str, tmp_path: Path) -
     assert Server.asked == ["bytes=0-0 /a.png?x=1"] * 2
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("name", ["a.png", "whole.png"])
 def test_without_a_tag_it_is_known_by_what_is_fetched(web: str, tmp_path: Path, name: str) -> None:
     Server.files[f"/{name}"] = DATA, 'W/"weak"'
@@ -97,6 +99,7 @@ def test_without_a_tag_it_is_known_by_what_is_fetched(web: str, tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_key_is_of_the_version_not_of_a_signature(web: str, tmp_path: Path) -> None:
     Server.files |= {"/a.png": (DATA, '"one"'), "/b.wav": (DATA, "")}
 
@@ -115,6 +118,7 @@ def test_a_key_is_of_the_version_not_of_a_signature(web: str, tmp_path: Path) ->
     assert len({first, second, key("signature=1")}) == 3
 
 
+@pytest.mark.slow
 def test_a_file_is_fetched_whole(web: str, tmp_path: Path) -> None:
     Server.files["/a.png"] = DATA, '"one"'
     stamp = Remote(tmp_path).stamp(f"{web}/a.png")
@@ -126,6 +130,7 @@ def test_a_file_is_fetched_whole(web: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
@@ -154,6 +159,7 @@ def test_what_cannot_be_fetched_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_redirect_to_a_like_place_is_followed(web: str, tmp_path: Path) -> None:
     Server.files |= {"/a.png": "/b.png", "/b.png": (DATA, '"one"')}
     assert Remote(tmp_path).stamp(f"{web}/a.png").size == len(DATA)
@@ -189,6 +195,7 @@ def test_private_addresses_are_known() -> None:
     assert found == [True, False, False, False, False]
 
 
+@pytest.mark.slow
 def test_too_large_a_file_is_refused_before_and_while_it_is_read(
     web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +209,7 @@ def test_too_large_a_file_is_refused_before_and_while_it_is_read(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_cancel_leaves_nothing(web: str, tmp_path: Path) -> None:
     Server.files["/a.png"] = DATA, '"one"'
 
@@ -213,6 +221,7 @@ def test_a_cancel_leaves_nothing(web: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_worker_keeps_what_it_used_last(web: str, tmp_path: Path) -> None:
     for number in range(6):
         Server.files[f"/{number}.png"] = bytes([number]), f'"{number}"'

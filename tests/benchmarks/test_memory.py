@@ -13,6 +13,7 @@ import pytest
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "memory.py"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("avatar", ["still", "video"])
 def test_20_seconds_take_no_more_memory_than_5(avatar: str) -> None:

@@ -60,6 +60,7 @@ def batch(
     set_host(None)
 
 
+@pytest.mark.slow
 def test_a_list_is_made_and_then_skipped(batch: Call) -> None:
     rows = [row("a/1.mp4"), row("a/2.mkv", speech=1), row("b.mp4", avatar=1)]
     code, out, err = batch(rows)
@@ -121,6 +122,7 @@ def test_keep_going_makes_the_good_rows_and_still_ends_with_1(batch: Call) -> No
     assert "avatar9.png" in failure["error"]
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_ends_no_other(batch: Call) -> None:
     Path("speech1.wav").write_bytes(b"no sound at all")
     code, out, err = batch([row("1.mp4", speech=1), row("2.mp4")])

@@ -389,6 +389,7 @@ def test_an_ambiguous_setting_lists_the_ids(avatar, media):
     assert "found 2: use an id, 3.fps or 9.fps" in err
 
 
+@pytest.mark.slow
 def test_the_shipped_workflow_runs_from_the_editors_file(avatar, tmp_path):
     code, out, _ = avatar(
         *("run", ROOT / "workflows" / "talking_avatar.json", "--output-dir", "."),

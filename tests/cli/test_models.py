@@ -114,6 +114,7 @@ def test_a_download_without_a_network_is_one_line_and_leaves_nothing(avatar, tmp
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_the_doctor_says_what_there_is(avatar, cut_short):
     code, out, err = avatar("doctor")
     assert (code, err) == (0, "")
@@ -128,6 +129,7 @@ def test_the_doctor_says_what_there_is(avatar, cut_short):
     assert dict(json.loads(avatar("doctor", "--json")[1]))["device"] == facts["device"].strip()
 
 
+@pytest.mark.slow
 def test_the_doctor_says_how_to_get_the_face_mesh_and_what_is_wrong_with_it(avatar, tmp_path):
     def facts():
         return dict(json.loads(avatar("doctor", "--json")[1]))

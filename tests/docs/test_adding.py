@@ -39,6 +39,7 @@ def test_the_page_marks_every_example() -> None:
     assert marks == sum(len(steps_of(title)) for title in TITLES)
 
 
+@pytest.mark.slow
 def test_the_places_that_the_page_changes_are_there(tmp_path: Path) -> None:
     for title in TITLES:
         copy = Copy(tmp_path / title)

@@ -14,6 +14,7 @@ QUICK = {("varying", "mp4"), ("cut", "ts")}
 LEAST_EVENTS = 3  # five are made, of which up to two lie in what was cut off
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("cause", "container"),
     [

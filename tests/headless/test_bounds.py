@@ -107,6 +107,7 @@ def test_a_sub_graph_and_a_node_without_names_are_not_taken_for_each_other() -> 
         to_prompt(document, DECLARED)
 
 
+@pytest.mark.slow
 def test_too_many_plain_nodes_are_refused_with_their_count() -> None:
     document = {"nodes": [node(i, "Make") for i in range(MOST_NODES + 1)], "links": []}
     with pytest.raises(GraphError, match="got 20,001 once"):

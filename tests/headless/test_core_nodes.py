@@ -160,6 +160,7 @@ def test_an_audio_file_whose_end_is_missing_is_said(host, caplog):
     assert [record.getMessage() for record in caplog.records] == [note]
 
 
+@pytest.mark.slow
 def test_a_graph_that_encodes_a_source_without_its_end_names_node_and_part(host, clip):
     clip.write_bytes(clip.read_bytes()[:-300])
     nodes = CORE_STAND_INS | dict(NODE_CLASS_MAPPINGS)
@@ -183,6 +184,7 @@ def save(**options):
     }
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("options", "name", "codec"),
     [

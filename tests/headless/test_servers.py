@@ -614,6 +614,7 @@ def test_several_servers_share_the_workflows(servers, place):
     assert fractions == sorted(fractions)
 
 
+@pytest.mark.slow
 def test_the_workflow_of_a_server_that_dies_goes_to_another(servers, place, caplog):
     dying, living = servers(), servers()
     dying.dies = True
@@ -650,6 +651,7 @@ def test_one_failure_does_not_stop_the_other_workflows(avatar, servers, place):
     assert err.endswith("Error: 1 of 2 workflows failed.\n")
 
 
+@pytest.mark.slow
 def test_a_cancel_interrupts_the_run_on_the_server(servers, place):
     server = servers()
     name = workflow(place / "flow.json", way="slow")
@@ -666,6 +668,7 @@ def test_a_cancel_interrupts_the_run_on_the_server(servers, place):
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_by_somebody_else_is_a_failure(servers, place):
     server = servers()
     threading.Timer(0.3, server.interrupted.set).start()

@@ -68,6 +68,7 @@ def test_a_server_that_hardly_takes_a_file_is_one_sentence(tmp_path: Path) -> No
     server.close()
 
 
+@pytest.mark.slow
 def test_pace_is_asked_again_after_enough_bytes() -> None:
     keeper = PaceKeeper(Pace(least=100, seconds=0.05))
     for done in (100, 200, 40, 140):  # the third starts over

@@ -233,6 +233,7 @@ def test_a_preview_is_made_only_where_it_is_shown(
     assert 8 <= len(made) <= 11
 
 
+@pytest.mark.slow
 def test_frames_are_shown_while_our_nodes_make_them(comfy: SimpleNamespace, tmp_path: Path) -> None:
     def previews() -> list[tuple[int, int]]:
         assert comfy.utils.sent
@@ -284,6 +285,7 @@ def test_a_core_node_gets_the_hosts_file_object(comfy: SimpleNamespace, tmp_path
     assert len(list((tmp_path / "temp").glob("*.mp4"))) == 1
 
 
+@pytest.mark.slow
 def test_the_encoder_returns_the_hosts_file_object(comfy: SimpleNamespace) -> None:
     [video], [path] = call("FFmpegEncode", video=lip_sync()[1], quality="fast")
     assert isinstance(video, comfy.api.VideoFromFile)
@@ -345,6 +347,7 @@ def test_networks_are_loaded_whole_with_room_for_their_work(
     assert comfy.management.requests == [{"memory_required": 20 * MIB, "force_full_load": True}]
 
 
+@pytest.mark.slow
 def test_another_model_makes_room_and_evicts_us_later(comfy: SimpleNamespace, host: Host) -> None:
     comfy.management.reset(card=100 * MIB)
     theirs = Network(90)

@@ -169,6 +169,7 @@ def test_work_of_another_process_is_seen() -> None:
     assert seen >= used - 0.1
 
 
+@pytest.mark.slow
 def test_our_own_work_is_not_that_of_others() -> None:
     """Of 16 CPUs 10 s each: others 30 s, we as long as it takes to count some."""
     system = FixedSystem([CPUTimes(5, 5), CPUTimes(35, 165)])
@@ -256,6 +257,7 @@ def test_without_psutil_it_is_said_once_and_guessed() -> None:
     assert guessed.split() == ["True", "False"]
 
 
+@pytest.mark.slow
 def test_a_hidden_proc_does_not_break_what_psutil_cannot_read() -> None:
     """On Linux psutil itself reads /proc."""
     *said, figures, _guessed = answers(HIDE_PROC)

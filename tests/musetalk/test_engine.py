@@ -145,6 +145,7 @@ def test_speech_whose_end_is_missing_is_no_success(portrait: Path, tmp_path: Pat
     assert not any("missing" in note for note in whole.report["notes"])
 
 
+@pytest.mark.slow
 def test_the_mode_is_announced_in_log_result_and_file(
     portrait: Path, tmp_path: Path, tone: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -158,6 +159,7 @@ def test_the_mode_is_announced_in_log_result_and_file(
     assert json.loads(tags["avatarvideo"])["mode"] == "puppet"
 
 
+@pytest.mark.slow
 def test_a_landscape_gives_a_still_video_and_the_reason(
     tmp_path: Path, tone: Path, landscape: Path
 ) -> None:
@@ -169,6 +171,7 @@ def test_a_landscape_gives_a_still_video_and_the_reason(
     assert result.report["passed_through_ranges"] == [[0, 24]]
 
 
+@pytest.mark.slow
 def test_a_puppet_without_lips_says_what_to_do(tmp_path: Path, tone: Path, landscape: Path) -> None:
     result = MuseTalkLipSync().generate(
         landscape, tone, tmp_path / "out.mp4", LipSyncConfig(mode="puppet")
@@ -178,6 +181,7 @@ def test_a_puppet_without_lips_says_what_to_do(tmp_path: Path, tone: Path, lands
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize(
     ("fps", "frames", "exact"),
     [(10, 10, "10"), (23.976, 24, "24000/1001"), (29.97, 30, "30000/1001"), (60, 60, "60")],
@@ -270,6 +274,7 @@ def test_speech_over_the_limit_names_it_and_how_to_raise_it(
     assert "raise max_duration" in str(result.error)
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_is_missing_is_a_sentence(
     portrait: Path, tmp_path: Path, tone: Path
 ) -> None:

@@ -70,6 +70,7 @@ def run(engine: MuseTalkLipSync, job: Any, **options: Any) -> Any:
     return engine.run(job.avatar, job.mel, config, mask=job.mask)
 
 
+@pytest.mark.slow
 def test_a_file_is_written_and_says_what_made_it(
     engine: Any, clips: Any, picture: Path, tone: Path, tmp_path: Path
 ) -> None:
@@ -299,6 +300,7 @@ def test_missing_files_are_named_with_the_command_that_gets_them(
         run(MuseTalkLipSync(host=StandaloneHost()), job, model=model)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_something_else_is_named_or_stepped_over(
     clips: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

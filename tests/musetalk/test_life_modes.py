@@ -57,6 +57,7 @@ def differing(made: Any, source: np.ndarray) -> np.ndarray:
     return changed
 
 
+@pytest.mark.slow
 def test_none_leaves_all_but_the_lower_face(engine: Any, clips: Any, mel: Any) -> None:
     made = run(engine, planted_avatar(clips), mel)
     assert made.report["life"] == {"applied": "none", "blinks": 0, "reason": ""}
@@ -66,6 +67,7 @@ def test_none_leaves_all_but_the_lower_face(engine: Any, clips: Any, mel: Any) -
     assert not made.mask[:150].any()
 
 
+@pytest.mark.slow
 def test_a_still_blinks_with_both_eyes(engine: Any, clips: Any, mel: Any) -> None:
     made = run(engine, planted_avatar(clips), mel, life="blink")
     told = made.report["life"]
@@ -137,6 +139,7 @@ def test_a_video_has_no_life(engine: Any, clips: Any, mel: Any) -> None:
     assert not differing(made, planted_face())[:140].any()
 
 
+@pytest.mark.slow
 def test_static_shows_the_picture_as_it_is(engine: Any, clips: Any, mel: Any) -> None:
     made = run(engine, planted_avatar(clips), mel, life="blink", mode="static")
     refused(made, "no blink: the mode static shows the picture as it is")

@@ -159,6 +159,7 @@ def test_the_frames_are_those_of_each_speech_alone(
     assert any((made != source).any() for made, source in zip(both, sources, strict=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_four_speak_at_once_in_full_hd_at_a_film_rate(
     engine: MuseTalkLipSync, heads: tuple[Head, ...], words: np.ndarray

@@ -123,6 +123,7 @@ def test_pictures_wait_for_speech_that_begins_before_them() -> None:
     assert got.tolist() == [0, 0, 0, 0, 1, 2]
 
 
+@pytest.mark.slow
 @given(wanted=st.lists(st.integers(0, 19), min_size=1, max_size=60), budget=st.integers(12, 100))
 def test_frames_come_in_the_order_asked_for(wanted: list[int], budget: int) -> None:
     frames = read_frames(numbered_avatar(20), wanted, backward_bytes=budget)

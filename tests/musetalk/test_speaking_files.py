@@ -81,6 +81,7 @@ def test_a_video_shorter_or_longer_than_the_speech_speaks(
     assert result.report["source_frames"] == min(frames, 3)
 
 
+@pytest.mark.slow
 def test_a_video_without_anybody_passes_through_with_a_warning_and_the_count(
     clips: Any, speak: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

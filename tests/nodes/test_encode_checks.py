@@ -217,7 +217,7 @@ CHOICES = {
 }
 
 
-@pytest.mark.slow_after(5)
+@pytest.mark.slow_after(2)
 @pytest.mark.parametrize("container", CHOICES["container"])
 @pytest.mark.parametrize("codec", CHOICES["codec"])
 def test_just_what_the_run_refuses_is_refused_before_it(

@@ -218,6 +218,7 @@ def test_every_video_of_a_folder_is_encoded(host: StandaloneHost) -> None:
     assert "broken.mp4" in made["ui"]["text"][0]
 
 
+@pytest.mark.slow
 def test_videos_of_a_folder_never_overwrite_each_other(host: StandaloneHost) -> None:
     folder = host.input_directory / "batch"
     folder.mkdir()
@@ -291,6 +292,7 @@ def test_a_sequence_gets_the_next_number_too(host: StandaloneHost) -> None:
     assert (first.name, second.name) == ("avatar_00001", "avatar_00002")
 
 
+@pytest.mark.slow
 def test_the_users_own_ffmpeg_encodes(host: StandaloneHost, ffmpeg: str) -> None:
     path = encode(images=still(), backend="own ffmpeg")
     assert probe(path).frame_count == 2

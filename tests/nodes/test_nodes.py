@@ -459,6 +459,7 @@ def test_a_file_gets_another_rate(host: StandaloneHost) -> None:
     assert (found["frame_rate"], found["frame_count"]) == ("25/2", 38)
 
 
+@pytest.mark.slow
 def test_a_streamed_video_keeps_its_rate(host: StandaloneHost, portrait: str, speech: Any) -> None:
     video = speak(portrait, speech, mode="static")[1]
     with pytest.raises(EncodeError, match="choose the rate where the video is made"):
@@ -492,6 +493,7 @@ def test_the_workflow_is_kept_in_the_file(host: StandaloneHost) -> None:
     assert "prompt" not in probe(bare).as_dict()["metadata"]
 
 
+@pytest.mark.slow
 def test_an_existing_file_is_encoded_and_inspected(host: StandaloneHost) -> None:
     video, path = call("FFmpegEncode", path="samples/talking_head.mp4", quality="low")
     fps, count, *_ = call("VideoInfo", video=video)
@@ -560,6 +562,7 @@ def test_video_info_without_a_video_says_what_to_do(host: StandaloneHost) -> Non
         call("VideoInfo")
 
 
+@pytest.mark.slow
 def test_the_lips_corners_of_a_mask_are_its_widest_ends(host: StandaloneHost, speech: Any) -> None:
     grey = torch.full((1, 200, 200, 3), 0.5) + torch.rand(1, 200, 200, 3) * 0.02
     mask = torch.zeros(1, 200, 200)

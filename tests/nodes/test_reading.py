@@ -136,7 +136,7 @@ def test_a_door_does_not_tell_what_lies_elsewhere(
     assert not list(closed.output_directory.iterdir())
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("door", FITS, ids="-".join)
 def test_a_door_opens_in_the_hosts_own_and_the_named_folders(
     closed: StandaloneHost,
@@ -231,7 +231,7 @@ def graph(door: tuple[str, str], path: str, **links: Any) -> dict[str, Any]:
 TABLE = {**NODES, "Named": Named, "Shown": Shown}
 
 
-@pytest.mark.slow_after(4)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("door", FITS, ids="-".join)
 def test_a_linked_path_does_not_tell_what_lies_elsewhere(
     closed: StandaloneHost, elsewhere: Path, door: tuple[str, str]
@@ -250,6 +250,7 @@ def test_a_linked_path_does_not_tell_what_lies_elsewhere(
     assert run(graph(door, f"own{FITS[door].suffix}"), TABLE).ui["3"]["text"]
 
 
+@pytest.mark.slow
 def test_linked_speech_leaves_the_file_of_audio_to_mel_alone(
     closed: StandaloneHost, elsewhere: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_addresses_are_no_files(tmp_path: Path, name: str, said: str) -> None:
     assert all(said in text for text in every_way_in(Path(name), tmp_path / "out.mp4"))
 
 
+@pytest.mark.slow
 def test_empty_files_and_noise_are_refused_under_every_name(tmp_path: Path) -> None:
     noise = np.random.default_rng(0)
     for suffix in SUFFIXES:

@@ -28,6 +28,7 @@ def test_silence_has_none() -> None:
     assert integrated_loudness([], 48000, 1) is None
 
 
+@pytest.mark.slow
 def test_it_agrees_with_ffmpeg(
     tmp_path: Path,
     make_video: Callable[..., Path],

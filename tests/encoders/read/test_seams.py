@@ -61,6 +61,7 @@ def test_the_clock_is_raised_by_the_pictures_before(joined: Path) -> None:
     assert picture_shifts(joined) == [Fraction(20, 25), Fraction(35, 25)]
 
 
+@pytest.mark.slow
 def test_sound_goes_on_with_the_pictures_behind_a_seam(joined: Path) -> None:
     found = loudness(joined)
     # What is longer plays to its end, the next is heard from then on.

@@ -125,6 +125,7 @@ def test_an_encode_of_a_cut_file_says_what_it_could_not_show(cut: tuple[Path, li
     assert shown == [max(at, numbers[lost]) for at in range(numbers[0], numbers[-1] + 1)]
 
 
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "mp4", "mov", "ts"])
 def test_pictures_that_begin_late_last_no_longer(tmp_path: Path, suffix: str, ffmpeg: str) -> None:
     """FFmpeg writes when a Matroska ends where its length belongs."""
@@ -177,7 +178,7 @@ def test_damaged_pictures_are_the_one_before_again(
 
 
 KINDS = {
-    "hidden.webm": "-c:v libvpx -auto-alt-ref 1 -lag-in-frames 16 -b:v 100k",
+    "hidden.webm": "-c:v libvpx -threads 1 -auto-alt-ref 1 -lag-in-frames 16 -b:v 100k",
     "hidden-vp9.webm": "-c:v libvpx-vp9 -auto-alt-ref 1 -lag-in-frames 16 -b:v 100k -cpu-used 8",
     "fields.ts": "-c:v mpeg2video -flags +ilme+ildct -bf 2",
     "plain.mpg": "-c:v mpeg2video -bf 2",
@@ -241,6 +242,7 @@ def test_two_fields_of_a_picture_are_one_slot(tmp_path: Path, ffmpeg: str) -> No
     assert shown == [2 * number * half for number in (0, 3, 1, 2)]
 
 
+@pytest.mark.slow
 def test_a_long_file_with_reordered_pictures_does_not_vary(tmp_path: Path, ffmpeg: str) -> None:
     path = tmp_path / "long.mp4"  # more packets than are looked at
     code = "-c:v libx264 -preset ultrafast -bf 3 -b_strategy 0"

@@ -98,6 +98,7 @@ def test_tagged_matrix_and_range_are_used(
     assert np.abs(frame[32, 32].astype(int) - wanted).max() <= 2
 
 
+@pytest.mark.slow
 def test_shortened_file_warns_and_gives_what_is_there(
     tmp_path: Path, make_video: MakeVideo, caplog: pytest.LogCaptureFixture
 ) -> None:

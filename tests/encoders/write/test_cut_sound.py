@@ -114,7 +114,7 @@ def test_what_is_not_needed_is_not_missed(
         assert not (tmp_path / "out.partial.mkv").exists()
 
 
-@pytest.mark.slow_after(2)
+@pytest.mark.slow_after(1)
 @pytest.mark.parametrize("codec", ["h264", "copy"])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
 def test_a_part_that_lies_in_what_is_there_is_whole(

@@ -88,7 +88,7 @@ def test_an_avi_and_fragments_that_end_early(
         ("a.flv", "-c copy"),
         ("a.wmv", "-c:v wmv2"),
         ("a.mxf", "-c:v mpeg2video"),
-        ("a.ivf", "-c:v libvpx"),
+        ("a.ivf", "-c:v libvpx -threads 1"),
         ("a.apng", ""),
         ("a.ogv", "-c:v libtheora -q:v 6"),
     ],
@@ -122,6 +122,7 @@ def test_a_folder_of_pictures_has_such_a_name_too(tmp_path: Path, make_video: Ma
     assert 10 < there <= len(list(result.output_path.iterdir())) <= there + 3
 
 
+@pytest.mark.slow
 def test_frames_are_those_of_the_part_that_is_there(tmp_path: Path, make_video: MakeVideo) -> None:
     path = lossless(make_video, tmp_path / "a.mkv")
     whole = list(VideoReader(path).frames())

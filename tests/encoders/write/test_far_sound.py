@@ -76,6 +76,7 @@ def peak_bytes(path: Path, load_clone: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss counts otherwise elsewhere")
 @pytest.mark.parametrize("suffix", ["mov", "mkv"])

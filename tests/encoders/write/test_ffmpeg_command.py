@@ -110,6 +110,7 @@ def test_length_policies_hold(
     assert np.array_equal(read_audio(path).samples, sound.samples)
 
 
+@pytest.mark.slow
 def test_a_file_can_be_encoded_again(
     tmp_path: Path, make_video: Callable[..., Path], tone: Tone, ffmpeg: str
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_file_can_be_encoded_again(
     assert read_audio(tmp_path / "- o:ü.mp4").samples.shape == (1, 7680)
 
 
+@pytest.mark.slow
 def test_its_words_are_in_the_error(tmp_path: Path, pictures: Pictures, ffmpeg: str) -> None:
     with pytest.raises(EncodeError, match=r"ffmpeg says: .*no_such_encoder"):
         encode_frames(

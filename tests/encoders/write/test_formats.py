@@ -53,6 +53,7 @@ def _with_alpha(frames: list[np.ndarray]) -> list[np.ndarray]:
     return [np.concatenate([frame, alpha], axis=2) for frame in frames]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES, ids=str)
 @pytest.mark.parametrize(("codec", "container", "depth", "alpha"), STREAMED)

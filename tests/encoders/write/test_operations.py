@@ -325,6 +325,7 @@ def _with_varying_rate(ffmpeg: str, source: Path, output: Path) -> None:
     subprocess.run(list(map(str, command)), check=True)
 
 
+@pytest.mark.slow
 def test_varying_rate_is_kept_or_made_steady(tmp_path: Path, ffmpeg: str) -> None:
     steady, varying = tmp_path / "in.mp4", tmp_path / "vfr.mp4"
     encode_frames(_numbered(110), steady, frame_rate=Fraction(25), config=_fast(crf=5))

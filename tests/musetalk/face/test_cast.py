@@ -213,6 +213,7 @@ WAYS: dict[str, tuple[list[tuple[int, Path_]], int, list[int]]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_nobody_speaks_for_somebody_else(
@@ -228,6 +229,7 @@ def test_nobody_speaks_for_somebody_else(
         assert not member.doubtful[sorted(frames)].any()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_four_speak_in_full_hd(networks: MeshNetworks, heads: tuple[Head, ...]) -> None:
     paths = [

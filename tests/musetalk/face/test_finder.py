@@ -96,6 +96,7 @@ def test_a_search_ends_where_its_check_says() -> None:
     assert [asked_until(last) for last in range(1, steps + 1)] == list(range(1, steps + 1))
 
 
+@pytest.mark.slow
 def test_bundled_portrait_is_located_right() -> None:
     location = locate_face(read_rgb(SAMPLES / "portrait.png"))
     assert location.lips is not None, location.reason
@@ -111,6 +112,7 @@ def test_harder_faces_are_right_or_refused(real_data: Path) -> None:
     assert right_or_refused(smiling, LipCorners(203.5, 140.3, 242.6, 142.4))
 
 
+@pytest.mark.slow
 def test_a_smile_between_given_corners_opens_below_its_teeth() -> None:
     picture = skimage_picture("astronaut")
     lips = locate_face(picture, corners=LipCorners(204, 140, 243.5, 141.5)).lips

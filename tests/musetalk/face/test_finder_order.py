@@ -203,6 +203,7 @@ def test_musetalk_without_face_networks_takes_the_face_that_is_known(toy: Toy, c
     assert len(toy.searches) == 1
 
 
+@pytest.mark.slow
 def test_the_doctor_lists_each_row(toy: Toy, host: StandaloneHost) -> None:
     from avatarvideo.cli.doctor import facts
 

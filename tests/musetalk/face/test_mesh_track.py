@@ -112,6 +112,7 @@ def test_nothing_is_averaged_over_a_cut_or_a_gap() -> None:
     assert track.points(12) is None
 
 
+@pytest.mark.slow
 def test_blocks_leave_no_seam() -> None:
     points = np.tile(swaying(40)[:, KEPT_POINTS], (BLOCK // 40 + 2, 1, 1)).astype(np.float32)
     rigid, judged = list(range(14)), list(range(14, 54))

@@ -62,6 +62,7 @@ def test_lips_on_a_still_head_do_not_jitter(picture: np.ndarray, tracker: LipTra
     assert np.std(found, axis=0).max() < 0.1
 
 
+@pytest.mark.slow
 def test_found_lips_are_followed_like_given_ones(picture: np.ndarray) -> None:
     location = locate_face(picture)
     before = corners_of(location)
@@ -69,6 +70,7 @@ def test_found_lips_are_followed_like_given_ones(picture: np.ndarray) -> None:
     assert np.abs(after - before).max() < 0.02 * np.hypot(*(before[1] - before[0]))
 
 
+@pytest.mark.slow
 def test_lips_are_none_while_the_face_is_hidden_and_come_back(
     picture: np.ndarray, tracker: LipTracker
 ) -> None:
@@ -86,6 +88,7 @@ def test_outline_breathes_with_the_mouth_between_given_corners(
     assert (np.diff(location.lips.curves[:, 5:-5], axis=0) >= -1e-6).all()
 
 
+@pytest.mark.slow
 def test_a_face_that_appears_later_is_found(picture: np.ndarray) -> None:
     empty = np.full_like(picture, 128)
     tracker = LipTracker(empty, locate_face(empty), locate_again)

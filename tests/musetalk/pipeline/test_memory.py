@@ -164,6 +164,7 @@ def test_the_plan_covers_what_looking_for_faces_holds(
     assert counted <= activations - WORKSPACE <= 1.5 * counted
 
 
+@pytest.mark.slow
 def test_musetalk_in_half_precision_at_batch_8_plans_under_5_gb(full_size: Any) -> None:
     for stage in ("faces", "prepare", "audio", "generate"):
         plan = planned(stage, full_size, torch.float16, 8, frame_size=(1920, 1080))

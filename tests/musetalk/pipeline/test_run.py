@@ -103,6 +103,7 @@ def test_frames_can_be_read_again_and_by_several_readers_at_once(clips: Any) -> 
     assert len(list(clip.playback.frames())) == 3
 
 
+@pytest.mark.slow
 def test_releasing_removes_the_temporary_file(clips: Any) -> None:
     clip = clips.speak(clips.job("f", seconds=0.04, mask=clips.everywhere))
     assert len(clips.left_over()) == 1

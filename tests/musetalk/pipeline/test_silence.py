@@ -117,6 +117,7 @@ def test_a_batch_of_any_size_gives_the_same(clips: Any) -> None:
     assert differing(one, other).max() <= 1
 
 
+@pytest.mark.slow
 def test_nobody_speaks_and_no_face_is_generated(clips: Any) -> None:
     job = resting(clips.job("f", seconds=1, mask=clips.everywhere), (0, 1))
     models, sizes = counting_models(clips)

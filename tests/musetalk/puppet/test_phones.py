@@ -55,6 +55,7 @@ def test_a_long_speech_is_cut_where_it_is_quiet() -> None:
     assert end <= CHUNK_SECONDS * SAMPLE_RATE
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pocketsphinx")
 def test_speech_is_heard_in_order(real_data: Path) -> None:
     speech = recording(real_data / "jfk.flac")

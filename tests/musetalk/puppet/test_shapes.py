@@ -110,10 +110,12 @@ def check_figures(name: str, speech: np.ndarray) -> None:
     assert opening.max() > 0.3
 
 
+@pytest.mark.slow
 def test_synthetic_speech_meets_the_figures() -> None:
     check_figures("synthetic", synthetic_speech())
 
 
+@pytest.mark.slow
 def test_real_speech_meets_the_figures(real_data: Path) -> None:
     check_figures("real", recording(real_data / "jfk.flac"))
 
@@ -216,6 +218,7 @@ def test_steady_tone_gives_steady_numbers(frequency: int) -> None:
     assert np.abs(np.diff(opening[6:-6])).max() < 0.03
 
 
+@pytest.mark.slow
 def test_clicks_do_not_open_the_mouth_wide() -> None:
     speech = synthetic_speech()
     clicked = speech.copy()
@@ -241,6 +244,7 @@ def test_motion_is_the_same_at_any_frame_rate(rate: Fraction) -> None:
     assert np.corrcoef(motion.opening, expected)[0, 1] > 0.85
 
 
+@pytest.mark.slow
 def test_chunked_analysis_leaves_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     speech = synthetic_speech()
     whole = shapes_of(speech)
@@ -248,6 +252,7 @@ def test_chunked_analysis_leaves_no_seam(monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_allclose(shapes_of(speech).opening, whole.opening, atol=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -296,6 +301,7 @@ def test_silence_in_a_speech_is_shut() -> None:
     assert not opening[middle + 2 : middle + 23].any()
 
 
+@pytest.mark.slow
 def test_a_heard_m_makes_a_closure_likelier() -> None:
     speech = sample()
     length = len(speech) / RATE
@@ -307,6 +313,7 @@ def test_a_heard_m_makes_a_closure_likelier() -> None:
     )
 
 
+@pytest.mark.slow
 def test_shapes_are_the_same_at_any_frame_rate() -> None:
     speech = sample()
     slow, fast = shapes_of(speech), shapes_of(speech, Fraction(50))

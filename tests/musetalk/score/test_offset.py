@@ -53,6 +53,7 @@ def test_frames_are_those_of_the_video() -> None:
     assert offset.frames == pytest.approx(2.0, abs=0.15)
 
 
+@pytest.mark.slow
 def test_another_speech_is_no_match() -> None:
     certainties = []
     for seed in range(20):

@@ -149,6 +149,7 @@ def only(found: Score, *names: str) -> None:
     assert all(reason.endswith(".") for reason in found.reasons.values())
 
 
+@pytest.mark.slow
 def test_a_still_with_sound_is_named(
     portrait: np.ndarray, speech: AudioClip, host: OwnModels
 ) -> None:
@@ -193,6 +194,7 @@ def test_a_faceless_video_is_named(host: OwnModels, speech: AudioClip) -> None:
     assert table(found) == found.notes[0]
 
 
+@pytest.mark.slow
 def test_two_faces_are_named(portrait: np.ndarray, speech: AudioClip, host: OwnModels) -> None:
     both = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
     found = score_clip(clip_of([both] * 3, speech), host=host)
@@ -210,6 +212,7 @@ def test_frames_without_the_face_are_counted(talking: Clip, host: OwnModels) -> 
     assert found.numbers["offset"] == pytest.approx(0, abs=0.4)
 
 
+@pytest.mark.slow
 def test_a_face_seen_in_passing_is_not_scored(
     portrait: np.ndarray, speech: AudioClip, host: OwnModels
 ) -> None:
@@ -237,6 +240,7 @@ def test_a_source_of_another_size_is_fitted_of_another_shape_refused(
     )
 
 
+@pytest.mark.slow
 def test_a_source_goes_beside_the_video_in_time(portrait: np.ndarray, host: OwnModels) -> None:
     dark = [(portrait * share).astype(np.uint8) for share in (1.0, 0.9, 0.8, 0.7)]
     twice = [dark[number // 2] for number in range(8)]
@@ -247,6 +251,7 @@ def test_a_source_goes_beside_the_video_in_time(portrait: np.ndarray, host: OwnM
     assert longer.numbers["change"] == 0  # as far as the source goes
 
 
+@pytest.mark.slow
 def test_files_are_read(
     portrait: np.ndarray, speech: AudioClip, host: OwnModels, tmp_path: Path
 ) -> None:

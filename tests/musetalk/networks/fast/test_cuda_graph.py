@@ -53,6 +53,7 @@ def assert_alike(made: list[MadeFaces], wanted: list[MadeFaces]) -> None:
         assert np.abs(crops.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_cpu_records_nothing(networks: list[Any]) -> None:
     assert not can_record(torch.device("cpu"))
     generator = FaceGenerator(*networks, repeats=LEAST_REPEATS)

@@ -35,6 +35,7 @@ def _needs_triton() -> None:
         pytest.skip("needs Triton")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_kernels_are_torchs_steps() -> None:
     _needs_triton()
