@@ -17,6 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 from ..interfaces import EncodingConfig
 from .codecs import HARDWARE_FAMILIES, CodecSpec
 from .plan import EncodePlan
+from .thread_priority import kept_priority
 
 # Our quality -> the family's own speed setting; the crf becomes its constant-quality number.
 _SPEEDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -66,7 +67,8 @@ def try_encoder(plan: EncodePlan) -> tuple[str | None, set[str]]:
         context.pix_fmt = plan.pixel_format
         context.time_base, context.framerate = 1 / plan.frame_rate, plan.frame_rate
         context.options = dict(plan.options)
-        context.open()
+        with kept_priority():
+            context.open()
     except UnknownCodecError:
         return "FFmpeg's libraries here have no such encoder", set()
     except (FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as error:

@@ -25,6 +25,7 @@ from .codecs import CONTAINERS
 from .output_file import MOV_FAMILY, OutputFile
 from .packets import add_stream, encode_picture, mux
 from .plan import EncodePlan
+from .thread_priority import kept_priority
 
 # FFmpeg's flags for encoders: transform and search for motion field by field.
 _INTERLACED = 1 << 18 | 1 << 29
@@ -64,7 +65,7 @@ class StreamTarget:
             container = self._output.container
             self._video = self._add_video(container)
             self.audio = open_audio(container, plan.container, track, plan.config)
-            with _environment(plan.spec.environment):
+            with _environment(plan.spec.environment), kept_priority():
                 container.start_encoding()
 
     def add(self, picture: np.ndarray, tick: int) -> None:
