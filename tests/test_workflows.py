@@ -56,6 +56,22 @@ def test_the_page_accepts_its_head(path: Path) -> None:
     assert document["id"] not in others
 
 
+def test_no_node_covers_another(path: Path) -> None:
+    # In Nodes 2.0 a widget takes 27 pixels, a row of sockets 15; a title stands above its node.
+    table, boxes = declared(), []
+    for node in nodes_of(path):
+        (left, top), (width, height) = node["pos"], node["size"]
+        known = table.get(node["type"])
+        widgets = len(node.get("widgets_values") or ())
+        rows = 0 if known is None else len(known.inputs) - widgets
+        assert known is None or height >= 27 * widgets + 15 * rows, node["type"]
+        boxes.append((left, top - 40, left + width, top + height))
+    for index, (left, top, right, bottom) in enumerate(boxes):
+        for other in boxes[:index]:
+            apart = left >= other[2] or right <= other[0] or top >= other[3] or bottom <= other[1]
+            assert apart, (boxes[index], other)
+
+
 def test_a_note_says_what_it_is_for(path: Path) -> None:
     notes = [node for node in nodes_of(path) if node["type"] == "MarkdownNote"]
     assert len(notes) == 1
