@@ -105,7 +105,8 @@ def _only_thorough(items: list[pytest.Item]) -> Iterator[str]:
 def _mark_slow(items: list[pytest.Item]) -> None:
     seen: Counter[str] = Counter()
     for item in items:
-        if "oracle" in getattr(item, "fixturenames", ()):
+        needs_library = "oracle" in getattr(item, "fixturenames", ())
+        if needs_library and item.get_closest_marker("quick") is None:
             item.add_marker(pytest.mark.slow)
         table = item.get_closest_marker("slow_after")
         if table is not None:

@@ -91,7 +91,6 @@ def changed(run: LipSyncRun, clip: PeopleClip, paths: Sequence[Path_]) -> np.nda
     return found
 
 
-@pytest.mark.slow
 def test_each_mouth_moves_by_its_own_speech(
     engine: MuseTalkLipSync, heads: tuple[Head, ...], words: np.ndarray
 ) -> None:

@@ -136,7 +136,6 @@ def test_two_faces_of_a_frame_are_made_together_and_as_each_alone(
     assert difference.max() <= 1
 
 
-@pytest.mark.slow
 def test_who_does_not_speak_is_at_rest_and_costs_nothing(
     heads: tuple[Head, ...], mesh_models: Path, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def watched(small: Any, error: Exception | None = None) -> Any:
     return Watched, asked
 
 
-@pytest.mark.slow
+@pytest.mark.quick
 def test_a_still_puppet_asks_once_and_shows_it_where_the_mouth_is_enlarged(
     puppet: Any, small: Any, clips: Any
 ) -> None:

@@ -72,6 +72,7 @@ def fitted(picture: np.ndarray, box: FaceBox) -> np.ndarray:
     return cv2.resize(picture, (box.width, box.height), interpolation=cv2.INTER_AREA)
 
 
+@pytest.mark.quick
 def test_one_that_doubles_by_nearest_neighbour_gives_the_doubled_crop(
     clips: Any, near: Any, small: Any
 ) -> None:
