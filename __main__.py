@@ -1,4 +1,4 @@
-"""``python -m avatarvideo``, or ``python FOLDER`` of a clone: the same as the command ``avatar``."""
+"""``python -m avatarvideo``, or ``python FOLDER`` of a clone: the command ``avatar``."""
 
 from __future__ import annotations
 

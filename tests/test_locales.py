@@ -86,6 +86,39 @@ def test_help_calls_inputs_and_outputs_by_their_labels(name: str, language: str)
     assert bold - labels <= BESIDES
 
 
+ROW = re.compile(r"^\| (\*\*.+?\*\*) \| (.+) \|$", re.MULTILINE)
+FULL_STOPS = {"en": ".", "zh": "。"}
+LEAST_CHARACTERS = {"en": 25, "zh": 9}  # of what explains an input
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+def test_help_explains_every_input_in_a_row(name: str, language: str) -> None:
+    page = (LOCALES.parent / "web" / "docs" / name / f"{language}.md").read_text(encoding="utf-8")
+    shown, given = texts(language), NODE_CLASS_MAPPINGS[name].INPUT_TYPES()
+    keys = [*given.get("required", {}), *given.get("optional", {})]
+    ways = [(name, "inputs", key, "name") for key in keys]
+    labels = [shown[way] for way in ways if way in shown]  # one of them is the page's player
+    rows = {
+        label: said
+        for first, said in ROW.findall(page)
+        for label in re.findall(r"\*\*([^*]+)\*\*", first)
+    }
+    assert len(labels) >= 2
+    assert [label for label in labels if label not in rows] == []
+    stop, least = FULL_STOPS[language], LEAST_CHARACTERS[language]
+    assert [label for label in labels if len(rows[label]) < least or stop not in rows[label]] == []
+
+
+def test_pictures_of_help_pages_are_there_and_small() -> None:
+    docs = LOCALES.parent / "web" / "docs"
+    text = "".join(page.read_text(encoding="utf-8") for page in docs.glob("*/*.md"))
+    # ComfyUI's page looks for them beside the folders of the nodes.
+    shown = {docs / name for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)}
+    assert shown == set((docs / "pictures").iterdir())
+    assert max(path.stat().st_size for path in shown) < 150_000
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_holds_a_sign_of_the_translator(language: str) -> None:
     # The editor's vue-i18n reads braces as names, @ as a link and | as plurals.
