@@ -62,7 +62,9 @@ class LipSyncConfig:
         "takes the fastest decoder there is.",
         choices=get_args(Quality),
     )
-    model: Model = option("v1.5", help="The MuseTalk version.", choices=get_args(Model))
+    model: Model = option(
+        "v1.5", help="The version of MuseTalk; 1.0 is for older results.", choices=get_args(Model)
+    )
     fps: float | int | str | Fraction = option(
         25,
         help="Frames per second of the result; 0 takes the avatar's own. MuseTalk was made for 25.",
@@ -112,14 +114,15 @@ class LipSyncConfig:
     )
     loop: Loop = option(
         "pingpong",
-        help="What a video avatar does when the speech is longer: play back and forth, start again "
-        "or stop on its last frame; or, when their lengths differ: cut ends with the shorter, "
-        "stretch slows or speeds the avatar, silence lets a longer avatar play on with shut lips.",
+        help="When a video avatar and the speech differ in length: pingpong plays back and forth, "
+        "loop starts again, hold stops on the last frame, cut ends with the shorter, stretch slows "
+        "or speeds the avatar, silence lets a longer avatar play on with shut lips.",
         choices=get_args(Loop),
     )
     residency: Residency = option(
         "auto",
-        help="After a run: unload the models, keep them, or decide by free memory.",
+        help="What happens to the models after a run: unload frees memory, keep makes the next run "
+        "start faster, auto decides by free memory.",
         choices=get_args(Residency),
     )
     images_output: ImagesOutput = option(
@@ -133,7 +136,9 @@ class LipSyncConfig:
         help="Encode the face by its most likely latent (mode) or draw one (sample).",
         choices=get_args(Posterior),
     )
-    sample_seed: int = option(0, help="The seed of that draw.", low=0, high=2**63 - 1)
+    sample_seed: int = option(
+        0, help="The seed of what posterior sample draws.", low=0, high=2**63 - 1
+    )
     mouth: LipCorners | None = option(
         None,
         help="The two lip corners in pixels of the first frame, upright as players show it, as "

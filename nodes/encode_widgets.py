@@ -21,13 +21,21 @@ ENCODE_WIDGETS: Values = {
         tooltip="Frames per second; 0 takes the video's own, or 25 for images.",
     ),
     "quality": widget(_OF["quality"]),
-    "crf": widget(_OF["crf"], default=-1, min=-1, tooltip="Lower is better; -1 is the quality's."),
+    "crf": widget(
+        _OF["crf"],
+        default=-1,
+        min=-1,
+        tooltip="Lower is better and larger; -1 leaves it to quality.",
+    ),
     "codec": widget(_OF["codec"], choices=["auto", *CODECS, "copy", *HARDWARE_ENCODERS]),
     "container": widget(_OF["container"], choices=["auto", *CONTAINERS]),
     "bit_depth": widget(_OF["bit_depth"]),
     "audio_codec": widget(_OF["audio_codec"], choices=["auto", *AUDIO_CODECS]),
     "audio_bitrate": widget(
-        _OF["audio_bitrate"], default=0, max=640, tooltip="Kilobits per second; 0 is the codec's."
+        _OF["audio_bitrate"],
+        default=0,
+        max=640,
+        tooltip="Kilobits per second; 0 leaves it to the codec.",
     ),
     "width": widget(_OF["width"]),
     "height": widget(_OF["height"]),

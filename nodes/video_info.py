@@ -49,7 +49,9 @@ class VideoInfo:
                     "linked.",
                 ),
                 "exact_count": own_widget(False, "Read the whole file and count its frames."),
-                "measure_loudness": own_widget(False, "Measure the loudness of the audio."),
+                "measure_loudness": own_widget(
+                    False, "Measure the loudness of the audio in LUFS; reads all of it."
+                ),
             },
             "optional": {
                 "video": ("VIDEO", {"tooltip": "The video to look at."}),
