@@ -34,6 +34,7 @@ EDGES = (
 INSTANTS = (-9, -5, -2, 0, 2, 5, 9)  # windows around the one that is judged
 PHONE_INSTANTS = (-4, 4)  # and for the phones
 SPEECH_DB = 25.0  # windows this far below the loudest still say how the recording sounds
+LEAST_ENERGY = 1e-20  # mean square: silence is not made loud
 RANGE_DB = 35.0  # below this the room is heard, not the mouth
 ABOVE_MEAN_DB = 8.0  # of a band's mean: where its range ends
 SCALE_DB = 20.0
@@ -71,6 +72,7 @@ def shape_evidence(speech: np.ndarray, phones: Sequence[Phone] | None = None) ->
 def band_levels(speech: np.ndarray) -> np.ndarray:
     """Return levels float32 (K, 10) in each 10 ms, relative to the recording's own speech."""
     energy = band_energies(speech, list(pairwise(EDGES))).T
+    energy /= max(float(energy.max(initial=0)), LEAST_ENERGY)
     whole = decibels(energy.sum(axis=1))
     levels = decibels(energy)
     spoken = whole > np.percentile(whole, 95) - SPEECH_DB
