@@ -60,11 +60,10 @@ def under_steps(values: np.ndarray, step: float) -> np.ndarray:
     return np.minimum(forward, backward)
 
 
-def silence_ceiling(spoken: np.ndarray, times: np.ndarray, rate: float, step: float) -> np.ndarray:
-    """Return the largest opening (T,) allowed: 0 on silent frames, rising by ``step``."""
+def silent_frames(spoken: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
+    """Return bool (T,): frames of whose windows, bool (K,), hardly any is spoken."""
     edges = np.rint((times[:, None] + [-0.5 / rate, 0.5 / rate]) * WINDOWS_PER_SECOND)
     first, last = np.clip(edges.astype(int), 0, len(spoken)).T
     first = np.minimum(first, np.maximum(last - 1, 0))  # frames shorter than a window take one
     count = np.concatenate([[0], np.cumsum(spoken)])
-    share = (count[last] - count[first]) / np.maximum(last - first, 1)
-    return under_steps(np.where(share > SILENT_SHARE, 1.0, 0.0), step)
+    return (count[last] - count[first]) / np.maximum(last - first, 1) <= SILENT_SHARE

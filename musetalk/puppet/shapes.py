@@ -1,8 +1,9 @@
 """From speech to the mouth's shape in every frame: opening, width, closure, tuck.
 
-The evidence of ``sound_shapes.py`` is blended over about 100 ms, as the shapes of a speaking mouth
-are; closures of m, b and p are then cut out of the opening so that they are reached. Loudness says
-how far a shape opens, and silence shuts the mouth.
+The evidence of ``sound_shapes.py`` is held a little longer than it lasts, so that the mouth is on
+its way to a vowel before it sounds and is not early to leave it. Closures of m, b and p are shown
+by the frames in their middle alone, so that the vowels between them have time to open; speed is
+limited last. Loudness says how far a shape opens, and silence shuts the mouth.
 """
 
 from __future__ import annotations
@@ -19,20 +20,22 @@ from .pose import REST_WIDTH, MouthShapes
 from .sound_shapes import CLOSED, OPEN, REST, ROUND, TUCK, WIDE, shape_evidence
 
 # rest, closed, tuck, wide, round, open: what each asks for.
-OPENINGS = (0.12, 0.0, 0.08, 0.46, 0.36, 0.52)  # gap between the lips, in mouth widths
+OPENINGS = (0.12, 0.0, 0.08, 0.38, 0.36, 0.46)  # gap between the lips, in mouth widths
 WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.69, 0.96)  # of the mouth's width at rest
 VOWELS = [WIDE, ROUND, OPEN]
 QUIETEST = 0.85  # share of the opening left in the softest phrase
 VOWEL_SHARE = 0.6  # from which a window counts as a vowel altogether
-BLEND_WINDOWS = 2.0  # deviation of the Gaussian on opening and tuck: 80 ms from shape to shape
+HOLD_WINDOWS = 1  # an opening begins so much before its sound and lasts so much after it
+BLEND_WINDOWS = 1.0  # deviation of the Gaussian on the opening
+TUCK_BLEND_WINDOWS = 2.0
 WIDTH_BLEND_WINDOWS = 3.0  # corners are slower: 120 ms
-CLOSED_ODDS = 0.1  # logarithm from which the lips meet
-CLOSURE_REACH = 1  # windows: a short closure grows by this to either side, so that a frame shows it
-SHORT_CLOSURE = 4  # windows
+CLOSED_ODDS = 0.3  # logarithm from which the lips meet
+CLOSING = 0.02  # s at either end of a closure, in which the lips are still on their way
+LEAST_SHUT = 0.06  # s to either side of a closure's middle in which one frame is to show it
 SHORT_GAP = 15  # windows: a shorter silence is a stop consonant, not a pause
-SPEED = 3.1  # mouth widths a second: 0.12 a frame at 25 fps
-MAX_SPEED = 3.7  # 0.15 a frame, where the mouth would hardly open otherwise
-FAST_UP_TO = 0.36  # mouth widths
+SPEED = 3.15  # mouth widths a second: 0.13 a frame at 25 fps
+UNSEEN = 0.02  # mouth widths: so low a gap hardly looks open, so it comes on top of that
+UNSEEN_SPEED = 0.5  # mouth widths a second, at higher frame rates
 WIDTH_SPEED = 3.0
 
 
@@ -60,16 +63,16 @@ def mouth_shapes(
     evidence = shape_evidence(speech, phones)
     shares = np.exp(evidence)
     closed = _closed(evidence)
-    opening = np.where(spoken & ~closed, _opening(shares, level, spoken), 0.0)
+    opening = np.where(spoken, _opening(shares, level, spoken), 0.0)
     width = np.where(spoken, _width(shares), REST_WIDTH)
     tuck = np.where(spoken & ~closed, np.minimum(2 * shares[:, TUCK], 1), 0.0)
-    ceiling = loudness.silence_ceiling(spoken, times, rate, MAX_SPEED / rate)
-    shut = ~spoken | closed
+    shut = loudness.silent_frames(spoken, times, rate) | _shut_frames(closed, times, rate)
+    opened = _opened(np.where(shut, 0.0, _at(_held(opening), times)), rate)
     return MouthShapes(
-        _opened(_at(_blended(opening, shut=shut), times), ceiling, MAX_SPEED / rate),
+        opened,
         _slow(_at(loudness.smoothed(width, WIDTH_BLEND_WINDOWS), times, REST_WIDTH), rate),
-        _at(loudness.smoothed(shut.astype(float), 1.0), times, 1.0).astype(np.float32),
-        _at(loudness.smoothed(tuck, BLEND_WINDOWS), times).astype(np.float32),
+        (opened == 0).astype(np.float32),
+        _at(loudness.smoothed(tuck, TUCK_BLEND_WINDOWS), times).astype(np.float32),
     )
 
 
@@ -83,16 +86,18 @@ def _without_gaps(spoken: np.ndarray) -> np.ndarray:
 
 
 def _closed(evidence: np.ndarray) -> np.ndarray:
-    """Return bool (K,): the lips meet; every closure long enough for a frame to show it."""
+    """Return bool (K,): the lips meet."""
     chance = evidence[:, CLOSED]
-    found = chance - np.log1p(-np.minimum(np.exp(chance), 1 - 1e-6)) > CLOSED_ODDS
-    grown = _nearby(found, CLOSURE_REACH) > 0
-    return found | (grown & (_nearby(found, SHORT_CLOSURE) < SHORT_CLOSURE))
+    return chance - np.log1p(-np.minimum(np.exp(chance), 1 - 1e-6)) > CLOSED_ODDS
 
 
-def _nearby(found: np.ndarray, reach: int) -> np.ndarray:
-    """Return how many of bool (K,) are true up to ``reach`` windows away, (K,)."""
-    return np.convolve(found, np.ones(2 * reach + 1))[reach : reach + len(found)]
+def _shut_frames(closed: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
+    """Return bool (T,): frames that show a closure of bool (K,), each in its middle."""
+    edges = np.flatnonzero(np.diff(closed, prepend=False, append=False)) / WINDOWS_PER_SECOND
+    middle, half = (edges[1::2] + edges[::2]) / 2, (edges[1::2] - edges[::2]) / 2
+    half = np.maximum(half - CLOSING, min(0.5 / rate, LEAST_SHUT))
+    begun = np.searchsorted(middle - half, times, side="right")
+    return np.append(-np.inf, middle + half)[begun] >= times
 
 
 def _opening(shares: np.ndarray, level: np.ndarray, spoken: np.ndarray) -> np.ndarray:
@@ -110,20 +115,18 @@ def _width(shares: np.ndarray) -> np.ndarray:
     return shares @ np.array(WIDTHS)
 
 
-def _blended(opening: np.ndarray, *, shut: np.ndarray) -> np.ndarray:
-    """Return the opening without jumps; where it was shut it stays shut."""
-    soft = np.where(shut, 0.0, loudness.smoothed(opening, BLEND_WINDOWS))
-    slow = loudness.under_steps(soft, SPEED / WINDOWS_PER_SECOND)
-    fast = loudness.under_steps(np.minimum(soft, FAST_UP_TO), MAX_SPEED / WINDOWS_PER_SECOND)
-    starts = np.flatnonzero(np.diff(shut, prepend=~shut[:1]))  # of what is shut and what is not
-    highest = np.maximum.reduceat(slow, starts)
-    low = np.repeat(highest < FAST_UP_TO, np.diff(starts, append=len(slow)))
-    return np.where(low, np.maximum(slow, fast), slow)
+def _held(opening: np.ndarray) -> np.ndarray:
+    """Return the opening (K,) begun early and held, without jumps."""
+    padded = np.pad(opening, HOLD_WINDOWS, mode="edge")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * HOLD_WINDOWS + 1)
+    return loudness.smoothed(around.max(axis=1), BLEND_WINDOWS)
 
 
-def _opened(opening: np.ndarray, ceiling: np.ndarray, step: float) -> np.ndarray:
-    """Return the opening of each frame under what silence and speed allow."""
-    return loudness.under_steps(np.minimum(opening, ceiling), step).astype(np.float32)
+def _opened(opening: np.ndarray, rate: float) -> np.ndarray:
+    """Return the opening of each frame under what speed allows."""
+    unseen = min(UNSEEN, UNSEEN_SPEED / rate)
+    seen = loudness.under_steps(np.maximum(opening - unseen, 0), SPEED / rate)
+    return np.where(seen > 0, seen + unseen, 0).astype(np.float32)
 
 
 def _slow(width: np.ndarray, rate: float) -> np.ndarray:
