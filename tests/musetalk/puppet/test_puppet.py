@@ -171,6 +171,12 @@ def test_gap_grows_with_the_opening_and_towards_the_middle() -> None:
     assert across[0] < across[1] <= across[2] >= across[3] > across[4]
 
 
+def test_wide_openings_are_round_towards_their_corners() -> None:
+    lips = lips_at(256, 220, 150)
+    wide = Puppet(face((512, 512), lips), lips).render(MouthPose(0.45))
+    assert gap_height(wide, lips, 0.4) > 0.38 * gap_height(wide, lips)
+
+
 @pytest.mark.parametrize(("chin", "least", "most"), [(0.6, 0.35, 0.39), (1.4, 0.49, 0.54)])
 def test_the_chin_says_how_far_a_mouth_opens(chin: float, least: float, most: float) -> None:
     lips = lips_at(256, 200, 120)
