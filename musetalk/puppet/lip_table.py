@@ -28,6 +28,10 @@ PARTED_GAP = 0.06  # from here on they are apart
 BITE = 0.012  # of a parted lip is hidden: the borders are not known better
 UPPER_CLOSES = (0.42, 0.12)  # share of the way that the upper lip goes when a gap is closed
 SMALL_GAP, LARGE_GAP = 0.12, 0.4  # for these gaps; the jaw closes the larger one
+WIDE_GAPS = (0.4, 0.65)  # own gaps between which a mouth begins to be straightened when it shuts
+STRAIGHTER = 0.8  # of the arch of its upper lip comes from corners that the jaw has pulled down
+SLANT_BLEND = 0.06  # deviation of the Gaussian on the slope of its lower lip
+STEEPEST_SLANT = 2.0  # of that slope
 JAW_DEVIATION = 0.62  # of the Gaussian across the jaw
 REACH = 1.1  # to either side; nothing moves further out
 INNER_HALF = 0.94  # of the mouth's half: inside its corners the lips stay together
@@ -69,7 +73,9 @@ class LipRows(NamedTuple):
 
     seam: where the lips meet when they are shut; lens: outline of the opening, 0..1; slope: of
     that, without sign; jaw: share of the jaw's motion, 0..1; upper, lower: heights of the lips;
-    over, under: how far the source's lips are from the seam.
+    over, under: how far the source's lips are from the seam; shut_lower: height of the lower lip
+    when they are shut, which is less where it runs up to the corner of a wide open mouth; raised:
+    how far the seam of such a mouth goes up towards its corners when it shuts.
     """
 
     seam: np.ndarray
@@ -80,6 +86,8 @@ class LipRows(NamedTuple):
     lower: np.ndarray
     over: np.ndarray
     under: np.ndarray
+    shut_lower: np.ndarray
+    raised: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +132,12 @@ class LipTable:
         upper = np.maximum(seam - over - outer_up, 0)
         lower = np.maximum(outer_low - seam - under, 0)
         slope = np.abs(np.gradient(lens, x))
-        rows = np.array([seam, lens, slope, jaw, upper, lower, over, under], np.float32)
+        wide = float(np.interp(widest * apart, WIDE_GAPS, (0, 1)))
+        shut_lower = lower / (1 + wide * (_stretched(under, x) - 1))
         middle = float(seam[TABLE_STEPS // 2])
+        raised = wide * STRAIGHTER * np.maximum(seam - middle, 0)
+        lips_rows = seam, lens, slope, jaw, upper, lower, over, under, shut_lower, raised
+        rows = np.array(lips_rows, np.float32)
         below = _chin_below(mouth, points, middle, float(gap.max()))
         limit = min(max(LIMIT_OF_CHIN * below, LEAST_LIMIT), HIGHEST)
         own_gap, lowered = float(gap.max()), float((1 - share) * gap.max())
@@ -151,6 +163,15 @@ def _parted_share(gap: float, *, parted: bool) -> float:
     if parted:
         return 1.0
     return min(max((gap - CLOSED_GAP) / (PARTED_GAP - CLOSED_GAP), 0.0), 1.0)
+
+
+def _stretched(edge: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return how much higher than thick a lip is along its edge (k,), which is at x."""
+    reach = round(3 * SLANT_BLEND / (x[1] - x[0]))
+    kernel = np.exp(-0.5 * (np.linspace(-3, 3, 2 * reach + 1)) ** 2)
+    padded = np.pad(edge, reach, mode="edge")
+    slope = np.gradient(np.convolve(padded, kernel / kernel.sum(), mode="valid"), x)
+    return np.hypot(1, np.minimum(np.abs(slope), STEEPEST_SLANT))
 
 
 def _chin_below(mouth: MouthFrame, points: np.ndarray | None, seam: float, own_gap: float) -> float:

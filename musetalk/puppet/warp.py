@@ -128,7 +128,8 @@ class WarpGrid:
         sharpness = max(1 - ROUNDER * opening, ROUNDEST)
         gap = opening * rows.lens * (1 - sharpness * (1 - rows.lens))
         rise = UPPER_SHARE * gap + TUCK_RISE * tuck * rows.lens
-        sink = CORNERS_SINK * opening * np.minimum(np.abs(self.x) / half, 1) ** 2 * self.near
+        sink = CORNERS_SINK * opening * np.minimum(np.abs(self.x) / half, 1) ** 2
+        sink = (sink - rows.raised) * self.near
         level = self.v - rows.seam - sink
         steep = opening * rows.slope * (1 - sharpness + 2 * sharpness * rows.lens)
         taller = np.minimum(np.sqrt(1 + (SLANTED * steep) ** 2), STEEPEST)
@@ -167,7 +168,7 @@ class WarpGrid:
         edge: depth under its upper edge, and how far that is below the seam. chin: of its motion.
         """
         depth, drop = edge
-        height = rows.lower * (taller * (1 - (1 - TUCK_HEIGHT) * tuck))
+        height = rows.shut_lower * (taller * (1 - (1 - TUCK_HEIGHT) * tuck))
         hidden = TUCK_HIDDEN * tuck * rows.lower * rows.lens
         within = np.clip(depth / np.maximum(height, 1e-4), 0, 1)
         shift = rows.under - drop + hidden + (rows.lower - hidden - height) * within

@@ -177,6 +177,13 @@ def test_wide_openings_are_round_towards_their_corners() -> None:
     assert gap_height(wide, lips, 0.4) > 0.38 * gap_height(wide, lips)
 
 
+def test_a_wide_open_mouth_shuts_in_a_line_and_not_in_an_arch() -> None:
+    lips = lips_at(256, 250, 150, parted=0.8)
+    shut = Puppet(face((512, 512), lips), lips).render(REST)
+    rows = [int(column(shut, lips, x)[120:330].argmin()) for x in (-0.4, 0, 0.4)]
+    assert max(rows) - min(rows) < 0.09 * 150
+
+
 @pytest.mark.parametrize(("chin", "least", "most"), [(0.6, 0.35, 0.39), (1.4, 0.49, 0.54)])
 def test_the_chin_says_how_far_a_mouth_opens(chin: float, least: float, most: float) -> None:
     lips = lips_at(256, 200, 120)
