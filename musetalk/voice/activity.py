@@ -3,7 +3,7 @@
 The network tells voices from music and noise, 32 ms at a time; the loudness says within them where
 a word begins and ends, and carries on through what sounds less like speech, such as laughter. Music
 under the speech is told by its level too: there the network has to be surer. Singing it hardly
-hears: there all that is loud is a voice.
+hears, over busy music only once the voice is brought out of it: there all that is loud is a voice.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import torch
 
 from ..networks.silero_vad import CHUNK, CONTEXT, SileroVAD, State
 from .alone import is_voice
+from .ends import REACH, goes_on, with_ends
+from .foreground import foreground, pieces
 from .levels import HOP, PADDING_DB, WINDOWS_PER_SECOND, levels, peak_level, spoken_by_level
-from .singing import is_sung
+from .singing import is_hidden, is_sung, may_be_hidden
 from .stretches import joined, stretches
 
 CHUNKS = 64  # heard at a time: 2 s, so that memory does not follow the length
@@ -29,14 +31,16 @@ SOFT_DB, NEAR_NOISE_DB, SURE_IF_SOFT, LIKELY_IF_SOFT = 22.0, 6.0, 0.9, 0.8
 CLEAR = 0.9  # so sure, it is no pause however quiet
 SHORTEST_PAUSE = 0.24  # seconds; less is the closure of a consonant
 _PAUSE = round(SHORTEST_PAUSE * WINDOWS_PER_SECOND)
-REACH = 0.3  # seconds beyond what the network hears, where it stays loud
-BREAK = 0.06  # seconds that may be quiet there
 OVER_NOISE_DB = 3.0
+BURST_DB = 3.0  # over what is quiet, to count behind a break at the end of a stretch
 BEYOND_DB = 3.0  # more than that, where the network hears nothing
 # How far below its peak a stretch can be quiet: in silence, amid noise, and the latter beyond
 # what the network hears.
 MOST_BELOW_DB, LEAST_BELOW_DB, LEAST_BEYOND_DB = 40.0, 20.0, 24.0
+LEAST_BELOW_IF_SOFT_DB = 10.0  # where the noise is far below the recording's peak and so is noise
 STRETCH_PERCENT, NOISE_PERCENT = 90, 95
+ANY_DB = 0.0  # by loudness alone, a pause is whatever is softer than the speech
+SUNG = "silero-vad, for singing loudness"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,12 @@ class Activity:
 
 def activity_by_level(speech: np.ndarray) -> Activity:
     """Take everything for speech that is loud; music too."""
-    return Activity(joined(spoken_by_level(levels(speech)), _PAUSE), "loudness")
+    return Activity(_by_level(levels(speech)), "loudness")
+
+
+def _by_level(level: np.ndarray) -> np.ndarray:
+    spoken = joined(spoken_by_level(level), _PAUSE)
+    return joined(with_ends(spoken, level, silent_db=ANY_DB), _PAUSE)
 
 
 def activity_by_network(
@@ -58,11 +67,15 @@ def activity_by_network(
     *,
     chunks: int = CHUNKS,
     check: Callable[[], None] = lambda: None,
+    has_room: Callable[[], bool] = lambda: True,
 ) -> Activity:
-    """Listen to mono speech, float32 (N,), 16 kHz. check: called before every ``chunks``."""
+    """Listen to mono speech, float32 (N,), 16 kHz. check: called before every ``chunks``.
+
+    has_room: asked before a voice is brought out of music, which needs FOREGROUND_BYTES.
+    """
     level = levels(speech)
     sounds = stretches(joined(spoken_by_level(level), _PAUSE))
-    centers = (np.arange(len(level)) * HOP + HOP // 2).clip(0, speech.size - 1) // CHUNK
+    centers = _centers(speech.size)
     begins = {first * HOP // CHUNK for first, _ in sounds}
     heard, afresh = (
         np.concatenate(list(_heard(network, speech, each, chunks, check)))[centers]
@@ -70,11 +83,7 @@ def activity_by_network(
     )
     noise = _noise(level, joined(heard >= LIKELY, _PAUSE))
     may_be_music = peak_level(level) - SOFT_DB
-    alone = np.zeros(len(level), bool)
-    for first, end in sounds:
-        peak = float(level[first:end].max())
-        if peak > may_be_music and is_voice(first, end, level, np.maximum(heard, afresh), speech):
-            alone[first:end] = level[first:end] > _beyond(noise, peak)
+    alone = _alone(sounds, level, np.maximum(heard, afresh), speech, noise)
     soft = level <= min(may_be_music, noise + NEAR_NOISE_DB)
     likely = (heard >= np.where(soft, LIKELY_IF_SOFT, LIKELY)) | alone
     sure = (heard >= np.where(soft, SURE_IF_SOFT, SURE)) | alone
@@ -84,10 +93,13 @@ def activity_by_network(
     for first, end in stretches(together):
         if sure[first:end].any():
             _add(spoken, first, end, level, heard, noise)
-    if is_sung(heard, level):
-        spoken |= spoken_by_level(level)
-        return Activity(joined(spoken, _PAUSE), "silero-vad, for singing loudness")
-    return Activity(joined(spoken, _PAUSE), "silero-vad")
+    if is_sung(heard, level) or (
+        may_be_hidden(heard, level)
+        and has_room()
+        and is_hidden(_brought_out(network, speech, chunks, check))
+    ):
+        return Activity(joined(spoken | _by_level(level), _PAUSE), SUNG)
+    return Activity(joined(with_ends(joined(spoken, _PAUSE), level), _PAUSE), "silero-vad")
 
 
 def _heard(
@@ -113,6 +125,40 @@ def _heard(
         yield likelihood.numpy()
 
 
+def _alone(
+    sounds: list[tuple[int, int]],
+    level: np.ndarray,
+    heard: np.ndarray,
+    speech: np.ndarray,
+    noise: float,
+) -> np.ndarray:
+    """Return bool (K,): the loud parts of sounds that stand alone and may be a voice."""
+    alone = np.zeros(len(level), bool)
+    for first, end in sounds:
+        peak = float(level[first:end].max())
+        if peak > peak_level(level) - SOFT_DB and is_voice(first, end, level, heard, speech):
+            quiet = _quiet(noise, peak, LEAST_BELOW_DB)
+            alone[first:end] = level[first:end] > _beyond(noise, peak, quiet)
+    return alone
+
+
+def _brought_out(
+    network: SileroVAD, speech: np.ndarray, chunks: int, check: Callable[[], None]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield how likely pieces hold speech without their music, for every 10 ms, and these."""
+    for piece in pieces(speech):
+        check()
+        sound = foreground(piece)
+        heard = np.concatenate(list(_heard(network, sound, (), chunks, check)))
+        yield heard[_centers(sound.size)], sound
+
+
+def _centers(samples: int) -> np.ndarray:
+    """Return the chunk that holds the middle of every window, int (K,)."""
+    count = max(1, -(-samples // HOP))
+    return (np.arange(count) * HOP + HOP // 2).clip(0, samples - 1) // CHUNK
+
+
 def _noise(level: np.ndarray, spoken: np.ndarray) -> float:
     """Return the level, dBFS, over which something is more than the sound between the words."""
     reach = round(REACH * WINDOWS_PER_SECOND)
@@ -124,15 +170,15 @@ def _noise(level: np.ndarray, spoken: np.ndarray) -> float:
     return float(np.percentile(level[audible], 10)) + OVER_NOISE_DB if audible.any() else 0.0
 
 
-def _quiet(noise: float, peak: float) -> float:
+def _quiet(noise: float, peak: float, least: float) -> float:
     """Return the level, dBFS, up to which it is quiet where the network hears speech."""
-    return min(max(noise, peak - MOST_BELOW_DB), peak - LEAST_BELOW_DB)
+    return min(max(noise, peak - MOST_BELOW_DB), peak - least)
 
 
-def _beyond(noise: float, peak: float) -> float:
+def _beyond(noise: float, peak: float, quiet: float) -> float:
     """Return the level, dBFS, up to which it is quiet where the network hears none."""
     over = min(max(noise + BEYOND_DB, peak - MOST_BELOW_DB), peak - LEAST_BEYOND_DB)
-    return max(over, _quiet(noise, peak))
+    return max(over, quiet)
 
 
 def _add(
@@ -143,25 +189,20 @@ def _add(
     Where it is loud at an end, the loud sound beyond is speech too.
     """
     peak = float(np.percentile(level[first:end], STRETCH_PERCENT))
-    loud = level > _quiet(noise, peak)
-    inside = first + np.flatnonzero(loud[first:end])
+    is_soft = noise < peak_level(level) - SOFT_DB
+    quiet = _quiet(noise, peak, LEAST_BELOW_IF_SOFT_DB if is_soft else LEAST_BELOW_DB)
+    loud = level > quiet
+    clear = level > quiet + BURST_DB
+    inside = first + np.flatnonzero((clear if clear[first:end].any() else loud)[first:end])
     if not inside.size:
         spoken[first:end] = True
         return
-    before, after = int(inside[0]), int(inside[-1]) + 1
+    before = int(inside[0]) - goes_on(loud[first : inside[0]][::-1])
+    after = int(inside[-1]) + 1 + goes_on(loud[inside[-1] + 1 : end])
     middle = slice(before, after)
     spoken[middle] |= joined(loud[middle] | (heard[middle] >= CLEAR), _PAUSE)
-    goes_on = level > _beyond(noise, peak)
+    beyond = level > _beyond(noise, peak, quiet)
     if before == first:
-        spoken[first - _goes_on(goes_on[:first][::-1]) : first] = True
+        spoken[first - goes_on(beyond[:first][::-1]) : first] = True
     if after == end:
-        spoken[end : end + _goes_on(goes_on[end:])] = True
-
-
-def _goes_on(loud: np.ndarray) -> int:
-    """Return for how many windows, at most REACH, it stays loud from here on but for breaks."""
-    near = loud[: round(REACH * WINDOWS_PER_SECOND)]
-    places = np.flatnonzero(near)
-    gaps = np.diff(places, prepend=-1) > round(BREAK * WINDOWS_PER_SECOND)
-    kept = places[: int(gaps.argmax())] if gaps.any() else places
-    return int(kept[-1]) + 1 if kept.size else 0
+        spoken[end : end + goes_on(beyond[end:])] = True

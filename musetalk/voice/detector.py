@@ -13,6 +13,7 @@ from ..out_of_memory import is_out_of_memory
 from ..weights.catalogue import MIB
 from ..weights.silero_file import FILE_BYTES, find_silero, load_silero
 from .activity import BYTES_A_CHUNK, CHUNKS, Activity, activity_by_level, activity_by_network
+from .foreground import FOREGROUND_BYTES
 
 log = logging.getLogger("avatarvideo.musetalk.voice.detector")
 
@@ -43,7 +44,13 @@ def best_activity(
         needed = (2 * FILE_BYTES + chunks * BYTES_A_CHUNK) / MIB
         try:
             if memory.can_load(needed):
-                return activity_by_network(load_silero(path), speech, chunks=chunks, check=check)
+                return activity_by_network(
+                    load_silero(path),
+                    speech,
+                    chunks=chunks,
+                    check=check,
+                    has_room=lambda: _has_room(memory, steps),
+                )
             reason = f"{needed:.0f} MiB are needed and {memory.free_mb():.0f} MiB are free"
         except CheckpointError as error:
             log.warning("continuing with loudness alone: %s", error)
@@ -53,10 +60,24 @@ def best_activity(
                 raise
             reason = "out of memory"
         smaller = f"{chunks // 2} chunks" if chunks > 1 else "loudness"
-        step = {"stage": STAGE, "reason": reason, "from": f"{chunks} chunks", "to": smaller}
-        log.info("the voice is heard by %(to)s instead of %(from)s: %(reason)s", step)
-        if steps is not None:
-            steps.append(step)
+        _step_down(steps, reason, f"{chunks} chunks", smaller)
         chunks //= 2
     check()
     return activity_by_level(speech)
+
+
+def _has_room(memory: Memory, steps: list[dict[str, str]] | None) -> bool:
+    """Say whether a voice can be brought out of music; else that is a fallback."""
+    needed = FOREGROUND_BYTES / MIB
+    if memory.can_load(needed):
+        return True
+    reason = f"{needed:.0f} MiB are needed and {memory.free_mb():.0f} MiB are free"
+    _step_down(steps, reason, "what is brought out of the music", "the sound as it is")
+    return False
+
+
+def _step_down(steps: list[dict[str, str]] | None, reason: str, before: str, after: str) -> None:
+    step = {"stage": STAGE, "reason": reason, "from": before, "to": after}
+    log.info("the voice is heard by %(to)s instead of %(from)s: %(reason)s", step)
+    if steps is not None:
+        steps.append(step)

@@ -1,22 +1,51 @@
-"""Whether somebody sings: then the network often half hears a voice, and is hardly ever sure."""
+"""Whether somebody sings: then the network often half hears a voice, and is hardly ever sure.
+
+Over busy music it hears less than that, until the voice is brought out of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from .levels import peak_level
+from .levels import levels, peak_level
 
 # Of a recording's loud windows. In speech, also under loud music, nine of ten that hold a trace of
 # a voice are sure, in whispers and laughter three, in singing less than one. Music has no trace.
 LOUD_DB = 20.0  # below the peak at most
 SURE, HALF_SURE, TRACE = 0.9, 0.5, 0.1
 LEAST_TRACES, LEAST_HALF_SURE, MOST_SURE = 0.05, 0.002, 0.15  # the last one: of the traces
+# Of what is brought out of the music, a tenth is faintly a voice and some of it likely where one
+# sings, and of the music alone in one piece of five.
+FAINT, LIKELY, FEW, LEAST_FAINT, LEAST_LIKELY, MOST_SURE_HIDDEN = 0.03, 0.3, 0.005, 0.1, 0.002, 0.03
 
 
 def is_sung(heard: np.ndarray, level: np.ndarray) -> bool:
     """Say so by how likely the network hears speech and dBFS, both (K,), for every 10 ms."""
-    loud = heard[level > peak_level(level) - LOUD_DB]
-    if not loud.size:
-        return False
-    sure, half_sure, traces = (float((loud >= each).mean()) for each in (SURE, HALF_SURE, TRACE))
+    loud = _loud(heard, level)
+    sure, half_sure, traces = (_share(loud, each) for each in (SURE, HALF_SURE, TRACE))
     return traces >= LEAST_TRACES and half_sure >= LEAST_HALF_SURE and sure < MOST_SURE * traces
+
+
+def may_be_hidden(heard: np.ndarray, level: np.ndarray) -> bool:
+    """Say whether the network hears a shadow of a voice somewhere and is hardly ever sure."""
+    loud = _loud(heard, level)
+    return bool(loud.size) and _share(loud, FAINT) >= FEW and _share(loud, SURE) < MOST_SURE_HIDDEN
+
+
+def is_hidden(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> bool:
+    """Say whether a voice was hidden, by what the network hears in what was brought out.
+
+    parts: how likely, float32 (K,), for every 10 ms, and that sound, float32 (N,), 16 kHz.
+    """
+    loud = np.concatenate([_loud(heard, levels(sound)) for heard, sound in parts])
+    return _share(loud, FAINT) >= LEAST_FAINT and _share(loud, LIKELY) >= LEAST_LIKELY
+
+
+def _loud(heard: np.ndarray, level: np.ndarray) -> np.ndarray:
+    return heard[level > peak_level(level) - LOUD_DB]
+
+
+def _share(heard: np.ndarray, least: float) -> float:
+    return float((heard >= least).mean()) if heard.size else 0.0

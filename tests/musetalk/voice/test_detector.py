@@ -42,6 +42,14 @@ def test_the_score_steps_down_too_and_logs_it(clips: Any, caplog: pytest.LogCapt
     assert "by loudness instead of 1 chunks" in caplog.text
 
 
+def test_a_voice_is_not_brought_out_of_music_where_memory_is_short(clips: Any) -> None:
+    steps: list[dict[str, str]] = []
+    assert not detector._has_room(clips.FreeMemory(10), steps)
+    assert [(step["stage"], step["to"]) for step in steps] == [("voice", "the sound as it is")]
+    assert detector._has_room(clips.FreeMemory(100), steps)
+    assert len(steps) == 1
+
+
 def test_without_the_package_it_is_loudness(clips: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "find_silero", lambda: None)
     assert best_activity(SPEECH, clips.FreeMemory(1000), check=nothing).detector == "loudness"

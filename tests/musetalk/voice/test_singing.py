@@ -7,7 +7,8 @@ import pytest
 
 from avatarvideo.musetalk.networks.silero_vad import SileroVAD
 from avatarvideo.musetalk.voice.activity import activity_by_network
-from avatarvideo.musetalk.voice.singing import is_sung
+from avatarvideo.musetalk.voice.foreground import MOST_PIECES, PIECE, foreground, pieces
+from avatarvideo.musetalk.voice.singing import is_hidden, is_sung, may_be_hidden
 from avatarvideo.musetalk.weights.silero_file import find_silero, load_silero
 
 RATE = 16000
@@ -99,3 +100,44 @@ def test_sure_speech_and_loud_music_are_not_sung() -> None:
     assert is_sung(likely, level)
     likely[:5] = 0.15
     assert not is_sung(likely, level)
+
+
+def test_a_wavering_voice_comes_out_of_steady_notes() -> None:
+    times = np.arange(3 * RATE) / RATE
+    voice = 0.3 * note(220, 3, 0)
+    organ = sum(0.3 * np.sin(2 * np.pi * pitch * times) for pitch in (130.8, 164.8, 392.0))
+    mixed = (voice + organ).astype(np.float32)
+    middle = slice(RATE, -RATE)
+    left = foreground(mixed)[middle]
+    before, after = (np.corrcoef(voice[middle], each)[0, 1] for each in (mixed[middle], left))
+    assert before < 0.5
+    assert after > 0.65
+
+
+def test_a_long_recording_is_judged_by_a_minute_of_it() -> None:
+    long = np.arange(20 * PIECE, dtype=np.float32)
+    parts = pieces(long)
+    assert [part.size for part in parts] == [PIECE] * MOST_PIECES
+    assert (parts[0][0], parts[-1][-1]) == (0, long[-1])
+    assert [part.size for part in pieces(long[:100])] == [100]
+
+
+def test_a_shadow_of_a_voice_is_looked_for_where_nothing_is_sure() -> None:
+    level = np.full(1000, -20.0)
+    heard = np.zeros(1000)
+    assert not may_be_hidden(heard, level)
+    heard[:10] = 0.05
+    assert may_be_hidden(heard, level)
+    heard[100:200] = 0.95
+    assert not may_be_hidden(heard, level)
+
+
+def test_what_is_brought_out_is_a_voice_where_it_is_likely_at_times() -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)
+    heard = np.zeros(1000)
+    heard[:150] = 0.05
+    assert not is_hidden([(heard, sound)])
+    heard[:10] = 0.4
+    assert is_hidden([(heard, sound)])
+    heard[50:] = 0
+    assert not is_hidden([(heard, sound)])
