@@ -135,9 +135,9 @@ def test_a_shadow_of_a_voice_is_looked_for_where_nothing_is_sure() -> None:
 def test_what_is_brought_out_is_a_voice_where_it_is_likely_at_times() -> None:
     sound = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)
     heard = np.zeros(1000)
-    heard[:150] = 0.05
+    heard[:200] = 0.05
     assert not is_hidden([(heard, sound)])
-    heard[:10] = 0.4
+    heard[:20] = 0.4
     assert is_hidden([(heard, sound)])
-    heard[50:] = 0
+    heard[150:] = 0
     assert not is_hidden([(heard, sound)])
