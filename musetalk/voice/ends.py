@@ -15,7 +15,7 @@ REACH = 0.3  # seconds beyond what is known to be spoken
 BREAK = 0.06  # seconds that may be quiet there
 SILENT_DB = 55.0  # a pause so far below the peak holds no music
 RISE_DB = 12.0  # over the pause
-MOST_BELOW_DB = 40.0  # below the peak
+MOST_BELOW_DB = 38.0  # below the peak
 STILL_PERCENT, REST_PERCENT = 25, 75  # of a pause's windows are stiller
 
 
