@@ -38,6 +38,7 @@ BEYOND_DB = 3.0  # more than that, where the network hears nothing
 # what the network hears.
 MOST_BELOW_DB, LEAST_BELOW_DB, LEAST_BEYOND_DB = 40.0, 20.0, 24.0
 LEAST_BELOW_IF_SOFT_DB = 10.0  # where the noise is far below the recording's peak and so is noise
+MOST_BELOW_ALONE_DB = 30.0  # in a short sound, which may hold music too
 STRETCH_PERCENT, NOISE_PERCENT = 90, 95
 ANY_DB = 0.0  # by loudness alone, a pause is whatever is softer than the speech
 SUNG = "silero-vad, for singing loudness"
@@ -138,7 +139,8 @@ def _alone(
         peak = float(level[first:end].max())
         if peak > peak_level(level) - SOFT_DB and is_voice(first, end, level, heard, speech):
             quiet = _quiet(noise, peak, LEAST_BELOW_DB)
-            alone[first:end] = level[first:end] > _beyond(noise, peak, quiet)
+            least = max(_beyond(noise, peak, quiet), peak - MOST_BELOW_ALONE_DB)
+            alone[first:end] = level[first:end] > least
     return alone
 
 

@@ -160,6 +160,7 @@ def test_it_steps_down_to_fewer_chunks_and_to_loudness(clips: Any) -> None:
     assert heard_by(clips, 1000) == ("silero-vad", [])
     detector, steps = heard_by(clips, 4.6)
     assert detector == "silero-vad"
+    assert steps.pop()["to"] == "the sound as it is"  # and not brought out of music
     assert [step["from"] for step in steps] == [f"{64 >> n} chunks" for n in range(len(steps))]
     assert 0 < len(steps) < 7
     detector, steps = heard_by(clips, 1)
