@@ -56,12 +56,21 @@ class TAESDDecoder(Stoppable):
 
 def _layers(config: TAESDConfig) -> nn.Sequential:
     width = config.channels
-    layers: list[nn.Module] = [_conv3(config.latent_channels, width), nn.ReLU()]
+    layers: list[nn.Module] = [_conv3(config.latent_channels, width), nn.ReLU(inplace=True)]
     for level, count in enumerate(config.blocks):
         layers += [_Block(width) for _ in range(count)]
         if level < len(config.blocks) - 1:
-            layers += [nn.Upsample(scale_factor=2), _conv3(width, width, bias=False)]
+            convolution = ConvOfRepeated(width, width, 3, padding=1, bias=False)
+            layers += [Repeat(scale_factor=2.0), convolution]
     return nn.Sequential(*layers, _conv3(width, config.image_channels))
+
+
+class Repeat(nn.Upsample):
+    """Twice the size, every pixel repeated: before a ConvOfRepeated."""
+
+
+class ConvOfRepeated(nn.Conv2d):
+    """The convolution of such a map."""
 
 
 class _Block(nn.Module):
@@ -70,10 +79,11 @@ class _Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         first, second, third = (_conv3(channels, channels) for _ in range(3))
-        self.conv = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
+        relus = nn.ReLU(inplace=True), nn.ReLU(inplace=True)
+        self.conv = nn.Sequential(first, relus[0], second, relus[1], third)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return torch.relu(self.conv(inputs) + inputs)
+        return torch.relu_(self.conv(inputs).add_(inputs))
 
 
 def _conv3(channels: int, out_channels: int, *, bias: bool = True) -> nn.Conv2d:
@@ -81,9 +91,9 @@ def _conv3(channels: int, out_channels: int, *, bias: bool = True) -> nn.Conv2d:
 
 
 class ComparedDecoder(nn.Module):
-    """The small decoder; the first picture is decoded by the full one too, to know the difference.
+    """The small decoder, which keeps the first picture's latents to be decoded by the full one too.
 
-    mean_difference: of that picture's colour values, in levels of 0..255; None before it.
+    mean_difference: of that picture's colour values, in levels of 0..255; None before ``compare``.
     psnr: the same as peak signal to noise ratio, dB.
     """
 
@@ -93,19 +103,26 @@ class ComparedDecoder(nn.Module):
         self.full = full
         self.mean_difference: float | None = None
         self.psnr: float | None = None
+        self._first: tuple[Tensor, Tensor] | None = None  # latents, and the picture made of them
 
     def decode(self, values: Tensor) -> Tensor:
         """Return pictures (B, 3, 8 h, 8 w): RGB, about -1..1, by the small decoder."""
         images = self.small.decode(values)
         # Nothing can be looked at while a GPU only records what is to be done.
         recorded = values.is_cuda and torch.cuda.is_current_stream_capturing()
-        if self.mean_difference is None and not recorded:
-            self._compare(images[:1], self.full.decode(values[:1]))
+        # What is not finite is computed again in full precision.
+        if self._first is None and not recorded and torch.isfinite(images[:1]).all():
+            self._first = values[:1].clone(), images[:1].clone()
         return images
 
-    def _compare(self, small: Tensor, full: Tensor) -> None:
+    def compare(self) -> None:
+        """Decode the first picture by the full decoder: last, so that no face waits for it."""
+        if self._first is None or self.mean_difference is not None:
+            return
+        latents, small = self._first
+        full = self.full.decode(latents.to(next(self.full.parameters()).dtype))
         difference = (_levels(small) - _levels(full)).double()
-        if torch.isfinite(difference).all():  # else the batch is computed again in full precision
+        if torch.isfinite(difference).all():
             self.mean_difference = float(difference.abs().mean())
             error = max(float(difference.square().mean()), 1e-12)
             self.psnr = 10 * torch.log10(torch.tensor(255.0**2 / error)).item()

@@ -364,6 +364,7 @@ def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> R
     if not isinstance(decoder, ComparedDecoder):
         note = "no small decoder (vae_approx/taesd_decoder) was found" if low else None
         return {"decoder": "full", **({"decoder_note": note} if note else {})}
+    decoder.compare()
     mean, psnr = decoder.mean_difference, decoder.psnr
     if mean is None or psnr is None:
         return {"decoder": "small"}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .. import unet, vae
+from .. import taesd, unet, vae
 from ..blocks import RepeatAndConvolve, ResidualConvs
 from .fused import fuses, gated_gelu, normalised, residual, sum_with_bias, upsampled
 from .winograd import Conv3x3, StridedConv, UpsamplingConv3x3
@@ -19,9 +19,11 @@ def accelerate(network: nn.Module) -> None:
     """Swap in the fast modules, in place; a second time changes nothing.
 
     Call it when the weights are there. In half precision they come to lie channels last, as what
-    multiplies them fast wants. ``winograd.set_tiled`` sets the tiles.
+    multiplies them fast wants, the small decoder's in every precision. ``winograd.set_tiled`` sets
+    the tiles.
     """
-    if next(network.parameters()).dtype.itemsize == 2:
+    half = next(network.parameters()).dtype.itemsize == 2
+    if half or isinstance(network, taesd.TAESDDecoder):
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in torch's types
     for module in network.modules():
         for kind, part, fast in FAST_MODULES:
@@ -83,6 +85,15 @@ class DecoderUpsamplingConv3x3(UpsamplingConv3x3):
         return super().forward(input)
 
 
+class SmallDecoderUpsampling(DecoderUpsamplingConv3x3):
+    """The small decoder's: of so few channels tiles are slower on a CPU, in every precision."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.device.type == "cpu":
+            return self.upsampled_in_phases(input)
+        return super().forward(input)
+
+
 # Whose part, which (none is itself), and what it becomes. What a fast part does too is left out.
 FAST_MODULES: tuple[tuple[type[nn.Module], str, type[nn.Module]], ...] = (
     (unet.UNet, "conv_norm_out", FusedGroupNormSiLU),
@@ -101,4 +112,6 @@ FAST_MODULES: tuple[tuple[type[nn.Module], str, type[nn.Module]], ...] = (
     (vae.ResnetBlock, "", FusedResnetBlock),
     (vae.Attention, "group_norm", FusedGroupNorm),
     (vae.Upsample, "conv", DecoderUpsamplingConv3x3),
+    (taesd.Repeat, "", nn.Identity),
+    (taesd.ConvOfRepeated, "", SmallDecoderUpsampling),
 )

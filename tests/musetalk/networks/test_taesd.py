@@ -134,6 +134,8 @@ def test_the_difference_is_that_of_the_first_picture() -> None:
     both = ComparedDecoder(small, small)
     values = torch.randn(2, 4, 4, 4)
     assert torch.equal(both.decode(values), small.decode(values))
+    assert both.mean_difference is None
+    both.compare()
     assert both.mean_difference == pytest.approx(0, abs=1e-3)  # of one picture and of two
     assert both.psnr is not None
     assert both.psnr > 100

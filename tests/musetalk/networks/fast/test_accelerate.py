@@ -15,6 +15,7 @@ from avatarvideo.musetalk.networks.fast.accelerate import FAST_MODULES, accelera
 from avatarvideo.musetalk.networks.fast.cuda_graph import RecordedBatch
 from avatarvideo.musetalk.networks.fast.time_path import fold_time_path
 from avatarvideo.musetalk.networks.fast.winograd import Conv3x3, set_tiled
+from avatarvideo.musetalk.networks.taesd import TAESDConfig, TAESDDecoder
 from avatarvideo.musetalk.networks.unet import UNet, UNetConfig
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
 from avatarvideo.musetalk.pipeline.generate import LEAST_REPEATS, FaceGenerator
@@ -66,6 +67,21 @@ def test_accelerated_networks_differ_by_rounding(
     for fast, slow in zip(outputs(*pair, noise), plain, strict=True):
         assert slow.std() > 0.1
         torch.testing.assert_close(fast, slow, rtol=0, atol=TOLERANCES[dtype], check_stride=False)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_the_accelerated_small_decoder_differs_by_rounding(
+    dtype: torch.dtype, noise: Callable[..., torch.Tensor]
+) -> None:
+    network = fill_randomly(TAESDDecoder(TAESDConfig(channels=8, blocks=(1, 1, 1, 1)))).to(dtype)
+    values = noise(2, 4, 8, 6, dtype=dtype)
+    plain = network.decode(values)
+    accelerate(network)
+    assert len(fast_parts(network)) == 3
+    made = network.decode(values)
+    assert plain.std() > 0.1
+    torch.testing.assert_close(made, plain, rtol=0, atol=TOLERANCES[dtype], check_stride=False)
 
 
 @pytest.mark.slow
