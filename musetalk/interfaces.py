@@ -59,7 +59,7 @@ class LipSyncConfig:
     quality: Quality = option(
         "medium",
         help="high keeps the reference's numbers; medium computes in half precision; low also "
-        "takes the fastest decoder there is.",
+        "takes a small decoder where one is, and on a CPU generates every second face of a still.",
         choices=get_args(Quality),
     )
     model: Model = option(

@@ -22,6 +22,7 @@ from ..networks.fast.cuda_graph import RecordedBatch, can_record
 from ..networks.taesd import ComparedDecoder
 from ..networks.unet import UNet, audio_positions
 from ..networks.vae import SCALING_FACTOR, AutoencoderKL, sample_posterior, to_pixels
+from .half_rate import MeanLatents
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.generate")
 
@@ -135,6 +136,7 @@ class FaceGenerator:
         self._capture = capture if repeats >= LEAST_REPEATS and fast_paths_are_on() else None
         self._has_run = False
         self._recorded: RecordedBatch | None = None
+        self._mean_latents = MeanLatents()
 
     def close(self) -> None:
         """Free the memory of the CUDA graph, which nothing else could use."""
@@ -156,20 +158,26 @@ class FaceGenerator:
         return self.begin(latents, windows, hears)()
 
     def begin(
-        self, latents: Tensor, windows: Tensor, hears: Tensor | None = None
+        self,
+        latents: Tensor,
+        windows: Tensor,
+        hears: Tensor | None = None,
+        pairs: Tensor | None = None,
     ) -> Callable[[], MadeFaces]:
         """Start a batch; calling what this returns waits for it and returns as ``generate`` does.
 
         On a GPU the next batch can be started first; on a CPU the batch is done already.
+        pairs: of a CPU's batch, ``half_rate.Batch.pairs``: then so many faces are made.
         """
         full = dtype_of_network(self._unet) == torch.float32
         if hears is not None and torch.equal(hears, torch.arange(len(windows))):
             hears = None
-        wait = self._begin(latents, windows, hears)
+        wait = self._begin(latents, windows, hears, pairs)
 
         def finish() -> MadeFaces:
             crops, usable = wait()
-            if full or usable.all():
+            # A CPU's half precision has the range of the full one.
+            if full or pairs is not None or usable.all():
                 return crops, usable
             # An earlier batch may have widened it.
             if dtype_of_network(self._unet) != torch.float32:
@@ -184,7 +192,11 @@ class FaceGenerator:
         return finish
 
     def _begin(
-        self, latents: Tensor, windows: Tensor, hears: Tensor | None = None
+        self,
+        latents: Tensor,
+        windows: Tensor,
+        hears: Tensor | None = None,
+        pairs: Tensor | None = None,
     ) -> Callable[[], MadeFaces]:
         weight = self._unet.conv_in.weight
         place = (weight.device, weight.dtype)
@@ -193,19 +205,25 @@ class FaceGenerator:
         if hears is not None and self._capture:
             windows, hears = windows[hears], None  # so that every batch has the same shapes
         inputs = (sent(latents, *place), sent(windows, *place))
-        if hears is None:
+        if hears is None and pairs is None:
             pixels, usable = self._repeated(*inputs)
         else:
-            pixels, usable = self._faces(*inputs, sent(hears, weight.device, hears.dtype))
+            heard = None if hears is None else sent(hears, weight.device, hears.dtype)
+            pixels, usable = self._faces(*inputs, heard, pairs)
         waits = fetched(pixels), fetched(usable)
         return lambda: (waits[0](), waits[1]())
 
     def _faces(
-        self, latents: Tensor, windows: Tensor, hears: Tensor | None = None
+        self,
+        latents: Tensor,
+        windows: Tensor,
+        hears: Tensor | None = None,
+        pairs: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         # Rounded first and then added, as the reference does in half precision.
-        heard = windows + self._placed_positions
-        images = self._vae.decode(self._unet(latents, heard, hears) * (1 / SCALING_FACTOR))
+        made = self._unet(latents, windows + self._placed_positions, hears)
+        shown = made if pairs is None else self._mean_latents(made, pairs)
+        images = self._vae.decode(shown * (1 / SCALING_FACTOR))
         usable = torch.isfinite(images).flatten(1).all(dim=1)
         return to_pixels(torch.nan_to_num(images)), usable
 

@@ -15,6 +15,7 @@ from ..job import Job
 from ..work import Work
 from .compose import NOWHERE
 from .generate import LATENT_SHAPE, FaceGenerator, MadeFaces
+from .half_rate import batches, faces_between
 from .speech_features import FeatureStore, SeveralFeatures
 from .spool import Spool, SpoolReader, SpoolWriter
 
@@ -37,6 +38,8 @@ class GeneratedFaces:
     features: FeatureStore | SeveralFeatures
     spool: Spool
     shut: np.ndarray
+    half_rate: bool = False  # every second face of a picture is made of those beside it
+    between: int = 0  # faces that were
     unusable: int = 0  # faces that were left out because their values are not finite
     final: FinalFrames = field(default_factory=FinalFrames)
 
@@ -56,6 +59,11 @@ class GeneratedFaces:
             (replaced & ~rests).sum()
         )  # frames that nothing is generated for
         self._advance()
+
+    @property
+    def made(self) -> int:
+        """Return how many faces are in the spool."""
+        return np.unique(self.places[self.places != NOWHERE]).size
 
     def batches(self, batch: int) -> int:
         return -(-self._todo.size // batch)
@@ -79,12 +87,14 @@ class GeneratedFaces:
         with self.spool.writer() as writer, self.spool.reader() as reader:
             begun: deque[tuple[np.ndarray, Callable[[], MadeFaces]]] = deque()
             todo = self._todo
-            for first in range(0, todo.size, batch):
+            between = faces_between(todo, self.job.slots) if self.half_rate else None
+            for some in batches(todo, batch, between):
                 work.check()
-                faces = todo[first : first + batch]
-                latents = self._latents(reader, self._slots(faces))
-                windows, hears = self._windows(reader, faces)
-                begun.append((faces, generator.begin(latents, windows, torch.as_tensor(hears))))
+                latents = self._latents(reader, self._slots(some.generated))
+                windows, hears = self._windows(reader, some.generated)
+                begin = (latents, windows, torch.as_tensor(hears), some.pairs)
+                begun.append((some.faces, generator.begin(*begin)))
+                self.between += some.faces.size - some.generated.size
                 if len(begun) > ahead:
                     self._write((writer, reader), *begun.popleft(), work, sharpen)
             while begun:

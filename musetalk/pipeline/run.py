@@ -31,6 +31,7 @@ from .avatar_cache import AvatarCache
 from .compose import CROP_SHAPE, NOWHERE, SpeakingPlayback
 from .generate import FaceGenerator, one_thread
 from .generated_faces import GeneratedFaces
+from .half_rate import NO_SMALL_DECODER, half_rate_report, why_every_face
 from .memory import FallbackPlan, Placement, dtype_name
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
 from .sharpen import NOT_OF_SEVERAL, FaceSharpener, not_sharpened
@@ -106,6 +107,7 @@ class _Run:
     decoder: Report = field(default_factory=dict[str, Any])  # Any: as in Report
     is_recorded: bool = False
     notes: list[str] = field(default_factory=list[str])
+    half_rate: Report | None = None  # of quality low
     upscale: Report | None = None  # of the user's upscale model, once it is known
 
     def spoken(self, temp_directory: Path) -> Spoken:
@@ -292,6 +294,8 @@ class _Run:
                 on_full_precision=lambda: self.stages.widened("generate", placement),
                 repeats=faces.batches(placement.batch),
             )
+            every = why_every_face(self.job, networks.decoder, placement)
+            faces.half_rate = not every
             with closing(generator):
                 on_gpu = placement.device.startswith("cuda")
                 with one_thread() if on_gpu else nullcontext():
@@ -299,6 +303,7 @@ class _Run:
                     faces.make(generator, placement.batch, work, ahead=ahead, sharpen=sharpen)
                 self.is_recorded = generator.is_recorded
             self.decoder = _decoder_report(networks.decoder, low=low)
+            self.half_rate = half_rate_report(every, faces.between, faces.made)
 
         with self.job.timed("generate"):
             placement = self.stages.place("generate")
@@ -330,6 +335,7 @@ class _Run:
             "recorded": self.is_recorded,
             "decoder": None,
             **self.decoder,
+            **({"half_rate": self.half_rate} if self.job.options.quality == "low" else {}),
             "peak_device_bytes": self.stages.peak_device_bytes(),
             "source_frames": int(self.job.numbers.size),
             "source_frames_with_face": int(track.found.sum()),
@@ -362,7 +368,7 @@ def _shares(job: Job, shut: np.ndarray) -> np.ndarray | None:
 
 def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> Report:
     if not isinstance(decoder, ComparedDecoder):
-        note = "no small decoder (vae_approx/taesd_decoder) was found" if low else None
+        note = NO_SMALL_DECODER if low else None
         return {"decoder": "full", **({"decoder_note": note} if note else {})}
     decoder.compare()
     mean, psnr = decoder.mean_difference, decoder.psnr

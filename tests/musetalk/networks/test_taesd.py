@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from avatarvideo.errors import CheckpointError
 from avatarvideo.musetalk.networks.taesd import ComparedDecoder, TAESDConfig, TAESDDecoder
 from avatarvideo.musetalk.networks.vae import AutoencoderKL, VAEConfig
+from avatarvideo.musetalk.pipeline.half_rate import NO_SMALL_DECODER
 from avatarvideo.musetalk.weights.build import load_network
 from avatarvideo.musetalk.weights.catalogue import role_of
 from avatarvideo.musetalk.weights.search import Caches, files_to_download, find, list_files
@@ -151,6 +152,9 @@ def test_low_quality_uses_it_and_says_how_it_differs(clips: Any) -> None:
     models.taesd = clips.tiny.small_decoder()
     small = clips.speak(clips.job("f", quality="low"), models)
     assert small.report["decoder"] == "small"
+    assert full.report["half_rate"]["reason"] == NO_SMALL_DECODER
+    expected = {"applied": True, "faces": 3, "faces_between": 1, "reason": ""}
+    assert small.report["half_rate"] == expected
     told = small.report["decoder_difference"]["mean_levels"]
     spools = [clip.playback.spool for clip in (full, small)]
     crops = []
@@ -170,6 +174,7 @@ def test_other_qualities_leave_it_alone(clips: Any, quality: str) -> None:
     clip = clips.speak(clips.job("f", quality=quality), models)
     assert clip.report["decoder"] == "full"
     assert "decoder_note" not in clip.report
+    assert "half_rate" not in clip.report
     assert "taesd" not in models.loaded
     assert not models.alive()
 

@@ -515,10 +515,8 @@ def test_one_thread_is_for_a_while_only() -> None:
 class Watched(FaceGenerator):
     """Says in which order batches are begun and waited for."""
 
-    def begin(
-        self, latents: torch.Tensor, windows: torch.Tensor, hears: torch.Tensor | None = None
-    ) -> Any:
-        wait = super().begin(latents, windows, hears)
+    def begin(self, *inputs: Any) -> Any:
+        wait = super().begin(*inputs)
         self.order.append("begin")
         return lambda: (self.order.append("wait"), wait())[1]
 
