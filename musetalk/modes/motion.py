@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..job import Job
-from ..puppet.phones import phones_heard
-from ..puppet.pose import MouthShapes
+from ..puppet.heard_shapes import HeardShapes
+from ..puppet.phones import phones_in_chunks
+from ..puppet.pose import Motion
 from ..puppet.shapes import mouth_shapes
 from ..voice.levels import SAMPLE_RATE
-from .context import Context
 
 
-def motion_of(job: Job, context: Context) -> MouthShapes:
-    """Return the mouth's shapes by the sound, and by phones where they can be heard."""
-    speech, rate, count = job.mel.speech, job.frame_rate, job.indices.size
-    seconds = max(1, round(len(speech) / SAMPLE_RATE))
-    with context.host.progress(seconds, "Listening to the speech") as bar:
-        phones = phones_heard(speech, on_seconds=lambda done: bar.update(round(done)))
-    return mouth_shapes(speech, frame_rate=rate, frame_count=count, phones=phones)
+def motion_of(job: Job) -> Motion:
+    """Return the mouth's shapes by the sound, and by phones where they can be heard.
+
+    The first phones are heard here, the others when their frames are read.
+    """
+    speech, rate = job.mel.speech, job.frame_rate
+    make = partial(mouth_shapes, speech, frame_rate=rate, frame_count=job.indices.size)
+    chunks = phones_in_chunks(speech)
+    if chunks is None:
+        return make()
+    seconds = len(speech) / SAMPLE_RATE
+    return HeardShapes(lambda p: make(phones=p), chunks, frame_rate=rate, seconds=seconds)

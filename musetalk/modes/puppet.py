@@ -32,7 +32,7 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         )
         return NotPossible(where, error)
     with job.timed("driver"):
-        motion = motion_of(job, context)
+        motion = motion_of(job)
     gate = context.gate(job, auto=True)
     if gate is not None:
         motion = motion.gated(gate.weight)

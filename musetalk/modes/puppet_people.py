@@ -73,7 +73,7 @@ def _tracks(job: Job, context: Context, cast: Cast) -> list[LipTrack]:
 
 
 def _voice(job: Job, context: Context, track: LipTrack, gate: Gate | None) -> PuppetPlayback:
-    motion = motion_of(job, context)
+    motion = motion_of(job)
     if gate is not None:
         motion = motion.gated(gate.weight)
     there = np.array([shape is not None for shape in track.shapes])[job.indices]

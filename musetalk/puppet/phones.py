@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import NamedTuple, Protocol
 
@@ -56,6 +56,21 @@ def phones_heard(
     Memory does not follow the length. ``on_seconds`` is called after every chunk with the
     seconds heard so far, and may raise to stop.
     """
+    chunks = phones_in_chunks(speech)
+    if chunks is None:
+        return None
+    phones: list[Phone] = []
+    for heard, seconds in chunks:
+        phones += heard
+        on_seconds(seconds)
+    return phones
+
+
+def phones_in_chunks(speech: np.ndarray) -> Iterator[tuple[list[Phone], float]] | None:
+    """Return what yields the phones of each chunk, heard when asked for, and the chunk's end.
+
+    speech: as in ``phones_heard``; None without pocketsphinx. The last end is the speech's own.
+    """
     if not can_hear_phones():
         return None
     try:
@@ -65,14 +80,15 @@ def phones_heard(
             "Expected pocketsphinx to import, but %s: the mouth follows the sound alone.", error
         )
         return None
-    phones: list[Phone] = []
+    return _chunks(decoder, speech)
+
+
+def _chunks(decoder: _Decoder, speech: np.ndarray) -> Iterator[tuple[list[Phone], float]]:
     start = 0
     while start < len(speech):
         stop = _chunk_end(speech, start)
-        phones += _phones_of(decoder, speech[start:stop], start / SAMPLE_RATE)
+        yield _phones_of(decoder, speech[start:stop], start / SAMPLE_RATE), stop / SAMPLE_RATE
         start = stop
-        on_seconds(stop / SAMPLE_RATE)
-    return phones
 
 
 def _decoder() -> _Decoder:

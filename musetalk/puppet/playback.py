@@ -9,7 +9,7 @@ import numpy as np
 
 from ...media import Avatar, LipShape
 from ..source_frames import read_frames
-from .pose import MouthShapes
+from .pose import Motion
 from .puppet import Puppet
 
 
@@ -27,7 +27,7 @@ class PuppetPlayback:
 
     avatar: Avatar
     indices: np.ndarray
-    motion: MouthShapes
+    motion: Motion
     shapes: Sequence[LipShape | None]
     mask: np.ndarray | None = field(default=None, repr=False)
     points: Sequence[np.ndarray | None] | None = field(default=None, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +25,18 @@ class MouthPose(NamedTuple):
     width: float = REST_WIDTH
     closure: float = 0.0
     tuck: float = 0.0
+
+
+class Motion(Protocol):
+    """What a mouth does over a clip."""
+
+    def at(self, frame: int) -> MouthPose:
+        """Return the mouth in one frame."""
+        ...
+
+    def gated(self, weight: np.ndarray) -> Motion:
+        """Return the motion with its share of every frame, float32 (T,), 0 at rest."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
