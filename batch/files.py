@@ -7,6 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
+from ..encoders.write.output_names import make_folder
 from ..errors import EncodeError
 
 STATE = ".avatar-batch"  # leases, work in progress, hashes
@@ -36,14 +37,8 @@ class BatchFolder:
                     f"Expected the output folder of a batch, or one without a {path.name}, got "
                     f"{str(self.path)!r}: choose another one."
                 )
-        try:
-            for folder in (self.leases, self.work):
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EncodeError(
-                f"Expected an output folder that can be written, got {str(self.path)!r} "
-                f"({error.strerror}): choose another one."
-            ) from error
+        for folder in (self.leases, self.work):
+            make_folder(folder)
 
     def target(self, output: str) -> Path:
         return self.path / output

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from ..errors import EncodeError, GraphError
+from ..encoders.write.output_names import make_folder, not_writable
+from ..errors import GraphError
 from ..host.contract import Host
 from ..json_values import JSON, is_list
 from ..pasted import existing
@@ -194,11 +195,7 @@ def run_workflow(
 def check_output_folder(folder: Path) -> None:
     """Make a folder if it is not there and try whether it can be written. Raises EncodeError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=make_folder(folder)):
             pass
     except OSError as error:
-        raise EncodeError(
-            f"Expected an output folder that can be written, got {str(folder)!r} "
-            f"({error.strerror}): choose another one."
-        ) from error
+        raise not_writable(folder, error) from error

@@ -146,10 +146,7 @@ def _reserve(numbered: _Numbered) -> tuple[int, Path]:
             number = max(number + 1, numbered.next_number())
             continue
         except OSError as error:
-            raise EncodeError(
-                f"Expected to write into the folder {numbered.parent}, got {error.strerror}: "
-                "choose another folder."
-            ) from error
+            raise not_writable(numbered.parent, error) from error
         if not os.path.lexists(numbered.path(number)):
             return number, marker
         marker.unlink(missing_ok=True)  # just written, or taken in another case where both are one
@@ -162,11 +159,15 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EncodeError(
-            f"Expected to write into the folder {folder}, which cannot be made "
-            f"({error.strerror}): choose another folder."
-        ) from error
+        raise not_writable(folder, error) from error
     return folder
+
+
+def not_writable(folder: Path, error: OSError) -> EncodeError:
+    return EncodeError(
+        f"Expected an output folder that can be written, got {str(folder)!r} ({error.strerror}): "
+        "choose another one."
+    )
 
 
 def _fill(template: str, values: Mapping[str, str | int], now: datetime) -> str:
