@@ -59,3 +59,19 @@ def address_in(text: str) -> Address | None:
     if not is_whole or len(text) > LONGEST or re.search(r"[\x00-\x20\x7f\\]", text):
         raise MediaError(f"Expected an address such as {scheme}://place/file, got another one.")
     return Address(scheme, text)
+
+
+def place_in(text: str) -> Address | None:
+    """Return the address of a folder for results, None for a path. Raises MediaError."""
+    scheme, mark, rest = text.partition("://")
+    if mark and "::" not in text and scheme.lower() in (*STORES, MEMORY) and "/" not in rest:
+        text += "/."  # a bucket as a whole
+    address = address_in(text)
+    if address is None:
+        return None
+    if address.scheme in WEB or set(address.text) & set("?#*["):
+        raise MediaError(
+            f"Expected a folder for results, here or on a store such as s3://bucket/folder, got "
+            f"{address.shown}: choose one of these."
+        )
+    return address._replace(text=address.text.removesuffix("/."))

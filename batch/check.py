@@ -21,9 +21,10 @@ from ..json_values import JSON, is_list, is_object
 from ..musetalk.interfaces import LipSyncConfig, named_files
 from ..pasted import existing, url_problem, url_to_write
 from ..texts import shown
-from .addresses import MEMORY, Address, address_in
-from .files import FAILED, STATE, BatchFolder
+from .addresses import Address, address_in
+from .files import FAILED, STATE
 from .remote import Remote
+from .results import Results, memory_problem
 from .rows import Problem, Row, Task
 
 MOST_THREADS = 1024
@@ -42,7 +43,7 @@ class Checker:
 
     def __init__(
         self,
-        folder: BatchFolder,
+        results: Results,
         inputs: Path,
         read_options: ReadOptions,
         *,
@@ -51,8 +52,8 @@ class Checker:
         remote: Remote | None = None,
         in_process: bool = False,
     ) -> None:
-        self._folder = folder
-        self._root = os.path.realpath(folder.path)
+        self._shown = results.shown
+        self._root = os.path.realpath(results.folder.path)
         self._inputs = inputs
         self._threads = threads
         self._limits = limits
@@ -94,11 +95,13 @@ class Checker:
 
     def _without_sources(self, tasks: list[Task], problems: list[Problem]) -> list[Task]:
         """Leave out the tasks whose result would replace what one of them is made from."""
-        sources = {_identity(path) for path in {path for task in tasks for path in task.inputs}}
+        addresses = {path for task in tasks for path in task.inputs}
+        sources = {_identity(path) for path in addresses}
         kept: list[Task] = []
         for task in tasks:
             found = _identity(f"{self._root}/{task.output}")
-            if found is not None and found in sources:
+            is_there = f"{self._shown}/{task.output}" in addresses
+            if is_there or (found is not None and found in sources):
                 sentence = f"Expected an output other than the inputs, {task.output!r} is one."
                 problems.append(Problem(task.line, sentence))
             else:
@@ -182,7 +185,7 @@ class Checker:
         path = f"{self._root}/{output}"
         is_outside = ".." in parts or name.startswith("/") or Path(name).is_absolute()
         if is_outside or not self._is_inside(path.rpartition("/")[0]):
-            raise MediaError(f"Expected an output in {self._folder.path}, {text!r} is outside.")
+            raise MediaError(f"Expected an output in {self._shown}, {text!r} is outside.")
         if parts[0].casefold() in (STATE, FAILED):
             raise MediaError(f"Expected an output beside {FAILED} and {STATE}, got {text!r}.")
         if container_for(PurePosixPath(output).suffix, None) == "png":
@@ -218,11 +221,8 @@ class Checker:
     def _address(self, address: Address, column: str) -> str:
         if self._remote is None or column not in ("avatar", "audio"):
             raise MediaError(url_problem(address.text))
-        if address.scheme == MEMORY and not self._in_process:
-            raise MediaError(
-                f"Expected {column} where workers see it, memory:// is this process's own: take "
-                "--workers 0."
-            )
+        if problem := memory_problem(address, column, self._in_process):
+            raise MediaError(problem)
         return address.text
 
     def _workflow(self, text: str, given: JSON) -> dict[str, JSON]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from ..errors import MediaError
 from .content import Hashes, key_of
 from .executor import Executor
-from .ledger import Ledger
 from .queues import Queues
+from .results import Results
 from .rows import Job, Outcome, Task
 from .watch import Watch
 
@@ -22,7 +22,7 @@ SMALLER_AFTER = 1  # lost workers: the system kills those that take too much mem
 
 
 def unfinished(
-    tasks: Sequence[Task], ledger: Ledger, hashes: Hashes
+    tasks: Sequence[Task], ledger: Results, hashes: Hashes
 ) -> tuple[list[Task], list[str]]:
     """Return the tasks that are to be made, and the keys of those that are finished.
 
@@ -30,6 +30,7 @@ def unfinished(
     """
     left: list[Task] = []
     keys: list[str] = []
+    ledger.look_up([task.output for task in tasks])
     for task in tasks:
         report = ledger.report_of(task.output)
         key = "" if report is None else _key_or_none(task, hashes)

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -40,21 +41,27 @@ class Owner:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-class Lease:
-    """One row's lease, held by ``owner``."""
+class Lease(ABC):
+    """One row's lease, which somebody holds. is_lost: it was found to be another's."""
 
-    def __init__(self, path: Path, owner: Owner) -> None:
-        self._path = path
-        self._owner = owner
-        self.is_lost = False
+    is_lost: bool
 
-    def is_ours(self) -> bool:
-        return _owner_of(self._path) == self._owner.token
+    @property
+    @abstractmethod
+    def beat_seconds(self) -> float: ...
 
+    @abstractmethod
+    def is_ours(self) -> bool: ...
+
+    @abstractmethod
+    def goes_on(self) -> bool:
+        """Renew it, and return False where it is another's instead."""
+        ...
+
+    @abstractmethod
     def release(self) -> None:
-        with contextlib.suppress(OSError):
-            if self.is_ours():
-                self._path.unlink()
+        """Give it back, if it is ours. Raises nothing."""
+        ...
 
     @contextlib.contextmanager
     def beating(self, on_lost: Callable[[], None]) -> Generator[None]:
@@ -62,13 +69,11 @@ class Lease:
         ended = threading.Event()
 
         def beat() -> None:
-            while not ended.wait(BEAT_SECONDS):
-                if not self.is_ours():
+            while not ended.wait(self.beat_seconds):
+                if not self.goes_on():
                     self.is_lost = True
                     on_lost()
                     return
-                with contextlib.suppress(OSError):
-                    os.utime(self._path)
 
         thread = threading.Thread(target=beat, name="avatarvideo-lease", daemon=True)
         thread.start()
@@ -77,6 +82,34 @@ class Lease:
         finally:
             ended.set()
             thread.join()
+
+
+class FileLease(Lease):
+    """A lease in a folder, held by ``owner``."""
+
+    def __init__(self, path: Path, owner: Owner) -> None:
+        self._path = path
+        self._owner = owner
+        self.is_lost = False
+
+    @property
+    def beat_seconds(self) -> float:
+        return BEAT_SECONDS
+
+    def is_ours(self) -> bool:
+        return _owner_of(self._path) == self._owner.token
+
+    def goes_on(self) -> bool:
+        if not self.is_ours():
+            return False
+        with contextlib.suppress(OSError):
+            os.utime(self._path)
+        return True
+
+    def release(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.is_ours():
+                self._path.unlink()
 
 
 def lease_path(folder: BatchFolder, output: str) -> Path:
@@ -89,7 +122,7 @@ def take(folder: BatchFolder, output: str, owner: Owner) -> Lease | None:
     if is_held(folder, path):
         return None
     write_text(path, owner.token, owner.work)
-    return Lease(path, owner)
+    return FileLease(path, owner)
 
 
 def sweep_leases(folder: BatchFolder) -> None:

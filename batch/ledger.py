@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -48,6 +48,16 @@ class Ledger:
         with locked(self.folder.lock, on_wait=lambda: None, check_cancelled=self._check):
             yield
 
+    @property
+    def shown(self) -> str:
+        return str(self.folder.path)
+
+    def look_up(self, outputs: Sequence[str]) -> None:
+        pass  # a look at each of them is as fast
+
+    def publish(self, *, at_end: bool = False) -> None:
+        pass  # the status is there already
+
     def report_of(self, output: str) -> Mapping[str, JSON] | None:
         """Return the report beside a result, None where there is none that can be read."""
         return _read_report(self.folder.report(output))
@@ -77,6 +87,10 @@ class Ledger:
                 return "already"
             return take(self.folder, job.task.output, owner) or "busy"
 
+    def give_back(self, lease: Lease) -> None:
+        with self.lock():
+            lease.release()
+
     def commit(
         self, job: Job, lease: Lease, made: Path, details: Mapping[str, JSON]
     ) -> tuple[Kind, str, Mapping[str, JSON]]:
@@ -102,18 +116,18 @@ class Ledger:
             lease.release()
         return "finished", "", report
 
-    def set_aside(self, job: Job, made: Path, details: Mapping[str, JSON]) -> Path:
-        """Keep a video that may not count, with its report, in a folder of its own."""
+    def set_aside(self, job: Job, made: Path, details: Mapping[str, JSON]) -> str:
+        """Keep a video that may not count, with its report, in a folder of its own; say where."""
         target = self.folder.target(f"{FAILED}/{job.task.output}")
         target.parent.mkdir(parents=True, exist_ok=True)
         report = _report(job, made, details)
         made.replace(target)
         written = target.with_name(target.name + REPORT_SUFFIX)
         write_text(written, json.dumps(report, indent=1), made.parent)
-        return target
+        return str(target)
 
     def _append(self, report: Mapping[str, JSON]) -> None:
-        line = _line_of(report).encode()
+        line = line_of(report).encode()
         try:
             descriptor = os.open(self.folder.results, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:
@@ -138,8 +152,8 @@ class Ledger:
             found = self._keys_in_results()
             if found is not None and wanted <= found:
                 return False
-            reports = sorted(self._whole_reports(), key=_turn_of)
-            write_text(self.folder.results, "".join(map(_line_of, reports)), via)
+            reports = sorted(self._whole_reports(), key=turn_of)
+            write_text(self.folder.results, "".join(map(line_of, reports)), via)
         log.info("%s was written anew from the reports", self.folder.results.name)
         return True
 
@@ -188,12 +202,15 @@ def emptied(folder: Path) -> Path:
 
 def _report(job: Job, made: Path, details: Mapping[str, JSON]) -> dict[str, JSON]:
     found = made.stat()
+    return {**report_for(job, made, details), "mtime_ns": found.st_mtime_ns, "inode": found.st_ino}
+
+
+def report_for(job: Job, made: Path, details: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return what is said of a file that was made, wherever it goes."""
     return {
         "output": job.task.output,
         "key": job.key,
-        "size": found.st_size,
-        "mtime_ns": found.st_mtime_ns,
-        "inode": found.st_ino,
+        "size": made.stat().st_size,
         "sha256": file_hash(made),
         "finished": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
         "threads": job.task.threads or None,
@@ -203,15 +220,23 @@ def _report(job: Job, made: Path, details: Mapping[str, JSON]) -> dict[str, JSON
 
 def _read_report(path: Path) -> Mapping[str, JSON] | None:
     try:
-        found: JSON = json.loads(path.read_bytes())  # ours, and there are tens of thousands
-    except (OSError, ValueError, RecursionError):
+        return parsed_report(path.read_bytes())
+    except OSError:
+        return None
+
+
+def parsed_report(data: bytes) -> Mapping[str, JSON] | None:
+    """Return a report, None where it is torn."""
+    try:
+        found: JSON = json.loads(data)  # ours, and there are tens of thousands
+    except (ValueError, RecursionError):
         return None
     return found if is_object(found) else None
 
 
-def _turn_of(report: Mapping[str, JSON]) -> tuple[str, str]:
+def turn_of(report: Mapping[str, JSON]) -> tuple[str, str]:
     return str(report.get("finished")), str(report["output"])
 
 
-def _line_of(report: Mapping[str, JSON]) -> str:
+def line_of(report: Mapping[str, JSON]) -> str:
     return json.dumps({name: report[name] for name in IN_RESULTS if name in report}) + "\n"

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import AvatarVideoError, Cancelled, DeviceMemoryError, GraphError
+from ..errors import AvatarVideoError, Cancelled, DeviceMemoryError, EncodeError, GraphError
 from ..host.machine import return_memory
 from ..host.standalone import StandaloneHost
 from ..json_values import JSON
 from ..media import LipCorners
 from ..texts import one_line
 from .leases import Lease, Owner
-from .ledger import Ledger, emptied
+from .ledger import emptied
 from .remote import Fetched, InputChangedError
 from .rows import Job, Kind, Outcome, Task
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..headless.execute import ResultCache
     from ..musetalk.pipeline.cpu_features import Tuning
     from ..musetalk.weights.catalogue import Stage
+    from .results import Results
 
 log = logging.getLogger("avatarvideo.batch.maker")
 
@@ -42,7 +43,7 @@ class _Failure(Exception):  # noqa: N818 - what became of a job, told within thi
 class Maker:
     """Makes jobs for a ledger. Each takes the row's lease and ends it, whatever becomes of it."""
 
-    def __init__(self, host: StandaloneHost, ledger: Ledger, name: str) -> None:
+    def __init__(self, host: StandaloneHost, ledger: Results, name: str) -> None:
         self._host = host
         self._ledger = ledger
         self._name = name
@@ -57,7 +58,10 @@ class Maker:
     def make(self, job: Job) -> Outcome:
         """Make a job and return what became of it. Raises Cancelled."""
         with _naming(job.task.output):
-            taken = self._ledger.take(job, self._owner)
+            try:
+                taken = self._ledger.take(job, self._owner)
+            except EncodeError as error:  # the store does not answer
+                return self._failed(job, error)
             if not isinstance(taken, Lease):
                 return self._outcome(job, taken)
             try:
@@ -72,8 +76,7 @@ class Maker:
                     with contextlib.suppress(Cancelled):
                         self._host.check_cancelled()
                 emptied(self._owner.work / "job")
-                with self._ledger.lock():
-                    taken.release()
+                self._ledger.give_back(taken)
 
     def _made(self, job: Job, lease: Lease) -> Outcome:
         try:

@@ -7,7 +7,6 @@ from the environment. Nothing of an address is told but its place and path.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable
@@ -19,8 +18,9 @@ from urllib.parse import urlsplit
 
 from ..errors import AvatarVideoError, MediaError, MissingLibraryError
 from . import web
-from .addresses import STORES, WEB, Address, address_in
+from .addresses import WEB, Address, address_in
 from .rows import Stamp
+from .stores import filesystem, reason, tag_of
 
 MOST_BYTES = 8 << 30  # of one input
 BLOCK = 4 << 20
@@ -28,7 +28,6 @@ LOOK_SECONDS = 60.0  # for which a look at an address holds
 LOOKS = 16  # at the same time
 KEPT = 4  # files that a worker keeps for its next jobs
 AS_FETCHED = "sha256:"  # a tag of ours, where the place has none
-_TAGS = ("VersionId", "version_id", "generation", "ETag", "etag")
 
 
 class InputChangedError(AvatarVideoError):
@@ -161,7 +160,7 @@ def _reading(address: Address) -> Generator[None]:
     except MediaError as error:
         raise _unreadable(address, str(error)) from None
     except Exception as error:  # noqa: BLE001 - each store's library has its own
-        raise _unreadable(address, _reason(error)) from None
+        raise _unreadable(address, reason(error)) from None
 
 
 def _look(address: Address) -> tuple[int | None, str]:
@@ -169,7 +168,7 @@ def _look(address: Address) -> tuple[int | None, str]:
         if address.scheme in WEB:
             size, tag = web.look(address)
         else:
-            size, tag = _of_store(_store(address).info(address.text))
+            size, tag = _of_store(filesystem(address, "read").info(address.text))
     if size is not None and size > MOST_BYTES:
         raise _unreadable(address, f"it is larger than {MOST_BYTES >> 30} GiB")
     return size, tag
@@ -178,8 +177,7 @@ def _look(address: Address) -> tuple[int | None, str]:
 def _of_store(info: dict[str, Any]) -> tuple[int | None, str]:  # Any: as the library gives it
     if info.get("type") != "file":
         raise MediaError("it is a folder")
-    tag = next((str(info[name]) for name in _TAGS if info.get(name)), "")
-    return info.get("size"), tag
+    return info.get("size"), tag_of(info)
 
 
 def _blocks(address: Address) -> Generator[tuple[bytes, str]]:
@@ -187,7 +185,7 @@ def _blocks(address: Address) -> Generator[tuple[bytes, str]]:
         if address.scheme in WEB:
             yield from web.read(address)
             return
-        store = _store(address)
+        store = filesystem(address, "read")
         tag = _of_store(store.info(address.text))[1]
         with store.open(address.text, "rb", block_size=BLOCK) as file:
             while block := file.read(BLOCK):
@@ -197,29 +195,8 @@ def _blocks(address: Address) -> Generator[tuple[bytes, str]]:
         yield b"", tag
 
 
-def _store(address: Address) -> Any:  # fsspec has no types
-    try:
-        fsspec = importlib.import_module("fsspec")
-        return fsspec.filesystem(address.scheme, use_listings_cache=False)
-    except ImportError as error:
-        library = STORES.get(address.scheme, "fsspec")
-        raise MissingLibraryError(
-            f"Expected the library {library} to read {address.scheme}://, it is not installed: "
-            f"pip install {library} (the extra remote)."
-        ) from error
-
-
 def _unreadable(address: Address, why: str) -> MediaError:
     return MediaError(f"Cannot read {address.shown}: {why}.")
-
-
-def _reason(error: Exception) -> str:
-    """Return why a store could not be read, without the library's own text, which may tell more."""
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, PermissionError):
-        return "that is not permitted"
-    return type(error).__name__
 
 
 def _suffix(text: str) -> str:

@@ -8,18 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import AvatarVideoError
+from ..errors import AvatarVideoError, MediaError
 from ..host.standalone import StandaloneHost
+from .addresses import place_in
 from .check import Checker, ReadOptions
 from .content import Hashes
 from .driver import Driver, unfinished
 from .executor import Executor
-from .files import BatchFolder
 from .leases import Owner
-from .ledger import Ledger
 from .manifest import read_rows
 from .processes import Processes, places
 from .remote import Remote
+from .results import memory_problem, results_in
 from .rows import Problem, Task
 from .watch import Output, Tally, Watch
 
@@ -41,20 +41,29 @@ class Wishes:
 
 
 class Batch:
-    """A list of jobs and the folder of its results, which are the host's input and output folders.
+    """A list of jobs and the place of its results.
 
-    worker_command: the arguments of our command in which a worker process runs.
+    worker_command: the arguments of our command in which a worker process runs. place: an address
+    for the results; empty is the host's output folder.
     """
 
     def __init__(
-        self, host: StandaloneHost, wishes: Wishes, output: Output, worker_command: Sequence[str]
+        self,
+        host: StandaloneHost,
+        wishes: Wishes,
+        output: Output,
+        worker_command: Sequence[str],
+        place: str = "",
     ) -> None:
         self._host = host
         self._wishes = wishes
         self._output = output
         self._worker_command = worker_command
-        self._folder = BatchFolder(host.output_directory)
-        self._ledger = Ledger(self._folder, host.check_cancelled)
+        self._place = place
+        if problem := memory_problem(place_in(place), "results", wishes.workers == 0):
+            raise MediaError(problem)
+        self._ledger = results_in(host, place)
+        self._folder = self._ledger.folder
 
     def run(
         self,
@@ -86,7 +95,7 @@ class Batch:
         """Return the tasks and, where it goes on in spite of them, what is wrong with others."""
         rows, problems = read_rows(jobs)
         checker = Checker(
-            self._folder,
+            self._ledger,
             self._host.input_directory,
             read_options,
             threads=self._wishes.threads,
@@ -120,13 +129,19 @@ class Batch:
             if tasks:
                 executor = self._started(before_work)
                 try:
-                    retries, check = self._wishes.retries, self._host.check_cancelled
-                    Driver(tasks, executor, hashes, watch, retries=retries, check=check).run()
+                    retries = self._wishes.retries
+                    Driver(tasks, executor, hashes, watch, retries=retries, check=self._look).run()
                 finally:
                     executor.stop()
         finally:
             hashes.save(now=True)
             watch.end("stopped" if watch.tally.left else "done")
+            self._ledger.publish(at_end=True)
+
+    def _look(self) -> None:
+        """Raise Cancelled where the user wants to stop; else show how far everything is."""
+        self._host.check_cancelled()
+        self._ledger.publish()
 
     def _started(self, before_work: Callable[[], None]) -> Executor:
         if self._wishes.workers == 0:
@@ -135,8 +150,8 @@ class Batch:
 
             before_work()
             return InProcess(Maker(self._host, self._ledger, NAME))
-        folders = (self._host.input_directory, self._host.output_directory)
-        command = [*self._worker_command, *map(str, folders)]
+        place = self._place or str(self._host.output_directory)
+        command = [*self._worker_command, str(self._host.input_directory), place]
         return Processes(places(self._wishes.workers), command)
 
     def _raise_unless_finished(self, tally: Tally) -> None:

@@ -262,6 +262,7 @@ def finish(jobs: Path, out: Path) -> None:
     from avatarvideo.batch.check import Checker
     from avatarvideo.batch.content import Hashes, key_of
     from avatarvideo.batch.files import BatchFolder
+    from avatarvideo.batch.ledger import Ledger
     from avatarvideo.batch.manifest import read_rows
     from avatarvideo.cli.lipsync_options import lipsync_options
 
@@ -276,7 +277,7 @@ def finish(jobs: Path, out: Path) -> None:
     def read(row: Any, as_text: bool) -> Any:
         return options.of_row(row, {}, as_text=as_text)
 
-    tasks, _ = Checker(folder, jobs.parent, read).tasks(read_rows([jobs])[0])
+    tasks, _ = Checker(Ledger(folder), jobs.parent, read).tasks(read_rows([jobs])[0])
     hashes = Hashes(folder.hashes, folder.work)
     with folder.results.open("w") as results:
         for task in list(tasks)[:-1]:

@@ -17,7 +17,7 @@ from ..json_values import JSON
 from .config_options import ConfigCommand
 from .lipsync_options import lipsync_options
 from .own_process import leave_busy_cpus
-from .paths import FileToRead, FileToWrite
+from .paths import FileToRead, PlaceToWrite
 from .session import VERBOSITY, json_option, session, talk, verbose_option
 
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
 
 @click.command(cls=ConfigCommand, configuration=lipsync_options)
 @click.argument("jobs", nargs=-1, required=True, type=FileToRead(exists=True))
-@click.option("--output-dir", type=FileToWrite(), required=True, help="Where results go.")
+@click.option(
+    "--output-dir",
+    type=PlaceToWrite(),
+    required=True,
+    help="Where results go: a folder, or an address such as s3://bucket/folder.",
+)
 @click.option(
     "--input-dir", type=_FOLDER, help="Where files are looked for [default: the list's folder]"
 )
@@ -96,7 +101,7 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
 def batch(
     others: WorkOfOthers | None,
     jobs: tuple[Path, ...],
-    output_dir: Path,
+    output_dir: Path | str,
     input_dir: Path | None,
     config_file: Path | None,
     as_json: bool,
@@ -124,11 +129,12 @@ def batch(
     with session(
         show_progress=False,
         input_directory=input_dir or (jobs[0].absolute().parent if len(jobs) == 1 else Path.cwd()),
-        output_directory=output_dir,
+        output_directory=output_dir if isinstance(output_dir, Path) else None,
     ) as host:
         from ..batch.run import Batch, Wishes
 
-        made = Batch(host, Wishes(**own), _output(as_json), _worker_command())
+        place = "" if isinstance(output_dir, Path) else output_dir
+        made = Batch(host, Wishes(**own), _output(as_json), _worker_command(), place)
         made.run(jobs, read_options, partial(leave_busy_cpus, others))
 
 
@@ -158,24 +164,21 @@ def _print_event(event: Mapping[str, JSON]) -> None:
 
 @click.command(hidden=True)
 @click.argument("inputs", type=_FOLDER)
-@click.argument("outputs", type=_FOLDER)
+@click.argument("outputs")
 @click.argument("name")
 @verbose_option
 @click.pass_obj
-def batch_worker(others: WorkOfOthers | None, inputs: Path, outputs: Path, name: str) -> None:
+def batch_worker(others: WorkOfOthers | None, inputs: Path, outputs: str, name: str) -> None:
     """Make the jobs that ``avatar batch`` writes to the standard input; nobody else calls this."""
-    from ..batch.files import BatchFolder
-    from ..batch.ledger import Ledger
     from ..batch.maker import Maker
+    from ..batch.results import results_in
     from ..batch.worker import work
 
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as outcomes:
         os.dup2(2, 1)  # what libraries print is no outcome
-        with session(show_progress=False, input_directory=inputs, output_directory=outputs) as host:
+        with session(show_progress=False, input_directory=inputs) as host:
             leave_busy_cpus(others)
-            maker = Maker(
-                host, Ledger(BatchFolder(host.output_directory), host.check_cancelled), name
-            )
+            maker = Maker(host, results_in(host, outputs), name)
             try:
                 work(host, maker, sys.stdin, outcomes)
             finally:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..errors import MediaError
 from ..pasted import existing, unquoted, url_problem, url_to_write
 
 
@@ -42,3 +43,19 @@ class FileToWrite(FileToRead):
         if problem := url_to_write(text):
             self.fail(problem, param, ctx)
         return super().convert(unquoted(text) or text, param, ctx)
+
+
+class PlaceToWrite(FileToWrite):
+    """A folder for results, or an address of an object store as it is written."""
+
+    def convert(
+        self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:  # as click declares it
+        from ..batch.addresses import place_in
+
+        text = unquoted(fsdecode(value))
+        try:
+            address = place_in(text)
+        except MediaError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx) if address is None else address.text

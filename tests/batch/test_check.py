@@ -11,6 +11,7 @@ import pytest
 
 from avatarvideo.batch.check import Checker
 from avatarvideo.batch.files import BatchFolder
+from avatarvideo.batch.ledger import Ledger
 from avatarvideo.batch.rows import Problem, Row, Task
 from avatarvideo.cli.lipsync_options import lipsync_options
 from avatarvideo.host.current import set_host
@@ -31,7 +32,7 @@ def check(tmp_path: Path) -> Iterator[Check]:
     def call(*rows: dict[str, Any], **more: Any) -> tuple[list[Task], list[Problem]]:
         options = lipsync_options()
         checker = Checker(
-            BatchFolder(tmp_path / "out"),
+            Ledger(BatchFolder(tmp_path / "out")),
             tmp_path,
             lambda values, as_text: options.of_row(values, {}, as_text=as_text),
             **more,
@@ -134,7 +135,7 @@ def test_no_result_replaces_what_another_is_made_from(check: Check, tmp_path: Pa
 def test_texts_of_csv_are_read_as_the_command_line_reads_them(tmp_path: Path, check: Check) -> None:
     options = lipsync_options()
     checker = Checker(
-        BatchFolder(tmp_path / "out"),
+        Ledger(BatchFolder(tmp_path / "out")),
         tmp_path,
         lambda values, as_text: options.of_row(values, {"fps": 30}, as_text=as_text),
     )

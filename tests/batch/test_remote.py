@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import io
 import json
-import os
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from avatarvideo.batch.web import _Rechecked, is_public
 from avatarvideo.cli.main import main
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.host.current import set_host
+from support.object_store import library
 from support.small_jobs import FRAMES, frames_of, row, write_inputs, write_list
 
 DATA = bytes(range(256)) * 5000
@@ -267,33 +266,6 @@ def test_rows_from_the_web_are_made_and_skipped(
     code, _, err = call(capsys, tmp_path, rows, "--workers", "1")
     assert code == 1
     assert f"Line 3: Cannot read {web}/gone.wav: the server answered 404." in err.splitlines()
-
-
-def library(name: str) -> Any:
-    """Import a library of the extra, which must be there in CI."""
-    if os.environ.get("CI"):
-        return importlib.import_module(name)
-    return pytest.importorskip(name)
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An S3 store on this machine with a bucket; the environment has its address and keys."""
-    library("s3fs")
-    server = library("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "testing-key",
-        "AWS_SECRET_ACCESS_KEY": "testing-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    store = library("fsspec").filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
-    store.mkdir("bucket")
-    yield store
-    server.stop()
 
 
 @pytest.mark.slow
