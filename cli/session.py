@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ..host.standalone import StandaloneHost
 
 FAILED, INTERRUPTED = 1, 130
-TEMPORARY_PREFIX = "avatarvideo-"
 VERBOSITY = "avatarvideo.verbosity"  # of a command, in its click context
 SIGNALLED = 128  # plus the signal's number: what a shell reports
 
@@ -79,9 +77,10 @@ def session(
     show_progress: as of StandaloneHost.
     """
     from ..host.current import set_host
+    from ..host.owned_files import temporary_folder
     from ..host.standalone import StandaloneHost
 
-    with _temporary_folder() as temp:
+    with temporary_folder() as temp:
         host = StandaloneHost(temp_directory=temp, show_progress=show_progress, **folders)
         set_host(host)
         received: list[int] = []
@@ -95,20 +94,6 @@ def session(
             raise click.exceptions.Exit(SIGNALLED + received[0] if received else FAILED) from None
         finally:
             set_host(None)
-
-
-@contextlib.contextmanager
-def _temporary_folder() -> Generator[Path]:
-    """Give a folder for the time of the block; those of killed commands go."""
-    from ..host.owned_files import MARKER, claim, sweep
-
-    sweep(Path(tempfile.gettempdir()), f"{TEMPORARY_PREFIX}*")
-    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, ignore_cleanup_errors=True) as name:
-        descriptor = claim(Path(name) / MARKER)
-        try:
-            yield Path(name)
-        finally:
-            os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,15 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 logger = logging.getLogger("avatarvideo.host.owned_files")
 
 MARKER = "owner"  # the locked file in a folder
+TEMPORARY_PREFIX = "avatarvideo-"
 _UNCLAIMED = ".new"
 CLAIM_SECONDS = 60.0  # whoever has not claimed a file by then was killed
 
@@ -87,3 +90,15 @@ def sweep(folder: Path, pattern: str) -> None:
                 path.unlink()
                 if path.name == MARKER + _UNCLAIMED:
                     path.parent.rmdir()  # nothing was put into it before it was claimed
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Generator[Path]:
+    """Give a folder for the time of the block; those of killed processes go."""
+    sweep(Path(tempfile.gettempdir()), f"{TEMPORARY_PREFIX}*")
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, ignore_cleanup_errors=True) as name:
+        descriptor = claim(Path(name) / MARKER)
+        try:
+            yield Path(name)
+        finally:
+            os.close(descriptor)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from avatarvideo.cli.session import TEMPORARY_PREFIX, session
-from avatarvideo.host.owned_files import MARKER, claim, sweep
+from avatarvideo.cli.session import session
+from avatarvideo.host.owned_files import MARKER, TEMPORARY_PREFIX, claim, sweep
 from avatarvideo.musetalk.pipeline.spool import Spool
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
