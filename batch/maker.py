@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..headless.execute import ResultCache
     from ..musetalk.pipeline.cpu_features import Tuning
     from ..musetalk.weights.catalogue import Stage
+    from ..musetalk.weights.session import ModelSource
     from .results import Results
 
 log = logging.getLogger("avatarvideo.batch.maker")
@@ -41,10 +42,16 @@ class _Failure(Exception):  # noqa: N818 - what became of a job, told within thi
 
 
 class Maker:
-    """Makes jobs for a ledger. Each takes the row's lease and ends it, whatever becomes of it."""
+    """Makes jobs for a ledger. Each takes the row's lease and ends it, whatever becomes of it.
 
-    def __init__(self, host: StandaloneHost, ledger: Results, name: str) -> None:
+    models: networks to use instead of the files that are found.
+    """
+
+    def __init__(
+        self, host: StandaloneHost, ledger: Results, name: str, models: ModelSource | None = None
+    ) -> None:
         self._host = host
+        self._models = models
         self._ledger = ledger
         self._name = name
         self._owner = Owner(ledger.folder)
@@ -138,7 +145,7 @@ class Maker:
         if given.get("mouth") is not None:
             given["mouth"] = LipCorners(*given["mouth"])
         path = folder / f"made{Path(task.output).suffix}"
-        engine = MuseTalkLipSync(host=self._host, tuning=tuning)
+        engine = MuseTalkLipSync(host=self._host, models=self._models, tuning=tuning)
         result = engine.generate(avatar, audio, path, LipSyncConfig(**given))
         if not result.success or result.output_path is None:
             sentence = result.error or "The video was not made."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..json_values import JSON
@@ -110,3 +111,22 @@ class Outcome:
     error: str = ""
     details: Mapping[str, JSON] = field(default_factory=dict[str, JSON])
     worker: str = ""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker has to know of the command, which may run on another machine.
+
+    version: of this package. outputs: the folder of the results, place: their address where they go
+    to a store instead, else empty. driver: the token of the driver's ``Owner``. models, formats:
+    where the command looks for them. log_level: of the package's log.
+    """
+
+    version: str
+    inputs: Path
+    outputs: Path
+    place: str
+    driver: str
+    models: tuple[Path, ...]
+    formats: Path
+    log_level: int

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from .. import __version__
 from ..errors import AvatarVideoError, MediaError
 from ..host.standalone import StandaloneHost
 from .addresses import place_in
@@ -20,7 +23,7 @@ from .manifest import read_rows
 from .processes import Processes, places
 from .remote import Remote
 from .results import memory_problem, results_in
-from .rows import Problem, Task
+from .rows import Problem, Setup, Task
 from .watch import Output, Tally, Watch
 
 
@@ -31,6 +34,7 @@ class Wishes:
     workers: processes; 0 is this one, None one for each GPU, or one. threads: of each job whose row
     names none; 0 leaves it to the workers. retries: after memory ran out. limits: of the score, as
     ``--min-score`` takes them. keep_going: make the good rows of a list that has bad ones.
+    ray: the address of the Ray cluster whose workers they are, else empty.
     """
 
     workers: int | None = None
@@ -38,6 +42,7 @@ class Wishes:
     retries: int = 2
     limits: str = ""
     keep_going: bool = False
+    ray: str = ""
 
 
 class Batch:
@@ -86,7 +91,7 @@ class Batch:
             tally = Tally(len(tasks) + len(problems), skipped=len(finished), failed=list(problems))
             watch = Watch(tally, self._output, self._folder, owner.work)
             watch.begin(time.perf_counter() - began)
-            self._make(left, hashes, watch, before_work)
+            self._make(left, hashes, watch, partial(self._started, owner, before_work))
         self._raise_unless_finished(tally)
 
     def _checked(
@@ -123,11 +128,11 @@ class Batch:
             raise AvatarVideoError(f"Expected the face mesh for --min-score: {problem}.")
 
     def _make(
-        self, tasks: list[Task], hashes: Hashes, watch: Watch, before_work: Callable[[], None]
+        self, tasks: list[Task], hashes: Hashes, watch: Watch, start: Callable[[], Executor]
     ) -> None:
         try:
             if tasks:
-                executor = self._started(before_work)
+                executor = start()
                 try:
                     retries = self._wishes.retries
                     Driver(tasks, executor, hashes, watch, retries=retries, check=self._look).run()
@@ -143,8 +148,13 @@ class Batch:
         self._host.check_cancelled()
         self._ledger.publish()
 
-    def _started(self, before_work: Callable[[], None]) -> Executor:
-        if self._wishes.workers == 0:
+    def _started(self, owner: Owner, before_work: Callable[[], None]) -> Executor:
+        wishes = self._wishes
+        if wishes.ray:
+            from .ray_cluster import RayCluster
+
+            return RayCluster(wishes.ray, wishes.workers, wishes.threads, self._setup(owner))
+        if wishes.workers == 0:
             from .in_process import NAME, InProcess  # PyTorch, with the first job
             from .maker import Maker
 
@@ -152,7 +162,20 @@ class Batch:
             return InProcess(Maker(self._host, self._ledger, NAME))
         place = self._place or str(self._host.output_directory)
         command = [*self._worker_command, str(self._host.input_directory), place]
-        return Processes(places(self._wishes.workers), command)
+        return Processes(places(wishes.workers), command)
+
+    def _setup(self, owner: Owner) -> Setup:
+        """Return what workers on other machines have to know."""
+        return Setup(
+            version=__version__,
+            inputs=self._host.input_directory,
+            outputs=self._host.output_directory,
+            place=self._place,
+            driver=owner.token,
+            models=tuple(self._host.model_directories),
+            formats=self._host.formats_directory,
+            log_level=logging.getLogger("avatarvideo").level,
+        )
 
     def _raise_unless_finished(self, tally: Tally) -> None:
         if tally.left:

@@ -1,21 +1,28 @@
 """Whether `avatar batch` loses or repeats a job when it is killed, and what a long list costs.
 
-    python benchmarks/batch.py kills --jobs 1000 --avatars 20 --kills 20 [--workers 2] [--json]
-    python benchmarks/batch.py check --rows 10000 [--json]
+    python benchmarks/batch.py kills --jobs 1000 --avatars 20 --kills 20 [--workers 2] [--ray]
+    python benchmarks/batch.py rate --jobs 200 --avatars 20 [--workers 2] [--ray]
+    python benchmarks/batch.py check --rows 10000
 
-kills: short puppet jobs on worker processes; at random moments the driver or a worker is killed
-(SIGKILL), and a killed driver is started again. Then every row must have its whole video, report
-and line, no key may have been finished twice, and nothing half-written may be left. Ends with 1
-where that is not so. check: the seconds and the peak memory from the start of the command until
+kills: short puppet jobs on workers; at random moments the driver or a worker is killed (SIGKILL),
+and a killed driver is started again. Then every row must have its whole video, report and line, no
+key may have been finished twice, and nothing half-written may be left. Ends with 1 where that is
+not so. rate: jobs a minute of so many workers and of one, each with one thread, from when all of
+them have finished one. check: the seconds and the peak memory from the start of the command until
 the list is checked against a ledger in which all rows but one are finished.
+
+Workers are processes; with --ray they are on a Ray cluster of two nodes on this machine. --json
+prints JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,8 +30,10 @@ import threading
 import time
 import wave
 from collections import Counter
+from collections.abc import Generator
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -42,7 +51,8 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="avatar-batch-") as name:
         folder = Path(name)
-        found = kills(folder, options) if options.what == "kills" else check(folder, options.rows)
+        with nodes(options.ray) as cluster:
+            found = WHAT[options.what](folder, options, cluster)
     print(json.dumps(found) if options.json else "\n".join(f"{k}: {v}" for k, v in found.items()))
     bad = ("lost", "finished_twice", "lines_twice", "half", "left_over", "made_by_a_last_start")
     return int(any(found.get(name) for name in bad))
@@ -51,7 +61,7 @@ def main() -> int:
 # Killing.
 
 
-def kills(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def kills(folder: Path, options: argparse.Namespace, cluster: Nodes | None) -> dict[str, Any]:
     """Run a list to its end with kills in between, and return what is wrong afterwards."""
     chance = random.Random(options.seed)
     jobs = write_jobs(folder, options.jobs, options.avatars)
@@ -60,12 +70,14 @@ def kills(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     starts, killed, lines_twice = 0, Counter[str](), 0
     while True:
         starts += 1
-        run = Run(folder, jobs, options.workers, events)
+        run = Run(folder, jobs, options.workers, events, cluster)
         if not run.until_end(moments, killed, chance):
             lines_twice += twice(keys_in(folder / "out" / "results.jsonl"))
             continue
         break
-    last = Run(folder, jobs, options.workers, again := [])
+    if run.code:
+        print((folder / "log").read_text()[-4000:], file=sys.stderr)
+    last = Run(folder, jobs, options.workers, again := [], cluster)
     last.until_end([], killed, chance)
     return {
         "jobs": options.jobs,
@@ -82,14 +94,27 @@ class Run:
     """One start of the command. events: all that it tells are added there."""
 
     def __init__(
-        self, folder: Path, jobs: Path, workers: int, events: list[dict[str, Any]]
+        self,
+        folder: Path,
+        jobs: Path,
+        workers: int,
+        events: list[dict[str, Any]],
+        cluster: Nodes | None,
     ) -> None:
         self._events = events
+        self._cluster = cluster
         self._results = folder / "out" / "results.jsonl"
         command = [sys.executable, "-m", "avatarvideo", "batch", str(jobs), "--json"]
         command += ["--output-dir", str(folder / "out"), "--workers", str(workers)]
+        command += ["--ray", cluster.address] if cluster else []
         log = (folder / "log").open("ab")
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        self._process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=os.environ | (ON_LOOPBACK if cluster else {}),
+        )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -123,7 +148,7 @@ class Run:
     def _kill(self, the_driver: bool, chance: random.Random, killed: Counter[str]) -> bool:
         """Kill the driver or one of its workers; say whether it was the driver."""
         try:
-            workers = psutil.Process(self._process.pid).children()
+            workers = self._workers()
         except psutil.NoSuchProcess:
             return False
         if the_driver or not workers:
@@ -137,6 +162,72 @@ class Run:
         except psutil.NoSuchProcess:
             pass
         return False
+
+    def _workers(self) -> list[psutil.Process]:
+        if self._cluster is None:
+            return psutil.Process(self._process.pid).children()
+        beside = psutil.Process(self._cluster.pid).children(recursive=True)
+        return [one for one in beside if is_actor(one)]
+
+
+def is_actor(process: psutil.Process) -> bool:
+    try:
+        return "BatchActor" in "".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
+# Else Ray would look for what listens on loopback at this machine's address in the network.
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+class Nodes(NamedTuple):
+    """A Ray cluster on this machine, and the process below which it runs."""
+
+    address: str
+    pid: int
+
+
+@contextlib.contextmanager
+def nodes(wanted: bool) -> Generator[Nodes | None]:
+    """Have a cluster of two nodes while the block lasts, if it is wanted."""
+    if not wanted:
+        yield None
+        return
+    script = Path(__file__).with_name("ray_nodes.py")
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        if not address:
+            raise SystemExit("Ray's nodes do not start")
+        yield Nodes(address, process.pid)
+        process.stdin.close()
+
+
+def rate(folder: Path, options: argparse.Namespace, cluster: Nodes | None) -> dict[str, Any]:
+    """Return the jobs a minute of one worker and of several."""
+    found: dict[str, Any] = {"jobs": options.jobs, "avatars": options.avatars}
+    jobs = write_jobs(folder, options.jobs, options.avatars)
+    for workers in (1, options.workers):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        Run(folder, jobs, workers, events := [], cluster).until_end([], Counter(), random.Random())
+        found[f"workers_{workers}"] = round(per_minute(events, workers), 1)
+    found["times"] = round(found[f"workers_{options.workers}"] / found["workers_1"], 2)
+    return found
+
+
+def per_minute(events: list[dict[str, Any]], workers: int) -> float:
+    """Return the jobs a minute from the moment when all workers have finished one."""
+    done = [event for event in events if event["event"] == "finished"]
+    seen: set[str] = set()
+    while len(seen) < workers:
+        first = done.pop(0)
+        seen.add(first["worker"])
+    times = [datetime.fromisoformat(event["time"]) for event in (first, done[-1])]
+    return 60 * len(done) / (times[1] - times[0]).total_seconds()
 
 
 def faults(out: Path, jobs: int, events: list[dict[str, Any]]) -> dict[str, Any]:
@@ -205,6 +296,7 @@ def write_list(folder: Path, jobs: int, avatars: int) -> Path:
                 "mode": "puppet",
                 "mouth": MOUTH,
                 "quality": "low",
+                "threads": 1,
             }
             file.write(json.dumps(row) + "\n")
     return path
@@ -213,8 +305,9 @@ def write_list(folder: Path, jobs: int, avatars: int) -> Path:
 # The cost of a long list.
 
 
-def check(folder: Path, rows: int) -> dict[str, Any]:
+def check(folder: Path, options: argparse.Namespace, _cluster: object) -> dict[str, Any]:
     """Check a long list of which all but one row are finished, and return what that costs."""
+    rows = options.rows
     write_jobs(folder, 1, 20)
     jobs = write_list(folder, rows, 20)
     out = folder / "out"
@@ -299,15 +392,19 @@ def finish(jobs: Path, out: Path) -> None:
     hashes.save(now=True)
 
 
+WHAT = {"kills": kills, "rate": rate, "check": check}
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=("kills", "check"))
+    parser.add_argument("what", choices=tuple(WHAT))
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--avatars", type=int, default=20)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=10000)
+    parser.add_argument("--ray", action="store_true")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 

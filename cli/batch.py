@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -38,6 +40,12 @@ def _workers(_context: click.Context, _option: click.Parameter, text: str) -> in
     return int(text)
 
 
+def _ray(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    if text and text != "auto" and not re.fullmatch(r"[\w.\[\]:-]{1,250}:\d{1,5}", text):
+        raise click.UsageError(f"Expected --ray as auto or HOST:PORT, got {text[:60]!r}.")
+    return text
+
+
 def _limits(_context: click.Context, _option: click.Parameter, text: str | None) -> str:
     from ..musetalk.score.numbers import parse_limits
 
@@ -65,6 +73,14 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
     metavar="N",
     help="Processes that make the jobs; auto is one for each GPU, or one. 0 makes them in this "
     "process. They share the CPUs out.",
+)
+@click.option(
+    "--ray",
+    default="",
+    callback=_ray,
+    metavar="auto|HOST:PORT",
+    help="Make the jobs on this Ray cluster; auto is the one on this machine, or one of our own. "
+    "--workers auto is then one for each GPU of the cluster, or each machine.",
 )
 @click.option(
     "--threads",
@@ -119,6 +135,8 @@ def batch(
     it are there, for the same contents, options and version.
     """
     own = {name: given.pop(name) for name in _OWN}
+    if own["ray"] and own["workers"] == 0:
+        raise click.UsageError("Expected --ray or --workers 0, got both: leave one out.")
     options = lipsync_options()
     base = options.base(given, config_file)
     options.of(base)  # told before any row
@@ -134,11 +152,12 @@ def batch(
         from ..batch.run import Batch, Wishes
 
         place = "" if isinstance(output_dir, Path) else output_dir
-        made = Batch(host, Wishes(**own), _output(as_json), _worker_command(), place)
-        made.run(jobs, read_options, partial(leave_busy_cpus, others))
+        made = Batch(host, Wishes(**own), _output(as_json, sys.stdout), _worker_command(), place)
+        with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no output
+            made.run(jobs, read_options, partial(leave_busy_cpus, others))
 
 
-_OWN = ("workers", "threads", "retries", "limits", "keep_going")
+_OWN = ("workers", "ray", "threads", "retries", "limits", "keep_going")
 
 
 def _worker_command() -> list[str]:
@@ -146,20 +165,22 @@ def _worker_command() -> list[str]:
     return ["batch-worker", *["-v"] * verbosity]
 
 
-def _output(as_json: bool) -> Output:
+def _output(as_json: bool, out: TextIO) -> Output:
     from ..batch.watch import Output
 
+    def tell(text: str) -> None:
+        click.echo(text, file=out)
+
+    def tell_event(event: Mapping[str, JSON]) -> None:
+        tell(json.dumps(event))
+
     if as_json:
-        return Output(result=_nothing, talk=_nothing, event=_print_event, error=talk)
-    return Output(result=click.echo, talk=talk, event=_nothing, error=talk)
+        return Output(result=_nothing, talk=_nothing, event=tell_event, error=talk)
+    return Output(result=tell, talk=talk, event=_nothing, error=talk)
 
 
 def _nothing(_what: object) -> None:
     pass
-
-
-def _print_event(event: Mapping[str, JSON]) -> None:
-    click.echo(json.dumps(event))
 
 
 @click.command(hidden=True)

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "batch.py"
+NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray (the extra ray)")
 
 
 def run(*arguments: str) -> dict[str, object]:
@@ -27,8 +29,10 @@ def run(*arguments: str) -> dict[str, object]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
-def test_30_jobs_and_4_kills() -> None:
-    found = run("kills", "--jobs", "30", "--avatars", "4", "--kills", "4")
+@pytest.mark.parametrize("more", [[], pytest.param(["--ray"], marks=NEEDS_RAY)])
+def test_30_jobs_and_4_kills(more: list[str]) -> None:
+    """On processes, and on a cluster of two nodes; of seed 3 are drivers and workers killed."""
+    found = run("kills", "--jobs", "30", "--avatars", "4", "--kills", "4", "--seed", "3", *more)
     killed = found.pop("killed")
     assert isinstance(killed, dict)
     assert sum(killed.values()) == 4

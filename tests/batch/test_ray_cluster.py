@@ -1,0 +1,203 @@
+"""Workers on a Ray cluster: two nodes on loopback, each with one CPU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from avatarvideo import __version__
+from avatarvideo.batch.files import BatchFolder
+from avatarvideo.batch.leases import Owner
+from avatarvideo.batch.processes import PACKAGE
+from avatarvideo.batch.ray_actor import BatchActor
+from avatarvideo.batch.ray_cluster import Machine, Share, connected, share_of
+from avatarvideo.batch.rows import Setup
+from avatarvideo.cli.main import main
+from avatarvideo.errors import MissingLibraryError
+from avatarvideo.host.owned_files import MARKER
+from avatarvideo.musetalk.face.mesh_networks import mesh_networks
+from support.people_clips import PeopleClip, heads_of, still
+from support.small_jobs import MOUTH, frames_of, left_over, row, write_inputs, write_list
+from support.tiny_models import plant_face
+
+NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray (the extra ray)")
+ROOT = Path(__file__).resolve().parents[2]
+NODES = ROOT / "benchmarks" / "ray_nodes.py"
+# Makes a list with tiny networks; a process of its own, for Ray leaves much behind.
+MAKE = """
+import sys
+from functools import partial
+from pathlib import Path
+from support.tiny_batch import TinyBatch
+from avatarvideo.batch.run import Wishes
+from avatarvideo.batch.watch import Output
+from avatarvideo.cli.lipsync_options import lipsync_options
+from avatarvideo.cli.session import session
+options, tell = lipsync_options(), partial(print, file=sys.stderr)
+with session(input_directory=Path("."), output_directory=Path(sys.argv[1])) as host:
+    wishes = Wishes(workers=int(sys.argv[2]), threads=1, ray=sys.argv[3])
+    batch = TinyBatch(host, wishes, Output(print, tell, lambda event: None, tell), [])
+    batch.run([Path("jobs.jsonl")], lambda row, as_text: options.of_row(row, {}, as_text=as_text))
+"""
+
+
+@pytest.mark.parametrize(
+    ("machines", "count", "threads", "share"),
+    [
+        ([Machine(16, 0)], None, 0, Share(1, 16, 0)),
+        ([Machine(8, 0), Machine(8, 0)], None, 0, Share(2, 8, 0)),
+        ([Machine(16, 0), Machine(4, 0), Machine(0, 0)], None, 0, Share(5, 4, 0)),
+        ([Machine(16, 0), Machine(4, 0)], 2, 0, Share(2, 8, 0)),
+        ([Machine(16, 0), Machine(4, 0)], None, 2, Share(10, 2, 0)),
+        ([Machine(2, 0)], 3, 0, Share(3, 0, 0)),  # more than there are CPUs
+        ([Machine(16, 4), Machine(64, 0)], None, 0, Share(4, 4, 1)),
+        ([Machine(16, 4)], 8, 0, Share(8, 2, 0.5)),
+    ],
+)
+def test_machines_are_shared_out(
+    machines: list[Machine], count: int | None, threads: int, share: Share
+) -> None:
+    assert share_of(machines, count, threads) == share
+
+
+def test_without_the_library_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingLibraryError, match="pip install ray"):
+        connected("auto")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--ray", "here"], "Expected --ray as auto or HOST:PORT, got 'here'"),
+        (["--ray", "ray://here:1"], "Expected --ray as auto or HOST:PORT"),
+        (["--ray", "auto", "--workers", "0"], "Expected --ray or --workers 0, got both"),
+    ],
+)
+def test_wrong_usage_is_told(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = write_list(tmp_path / "jobs.jsonl", [])
+    assert main(["batch", str(jobs), "--output-dir", str(tmp_path / "out"), *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_worker_makes_only_what_is_the_commands(tmp_path: Path) -> None:
+    folder = BatchFolder(tmp_path)
+    folder.make()
+    owner = Owner(folder)
+
+    def said(version: str = __version__, outputs: Path = tmp_path) -> str:
+        setup = Setup(version, tmp_path, outputs, owner.token, (), tmp_path, 30)
+        return BatchActor("a worker", setup).start()
+
+    assert f"found {__version__}: install the same on every machine" in said("0.0.1")
+    assert "it is another one: put it on storage" in said(outputs=tmp_path / "other")
+    marker = owner.work / MARKER
+    marker.unlink()
+    marker.touch()  # as it looks where the command's locks are not seen
+    assert "Expected locks on files" in said()
+    owner.close()
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of two nodes, whose workers find what tests share."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # look for them on loopback
+    with subprocess.Popen(
+        [sys.executable, str(NODES)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as nodes:
+        assert nodes.stdout is not None
+        yield nodes.stdout.readline().strip()
+        nodes.communicate()
+
+
+def twelve_rows(folder: Path, real_data: Path, mesh_models: Path) -> list[dict[str, Any]]:
+    """Write inputs; return rows of stills, puppets, two people and MuseTalk."""
+    write_inputs(folder)
+    dark = np.random.default_rng(2).integers(20, 60, (192, 256, 3), np.uint8)
+    plant_face(dark, 4, 3)
+    Image.fromarray(dark).save(folder / "planted.png")
+    networks = mesh_networks([mesh_models])
+    assert networks is not None
+    heads = heads_of(real_data, networks)[:2]
+    two = PeopleClip(heads, [still(180, 180, 110), still(460, 180, 110)], 1).frame(0)
+    Image.fromarray(two).save(folder / "two.png")
+    puppet = {"mode": "puppet", "mouth": MOUTH}
+    both = {"face": "180,180", "speakers": [{"audio": "speech1.wav", "face": "460,180"}]}
+    rows = [row(f"still{n}.mp4", n % 2, n) for n in range(3)]
+    rows += [row(f"puppet{n}.mp4", n % 2, n, **puppet) for n in range(3)]
+    rows += [row("heard.mp4", speakers=[{"audio": "speech1.wav", "face": 1}])]
+    rows += [row("two.mp4", mode="puppet", **both), row("two still.mp4", **both)]
+    rows += [row(f"face{n}.mp4", speech=n, mode="musetalk") for n in range(3)]
+    for one in rows:
+        named = one["output"]
+        one["avatar"] = {"t": "two.png", "f": "planted.png"}.get(named[0], one["avatar"])
+    return rows
+
+
+@pytest.mark.slow
+@NEEDS_RAY
+def test_two_nodes_and_this_process_make_the_same_frames(
+    cluster: str,
+    tmp_path: Path,
+    real_data: Path,
+    mesh_models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = twelve_rows(tmp_path, real_data, mesh_models)
+    write_list(tmp_path / "jobs.jsonl", rows)
+    monkeypatch.setenv("AVATAR_MODELS", str(mesh_models))
+    for where in (("here", "0", ""), ("there", "2", cluster)):
+        done = subprocess.run(
+            [sys.executable, "-c", MAKE, *where], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    workers: set[str] = set()
+    for one in rows:
+        name = one["output"]
+        report = json.loads((tmp_path / "there" / f"{name}.report.json").read_text())
+        assert report["mode"] == one["mode"], report["report"]
+        workers.add(report["worker"])
+        here, there = (frames_of(tmp_path / folder / name) for folder in ("here", "there"))
+        assert np.array_equal(here, there), name
+    assert workers == {"worker 1", "worker 2"}
+    assert left_over(tmp_path / "there") == []
+
+
+@pytest.mark.slow
+@NEEDS_RAY
+def test_a_cluster_of_our_own_is_begun_where_none_runs(tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    write_list(tmp_path / "jobs.jsonl", [row("1.mp4"), row("2.mp4", mode="puppet", mouth=MOUTH)])
+    script = (
+        f"import sys, psutil; from {PACKAGE}.cli.main import main\n"
+        f"from {PACKAGE}.batch import ray_cluster\n"
+        "class Seen(ray_cluster.RayCluster):\n"
+        "    def stop(self):\n"
+        "        beside = psutil.Process().children(recursive=True)\n"
+        "        ports = [c for p in beside for c in p.net_connections() if c.status == 'LISTEN']\n"
+        "        print(len(ports) > 2, {c.laddr.ip for c in ports}, file=sys.stderr)\n"
+        "        super().stop()\n"
+        "ray_cluster.RayCluster = Seen\n"
+        "code = main(['batch', 'jobs.jsonl', '--output-dir', 'out', '--ray', 'auto', '--json'])\n"
+        "sys.exit(code or 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "True {'127.0.0.1'}" in done.stderr.splitlines()
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["event"] for one in events].count("finished") == 2
+    assert left_over(tmp_path / "out") == []
