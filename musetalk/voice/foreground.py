@@ -6,6 +6,7 @@ has a pitch and a drum has none. So the first look keeps what changes, the secon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn.functional import pad
 
 from .levels import SAMPLE_RATE
 
+istft: Callable[..., torch.Tensor] = torch.istft  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - it has no types
 PIECE, MOST_PIECES = 10 * SAMPLE_RATE, 6  # a longer recording is judged by that much of it
 ROWS = 64  # medians taken at a time
 PEAK = 0.5
@@ -58,12 +60,12 @@ def _kept(sound: torch.Tensor, look: Look) -> torch.Tensor:
     struck = _median(heights.T, look.along_pitch).T ** 2
     kept = pitched if look.keeps_pitched else struck
     share = kept / (pitched + struck + 1e-12)
-    return torch.istft(spectrum * share, look.window, look.hop, window=window, length=sound.numel())
+    return istft(spectrum * share, look.window, look.hop, window=window, length=sound.numel())
 
 
 def _median(heights: torch.Tensor, places: int) -> torch.Tensor:
     """Return the medians along the last axis."""
     reach = places // 2
     padded = pad(heights, (reach, reach), mode="replicate")
-    parts = padded.unfold(-1, places, 1).split(ROWS)
-    return torch.cat([part.median(-1).values for part in parts])
+    parts = torch.split(padded.unfold(-1, places, 1), ROWS)
+    return torch.cat([torch.median(part, -1).values for part in parts])
