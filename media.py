@@ -346,7 +346,8 @@ class Avatar(Clip):
 
     face_index: int = 0  # 0 is the largest face
     corners: LipCorners | None = None  # the lip corners the user gave
-    face: FaceLocation | None = None  # as found in the first frame by these two
+    face: FaceLocation | None = None  # as found in the first frame by these and face_point
+    face_point: tuple[float, float] | None = None  # of the first frame's face, instead of its index
 
     def __post_init__(self) -> None:
         if self.frame_count < 1:

@@ -192,7 +192,8 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             avatar = replace(avatar, face_index=options.face_index)
         speeches = speeches_of(mel, options, avatar, avatar.corners or options.mouth, check)
         if options.face.strip() and not speeches:
-            avatar = replace(avatar, face_index=parse_wish(options.face).index, face=None)
+            index = parse_wish(options.face).index
+            avatar = replace(avatar, face_index=index, face_point=None, face=None)
         count, frame_rate = self.length(avatar, mel, options)
         indices = source_indices(
             count,

@@ -20,6 +20,7 @@ from .audio import window_starts
 from .face.blend import MaskSettings
 from .face.choice import FaceChoice
 from .face.detect import FaceTrack
+from .face.wish import POINT_REACH
 from .interfaces import LipSyncConfig, Report
 from .speeches import Speech
 from .upscale.model import UpscaleModel
@@ -113,9 +114,11 @@ class Job:
 
     @property
     def face_choice(self) -> FaceChoice:
-        """Which face speaks: the one at the user's points, else in the mask, else by size."""
+        """Which face speaks: the one at the user's points, or else in the mask, else by size."""
         if (lips := self.corners) is not None:
             return FaceChoice(point=((lips.x0 + lips.x1) / 2, (lips.y0 + lips.y1) / 2))
+        if self.avatar.face_point is not None:
+            return FaceChoice(point=self.avatar.face_point, reach=POINT_REACH)
         if self.mask is not None and self.avatar.face_index == 0:
             rows, columns = np.nonzero(self.mask > 0.5)
             if rows.size:

@@ -22,7 +22,7 @@ class Speaker:
     """One further speech. ValueError says what is wrong with it.
 
     audio: a file, or what Audio to Mel made; empty is the speech of the run itself.
-    face: whose; written as the option ``face``. Empty is the next one by size.
+    face: whose; written as the option ``face``. Empty is the largest that no other speech has.
     channel: of the audio, from 1, where each holds a speaker of its own; 0 takes all of them.
     """
 

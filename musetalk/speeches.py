@@ -64,13 +64,17 @@ def speeches_of(
     if not options.face.strip() and corners is not None:
         x, y = (corners.x0 + corners.x1) / 2, (corners.y0 + corners.y1) / 2
         first = FaceWish("mouth", point=(x, y))
+    elif not options.face.strip() and avatar.face_point is not None:
+        x, y = avatar.face_point
+        first = FaceWish(f"{x:g},{y:g}", point=(x, y))
     if not options.speakers and is_by_size(options):
         return ()
     taken = {first.index} if first.point is None and first.track is None else set[int]()
     found = [Speech(_of_channel(mel, options.channel, check), first)]
     for one in options.speakers:
         index = next(number for number in range(len(taken) + 1) if number not in taken)
-        wish = parse_wish(str(one.face), index=index)
+        is_open = not str(one.face).strip()
+        wish = replace(parse_wish(str(one.face), index=index), is_open=is_open)
         if wish.point is None and wish.track is None and not wish.from_left:
             taken.add(wish.index)
         own = one.audio if isinstance(one.audio, Mel) else mel

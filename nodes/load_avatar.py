@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..errors import MediaError
 from ..host.current import current_host
 from ..media import parse_corners
 from ..musetalk.interfaces import LipSyncConfig
@@ -20,10 +21,16 @@ from .widgets import (
     file_names,
     find_file,
     fingerprint,
+    own_widget,
     widget,
 )
 
 NOT_LINKED = object()
+LATER_WIDGETS = ("face_at",)  # prompts saved before do not hold them: they are optional inputs
+_FACE_AT = (
+    "A point of the face in pixels of the first frame, as x,y: a click on a face of the preview "
+    "writes it. Empty is the face of that index."
+)
 
 
 class LoadAvatar:
@@ -61,7 +68,8 @@ class LoadAvatar:
                         "tooltip": "A linked text that names a picture or video; it is used "
                         "instead of the file.",
                     },
-                )
+                ),
+                "face_at": own_widget("", _FACE_AT),
             },
         }
 
@@ -72,30 +80,46 @@ class LoadAvatar:
 
     @classmethod
     def IS_CHANGED(
-        cls, avatar: str, mouth: str = "", face_index: int = 0, path: object = NOT_LINKED
+        cls,
+        avatar: str,
+        mouth: str = "",
+        face_index: int = 0,
+        path: object = NOT_LINKED,
+        face_at: str = "",
     ) -> tuple[float, ...]:
         if path is None:  # linked, and hosts do not say to what
             return ()
         return fingerprint(current_host(), avatar if path is NOT_LINKED else path)
 
     @naming_missing_libraries
-    def load(self, avatar: str, mouth: str, face_index: int, path: str | None = None) -> Values:
-        from ..musetalk.face.finder import locate_face
+    def load(
+        self, avatar: str, mouth: str, face_index: int, path: str | None = None, face_at: str = ""
+    ) -> Values:
+        from ..musetalk.face.finder import faces_beside, locate_face, locate_face_at
         from ..musetalk.face.overlay import draw_overlay
+        from ..musetalk.face.wish import parse_point
         from ..musetalk.inputs import load_avatar
 
-        host, corners = current_host(), parse_corners(mouth)
+        host, corners, point = current_host(), parse_corners(mouth), parse_point(face_at)
         file, check = find_file(host, avatar if path is None else path), host.check_cancelled
         loaded = load_avatar(file, corners=corners, face_index=face_index, check=check)
         frame = loaded.first_frame()
-        location = locate_face(
-            frame,
-            face_index=face_index,
-            corners=corners,
-            check=check,
-            model_folders=host.model_directories,
-        )
+        folders = host.model_directories
+        if point is not None and corners is None:
+            location = locate_face_at(frame, point, check=check, model_folders=folders)
+        else:
+            location = locate_face(
+                frame, face_index=face_index, corners=corners, check=check, model_folders=folders
+            )
+        if point is not None and location.box is None:
+            raise MediaError(
+                f"Expected a face at {face_at.strip()} in the first frame, but {location.reason}: "
+                "click a face of the preview, or empty face_at."
+            )
+        boxes = faces_beside(frame, location, folders)
+        faces = [[round(float(edge), 1) for edge in box] for box in boxes]
         lips = [list(location.lips.corners)] if location.lips is not None else []
-        avatar_and_face = replace(loaded, face=location)  # what is shown is what is used
+        avatar_and_face = replace(loaded, face=location, face_point=point)  # as it is shown
         result = (avatar_and_face, one_image(frame), one_image(draw_overlay(frame, location)))
-        return {"ui": {"avatar_lips": lips, "text": [location.reason]}, "result": result}
+        shown = {"avatar_lips": lips, "avatar_faces": faces, "text": [location.reason]}
+        return {"ui": shown, "result": result}

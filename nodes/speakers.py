@@ -14,7 +14,7 @@ NUMBERS = (2, 3, 4)  # of the further speakers
 PER_CHANNEL = "speaker_per_channel"
 _WHOSE = (
     "Whose face this speech moves: a number by size (0 is the largest), left 0 for the leftmost, a "
-    "point of it as x,y, or a track file (.json). Empty is the next one by size."
+    "point of it as x,y, or a track file (.json). Empty is the largest that no other speech has."
 )
 
 

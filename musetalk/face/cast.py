@@ -133,22 +133,36 @@ def _chosen(
             f"Expected a face for each of {len(wishes)} speeches, found {there} at most in one "
             "frame: give fewer speeches, or track files (.json) of faces that are hard to find."
         )
-    chosen: list[Trail | None] = []
+    chosen: list[Trail | None] = [None] * len(wishes)
     taken: list[tuple[FaceWish, Box]] = []
-    for wish, track in zip(wishes, tracks, strict=True):
-        number = None if track is not None else chosen_box(wish, boxes)
+    for place in sorted(range(len(wishes)), key=lambda place: wishes[place].is_open):
+        wish, track = wishes[place], tracks[place]
+        number = None if track is not None else _number(wish, boxes, [box for _, box in taken])
         if track is None and number is None:
             raise _no_face(wish, boxes, frame)
-        chosen.append(None if number is None else faces[number])
+        chosen[place] = None if number is None else faces[number]
         box = _box_at(track, frame) if number is None else boxes[number]
-        for other, place in taken:
-            if box is not None and overlap(box, place) > SAME_PLACE:
+        for other, theirs in taken:
+            if box is not None and overlap(box, theirs) > SAME_PLACE:
                 raise MediaError(
                     f"Expected a face of its own for each speech, but {other.text!r} and "
                     f"{wish.text!r} mean the same one: choose another face for one of them."
                 )
         taken += [] if box is None else [(wish, box)]
     return chosen
+
+
+def _number(wish: FaceWish, boxes: Sequence[Box], taken: Sequence[Box]) -> int | None:
+    """Return which face is meant; where the user did not say, the largest that is left."""
+    if not wish.is_open:
+        return chosen_box(wish, boxes)
+    left = [
+        number
+        for number, box in enumerate(boxes)
+        if all(overlap(box, each) <= SAME_PLACE for each in taken)
+    ]
+    at = chosen_box(FaceWish(), [boxes[number] for number in left])
+    return None if at is None else left[at]
 
 
 def _box_at(track: np.ndarray | None, frame: int) -> Box | None:

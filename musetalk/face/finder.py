@@ -22,8 +22,10 @@ from ..lips.cascade import cascade_file
 from ..lips.held_corners import corners_of_mask, locate_by_corners
 from ..lips.search import NO_FACE, find_face
 from ..weights.mesh_file import MISSING
-from .mesh_locate import locate_by_mesh
-from .mesh_networks import mesh_networks, mesh_problem, opencv_problem
+from .mesh_locate import locate_by_mesh, no_face_at
+from .mesh_networks import mesh_networks, mesh_problem, opencv_problem, overlap
+from .mesh_search import find_meshes
+from .wish import FaceWish, chosen_box, is_at
 
 if TYPE_CHECKING:
     from ..weights.catalogue import Role
@@ -33,12 +35,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("avatarvideo.musetalk.face.finder")
 
+SAME_PLACE = 0.3  # overlap (IoU) of boxes of one face
+
 
 @dataclass(frozen=True, eq=False)
 class Sought:
     """Whose face is looked for in a picture.
 
     face_index: by size, 0 is the largest face. near: take the one closest to this box instead.
+    point: take the one that it is a point of, in pixels, instead.
     corners: lip corners known to the user, in pixels.
     mask: float32 (H, W), 0..1, where the user lets the picture change.
     check: called before each step of a search; what it raises ends it.
@@ -51,6 +56,7 @@ class Sought:
     mask: np.ndarray | None = None
     check: Callable[[], None] = lambda: None
     model_folders: Sequence[Path] = ()
+    point: tuple[float, float] | None = None
 
 
 class FaceFinder(ABC):
@@ -116,7 +122,9 @@ class OwnMesh(FaceFinder):
         networks = mesh_networks(sought.model_folders)
         if networks is None:
             return None
-        return locate_by_mesh(networks, frame, sought.face_index, sought.near, sought.check)
+        return locate_by_mesh(
+            networks, frame, sought.face_index, sought.near, sought.check, point=sought.point
+        )
 
     def advice(self, model_folders: Sequence[Path]) -> str | None:
         problem = mesh_problem(model_folders)
@@ -142,6 +150,10 @@ class MediapipeMesh(FaceFinder):
 
     def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
         faces = mediapipe_mesh.find_faces(frame)
+        if sought.point is not None:
+            boxes = [face.box for face in faces if face.box is not None]
+            at = chosen_box(FaceWish(point=sought.point), boxes)
+            return None if at is None else [face for face in faces if face.box is not None][at]
         return faces[sought.face_index] if sought.face_index < len(faces) else None
 
     def states(self, roles: Collection[str]) -> dict[str, str]:
@@ -154,7 +166,11 @@ class LipTemplate(FaceFinder):
     is_substitute = True
 
     def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
-        return find_face(frame, sought.face_index, near=sought.near, check=sought.check)
+        near = sought.near if sought.point is None else Box(*sought.point, *sought.point)
+        found = find_face(frame, sought.face_index, near=near, check=sought.check)
+        if sought.point is None or found.lips is None or found.box is None:
+            return found
+        return found if is_at(found.box, sought.point) else no_face_at(sought.point)
 
     def states(self, roles: Collection[str]) -> dict[str, str]:
         cascade = "usable" if cascade_file() else "not in this OpenCV"
@@ -199,9 +215,42 @@ def locate_face(
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise MediaError(f"Expected a picture uint8 (H, W, 3), got {frame.dtype} {frame.shape}.")
     sought = Sought(face_index, None, corners, mask, check, model_folders)
-    location = _first_answer(frame, sought, finders)
+    return _told(_first_answer(frame, sought, finders))
+
+
+def locate_face_at(
+    frame: np.ndarray,
+    point: tuple[float, float],
+    *,
+    check: Callable[[], None] = lambda: None,
+    model_folders: Sequence[Path] = (),
+) -> FaceLocation:
+    """Return the face at a point of a uint8 RGB picture, in pixels.
+
+    Otherwise as ``locate_face``.
+    """
+    sought = Sought(check=check, model_folders=model_folders, point=point)
+    return _told(_first_answer(frame, sought, FINDERS))
+
+
+def _told(location: FaceLocation) -> FaceLocation:
     log.info("face: %s: %s", location.method, location.reason)
     return location
+
+
+def faces_beside(
+    frame: np.ndarray, location: FaceLocation, model_folders: Sequence[Path] = ()
+) -> list[Box]:
+    """Return the faces that a look at a picture finds, largest first, with the one located.
+
+    Small ones may be missing: they are looked for only where nobody else is.
+    """
+    networks = mesh_networks(model_folders)
+    found = [] if networks is None else [face.box for face in find_meshes(networks, frame)]
+    own = location.box
+    if own is not None and all(overlap(own, box) < SAME_PLACE for box in found):
+        found.append(own)
+    return sorted(found, key=lambda box: -box.width * box.height)
 
 
 def locate_again(

@@ -12,6 +12,7 @@ from ..lips.mesh_shape import lips_of_mesh
 from ..lips.search import NO_FACE
 from .mesh_networks import FaceMesh, MeshNetworks
 from .mesh_search import find_meshes
+from .wish import FaceWish, chosen_box, is_at
 
 LEAST_MOUTH = 4.0  # pixels from corner to corner; below it there are no lips to read
 
@@ -22,13 +23,18 @@ def locate_by_mesh(
     face_index: int,
     near: Box | None = None,
     check: Callable[[], None] = lambda: None,
+    *,
+    point: tuple[float, float] | None = None,
 ) -> FaceLocation:
     """Return the face asked for in a uint8 RGB picture; lips are None where there are none.
 
     face_index: by size, 0 is the largest. near: take the face closest to this box instead.
+    point: take the face that it is a point of instead.
     """
 
     def are_enough(faces: list[FaceMesh]) -> bool:
+        if point is not None:
+            return any(is_at(face.box, point) for face in faces)
         if near is None:
             return len(faces) > face_index
         return any(_distance(face.box, near) < max(near.width, near.height) for face in faces)
@@ -36,12 +42,20 @@ def locate_by_mesh(
     faces = find_meshes(networks, picture, are_enough=are_enough, near=near, check=check)
     if not faces:
         return FaceLocation(None, None, 0.0, "none", NO_FACE)
+    if point is not None:
+        at = chosen_box(FaceWish(point=point), [face.box for face in faces])
+        return no_face_at(point) if at is None else location_of(faces[at])
     if near is not None:
         return location_of(min(faces, key=lambda face: _distance(face.box, near)))
     if face_index >= len(faces):
         reason = f"face {face_index} was asked for, but only {len(faces)} found"
         return FaceLocation(None, None, 0.0, "none", reason)
     return location_of(faces[face_index])
+
+
+def no_face_at(point: tuple[float, float]) -> FaceLocation:
+    x, y = point
+    return FaceLocation(None, None, 0.0, "none", f"no face was found at the point {x:g},{y:g}")
 
 
 def location_of(face: FaceMesh) -> FaceLocation:

@@ -32,6 +32,7 @@ NOTATION = (
 class FaceWish:
     """One face: number ``index`` by size or from the left, or the one at ``point``, or ``track``.
 
+    is_open: the user did not say, so that it is the largest that nobody else has.
     text: as the user wrote it, for messages.
     """
 
@@ -40,6 +41,7 @@ class FaceWish:
     from_left: bool = False
     point: tuple[float, float] | None = None
     track: Path | None = None
+    is_open: bool = False
 
     @property
     def least_faces(self) -> int:
@@ -58,13 +60,35 @@ def parse_wish(text: str, *, index: int = 0) -> FaceWish:
         wish = FaceWish(words, int(number[2]), from_left=bool(number[1]))
         if wish.index < MOST_FACES:
             return wish
-    elif point := re.fullmatch(
-        r"(\d{1,6}(?:\.\d{1,6})?)\s*[,;\s]\s*(\d{1,6}(?:\.\d{1,6})?)", words
-    ):
-        return FaceWish(words, point=(float(point[1]), float(point[2])))
+    elif (point := _point_in(words)) is not None:
+        return FaceWish(words, point=point)
     elif is_track_file(words):
         return FaceWish(words, track=Path(words))
     raise MediaError(f"Expected a face as {NOTATION}, got {shown(text)}.")
+
+
+def parse_point(text: str) -> tuple[float, float] | None:
+    """Return a point of the face written as "x,y"; None for an empty text. Raises MediaError."""
+    words = text.strip()
+    if not words:
+        return None
+    if (point := _point_in(words)) is None:
+        raise MediaError(
+            f"Expected face_at as a point x,y of the face, got {shown(text)}: click a face of the "
+            "preview, or leave it empty."
+        )
+    return point
+
+
+def _point_in(words: str) -> tuple[float, float] | None:
+    number = r"(\d{1,6}(?:\.\d{1,6})?)"
+    found = re.fullmatch(rf"{number}\s*[,;\s]\s*{number}", words)
+    return (float(found[1]), float(found[2])) if found else None
+
+
+def is_at(box: Box, point: tuple[float, float]) -> bool:
+    """Say whether a point is one of a face's."""
+    return chosen_box(FaceWish(point=point), [box]) is not None
 
 
 def chosen_box(wish: FaceWish, boxes: Sequence[Box]) -> int | None:

@@ -11,7 +11,7 @@ from ...host.contract import Host
 from ...media import FaceLocation, FramesOfFiles
 from ..background_encode import BackgroundEncode
 from ..face.cast import Cast
-from ..face.finder import locate_face
+from ..face.finder import locate_face, locate_face_at
 from ..interfaces import LipSyncRun, Report
 from ..job import Job, Made, NotPossible
 from ..pipeline.memory import FallbackPlan
@@ -41,15 +41,22 @@ class Context:
         """Locate face and lips in the first frame without weights, once a run."""
         if self._location is None:
             with job.timed("locate"):
-                self._location = job.known_face or locate_face(
-                    job.avatar.first_frame(),
-                    face_index=job.avatar.face_index,
-                    corners=job.corners,
-                    mask=job.mask,
-                    check=self.host.check_cancelled,
-                    model_folders=job.model_folders,
-                )
+                self._location = job.known_face or self._located(job)
         return self._location
+
+    def _located(self, job: Job) -> FaceLocation:
+        frame, check = job.avatar.first_frame(), self.host.check_cancelled
+        point, folders = job.avatar.face_point, job.model_folders
+        if point is not None and job.corners is None:
+            return locate_face_at(frame, point, check=check, model_folders=folders)
+        return locate_face(
+            frame,
+            face_index=job.avatar.face_index,
+            corners=job.corners,
+            mask=job.mask,
+            check=check,
+            model_folders=folders,
+        )
 
     def gate(self, job: Job, *, auto: bool) -> Gate | None:
         """Return where the mouth rests, heard once a run; None leaves every frame as heard.

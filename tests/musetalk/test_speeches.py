@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,13 @@ def test_each_speech_has_its_face() -> None:
     ]
     second = speeches_of(one, options, avatar(face_index=1), None)
     assert [each.wish.index for each in second] == [1, 0, 1]
+    assert [each.wish.is_open for each in second] == [False, True, False]
     corners = LipCorners(10, 20, 30, 22)
     assert speeches_of(one, options, avatar(), corners)[0].wish.point == (20, 21)
+    clicked = replace(avatar(), face_point=(7, 8.5))
+    assert speeches_of(one, options, clicked, corners)[0].wish.point == (20, 21)
+    assert speeches_of(one, options, clicked, None)[0].wish.text == "7,8.5"
+    assert speeches_of(one, LipSyncConfig(), clicked, None) == ()
 
 
 def test_one_speech_of_a_face_by_size_is_none_of_several() -> None:

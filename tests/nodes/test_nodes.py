@@ -19,7 +19,13 @@ from avatarvideo.encoders.read.probe import probe
 from avatarvideo.errors import CheckpointError, EncodeError, MediaError
 from avatarvideo.headless.core_video import ComponentsVideo
 from avatarvideo.host.standalone import StandaloneHost
-from avatarvideo.nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, lip_sync, video_info
+from avatarvideo.nodes import (
+    NODE_CLASS_MAPPINGS,
+    NODE_DISPLAY_NAME_MAPPINGS,
+    lip_sync,
+    load_avatar,
+    video_info,
+)
 from avatarvideo.nodes.encode_widgets import LATER_WIDGETS
 from avatarvideo.nodes.speakers import speaker_inputs
 from avatarvideo.nodes.tensors import audio_dict, image_frames
@@ -79,6 +85,7 @@ def test_every_input_and_output_is_explained(host: StandaloneHost, name: str) ->
 def test_only_sockets_and_later_widgets_are_optional(host: StandaloneHost, name: str) -> None:
     later = {
         "FFmpegEncode": LATER_WIDGETS,
+        "LoadAvatar": load_avatar.LATER_WIDGETS,
         "MuseTalkLipSync": (*lip_sync.LATER_WIDGETS, *speaker_inputs()),
         "VideoInfo": video_info.LATER_WIDGETS,
     }.get(name, ())

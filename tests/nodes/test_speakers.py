@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from avatarvideo.errors import MediaError
 from avatarvideo.host.standalone import StandaloneHost
@@ -17,6 +19,7 @@ from avatarvideo.musetalk.audio import prepare_mel
 from avatarvideo.musetalk.face.mesh_networks import mesh_networks
 from avatarvideo.musetalk.speaker import Speaker
 from avatarvideo.nodes.lip_sync import MuseTalkLipSync
+from avatarvideo.nodes.load_avatar import LoadAvatar
 from avatarvideo.nodes.speakers import speaker_inputs, with_speakers
 from support.people_clips import PeopleClip, heads_of, still
 
@@ -97,22 +100,61 @@ def test_what_is_no_mel_or_text_is_said(host: StandaloneHost) -> None:
         with_speakers({"face_2": 1}, mel(0.1))
 
 
-@pytest.mark.slow
-def test_two_speak_in_a_graph(
-    host: StandaloneHost, mesh_models: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def two(mesh_models: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """Two people, the left one larger: uint8 (360, 640, 3)."""
     monkeypatch.setenv("AVATAR_MODELS", str(mesh_models))
     networks = mesh_networks([mesh_models])
     assert networks is not None
     heads = heads_of(real_data, networks)
-    clip = PeopleClip(heads[:2], [still(180, 180, 110), still(460, 180, 110)], 1)
-    picture = torch.from_numpy(clip.frame(0).astype(np.float32) / 255)[None]
+    return PeopleClip(heads[:2], [still(180, 180, 118), still(460, 180, 110)], 1).frame(0)
+
+
+def buzzes() -> tuple[np.ndarray, list[Mel]]:
+    """Two who speak one after the other: their sound together, and what each says."""
     time = np.arange(16000) / 16000
     buzz = sum(np.sin(2 * np.pi * 150 * k * time) / k for k in range(1, 10))
     early, late = (0.2 * buzz * (time < 0.4), 0.2 * buzz * (time > 0.6))
-    speeches = [
-        prepare_mel(AudioClip(each.astype(np.float32)[None], 16000)) for each in (early, late)
-    ]
+    clips = [AudioClip(each.astype(np.float32)[None], 16000) for each in (early, late)]
+    return (early + late).astype(np.float32), [prepare_mel(clip) for clip in clips]
+
+
+@pytest.mark.slow
+def test_a_face_that_was_clicked_speaks_and_the_other_has_the_second_speech(
+    host: StandaloneHost, two: np.ndarray
+) -> None:
+    Image.fromarray(two).save(host.input_directory / "two.png")
+    load, found = LoadAvatar().load, {}
+    for face_at in ("", "460,170", "190,180"):
+        answer = load("two.png", "", 0, face_at=face_at)
+        found[face_at] = answer["result"][0], answer["ui"]["avatar_lips"][0]
+        left, right = answer["ui"]["avatar_faces"]  # by size
+        assert left[0] < 180 < left[2] < right[0] < 460 < right[2]
+    assert found[""][1] == found["190,180"][1]
+    assert 420 < found["460,170"][1][0] < 460 < found["460,170"][1][2] < 500
+    with pytest.raises(MediaError, match=r"Expected a face at 320,20 in the first frame, but no"):
+        load("two.png", "", 0, face_at="320,20")
+
+    speeches = buzzes()[1]
+    alone = MuseTalkLipSync().speak(found["460,170"][0], speeches[0], mode="puppet")["result"][0]
+    frames = np.rint(alone.numpy() * 255)
+    assert np.array_equal(frames[:, :, :320], np.repeat(two[None, :, :320], len(frames), axis=0))
+    assert (frames[3:8, :, 320:] != two[:, 320:]).any()
+    run = MuseTalkLipSync().speak(
+        found["190,180"][0], speeches[0], mel_2=speeches[1], mode="puppet"
+    )
+    speakers = json.loads(run["result"][3])["speakers"]
+    assert [one["face"] for one in speakers] == ["190,180", "face 0 by size"]
+    changes = np.rint(run["result"][0].numpy() * 255) != two
+    assert changes[3:8, :, :320].any()
+    assert not changes[:12, :, 320:].any()
+    assert changes[17:, :, 320:].any()
+
+
+@pytest.mark.slow
+def test_two_speak_in_a_graph(host: StandaloneHost, two: np.ndarray) -> None:
+    picture = torch.from_numpy(two.astype(np.float32) / 255)[None]
+    heard, speeches = buzzes()
     options: dict[str, Any] = {"mode": "puppet", "face": "left 0", "face_2": "460,180"}
     result = MuseTalkLipSync().speak(picture, speeches[0], mel_2=speeches[1], **options)["result"]
     images, _, audio, _, mask = result
@@ -122,6 +164,6 @@ def test_two_speak_in_a_graph(
     assert not left[14:].any()
     assert right[17:].any()
     assert not right[:12].any()
-    assert np.array_equal(audio["waveform"][0, 0].numpy(), (early + late).astype(np.float32))
+    assert np.array_equal(audio["waveform"][0, 0].numpy(), heard)
     assert mask[0, :, :320].any()
     assert mask[0, :, 320:].any()

@@ -10,7 +10,7 @@ import pytest
 
 from avatarvideo.errors import MediaError
 from avatarvideo.media import Box
-from avatarvideo.musetalk.face.wish import FaceWish, chosen_box, parse_wish, read_track
+from avatarvideo.musetalk.face.wish import FaceWish, chosen_box, parse_point, parse_wish, read_track
 
 BOXES = [Box(300, 0, 400, 100), Box(0, 0, 60, 60), Box(100, 0, 180, 80)]
 
@@ -33,6 +33,15 @@ BOXES = [Box(300, 0, 400, 100), Box(0, 0, 60, 60), Box(100, 0, 180, 80)]
 )
 def test_words_and_points_mean_a_face(text: str, box: int | None) -> None:
     assert chosen_box(parse_wish(text), BOXES) == box
+
+
+def test_a_clicked_point_is_read() -> None:
+    assert parse_point(" 140.5, 40 ") == (140.5, 40)
+    assert parse_point(" ") is None
+    with pytest.raises(
+        MediaError, match=r"^Expected face_at as a point x,y of the face, got 'left"
+    ):
+        parse_point("left 0")
 
 
 def test_an_empty_text_is_the_next_by_size() -> None:
