@@ -3,11 +3,13 @@
 ``portrait.png`` (768x768) is an invented person: an implicit surface, traced, lit and then
 painted with curves, strands and brush strokes. ``speech.flac`` (mono, 22.05 kHz) is eSpeak NG's
 voice, softened. ``talking_head.mp4`` (512x512, 25 fps, 3 s, no sound) is the portrait moving a
-little; it is made from ``portrait.png`` as it lies there. Needs numpy, opencv-python, Pillow, av
+little; it is made from ``portrait.png`` as it lies there. ``two_people.jpg`` (1024x576) is that
+portrait beside a second invented person, and ``speech_reply.flac`` is her voice: silent while
+``speech.flac`` lasts, then answering. Needs numpy, opencv-python, Pillow, av
 and the program ``espeak-ng``. The same library versions give the same pixels; another eSpeak NG
-gives another voice. Takes some two minutes on one core.
+gives another voice. Takes some three minutes on one core.
 
-    python benchmarks/make_samples.py [portrait] [speech] [clip]
+    python benchmarks/make_samples.py [portrait] [speech] [clip] [pair] [reply]
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ import cv2
 import numpy as np
 from PIL import Image
 from samples.clip import write_clip
+from samples.pair import side_by_side
 from samples.portrait import render
-from samples.speech import write_speech
+from samples.sitter import SECOND
+from samples.speech import write_reply, write_speech
 
 FOLDER = Path(__file__).resolve().parent.parent / "web" / "samples"
 SIDE, WORK_SIDE = 768, 1152  # pixels kept, and drawn
+PAIR_SIDE = 864  # drawn of the second person
+QUALITY = 92  # of JPEG
 
 
 def write_portrait(path: Path) -> None:
@@ -43,10 +49,19 @@ def write_talking_head(path: Path) -> None:
         write_clip(np.array(portrait.convert("RGB")), path)
 
 
+def write_pair(path: Path) -> None:
+    """Draw the second person and put her beside the portrait that was drawn before."""
+    with Image.open(FOLDER / "portrait.png") as portrait:
+        pair = side_by_side(np.array(portrait.convert("RGB")), render(PAIR_SIDE, SECOND))
+    Image.fromarray(pair).save(path, "JPEG", quality=QUALITY, optimize=True)
+
+
 WRITERS = {
     "portrait": ("portrait.png", write_portrait),
     "speech": ("speech.flac", write_speech),
     "clip": ("talking_head.mp4", write_talking_head),
+    "pair": ("two_people.jpg", write_pair),
+    "reply": ("speech_reply.flac", write_reply),
 }
 
 

@@ -1,7 +1,8 @@
 """Draw the pictures that the template browser shows: ``python benchmarks/make_thumbnails.py``.
 
 Each is made of what its workflow makes of the bundled samples, and replaces the one that lies
-beside the workflow, unless ``--output`` names another folder.
+beside the workflow, unless ``--output`` names another folder. The one with two people needs the
+face mesh (``avatar models download face-mesh``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from avatarvideo.musetalk.face.finder import locate_face
 from avatarvideo.musetalk.face.overlay import draw_overlay
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.interfaces import LipSyncConfig
+from avatarvideo.musetalk.speaker import Speaker
 from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +30,7 @@ SIZE = 400  # pixels; the browser shows squares
 QUALITY = 82
 DARK, LIGHT, RED = (24, 26, 32), (226, 230, 238), (255, 77, 109)
 STRIP = 76  # height of the sound under a picture
+LEFT, RIGHT = (0.08, 0.02, 0.42, 1.0), (0.6, 0.02, 0.94, 1.0)  # of the picture of two people
 FACE = (0.28, 0.14, 0.72, 0.68)  # part of the portrait's frame that its face fills
 
 
@@ -47,6 +50,8 @@ def main() -> int:
     spoken, dubbed = frames_of(still, speech), frames_of(clip, speech)
     widest = max(range(len(spoken)), key=lambda i: differs(spoken[i], spoken[0]))
     found = draw_overlay(still.first_frame(), locate_face(still.first_frame()))
+    reply = load_speech(SAMPLES_DIRECTORY / "speech_reply.flac")
+    pair = load_avatar(SAMPLES_DIRECTORY / "two_people.jpg")
     pictures = {
         "talking_avatar": with_sound(spoken[widest], speech),
         "talking_avatar_app": form(found, part(spoken[widest], FACE), speech),
@@ -54,6 +59,7 @@ def main() -> int:
         "check_face_and_speech": with_sound(found, speech),
         "frames_for_other_nodes": film([part(f, FACE) for f in spoken[8:88:8]][:9]),
         "compare_modes": row([part(spoken[0], FACE), part(spoken[widest], FACE)]),
+        "two_speakers": two_speakers(pair, (speech, reply)),
         "encode_and_inspect": card(table(probe(SAMPLES_DIRECTORY / "talking_head.mp4"))),
     }
     for name, picture in pictures.items():
@@ -62,6 +68,21 @@ def main() -> int:
             path, quality=QUALITY, optimize=True
         )
     return 0
+
+
+def two_speakers(pair: Avatar, speeches: tuple[Mel, Mel]) -> np.ndarray:
+    """Draw both people, each where the mouth is open widest, over the speech of each."""
+    speaker = Speaker(audio=speeches[1], face="left 1")
+    options = LipSyncConfig(mode="puppet", face="left 0", speakers=(speaker,))
+    frames = list(MuseTalkLipSync().run(pair, speeches[0], options).open_frames())
+    canvas = Image.new("RGB", (SIZE, SIZE), DARK)
+    pen, half, height = ImageDraw.Draw(canvas), SIZE // 2, SIZE - STRIP
+    for number, (share, speech) in enumerate(zip((LEFT, RIGHT), speeches, strict=True)):
+        parts = [part(frame, share) for frame in frames]
+        widest = max(parts, key=lambda one: differs(one, parts[0]))
+        canvas.paste(covering(widest, half - 2, height), (number * (half + 2), 0))
+        draw_sound(pen, speech, (number * half + 4, height, number * half + half - 4, SIZE))
+    return np.asarray(canvas)
 
 
 def frames_of(avatar: Avatar, speech: Mel) -> list[np.ndarray]:

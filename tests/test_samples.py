@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.musetalk.face.finder import locate_face
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
@@ -35,6 +36,19 @@ def test_speech_is_mono_level_and_framed_by_silence():
     edge = int(0.15 * 22050)
     assert np.abs(samples[:edge]).max() < 0.01
     assert np.abs(samples[-edge:]).max() < 0.01
+
+
+def test_two_people_are_in_a_picture_and_the_second_answers_the_first():
+    path = SAMPLES / "two_people.jpg"
+    with Image.open(path) as pair:
+        assert (pair.format, pair.mode, pair.size) == ("JPEG", "RGB", (1024, 576))
+    assert path.stat().st_size < 200 * 1024
+    first, second = (read_audio(SAMPLES / name) for name in ("speech.flac", "speech_reply.flac"))
+    assert second.sample_rate == first.sample_rate
+    until = first.samples.shape[1]
+    assert not second.samples[:, :until].any()
+    assert 2 < (second.samples.shape[1] - until) / second.sample_rate < 4
+    assert np.abs(second.samples).max() == pytest.approx(10 ** (-3 / 20), abs=0.02)
 
 
 def test_video_lasts_three_seconds_without_sound():

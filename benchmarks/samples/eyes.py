@@ -7,24 +7,24 @@ from numpy.typing import NDArray
 
 from . import features
 from .sculpture import Array
-from .skin import CARUNCLE, IRIS, IRIS_GLOW, IRIS_RIM, LASH, SCLERA, Surface, mix
+from .skin import CARUNCLE, LASH, SCLERA, Surface, Tones, mix
 
 smooth = features.smooth
 PUPIL = np.full(3, 0.004, np.float32)
 Stroke = tuple[Array, float, float]  # head-space points (P, 2), width, opacity
 
 
-def iris_colour(dx: Array, dy: Array, r: Array) -> Array:
+def iris_colour(dx: Array, dy: Array, r: Array, tones: Tones) -> Array:
     """Colour of the irises by offset from their centre and radius (1 at the rim)."""
     angle = np.arctan2(dy, dx)
     fibres = sum(np.sin(angle * k + p) for k, p in ((17, 0.3), (29, 1.9), (43, 4.0), (61, 2.2))) / 4
     # Light that enters from above gathers in the lower half of the iris.
     glow = 0.42 * smooth(dx * 0.45 + dy, -0.06, 0.09) * smooth(r, 1.0, 0.6)
     glow = glow + 0.16 * fibres * smooth(r, 0.3, 0.7)
-    iris = mix(IRIS, IRIS_GLOW, np.clip(glow, 0, 1))
+    iris = mix(tones.iris, tones.iris_glow, np.clip(glow, 0, 1))
     ring = 0.35 * np.exp(-(((r - 0.55) / 0.14) ** 2)) * (0.6 + 0.4 * fibres)
-    iris = mix(iris, IRIS_GLOW * 0.9, ring)
-    iris = mix(iris, IRIS_RIM, smooth(r, 0.72, 1.0))
+    iris = mix(iris, tones.iris_glow * 0.9, ring)
+    iris = mix(iris, tones.iris_rim, smooth(r, 0.72, 1.0))
     edge = r * features.IRIS_RADIUS - features.PUPIL_RADIUS
     return mix(iris, PUPIL, smooth(edge, 0.008, -0.006))
 
@@ -40,7 +40,7 @@ def ball(surface: Surface, gaze: tuple[float, float]) -> Array:
     inner = smooth(features.EYE_X - np.abs(x), 0.165, 0.225)
     white = mix(white, CARUNCLE, 0.85 * inner)
     white = mix(white, CARUNCLE, 0.16 * np.clip(off, 0, 1) ** 2)
-    return mix(white, iris_colour(dx, dy, r), smooth(r, 1.07, 0.95))
+    return mix(white, iris_colour(dx, dy, r, surface.tones), smooth(r, 1.07, 0.95))
 
 
 def paint_eyes(

@@ -10,9 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .sculpture import Array
-from .skin import srgb
 
-ROOT, BODY, SHEEN = srgb(20, 12, 10), srgb(62, 37, 25), srgb(206, 150, 98)
+
+@dataclass(frozen=True)
+class Style:
+    """Hair's colours (linear RGB) and its length.
+
+    ends: height to which it falls; None leaves it as long as the guides.
+    """
+
+    root: Array
+    body: Array
+    sheen: Array
+    ends: float | None = None
+
 
 # Control points from the parting to the ends; columns run from the inner curve, beside the face, to
 # the outline. x is given for the sitter's left half (picture right) and for the other half apart,
@@ -53,6 +64,7 @@ LEFT = (
     (-0.92, -1.14, -1.38, -1.55),
     (-1.10, -1.24, -1.38, -1.47),
 )
+FALL = 0.2  # height from which on hair of another length is shortened
 SAMPLES = 96
 STRANDS = 90  # per lock
 FLYAWAYS = 150
@@ -99,10 +111,14 @@ def locks(rng: np.random.Generator, count: int = 30) -> list[Lock]:
 class Guides:
     """Interpolates a strand's path between the drawn guides."""
 
-    def __init__(self) -> None:
+    def __init__(self, style: Style) -> None:
         self.curves = []
+        heights = np.array(HEIGHTS)
+        if style.ends is not None:
+            short = (style.ends - FALL) / (heights.max() - FALL)
+            heights = np.where(heights > FALL, FALL + (heights - FALL) * short, heights)
         for side in (RIGHT, LEFT):
-            points = np.stack([np.array(side), np.array(HEIGHTS)], -1).transpose(1, 0, 2)
+            points = np.stack([np.array(side), heights], -1).transpose(1, 0, 2)
             self.curves.append(np.stack([spline(guide, SAMPLES) for guide in points]))
 
     def path(self, side: int, across: Array) -> Array:
@@ -153,7 +169,9 @@ def volume_normal(path: Array) -> Array:
     return n / np.linalg.norm(n, axis=1, keepdims=True)
 
 
-def strand_colour(path: Array, lock: Lock, offset: float, tone: float, lamp: Array) -> Array:
+def strand_colour(
+    path: Array, lock: Lock, offset: float, tone: float, lamp: Array, style: Style
+) -> Array:
     """Linear colour along a strand (P, 3): hair reflects by its direction, not by its facing."""
     n = volume_normal(path)
     flat = np.gradient(path, axis=0)
@@ -173,27 +191,32 @@ def strand_colour(path: Array, lock: Lock, offset: float, tone: float, lamp: Arr
     rounded = 1 - 0.50 * abs(offset) ** 1.6 + 0.22 * lean
     lit = facing * along * rounded * (1 + 0.9 * lock.tone + 0.16 * tone)
     gloss = sheen * facing**1.5 * rounded * (1 + 0.6 * lock.tone + 0.4 * tone)
-    colour = ROOT + (BODY - ROOT) * np.clip(lit * 1.25, 0, 1.8)[:, None]
-    colour = colour + SHEEN * (0.55 * gloss)[:, None]
+    colour = style.root + (style.body - style.root) * np.clip(lit * 1.25, 0, 1.8)[:, None]
+    colour = colour + style.sheen * (0.55 * gloss)[:, None]
     fade = np.clip(0.45 + grown * 6, 0, 1)  # dark at the parting
     return np.clip(colour * fade[:, None], 0, 1)
 
 
 def draw(
-    canvas: NDArray[np.uint8], place: Placement, lamp: Array, rng: np.random.Generator
+    canvas: NDArray[np.uint8],
+    place: Placement,
+    lamp: Array,
+    rng: np.random.Generator,
+    style: Style,
 ) -> None:
     """Draw all strands onto an 8-bit sRGB canvas; ``place`` turns head points into pixels."""
-    guides = Guides()
+    guides = Guides(style)
     thick = max(1, round(canvas.shape[0] / 1000))
     for lock in locks(rng):
         for offset in rng.permutation(np.linspace(-1, 1, STRANDS)):
             path = strand(guides, lock, float(offset), rng)
-            colour = strand_colour(path, lock, float(offset), float(rng.normal()), lamp)
+            tone = float(rng.normal())
+            colour = strand_colour(path, lock, float(offset), tone, lamp, style)
             draw_strand(canvas, place(path), colour, thick)
     veil = canvas.copy()
     for _ in range(FLYAWAYS):
         lock, path = flyaway(guides, rng)
-        draw_strand(veil, place(path), strand_colour(path, lock, 0.0, 1.0, lamp), 1)
+        draw_strand(veil, place(path), strand_colour(path, lock, 0.0, 1.0, lamp, style), 1)
     cv2.addWeighted(canvas, 0.55, veil, 0.45, 0, dst=canvas)
 
 
@@ -205,10 +228,10 @@ def draw_strand(canvas: NDArray[np.uint8], pixels: Array, colour: Array, thick: 
         cv2.line(canvas, a, b, c, thick, cv2.LINE_AA, 4)
 
 
-def cover(side: int, place: Placement, rng: np.random.Generator) -> Array:
+def cover(side: int, place: Placement, rng: np.random.Generator, style: Style) -> Array:
     """Where hair will lie in a picture of ``side`` pixels, 0..1."""
     mask = np.zeros((side, side), np.uint8)
-    guides = Guides()
+    guides = Guides(style)
     for lock in locks(rng):
         for offset in np.linspace(-1, 1, 14):
             pixels = place(strand(guides, lock, float(offset), rng))

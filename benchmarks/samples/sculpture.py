@@ -95,17 +95,23 @@ def throat_and_shoulders(x: Array, y: Array, z: Array) -> Array:
 
 @dataclass(frozen=True)
 class Pose:
-    """Turn of the head about its vertical and forward axes, in radians."""
+    """Turn of the head about its vertical and forward axes, in radians.
+
+    width, height: of the head, against the one that is sculpted.
+    """
 
     yaw: float = 0.0
     roll: float = 0.0
+    width: float = 1.0
+    height: float = 1.0
 
     def to_head(self, x: Array, y: Array, z: Array) -> tuple[Array, Array, Array]:
         """Picture coordinates into the head's own; the pivot is the top of the neck."""
         cr, sr, cy, sy = np.cos(self.roll), np.sin(self.roll), np.cos(self.yaw), np.sin(self.yaw)
         y = y - 1.6
         x, y = (cr * x + sr * y).astype(np.float32), (cr * y - sr * x).astype(np.float32)
-        return (cy * x - sy * z).astype(np.float32), y + 1.6, (sy * x + cy * z).astype(np.float32)
+        z, x = (sy * x + cy * z).astype(np.float32), (cy * x - sy * z).astype(np.float32)
+        return x / np.float32(self.width), y / np.float32(self.height) + 1.6, z
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ from .sculpture import Array, bell
 from .skin import Surface, cloudy, mix, srgb
 
 WALL_DARK, WALL_LIGHT = srgb(38, 52, 54), srgb(128, 144, 134)
-WOOL = srgb(184, 126, 62)
-WOOL_SHADE = srgb(104, 58, 26)
 
 
 def wall(side: int, rng: np.random.Generator) -> Array:
@@ -35,7 +33,8 @@ def dress(surface: Surface, picture: Array, rng: np.random.Generator) -> Array:
     below = surface.picture_y - neckline(surface.picture_x)
     cloth = smooth(below, -0.014, 0.014) * surface.mask
     light = wool_light(surface, below) * (1 + 0.10 * folds(surface, rng))
-    tone = mix(WOOL_SHADE, WOOL, np.clip(light * 1.25, 0, 1)) * np.clip(light, 0.05, 2)[..., None]
+    wool = mix(surface.tones.wool_shade, surface.tones.wool, np.clip(light * 1.25, 0, 1))
+    tone = wool * np.clip(light, 0.05, 2)[..., None]
     under = 1 - 0.45 * np.exp(-np.clip(-below, 0, 1) / 0.045) * (below < 0)
     return mix(picture * under[..., None], tone, cloth)
 

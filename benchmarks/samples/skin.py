@@ -23,14 +23,26 @@ def mix(a: Array, b: Array, amount: Array) -> Array:
     return a + (b - a) * amount
 
 
-SKIN = srgb(229, 184, 156)
-BLUSH = srgb(214, 128, 110)
-SHADE = srgb(186, 150, 136)
-LIP = srgb(190, 92, 88)
 LIP_DARK = srgb(88, 30, 32)
-IRIS_RIM, IRIS, IRIS_GLOW = srgb(34, 28, 24), srgb(86, 62, 36), srgb(150, 112, 62)
 SCLERA, CARUNCLE = srgb(226, 214, 204), srgb(206, 138, 124)
 LASH = srgb(34, 22, 18)
+
+
+@dataclass(frozen=True)
+class Tones:
+    """A sitter's own colours (linear RGB): skin, lips, irises, brows and jumper."""
+
+    skin: Array
+    blush: Array
+    shade: Array
+    lip: Array
+    iris_rim: Array
+    iris: Array
+    iris_glow: Array
+    brow: Array
+    brow_hair: Array
+    wool: Array
+    wool_shade: Array
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ class Surface:
     scale: float  # pixels per eye distance
     picture_x: Array
     picture_y: Array
+    tones: Tones
 
 
 def blurred(picture: Array, mask: Array, sigma: float) -> Array:
@@ -100,11 +113,12 @@ def complexion(surface: Surface, rng: np.random.Generator) -> Array:
         side, y, (0.17, 0.62), (0.09, 0.09)
     )
     blush += 0.20 * bell(side, y, (0.5, -0.06), (0.30, 0.13))
-    colour = mix(SKIN, BLUSH, np.clip(blush + 0.035 * mottle, 0, 1))
+    tones = surface.tones
+    colour = mix(tones.skin, tones.blush, np.clip(blush + 0.035 * mottle, 0, 1))
     cool = 0.32 * bell(side, y, (0.46, 0.17), (0.24, 0.07))
     cool += 0.08 * bell(side, y, (0.26, -0.02), (0.09, 0.14))
     cool += 0.22 * bell(side, y, (0.55, 1.45), (0.40, 0.30))
-    colour = mix(colour, SHADE, np.clip(cool, 0, 1))
+    colour = mix(colour, tones.shade, np.clip(cool, 0, 1))
     nostril = bell(side, y, (0.088, 0.682), (0.048, 0.026))
     colour = mix(colour, srgb(84, 34, 28), np.clip(1.2 * nostril - 0.15, 0, 0.9))
     return colour * (1 + 0.018 * mottle + 0.012 * cloudy(x.shape, 0.008 * e, rng))[..., None]
@@ -126,7 +140,7 @@ def paint_lips(colour: Array, surface: Surface, rng: np.random.Generator) -> Arr
     )
     creases /= creases.std()
     top = features.smooth(y, mouth.seam + 0.02, mouth.seam - 0.02)
-    tone = LIP * (1 - 0.20 * top + 0.035 * creases)[..., None]
+    tone = surface.tones.lip * (1 - 0.20 * top + 0.035 * creases)[..., None]
     colour = mix(colour, tone, 0.88 * amount)
     thick = 0.011 + 0.004 * np.exp(-((mouth.along / 0.3) ** 2))
     seam = np.exp(-(((y - mouth.seam) / thick) ** 2)) * features.smooth(

@@ -1,10 +1,11 @@
-"""The sample voice: eSpeak NG says two short sentences, made softer and level."""
+"""The sample voices: eSpeak NG says short sentences, made softer and level."""
 
 from __future__ import annotations
 
 import io
 import subprocess
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 
 SENTENCES = ("Hello there!", "Give me a picture and a voice, and I will speak.")
 VOICE = ("-v", "en-us+f4", "-s", "168", "-p", "46", "-a", "120")
+REPLY = ("And give me another voice,", "then I will answer.")
+SECOND_VOICE = ("-v", "en-us+f2", "-s", "160", "-p", "28", "-a", "120")
 EDGE, PAUSE = 0.20, 0.34  # seconds of silence at both ends, and between the sentences
 PEAK, KNEE = 10 ** (-3 / 20), 10 ** (-7 / 20)
 LOUDNESS = 10 ** (-17 / 20)  # root mean square of the voiced samples; measures as -20 LUFS
 CUTOFF, SLOPE = 6200.0, 3  # Hz; eSpeak's fricatives are harsh above
 
 
-def spoken(sentence: str) -> tuple[NDArray[np.float64], int]:
+def spoken(sentence: str, voice: Sequence[str]) -> tuple[NDArray[np.float64], int]:
     """One sentence as samples in -1..1 without its own silence, and the rate in Hz."""
-    command = ["espeak-ng", *VOICE, "--stdout", sentence]
+    command = ["espeak-ng", *voice, "--stdout", sentence]
     sound = subprocess.run(command, check=True, capture_output=True).stdout
     with wave.open(io.BytesIO(sound)) as file:
         rate = file.getframerate()
@@ -63,9 +66,9 @@ def level(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sign(samples) * (np.minimum(np.abs(samples), KNEE) + over / (1 + bend * over))
 
 
-def speech() -> tuple[NDArray[np.int16], int]:
-    """The whole clip as 16-bit samples (N,) and its rate in Hz."""
-    clips = [spoken(sentence) for sentence in SENTENCES]
+def speech(sentences: Sequence[str], voice: Sequence[str]) -> tuple[NDArray[np.int16], int]:
+    """A clip of sentences as 16-bit samples (N,) and its rate in Hz."""
+    clips = [spoken(sentence, voice) for sentence in sentences]
     rate = clips[0][1]
     gap, edge = np.zeros(int(PAUSE * rate)), np.zeros(int(EDGE * rate))
     parts = [edge]
@@ -82,8 +85,19 @@ def speech() -> tuple[NDArray[np.int16], int]:
 
 
 def write_speech(path: Path) -> None:
-    """Write the clip as FLAC."""
-    samples, rate = speech()
+    """Write the first voice's clip."""
+    write_flac(path, *speech(SENTENCES, VOICE))
+
+
+def write_reply(path: Path) -> None:
+    """Write the second voice's clip: silence while the first one speaks, then what it answers."""
+    first, rate = speech(SENTENCES, VOICE)
+    reply, _ = speech(REPLY, SECOND_VOICE)
+    write_flac(path, np.concatenate([np.zeros_like(first), reply]), rate)
+
+
+def write_flac(path: Path, samples: NDArray[np.int16], rate: int) -> None:
+    """Write mono samples as FLAC."""
     with av.open(str(path), "w", format="flac") as container:
         stream = container.add_stream("flac", rate=rate, options={"compression_level": "8"})
         stream.layout = "mono"
