@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = sorted((ROOT / "web" / "words").glob("*.json"))
-SCRIPT = (ROOT / "web" / "avatar_video.js").read_text(encoding="utf-8")
+SCRIPT = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "web").glob("*.js"))
 
 
 RELEASED = json.loads((ROOT / "tests" / "released_widgets.json").read_text())

@@ -82,6 +82,24 @@ LIPS = f"""() => {{ const [kind, name] = ["LoadAvatar", "avatar_preview"]; {WIDG
       found.push([((at / 4) % width - (width - side) / 2) / side,
         (Math.floor(at / 4 / width) - (height - side) / 2) / side]);
   return found; }}"""
+# The frame of the chosen face by its colour, [x0, y0, x1, y1] on the canvas, and whether another
+# frame is drawn at all.
+FRAMES = f"""() => {{ const [kind, name] = ["LoadAvatar", "avatar_preview"]; {WIDGET}
+  const canvas = widget.element.querySelector("canvas");
+  const {{width, height}} = canvas;
+  const {{data}} = canvas.getContext("2d").getImageData(0, 0, width, height);
+  const chosen = [width, height, 0, 0];
+  let others = 0;
+  for (let at = 0; at < data.length; at += 4) {{
+    const [red, green, blue, opaque] = data.slice(at, at + 4);
+    const x = (at / 4) % width, y = Math.floor(at / 4 / width);
+    if (opaque < 250) continue;
+    if (red > 240 && green > 240 && blue > 240) others++;
+    if (Math.abs(red - 80) + Math.abs(green - 255) + Math.abs(blue - 120) < 9)
+      [chosen[0], chosen[1]] = [Math.min(chosen[0], x), Math.min(chosen[1], y)],
+      [chosen[2], chosen[3]] = [Math.max(chosen[2], x), Math.max(chosen[3], y)];
+  }}
+  return [chosen, others > 20, width, height]; }}"""
 TEXT = f"""() => {{ const [kind, name] = ["MuseTalkLipSync", "shown_text"]; {WIDGET}
   return widget.element.isConnected ? widget.element.value : "(not on the page)"; }}"""
 SOUNDS = """() => [...document.querySelectorAll("audio"), ...app.graph.nodes.flatMap((node) =>
@@ -134,9 +152,8 @@ def page(renderer: str, host: Any, browser_python: str) -> Iterator[ComfyPage]:
     try:
         opened.open()
         yield opened
-        assert not [
-            one for one in opened.errors() if "avatar_video.js" in one
-        ]  # ours, not the page's
+        # Ours, not the page's.
+        assert not [one for one in opened.errors() if "ComfyUI-AvatarVideo" in one]
     finally:
         opened.close()
 
@@ -425,3 +442,67 @@ def test_the_app_template_is_a_form_that_shows_its_result(
     assert prefix in page.evaluate(f"() => {shown}[0].src")
     assert len(written(host, prefix)) == 1
     page.evaluate("() => { app.graph.extra.linearMode = false; }")
+
+
+PAIR = (1024, 576)  # of the sample with two people, pixels
+LEFT, RIGHT = (247, 278), (783, 278)  # middles of their faces
+
+
+def click_at(page: ComfyPage, point: tuple[int, int]) -> float:
+    """Click a point of the sample with two people; return how many pixels one of the page shows."""
+    x, y, width, height = page.evaluate(CANVAS)
+    scale = min(width / PAIR[0], height / PAIR[1])
+    left, top = x + (width - PAIR[0] * scale) / 2, y + (height - PAIR[1] * scale) / 2
+    page.call("mouse.click", left + point[0] * scale, top + point[1] * scale)
+    page.pause(400)
+    return 1 / scale
+
+
+def chosen_point(page: ComfyPage) -> list[float]:
+    return [float(one) for one in page.widget("LoadAvatar", "face_at").split(",") if one]
+
+
+def chosen_frame(page: ComfyPage) -> tuple[list[float], bool]:
+    """Where the chosen face is framed, in pixels of the sample, and whether others are."""
+    (x0, y0, x1, y1), others, width, height = page.evaluate(FRAMES)
+    scale = min(width / PAIR[0], height / PAIR[1])
+    left, top = (width - PAIR[0] * scale) / 2, (height - PAIR[1] * scale) / 2
+    box = [(x0 - left) / scale, (y0 - top) / scale, (x1 - left) / scale, (y1 - top) / scale]
+    return box, others
+
+
+def test_a_click_chooses_a_face(
+    page: ComfyPage, host: Any, renderer: str, mesh_models: Path
+) -> None:
+    shutil.copytree(mesh_models, host.base / "models", dirs_exist_ok=True)
+    page.load(json.loads((ROOT / "workflows" / "two_speakers.json").read_text()))
+    first = page.widget("LoadAvatar", "face_at")
+
+    pixel = click_at(page, RIGHT)
+    clicked = page.widget("LoadAvatar", "face_at")
+    assert chosen_point(page) == pytest.approx(RIGHT, abs=2 * pixel)
+    page.undo()
+    assert page.widget("LoadAvatar", "face_at") == first
+    page.redo()
+    assert page.widget("LoadAvatar", "face_at") == clicked
+    page.load(json.loads(json.dumps(page.evaluate("() => app.graph.serialize()"))))
+    assert page.widget("LoadAvatar", "face_at") == clicked
+
+    prefix = f"clicked_{renderer}"
+    page.set_widgets("AudioToMel", {"duration": 0.4})
+    page.set_widgets("MuseTalkLipSync", {"mode": "puppet"})
+    page.set_widgets("FFmpegEncode", {"filename_prefix": prefix})
+    page.run()
+    assert len(written(host, prefix)) == 1
+    (x0, y0, x1, y1), others = chosen_frame(page)
+    assert x0 < RIGHT[0] < x1
+    assert y0 < RIGHT[1] < y1
+    assert x0 > 512
+    assert others
+    click_at(page, (LEFT[0] + 30, LEFT[1] + 20))
+    middle = chosen_point(page)  # of the face that the run found
+    assert middle == pytest.approx(LEFT, abs=30)
+    (x0, _, x1, _), _ = chosen_frame(page)
+    assert (x0 + x1) / 2 == pytest.approx(middle[0], abs=2 * pixel)
+    click_at(page, (512, 60))
+    assert page.widget("LoadAvatar", "face_at") == ""
