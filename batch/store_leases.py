@@ -60,12 +60,12 @@ def take(store: Store, output: str, token: str) -> StoreLease | None:
     if last and not is_stale(store, found[last]):
         return None
     number = int(last.rpartition("/")[2] or 0) + 1
-    lease = StoreLease(store, f"{folder_of(output)}/{number:08}", token)
-    if not store.create(lease._name, token.encode()):
+    name = f"{folder_of(output)}/{number:08}"
+    if not store.create(name, token.encode()):
         return None
     for older in found:
         store.remove(older)
-    return lease
+    return StoreLease(store, name, token)
 
 
 def is_stale(store: Store, facts: Facts) -> bool:

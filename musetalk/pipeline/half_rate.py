@@ -51,14 +51,16 @@ def batches(faces: np.ndarray, size: int, between: np.ndarray | None = None) -> 
             part = faces[first : first + size]
             yield Batch(part, part)
         return
-    generated, begin = np.flatnonzero(~between), 0
+    generated = np.flatnonzero(~between)
+    begin = 0
     for first in range(0, generated.size, size):
         chosen = generated[first : first + size]
-        places = np.arange(begin, chosen[-1] + 1)
+        last = int(chosen[-1])
+        places = np.arange(begin, last + 1)
         right = np.searchsorted(chosen, places) + 1
         pairs = torch.as_tensor(np.stack([right - between[places], right]))
         yield Batch(faces[places], faces[chosen], pairs)
-        begin = places[-1] + 1
+        begin = last + 1
 
 
 def faces_between(faces: np.ndarray, slots: np.ndarray) -> np.ndarray:
