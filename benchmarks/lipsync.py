@@ -6,8 +6,10 @@
     python benchmarks/lipsync.py --size 1920x1080 --avatar video --only video --json
     python benchmarks/lipsync.py --only shares --rounds 1 --frames 250    # our stages of a long run
     python benchmarks/lipsync.py --device cuda:0 --dtype fp16 --only shares --contrast 0.2
+    python benchmarks/lipsync.py --device cuda:0 --dtype fp16 --only shares --codec h264_nvenc
     python benchmarks/lipsync.py --only known --avatar video    # the same avatar a second time
     python benchmarks/lipsync.py --only stages --batch 1 4 --beside encode
+    python benchmarks/lipsync.py --only low --dtype bf16 --frames 16 --rounds 3
     python benchmarks/lipsync.py --only sharp --size 1920x1080 --frames 8    # needs spandrel
 
 Both sides have random weights of true size, equal inputs, and a process each; their rounds take
@@ -46,6 +48,7 @@ from lipsync_side import Setting, ceiling, serve
 from PIL import Image
 
 from avatarvideo.encoders.encoder import encode_frames
+from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.musetalk.inputs import load_speech
 
 SAMPLES = Path(__file__).resolve().parent.parent / "web" / "samples"
@@ -140,7 +143,7 @@ def video(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
     answers: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
 
     def ask(side: str, frames: int = options.frames) -> Sample:
-        answers[side].append(sides[side].ask("video", *files, frames, options.encoder))
+        answers[side].append(sides[side].ask("video", *files, frames, encoding(options)))
         return answers[side][-1]["sample"]
 
     for side in SIDES:
@@ -167,8 +170,8 @@ def video(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
 def shares(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:
     """Say what each of our stages takes by the clock, of the run of median length."""
     ask = sides["ours"].ask
-    ask("video", *files, min(WARM_UP_FRAMES, options.frames), options.encoder)
-    runs = [ask("video", *files, options.frames, options.encoder) for _ in range(options.rounds)]
+    ask("video", *files, min(WARM_UP_FRAMES, options.frames), encoding(options))
+    runs = [ask("video", *files, options.frames, encoding(options)) for _ in range(options.rounds)]
     runs.sort(key=lambda run: run["sample"].wall)
     answer = runs[len(runs) // 2]
     total, others = answer["sample"].wall, answer["sample"].others
@@ -177,6 +180,7 @@ def shares(sides: dict[str, Child], files: Files, options: argparse.Namespace) -
         "size": options.size,
         "frames": answer["frames"],
         "encoder": options.encoder,
+        "codec": options.codec,
         "contrast": options.contrast,
         "batch": answer["batch"],
         "seconds": [round(run["sample"].wall, 3) for run in runs],
@@ -201,7 +205,7 @@ def sharp(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
     scales, told = {"plain": 0, "sharp": options.upscale}, {}
 
     def ask(name: str, frames: int = options.frames) -> Sample:
-        arguments = (*files, frames, options.encoder, scales[name])
+        arguments = (*files, frames, encoding(options), scales[name])
         told[name] = sides["ours"].ask("video", *arguments)
         return told[name]["sample"]
 
@@ -224,8 +228,43 @@ def sharp(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
     }
 
 
-WHOLE_RUNS = {"video": video, "shares": shares, "known": known, "sharp": sharp}
-OURS_ALONE = ("shares", "known", "sharp")
+def low(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:
+    """Compare quality low, with the small decoder, to medium: whole runs, ours alone."""
+    names, told, child = ("medium", "low"), {}, sides["ours"]
+
+    def ask(name: str, frames: int = options.frames) -> Sample:
+        told[name] = child.ask("video", *files, frames, encoding(options), 0, name)
+        return told[name]["sample"]
+
+    for name in names:
+        ask(name, min(WARM_UP_FRAMES // 2, options.frames))
+    comparison = in_rounds(options.rounds, {name: lambda name=name: ask(name) for name in names})
+    samples = zip(comparison.samples["low"], comparison.samples["medium"], strict=True)
+    by_processor = statistics.median(theirs.cpu / ours.cpu for ours, theirs in samples)
+    stages = {name: run["stages"].items() for name, run in told.items()}
+    return {
+        "avatar": options.avatar,
+        "size": options.size,
+        "frames": told["low"]["frames"],
+        "dtype": told["low"]["dtype"],
+        "times_as_fast": comparison.ratio("low", "medium"),
+        "times_by_processor_time": round(by_processor, 3),
+        "seconds": {name: round(comparison.wall(name), 3) for name in names},
+        "processor_seconds": {name: round(comparison.cpu(name), 3) for name in names},
+        "stages": {name: {k: round(v, 3) for k, v in all_of} for name, all_of in stages.items()},
+        "half_rate": told["low"]["half_rate"],
+        "decoder_difference": told["low"]["decoder_difference"],
+        "levels_apart": child.ask("between", "low", "medium"),
+        "contention": comparison.contention(),
+    }
+
+
+def encoding(options: argparse.Namespace) -> EncodingConfig:
+    return EncodingConfig(quality=options.encoder, codec=options.codec)
+
+
+WHOLE_RUNS = {"video": video, "shares": shares, "known": known, "sharp": sharp, "low": low}
+OURS_ALONE = ("shares", "known", "sharp", "low")
 # One busy program each: a loop, an encoder at two threads, PyTorch at as many as it takes.
 BUSY = {
     "loop": "while True: pass",
@@ -340,6 +379,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--contrast", type=float, default=1.0, help="of the faces in whole runs")
     parser.add_argument("--upscale", type=int, default=2, help="times, of the model of sharp")
     parser.add_argument("--encoder", choices=("high", "medium", "low", "fast"), default="medium")
+    parser.add_argument("--codec", default="h264", help="h264_nvenc: the card's, or a refusal")
     options = parser.parse_args()
     if options.device != "cpu" and not torch.cuda.is_available():
         refuse(f"Expected the device {options.device}, but torch finds no GPU.")

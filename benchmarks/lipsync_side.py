@@ -18,8 +18,8 @@ from reference_networks import Networks, Side
 from avatarvideo.cli.own_process import keep_heap
 from avatarvideo.encoders.encoder import encode_frames
 from avatarvideo.encoders.interfaces import EncodingConfig, EncodingResult
-from avatarvideo.encoders.interfaces import Quality as EncoderQuality
 from avatarvideo.encoders.read.video import VideoReader
+from avatarvideo.encoders.write.hardware import family_of
 from avatarvideo.host.contract import POLL_SECONDS
 from avatarvideo.host.machine import peak_memory
 from avatarvideo.host.standalone import StandaloneHost
@@ -77,6 +77,7 @@ class Computing:
         self._source = Networks(setting.side)
         self._placed: set[Any] = set()
         self._generators: dict[int, FaceGenerator] = {}
+        self._faces: dict[Quality, np.ndarray] = {}  # of the last run of each
 
     def network(self, role: Any) -> Any:
         """Return a network on its device as a run has it; from then on it keeps its kernels.
@@ -164,19 +165,29 @@ class Computing:
             decoder.conv_out.weight.mul_(contrast)
 
     def video(
-        self, avatar: str, speech: str, frames: int, encoder: EncoderQuality, upscale: int = 0
+        self,
+        avatar: str,
+        speech: str,
+        frames: int,
+        encoding: EncodingConfig,
+        upscale: int = 0,
+        quality: Quality | None = None,
     ) -> dict[str, Any]:
         """Make a video of so many frames, from the files to the mp4; say what each stage took.
 
-        encoder: quality of the encode. Networks are there already; the avatar is prepared anew.
+        Networks are there already; the avatar is prepared anew.
         upscale: an upscale model that enlarges so many times sharpens the faces; 0 is none.
+        quality: None is that of this side's precision. The faces of each are kept for ``between``.
         """
         upscale_model = compact_model(upscale) if upscale else None
         self._make_networks()
-        config = LipSyncConfig(mode="musetalk", quality=self._quality(), duration=frames / 25)
+        quality = quality or self._quality()
+        config = LipSyncConfig(mode="musetalk", quality=quality, duration=frames / 25)
+        exact = self._setting.dtype == torch.float32
+        tuning = Tuning(bfloat16=False) if exact else Tuning()
         with tempfile.TemporaryDirectory() as folder:
             host = OnDevice(self._setting.device, Path(folder))
-            lips = engine.MuseTalkLipSync(host=host, models=self._source)
+            lips = engine.MuseTalkLipSync(host=host, models=self._source, tuning=tuning)
             made: list[Any] = []
             first: list[float] = []
 
@@ -190,7 +201,7 @@ class Computing:
                     frames,
                     Path(folder) / "out.mp4",
                     frame_rate=clip.frame_rate,
-                    config=EncodingConfig(quality=encoder),
+                    config=encoding,
                     audio=clip.clip,
                     on_frame=heard_of,
                 )
@@ -203,13 +214,16 @@ class Computing:
                         picture, sound, config, upscale_model=upscale_model, encode=background
                     )
                     began = time.perf_counter()
-                    background.finish(clip, idle, poll_seconds=POLL_SECONDS)
+                    encoded = background.finish(clip, idle, poll_seconds=POLL_SECONDS)
+                if family_of(encoding.codec) and encoded.encoder != encoding.codec:
+                    raise RuntimeError(*encoded.notes)
                 made.extend([clip, time.perf_counter() - began])
 
             sample = as_a_caller(run)
             began, result, encoding = made
             stages = {**result.report["seconds"], "compose and encode": encoding}
             stages["the rest"] = sample.wall - sum(stages.values())
+            self._faces[quality] = faces_of(result)
             return {
                 "sample": sample,
                 "frames": result.frame_count,
@@ -218,8 +232,26 @@ class Computing:
                 "first_frame": first[0] - began,
                 "peak_device_bytes": result.report["peak_device_bytes"],
                 "upscale": result.report.get("upscale"),
+                "half_rate": result.report.get("half_rate"),
+                "decoder_difference": result.report.get("decoder_difference"),
                 "stages": stages,
             }
+
+    def between(self, one: Quality, other: Quality) -> dict[str, dict[str, float]]:
+        """Return how far the faces of two qualities are apart, in levels of 255.
+
+        Of the frames with even and with odd numbers: in a still's low those of a half rate are odd.
+        """
+        differences = np.abs(self._faces[one].astype(float) - self._faces[other])
+        told: dict[str, dict[str, float]] = {}
+        for name, part in (("even", differences[::2]), ("odd", differences[1::2])):
+            psnr = 10 * np.log10(255**2 / max(np.square(part).mean(), 1e-9)) if part.size else 0.0
+            told[name] = {
+                "mean": round(float(part.mean()), 2) if part.size else 0.0,
+                "largest": float(part.max(initial=0)),
+                "psnr_db": round(float(psnr), 1),
+            }
+        return told
 
     def _quality(self) -> Quality:
         return "high" if self._setting.dtype == torch.float32 else "medium"
@@ -306,6 +338,13 @@ def publish(
     shown = map(np.ascontiguousarray, pictures)
     encode_frames(shown, first, frame_rate=Fraction(25), config=config[0])
     encode_frames(VideoReader(first).frames(), second, frame_rate=Fraction(25), config=config[1])
+
+
+def faces_of(run: Any) -> np.ndarray:
+    """Return uint8 (T, h, w, 3): what lies in the face's box of the first frame."""
+    box = run.report["face"]["box"] or (0, 0, run.width, run.height)
+    x0, y0, x1, y1 = map(round, box)
+    return np.stack([frame[y0:y1, x0:x1] for frame in run.open_frames()])
 
 
 def idle(count: int) -> None:

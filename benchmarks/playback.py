@@ -7,6 +7,10 @@ wide as the frame is high and once ("close") as wide as the frame. The "puppet" 
 are MuseTalk's crops, made before and waiting in their file: a GPU can make no run faster than that.
 
     python benchmarks/playback.py [--json] [--rounds 5] [--frames 150] [--sizes 512x512 1920x1080]
+    python benchmarks/playback.py --kinds faces --clips 2    # two files at once, by one process
+
+"colours" converts ready frames to the encoder's. Where the parts alone take about as long
+together as the whole, they do not overlap: on two processors the encoder keeps both busy.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -140,6 +145,12 @@ def whole(clip: Clip, sound: AudioClip, path: Path) -> None:
     encode_frames(clip.frames(), path, frame_rate=RATE, config=FAST, audio=sound)
 
 
+def at_once(clips: int, make: Callable[[int], None]) -> None:
+    """Make so many files at the same time."""
+    with ThreadPoolExecutor(clips) as threads:
+        list(threads.map(make, range(clips)))
+
+
 def drain(clip: Clip) -> None:
     """Make every frame and look at none."""
     for _ in clip.frames():
@@ -147,24 +158,32 @@ def drain(clip: Clip) -> None:
 
 
 def measure(
-    kind: str, size: str, mel: Mel, count: int, rounds: int, folder: Path
+    kind: str, size: str, mel: Mel, count: int, folder: Path, options: argparse.Namespace
 ) -> dict[str, object]:
     """Compare at one size."""
     clip = KINDS[kind](size, mel, count, folder)
     to_yuv = FrameConverter(clip.avatar.width, clip.avatar.height, "yuv420p")
-    ready = [to_yuv(np.ascontiguousarray(frame)) for frame in clip.frames()]
+    shown = [np.ascontiguousarray(frame) for frame in clip.frames()]
+    ready = [to_yuv(frame) for frame in shown]
     runs: dict[str, Callable[[], None]] = {
         "encoder": lambda: encoder_alone(ready),
         "whole": lambda: whole(clip, mel.clip, folder / "out.mp4"),
         "frames": lambda: drain(clip),
+        "colours": lambda: [to_yuv(frame) for frame in shown].clear(),
     }
+    if options.clips > 1:
+        runs["at once"] = lambda: at_once(
+            options.clips, lambda number: whole(clip, mel.clip, folder / f"out{number}.mp4")
+        )
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for name, run in runs.items():
             began = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - began)
     rates = {name: count / statistics.median(times) for name, times in seconds.items()}
+    if options.clips > 1:
+        rates["at once"] *= options.clips
     pairs = zip(seconds["encoder"], seconds["whole"], strict=True)
     ratio = statistics.median(alone / ours for alone, ours in pairs)
     goal = GOALS.get(size) if kind == "puppet" else None
@@ -188,11 +207,12 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--sizes", nargs="+", default=list(GOALS))
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--clips", type=int, default=1, help="files made at once, besides one")
     options = parser.parse_args()
     mel = load_speech(SAMPLES / "speech.flac", duration=Fraction(options.frames) / RATE)
     with tempfile.TemporaryDirectory() as name:
         rows = [
-            measure(kind, size, mel, options.frames, options.rounds, Path(name))
+            measure(kind, size, mel, options.frames, Path(name), options)
             for kind in options.kinds
             for size in options.sizes
         ]
@@ -203,10 +223,12 @@ def main() -> int:
             rates = row["frames_per_second"]
             assert isinstance(rates, dict)
             goal = f"; goal {row['goal']}" if row["goal"] else ""
+            if options.clips > 1:
+                goal += f"; {options.clips} at once {rates['at once']:6.1f}"
             print(
                 f"{row['kind']:>6} {row['size']:>15}: {rates['whole']:6.1f} frames/s to mp4, "
                 f"encoder alone {rates['encoder']:6.1f} (ratio {row['of_encoder']}), frames alone "
-                f"{rates['frames']:6.1f}{goal}"
+                f"{rates['frames']:6.1f}, colours alone {rates['colours']:6.1f}{goal}"
             )
     return 0 if all(row["reached"] for row in rows) else 1
 

@@ -44,7 +44,7 @@ class Networks:
         self._made: dict[tuple[Role, torch.dtype], Any] = {}
 
     def has(self, role: Role) -> bool:
-        return CATALOGUE[role].need != "extra"
+        return CATALOGUE[role].need != "extra" or role == "taesd"  # which only quality low takes
 
     def identity(self, role: Role) -> str:
         return f"random {role} {SEED}"

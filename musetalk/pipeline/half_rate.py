@@ -51,16 +51,14 @@ def batches(faces: np.ndarray, size: int, between: np.ndarray | None = None) -> 
             part = faces[first : first + size]
             yield Batch(part, part)
         return
-    generated = np.flatnonzero(~between)
-    begin = 0
+    generated, begin = np.flatnonzero(~between), 0
     for first in range(0, generated.size, size):
         chosen = generated[first : first + size]
-        last = int(chosen[-1])
-        places = np.arange(begin, last + 1)
+        places = np.arange(begin, int(chosen[-1]) + 1)
         right = np.searchsorted(chosen, places) + 1
         pairs = torch.as_tensor(np.stack([right - between[places], right]))
         yield Batch(faces[places], faces[chosen], pairs)
-        begin = last + 1
+        begin = int(chosen[-1]) + 1
 
 
 def faces_between(faces: np.ndarray, slots: np.ndarray) -> np.ndarray:
