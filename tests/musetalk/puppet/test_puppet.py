@@ -257,6 +257,14 @@ def test_teeth_of_parted_lips_stay_where_the_upper_jaw_is() -> None:
     assert white(opened, lips).max() < dark.min()
 
 
+def test_lower_teeth_below_a_dark_row_go_with_the_lower_lip() -> None:
+    lips = lips_at(256, 250, 150, parted=0.18)
+    source = face((512, 512), lips)
+    source[250:256][source[250:256].min(axis=2) > 195] = (30, 15, 15)
+    opened = Puppet(source, lips).render(MouthPose(0.4))
+    assert np.diff(white(opened, lips)).max() > 0.15 * 150
+
+
 def test_painted_teeth_stay_with_the_upper_jaw() -> None:
     lips = lips_at(256, 250, 150)
     puppet = Puppet(face((512, 512), lips), lips)
