@@ -67,7 +67,9 @@ class _Encoder(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv1d(config.mel_bins, config.width, 3, padding=1)
         self.conv2 = nn.Conv1d(config.width, config.width, 3, stride=2, padding=1)
-        self.embed_positions = nn.Embedding(config.positions, config.width)
+        # Not drawn: on the meta device torch imports its compiler for that, which takes seconds.
+        positions = torch.empty(config.positions, config.width)
+        self.embed_positions = nn.Embedding.from_pretrained(positions, freeze=False)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.layer_norm = nn.LayerNorm(config.width)
 

@@ -227,8 +227,8 @@ def kernel_factors(weight: Tensor, tiling: Tiling) -> Tensor:
     out_channels, channels = weight.shape[:2]
     factors = torch.empty(len(matrix), channels, out_channels)
     for first in range(0, channels, CHANNELS_AT_ONCE):  # float64 takes twice the room
-        places = weight[:, first : first + CHANNELS_AT_ONCE].double().permute(2, 3, 1, 0)
-        part = matrix @ places.reshape(9, -1)
+        places = weight[:, first : first + CHANNELS_AT_ONCE].permute(2, 3, 1, 0).contiguous()
+        part = matrix @ places.double().view(9, -1)
         factors[:, first : first + CHANNELS_AT_ONCE] = part.view(len(matrix), -1, out_channels)
     return factors
 

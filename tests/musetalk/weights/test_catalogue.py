@@ -6,6 +6,10 @@ import sys
 from pathlib import PurePosixPath
 from typing import get_args
 
+import pytest
+from torch import nn
+
+from avatarvideo.musetalk.weights.build import empty_network
 from avatarvideo.musetalk.weights.catalogue import (
     CATALOGUE,
     MODELS,
@@ -50,6 +54,17 @@ def test_sizes_hashes_and_places_are_well_formed() -> None:
 def test_only_the_unet_of_1_0_is_downloaded_without_a_known_hash() -> None:
     chosen = {published_for(role, model)[0] for role in ROLES for model in MODELS}
     assert {item.name for item in chosen if item.sha256 is None} == {"musetalk/pytorch_model.bin"}
+
+
+def test_empty_networks_draw_no_normal_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(*_: object) -> None:
+        raise AssertionError("on the meta device torch imports its compiler for this")
+
+    monkeypatch.setattr(nn.init, "normal_", drawn)
+    for role, network in CATALOGUE.items():
+        if network.code:
+            weights = empty_network(role).state_dict()
+            assert all(weight.is_meta for weight in weights.values())
 
 
 def test_addresses_are_encrypted_and_hub_names_are_complete() -> None:
