@@ -19,7 +19,7 @@ from ..texts import one_line
 from .batch import batch, batch_worker
 from .doctor import doctor
 from .models import models
-from .own_process import end_by_signal, end_streams, settle
+from .own_process import ENDING, end_by_signal, end_streams, settle
 from .run import run
 from .score import score
 from .session import FAILED, INTERRUPTED, end_log, talk
@@ -36,6 +36,13 @@ def main(
 
     arguments: None takes the command line's; the process is then ours, and ``settle`` sets it up.
     """
+    code = _run(arguments, settle)
+    if arguments is None:
+        ENDING.code = code
+    return code
+
+
+def _run(arguments: Sequence[str] | None, settle: Callable[[], WorkOfOthers]) -> int:
     try:
         others = settle() if arguments is None else None
         code = avatar.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=others)

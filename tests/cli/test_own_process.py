@@ -153,3 +153,29 @@ def test_our_own_process_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["avatar", "--version"])
     assert cli.main(settle=settle) == 0
     assert settled
+
+
+ENDS = """
+import atexit
+from avatarvideo.cli import own_process
+class Library:
+    def __del__(self):
+        print("taken apart")
+own_process.settle()
+atexit.register(print, "last words")
+library, own_process.ENDING.code = Library(), {code}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [("3", 3, ["last words"]), ("None", 0, ["last words", "taken apart"])],
+)
+def test_our_own_process_ends_without_taking_libraries_apart(
+    code: str, status: int, said: list[str]
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDS.format(code=code)], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout.split("\n")[:-1]) == (status, said)
