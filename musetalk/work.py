@@ -35,6 +35,11 @@ class Work:
         if time.monotonic() - self._polled >= self._poll_seconds:
             self._ask()
 
+    def show(self, picture: np.ndarray) -> None:
+        """Show a picture, uint8 RGB (H, W, 3), at once: the next step may take seconds."""
+        self.preview = picture
+        self._ask()
+
     def run(self, task: Callable[[], Result], *, inference: bool = True) -> Result:
         """Return what the task returns; ask before and after it.
 

@@ -141,20 +141,25 @@ def find_faces(
     *,
     extra_margin: int = 0,
     on_frame: Callable[[int], None] = lambda done: None,
+    on_first: Callable[[np.ndarray, FaceBox], None] = lambda frame, box: None,
 ) -> FaceTrack:
     """Look at every frame, uint8 RGB (H, W, 3), in turn; one frame is held at a time.
 
     extra_margin: pixels the box grows below the chin; 0 for MuseTalk 1.0.
-    on_frame: called with the number of frames done.
+    on_frame: called with the number of frames done. on_first: with the first face, before that.
     """
     boxes: list[FaceBox] = []
     by_landmarks: list[bool] = []
     bridges: list[tuple[int, int]] = []
     five: list[np.ndarray] = []
+    is_seen = False
     for number, frame in enumerate(frames, start=1):
         height, width = frame.shape[:2]
         face = finder.find(frame)
         box = fit_to_frame(face.box, width, height, extra_margin=extra_margin) if face else None
+        if box is not None and not is_seen:
+            on_first(frame, box)
+            is_seen = True
         boxes.append(box or FaceBox(0, 0, 0, 0))
         by_landmarks.append(face is not None and face.by_landmarks)
         bridges.append(face.bridge if face else (0, 0))

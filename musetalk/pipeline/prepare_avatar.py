@@ -97,9 +97,15 @@ class FaceSearch:
         return steadied(track, steadiness, frame_rate=avatar.frame_rate, size=size)
 
     def find(
-        self, networks: Mapping[Role, nn.Module], on_frame: Callable[[int], None]
+        self,
+        networks: Mapping[Role, nn.Module],
+        on_frame: Callable[[int], None],
+        on_first: Callable[[np.ndarray], None],
     ) -> FaceTrack:
-        """Find them, and cache them where the networks gave numbers. networks: of ``roles``."""
+        """Find them, and cache them where the networks gave numbers.
+
+        networks: of ``roles``. on_first: called with the first face's crop, uint8 (256, 256, 3).
+        """
         job, options = self._job, self._job.options
         by_lips = LipFollower(
             face_index=job.avatar.face_index,
@@ -117,20 +123,31 @@ class FaceSearch:
             job.model_folders,
         )
         finder = crop_finder(networks, rules) or by_lips
-        track = self._look(finder, on_frame)
+        track = self._look(finder, on_frame, on_first)
         # Where the user points at lips there is a face, even if the detector sees none.
         if finder is not by_lips and job.corners is not None and not track.found.any():
-            track = self._look(by_lips, on_frame)
+            track = self._look(by_lips, on_frame, on_first)
         if not self.without_numbers:
             self._cache.put(self._key, _track_entry(track))
         return track
 
-    def _look(self, finder: CropFinder, on_frame: Callable[[int], None]) -> FaceTrack:
+    def _look(
+        self,
+        finder: CropFinder,
+        on_frame: Callable[[int], None],
+        on_first: Callable[[np.ndarray], None],
+    ) -> FaceTrack:
         job = self._job
         frames, shots = read_frames(job.avatar, job.numbers), ShotFinder()
         if self._is_steadied:
             frames = shots.watched(frames)
-        track = find_faces(frames, finder, extra_margin=job.extra_margin, on_frame=on_frame)
+        track = find_faces(
+            frames,
+            finder,
+            extra_margin=job.extra_margin,
+            on_frame=on_frame,
+            on_first=lambda frame, box: on_first(cut_face(frame, box)),
+        )
         self.without_numbers = finder.without_numbers
         log.info("the face detector looked at %d of %d frames", finder.detections, len(job.numbers))
         return replace(track, begins=shots.begins()) if self._is_steadied else track

@@ -168,7 +168,7 @@ class _Run:
             return {role: load(CATALOGUE[role]) for role in search.roles}
 
         def task(networks: dict[Role, nn.Module], _placement: Placement) -> FaceTrack:
-            return search.find(networks, on_frame)
+            return search.find(networks, on_frame, self.stages.work.show)
 
         with self.job.timed("faces"):
             track, _ = self.stages.run("faces", choose, task, frame_size=search.seen_size)

@@ -616,6 +616,18 @@ def test_progress_counts_to_the_total_with_faces_missing(clips: Any) -> None:
     assert seen[-1][1].shape == (256, 256, 3)
 
 
+@pytest.mark.slow
+def test_the_first_face_is_shown_as_soon_as_it_is_found(clips: Any) -> None:
+    seen: list[tuple[int, Any]] = []
+    job = clips.job("..f", seconds=0.2, mask=clips.everywhere)
+    clips.speak(job, poll=lambda work: seen.append((work.done, work.preview)))
+    found, first = next((done, shown) for done, shown in seen if shown is not None)
+    assert found == 2  # two source frames without a face were looked at, nothing was prepared
+    prepared = next(shown for done, shown in seen if done == 2 * 3)
+    assert first.shape == (256, 256, 3)
+    np.testing.assert_array_equal(first, prepared)  # both are the same crop of the source
+
+
 def test_a_full_disk_is_refused_before_any_work(tmp_path: Any) -> None:
     with pytest.raises(MediaError, match=r"Expected .* MB of room .* make room or shorten"):
         Spool(tmp_path / "temp", expected_bytes=1 << 60)
