@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .. import __version__
@@ -16,6 +16,7 @@ from ..errors import MediaError
 from ..json_values import is_list, is_object, parse_json
 from .addresses import address_in
 from .files import write_text
+from .model_files import ModelFiles
 from .remote import AS_FETCHED, Remote
 from .rows import Stamp, Task
 
@@ -36,7 +37,7 @@ class Hashes:
     """Digests of files, kept between starts as long as their stamps stay the same.
 
     path: where they are kept. via: as of ``write_text``. check: called while a long file is read.
-    remote: answers for addresses.
+    remote: answers for addresses. models: the model files that jobs use; None for none.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Hashes:
         via: Path,
         check: Callable[[], None] = lambda: None,
         remote: Remote | None = None,
+        models: ModelFiles | None = None,
     ) -> None:
         self._path, self._via = path, via
+        self._models = models
         self._remote = remote or Remote(via, check)
         self._check = check
         self._known: dict[str, tuple[Stamp, str]] = {}
@@ -87,6 +90,12 @@ class Hashes:
             self._changed = True
         return digest
 
+    def of_models(self, task: Task) -> Mapping[str, str]:
+        """Return the digests of the model files that a task would use. Raises MediaError."""
+        if self._models is None:
+            return {}
+        return self._models.digests(task, lambda path: self.of(stamp_of(path)))
+
     def save(self, *, now: bool = False) -> None:
         """Keep what is known, once in a while or now; without it files are only read again."""
         if self._changed and (now or time.monotonic() - self._saved > SAVE_SECONDS):
@@ -107,6 +116,7 @@ def key_of(task: Task, hashes: Hashes) -> tuple[str, tuple[Stamp, ...]]:
         "settings": task.settings,
         "threads": task.threads,
         "limits": task.limits,
+        "models": hashes.of_models(task),
     }
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), stamps

@@ -20,6 +20,7 @@ from .driver import Driver, unfinished
 from .executor import Executor
 from .leases import Owner
 from .manifest import read_rows
+from .model_files import ModelFiles
 from .processes import Processes, places
 from .remote import Remote
 from .results import memory_problem, results_in
@@ -85,7 +86,9 @@ class Batch:
         tasks, problems = self._checked(jobs, read_options, remote)
         self._ledger.open()
         with contextlib.closing(Owner(self._folder)) as owner:
-            hashes = Hashes(self._folder.hashes, owner.work, self._host.check_cancelled, remote)
+            models = ModelFiles(self._host.model_directories)
+            check = self._host.check_cancelled
+            hashes = Hashes(self._folder.hashes, owner.work, check, remote, models)
             left, finished = unfinished(tasks, self._ledger, hashes)
             self._ledger.mend_results(finished, owner.work)
             tally = Tally(len(tasks) + len(problems), skipped=len(finished), failed=list(problems))

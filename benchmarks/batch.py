@@ -357,7 +357,9 @@ def finish(jobs: Path, out: Path) -> None:
     from avatarvideo.batch.files import BatchFolder
     from avatarvideo.batch.ledger import Ledger
     from avatarvideo.batch.manifest import read_rows
+    from avatarvideo.batch.model_files import ModelFiles
     from avatarvideo.cli.lipsync_options import lipsync_options
+    from avatarvideo.host.standalone import StandaloneHost
 
     for path in jobs.parent.glob("*.*"):
         if path.is_file():
@@ -371,7 +373,8 @@ def finish(jobs: Path, out: Path) -> None:
         return options.of_row(row, {}, as_text=as_text)
 
     tasks, _ = Checker(Ledger(folder), jobs.parent, read).tasks(read_rows([jobs])[0])
-    hashes = Hashes(folder.hashes, folder.work)
+    models = ModelFiles(StandaloneHost().model_directories)
+    hashes = Hashes(folder.hashes, folder.work, models=models)
     with folder.results.open("w") as results:
         for task in list(tasks)[:-1]:
             target = folder.target(task.output)
