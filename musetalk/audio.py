@@ -17,6 +17,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 
+from ..encoders.read.audio_arrays import all_finite
 from ..errors import MediaError
 from ..media import AudioClip, Mel
 
@@ -35,6 +36,8 @@ WINDOW_BEFORE = 4  # of them before the frame's own time: 80 ms
 MEL_FLOOR = 1e-10
 DYNAMIC_RANGE = 8.0  # log10 units kept below the loudest cell
 MAX_PHASES = 1_000  # torchaudio's kernel has this many rows; more would take gigabytes
+
+PART_SECONDS = 120  # resampled at a time, with a second to either side
 
 Resampler = Callable[[np.ndarray, int], np.ndarray]
 
@@ -58,17 +61,27 @@ def to_speech(clip: AudioClip, resampler: Resampler | None = None) -> np.ndarray
     """
     if not clip.samples.shape[1]:
         raise MediaError("Expected speech, got an audio clip of 0 samples: choose another file.")
-    if not np.isfinite(clip.samples).all():
+    if not all_finite(clip.samples):
         raise MediaError(
             "Expected finite audio samples, got NaN or infinity: re-export the recording."
         )
-    mono = np.ascontiguousarray(clip.samples.mean(axis=0, dtype=np.float32))
-    if clip.sample_rate == SAMPLE_RATE:
-        return mono
-    length = -(-mono.size * SAMPLE_RATE // clip.sample_rate)
-    resample = resampler or _resampler_for(clip.sample_rate)
-    resampled = resample(mono, clip.sample_rate)[:length]
-    return np.pad(resampled, (0, length - resampled.size))
+    rate, count = clip.sample_rate, clip.samples.shape[1]
+    if rate == SAMPLE_RATE:
+        return _mono(clip, 0, count)
+    speech = np.zeros(-(-count * SAMPLE_RATE // rate), np.float32)
+    resample = resampler or _resampler_for(rate)
+    for second in range(0, -(-count // rate), PART_SECONDS):
+        before = min(second, 1)  # what is heard beside a part makes its edges what they are
+        part = _mono(clip, (second - before) * rate, (second + PART_SECONDS + 1) * rate)
+        into = speech[second * SAMPLE_RATE : (second + PART_SECONDS) * SAMPLE_RATE]
+        resampled = resample(part, rate)[before * SAMPLE_RATE :][: into.size]
+        into[: resampled.size] = resampled
+    return speech
+
+
+def _mono(clip: AudioClip, first: int, last: int) -> np.ndarray:
+    part = clip.samples[:, first:last]
+    return np.ascontiguousarray(part.mean(axis=0, dtype=np.float32))
 
 
 def _resampler_for(sample_rate: int) -> Resampler:
@@ -156,13 +169,15 @@ def log_mel(speech: np.ndarray, *, check: Callable[[], None] = lambda: None) -> 
     Every segment is padded with silence to 30 s and keeps its own floor, as the feature extractor
     of transformers does when it is called once a segment (MuseTalk 1.5).
     """
-    made: list[np.ndarray] = []
-    for first in range(0, max(1, speech.size), SEGMENT_SAMPLES):
+    segments = max(1, -(-speech.size // SEGMENT_SAMPLES))
+    cells = np.empty((N_MELS, segments * SEGMENT_FRAMES), np.float32)
+    for number in range(segments):
         check()
-        part = speech[first : first + SEGMENT_SAMPLES]
+        part = speech[number * SEGMENT_SAMPLES : (number + 1) * SEGMENT_SAMPLES]
         padded = np.pad(part, (0, SEGMENT_SAMPLES - part.size))
-        made.append(_normalised(_log_power(padded)).numpy())
-    return np.concatenate(made, axis=1)
+        here = slice(number * SEGMENT_FRAMES, (number + 1) * SEGMENT_FRAMES)
+        cells[:, here] = _normalised(_log_power(padded)).numpy()
+    return cells
 
 
 def log_mel_v1(speech: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from ...media import AudioClip
 from .audio_blocks import decoded_blocks
 from .cut_sound import FileEnd, SoundEnd
 from .open import MAX_CHANNELS, SAMPLE_RATES, open_media
+from .sample_buffer import SampleBuffer
 from .seams import Seams
 from .tracks import sound_note, usual_audio
 
@@ -70,8 +71,6 @@ def read_audio(
     reading. zero: the first picture's time in the file, where it is known. Raises MediaError.
     """
     name = Path(path).name
-    parts: list[np.ndarray] = []
-    total = 0
     with open_media(path) as container:
         if note := sound_note(container):
             logger.warning("%s: %s", name, note)
@@ -80,22 +79,22 @@ def read_audio(
         )
         left = max(Fraction(0), _claimed_seconds(container) - start)
         wanted = min(left, duration) if duration else left
-        _check_decoded_bytes(round(wanted * track.sample_rate) * track.channels * 4, name)
+        expected = round(wanted * track.sample_rate)
+        _check_decoded_bytes(expected * track.channels * 4, name)
+        buffer = SampleBuffer(expected)
         for block in track.blocks:
             check()
-            parts.append(block)
-            total += block.nbytes
-            _check_decoded_bytes(total, name)
+            _check_decoded_bytes((buffer.count + block.shape[1]) * track.channels * 4, name)
+            buffer.add(block)
     lack = next((end.lack for end in track.ends), None)
-    if not total and lack is not None:
+    if not buffer.count and lack is not None:
         raise MediaError(f"{lack.expected}: copy or download it again.")
-    if not total:
+    if not buffer.count:
         raise MediaError(
             f"Expected sound after {float(start):.2f} s, {name!r} has no samples there: use a "
             "smaller start or another file."
         )
-    samples = np.concatenate(parts, axis=1)
-    return AudioClip(samples, track.sample_rate, (Path(path),), track.begins, lack)
+    return AudioClip(buffer.samples(), track.sample_rate, (Path(path),), track.begins, lack)
 
 
 def check_has_sound(path: str | Path) -> None:

@@ -98,7 +98,9 @@ def _life(
 ) -> tuple[Life, int]:
     """Return the life of a run, the same for the same picture and speech, and its blinks."""
     count, rate = job.indices.size, job.frame_rate
-    random = np.random.default_rng([zlib.crc32(one.tobytes()) for one in (frame, job.mel.speech)])
+    random = np.random.default_rng(
+        [zlib.crc32(np.ascontiguousarray(one)) for one in (frame, job.mel.speech)]
+    )
     blinks = blink_times(random, count, rate)
     size = (job.avatar.width, job.avatar.height)
     sway = Sway(points, size) if sways else None

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ...encoders.read.audio_arrays import all_finite
 from ...errors import MediaError
 from ..voice.levels import WINDOWS_PER_SECOND, peak_level
 
@@ -17,7 +18,7 @@ SILENT_SHARE = 0.25  # a frame with no more of its windows spoken than this is s
 
 def check_speech(speech: np.ndarray) -> None:
     """Raise MediaError unless the speech is mono, (N,), and all numbers."""
-    if speech.ndim != 1 or not np.isfinite(speech).all():
+    if speech.ndim != 1 or not all_finite(speech):
         raise MediaError(
             f"Expected mono speech of shape (N,) with finite samples, got {speech.shape}"
             " or samples that are not numbers."

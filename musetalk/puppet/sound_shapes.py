@@ -71,13 +71,22 @@ def shape_evidence(speech: np.ndarray, phones: Sequence[Phone] | None = None) ->
 
 def band_levels(speech: np.ndarray) -> np.ndarray:
     """Return levels float32 (K, 10) in each 10 ms, relative to the recording's own speech."""
-    energy = band_energies(speech, list(pairwise(EDGES))).T
-    energy /= max(float(energy.max(initial=0)), LEAST_ENERGY)
-    whole = decibels(energy.sum(axis=1))
-    levels = decibels(energy)
+    levels = band_energies(speech, list(pairwise(EDGES))).T
+    levels /= max(float(levels.max(initial=0)), LEAST_ENERGY)
+    whole = decibels(levels.sum(axis=1))
+    blocks = [slice(first, first + BLOCK) for first in range(0, len(levels), BLOCK)]
+    for here in blocks:  # in place: of hours they take as much as everything else
+        levels[here] = decibels(levels[here])
     spoken = whole > np.percentile(whole, 95) - SPEECH_DB
-    usual = levels[spoken].mean(axis=0) + ABOVE_MEAN_DB if spoken.any() else levels.max(axis=0)
-    return (np.maximum(levels - usual, -RANGE_DB) / SCALE_DB).astype(np.float32)
+    usual = levels.max(axis=0)
+    if spoken.any():
+        usual = levels.mean(axis=0, where=spoken[:, None]) + ABOVE_MEAN_DB
+    # Into the memory of what was read already: half of it is enough.
+    found = levels.reshape(-1).view(np.float32)[: levels.size].reshape(levels.shape)
+    for here in blocks:
+        relative = np.maximum(levels[here] - usual, -RANGE_DB) / SCALE_DB
+        found[here] = relative
+    return found
 
 
 def phone_groups(phones: Sequence[Phone], count: int) -> np.ndarray:

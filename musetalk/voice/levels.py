@@ -26,8 +26,11 @@ def band_energies(speech: np.ndarray, bands: list[tuple[float, float]]) -> np.nd
     """Return float64 (len(bands), K): mean-square energy from Hz to Hz in each 10 ms window."""
     frequencies = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
     picks = np.array([(frequencies >= low) & (frequencies < high) for low, high in bands])
-    rows = [power @ picks.T.astype(np.float64) for power in _power(speech)]
-    return np.concatenate(rows).T
+    energies = np.empty((max(1, math.ceil(len(speech) / HOP)), len(bands)))
+    for number, power in enumerate(_power(speech)):
+        here = slice(number * CHUNK, number * CHUNK + len(power))
+        energies[here] = power @ picks.T.astype(np.float64)
+    return energies.T
 
 
 def levels(speech: np.ndarray) -> np.ndarray:

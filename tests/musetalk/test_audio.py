@@ -115,6 +115,17 @@ def test_both_resamplers_give_the_same_features(rate: int) -> None:
     assert np.abs(mels[0] - mels[1])[loud].max() < 0.05
 
 
+@pytest.mark.parametrize("resample", [audio.resample_with_torchaudio, audio.resample_with_pyav])
+def test_parts_of_long_audio_meet_without_a_seam(
+    resample: audio.Resampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.random.default_rng(3).normal(0, 0.1, (2, 44100 * 5 + 7)).astype(np.float32)
+    clip = AudioClip(samples, 44100)
+    whole = audio.to_speech(clip, resample)
+    monkeypatch.setattr(audio, "PART_SECONDS", 2)
+    assert np.abs(audio.to_speech(clip, resample) - whole).max() < 1e-6
+
+
 @pytest.mark.slow
 def test_resampling_real_speech_agrees_with_librosa(real_data: Path, speech: np.ndarray) -> None:
     librosa = oracle("librosa")
