@@ -50,7 +50,7 @@ class Machine(NamedTuple):
 class Share(NamedTuple):
     """How many workers there are, and what each of them gets."""
 
-    count: int
+    workers: int
     cpus: float
     gpus: float
 
@@ -118,7 +118,7 @@ class RayCluster:
         try:
             share = share_of(_machines(ray), count, threads)
             made = ray.remote(concurrency_groups={"beside": 1})(actor)
-            for number in range(1, share.count + 1):
+            for number in range(1, share.workers + 1):
                 name = f"worker {number}"
                 placed = made.options(**_options(name, share)).remote(name, setup)
                 self._workers[name] = _Worker(name, placed)

@@ -99,7 +99,7 @@ def _life(
     """Return the life of a run, the same for the same picture and speech, and its blinks."""
     count, rate = job.indices.size, job.frame_rate
     random = np.random.default_rng(
-        [zlib.crc32(np.ascontiguousarray(one)) for one in (frame, job.mel.speech)]
+        [zlib.crc32(np.ascontiguousarray(one).data) for one in (frame, job.mel.speech)]
     )
     blinks = blink_times(random, count, rate)
     size = (job.avatar.width, job.avatar.height)
