@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import wave
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,24 @@ def write_inputs(folder: Path, *, avatars: int = 2, speeches: int = 3) -> None:
         Image.fromarray(picture).save(folder / f"avatar{number}.png")
     for number in range(speeches):
         write_speech(folder / f"speech{number}.wav", 5 + number)
+
+
+def write_planted(path: Path) -> None:
+    """Write a picture in which the tiny networks see a face, and a smaller one on its right."""
+    from support.tiny_models import RED, plant_face
+
+    picture = np.random.default_rng(2).integers(0, 60, (192, 256, 3), np.uint8)
+    plant_face(picture, 4, 6)
+    plant_face(picture, 12, 6, RED)
+    Image.fromarray(picture).save(path)
+
+
+def tiny_environment() -> dict[str, str]:
+    """Return an environment whose Python processes have MuseTalk's tiny networks."""
+    tests = Path(__file__).resolve().parent.parent
+    folders = [str(tests / "support" / "tiny_everywhere"), str(tests)]
+    kept = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([*folders, *([kept] if kept else [])])}
 
 
 def write_speech(path: Path, divisor: float = 5, seconds: float = SECONDS) -> None:
