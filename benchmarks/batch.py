@@ -3,13 +3,15 @@
     python benchmarks/batch.py kills --jobs 1000 --avatars 20 --kills 20 [--workers 2] [--ray]
     python benchmarks/batch.py rate --jobs 200 --avatars 20 [--workers 2] [--ray]
     python benchmarks/batch.py check --rows 10000
+    python benchmarks/batch.py single --jobs 100 --commands 100
 
 kills: short puppet jobs on workers; at random moments the driver or a worker is killed (SIGKILL),
 and a killed driver is started again. Then every row must have its whole video, report and line, no
 key may have been finished twice, and nothing half-written may be left. Ends with 1 where that is
 not so. rate: jobs a minute of so many workers and of one, each with one thread, from when all of
 them have finished one. check: the seconds and the peak memory from the start of the command until
-the list is checked against a ledger in which all rows but one are finished.
+the list is checked against a ledger in which all rows but one are finished. single: see
+``batch_single.py``; ends with 1 where a job is not three times as fast as a command of its own.
 
 Workers are processes; with --ray they are on a Ray cluster of two nodes on this machine. --json
 prints JSON.
@@ -45,6 +47,7 @@ SIDE, RATE, SECONDS = 64, 16000, 0.2
 FRAMES = 5  # of each job: 0.2 s at 25 a second
 MOUTH = "20,42,44,42"
 GIVE_UP_SECONDS = 1800
+LEAST_TIMES = 3  # as fast as a command of its own
 
 
 def main() -> int:
@@ -55,7 +58,14 @@ def main() -> int:
             found = WHAT[options.what](folder, options, cluster)
     print(json.dumps(found) if options.json else "\n".join(f"{k}: {v}" for k, v in found.items()))
     bad = ("lost", "finished_twice", "lines_twice", "half", "left_over", "made_by_a_last_start")
-    return int(any(found.get(name) for name in bad))
+    is_slow = found.get("times_as_fast", LEAST_TIMES) < LEAST_TIMES
+    return int(is_slow or any(found.get(name) for name in bad))
+
+
+def single(folder: Path, options: argparse.Namespace, _cluster: object) -> dict[str, Any]:
+    import batch_single
+
+    return batch_single.single(folder, options.jobs, options.commands)
 
 
 # Killing.
@@ -395,7 +405,7 @@ def finish(jobs: Path, out: Path) -> None:
     hashes.save(now=True)
 
 
-WHAT = {"kills": kills, "rate": rate, "check": check}
+WHAT = {"kills": kills, "rate": rate, "check": check, "single": single}
 
 
 def _options() -> argparse.Namespace:
@@ -405,6 +415,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--avatars", type=int, default=20)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--commands", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=int, default=10000)
     parser.add_argument("--ray", action="store_true")
