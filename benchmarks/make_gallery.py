@@ -181,7 +181,10 @@ def draw_crf(folder: Path) -> Image.Image:
 def draw_sound(folder: Path) -> Image.Image:
     mels: tuple[tuple[str, Mel], ...] = (
         ("start 0, duration 0", load_speech(SPEECH)),
-        ("start 1, duration 1.5", prepare_mel(load_speech(SPEECH).clip.trimmed(1, Fraction(3, 2)))),
+        (
+            "start 1, duration 1.5",
+            prepare_mel(load_speech(SPEECH).clip.trimmed(Fraction(1), Fraction(3, 2))),
+        ),
     )
     heard = [
         (text, cv2.resize(draw_spectrogram(mel.log_mel[:, : mel.speech.size // 160]), (396, 200)))

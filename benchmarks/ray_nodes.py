@@ -38,7 +38,7 @@ def main() -> None:
 
 def started(count: int) -> Any:
     """Return a cluster of so many nodes."""
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports] - an extra
 
     cluster: Any = Cluster()
     for left in reversed(range(TRIES)):

@@ -32,6 +32,7 @@ CLIP, SPEECH, PORTRAIT = (
 # must be written here or keep what the tests below ask of doors.
 NO_PATH = {
     ("LoadAvatar", "mouth"),
+    ("LoadAvatar", "face_at"),
     ("FFmpegEncode", "filename_prefix"),
     # A face by number or place; track files are asked for in test_speakers.py.
     *(("MuseTalkLipSync", face) for face in ("face", "face_2", "face_3", "face_4")),

@@ -64,7 +64,8 @@ def main(url: str, browser_python: str, picture: Path = PICTURE) -> None:
             taken = Path(folder) / "page.png"
             page.screenshot(taken)
             with Image.open(taken) as shot:
-                part = shot.convert("RGB").crop([round(side) for side in box])
+                left, top, right, bottom = (round(side) for side in box)
+                part = shot.convert("RGB").crop((left, top, right, bottom))
         part.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
         part.save(picture, quality=80, method=6)
     finally:
@@ -72,4 +73,4 @@ def main(url: str, browser_python: str, picture: Path = PICTURE) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3], *(Path(one) for one in sys.argv[3:]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]) if len(sys.argv) > 3 else PICTURE)

@@ -515,8 +515,8 @@ def test_one_thread_is_for_a_while_only() -> None:
 class Watched(FaceGenerator):
     """Says in which order batches are begun and waited for."""
 
-    def begin(self, *inputs: Any) -> Any:
-        wait = super().begin(*inputs)
+    def begin(self, *inputs: Any, **named: Any) -> Any:
+        wait = super().begin(*inputs, **named)
         self.order.append("begin")
         return lambda: (self.order.append("wait"), wait())[1]
 
