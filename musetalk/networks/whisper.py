@@ -68,7 +68,7 @@ class _Encoder(nn.Module):
         self.conv1 = nn.Conv1d(config.mel_bins, config.width, 3, padding=1)
         self.conv2 = nn.Conv1d(config.width, config.width, 3, stride=2, padding=1)
         # Not drawn: on the meta device torch imports its compiler for that, which takes seconds.
-        positions = torch.empty(config.positions, config.width)
+        positions = torch.zeros(config.positions, config.width)
         self.embed_positions = nn.Embedding(config.positions, config.width, _weight=positions)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.layer_norm = nn.LayerNorm(config.width)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from support.object_store import library
 
@@ -24,6 +25,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
+    # What other tests left: moto keeps it for all servers of a process.
+    requests.post(f"http://{host}:{port}/moto-api/reset", timeout=60).raise_for_status()
     files = library("fsspec")
     files.get_filesystem_class("s3").clear_instance_cache()  # of another test's server
     store = files.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
