@@ -233,9 +233,10 @@ def per_minute(events: list[dict[str, Any]], workers: int) -> float:
     """Return the jobs a minute from the moment when all workers have finished one."""
     done = [event for event in events if event["event"] == "finished"]
     seen: set[str] = set()
-    while len(seen) < workers:
-        first = done.pop(0)
+    first = done.pop(0)
+    while len(seen | {first["worker"]}) < workers:
         seen.add(first["worker"])
+        first = done.pop(0)
     times = [datetime.fromisoformat(event["time"]) for event in (first, done[-1])]
     return 60 * len(done) / (times[1] - times[0]).total_seconds()
 
