@@ -95,7 +95,7 @@ class LoadAvatar:
     def load(
         self, avatar: str, mouth: str, face_index: int, path: str | None = None, face_at: str = ""
     ) -> Values:
-        from ..musetalk.face.finder import faces_beside, locate_face, locate_face_at
+        from ..musetalk.face.finder import Sought, faces_beside, locate
         from ..musetalk.face.overlay import draw_overlay
         from ..musetalk.face.wish import parse_point
         from ..musetalk.inputs import load_avatar
@@ -105,12 +105,10 @@ class LoadAvatar:
         loaded = load_avatar(file, corners=corners, face_index=face_index, check=check)
         frame = loaded.first_frame()
         folders = host.model_directories
-        if point is not None and corners is None:
-            location = locate_face_at(frame, point, check=check, model_folders=folders)
-        else:
-            location = locate_face(
-                frame, face_index=face_index, corners=corners, check=check, model_folders=folders
-            )
+        sought = Sought(
+            face_index=face_index, point=point, corners=corners, check=check, model_folders=folders
+        )
+        location = locate(frame, sought)
         if point is not None and location.box is None:
             raise MediaError(
                 f"Expected a face at {face_at.strip()} in the first frame, but {location.reason}: "

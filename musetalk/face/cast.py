@@ -16,7 +16,7 @@ from ...media import Avatar, Box, FaceLocation
 from ..lips.frame import FaceFrame
 from .looks import UNLIKE, look_of, unlikeness
 from .mesh_locate import location_of
-from .mesh_networks import FaceMesh, MeshNetworks, overlap
+from .mesh_networks import SAME_PLACE, FaceMesh, MeshNetworks, overlap
 from .mesh_person import MeshPerson
 from .mesh_search import confirmed
 from .trail import Trail, apart, square_of
@@ -24,7 +24,6 @@ from .trails import TrailWatcher
 from .who import People, Person, fullest_frame, lasting, people_of
 from .wish import FaceWish, chosen_box, read_track
 
-SAME_PLACE = 0.3  # overlap (IoU) of boxes of one face
 NEAR = 0.4  # sides that the mesh's face may be off the place it was looked for at
 MOUTH_FROM = 0.5  # of a face's box downwards: what no other face may cover while it speaks
 

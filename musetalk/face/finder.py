@@ -23,7 +23,7 @@ from ..lips.held_corners import corners_of_mask, locate_by_corners
 from ..lips.search import NO_FACE, find_face
 from ..weights.mesh_file import MISSING
 from .mesh_locate import locate_by_mesh, no_face_at
-from .mesh_networks import mesh_networks, mesh_problem, opencv_problem, overlap
+from .mesh_networks import SAME_PLACE, mesh_networks, mesh_problem, opencv_problem, overlap
 from .mesh_search import find_meshes
 from .wish import FaceWish, chosen_box, is_at
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     Networks = Mapping[Role, Any]  # Any: each role's network has its own class
 
 log = logging.getLogger("avatarvideo.musetalk.face.finder")
-
-SAME_PLACE = 0.3  # overlap (IoU) of boxes of one face
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,9 +149,9 @@ class MediapipeMesh(FaceFinder):
     def locate(self, frame: np.ndarray, sought: Sought) -> FaceLocation | None:
         faces = mediapipe_mesh.find_faces(frame)
         if sought.point is not None:
-            boxes = [face.box for face in faces if face.box is not None]
-            at = chosen_box(FaceWish(point=sought.point), boxes)
-            return None if at is None else [face for face in faces if face.box is not None][at]
+            boxes = {number: face.box for number, face in enumerate(faces) if face.box is not None}
+            at = chosen_box(FaceWish(point=sought.point), list(boxes.values()))
+            return None if at is None else faces[list(boxes)[at]]
         return faces[sought.face_index] if sought.face_index < len(faces) else None
 
     def states(self, roles: Collection[str]) -> dict[str, str]:
@@ -212,28 +210,23 @@ def locate_face(
     frame: uint8 RGB (H, W, 3). The others as in ``Sought``.
     Raises MediaError for another kind of picture, and for corners or a mask that cannot be meant.
     """
+    return locate(frame, Sought(face_index, None, corners, mask, check, model_folders), finders)
+
+
+def locate(
+    frame: np.ndarray, sought: Sought, finders: Sequence[FaceFinder] = FINDERS
+) -> FaceLocation:
+    """Return what ``locate_face`` does, of somebody who may be named by a point too.
+
+    The user's corners say more than a point, and a point more than the index and the mask.
+    """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise MediaError(f"Expected a picture uint8 (H, W, 3), got {frame.dtype} {frame.shape}.")
-    sought = Sought(face_index, None, corners, mask, check, model_folders)
-    return _told(_first_answer(frame, sought, finders))
-
-
-def locate_face_at(
-    frame: np.ndarray,
-    point: tuple[float, float],
-    *,
-    check: Callable[[], None] = lambda: None,
-    model_folders: Sequence[Path] = (),
-) -> FaceLocation:
-    """Return the face at a point of a uint8 RGB picture, in pixels.
-
-    Otherwise as ``locate_face``.
-    """
-    sought = Sought(check=check, model_folders=model_folders, point=point)
-    return _told(_first_answer(frame, sought, FINDERS))
-
-
-def _told(location: FaceLocation) -> FaceLocation:
+    if sought.corners is not None:
+        sought = replace(sought, point=None)
+    elif sought.point is not None:
+        sought = replace(sought, face_index=0, mask=None)
+    location = _first_answer(frame, sought, finders)
     log.info("face: %s: %s", location.method, location.reason)
     return location
 

@@ -207,6 +207,9 @@ def _joined(scores: np.ndarray, numbers: np.ndarray) -> list[tuple[float, np.nda
     return found
 
 
+SAME_PLACE = 0.3  # overlap of boxes of one face
+
+
 def overlap(one: Box, other: Box) -> float:
     """Return the share of two boxes' common area in all that they cover."""
     width = min(one.x1, other.x1) - max(one.x0, other.x0)

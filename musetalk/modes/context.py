@@ -11,7 +11,7 @@ from ...host.contract import Host
 from ...media import FaceLocation, FramesOfFiles
 from ..background_encode import BackgroundEncode
 from ..face.cast import Cast
-from ..face.finder import locate_face, locate_face_at
+from ..face.finder import Sought, locate
 from ..interfaces import LipSyncRun, Report
 from ..job import Job, Made, NotPossible
 from ..pipeline.memory import FallbackPlan
@@ -45,18 +45,15 @@ class Context:
         return self._location
 
     def _located(self, job: Job) -> FaceLocation:
-        frame, check = job.avatar.first_frame(), self.host.check_cancelled
-        point, folders = job.avatar.face_point, job.model_folders
-        if point is not None and job.corners is None:
-            return locate_face_at(frame, point, check=check, model_folders=folders)
-        return locate_face(
-            frame,
+        sought = Sought(
             face_index=job.avatar.face_index,
+            point=job.avatar.face_point,
             corners=job.corners,
             mask=job.mask,
-            check=check,
-            model_folders=folders,
+            check=self.host.check_cancelled,
+            model_folders=job.model_folders,
         )
+        return locate(job.avatar.first_frame(), sought)
 
     def gate(self, job: Job, *, auto: bool) -> Gate | None:
         """Return where the mouth rests, heard once a run; None leaves every frame as heard.

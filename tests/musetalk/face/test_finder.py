@@ -15,7 +15,7 @@ import pytest
 
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import FaceLocation, LipCorners
-from avatarvideo.musetalk.face.finder import LipTemplate, locate_face, locate_face_at
+from avatarvideo.musetalk.face.finder import LipTemplate, Sought, locate, locate_face
 from avatarvideo.musetalk.face.overlay import draw_overlay
 from avatarvideo.musetalk.lips.confidence import JudgedLips, judge_lips
 from avatarvideo.musetalk.lips.frame import FaceFrame
@@ -110,10 +110,10 @@ def test_a_point_says_which_of_two_without_the_mesh_too() -> None:
         ((247, 278), LipCorners(211.5, 327.1, 282.3, 330.6)),  # of the face mesh
         ((783, 278), LipCorners(740.1, 328.6, 812.3, 329.5)),
     ):
-        location = locate_face_at(pair, point)
+        location = locate(pair, Sought(point=point))
         assert location.lips is not None, location.reason
         assert corner_error(location.lips.corners, lips) < 0.1
-    nobody = locate_face_at(pair, (512, 60))
+    nobody = locate(pair, Sought(point=(512, 60)))
     assert nobody.box is None
     assert nobody.reason.startswith("no face was found at the point 512,60")
 
