@@ -12,6 +12,7 @@ import os
 import platform
 import threading
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -20,6 +21,7 @@ from ..host.current import set_host
 from ..host.owned_files import MARKER, is_claimed, temporary_folder
 from ..host.standalone import FORMATS_VARIABLE, MODELS_VARIABLE, StandaloneHost
 from ..json_values import JSON
+from .addresses import place_in
 from .files import BatchFolder
 from .maker import Maker
 from .results import results_in
@@ -51,13 +53,9 @@ class BatchActor:
         _start_log(self._setup.log_level)
         _look_for_models(self._setup)
         folder = self._open.enter_context(temporary_folder())
-        self._host = StandaloneHost(
-            input_directory=self._setup.inputs,
-            output_directory=None if self._setup.place else self._setup.outputs,
-            temp_directory=folder,
-        )
+        self._host = StandaloneHost(input_directory=self._setup.inputs, temp_directory=folder)
         set_host(self._host)
-        ledger = results_in(self._host, self._setup.place)
+        ledger = results_in(self._host, self._setup.outputs)
         self._maker = Maker(self._host, ledger, self._name, self._models())
         self._open.callback(self._maker.close)
         importlib.import_module("..musetalk.engine", __package__)  # not on the first job's time
@@ -75,18 +73,19 @@ class BatchActor:
                 f"Expected avatarvideo {wanted} on {where}, as the command has it, found "
                 f"{__version__}: install the same on every machine."
             )
-        if self._setup.place:  # a store, which has no locks and needs no path
+        outputs = self._setup.outputs
+        if place_in(outputs) is not None:  # a store, which has no locks and needs no path
             return
-        marker = BatchFolder(self._setup.outputs).work / self._setup.driver / MARKER
+        marker = BatchFolder(Path(outputs)).work / self._setup.driver / MARKER
         if not marker.is_file():
             raise AvatarVideoError(
-                f"Expected the output folder {str(self._setup.outputs)!r} on {where} to be the "
+                f"Expected the output folder {outputs!r} on {where} to be the "
                 "command's, it is another one: put it on storage that every machine has under one "
                 "path."
             )
         if not is_claimed(marker):
             raise AvatarVideoError(
-                f"Expected locks on files in {str(self._setup.outputs)!r} to hold on {where}, they "
+                f"Expected locks on files in {outputs!r} to hold on {where}, they "
                 "do not: take storage with locks between machines, as NFS 4 has them."
             )
 

@@ -67,7 +67,7 @@ def share_of(machines: Sequence[Machine], count: int | None, threads: int) -> Sh
     if count is None and all_gpus:
         count = all_gpus
     size = threads or (_largest(cpus, count) if count else min(cpus))
-    count = count or sum(have // size for have in cpus) or 1
+    count = count or _slots(cpus, size) or 1
     gpus = 1 / math.ceil(count / all_gpus) if all_gpus else 0
     return Share(count, size if _slots(cpus, size) >= count else 0, gpus)
 

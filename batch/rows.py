@@ -117,15 +117,14 @@ class Outcome:
 class Setup:
     """What a worker has to know of the command, which may run on another machine.
 
-    version: of this package. outputs: the folder of the results, place: their address where they go
-    to a store instead, else empty. driver: the token of the driver's ``Owner``. models, formats:
-    where the command looks for them. log_level: of the package's log.
+    version: of this package. outputs: the folder or the address of the results. driver: the token
+    of the driver's ``Owner``. models, formats: where the command looks for them. log_level: of the
+    package's log.
     """
 
     version: str
     inputs: Path
-    outputs: Path
-    place: str
+    outputs: str
     driver: str
     models: tuple[Path, ...]
     formats: Path

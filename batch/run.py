@@ -65,7 +65,7 @@ class Batch:
         self._wishes = wishes
         self._output = output
         self._worker_command = worker_command
-        self._place = place
+        self._outputs = place or str(host.output_directory)
         if problem := memory_problem(place_in(place), "results", wishes.workers == 0):
             raise MediaError(problem)
         self._ledger = results_in(host, place)
@@ -163,8 +163,7 @@ class Batch:
 
             before_work()
             return InProcess(Maker(self._host, self._ledger, NAME))
-        place = self._place or str(self._host.output_directory)
-        command = [*self._worker_command, str(self._host.input_directory), place]
+        command = [*self._worker_command, str(self._host.input_directory), self._outputs]
         return Processes(places(wishes.workers), command)
 
     def _setup(self, owner: Owner) -> Setup:
@@ -172,8 +171,7 @@ class Batch:
         return Setup(
             version=__version__,
             inputs=self._host.input_directory,
-            outputs=self._host.output_directory,
-            place=self._place,
+            outputs=self._outputs,
             driver=owner.token,
             models=tuple(self._host.model_directories),
             formats=self._host.formats_directory,

@@ -97,7 +97,7 @@ def test_a_worker_makes_only_what_is_the_commands(tmp_path: Path) -> None:
     owner = Owner(folder)
 
     def said(version: str = __version__, outputs: Path = tmp_path) -> str:
-        setup = Setup(version, tmp_path, outputs, "", owner.token, (), tmp_path, 30)
+        setup = Setup(version, tmp_path, str(outputs), owner.token, (), tmp_path, 30)
         return BatchActor("a worker", setup).start()
 
     assert f"found {__version__}: install the same on every machine" in said("0.0.1")
