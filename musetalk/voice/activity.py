@@ -8,7 +8,7 @@ hears, over busy music only once the voice is brought out of it: there all that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ import torch
 
 from ..networks.silero_vad import CHUNK, CONTEXT, SileroVAD, State
 from .alone import is_voice
-from .ends import REACH, goes_on, with_ends
+from .ends import NEAR, goes_on, with_ends
 from .foreground import foreground, pieces
 from .levels import HOP, PADDING_DB, WINDOWS_PER_SECOND, levels, peak_level, spoken_by_level
 from .singing import is_hidden, is_sung, may_be_hidden
@@ -84,16 +84,18 @@ def activity_by_network(
     )
     noise = _noise(level, joined(heard >= LIKELY, _PAUSE))
     may_be_music = peak_level(level) - SOFT_DB
-    alone = _alone(sounds, level, np.maximum(heard, afresh), speech, noise)
+    loud = [each for each in sounds if level[slice(*each)].max() > may_be_music]
+    alone = _alone(loud, level, np.maximum(heard, afresh), speech, noise)
     soft = level <= min(may_be_music, noise + NEAR_NOISE_DB)
     likely = (heard >= np.where(soft, LIKELY_IF_SOFT, LIKELY)) | alone
     sure = (heard >= np.where(soft, SURE_IF_SOFT, SURE)) | alone
     together = joined(likely, _PAUSE)
     noise = _noise(level, together)
     spoken = np.zeros(len(level), bool)
+    least = LEAST_BELOW_IF_SOFT_DB if noise < may_be_music else LEAST_BELOW_DB
     for first, end in stretches(together):
         if sure[first:end].any():
-            _add(spoken, first, end, level, heard, noise)
+            _add(spoken, first, end, level, heard, noise, least)
     if is_sung(heard, level) or (
         may_be_hidden(heard, level)
         and has_room()
@@ -127,17 +129,17 @@ def _heard(
 
 
 def _alone(
-    sounds: list[tuple[int, int]],
+    sounds: Iterable[tuple[int, int]],
     level: np.ndarray,
     heard: np.ndarray,
     speech: np.ndarray,
     noise: float,
 ) -> np.ndarray:
-    """Return bool (K,): the loud parts of sounds that stand alone and may be a voice."""
+    """Return bool (K,): the loud parts of those sounds that stand alone and may be a voice."""
     alone = np.zeros(len(level), bool)
     for first, end in sounds:
         peak = float(level[first:end].max())
-        if peak > peak_level(level) - SOFT_DB and is_voice(first, end, level, heard, speech):
+        if is_voice(first, end, level, heard, speech):
             quiet = _quiet(noise, peak, LEAST_BELOW_DB)
             least = max(_beyond(noise, peak, quiet), peak - MOST_BELOW_ALONE_DB)
             alone[first:end] = level[first:end] > least
@@ -163,11 +165,10 @@ def _centers(samples: int) -> np.ndarray:
 
 def _noise(level: np.ndarray, spoken: np.ndarray) -> float:
     """Return the level, dBFS, over which something is more than the sound between the words."""
-    reach = round(REACH * WINDOWS_PER_SECOND)
-    near = np.convolve(spoken, np.ones(2 * reach + 1))[reach : reach + spoken.size] > 0.5
+    near = np.convolve(spoken, np.ones(2 * NEAR + 1))[NEAR : NEAR + spoken.size] > 0.5
     audible = level > peak_level(level) - PADDING_DB
     between = level[audible & ~near]
-    if between.size >= reach:
+    if between.size >= NEAR:
         return float(np.percentile(between, NOISE_PERCENT)) + OVER_NOISE_DB
     return float(np.percentile(level[audible], 10)) + OVER_NOISE_DB if audible.any() else 0.0
 
@@ -184,27 +185,34 @@ def _beyond(noise: float, peak: float, quiet: float) -> float:
 
 
 def _add(
-    spoken: np.ndarray, first: int, end: int, level: np.ndarray, heard: np.ndarray, noise: float
+    spoken: np.ndarray,
+    first: int,
+    end: int,
+    level: np.ndarray,
+    heard: np.ndarray,
+    noise: float,
+    least: float,
 ) -> None:
     """Set what is spoken of a stretch: neither its quiet ends nor its pauses.
 
-    Where it is loud at an end, the loud sound beyond is speech too.
+    Where it is loud at an end, the loud sound beyond is speech too. least: dB below its peak that
+    are quiet.
     """
-    peak = float(np.percentile(level[first:end], STRETCH_PERCENT))
-    is_soft = noise < peak_level(level) - SOFT_DB
-    quiet = _quiet(noise, peak, LEAST_BELOW_IF_SOFT_DB if is_soft else LEAST_BELOW_DB)
-    loud = level > quiet
-    clear = level > quiet + BURST_DB
-    inside = first + np.flatnonzero((clear if clear[first:end].any() else loud)[first:end])
+    inner = level[first:end]  # of hours there are thousands: never look at the whole for one
+    peak = float(np.percentile(inner, STRETCH_PERCENT))
+    quiet = _quiet(noise, peak, least)
+    loud, clear = inner > quiet, inner > quiet + BURST_DB
+    inside = np.flatnonzero(clear if clear.any() else loud)
     if not inside.size:
         spoken[first:end] = True
         return
-    before = int(inside[0]) - goes_on(loud[first : inside[0]][::-1])
-    after = int(inside[-1]) + 1 + goes_on(loud[inside[-1] + 1 : end])
-    middle = slice(before, after)
-    spoken[middle] |= joined(loud[middle] | (heard[middle] >= CLEAR), _PAUSE)
-    beyond = level > _beyond(noise, peak, quiet)
-    if before == first:
-        spoken[first - goes_on(beyond[:first][::-1]) : first] = True
-    if after == end:
-        spoken[end : end + goes_on(beyond[end:])] = True
+    before = int(inside[0]) - goes_on(loud[: inside[0]][::-1])
+    after = int(inside[-1]) + 1 + goes_on(loud[inside[-1] + 1 :])
+    middle = slice(first + before, first + after)
+    spoken[middle] |= joined(loud[before:after] | (heard[middle] >= CLEAR), _PAUSE)
+    beyond = _beyond(noise, peak, quiet)
+    if before == 0:
+        near = level[max(first - NEAR, 0) : first]
+        spoken[first - goes_on(near[::-1] > beyond) : first] = True
+    if after == inner.size:
+        spoken[end : end + goes_on(level[end : end + NEAR] > beyond)] = True

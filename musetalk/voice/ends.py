@@ -12,6 +12,7 @@ from .levels import WINDOWS_PER_SECOND, peak_level
 from .stretches import stretches
 
 REACH = 0.3  # seconds beyond what is known to be spoken
+NEAR = round(REACH * WINDOWS_PER_SECOND)
 BREAK = 0.06  # seconds that may be quiet there
 SILENT_DB = 55.0  # a pause so far below the peak holds no music
 RISE_DB = 12.0  # over the pause
@@ -46,7 +47,7 @@ def _own(loud: np.ndarray) -> int:
 
 def goes_on(loud: np.ndarray) -> int:
     """Return for how many windows, at most REACH, it stays loud from here on but for breaks."""
-    near = loud[: round(REACH * WINDOWS_PER_SECOND)]
+    near = loud[:NEAR]
     places = np.flatnonzero(near)
     gaps = np.diff(places, prepend=-1) > round(BREAK * WINDOWS_PER_SECOND)
     kept = places[: int(gaps.argmax())] if gaps.any() else places
