@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from support.object_store import library
+from support.optional_library import library
 
 
 @pytest.fixture

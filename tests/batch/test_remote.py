@@ -24,7 +24,7 @@ from avatarvideo.batch.web import _Rechecked, is_public
 from avatarvideo.cli.main import main
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.host.current import set_host
-from support.object_store import library
+from support.optional_library import library
 from support.small_jobs import FRAMES, frames_of, row, write_inputs, write_list
 
 DATA = bytes(range(256)) * 5000

@@ -20,7 +20,7 @@ from avatarvideo.batch.store_ledger import StoreLedger
 from avatarvideo.cli.main import main
 from avatarvideo.errors import EncodeError
 from avatarvideo.host.current import set_host
-from support.object_store import library
+from support.optional_library import library
 from support.small_jobs import row, write_inputs, write_list
 
 PLACE = Address("memory", "memory://out")

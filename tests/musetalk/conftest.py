@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -15,22 +13,14 @@ import torch
 from PIL import Image
 
 from avatarvideo.musetalk import MuseTalkLipSync
+from support.optional_library import library
 from support.small_clips import Clips
 
 
 @pytest.fixture(scope="session")
 def oracle() -> Callable[[str], ModuleType]:
-    """Import a module of a reference library: a skip where it is absent, a failure in CI."""
-
-    def load(name: str) -> ModuleType:
-        try:
-            return importlib.import_module(name)
-        except ImportError as error:
-            if os.environ.get("CI"):
-                pytest.fail(f"the reference {name} is needed in CI: {error}")
-            pytest.skip(f"the reference {name} is not installed: {error}")
-
-    return load
+    """Import a module of a reference library; whoever asks for this is slow."""
+    return library
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 import subprocess
@@ -20,13 +19,7 @@ from hypothesis import strategies as st
 from avatarvideo.errors import MediaError
 from avatarvideo.media import AudioClip
 from avatarvideo.musetalk import audio
-
-
-def oracle(name: str):
-    """A reference library; in CI its absence is a failure."""
-    if os.environ.get("CI"):
-        return importlib.import_module(name)
-    return pytest.importorskip(name)
+from support.optional_library import library
 
 
 def decode(path: Path) -> AudioClip:
@@ -44,7 +37,7 @@ def speech(real_data: Path) -> np.ndarray:
 
 
 def reference_mel(part: np.ndarray) -> np.ndarray:
-    extractor = oracle("transformers").WhisperFeatureExtractor()
+    extractor = library("transformers").WhisperFeatureExtractor()
     return extractor(part, sampling_rate=16000, return_tensors="np").input_features[0]
 
 
@@ -83,7 +76,7 @@ def test_mel_of_silence_is_the_constant_floor() -> None:
 
 @pytest.mark.slow
 def test_filter_bank_equals_librosa() -> None:
-    expected = oracle("librosa").filters.mel(sr=16000, n_fft=400, n_mels=80)
+    expected = library("librosa").filters.mel(sr=16000, n_fft=400, n_mels=80)
     np.testing.assert_allclose(audio.mel_filters().numpy(), expected, atol=1e-8, rtol=0)
 
 
@@ -128,7 +121,7 @@ def test_parts_of_long_audio_meet_without_a_seam(
 
 @pytest.mark.slow
 def test_resampling_real_speech_agrees_with_librosa(real_data: Path, speech: np.ndarray) -> None:
-    librosa = oracle("librosa")
+    librosa = library("librosa")
     clip = decode(real_data / "jfk.flac")
     reference = librosa.resample(clip.samples.mean(axis=0), orig_sr=44100, target_sr=16000)
 

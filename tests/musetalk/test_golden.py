@@ -6,7 +6,6 @@ Small random networks, three drawn frames of which the middle one has no face, o
 from __future__ import annotations
 
 import importlib
-import os
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -17,18 +16,10 @@ import torch
 from PIL import Image
 
 from support import reference_path, small_clips, tiny_models
+from support.optional_library import library
 
 pytestmark = pytest.mark.slow
 BOX = (17, 14, 102, 100)  # where the planted landmarks put it, the margin of 10 pixels included
-
-
-def oracle(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"the reference {name} is needed in CI: {error}")
-        pytest.skip(f"the reference {name} is not installed: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +36,7 @@ class Reference:
     """MuseTalk's steps with the libraries it uses, in their order, frame by frame."""
 
     def __init__(self, models: Any, tiny: ModuleType, blending: ModuleType) -> None:
-        diffusers, transformers = oracle("diffusers"), oracle("transformers")
+        diffusers, transformers = library("diffusers"), library("transformers")
         self.blending = blending
         self.parser = models.bisenet
         self.unet = diffusers.UNet2DConditionModel(
