@@ -147,10 +147,11 @@ def test_a_signal_while_libraries_load_ends_at_once(
 @posix
 def test_ctrl_c_after_the_work_says_nothing() -> None:
     """Libraries clean up at the end of a process, and would say where they were."""
-    at_the_end = "import atexit, time; atexit.register(time.sleep, 20); "
-    tail = COMMAND.replace("sys.exit(main())", "main(); print('made', flush=True); sys.exit()")
+    # What a library registers while the work goes on is called before the process's own end.
+    cleaning = "import atexit, time; code = main(); atexit.register(time.sleep, 20); "
+    tail = cleaning + "print('made', flush=True); sys.exit(code)"
     with subprocess.Popen(
-        [sys.executable, "-c", at_the_end + tail, "video", "info", str(CLIP)],
+        [sys.executable, "-c", COMMAND.replace("sys.exit(main())", tail), "video", "info", CLIP],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
