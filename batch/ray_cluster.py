@@ -31,6 +31,10 @@ STOP_SECONDS = 15.0
 START_SECONDS = 600.0  # without any worker: no machine has what they need
 ASK_SECONDS = 1.0  # until a worker that Ray is just restarting is asked again
 STORE_BYTES = 80 << 20  # of a cluster of our own: jobs and outcomes are small
+LOOPBACK = "127.0.0.1"
+# Set to 0 it keeps Ray on loopback on every system; else, on Linux, 127.0.0.1 stands for the
+# machine's own address.
+ON_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 BESIDE = {"concurrency_group": "beside"}  # calls that do not wait for the job
 # Of Ray itself: it tells its makers nothing, hides GPUs from workers without, and shows all lines.
 VARIABLES = {
@@ -256,19 +260,30 @@ def connected(address: str) -> Any:  # Any: an optional library
 
 def _connect(ray: Any, address: str) -> None:  # Any: an optional library
     quiet: Mapping[str, Any] = {"configure_logging": False}
-    if address != AUTO:
-        ray.init(address, **quiet)
-        return
     try:
-        ray.init(  # nobody else can reach it
-            num_cpus=usable_cpus(),
-            object_store_memory=STORE_BYTES,
-            include_dashboard=False,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
-    except ValueError:  # one runs already, for which Ray takes none of these
-        ray.init(**quiet)
+        ray.init(address, **quiet)
+    except ConnectionError:
+        if address != AUTO:
+            raise
+        _begin(ray, quiet)
+
+
+def _begin(ray: Any, quiet: Mapping[str, Any]) -> None:  # Any: an optional library
+    """Begin a cluster on this machine that nobody else can reach."""
+    os.environ[ON_LOOPBACK] = "0"  # for its processes
+    constants: Any = importlib.import_module("ray._private.ray_constants")
+    constants.ENABLE_RAY_CLUSTER = False  # for this one, which has read the variable
+    ray.init(
+        num_cpus=usable_cpus(),
+        object_store_memory=STORE_BYTES,
+        include_dashboard=False,
+        _node_ip_address=LOOPBACK,
+        **quiet,
+    )
+    found = {node["NodeManagerAddress"] for node in ray.nodes()}
+    if found != {LOOPBACK}:
+        ray.shutdown()
+        raise RuntimeError(f"it would be reachable at {', '.join(sorted(found))}")
 
 
 @contextlib.contextmanager
