@@ -26,6 +26,7 @@ from .files import FAILED, STATE
 from .remote import Remote
 from .results import Results, memory_problem
 from .rows import Problem, Row, Task
+from .server_graph import graph_of, server_problem
 
 MOST_THREADS = 1024
 COLUMNS = ("avatar", "audio", "output", "workflow", "set", "threads")
@@ -65,9 +66,16 @@ class Checker:
         self._checked_workflow = cache(self._workflow_files)
         self._remote = remote
         self._in_process = in_process
+        self._servers: Mapping[str, Declared] = {}
 
-    def tasks(self, rows: Sequence[Row]) -> tuple[list[Task], list[Problem]]:
-        """Return the tasks of the good rows, and a problem for each of the others."""
+    def tasks(
+        self, rows: Sequence[Row], servers: Mapping[str, Declared] | None = None
+    ) -> tuple[list[Task], list[Problem]]:
+        """Return the tasks of the good rows, and a problem for each of the others.
+
+        servers: what the ComfyUI servers that make the files declare, by address; None without.
+        """
+        self._servers = servers or {}
         tasks: list[Task] = []
         problems: list[Problem] = []
         for row in rows:
@@ -135,8 +143,21 @@ class Checker:
                 threads=threads,
                 limits=limits,
             )
+        if self._servers:
+            self._check_servers(task)
         self._claim(output, row.line)
         return task
+
+    def _check_servers(self, task: Task) -> None:
+        """Raise GraphError where a server cannot make a task."""
+        if problem := server_problem(task):
+            raise GraphError(problem)
+        for url, declared in self._servers.items():
+            if not task.workflow:
+                try:
+                    graph_of(task, Path(task.avatar), Path(task.audio), declared)
+                except GraphError as error:
+                    raise GraphError(f"{url}: {error}") from error
 
     def _claim(self, output: str, line: int) -> None:
         name = unicodedata.normalize("NFC", output).casefold()  # one file on some systems
@@ -234,8 +255,14 @@ class Checker:
     def _workflow_files(self, path: str, settings: tuple[Setting, ...]) -> tuple[str, ...]:
         """Check a workflow and return the files that it names."""
         nodes, declared = _nodes()
-        prompt = load_workflow(Path(path), declared, settings).prompt
-        validate(prompt, nodes)
+        if self._servers:  # which know their nodes, and refuse what is wrong
+            prompts = [
+                load_workflow(Path(path), one, settings).prompt for one in self._servers.values()
+            ]
+            prompt = prompts[0]
+        else:
+            prompt = load_workflow(Path(path), declared, settings).prompt
+            validate(prompt, nodes)
         texts = {*_texts(read_workflow(path)), *_texts(prompt)}
         return tuple(sorted(filter(None, map(self._named_file, texts))))
 

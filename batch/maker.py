@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import logging
 import os
 import time
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..encoders.read.probe import probe
 from ..errors import AvatarVideoError, Cancelled, DeviceMemoryError, EncodeError, GraphError
+from ..headless.comfy_server import ServerError
 from ..host.machine import return_memory
 from ..host.standalone import StandaloneHost
 from ..json_values import JSON
@@ -20,6 +23,7 @@ from ..media import LipCorners
 from ..texts import one_line
 from .leases import Lease, Owner
 from .ledger import emptied
+from .on_server import OnServer
 from .remote import Fetched, InputChangedError
 from .rows import Job, Kind, Outcome, Task
 
@@ -44,11 +48,17 @@ class _Failure(Exception):  # noqa: N818 - what became of a job, told within thi
 class Maker:
     """Makes jobs for a ledger. Each takes the row's lease and ends it, whatever becomes of it.
 
-    models: networks to use instead of the files that are found.
+    models: networks to use instead of the files that are found. server: the address of a ComfyUI
+    server that makes their files; empty makes them here.
     """
 
     def __init__(
-        self, host: StandaloneHost, ledger: Results, name: str, models: ModelSource | None = None
+        self,
+        host: StandaloneHost,
+        ledger: Results,
+        name: str,
+        models: ModelSource | None = None,
+        server: str = "",
     ) -> None:
         self._host = host
         self._models = models
@@ -58,6 +68,14 @@ class Maker:
         self._threads: tuple[int, int] | None = None  # of PyTorch and OpenCV, before any job
         self._results: ResultCache | None = None
         self._fetched = Fetched(host.temp_directory / "fetched", host.check_cancelled)
+        self._server = OnServer(server, host, self._owner.work / "job") if server else None
+
+    def load(self) -> None:
+        """Load libraries, or wait for the server, so that the first job's time is its own."""
+        if self._server is None:
+            importlib.import_module("..musetalk.engine", __package__)
+        else:
+            self._server.connect()
 
     def close(self) -> None:
         self._owner.close()
@@ -88,7 +106,8 @@ class Maker:
     def _made(self, job: Job, lease: Lease) -> Outcome:
         try:
             self._ledger.forget(job.task.output)
-            self._set_threads(job.task.threads)
+            if self._server is None:
+                self._set_threads(job.task.threads)
             began = time.perf_counter()
             folder = emptied(self._owner.work / "job")
             file, details = self._file(job, folder)
@@ -102,6 +121,8 @@ class Maker:
             raise
         except InputChangedError as error:
             return self._outcome(job, "changed", str(error))
+        except ServerError as error:
+            return self._outcome(job, "lost", str(error))
         except (AvatarVideoError, OSError, ValueError) as error:
             return self._failed(job, error)
         except Exception as error:  # noqa: BLE001 - one job's trouble must not end the others
@@ -129,9 +150,22 @@ class Maker:
 
     def _file(self, job: Job, folder: Path) -> tuple[Path, dict[str, JSON]]:
         task = job.task
+        if self._server is not None:
+            avatar, audio = Path(task.avatar), Path(task.audio)
+            if not task.workflow:
+                avatar, audio = self._inputs(job)
+            details = self._server.make(task, avatar, audio)
+            made = _made_one(folder, task)
+            return made, details | _facts(made)
         if task.workflow:
             return self._run_workflow(task, folder)
         return self._lip_sync(job, folder, _smaller(job.smaller))
+
+    def _inputs(self, job: Job) -> tuple[Path, Path]:
+        """Return the files of a row's avatar and audio, fetched where they lie elsewhere."""
+        task, stamps = job.task, job.stamps
+        avatar, audio = (self._fetched.file(one, stamps) for one in (task.avatar, task.audio))
+        return Path(avatar), Path(audio)
 
     def _lip_sync(
         self, job: Job, folder: Path, tuning: Tuning | None
@@ -140,7 +174,7 @@ class Maker:
         from ..musetalk.interfaces import LipSyncConfig
 
         task = job.task
-        avatar, audio = (self._fetched.file(path, job.stamps) for path in (task.avatar, task.audio))
+        avatar, audio = self._inputs(job)
         given = dict(task.options)
         if given.get("mouth") is not None:
             given["mouth"] = LipCorners(*given["mouth"])
@@ -180,14 +214,7 @@ class Maker:
             self._host.output_directory = before
         if result.blocked:
             raise GraphError("; ".join(result.blocked.values()))
-        suffix = Path(task.output).suffix.lower()
-        made = [path for path in folder.rglob("*") if path.suffix.lower() == suffix]
-        if len(made) != 1:
-            raise GraphError(
-                f"Expected the workflow to leave one {suffix} in the output folder, it left "
-                f"{len(made)}: let one node write the result."
-            )
-        return made[0], {"texts": result.texts}
+        return _made_one(folder, task), {"texts": result.texts}
 
     def _score(self, job: Job, file: Path, details: Mapping[str, JSON]) -> dict[str, JSON]:
         """Measure a video where limits are set; one beyond them is set aside, and fails."""
@@ -218,6 +245,29 @@ class Maker:
             torch.set_num_threads(for_torch)
         if for_opencv != cv2.getNumThreads():
             cv2.setNumThreads(for_opencv)
+
+
+def _made_one(folder: Path, task: Task) -> Path:
+    """Return the one file of a result's kind in a folder. Raises GraphError."""
+    suffix = Path(task.output).suffix.lower()
+    made = [path for path in folder.rglob("*") if path.suffix.lower() == suffix]
+    if len(made) != 1:
+        raise GraphError(
+            f"Expected the workflow to leave one {suffix} in the output folder, it left "
+            f"{len(made)}: let one node write the result."
+        )
+    return made[0]
+
+
+def _facts(path: Path) -> dict[str, JSON]:
+    """Return of a video that was made elsewhere what is told of one that was made here."""
+    found = probe(path, exact_count=True)
+    return {
+        "frame_count": found.frame_count,
+        "duration_seconds": found.duration_seconds,
+        "fps": found.fps,
+        "resolution": [found.width, found.height],
+    }
 
 
 def _smaller(halvings: int) -> Tuning | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import signal
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,24 +26,32 @@ from ..host.machine import usable_cpus
 from ..json_values import JSON, is_object, parse_json
 from .rows import Job, Outcome
 
+log = logging.getLogger("avatarvideo.batch.processes")
+
 STOP_SECONDS = 15.0
-MOST_STARTS = 3  # of workers in a row that die before they are ready
+MOST_STARTS = 3  # of a worker in a row that dies before they are ready
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# The search path of this process, and nothing of the folder that the command runs in.
+PACKAGE = __package__.rpartition(".")[0] if __package__ else "avatarvideo"
+# The search path of this process, nothing of the folder that the command runs in, and this package,
+# which `python FOLDER` has not on that path.
 START = (
-    "import sys; sys.path[:] = sys.argv.pop(1).split({separator!r}); "
+    "import importlib.util, sys; sys.path[:] = sys.argv.pop(1).split({separator!r}); "
+    "spec = importlib.util.spec_from_file_location({package!r}, {file!r}); "
+    "module = sys.modules[{package!r}] = importlib.util.module_from_spec(spec); "
+    "spec.loader.exec_module(module); "
     "from {package}.cli.main import main; sys.exit(main())"
 )
-PACKAGE = __package__.rpartition(".")[0] if __package__ else "avatarvideo"
+PACKAGE_FILE = Path(__file__).resolve().parents[1] / "__init__.py"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a worker computes: its name, and what is added to its environment."""
+    """Where a worker computes: its name, and what is added to its environment and its command."""
 
     name: str
     environment: Mapping[str, str]
+    arguments: tuple[str, ...] = ()
 
 
 def places(count: int | None) -> list[Place]:
@@ -81,7 +91,7 @@ class Processes:
     def __init__(self, places: Sequence[Place], arguments: Sequence[str]) -> None:
         self._arguments = list(arguments)
         self._messages: queue.Queue[tuple[_Worker, JSON]] = queue.Queue()
-        self._failed_starts = 0
+        self._failed_starts: Counter[str] = Counter()  # in a row, by place
         self.start_seconds: dict[str, float] = {}
         self._workers = {place.name: self._start(place) for place in places}
 
@@ -108,7 +118,7 @@ class Processes:
         if message is None:
             return self._replace(worker)
         if "ready" in message:
-            worker.is_ready, self._failed_starts = True, 0
+            worker.is_ready, self._failed_starts[worker.place.name] = True, 0
             self.start_seconds[worker.place.name] = time.monotonic() - worker.began
         elif is_object(found := message.get("outcome")):
             worker.job = None
@@ -119,17 +129,26 @@ class Processes:
         how = worker.ended()
         name = worker.place.name
         if not worker.is_ready:
-            self._failed_starts += 1
-        if self._failed_starts >= MOST_STARTS:
-            raise AvatarVideoError(
-                f"Expected workers to start, {self._failed_starts} in a row {how}: see what they "
-                "said above, or take --workers 0 to work in this process."
-            )
+            self._failed_starts[name] += 1
+        if self._failed_starts[name] >= MOST_STARTS:
+            self._give_up(name, how)
+            return []
         self._workers[name] = self._start(worker.place)
         if worker.job is None:
             return []
         error = f"Its worker {how}."
         return [Outcome(worker.job.task.output, "lost", error, worker=name)]
+
+    def _give_up(self, name: str, how: str) -> None:
+        """Go on without a worker. Raises AvatarVideoError where it was the last one."""
+        del self._workers[name]
+        said = f"{MOST_STARTS} in a row {how}"
+        if not self._workers:
+            raise AvatarVideoError(
+                f"Expected {name} to start, {said}: see what was said above, or take --workers 0 "
+                "to work in this process."
+            )
+        log.warning("Expected %s to start, %s: it goes on without.", name, said)
 
     def stop(self) -> None:
         for worker in self._workers.values():
@@ -152,10 +171,11 @@ class _Worker:
         self.job: Job | None = None
         self.is_ready = False
         self.began = time.monotonic()
-        start = START.format(separator=os.pathsep, package=PACKAGE)
+        command = [*arguments, *place.arguments, place.name]
+        start = START.format(separator=os.pathsep, package=PACKAGE, file=str(PACKAGE_FILE))
         # Ctrl-C is for the driver, which tells its workers; hence a session of their own.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", start, os.pathsep.join(_search_path()), *arguments, place.name],
+            [sys.executable, "-c", start, os.pathsep.join(_search_path()), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **place.environment},

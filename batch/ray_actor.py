@@ -6,7 +6,6 @@ It is no more than a ``Maker`` with a start and an end; Ray calls it, and it kno
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import platform
@@ -58,7 +57,7 @@ class BatchActor:
         ledger = results_in(self._host, self._setup.outputs)
         self._maker = Maker(self._host, ledger, self._name, self._models())
         self._open.callback(self._maker.close)
-        importlib.import_module("..musetalk.engine", __package__)  # not on the first job's time
+        self._maker.load()
         return ""
 
     def _models(self) -> ModelSource | None:

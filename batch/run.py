@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from .. import __version__
 from ..errors import AvatarVideoError, MediaError
+from ..headless.comfy_server import ComfyServer, ServerError
+from ..headless.prompt import Declared
 from ..host.standalone import StandaloneHost
 from .addresses import place_in
 from .check import Checker, ReadOptions
@@ -21,11 +23,13 @@ from .executor import Executor
 from .leases import Owner
 from .manifest import read_rows
 from .model_files import ModelFiles
-from .processes import Processes, places
+from .processes import Place, Processes, places
 from .remote import Remote
 from .results import memory_problem, results_in
 from .rows import Problem, Setup, Task
 from .watch import Output, Tally, Watch
+
+log = logging.getLogger("avatarvideo.batch.run")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Wishes:
     workers: processes; 0 is this one, None one for each GPU, or one. threads: of each job whose row
     names none; 0 leaves it to the workers. retries: after memory ran out. limits: of the score, as
     ``--min-score`` takes them. keep_going: make the good rows of a list that has bad ones.
-    ray: the address of the Ray cluster whose workers they are, else empty.
+    ray: the address of the Ray cluster whose workers they are, else empty. servers: the addresses
+    of the ComfyUI servers that make the files, a worker for each.
     """
 
     workers: int | None = None
@@ -44,6 +49,7 @@ class Wishes:
     limits: str = ""
     keep_going: bool = False
     ray: str = ""
+    servers: tuple[str, ...] = ()
 
 
 class Batch:
@@ -70,6 +76,7 @@ class Batch:
             raise MediaError(problem)
         self._ledger = results_in(host, place)
         self._folder = self._ledger.folder
+        self._servers: list[str] = []  # that answer
 
     def run(
         self,
@@ -82,11 +89,13 @@ class Batch:
         before_work: called where this process itself is to work.
         """
         began = time.perf_counter()
+        servers = self._reachable()
+        self._servers = list(servers)
         remote = Remote(self._host.temp_directory, self._host.check_cancelled)
-        tasks, problems = self._checked(jobs, read_options, remote)
+        tasks, problems = self._checked(jobs, read_options, remote, servers)
         self._ledger.open()
         with contextlib.closing(Owner(self._folder)) as owner:
-            models = ModelFiles(self._host.model_directories)
+            models = None if servers else ModelFiles(self._host.model_directories)
             check = self._host.check_cancelled
             hashes = Hashes(self._folder.hashes, owner.work, check, remote, models)
             left, finished = unfinished(tasks, self._ledger, hashes)
@@ -97,8 +106,27 @@ class Batch:
             self._make(left, hashes, watch, partial(self._started, owner, before_work))
         self._raise_unless_finished(tally)
 
+    def _reachable(self) -> dict[str, Declared]:
+        """Return what the servers that answer declare. Raises ServerError where none does."""
+        found: dict[str, Declared] = {}
+        errors: list[ServerError] = []
+        for url in dict.fromkeys(self._wishes.servers):
+            try:
+                found[url] = ComfyServer(url, self._host.check_cancelled).definitions()
+            except ServerError as error:
+                errors.append(error)
+        if errors and not found:
+            raise errors[-1]
+        for error in errors:
+            log.warning("%s", error)
+        return found
+
     def _checked(
-        self, jobs: Sequence[Path], read_options: ReadOptions, remote: Remote
+        self,
+        jobs: Sequence[Path],
+        read_options: ReadOptions,
+        remote: Remote,
+        servers: Mapping[str, Declared],
     ) -> tuple[list[Task], list[Problem]]:
         """Return the tasks and, where it goes on in spite of them, what is wrong with others."""
         rows, problems = read_rows(jobs)
@@ -111,7 +139,7 @@ class Batch:
             remote=remote,
             in_process=self._wishes.workers == 0,
         )
-        tasks, more = checker.tasks(rows)
+        tasks, more = checker.tasks(rows, servers)
         problems = sorted([*problems, *more])
         for problem in problems:
             self._output.error(str(problem))
@@ -153,6 +181,9 @@ class Batch:
 
     def _started(self, owner: Owner, before_work: Callable[[], None]) -> Executor:
         wishes = self._wishes
+        command = [*self._worker_command, str(self._host.input_directory), self._outputs]
+        if self._servers:
+            return Processes([Place(url, {}, ("--server", url)) for url in self._servers], command)
         if wishes.ray:
             from .ray_cluster import RayCluster
 
@@ -163,7 +194,6 @@ class Batch:
 
             before_work()
             return InProcess(Maker(self._host, self._ledger, NAME))
-        command = [*self._worker_command, str(self._host.input_directory), self._outputs]
         return Processes(places(wishes.workers), command)
 
     def _setup(self, owner: Owner) -> Setup:

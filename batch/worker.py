@@ -6,7 +6,6 @@ the first stream ends, the driver has ended or wants us to: what is being made i
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import queue
@@ -42,12 +41,12 @@ def work(host: StandaloneHost, maker: Maker, jobs: TextIO, outcomes: TextIO) -> 
 
     threading.Thread(target=read, name="avatarvideo-jobs", daemon=True).start()
     try:
-        _load()
+        maker.load()
         _say(outcomes, {"ready": round(time.perf_counter() - began, 3)})
         while (job := waiting.get()) is not None:
             outcome = maker.make(job)
             _say(outcomes, {"outcome": asdict(outcome)})
-            if BROKEN_DEVICE in outcome.error:
+            if BROKEN_DEVICE in outcome.error or outcome.kind == "lost":
                 return
     except Cancelled:
         if not ended.is_set():
@@ -56,11 +55,6 @@ def work(host: StandaloneHost, maker: Maker, jobs: TextIO, outcomes: TextIO) -> 
         return  # the driver has ended
     finally:
         is_over.set()
-
-
-def _load() -> None:
-    """Load the libraries before the first job, so that its time is its own."""
-    importlib.import_module("..musetalk.engine", __package__)
 
 
 def _say(outcomes: TextIO, message: object) -> None:

@@ -83,6 +83,14 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
     "--workers auto is then one for each GPU of the cluster, or each machine.",
 )
 @click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="URL",
+    help="Have the files made by this ComfyUI server, which has this pack too; repeated, the "
+    "servers share the jobs.",
+)
+@click.option(
     "--threads",
     type=click.IntRange(0, 1024),
     default=0,
@@ -137,6 +145,10 @@ def batch(
     own = {name: given.pop(name) for name in _OWN}
     if own["ray"] and own["workers"] == 0:
         raise click.UsageError("Expected --ray or --workers 0, got both: leave one out.")
+    if own["servers"] and (own["ray"] or own["workers"] is not None):
+        raise click.UsageError(
+            "Expected --server without --ray and --workers: each server makes one job at a time."
+        )
     options = lipsync_options()
     base = options.base(given, config_file)
     options.of(base)  # told before any row
@@ -157,7 +169,7 @@ def batch(
             made.run(jobs, read_options, partial(leave_busy_cpus, others))
 
 
-_OWN = ("workers", "ray", "threads", "retries", "limits", "keep_going")
+_OWN = ("workers", "ray", "servers", "threads", "retries", "limits", "keep_going")
 
 
 def _worker_command() -> list[str]:
@@ -187,9 +199,12 @@ def _nothing(_what: object) -> None:
 @click.argument("inputs", type=_FOLDER)
 @click.argument("outputs")
 @click.argument("name")
+@click.option("--server", default="")
 @verbose_option
 @click.pass_obj
-def batch_worker(others: WorkOfOthers | None, inputs: Path, outputs: str, name: str) -> None:
+def batch_worker(
+    others: WorkOfOthers | None, inputs: Path, outputs: str, name: str, server: str
+) -> None:
     """Make the jobs that ``avatar batch`` writes to the standard input; nobody else calls this."""
     from ..batch.maker import Maker
     from ..batch.results import results_in
@@ -198,8 +213,9 @@ def batch_worker(others: WorkOfOthers | None, inputs: Path, outputs: str, name: 
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as outcomes:
         os.dup2(2, 1)  # what libraries print is no outcome
         with session(show_progress=False, input_directory=inputs) as host:
-            leave_busy_cpus(others)
-            maker = Maker(host, results_in(host, outputs), name)
+            if not server:
+                leave_busy_cpus(others)
+            maker = Maker(host, results_in(host, outputs), name, server=server)
             try:
                 work(host, maker, sys.stdin, outcomes)
             finally:

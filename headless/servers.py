@@ -93,7 +93,9 @@ def run_jobs(
         on_progress(fraction)
 
     connected = [ComfyServer(url, check, silence=silence) for url in dict.fromkeys(servers)]
-    workers = [_Worker(server, input_directory, output_directory, check) for server in connected]
+    workers = [
+        ServerWorker(server, input_directory, output_directory, check) for server in connected
+    ]
     results = [JobResult(job) for job in jobs]
     with ThreadPoolExecutor(len(workers)) as pool:
         try:
@@ -105,13 +107,13 @@ def run_jobs(
 
 def _share_out(
     results: Sequence[JobResult],
-    workers: Sequence[_Worker],
+    workers: Sequence[ServerWorker],
     pool: Executor,
     tick: Callable[[float], None],
 ) -> None:
     """Fill the results in. tick: called with what is done (0..1) until nothing runs any more."""
-    waiting, idle = deque(results), list[_Worker]()
-    running: dict[Future[None], tuple[_Worker, JobResult | None]]
+    waiting, idle = deque(results), list[ServerWorker]()
+    running: dict[Future[None], tuple[ServerWorker, JobResult | None]]
     running = {pool.submit(worker.connect): (worker, None) for worker in workers}
     lost = None
     while running:
@@ -136,7 +138,7 @@ def _share_out(
         result.error = lost
 
 
-class _Worker:
+class ServerWorker:
     """One server, and how far its present job is (0..1). Its methods run in a thread."""
 
     def __init__(

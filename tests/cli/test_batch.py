@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatarvideo.batch.processes import PACKAGE, gpus, places
+from avatarvideo.batch.processes import PACKAGE, Place, Processes, gpus, places
 from avatarvideo.cli.main import main
 from avatarvideo.host.current import set_host
 from support.small_jobs import (
@@ -333,7 +334,47 @@ def test_workers_that_do_not_start_are_told(
     monkeypatch.syspath_prepend(str(tmp_path))
     code, out, err = batch([row("1.mp4")], "--workers", "1")
     assert (code, out) == (1, "")
-    assert "Expected workers to start, 3 in a row ended with exit status 1" in err
+    assert "Expected worker 1 to start, 3 in a row ended with exit status 1" in err
+
+
+@pytest.mark.slow
+def test_others_go_on_without_a_worker_that_does_not_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each place has its own failed starts: a server that went away does not end the batch."""
+    write_inputs(tmp_path)
+    (tmp_path / "out").mkdir()
+    bad, good = Place("bad", {}, ("--nonsense",)), Place("good", {})
+    executor = Processes([bad, good], ["batch-worker", str(tmp_path), str(tmp_path / "out")])
+    deadline = time.monotonic() + 60
+    try:
+        while executor.idle() != ["good"] or not caplog.messages:
+            assert time.monotonic() < deadline
+            executor.collect(0.1)
+    finally:
+        executor.stop()
+    (said,) = caplog.messages
+    assert said == "Expected bad to start, 3 in a row ended with exit status 2: it goes on without."
+
+
+@pytest.mark.slow
+def test_a_server_out_of_reach_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_inputs(tmp_path)
+    write_list(tmp_path / "jobs.jsonl", [row("1.mp4")])
+    server = "http://127.0.0.1:9"  # the discard port: nobody answers
+    assert main(["batch", "jobs.jsonl", "--output-dir", "out", "--server", server]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"Error: Cannot reach the server {server}: ")
+    assert not (tmp_path / "out" / "1.mp4").exists()
+
+
+def test_servers_and_workers_exclude_each_other(batch: Call) -> None:
+    code, _, err = batch([row("1.mp4")], "--workers", "2", "--server", "http://127.0.0.1:9")
+    assert code == 2
+    assert "Expected --server without --ray and --workers" in err
 
 
 def test_workers_share_the_processors_and_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
