@@ -63,7 +63,7 @@ def check_fps(value: float | int | str | Fraction) -> None:
     is_zero = isinstance(value, Real) and value == 0 and value is not False
     try:
         if not is_zero:
-            parse_frame_rate(value, name="fps")
+            parse_frame_rate(value, name="fps of 0 (the avatar's own) or a rate")
     except MediaError as error:
         raise ValueError(str(error)) from error
 

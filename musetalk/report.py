@@ -18,7 +18,7 @@ def report_of(
     return {
         "mode": mode,
         "requested_mode": job.options.mode,
-        "reason": reason,
+        "reason": reason + _unheard(made.details, passed.size),
         "frames": int(passed.size),
         "frame_rate": str(job.frame_rate),
         "width": job.avatar.width,
@@ -40,6 +40,13 @@ def report_of(
         "seconds": {stage: round(value, 3) for stage, value in job.seconds.items()},
         "peak_memory_bytes": peak_memory(),
     }
+
+
+def _unheard(details: Report, frames: int) -> str:
+    """Return what is to be added where the mouths rest in all frames, since nobody speaks."""
+    speakers = details.get("speakers") or [details]
+    resting = [one.get("silence", {}).get("frames_at_rest") == frames for one in speakers]
+    return "; no speech was heard, so the mouth rests throughout" if all(resting) else ""
 
 
 def silence_report(gate: Gate | None) -> Report:

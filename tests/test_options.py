@@ -49,6 +49,9 @@ def test_help_lists_the_fields() -> None:
     ]
 
 
+RATE = "Expected fps of 0 (the avatar's own) or a rate"
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -140,9 +143,9 @@ def test_what_other_libraries_and_files_call_a_number_is_one() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"fps": "x"}, "Expected fps such as 25, 29.97 or 30000/1001, got 'x'."),
-        ({"fps": 241}, "Expected fps above 0 and at most 240, got 241."),
-        ({"fps": b"25"}, "Expected fps such as 25, 29.97 or 30000/1001, got b'25'."),
+        ({"fps": "x"}, f"{RATE} such as 25, 29.97 or 30000/1001, got 'x'."),
+        ({"fps": 241}, f"{RATE} above 0 and at most 240, got 241."),
+        ({"fps": b"25"}, f"{RATE} such as 25, 29.97 or 30000/1001, got b'25'."),
     ],
 )
 def test_rates_are_checked_as_any_option(values: dict[str, Any], sentence: str) -> None:

@@ -211,7 +211,9 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
     except (OSError, ValueError, RuntimeError) as error:
         raise EncodeError(f"Expected a file to write, got {str(path)[:200]!r}: {error}.") from error
     if not parent_is_folder:
-        raise EncodeError(f"Expected an existing folder, {str(absolute.parent)!r} is none.")
+        raise EncodeError(
+            f"Expected a folder that exists, {str(absolute.parent)!r} does not: create it first."
+        )
     if not overwrite and os.path.lexists(absolute):
         raise EncodeError(
             f"Expected a name that is free, {absolute.name!r} is taken: choose another or allow "

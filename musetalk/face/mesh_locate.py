@@ -65,7 +65,7 @@ def location_of(face: FaceMesh) -> FaceLocation:
         return FaceLocation(
             face.box, None, 0.0, "none", "a face was found, but its lips are too small"
         )
-    reason = f"lips found by the face mesh, which is {face.confidence:.0%} sure of the face"
+    reason = f"lips found by the face mesh, confidence {face.confidence:.2f}"
     return FaceLocation(face.box, lips, face.confidence, "face mesh", reason, face.points)
 
 

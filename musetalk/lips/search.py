@@ -82,7 +82,7 @@ class Candidate(NamedTuple):
 
 def _accepted(best: JudgedLips) -> FaceLocation:
     lips = lip_shape(best.maps, best.frame, best.fit)
-    reason = f"lips found without weights, confidence {best.confidence:.2f}"
+    reason = f"lips found without the face mesh, confidence {best.confidence:.2f}"
     return FaceLocation(best.frame.box, lips, best.confidence, "template", reason)
 
 

@@ -21,9 +21,8 @@ def networks_for(job: Job) -> MeshNetworks:
     networks = mesh_networks(job.model_folders)
     if networks is None:
         raise MediaError(
-            "Expected the face mesh, which tells who is who where a face is chosen or several "
-            f"people speak, but {mesh_problem(job.model_folders)}: get it with avatar models "
-            "download face-mesh, or choose the mode static."
+            "Expected the face mesh (4 MB), which tells people apart where a face is chosen or "
+            f"several people speak: {mesh_problem(job.model_folders)}, or choose the mode static."
         )
     return networks
 

@@ -27,8 +27,8 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         if job.numbers.size > 1:
             where += f", and none of its {job.numbers.size} frames shows lips"
         error = NoFaceError(
-            f"Expected lips to move, but {where}: give the two lip corners "
-            '("mouth") or choose the mode static.'
+            f"Expected lips to move, but {where}: give the two lip corners (*lip corners* of Load "
+            "Avatar, or --mouth), or choose the mode static."
         )
         return NotPossible(where, error)
     with job.timed("driver"):

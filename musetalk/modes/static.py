@@ -9,7 +9,7 @@ from ..pipeline.sharpen import not_sharpened
 from ..source_frames import read_frames
 from .context import Context
 
-WAY_OUT = "to move the lips, give their two corners (--mouth, or mouth of Load Avatar)"
+WAY_OUT = "to move the lips, give their two corners (*lip corners* of Load Avatar, or --mouth)"
 NOT_HERE = "the mode static shows the picture as it is"
 
 

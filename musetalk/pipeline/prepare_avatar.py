@@ -26,6 +26,7 @@ from ..job import Job
 from ..networks.bisenet import BiSeNet, parse_face
 from ..source_frames import read_frames
 from ..weights.catalogue import FACE_MESH, Role
+from ..weights.download_command import download_command
 from ..weights.session import ModelSource
 from .avatar_cache import AvatarCache, Entry, content_key
 from .compose import NOWHERE
@@ -160,7 +161,7 @@ def _reference_roles(source: ModelSource, landmarks: Landmarks) -> tuple[Role, .
     if landmarks == "reference" and not there:
         raise CheckpointError(
             "Expected the files of S3FD and RTMPose for landmarks reference, found them missing: "
-            "run `avatar models download` or choose landmarks auto."
+            f"run `{download_command()}` or choose landmarks auto."
         )
     return () if landmarks == "face mesh" else there
 

@@ -33,7 +33,8 @@ class Number:
 
     def shown(self, value: float) -> str:
         sign = "+" if self.name == "offset" else ""
-        return f"{value:{sign}.{self.digits}f} {self.unit}".rstrip()
+        rounded = round(value, self.digits) + 0.0  # which makes -0.0 0.0
+        return f"{rounded:{sign}.{self.digits}f} {self.unit}".rstrip()
 
 
 NUMBERS = (

@@ -18,7 +18,6 @@ from ...media import AudioClip, Clip
 from ...pasted import existing
 from ..face.mesh_networks import mesh_networks, mesh_problem
 from ..inputs import load_avatar
-from ..weights.mesh_file import DOWNLOAD_COMMAND
 from .numbers import OF
 from .offset import SURE, Offset, find_offset
 from .pictures import LEAST_MOUTH
@@ -128,10 +127,7 @@ def score_clip(
     if networks is None:
         problem = mesh_problem(host.model_directories)
         raise CheckpointError(
-            f"Expected the face mesh, by which mouths are measured: {problem}; run "
-            f"`{DOWNLOAD_COMMAND}`."
-            if DOWNLOAD_COMMAND not in str(problem)
-            else f"Expected the face mesh, by which mouths are measured: {problem}."
+            f"Expected the face mesh (4 MB), by which mouths are measured: {problem}."
         )
     sound = sound or clip.read_audio()
     speech = None if sound is None else heard(sound, host.check_cancelled)

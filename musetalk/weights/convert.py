@@ -19,6 +19,7 @@ from ...errors import CheckpointError
 from ..interfaces import Model
 from .build import load_network
 from .catalogue import CATALOGUE, Precision, Role, converted_path, file_sha256, readable_size
+from .download_command import download_command
 from .search import FileStatus
 
 DTYPES: dict[Precision, torch.dtype] = {"half": torch.float16, "full": torch.float32}
@@ -54,7 +55,7 @@ def convert_all(
         if found.precision == "half":
             raise CheckpointError(
                 f"Expected a published file to convert to full precision, found only {found.path} "
-                "in half: run `avatar models download` first."
+                f"in half: run `{download_command()}` first."
             )
         target = converted_path(role, model, wanted, root)
         yield convert(

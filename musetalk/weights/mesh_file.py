@@ -15,11 +15,12 @@ from pathlib import Path
 
 from ...errors import CheckpointError
 from .catalogue import FACE_MESH
+from .download_command import download_command
 from .search import Caches, present_files
 
 log = logging.getLogger("avatarvideo.musetalk.weights.mesh_file")
 
-DOWNLOAD_COMMAND = "avatar models download face-mesh"
+DOWNLOAD_COMMAND = download_command("face-mesh")
 MISSING = f"model file missing: `{DOWNLOAD_COMMAND}` gets it"
 _PUBLISHED = FACE_MESH.files[0]
 _DETECTOR, _DETECTOR_BYTES = "face_detector.tflite", 229_746

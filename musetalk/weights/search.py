@@ -29,6 +29,7 @@ from .catalogue import (
     readable_size,
     size_problem,
 )
+from .download_command import download_command
 
 State = Literal["present", "missing", "wrong"]
 
@@ -102,11 +103,11 @@ class MissingFiles:
             for item in self.missing
         )
         roots = ", ".join(str(root) for root in self.roots) or "no folder of models"
-        option = "" if self.model == MODELS[0] else f" --model {self.model}"
+        command = download_command(*[] if self.model == MODELS[0] else ["--model", self.model])
         return (
             f"MuseTalk {self.model.removeprefix('v')} needs files that were not found: {files}; "
             f"looked in {roots} (there under {BASES[0]}/ and in the layouts of other MuseTalk "
-            f"packs) and in the download caches: run `avatar models download{option}` to get them."
+            f"packs) and in the download caches: run `{command}` to get them."
         )
 
 

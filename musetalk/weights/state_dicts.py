@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from ...errors import CheckpointError
 from .catalogue import looks_like
+from .download_command import download_command
 from .safe_pickle import DAMAGE, ZIP_MAGIC, read_pickle
 
-REPLACE_ADVICE = "replace it, or run `avatar models download` to get it again"
+REPLACE_ADVICE = f"replace it, or run `{download_command()}` to get it again"
 NAMED_KEYS = 3  # of each kind of mismatch, so that the message stays one readable sentence
 
 # Training checkpoints hold the weights beside other things, under one of these names.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import dataclasses
 import json
 import os
@@ -543,3 +544,7 @@ def test_a_signal_stops_quickly_and_leaves_nothing(tmp_path, number, expected, a
     assert last_word == "Stopped; nothing half-written was left.\n"
     assert seconds < 5  # of the 7 that it takes
     assert files(tmp_path / "made") == []
+
+
+def test_running_the_package_runs_the_command() -> None:
+    assert importlib.import_module("avatarvideo.__main__").command() is main

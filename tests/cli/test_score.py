@@ -93,7 +93,7 @@ def test_a_plot_replaces_no_source(score: Avatar) -> None:
     assert (code, "so that the original is not lost" in err) == (1, True)
     assert Path("own.png").read_bytes() == PORTRAIT.read_bytes()
     code, _, err = score("still.mkv", "--plot", "no/folder/plot.png")
-    assert (code, "Expected an existing folder" in err) == (1, True)
+    assert (code, "Expected a folder that exists" in err) == (1, True)
 
 
 def test_the_help_tells_range_meaning_and_weakness_of_each_number(score: Avatar) -> None:

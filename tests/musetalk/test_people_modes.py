@@ -233,5 +233,7 @@ def test_without_the_mesh_it_is_said_what_helps(tmp_path: Path) -> None:
     mel = speech(np.ones(8000, np.float32) / 8, 0, 0.5)
     clip = PeopleClip([], [], 1)
     engine = MuseTalkLipSync(host=MeshHost(tmp_path))
-    with pytest.raises(MediaError, match="Expected the face mesh, which tells who is who"):
+    with pytest.raises(
+        MediaError, match=r"Expected the face mesh \(4 MB\), which tells people apart"
+    ):
         engine.run(clip.avatar(), mel, LipSyncConfig(face="left 1"))

@@ -69,3 +69,12 @@ def test_auto_is_rest_for_the_puppet(engine: Any, job: Any) -> None:
     heard, report = run(engine, still, mode="puppet", silence="as heard")
     assert report["silence"] == {"mouth": "as heard"}
     assert not all(np.array_equal(frame, source) for frame in heard)
+
+
+def test_sound_without_speech_is_told(engine: Any, job: Any) -> None:
+    portrait = load_avatar(ROOT / "web" / "samples" / "portrait.png", corners=LIPS)
+    quiet = prepare_mel(AudioClip(np.zeros((1, 16000), np.float32), 16000))
+    still = replace(job, avatar=portrait, mel=quiet, mask=None)
+    frames, report = run(engine, still, mode="puppet")
+    assert report["reason"].endswith("; no speech was heard, so the mouth rests throughout")
+    assert report["silence"]["frames_at_rest"] == len(frames)

@@ -60,3 +60,4 @@ def test_every_number_says_its_range_meaning_and_weakness() -> None:
             assert "quality" not in text.lower()
     assert "late (+)" in OF["offset"].meaning
     assert OF["offset"].shown(0.26) == "+0.3 frames"
+    assert OF["offset"].shown(-0.01) == "+0.0 frames"
