@@ -40,6 +40,9 @@ class Trail:
     since_look: int = 0
     sure_until: int = -1  # the last frame up to which it is certainly the same face
     glance: Look | None = None  # of the last frame, by the detector: too coarse to know anybody by
+    known_glance: Look | None = None  # of the frame in which the mesh looked last
+    is_sudden: bool = False  # its glance is unlike that of the frame before
+    is_suspect: bool = False  # its glance has become unlike the known one: the mesh has to look
 
     @property
     def end(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...media import Box
+from ..lips.frame import FaceFrame
 from .looks import LIKE, UNLIKE, Look, difference, is_told, look_of, unlikeness
 from .mesh_networks import Detection, FaceMesh, MeshNetworks, overlap
 from .mesh_person import Cuts
@@ -20,7 +21,7 @@ from .trail import LOOK_EVERY, REACH, REACH_GROWTH, Trail, apart, near_enough, p
 MARGIN = 0.35  # sides by which a place has to be nearer than the next one, to be told from it
 BESIDE = 1.0  # sides from face to face, within which a look may show some of the other one
 MOST_MISSED = 3  # frames without a face, then its trail ends
-SUDDEN = 0.5  # of glances at a face in one frame and the next, as far as looks are apart
+SUDDEN = 0.5  # between two glances at a face, as far as looks are apart: it may be another one
 PARTS_EVERY = 48  # frames from one search in small parts of the picture to the next
 MOST_LOOKS = 24  # of a trail: more say no more
 REFUSED_FOR = 6  # frames, in which what was no face is not looked at again
@@ -49,6 +50,7 @@ class TrailWatcher:
         self._frame = -1
         self._searched = -PARTS_EVERY
         self._refused: list[tuple[int, Box]] = []  # what the mesh took for no face, and when
+        self._before: np.ndarray | None = None  # the picture before this one
 
     def see(self, picture: np.ndarray) -> None:
         """Look at the next frame, uint8 RGB (H, W, 3)."""
@@ -63,6 +65,7 @@ class TrailWatcher:
         for face in left:
             self._begin(picture, face)
         self._take_looks(picture)
+        self._before = picture
 
     def _seen(self, picture: np.ndarray) -> list[Detection]:
         """Return the faces of the frame, each once."""
@@ -177,11 +180,15 @@ class TrailWatcher:
         if not self._is_sure(picture, face):
             self._refused.append((self._frame, face.box))
             return
+        self._put_new(face.box, _tilt_of(face))
+
+    def _put_new(self, box: Box, tilt: float) -> Trail:
         trail = Trail(self._frame, len(self.shots) - 1)
-        trail.put(face.box, _tilt_of(face))
+        trail.put(box, tilt)
         trail.sure_until = self._frame
         self.trails.append(trail)
         self._live.append(trail)
+        return trail
 
     def _take_looks(self, picture: np.ndarray) -> None:
         """Take the looks that are due, of faces with nobody beside them."""
@@ -193,36 +200,65 @@ class TrailWatcher:
             if any(apart(trail.last_box, each.expected()) < BESIDE for each in others):
                 trail.since_look = LOOK_EVERY  # due as soon as it is alone
                 continue
-            if trail.missed or not trail.wants_look:
+            if trail.missed or not (trail.wants_look or trail.is_suspect):
                 continue
-            self._check()
-            self.looks += 1
-            mesh = self._networks.look(picture, trail.square(self._frame))
-            mesh = None if mesh is None else confirmed(self._networks, picture, mesh)
-            if mesh is None or mesh.confidence < SURE:
-                continue
-            self._keep_look(trail, look_of(picture, mesh.square))
+            look = self._look_at(picture, trail.square(self._frame))
+            if look is not None and not self._is_replaced(trail, look):
+                self._keep_look(trail, look)
+
+    def _look_at(self, picture: np.ndarray, square: FaceFrame) -> Look | None:
+        """Return the look of a face, None where the mesh is not sure that there is one."""
+        self._check()
+        self.looks += 1
+        mesh = self._networks.look(picture, square)
+        mesh = None if mesh is None else confirmed(self._networks, picture, mesh)
+        return None if mesh is None or mesh.confidence < SURE else look_of(picture, mesh.square)
 
     def _glance_at(self, trail: Trail, picture: np.ndarray) -> None:
-        """Notice whether the picture of a face is suddenly another one: then a look is due."""
+        """Notice whether a face becomes another one, at once or bit by bit: then a look is due."""
         last, trail.glance = trail.glance, look_of(picture, trail.square(self._frame))
-        if last is None or (trail.looks and difference(last, trail.glance) > SUDDEN):
-            trail.since_look = max(trail.since_look, LOOK_EVERY)
+        known = trail.known_glance
+        trail.is_sudden = last is not None and _is_unlike(last, trail.glance)
+        if trail.is_sudden or known is None or _is_unlike(known, trail.glance):
+            trail.is_suspect = True
         elif trail.sure_until == self._frame - 1:
             trail.sure_until = self._frame
 
+    def _is_replaced(self, trail: Trail, look: Look) -> bool:
+        """Say whether another face took the place of a trail's between two frames.
+
+        Then that trail has ended, and another one begun. Heads do not turn that fast.
+        """
+        if not trail.is_sudden or self._before is None:
+            return False
+        before = self._look_at(self._before, trail.square(self._frame - 1))
+        if before is None or difference(before, look) < UNLIKE:
+            return False
+        box, tilt = trail.last_box, trail.square(self._frame).tilt
+        self._end_behind(trail, self._frame - 1)
+        self._keep_look(self._put_new(box, tilt), look)
+        return True
+
+    def _end_behind(self, trail: Trail, frame: int) -> None:
+        """End a trail that is somebody else's after a frame."""
+        trail.cut_behind(max(frame, trail.first))
+        trail.mixed = True
+        self._live.remove(trail)
+
     def _keep_look(self, trail: Trail, look: Look) -> None:
         """Keep a look; a trail that now looks like somebody else has been mixed up and ends."""
-        trail.since_look = 0
+        is_due, trail.is_suspect, trail.known_glance = trail.wants_look, False, trail.glance
         changed = unlikeness([look], trail.looks) if trail.looks else 0.0
         if changed > LIKE and self._is_somebody_elses(trail, look, changed):
-            trail.cut_behind(max(trail.sure_until, trail.first))
-            trail.mixed = True
-            self._live.remove(trail)
+            self._end_behind(trail, trail.sure_until)
             return
-        trail.sure_until = self._frame
-        if len(trail.looks) < MOST_LOOKS:
-            trail.looks.append(look)
+        if is_due or changed <= LIKE:
+            trail.sure_until = self._frame
+        # What changes bit by bit would in the end be known by each step on the way.
+        if is_due:
+            trail.since_look = 0
+            if len(trail.looks) < MOST_LOOKS:
+                trail.looks.append(look)
 
     def _is_somebody_elses(self, trail: Trail, look: Look, changed: float) -> bool:
         others = (each for each in self.trails if each is not trail and each.looks)
@@ -258,6 +294,10 @@ def _add(seen: list[Detection], more: list[Detection]) -> None:
     for face in more:
         if not any(overlap(face.box, each.box) > 0.2 for each in seen):
             seen.append(face)
+
+
+def _is_unlike(one: Look, other: Look) -> bool:
+    return difference(one, other) > SUDDEN
 
 
 def _tilt_of(face: Detection) -> float:

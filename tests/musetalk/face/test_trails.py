@@ -141,7 +141,15 @@ def test_a_face_that_is_suddenly_another_one_ends_there() -> None:
     trails, _ = trails_of(crowd)
     ends = [each.end for each in trails if each.first == 0]
     assert ends == [12, 12]
-    assert sorted(each.first for each in trails)[2:] == [13, 13]
+    assert sorted(each.first for each in trails)[2:] == [12, 12]
+
+
+def test_a_stranger_who_takes_a_place_within_a_frame_is_a_new_face() -> None:
+    nobody: list[float | None] = [None] * 30
+    place = walk(160, 1, 30)
+    crowd = Crowd([*place[:12], *nobody[12:]], [*nobody[:12], *place[12:]], walk(480, 0, 30))
+    trails, _ = trails_of(crowd)
+    assert sorted(spans(trails)) == [(0, 12, True), (0, 30, False), (12, 30, False)]
 
 
 @pytest.mark.slow
