@@ -7,7 +7,7 @@ the mesh at those who speak, so that only they cost time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -43,13 +43,31 @@ class Member:
     def square(self, frame: int) -> FaceFrame | None:
         """Return where the mesh has to look, None where the person is not, or may not be."""
         if self.track is not None:
-            box = Box(*self.track[frame].tolist())
-            return square_of(box, 0.0) if np.isfinite(self.track[frame, 0]) else None
+            box = self.box(frame)
+            return None if box is None else square_of(box, 0.0)
         trail = self.trail(frame)
         return None if trail is None else trail.square(frame)
 
     def trail(self, frame: int) -> Trail | None:
         return None if self.person is None else self.person.trail_at(frame)
+
+    def box(self, frame: int) -> Box | None:
+        if self.track is None:
+            trail = self.trail(frame)
+            return None if trail is None else trail.box(frame)
+        return Box(*self.track[frame].tolist()) if np.isfinite(self.track[frame, 0]) else None
+
+    def is_of(self, person: Person) -> bool:
+        """Say whether this is a person, see ``is_same_as``."""
+        return self.is_same_as(replace(self, person=person, track=None))
+
+    def is_same_as(self, other: Member) -> bool:
+        """Say whether two are one face: known to be, or in most frames that have both of them."""
+        if self.track is None and other.track is None:
+            return self.person is other.person
+        boxes = ((self.box(frame), other.box(frame)) for frame in range(self.doubtful.size))
+        shared = [overlap(one, two) for one, two in boxes if one is not None and two is not None]
+        return bool(shared) and float(np.median(shared)) > SAME_PLACE
 
 
 @dataclass(eq=False)
@@ -103,71 +121,52 @@ def find_cast(
         on_frame(number + 1)
     trails = lasting(watcher.trails, count)
     frame, there = fullest_frame(trails, needed, count)
-    chosen = _chosen(wishes, tracks, trails, frame, there)
-    people = people_of(trails, [each for each in chosen if each is not None], frame, check=check)
-    persons = iter(people.persons)
-    members: list[Member] = []
-    for wish, track, trail in zip(wishes, tracks, chosen, strict=True):
-        if trail is None:
-            members.append(Member(wish, np.zeros(count, bool), track=track))
-            continue
-        person = next(persons)
-        members.append(Member(wish, people.doubtful(person, count), person))
-    return Cast(members, people, count, watcher.detections, watcher.looks)
-
-
-def _chosen(
-    wishes: Sequence[FaceWish],
-    tracks: Sequence[np.ndarray | None],
-    trails: Sequence[Trail],
-    frame: int,
-    there: int,
-) -> list[Trail | None]:
-    """Return the trail that each wish means in a frame with so many faces; None for a track."""
-    faces = [each for each in trails if each.first <= frame < each.end]
-    boxes = [each.box(frame) for each in faces]
     by_track = sum(track is not None for track in tracks)
     if there < len(wishes) - by_track:
         raise MediaError(
             f"Expected a face for each of {len(wishes)} speeches, found {there} at most in one "
             "frame: give fewer speeches, or track files (.json) of faces that are hard to find."
         )
-    chosen: list[Trail | None] = [None] * len(wishes)
-    taken: list[tuple[FaceWish, Box]] = []
+    # A point is of the first frame, as previews show it; numbers count in one with all who speak.
+    pointed, _ = fullest_frame(trails, 1, count)
+    has_points = any(wish.point is not None for wish in wishes)
+    people = people_of(trails, pointed if has_points else frame, check=check)
+    members: dict[int, Member] = {}
     for place in sorted(range(len(wishes)), key=lambda place: wishes[place].is_open):
-        wish, track = wishes[place], tracks[place]
-        number = None if track is not None else _number(wish, boxes, [box for _, box in taken])
-        if track is None and number is None:
-            raise _no_face(wish, boxes, frame)
-        chosen[place] = None if number is None else faces[number]
-        box = _box_at(track, frame) if number is None else boxes[number]
-        for other, theirs in taken:
-            if box is not None and overlap(box, theirs) > SAME_PLACE:
+        wish, nothing = wishes[place], np.zeros(count, bool)
+        if wish.track is not None:
+            member = Member(wish, nothing, track=tracks[place])
+        else:
+            at = frame if wish.point is None else pointed
+            taken = list(members.values())
+            member = Member(wish, nothing, _chosen(wish, people, at, taken))
+        for other in members.values():
+            if member.is_same_as(other):
                 raise MediaError(
-                    f"Expected a face of its own for each speech, but {other.text!r} and "
+                    f"Expected a face of its own for each speech, but {other.wish.text!r} and "
                     f"{wish.text!r} mean the same one: choose another face for one of them."
                 )
-        taken += [] if box is None else [(wish, box)]
-    return chosen
-
-
-def _number(wish: FaceWish, boxes: Sequence[Box], taken: Sequence[Box]) -> int | None:
-    """Return which face is meant; where the user did not say, the largest that is left."""
-    if not wish.is_open:
-        return chosen_box(wish, boxes)
-    left = [
-        number
-        for number, box in enumerate(boxes)
-        if all(overlap(box, each) <= SAME_PLACE for each in taken)
+        members[place] = member
+    whole = [
+        one if one.person is None else replace(one, doubtful=people.doubtful(one.person, count))
+        for _, one in sorted(members.items())
     ]
-    at = chosen_box(FaceWish(), [boxes[number] for number in left])
-    return None if at is None else left[at]
+    return Cast(whole, people, count, watcher.detections, watcher.looks)
 
 
-def _box_at(track: np.ndarray | None, frame: int) -> Box | None:
-    if track is None or not np.isfinite(track[frame, 0]):
-        return None
-    return Box(*track[frame].tolist())
+def _chosen(wish: FaceWish, people: People, frame: int, taken: Sequence[Member]) -> Person:
+    """Return who is meant in a frame; where the user did not say, the largest that is left."""
+    trails = people.trails_at(frame)
+    persons = [people.person_of(each) for each in trails]
+    boxes = [each.box(frame) for each in trails]
+    if wish.is_open:
+        left = [n for n, one in enumerate(persons) if not any(each.is_of(one) for each in taken)]
+        persons, boxes = [persons[n] for n in left], [boxes[n] for n in left]
+    number = chosen_box(FaceWish() if wish.is_open else wish, boxes)
+    if number is None:
+        raise _no_face(wish, boxes, frame)
+    people.add(persons[number])
+    return persons[number]
 
 
 def _no_face(wish: FaceWish, boxes: Sequence[Box], frame: int) -> MediaError:

@@ -41,7 +41,7 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """persons: in the order in which they were chosen, then the others. nobodys: whose is open."""
+    """nobodys: trails of whom it cannot be told whose they are."""
 
     persons: list[Person]
     nobodys: list[Trail]
@@ -60,10 +60,25 @@ class People:
 
     def others_at(self, person: Person, frame: int) -> list[Box]:
         """Return where everybody else's faces are in a frame."""
-        trails = [each for one in self.persons if one is not person for each in one.trails]
-        return [
-            each.box(frame) for each in (*trails, *self.nobodys) if each.first <= frame < each.end
-        ]
+        return [each.box(frame) for each in self.trails_at(frame, besides=person)]
+
+    def trails_at(self, frame: int, *, besides: Person | None = None) -> list[Trail]:
+        trails = [each for one in self.persons if one is not besides for each in one.trails]
+        return [each for each in (*trails, *self.nobodys) if each.first <= frame < each.end]
+
+    def person_of(self, trail: Trail) -> Person:
+        """Return whose a trail is; somebody new where that is open, who is none of the persons."""
+        for one in self.persons:
+            if any(each is trail for each in one.trails):
+                return one
+        return Person([trail])
+
+    def add(self, person: Person) -> None:
+        """Let one whose trails were nobody's be somebody."""
+        if any(one is person for one in self.persons):
+            return
+        self.nobodys[:] = [one for one in self.nobodys if not any(one is t for t in person.trails)]
+        self.persons.append(person)
 
 
 def meet(one: Trail, other: Trail) -> bool:
@@ -89,20 +104,13 @@ def lasting(trails: Sequence[Trail], count: int) -> list[Trail]:
 
 def people_of(
     trails: Sequence[Trail],
-    chosen: Sequence[Trail],
     frame: int,
     *,
     check: Callable[[], None] = lambda: None,
 ) -> People:
-    """Join trails to people, beginning with those in ``frame``.
-
-    chosen: trails in that frame, of the people who come first, in their order.
-    """
-    there = [each for each in trails if each.first <= frame < each.end]
-    beside = [each for each in there if not any(each is one for one in chosen)]
-    persons = [Person([each]) for each in (*chosen, *beside)]
-    known = {id(each) for one in persons for each in one.trails}
-    left = [each for each in trails if id(each) not in known]
+    """Join trails to people, beginning with those in ``frame``."""
+    persons = [Person([each]) for each in trails if each.first <= frame < each.end]
+    left = [each for each in trails if not each.first <= frame < each.end]
     while left:
         check()
         found = _by_place(persons, left, trails) or _by_looks(persons, left)

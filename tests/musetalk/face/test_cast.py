@@ -6,13 +6,14 @@ from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import Box
 from avatarvideo.musetalk.face.cast import Cast, covers_mouth, find_cast, seen_by_mesh
 from avatarvideo.musetalk.face.mesh_networks import MeshNetworks, mesh_networks
-from avatarvideo.musetalk.face.wish import parse_wish
+from avatarvideo.musetalk.face.wish import FaceWish, parse_wish
 from support.people_clips import (
     Head,
     Path_,
@@ -160,6 +161,60 @@ def test_a_cut_that_exchanges_the_sides_exchanges_nobody(
     assert all(member.doubtful.nonzero()[0].tolist() == [*range(15, 30)] for member in cast.members)
 
 
+class Dissolve(PeopleClip):
+    """Two who exchange their places while one picture fades into the other."""
+
+    def frame(self, number: int) -> np.ndarray:
+        share = min(max((number - 15) / 8, 0.0), 1.0)
+        sides = self.paths[0](0), self.paths[1](0)
+        there, back = (
+            PeopleClip(self.heads, [lambda _, a=a: a, lambda _, b=b: b], 1).frame(0).astype(float)
+            for a, b in (sides, sides[::-1])
+        )
+        return (there + (back - there) * share).round().astype(np.uint8)
+
+
+@pytest.mark.slow
+def test_a_dissolve_that_exchanges_the_sides_exchanges_nobody(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    left, right = still(170, 180, 110), still(470, 180, 110)
+    clip = Dissolve(heads[:2], [instead(left, right, 19), instead(right, left, 19)], 36)
+    _, found = seen(clip, networks, ["left 0", "left 1"])
+    assert_no_swap(found, [0, 1])
+    assert all({*range(15), *range(24, 36)} <= frames.keys() for frames in found)
+
+
+@pytest.mark.slow
+def test_who_stands_in_anothers_place_after_a_jump_does_not_speak(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    place = still(170, 180, 110)
+    paths = [gone(place, 12, 99), gone(place, 0, 12), still(470, 180, 110)]
+    clip = PeopleClip([heads[0], heads[2], heads[1]], paths, 24)
+    _, found = seen(clip, networks, ["left 0", "left 1"])
+    assert found == [dict.fromkeys(range(12), 0), dict.fromkeys(range(24), 2)]
+
+
+@pytest.mark.slow
+def test_a_point_is_of_the_first_frame_though_others_come_later(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    walker = walk((160, 180, 110), (480, 180, 110), 2, 14)
+    clip = PeopleClip(heads[:2], [walker, gone(still(160, 180, 100), 0, 16)], 24)
+    avatar, wishes = clip.avatar(), [parse_wish("160,180"), FaceWish(is_open=True)]
+    cast = find_cast(avatar, wishes, 24, networks)
+    for number in range(24):
+        boxes = [member.box(number) for member in cast.members]
+        middles = [box and (box.x0 + box.x1) / 2 for box in boxes]
+        place = walker(number)
+        assert place is not None
+        assert middles[0] == pytest.approx(place[0], abs=25)
+        assert middles[1] == (None if number < 16 else pytest.approx(160, abs=15))
+    _, found = seen(clip, networks, ["160,180", "left 0"])
+    assert found == [dict.fromkeys(range(24), 0), dict.fromkeys(range(16, 24), 1)]
+
+
 def back_and_forth(left: float, right: float, turn: int) -> Path_:
     there, back = walk((left, 180, 100), (right, 180, 100), 3, turn - 2), turn
     return instead(there, walk((right, 180, 100), (left, 180, 100), back, back + 13), back)
@@ -283,6 +338,12 @@ def test_what_means_no_face_is_one_sentence(
     _, found = seen(clip, networks, [str(track), "1"])
     assert found == [{0: 0, 2: 0}, {0: 1, 1: 1, 2: 1}]
     assert "mean the same one" in refusal(str(track), "0")
+    other = tmp_path / "other.json"  # of the same face, though not in the first frame
+    other.write_text(f'{{"width": 640, "height": 360, "frames": [null, {box}, {box}]}}')
+    assert "mean the same one" in refusal(str(track), str(other))
+    assert "mean the same one" in refusal("left 0", str(other))
+    cast = find_cast(clip.avatar(), [parse_wish(str(other)), FaceWish(is_open=True)], 3, networks)
+    assert cast.members[1].box(0) == pytest.approx(Box(435, 135, 525, 225), abs=25)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def trail(first: int, end: int, x: float, kind: int | None = None, shot: int = 0
 
 def test_a_short_gap_in_one_place_is_the_same_person() -> None:
     trails = [trail(0, 10, 100), trail(13, 20, 110), trail(0, 20, 500)]
-    people = people_of(trails, [trails[0]], 0)
+    people = people_of(trails, 0)
     assert people.persons[0].trails == trails[:2]
     assert people.persons[1].trails == trails[2:]
     assert not people.nobodys
@@ -36,7 +36,7 @@ def test_a_short_gap_in_one_place_is_the_same_person() -> None:
 
 def test_beside_somebody_a_gap_leaves_it_open() -> None:
     trails = [trail(0, 10, 100, 0), trail(13, 20, 110, 0), trail(0, 12, 220, 0)]
-    people = people_of(trails, [trails[0], trails[2]], 0)
+    people = people_of(trails, 0)
     assert [one.trails for one in people.persons] == [[trails[0]], [trails[2]]]
     assert people.nobodys == [trails[1]]
     assert people.doubtful(people.persons[0], 20).nonzero()[0].tolist() == [*range(13, 20)]
@@ -45,7 +45,7 @@ def test_beside_somebody_a_gap_leaves_it_open() -> None:
 def test_looks_say_who_is_who_after_a_cut() -> None:
     before = [trail(0, 10, 100, 0), trail(0, 10, 400, 1)]
     after = [trail(10, 20, 100, 1, 1), trail(10, 20, 400, 0, 1)]
-    people = people_of([*before, *after], before, 0)
+    people = people_of([*before, *after], 0)
     assert people.persons[0].trails == [before[0], after[1]]
     assert people.persons[1].trails == [before[1], after[0]]
     assert people.others_at(people.persons[0], 12) == [Box(50, 0, 150, 100)]
@@ -54,7 +54,7 @@ def test_looks_say_who_is_who_after_a_cut() -> None:
 def test_looks_shared_by_two_say_nothing() -> None:
     before = [trail(0, 10, 100, 0), trail(0, 10, 400, 0)]
     after = [trail(10, 20, 100, 0, 1), trail(10, 20, 400, 0, 1)]
-    people = people_of([*before, *after], before, 0)
+    people = people_of([*before, *after], 0)
     assert people.nobodys == after
     assert people.doubtful(people.persons[1], 20).nonzero()[0].tolist() == [*range(10, 20)]
 
@@ -62,13 +62,13 @@ def test_looks_shared_by_two_say_nothing() -> None:
 def test_somebody_seen_elsewhere_is_not_meant() -> None:
     twin = trail(0, 30, 400, 0)
     gone, back = trail(0, 10, 100, 0), trail(25, 30, 100, 0)
-    people = people_of([gone, twin, back], [gone], 0)
+    people = people_of([gone, twin, back], 0)
     assert people.persons[0].trails == [gone, back]
 
 
 def test_a_stranger_is_nobody_who_was_there() -> None:
     one, stranger = trail(0, 10, 100, 0), trail(25, 30, 100, 3)
-    people = people_of([one, stranger], [one], 0)
+    people = people_of([one, stranger], 0)
     assert [each.trails for each in people.persons] == [[one], [stranger]]
     assert not people.doubtful(people.persons[0], 30).any()
 
