@@ -92,8 +92,15 @@ def lipsync(
 ) -> None:
     """Let the person in IMAGE (a picture or a video) speak the sound of AUDIO."""
     if face_at is not None:
+        from ..musetalk.face.wish import is_point
+
         if given["face"] is not None:
             raise click.UsageError("--face-at and --face both say who speaks: give one of them.")
+        if not is_point(face_at):
+            raise click.UsageError(
+                f"Expected --face-at as a point X,Y of the face, got {face_at!r}: "
+                "--face takes names and numbers."
+            )
         given["face"] = face_at
     config = lipsync_options().make(given, config_file)
     _check_output(output, [image, audio, *([config_file] if config_file else ())])

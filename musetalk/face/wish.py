@@ -80,6 +80,11 @@ def parse_point(text: str) -> tuple[float, float] | None:
     return point
 
 
+def is_point(text: str) -> bool:
+    """Say whether a text is a point as x,y."""
+    return _point_in(text.strip()) is not None
+
+
 def _point_in(words: str) -> tuple[float, float] | None:
     number = r"(\d{1,6}(?:\.\d{1,6})?)"
     found = re.fullmatch(rf"{number}\s*[,;\s]\s*{number}", words)
@@ -166,5 +171,5 @@ def _box(path: Path, number: int, given: object, size: tuple[int, int]) -> list[
 def _broken(path: Path, wanted: str) -> MediaError:
     return MediaError(
         f"Expected {wanted} in the track file {path.name!r}, got something else: "
-        'see "track file" in the README.'
+        'see "track file" in docs/LIPSYNC.md.'
     )

@@ -71,6 +71,8 @@ def test_a_configuration_file_may_name_them(avatar: Avatar, speakers: str) -> No
         (["--speaker", "audio=none.mkv"], 1, "none.mkv"),
         (["--face", "right"], 1, "Expected a face as largest"),
         (["--face", "1", "--face-at", "3,4"], 2, "--face-at and --face both say who speaks"),
+        (["--face-at", "1"], 2, "Expected --face-at as a point X,Y of the face, got '1'"),
+        (["--face-at", ""], 2, "Expected --face-at as a point X,Y of the face, got ''"),
         (["--face", "none.json"], 1, "the face mesh"),
         (["--speaker", "channel=2"], 1, "Expected speech with a channel 2, it has 1"),
     ],
