@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 
 from avatarvideo.encoders.encoder import encode_frames
+from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.file_clip import open_video_file
+from avatarvideo.host.current import set_host
 from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip, Mel
 from avatarvideo.musetalk.audio import prepare_mel, window_starts
@@ -28,6 +30,7 @@ from avatarvideo.musetalk.pipeline.speech_features import FeatureStore, SeveralF
 from avatarvideo.musetalk.pipeline.spool import Spool
 from avatarvideo.musetalk.speaker import Speaker
 from avatarvideo.musetalk.voice.gate import Gate, WovenGate
+from avatarvideo.nodes.load_avatar import LoadAvatar
 from support.people_clips import Head, PeopleClip, heads_of, still, walk
 from support.small_clips import CountingModels
 
@@ -153,6 +156,50 @@ def test_who_does_not_speak_is_at_rest_and_costs_nothing(
     rest = frames[0][:, 320:]
     assert all(np.array_equal(frame[:, 320:], rest) for frame in frames)
     assert any((frame[:, :320] != source[:, :320]).any() for frame in frames)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 8])  # a picture, a video
+def test_a_face_that_was_clicked_is_the_one_that_speaks(
+    heads: tuple[Head, ...], mesh_models: Path, tmp_path: Path, count: int
+) -> None:
+    paths = [still(180, 180, 118), walk((460, 180, 110), (430, 186, 110), 0, 8)]
+    clip = PeopleClip(heads[:2], paths, count)
+    host = MeshHost(mesh_models, tmp_path / "temp")
+    host.input_directory = tmp_path
+    sources = [clip.frame(number) for number in range(count)]
+    if count == 1:
+        name = "two.png"
+        Image.fromarray(sources[0]).save(tmp_path / name)
+    else:
+        name = "two.mkv"
+        exact = EncodingConfig(codec="ffv1")
+        encode_frames(sources, tmp_path / name, frame_rate=Fraction(25), config=exact)
+        sources = list(open_video_file(tmp_path / name).frames())
+    set_host(host)
+    try:
+        clicked, _, _ = LoadAvatar().load(name, "", 0, face_at="460,170")["result"]
+    finally:
+        set_host(None)
+    shown = sources * 8 if count == 1 else sources
+
+    def made(*speakers: Speaker) -> tuple[list[np.ndarray], Any]:
+        wanted = options("", *speakers, silence="as heard", landmarks="face mesh")
+        run = engine(host, Watched(), 1).run(
+            clicked, speech(0, 0.32), wanted, mask=np.ones((360, 640), np.float32)
+        )
+        return frames_of(run), run.report
+
+    alone, report = made()
+    assert (report["mode"], report["frames_synced"], len(alone)) == ("musetalk", 8, 8)
+    for frame, source in zip(alone, shown, strict=True):
+        assert np.array_equal(frame[:, :300], source[:, :300])  # the larger face, not clicked
+        assert (frame[:, 300:] != source[:, 300:]).any()
+    both, report = made(Speaker(audio=speech(3, 0.32)))
+    assert [one["face"] for one in report["speakers"]] == ["460,170", "face 0 by size"]
+    for frame, source in zip(both, shown, strict=True):
+        assert (frame[:, :300] != source[:, :300]).any()
+        assert (frame[:, 300:] != source[:, 300:]).any()
 
 
 def test_windows_are_those_of_each_speech(tmp_path: Path) -> None:
