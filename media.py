@@ -291,6 +291,7 @@ class FaceLocation:
     method: str  # "user", "landmarks", "face mesh", "mediapipe", "template" or "none"
     reason: str  # one sentence for the report: why this result
     points: np.ndarray | None = None  # of the face mesh, float64 (478, 2), pixels
+    faces: tuple[Box, ...] | None = None  # all that the search saw, largest first, if it says so
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -236,10 +236,12 @@ def faces_beside(
 ) -> list[Box]:
     """Return the faces that a look at a picture finds, largest first, with the one located.
 
-    Small ones may be missing: they are looked for only where nobody else is.
+    Those that were seen when it was located are not looked for again. Small ones may be missing:
+    they are looked for only where nobody else is.
     """
-    networks = mesh_networks(model_folders)
-    found = [] if networks is None else [face.box for face in find_meshes(networks, frame)]
+    found = list(location.faces or ())
+    if location.faces is None and (networks := mesh_networks(model_folders)) is not None:
+        found = [face.box for face in find_meshes(networks, frame)]
     own = location.box
     if own is not None and all(overlap(own, box) < SAME_PLACE for box in found):
         found.append(own)

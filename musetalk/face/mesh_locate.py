@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,17 +41,20 @@ def locate_by_mesh(
         return any(_distance(face.box, near) < max(near.width, near.height) for face in faces)
 
     faces = find_meshes(networks, picture, are_enough=are_enough, near=near, check=check)
+    boxes = tuple(face.box for face in faces)
     if not faces:
-        return FaceLocation(None, None, 0.0, "none", NO_FACE)
-    if point is not None:
-        at = chosen_box(FaceWish(point=point), [face.box for face in faces])
-        return no_face_at(point) if at is None else location_of(faces[at])
-    if near is not None:
-        return location_of(min(faces, key=lambda face: _distance(face.box, near)))
-    if face_index >= len(faces):
+        location = FaceLocation(None, None, 0.0, "none", NO_FACE)
+    elif point is not None:
+        at = chosen_box(FaceWish(point=point), boxes)
+        location = no_face_at(point) if at is None else location_of(faces[at])
+    elif near is not None:
+        location = location_of(min(faces, key=lambda face: _distance(face.box, near)))
+    elif face_index >= len(faces):
         reason = f"face {face_index} was asked for, but only {len(faces)} found"
-        return FaceLocation(None, None, 0.0, "none", reason)
-    return location_of(faces[face_index])
+        location = FaceLocation(None, None, 0.0, "none", reason)
+    else:
+        location = location_of(faces[face_index])
+    return replace(location, faces=boxes)
 
 
 def no_face_at(point: tuple[float, float]) -> FaceLocation:

@@ -130,6 +130,9 @@ def test_a_face_that_was_clicked_speaks_and_the_other_has_the_second_speech(
         found[face_at] = answer["result"][0], answer["ui"]["avatar_lips"][0]
         left, right = answer["ui"]["avatar_faces"]  # by size
         assert left[0] < 180 < left[2] < right[0] < 460 < right[2]
+        seen = answer["result"][0].face.faces
+        assert seen is not None
+        assert len(seen) == 2  # seen once, and not looked for again
     assert found[""][1] == found["190,180"][1]
     assert 420 < found["460,170"][1][0] < 460 < found["460,170"][1][2] < 500
     with pytest.raises(MediaError, match=r"Expected a face at 320,20 in the first frame, but no"):

@@ -15,7 +15,13 @@ import pytest
 
 from avatarvideo.errors import Cancelled, MediaError
 from avatarvideo.media import FaceLocation, LipCorners
-from avatarvideo.musetalk.face.finder import LipTemplate, Sought, locate, locate_face
+from avatarvideo.musetalk.face.finder import (
+    LipTemplate,
+    Sought,
+    faces_beside,
+    locate,
+    locate_face,
+)
 from avatarvideo.musetalk.face.overlay import draw_overlay
 from avatarvideo.musetalk.lips.confidence import JudgedLips, judge_lips
 from avatarvideo.musetalk.lips.frame import FaceFrame
@@ -266,3 +272,13 @@ def test_overlay_leaves_the_picture_alone() -> None:
 def test_wrong_kind_of_picture_is_refused() -> None:
     with pytest.raises(MediaError, match="uint8"):
         locate_face(np.zeros((10, 10), np.uint8))
+
+
+def test_a_search_by_the_mesh_says_whom_it_saw(mesh_models: Path) -> None:
+    grey = np.full((48, 64, 3), 128, np.uint8)
+    nobody = locate(grey, Sought(model_folders=[mesh_models]))
+    assert nobody.faces == ()
+    assert faces_beside(grey, nobody) == []  # not looked for again
+    given = locate(grey, Sought(corners=LipCorners(20, 30, 40, 30), model_folders=[mesh_models]))
+    assert given.faces is None
+    assert faces_beside(grey, given, [mesh_models]) == [given.box]
