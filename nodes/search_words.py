@@ -6,12 +6,12 @@ _WORDS = {
     "LoadAvatar": (
         "portrait, load portrait, talking portrait, load picture, load face, face, person, "
         "character, presenter, talking head, avatar image, avatar video, load video, "
-        "load image, read video, 肖像, 人像, 加载图像, 加载视频"
+        "load image, read video, 肖像, 人像, 人物, 头像, 数字人, 加载图像, 加载视频"
     ),
     "AudioToMel": (
         "speech, voice, load speech, load voice, load audio, audio file, spectrogram, "
         "mel spectrogram, speech to video, text to speech, tts, narration, sound, load sound, "
-        "wav, mp3, flac, audio to video, 声音, 语音, 加载音频"
+        "wav, mp3, flac, audio to video, 声音, 语音, 加载音频, 梅尔, 频谱, 人声, 语音合成, 配音"
     ),
     "MuseTalkLipSync": (
         "lip sync, lipsync, lip-sync, lips, mouth, talking head, talking avatar, "
@@ -20,7 +20,8 @@ _WORDS = {
         "latentsync, sadtalker, liveportrait, sonic, hallo, echomimic, heygem, multitalk, "
         "speak, speaking, speaking portrait, singing, dub video, video dubbing, "
         "translate video, sync audio, face sync, digital human, virtual human, "
-        "唇形, 数字人, 虚拟人, 配音, 说话"
+        "唇形, 唇形同步, 对口型, 口型, 口型同步, 口播, 数字人, "
+        "数字人口播, 虚拟人, 配音, 换音, 说话, 照片说话"
     ),
     "FFmpegEncode": (
         "video combine, combine video, save video, video encode, encode video, export, "
@@ -30,12 +31,12 @@ _WORDS = {
         "output video, preview video, save gif, animated gif, video to gif, save webp, "
         "animated webp, save mp4, export mp4, export gif, png sequence, mov, mkv, nvenc, loop, "
         "pingpong, merge audio video, combine audio video, add sound, vhs, videohelpersuite, "
-        "保存视频, 视频编码, 视频合成, 合并视频, 导出"
+        "保存视频, 视频编码, 视频合成, 合并视频, 导出, 导出视频, 压缩, 转码, 转格式, 动图"
     ),
     "VideoInfo": (
         "video info, probe, ffprobe, inspect video, video properties, metadata, fps, "
         "frame rate, frame count, duration, resolution, codec, loudness, lufs, mediainfo, "
-        "get fps, video length, video metadata"
+        "get fps, video length, video metadata, 视频信息, 媒体信息, 时长, 帧数, 帧率, 分辨率"
     ),
 }
 

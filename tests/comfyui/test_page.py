@@ -303,7 +303,7 @@ def test_a_chinese_page_is_chinese(page: ComfyPage, host: Any, renderer: str) ->
         search(page, "Portrait speaks")
         page.call("keyboard.press", "Enter")
         page.wait_for("() => app.graph.nodes.length === 1")
-        page.wait_for("() => app.graph.nodes[0].title === '肖像说话'", seconds=10)
+        page.wait_for("() => app.graph.nodes[0].title === '照片开口说话'", seconds=10)
         slots = page.evaluate("() => app.graph.nodes[0].inputs.map((one) => one.label)")
         assert slots[:2] == ["头像", "语音"]
 
