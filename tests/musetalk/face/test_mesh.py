@@ -299,7 +299,7 @@ def test_what_load_avatar_shows_is_what_the_puppet_moves(host: Path, clips: Any)
     cv2.imwrite(str(host / "smile.png"), skimage_picture("astronaut")[..., ::-1])
     shown = LoadAvatar().load(avatar="smile.png", mouth="", face_index=0)
     avatar, (corners,) = shown["result"][0], shown["ui"]["avatar_lips"]
-    assert shown["ui"]["text"][0].startswith("lips found by the face mesh, which is ")
+    assert shown["ui"]["text"][0].startswith("lips found by the face mesh, confidence ")
     assert error(avatar.face, ASTRONAUT) < 0.15
     mel = clips.job(avatar, seconds=0.2).mel
     spoken = MuseTalkLipSync().speak(avatar, mel, mode="auto", images_output="never")
