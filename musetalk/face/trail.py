@@ -71,9 +71,9 @@ class Trail:
     def last_box(self) -> Box:
         return self.box(self.end - 1)
 
-    def expected(self) -> Box:
-        """Return where it should be in the next frame."""
-        steps = self.missed + 1
+    def expected(self, steps: int | None = None) -> Box:
+        """Return where it should be so many frames after its last place, or in the next frame."""
+        steps = self.missed + 1 if steps is None else steps
         dx, dy = self.speed[0] * steps, self.speed[1] * steps
         x0, y0, x1, y1 = self.last_box
         return Box(x0 + dx, y0 + dy, x1 + dx, y1 + dy)

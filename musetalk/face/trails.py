@@ -24,6 +24,7 @@ MOST_MISSED = 3  # frames without a face, then its trail ends
 SUDDEN = 0.5  # between two glances at a face, as far as looks are apart: it may be another one
 PARTS_EVERY = 48  # frames from one search in small parts of the picture to the next
 MOST_LOOKS = 24  # of a trail: more say no more
+SOUGHT_FOR = 24  # frames, in which a face that was lost is looked for where it went
 REFUSED_FOR = 6  # frames, in which what was no face is not looked at again
 
 
@@ -46,6 +47,7 @@ class TrailWatcher:
         self.detections = self.looks = 0
         self._networks, self._enough, self._check = networks, enough, check
         self._live: list[Trail] = []
+        self._sought: list[Trail] = []  # of this shot, lost a moment ago
         self._cuts = Cuts()
         self._frame = -1
         self._searched = -PARTS_EVERY
@@ -57,14 +59,17 @@ class TrailWatcher:
         self._frame += 1
         is_cut = self._cuts.comes_with(picture)
         if is_cut or self._frame == 0:
-            self._live = []
+            self._live, self._sought = [], []
             self.shots.append(self._frame)
             self._searched = -PARTS_EVERY
-        seen = self._seen(picture)
+        seen, before = self._seen(picture), (*self._sought, *self._live)
         left = self._carried_on(picture, seen)
         for face in left:
             self._begin(picture, face)
         self._take_looks(picture)
+        live = set(map(id, self._live))
+        ended = (each for each in before if id(each) not in live)
+        self._sought = [each for each in ended if self._frame - each.end < SOUGHT_FOR]
         self._before = picture
 
     def _seen(self, picture: np.ndarray) -> list[Detection]:
@@ -72,8 +77,9 @@ class TrailWatcher:
         self._check()
         seen = self._networks.detect(picture)
         self.detections += 1
-        for trail in self._live:  # what is small in the whole picture is seen from near
-            expected = trail.expected()
+        # What is small in the whole picture is seen from near, and not lost for long.
+        for trail in (*self._live, *self._sought):
+            expected = trail.expected(self._frame - trail.end + 1)
             if any(place_cost(expected, each.box) < REACH for each in seen):
                 continue
             self._check()

@@ -161,6 +161,20 @@ def test_a_cut_that_exchanges_the_sides_exchanges_nobody(
     assert all(member.doubtful.nonzero()[0].tolist() == [*range(15, 30)] for member in cast.members)
 
 
+@pytest.mark.slow
+def test_two_small_faces_are_found_again_behind_a_quick_crossing(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    paths = [
+        walk((250, 500, 180), (1600, 500, 180), 2, 20),
+        walk((1600, 506, 180), (250, 506, 180), 2, 20),
+    ]
+    clip = PeopleClip(heads[:2], paths, 20, size=(1920, 1080), rate=Fraction(24000, 1001))
+    _, found = seen(clip, networks, ["250,500", "1600,506"])
+    assert_no_swap(found, [0, 1])
+    assert all({*range(9), *range(15, 20)} <= frames.keys() for frames in found)
+
+
 class Dissolve(PeopleClip):
     """Two who exchange their places while one picture fades into the other."""
 
