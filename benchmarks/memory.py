@@ -2,8 +2,10 @@
 
     python benchmarks/memory.py --json
     python benchmarks/memory.py --mode musetalk --avatar video --avatar-seconds 120
+    AVATAR_MODELS=FOLDER python benchmarks/memory.py --people --avatar video --sizes 1280x720
 
 MuseTalk runs with tiny random networks: what grows with length does not depend on their size.
+With --people two speak at a time, found by the face mesh.
 Passes when 120 s take at most 5 % more than 30 s, at every picture size.
 """
 
@@ -28,6 +30,7 @@ SIZES = ((512, 512), (1280, 720), (1920, 1080))
 SECONDS = (5, 30, 120)
 ALLOWED_GROWTH = 1.05  # of the longest run against the one before it
 PORTRAIT = ROOT / "web" / "samples" / "portrait.png"
+PAIR = ROOT / "web" / "samples" / "two_people.jpg"
 PORTRAIT_LIPS = (352.0, 437.0, 441.0, 440.0)  # corners in pixels of the bundled portrait
 AVATAR_SECONDS = 4  # of a video avatar, so that longer speech plays it to and fro
 
@@ -39,6 +42,7 @@ def main() -> int:
     parser.add_argument("--avatar", choices=("still", "video"), default="still")
     parser.add_argument("--avatar-seconds", type=int, default=AVATAR_SECONDS)
     parser.add_argument("--seconds", type=int, nargs="+", default=SECONDS)
+    parser.add_argument("--people", action="store_true", help="two people speak")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each; the median counts")
     parser.add_argument("--sizes", nargs="+", default=[f"{w}x{h}" for w, h in SIZES])
     parser.add_argument("--child", nargs=3, metavar=("SIZE", "SECONDS", "FOLDER"))
@@ -72,6 +76,7 @@ def measure(size: str, seconds: int, options: argparse.Namespace) -> dict[str, o
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--mode", options.mode, "--avatar", options.avatar]
         command += ["--avatar-seconds", str(options.avatar_seconds)]
+        command += ["--people"] * options.people
         done = subprocess.run(
             [*command, "--child", size, str(seconds), folder],
             check=True,
@@ -107,16 +112,26 @@ def run_one(
     from avatarvideo.host.machine import peak_memory
     from avatarvideo.musetalk.engine import MuseTalkLipSync
     from avatarvideo.musetalk.interfaces import LipSyncConfig
+    from avatarvideo.musetalk.speaker import Speaker
 
     models = None
     if options.mode == "musetalk":
         from support.tiny_models import tiny_models
 
         models = tiny_models()
-    avatar, corners = write_avatar(size, folder, options)
     speech = write_speech(seconds, folder / "speech.wav")
+    if options.people:
+        avatar, corners = write_pair(size, folder, options), None
+        reply = write_speech(seconds, folder / "reply.wav", pitch=170)
+        whose = {"face": "left 0", "speakers": (Speaker(audio=reply, face="left 1"),)}
+    else:
+        (avatar, corners), whose = write_avatar(size, folder, options), {}
     config = LipSyncConfig(
-        mode=options.mode, mouth=None if models else corners, quality="low", residency="unload"
+        mode=options.mode,
+        mouth=None if models else corners,
+        quality="low",
+        residency="unload",
+        **whose,
     )
     began = time.perf_counter()
     result = MuseTalkLipSync(models=models).generate(avatar, speech, folder / "out.mp4", config)
@@ -128,6 +143,7 @@ def run_one(
         "avatar": options.avatar,
         "mode": result.mode,
         "frames": result.frame_count,
+        "speakers": len(result.report.get("speakers", [None])),
         "frames_synced": result.report["frames_synced"],
         "peak_mib": round(peak_memory() / (1 << 20), 1),
         "wall_seconds": round(time.perf_counter() - began, 2),
@@ -141,11 +157,8 @@ def write_avatar(
 
     For MuseTalk it is darkened, and what the tiny detector takes for a face is drawn in.
     """
-    from fractions import Fraction
-
     from PIL import Image
 
-    from avatarvideo.encoders.encoder import encode_frames
     from avatarvideo.media import LipCorners
 
     width, height = size
@@ -162,22 +175,40 @@ def write_avatar(
         from support.tiny_models import plant_face
 
         plant_face(pixels, width // 32, height // 32)
+    return write_clip(pixels, folder, options), corners
+
+
+def write_pair(size: tuple[int, int], folder: Path, options: argparse.Namespace) -> Path:
+    """Write the bundled picture of two people at a size, as a picture or a swaying clip."""
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(PAIR).convert("RGB").resize(size))
+    return write_clip(pixels, folder, options)
+
+
+def write_clip(pixels: np.ndarray, folder: Path, options: argparse.Namespace) -> Path:
+    from fractions import Fraction
+
+    from PIL import Image
+
+    from avatarvideo.encoders.encoder import encode_frames
+
     if options.avatar != "video":
         Image.fromarray(pixels).save(folder / "avatar.png")
-        return folder / "avatar.png", corners
+        return folder / "avatar.png"
     sway, count = (16 if options.mode == "musetalk" else 6), options.avatar_seconds * 25
     frames = (np.roll(pixels, round(sway * np.sin(i / 12)), axis=1) for i in range(count))
     encode_frames(frames, folder / "avatar.mp4", frame_rate=Fraction(25))
-    return folder / "avatar.mp4", corners
+    return folder / "avatar.mp4"
 
 
-def write_speech(seconds: int, path: Path) -> Path:
+def write_speech(seconds: int, path: Path, *, pitch: float = 120) -> Path:
     """Write something that opens and shuts a mouth: bursts of a buzz with pauses."""
     import wave
 
     rate = 16000
     time_axis = np.arange(seconds * rate) / rate
-    buzz = sum(np.sin(2 * np.pi * 120 * k * time_axis) / k for k in range(1, 12))
+    buzz = sum(np.sin(2 * np.pi * pitch * k * time_axis) / k for k in range(1, 12))
     syllables = np.clip(np.sin(2 * np.pi * 3 * time_axis), 0, 1) * (time_axis % 4 < 3)
     samples = (buzz * syllables * 6000).astype("<i2")
     with wave.open(str(path), "wb") as file:

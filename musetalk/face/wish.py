@@ -122,6 +122,8 @@ def read_track(path: Path, *, size: tuple[int, int], count: int) -> np.ndarray:
     if not is_object(values) or not is_list(frames := values.get("frames")):
         raise _broken(path, 'an object with a list of "frames"')
     stated = (values.get("width"), values.get("height"))
+    if None in stated:
+        raise _broken(path, '"width" and "height"')
     if stated != size:
         raise MediaError(
             f"Expected boxes for the avatar's size {size[0]}x{size[1]} in {path.name!r}, got "
@@ -129,8 +131,8 @@ def read_track(path: Path, *, size: tuple[int, int], count: int) -> np.ndarray:
         )
     if len(frames) < count:
         raise MediaError(
-            f"Expected a box, or null, for each of the avatar's {count} frames in {path.name!r}, "
-            f"got {len(frames)}: make the track of the whole avatar."
+            f"Expected a box, or null, for each of the avatar's {count} frames that are shown in "
+            f"{path.name!r}, got {len(frames)}: make the track of the whole avatar."
         )
     boxes = np.full((count, 4), np.nan)
     for number, given in enumerate(frames[:count]):

@@ -10,15 +10,17 @@ from ..source_frames import read_frames
 from .context import Context
 
 WAY_OUT = "to move the lips, give their two corners (*lip corners* of Load Avatar, or --mouth)"
+NOT_SHOWN = "to move the lips, choose faces that are seen"
 NOT_HERE = "the mode static shows the picture as it is"
 
 
 def make(job: Job, context: Context) -> Made:
+    way_out = NOT_SHOWN if job.speeches else WAY_OUT
     return Made(
         open_frames=lambda: read_frames(job.avatar, job.indices),
         mask=np.zeros((job.avatar.height, job.avatar.width), np.float32),
         passed_through=np.ones(job.indices.size, bool),
         location=context.location(job),
         details={"upscale": not_sharpened(job.upscaler, NOT_HERE)} if job.upscaler else {},
-        reason="a still picture was asked for" if job.is_asked_for else WAY_OUT,
+        reason="a still picture was asked for" if job.is_asked_for else way_out,
     )

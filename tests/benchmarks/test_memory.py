@@ -26,9 +26,24 @@ def test_20_seconds_take_no_more_memory_than_5(avatar: str) -> None:
     assert measured["passed"], measured["growth"]
 
 
-def measure(avatar: str, rounds: int) -> dict[str, Any]:
+@pytest.mark.one_in(2)
+@pytest.mark.slow
+@pytest.mark.parametrize("avatar", ["still", "video"])
+def test_two_speakers_of_20_seconds_take_no_more_memory_than_of_5(
+    avatar: str, mesh_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVATAR_MODELS", str(mesh_models))
+    measured = measure(avatar, "--people", rounds=1)
+    if not measured["passed"]:
+        measured = measure(avatar, "--people", rounds=3)
+
+    assert {(row["mode"], row["speakers"]) for row in measured["rows"]} == {("puppet", 2)}
+    assert measured["passed"], measured["growth"]
+
+
+def measure(avatar: str, *more: str, rounds: int) -> dict[str, Any]:
     """Return what the benchmark prints for clips of 5 and 20 seconds."""
-    command = [sys.executable, str(BENCHMARK), "--json", "--avatar", avatar]
+    command = [sys.executable, str(BENCHMARK), "--json", "--avatar", avatar, *more]
     done = subprocess.run(
         [*command, "--seconds", "5", "20", "--sizes", "320x240", "--rounds", str(rounds)],
         capture_output=True,

@@ -207,7 +207,7 @@ def test_who_crosses_over_a_bystander_never_touches_that_face(
 
 @pytest.mark.slow
 def test_speeches_and_faces_that_do_not_fit_are_refused(
-    engine: MuseTalkLipSync, heads: tuple[Head, ...], words: np.ndarray
+    engine: MuseTalkLipSync, heads: tuple[Head, ...], words: np.ndarray, tmp_path: Path
 ) -> None:
     clip = PeopleClip(heads[:1], [still(320, 180, 120)], 1)
     mel = speech(words, 0, 0.5)
@@ -215,6 +215,11 @@ def test_speeches_and_faces_that_do_not_fit_are_refused(
         engine.run(clip.avatar(), mel, LipSyncConfig(speakers=(Speaker(audio=mel, face="1"),)))
     with pytest.raises(MediaError, match="Expected speech with a channel 2, it has 1"):
         engine.run(clip.avatar(), mel, LipSyncConfig(channel=2))
+    track = tmp_path / "track.json"
+    track.write_text('{"width": 640, "height": 360, "frames": [null]}')
+    report = engine.run(clip.avatar(), mel, LipSyncConfig(face=str(track))).report
+    assert report["mode"] == "static"
+    assert report["reason"].endswith("; to move the lips, choose faces that are seen")
     static = LipSyncConfig(mode="static", speakers=(Speaker(audio=mel, face="1"),))
     frames = list(engine.run(clip.avatar(), mel, static).open_frames())
     assert all(np.array_equal(frame, clip.frame(0)) for frame in frames)

@@ -77,8 +77,8 @@ def test_a_track_has_a_box_or_none_for_every_frame(tmp_path: Path) -> None:
     [
         (
             {"width": 8, "height": 6, "frames": [None]},
-            "Expected a box, or null, for each of the avatar's 2 frames in 'a track.json', got 1: "
-            "make the track of the whole avatar.",
+            "Expected a box, or null, for each of the avatar's 2 frames that are shown in "
+            "'a track.json', got 1: make the track of the whole avatar.",
         ),
         (
             {"width": 9, "height": 6, "frames": [None, None]},
@@ -89,6 +89,7 @@ def test_a_track_has_a_box_or_none_for_every_frame(tmp_path: Path) -> None:
         ("[" * 200 + "]" * 200, "Expected JSON in the track file"),
         ([1], 'Expected an object with a list of "frames" in the track file'),
         ({"width": 8, "height": 6}, 'Expected an object with a list of "frames"'),
+        ({"width": 8, "frames": [None]}, 'Expected "width" and "height" in the track file'),
         (
             {"width": 8, "height": 6, "frames": [None, [1, 1, 1, 2]]},
             "Expected [x0, y0, x1, y1] or null as frame 1 in the track file",
