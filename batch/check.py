@@ -152,12 +152,13 @@ class Checker:
         """Raise GraphError where a server cannot make a task."""
         if problem := server_problem(task):
             raise GraphError(problem)
+        if task.workflow:
+            return
         for url, declared in self._servers.items():
-            if not task.workflow:
-                try:
-                    graph_of(task, Path(task.avatar), Path(task.audio), declared)
-                except GraphError as error:
-                    raise GraphError(f"{url}: {error}") from error
+            try:
+                graph_of(task, Path(task.avatar), Path(task.audio), declared)
+            except GraphError as error:
+                raise GraphError(f"{url}: {error}") from error
 
     def _claim(self, output: str, line: int) -> None:
         name = unicodedata.normalize("NFC", output).casefold()  # one file on some systems
@@ -254,14 +255,10 @@ class Checker:
 
     def _workflow_files(self, path: str, settings: tuple[Setting, ...]) -> tuple[str, ...]:
         """Check a workflow and return the files that it names."""
-        nodes, declared = _nodes()
-        if self._servers:  # which know their nodes, and refuse what is wrong
-            prompts = [
-                load_workflow(Path(path), one, settings).prompt for one in self._servers.values()
-            ]
-            prompt = prompts[0]
-        else:
-            prompt = load_workflow(Path(path), declared, settings).prompt
+        nodes, ours = _nodes()
+        wherever = self._servers.values() or [ours]
+        prompt, *_ = [load_workflow(Path(path), one, settings).prompt for one in wherever]
+        if not self._servers:  # they know their nodes, and refuse what is wrong
             validate(prompt, nodes)
         texts = {*_texts(read_workflow(path)), *_texts(prompt)}
         return tuple(sorted(filter(None, map(self._named_file, texts))))

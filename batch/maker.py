@@ -151,10 +151,7 @@ class Maker:
     def _file(self, job: Job, folder: Path) -> tuple[Path, dict[str, JSON]]:
         task = job.task
         if self._server is not None:
-            avatar, audio = Path(task.avatar), Path(task.audio)
-            if not task.workflow:
-                avatar, audio = self._inputs(job)
-            details = self._server.make(task, avatar, audio)
+            details = self._server.make(task, *self._inputs(job))
             made = _made_one(folder, task)
             return made, details | _facts(made)
         if task.workflow:

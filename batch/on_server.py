@@ -59,6 +59,6 @@ class OnServer:
         if result.error is not None:
             raise result.error
         remarks = result.remarks
-        mode = next((one.partition(": ")[2] for one in remarks if "MuseTalk" in one), "")
-        details: dict[str, JSON] = {"server": self.url, "texts": result.texts}
-        return details | {"remarks": remarks} | ({"mode": mode.partition(":")[0]} if mode else {})
+        modes = [one.split(": ")[1] for one in remarks if "MuseTalk" in one]
+        details: dict[str, JSON] = {"server": self.url, "texts": result.texts, "remarks": remarks}
+        return details | ({"mode": modes[0]} if modes else {})

@@ -29,20 +29,16 @@ from .rows import Job, Outcome
 log = logging.getLogger("avatarvideo.batch.processes")
 
 STOP_SECONDS = 15.0
-MOST_STARTS = 3  # of a worker in a row that dies before they are ready
+MOST_STARTS = 3  # of a worker, in a row, that end before it is ready
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-PACKAGE = __package__.rpartition(".")[0] if __package__ else "avatarvideo"
-# The search path of this process, nothing of the folder that the command runs in, and this package,
-# which `python FOLDER` has not on that path.
+# The search path of this process, and nothing of the folder that the command runs in; this package
+# may be on neither, where it is run as `python FOLDER`.
 START = (
-    "import importlib.util, sys; sys.path[:] = sys.argv.pop(1).split({separator!r}); "
-    "spec = importlib.util.spec_from_file_location({package!r}, {file!r}); "
-    "module = sys.modules[{package!r}] = importlib.util.module_from_spec(spec); "
-    "spec.loader.exec_module(module); "
-    "from {package}.cli.main import main; sys.exit(main())"
+    "import runpy, sys; sys.path[:] = sys.argv.pop(1).split({separator!r}); "
+    "runpy.run_path({command!r}, run_name='__main__')"
 )
-PACKAGE_FILE = Path(__file__).resolve().parents[1] / "__init__.py"
+COMMAND = Path(__file__).resolve().parents[1] / "__main__.py"
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,7 @@ class _Worker:
         self.is_ready = False
         self.began = time.monotonic()
         command = [*arguments, *place.arguments, place.name]
-        start = START.format(separator=os.pathsep, package=PACKAGE, file=str(PACKAGE_FILE))
+        start = START.format(separator=os.pathsep, command=str(COMMAND))
         # Ctrl-C is for the driver, which tells its workers; hence a session of their own.
         self._process = subprocess.Popen(
             [sys.executable, "-c", start, os.pathsep.join(_search_path()), *command],

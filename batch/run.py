@@ -76,7 +76,7 @@ class Batch:
             raise MediaError(problem)
         self._ledger = results_in(host, place)
         self._folder = self._ledger.folder
-        self._servers: list[str] = []  # that answer
+        self._servers: Mapping[str, Declared] = {}  # of those that answer
 
     def run(
         self,
@@ -89,13 +89,12 @@ class Batch:
         before_work: called where this process itself is to work.
         """
         began = time.perf_counter()
-        servers = self._reachable()
-        self._servers = list(servers)
+        self._servers = self._reachable()
         remote = Remote(self._host.temp_directory, self._host.check_cancelled)
-        tasks, problems = self._checked(jobs, read_options, remote, servers)
+        tasks, problems = self._checked(jobs, read_options, remote)
         self._ledger.open()
         with contextlib.closing(Owner(self._folder)) as owner:
-            models = None if servers else ModelFiles(self._host.model_directories)
+            models = None if self._servers else ModelFiles(self._host.model_directories)
             check = self._host.check_cancelled
             hashes = Hashes(self._folder.hashes, owner.work, check, remote, models)
             left, finished = unfinished(tasks, self._ledger, hashes)
@@ -122,11 +121,7 @@ class Batch:
         return found
 
     def _checked(
-        self,
-        jobs: Sequence[Path],
-        read_options: ReadOptions,
-        remote: Remote,
-        servers: Mapping[str, Declared],
+        self, jobs: Sequence[Path], read_options: ReadOptions, remote: Remote
     ) -> tuple[list[Task], list[Problem]]:
         """Return the tasks and, where it goes on in spite of them, what is wrong with others."""
         rows, problems = read_rows(jobs)
@@ -139,7 +134,7 @@ class Batch:
             remote=remote,
             in_process=self._wishes.workers == 0,
         )
-        tasks, more = checker.tasks(rows, servers)
+        tasks, more = checker.tasks(rows, self._servers)
         problems = sorted([*problems, *more])
         for problem in problems:
             self._output.error(str(problem))

@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 from ..encoders.write.codecs import container_for
 from ..errors import GraphError
 from ..headless.prompt import Declared, Prompt
+from ..headless.widget_places import default_of, is_widget
 from ..json_values import JSON
 from ..musetalk.speaker import is_track_file
+from ..nodes.speakers import NUMBERS
 from .rows import Task
 
 NEEDED = ("LoadAvatar", "AudioToMel", "MuseTalkLipSync", "FFmpegEncode")
-MOST_SPEAKERS = 4  # that the node has sockets for
-# Options that are widgets of other nodes, or none at all.
-_ELSEWHERE = ("mouth", "face_index", "start", "duration", "channel", "speakers", "upscale_model")
+MOST_SPEAKERS = NUMBERS[-1]  # that the node has sockets for
 
 
 def server_problem(task: Task) -> str:
@@ -61,7 +61,8 @@ def graph_of(task: Task, avatar: Path, audio: Path, declared: Declared) -> Promp
         "face_index": options.get("face_index", 0),
     }
     part = {"start": options.get("start", 0.0), "duration": options.get("duration", 0.0)}
-    synced = {name: value for name, value in options.items() if name not in _ELSEWHERE}
+    elsewhere = {*loaded, *part, "channel", "speakers", "upscale_model"}
+    synced = {name: value for name, value in options.items() if name not in elsewhere}
     synced |= {"avatar": ["avatar", 0], "mel": ["speech", 0], "images_output": "never"}
     nodes = {
         "avatar": _node("LoadAvatar", loaded, declared),
@@ -93,10 +94,8 @@ def _node(name: str, given: Mapping[str, JSON], declared: Declared) -> dict[str,
     for key, one in declared[name].inputs.items():
         if key in given:
             values[key] = given[key]
-        elif one.required and "default" in one.options:
-            values[key] = one.options["default"]
-        elif one.required and one.choices:
-            values[key] = one.choices[0]
+        elif one.required and is_widget(one):
+            values[key] = default_of(one)
     unknown = [key for key, value in given.items() if key not in values and value]
     if unknown:
         raise GraphError(

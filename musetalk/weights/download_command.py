@@ -13,8 +13,9 @@ PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
 
 def download_command(*words: str) -> str:
-    """Return ``avatar models download`` and words; inside ComfyUI, where none has been installed
-    as ``avatar``, the same through its own Python and the folder of this pack.
+    """Return ``avatar models download`` and words.
+
+    Where no command ``avatar`` is installed, as inside ComfyUI, its own Python runs this folder.
     """
     return " ".join([_own_command(Path(sys.executable), PACKAGE_FOLDER), "models download", *words])
 

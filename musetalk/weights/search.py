@@ -103,7 +103,7 @@ class MissingFiles:
             for item in self.missing
         )
         roots = ", ".join(str(root) for root in self.roots) or "no folder of models"
-        command = download_command(*[] if self.model == MODELS[0] else ["--model", self.model])
+        command = download_command(*() if self.model == MODELS[0] else ("--model", self.model))
         return (
             f"MuseTalk {self.model.removeprefix('v')} needs files that were not found: {files}; "
             f"looked in {roots} (there under {BASES[0]}/ and in the layouts of other MuseTalk "

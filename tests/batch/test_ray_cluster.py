@@ -17,7 +17,6 @@ from PIL import Image
 from avatarvideo import __version__
 from avatarvideo.batch.files import BatchFolder
 from avatarvideo.batch.leases import Owner
-from avatarvideo.batch.processes import PACKAGE
 from avatarvideo.batch.ray_actor import BatchActor
 from avatarvideo.batch.ray_cluster import Machine, Share, connected, share_of
 from avatarvideo.batch.rows import Setup
@@ -181,8 +180,8 @@ def test_a_cluster_of_our_own_is_begun_where_none_runs(tmp_path: Path) -> None:
     write_inputs(tmp_path)
     write_list(tmp_path / "jobs.jsonl", [row("1.mp4"), row("2.mp4", mode="puppet", mouth=MOUTH)])
     script = (
-        f"import sys, psutil; from {PACKAGE}.cli.main import main\n"
-        f"from {PACKAGE}.batch import ray_cluster\n"
+        "import sys, psutil; from avatarvideo.cli.main import main\n"
+        "from avatarvideo.batch import ray_cluster\n"
         "class Seen(ray_cluster.RayCluster):\n"
         "    def stop(self):\n"
         "        beside = psutil.Process().children(recursive=True)\n"

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatarvideo.batch.processes import PACKAGE
 from support.small_jobs import (
     FRAMES,
     MOUTH,
@@ -41,7 +40,7 @@ def twelve_rows() -> list[dict[str, Any]]:
 
 def made(folder: Path, name: str, workers: int) -> dict[str, str]:
     """Make the list in a process of its own, and return the mode of each row."""
-    command = [sys.executable, "-m", PACKAGE, "batch", "jobs.jsonl"]
+    command = [sys.executable, "-m", "avatarvideo", "batch", "jobs.jsonl"]
     command += ["--output-dir", name, "--workers", str(workers), "--threads", "1"]
     done = subprocess.run(
         command, cwd=folder, env=tiny_environment(), capture_output=True, text=True

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatarvideo.batch.processes import PACKAGE, Place, Processes, gpus, places
+from avatarvideo.batch.processes import Place, Processes, gpus, places
 from avatarvideo.cli.main import main
 from avatarvideo.host.current import set_host
 from support.small_jobs import (
@@ -262,7 +262,7 @@ def test_processes_and_this_process_make_the_same_frames(batch: Call) -> None:
 
 
 def started(folder: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", PACKAGE, "batch", "jobs.jsonl", "--output-dir", "out"]
+    command = [sys.executable, "-m", "avatarvideo", "batch", "jobs.jsonl", "--output-dir", "out"]
     return subprocess.Popen(
         [*command, "--json", *more],
         cwd=folder,
@@ -397,7 +397,7 @@ def test_workers_share_the_processors_and_the_gpus(monkeypatch: pytest.MonkeyPat
 def test_the_driver_never_loads_torch(batch: Call, tmp_path: Path) -> None:
     write_list(tmp_path / "jobs.jsonl", [row("1.mp4", mode="puppet", mouth=MOUTH)])
     script = (
-        f"import sys; from {PACKAGE}.cli.main import main\n"
+        "import sys; from avatarvideo.cli.main import main\n"
         "code = main(['batch', 'jobs.jsonl', '--output-dir', 'out', '--workers', '1'])\n"
         "sys.exit(code or 'torch' in sys.modules)"
     )
