@@ -25,7 +25,7 @@ from avatarvideo.errors import MissingLibraryError
 from avatarvideo.host.owned_files import MARKER
 from avatarvideo.musetalk.face.mesh_networks import mesh_networks
 from support.people_clips import PeopleClip, heads_of, still
-from support.small_jobs import MOUTH, frames_of, left_over, row, write_inputs, write_list
+from support.small_jobs import FRAMES, MOUTH, frames_of, left_over, row, write_inputs, write_list
 from support.tiny_models import plant_face
 
 NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray (the extra ray)")
@@ -172,6 +172,36 @@ def test_two_nodes_and_this_process_make_the_same_frames(
         assert np.array_equal(here, there), name
     assert workers == {"worker 1", "worker 2"}
     assert left_over(tmp_path / "there") == []
+
+
+@pytest.mark.slow
+@NEEDS_RAY
+def test_nodes_read_from_a_store_and_write_to_it(bucket: Any, cluster: str, tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    for name in ("avatar0.png", "speech0.wav", "speech1.wav"):
+        bucket.put_file(str(tmp_path / name), f"bucket/in/{name}")
+    rows = [row(f"{n}.mp4", speech=n % 2, avatar=0) for n in range(4)]
+    for one in rows:
+        one |= {name: f"s3://bucket/in/{one[name]}" for name in ("avatar", "audio")}
+    write_list(tmp_path / "jobs.jsonl", rows)
+    command = [sys.executable, "-m", "avatarvideo", "batch", "jobs.jsonl", "--ray", cluster]
+    command += ["--output-dir", "s3://bucket/out"]
+
+    def made() -> list[str]:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "testing-" not in done.stdout + done.stderr
+        return sorted(line.split()[1] for line in done.stdout.splitlines())
+
+    assert made() == [f"{n}.mp4:" for n in range(4)]
+    for n in range(4):
+        bucket.get_file(f"bucket/out/{n}.mp4", str(tmp_path / "made.mp4"))
+        assert frames_of(tmp_path / "made.mp4").shape == (FRAMES, 64, 64, 3)
+        report = json.loads(bucket.cat_file(f"bucket/out/{n}.mp4.report.json"))
+        assert report["output"] == f"{n}.mp4"
+    assert made() == []
+    bucket.put_file(str(tmp_path / "speech0.wav"), "bucket/in/speech1.wav")
+    assert made() == ["1.mp4:", "3.mp4:"]
 
 
 @pytest.mark.slow
