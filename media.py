@@ -137,9 +137,11 @@ class SoundLack:
         """The beginning of a sentence: what was wanted and what there is."""
         there = f"{float(self.there):.2f} s"
         if self.stated is None:
-            return f"Expected the whole sound of {self.name!r}, its end is missing after {there}"
+            return (
+                f"Expected the whole sound of {self.name!r}, but its end is missing after {there}"
+            )
         all_of = f"all {float(self.stated):.2f} s of sound"
-        return f"Expected {all_of} of {self.name!r}, only {there} are there"
+        return f"Expected {all_of} of {self.name!r}, but only {there} are there"
 
     @property
     def note(self) -> str:

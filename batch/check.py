@@ -110,7 +110,7 @@ class Checker:
             found = _identity(f"{self._root}/{task.output}")
             is_there = f"{self._shown}/{task.output}" in addresses
             if is_there or (found is not None and found in sources):
-                sentence = f"Expected an output other than the inputs, {task.output!r} is one."
+                sentence = f"Expected an output other than the inputs, but {task.output!r} is one."
                 problems.append(Problem(task.line, sentence))
             else:
                 kept.append(task)
@@ -164,7 +164,7 @@ class Checker:
         name = unicodedata.normalize("NFC", output).casefold()  # one file on some systems
         if name in self._lines:
             raise MediaError(
-                f"Expected an output of its own, {output!r} is line {self._lines[name]}'s."
+                f"Expected an output of its own, but {output!r} is line {self._lines[name]}'s."
             )
         self._lines[name] = line
 
@@ -207,13 +207,15 @@ class Checker:
         path = f"{self._root}/{output}"
         is_outside = ".." in parts or name.startswith("/") or Path(name).is_absolute()
         if is_outside or not self._is_inside(path.rpartition("/")[0]):
-            raise MediaError(f"Expected an output in {self._shown}, {text!r} is outside.")
+            raise MediaError(f"Expected an output in {self._shown}, but {text!r} is outside.")
         if parts[0].casefold() in (STATE, FAILED):
             raise MediaError(f"Expected an output beside {FAILED} and {STATE}, got {text!r}.")
         if container_for(PurePosixPath(output).suffix, None) == "png":
-            raise MediaError(f"Expected a video as output, {text!r} is a picture: end it in .mp4.")
+            raise MediaError(
+                f"Expected a video as output, but {text!r} is a picture: end it in .mp4."
+            )
         if os.path.isdir(path):  # noqa: PTH112 - of tens of thousands, and faster
-            raise MediaError(f"Expected a file as output, {text!r} is a folder.")
+            raise MediaError(f"Expected a file as output, but {text!r} is a folder.")
         return output
 
     def _parent_is_inside(self, parent: str) -> bool:
@@ -231,13 +233,13 @@ class Checker:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise MediaError(
-                f"Expected a file as {column}, cannot read {text!r}: {why}."
+                f"Expected a file as {column}, but cannot read {text!r}: {why}."
             ) from error
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise MediaError(f"Expected a file as {column}, {text!r} is {kind}.")
+            raise MediaError(f"Expected a file as {column}, but {text!r} is {kind}.")
         if not os.access(path, os.R_OK):
-            raise MediaError(f"Expected a file as {column}, {text!r} may not be read.")
+            raise MediaError(f"Expected a file as {column}, but {text!r} may not be read.")
         return str(path.absolute())
 
     def _address(self, address: Address, column: str) -> str:

@@ -250,7 +250,7 @@ def _made_one(folder: Path, task: Task) -> Path:
     made = [path for path in folder.rglob("*") if path.suffix.lower() == suffix]
     if len(made) != 1:
         raise GraphError(
-            f"Expected the workflow to leave one {suffix} in the output folder, it left "
+            f"Expected the workflow to leave one {suffix} in the output folder, but it left "
             f"{len(made)}: let one node write the result."
         )
     return made[0]

@@ -37,17 +37,17 @@ def read_rows(jobs: Sequence[Path]) -> tuple[list[Row], list[Problem]]:
     else:
         raise MediaError(f"Expected jobs as {FORMS}, got {jobs[0].name!r}.")
     if not rows and not problems:
-        raise MediaError(f"Expected a job on each line of {jobs[0].name!r}, it has none.")
+        raise MediaError(f"Expected a job on each line of {jobs[0].name!r}, but it has none.")
     return rows, problems
 
 
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise MediaError(f"Expected less than 1 GiB of jobs, {path.name!r} is larger.")
+            raise MediaError(f"Expected less than 1 GiB of jobs, but {path.name!r} is larger.")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise MediaError(f"Expected jobs in UTF-8, {path.name!r} is something else.") from error
+        raise MediaError(f"Expected jobs in UTF-8, but {path.name!r} is something else.") from error
     except OSError as error:
         raise MediaError(f"Cannot read the jobs in {path.name!r}: {error.strerror}.") from error
 
@@ -61,7 +61,7 @@ def _json_rows(text: str) -> tuple[list[Row], list[Problem]]:
         try:
             value = parse_json(line)
         except ValueError as error:
-            problems.append(Problem(number, f"Expected a JSON object, it is broken: {error}."))
+            problems.append(Problem(number, f"Expected a JSON object, but it is broken: {error}."))
             continue
         if is_object(value):
             rows.append(Row(number, value))
@@ -89,7 +89,7 @@ def _csv_rows(text: str, name: str) -> tuple[list[Row], list[Problem]]:
             elif any(cells):
                 rows.append(Row(reader.line_num, _cells(columns, cells), as_text=True))
     except csv.Error as error:
-        problems.append(Problem(reader.line_num, f"Expected CSV, it is broken: {error}."))
+        problems.append(Problem(reader.line_num, f"Expected CSV, but it is broken: {error}."))
     return rows, problems
 
 
@@ -130,11 +130,11 @@ def _pairs(avatars: Path, speeches: Path) -> list[Row]:
 
 def _files(folder: Path, suffixes: Iterable[str], what: str) -> list[Path]:
     if not folder.is_dir():
-        raise MediaError(f"Expected a folder of {what}, {str(folder)!r} is none.")
+        raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} is not a folder.")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     found = [path.absolute() for path in found if path.is_file()]
     if not found:
-        raise MediaError(f"Expected a folder of {what}, {str(folder)!r} has none.")
+        raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} has none.")
     return found
 
 

@@ -141,10 +141,10 @@ class Processes:
         said = f"{MOST_STARTS} in a row {how}"
         if not self._workers:
             raise AvatarVideoError(
-                f"Expected {name} to start, {said}: see what was said above, or take --workers 0 "
-                "to work in this process."
+                f"Expected {name} to start, but {said}: see the messages above, or take --workers "
+                "0 to work in this process."
             )
-        log.warning("Expected %s to start, %s: it goes on without.", name, said)
+        log.warning("Expected %s to start, but %s: the batch goes on without it.", name, said)
 
     def stop(self) -> None:
         for worker in self._workers.values():

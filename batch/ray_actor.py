@@ -79,12 +79,12 @@ class BatchActor:
         if not marker.is_file():
             raise AvatarVideoError(
                 f"Expected the output folder {outputs!r} on {where} to be the "
-                "command's, it is another one: put it on storage that every machine has under one "
-                "path."
+                "command's, but it is another one: put it on storage that every machine has under "
+                "one path."
             )
         if not is_claimed(marker):
             raise AvatarVideoError(
-                f"Expected locks on files in {outputs!r} to hold on {where}, they "
+                f"Expected locks on files in {outputs!r} to hold on {where}, but they "
                 "do not: take storage with locks between machines, as NFS 4 has them."
             )
 

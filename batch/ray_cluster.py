@@ -189,7 +189,7 @@ class RayCluster:
             worker.ask_at = time.monotonic() + ASK_SECONDS
             return []
         if job is None:
-            return self._gone(worker, f"Expected {worker.name} to start, Ray says: {said}")
+            return self._gone(worker, f"Expected {worker.name} to start, but Ray says: {said}")
         self._start(worker)
         log.info("%s: %s", worker.name, said)
         sentence = "Its worker died, or its machine was lost."
@@ -206,8 +206,8 @@ class RayCluster:
     def _check_start(self) -> None:
         if time.monotonic() - self._heard > START_SECONDS:
             raise AvatarVideoError(
-                f"Expected Ray to start a worker within {START_SECONDS / 60:.0f} minutes, it did "
-                "not: see with `ray status` what is missing."
+                f"Expected Ray to start a worker within {START_SECONDS / 60:.0f} minutes, but it "
+                "did not: see with `ray status` what is missing."
             )
 
     def stop(self) -> None:
@@ -243,7 +243,7 @@ def connected(address: str) -> Any:  # Any: an optional library
             ray = importlib.import_module("ray")
         except ImportError as error:
             raise MissingLibraryError(
-                "Expected the library ray for --ray, it is not installed: pip install ray (the "
+                "Expected the library ray for --ray, but it is not installed: pip install ray (the "
                 "extra ray)."
             ) from error
         logging.getLogger("ray").setLevel(logging.ERROR)
@@ -251,7 +251,7 @@ def connected(address: str) -> Any:  # Any: an optional library
             _connect(ray, address)
         except Exception as error:  # of many classes
             raise AvatarVideoError(
-                f"Expected a Ray cluster at {address}, there is none that we can use "
+                f"Expected a Ray cluster at {address}, but there is none that we can use "
                 f"({one_line(error, 300)}): see `ray status` on this machine, which must be one of "
                 "the cluster's."
             ) from error

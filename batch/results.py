@@ -72,5 +72,6 @@ def memory_problem(address: Address | None, what: str, in_process: bool) -> str:
     if address is None or address.scheme != MEMORY or in_process:
         return ""
     return (
-        f"Expected {what} where workers see it, memory:// is this process's own: take --workers 0."
+        f"Expected {what} where workers see it, but memory:// is this process's own: take "
+        "--workers 0."
     )

@@ -21,7 +21,7 @@ MOST_SPEAKERS = NUMBERS[-1]  # that the node has sockets for
 def server_problem(task: Task) -> str:
     """Return why a server cannot make a task, empty where it can."""
     if task.threads:
-        return "Expected no threads for a ComfyUI server, it takes its own: leave them out."
+        return "Expected no threads for a ComfyUI server, which chooses its own: leave them out."
     if task.workflow:
         return ""
     options = task.options
@@ -51,7 +51,7 @@ def graph_of(task: Task, avatar: Path, audio: Path, declared: Declared) -> Promp
     missing = [name for name in NEEDED if name not in declared]
     if missing:
         raise GraphError(
-            f"Expected this pack's nodes on the server, {', '.join(missing)} are not there: "
+            f"Expected this pack's nodes on the server, but {', '.join(missing)} are not there: "
             "install it there."
         )
     options = task.options
@@ -99,7 +99,7 @@ def _node(name: str, given: Mapping[str, JSON], declared: Declared) -> dict[str,
     unknown = [key for key, value in given.items() if key not in values and value]
     if unknown:
         raise GraphError(
-            f"Expected {', '.join(unknown)} on the server's {name}, it has none: install this "
+            f"Expected {', '.join(unknown)} on the server's {name}, but it has none: install this "
             "version of the pack there."
         )
     return {"class_type": name, "inputs": values}

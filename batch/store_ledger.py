@@ -48,7 +48,7 @@ class StoreLedger:
         if not self._store.creates_once():
             raise EncodeError(
                 "Expected a store that can create a file only where there is none "
-                f"(If-None-Match), {self.shown} writes over it: let results go to a folder here."
+                f"(If-None-Match), but {self.shown} overwrites it: let results go to a folder here."
             )
         store_leases.sweep(self._store)
 

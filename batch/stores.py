@@ -156,7 +156,7 @@ def filesystem(address: Address, purpose: str) -> Any:  # fsspec has no types
     except ImportError as error:
         library = STORES.get(address.scheme, "fsspec")
         raise MissingLibraryError(
-            f"Expected the library {library} to {purpose} {address.scheme}://, it is not "
+            f"Expected the library {library} to {purpose} {address.scheme}://, but it is not "
             f"installed: pip install {library} (the extra remote)."
         ) from error
 

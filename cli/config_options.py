@@ -137,7 +137,8 @@ def read_config(path: Path, config: type) -> dict[str, JSON]:
     try:
         if not path.is_file() or path.stat().st_size > MOST_BYTES:
             raise AvatarVideoError(
-                f"Expected a small file of TOML or JSON as configuration, {path} is something else."
+                f"Expected a small file of TOML or JSON as configuration, but {path} is something "
+                "else."
             )
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
@@ -148,7 +149,7 @@ def read_config(path: Path, config: type) -> dict[str, JSON]:
     except (ValueError, RecursionError) as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
         why = "values in one another too deep" if isinstance(error, RecursionError) else error
-        raise AvatarVideoError(f"Expected {kind} in {path}, it is broken: {why}.") from error
+        raise AvatarVideoError(f"Expected {kind} in {path}, but it is broken: {why}.") from error
     if not is_object(values):
         raise AvatarVideoError(
             f"Expected names and values in {path}, got a {type(values).__name__}."

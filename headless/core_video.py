@@ -80,8 +80,9 @@ class FileVideo:
         needed, free = count * height * width * 3 * FLOAT_BYTES, self._free_memory()
         if needed > free:
             raise MediaError(
-                f"Expected pictures that fit into {free >> 20:,} MiB of free memory, all frames of "
-                f"{self._path.name!r} take {needed >> 20:,} MiB: trim or scale it down first."
+                f"Expected pictures that fit into {free >> 20:,} MiB of free memory, but all "
+                f"frames of {self._path.name!r} take {needed >> 20:,} MiB: trim or scale it down "
+                "first."
             )
         frames = itertools.islice(clip.frames(), count)  # fewer in a file that was cut short
         images = image_tensor(frames, count=count, height=height, width=width)
@@ -104,7 +105,7 @@ class FileVideo:
                 copy.place()
             if is_half:
                 raise ends_early(
-                    f"Expected the whole of {self._path.name!r}, its end is missing", target
+                    f"Expected the whole of {self._path.name!r}, but its end is missing", target
                 )
 
 

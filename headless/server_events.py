@@ -60,8 +60,8 @@ def websocket_library() -> ModuleType | None:
         if hasattr(library, "create_connection"):  # another package has the same name
             return library
     logger.warning(
-        "Expected the library websocket-client, did not find it: runs are followed by the server's "
-        "history, without progress; pip install websocket-client."
+        "Expected the library websocket-client, but it is not installed: runs are followed by the "
+        "server's history, without progress; pip install websocket-client."
     )
     return None
 

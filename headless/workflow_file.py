@@ -34,20 +34,21 @@ def read_workflow(path: str | Path) -> dict[str, JSON]:
     except OSError as error:
         raise GraphError(
             url_problem(str(path))
-            or f"Expected a workflow file, cannot read {path}: {error.strerror}."
+            or f"Expected a workflow file, but cannot read {path}: {error.strerror}."
         ) from error
     except UnicodeDecodeError as error:
-        raise GraphError(f"Expected a workflow in JSON, {path} is not a text file.") from error
+        raise GraphError(f"Expected a workflow in JSON, but {path} is not a text file.") from error
     except ValueError as error:
-        raise GraphError(f"Expected a workflow in JSON, {path} is broken: {error}.") from error
+        raise GraphError(f"Expected a workflow in JSON, but {path} is broken: {error}.") from error
     if document is None:
         raise GraphError(
-            f"Expected a workflow, {path} carries none: take a file that ComfyUI saved with its "
-            "metadata, or the workflow's JSON."
+            f"Expected a workflow, but {path} carries none: take a file that ComfyUI saved with "
+            "its metadata, or the workflow's JSON."
         )
     if not is_object(document):
         raise GraphError(
-            f"Expected a workflow, {path} holds {type(document).__name__}: save it from ComfyUI."
+            f"Expected a workflow, but {path} holds {type(document).__name__}: save it from "
+            "ComfyUI."
         )
     return dict(document)
 

@@ -99,7 +99,7 @@ def _of_channel(mel: Mel, channel: int, check: Callable[[], None]) -> Mel:
     samples = mel.clip.samples
     if channel > len(samples):
         raise MediaError(
-            f"Expected speech with a channel {channel}, it has {len(samples)}: choose another "
+            f"Expected speech with a channel {channel}, but it has {len(samples)}: choose another "
             "channel or audio."
         )
     alone = replace(mel.clip, samples=samples[channel - 1 : channel])

@@ -161,7 +161,7 @@ def videos_in(folder: Path) -> list[Path]:
     """Return the video files of a folder, by name. Raises MediaError when it has none."""
     found = _files(folder, VIDEO_EXTENSIONS)
     if not found:
-        raise MediaError(f"Expected a folder with videos, {str(folder)!r} has none.")
+        raise MediaError(f"Expected a folder with videos, but {str(folder)!r} has none.")
     return found
 
 

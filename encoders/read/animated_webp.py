@@ -103,8 +103,8 @@ class AnimatedPicture:
 
     def _damaged(self, reason: object) -> MediaError:
         return MediaError(
-            f"Expected an animated picture, {self.path.name!r} is damaged or cut short ({reason}): "
-            "make it again."
+            f"Expected an animated picture, but {self.path.name!r} is damaged or cut short "
+            f"({reason}): make it again."
         )
 
 

@@ -91,7 +91,7 @@ def read_audio(
         raise MediaError(f"{lack.expected}: copy or download it again.")
     if not buffer.count:
         raise MediaError(
-            f"Expected sound after {float(start):.2f} s, {name!r} has no samples there: use a "
+            f"Expected sound after {float(start):.2f} s, but {name!r} has no samples there: use a "
             "smaller start or another file."
         )
     return AudioClip(buffer.samples(), track.sample_rate, (Path(path),), track.begins, lack)
@@ -107,7 +107,9 @@ def _needed_audio(container: InputContainer, name: str) -> AudioStream:
     stream = usual_audio(container)
     if stream is None:
         what = "a video without sound" if container.streams.video else "a file without sound"
-        raise MediaError(f"Expected sound, {name!r} is {what}: choose a file with an audio track.")
+        raise MediaError(
+            f"Expected sound, but {name!r} is {what}: choose a file with an audio track."
+        )
     return stream
 
 
@@ -125,8 +127,8 @@ def _claimed_seconds(container: InputContainer) -> Fraction:
 def _check_decoded_bytes(count: int, name: str) -> None:
     if count > MAX_DECODED_BYTES:
         raise MediaError(
-            f"Expected at most {MAX_DECODED_BYTES >> 30} GiB of decoded sound, {name!r} has more: "
-            "use start and duration to take a part of it."
+            f"Expected at most {MAX_DECODED_BYTES >> 30} GiB of decoded sound, but {name!r} has "
+            "more: use start and duration to take a part of it."
         )
 
 
@@ -153,7 +155,8 @@ def decode_audio(
     if rate not in SAMPLE_RATES or not 1 <= channels <= MAX_CHANNELS:
         raise MediaError(
             f"Expected 1 to {MAX_CHANNELS} channels at {SAMPLE_RATES.start} to "
-            f"{SAMPLE_RATES.stop - 1} Hz, {name!r} has {channels} at {rate} Hz: convert it first."
+            f"{SAMPLE_RATES.stop - 1} Hz, but {name!r} has {channels} at {rate} Hz: convert it "
+            "first."
         )
     line, zero = _line_of(container, stream, name, zero, whole)
     first = round(start * rate)
@@ -247,7 +250,7 @@ def _silence(
 ) -> Iterator[tuple[int, np.ndarray]]:
     if target - position > MAX_LATE_SECONDS * rate:
         raise MediaError(
-            f"Expected sound without holes of an hour, {name!r} has time stamps "
+            f"Expected sound without gaps of an hour, but {name!r} has time stamps "
             f"{(target - position) / rate:.0f} s apart: convert it again."
         )
     while position < target:

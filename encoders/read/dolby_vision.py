@@ -25,8 +25,8 @@ def refuse_own_colours(path: Path) -> None:
     """Raise MediaError for HEVC whose colours only a Dolby Vision player can show."""
     if dolby_vision_profile(path) == OWN_COLOURS:
         raise MediaError(
-            f"Expected colours that are openly specified, {path.name!r} is Dolby Vision profile 5, "
-            "which only its own players can show: export it as HDR10, HLG or SDR."
+            f"Expected colours that are openly specified, but {path.name!r} is Dolby Vision "
+            "profile 5, which only its own players can show: export it as HDR10, HLG or SDR."
         )
 
 

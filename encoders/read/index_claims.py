@@ -33,14 +33,14 @@ def check_claims(path: Path) -> None:
                 runs += words[1]
             elif kind == b"cmov":  # QuickTime of the nineties; it could hold anything
                 raise MediaError(
-                    f"Expected an index as it is, that of {path.name!r} is compressed: convert it "
-                    "again."
+                    f"Expected an uncompressed index, but that of {path.name!r} is compressed: "
+                    "convert it again."
                 )
     # What runs may also be plain audio, a byte each.
     claimed = tables + (runs if runs > size else 0)
     if claimed > MAX_CLAIMED:
         raise MediaError(
-            f"Expected at most {MAX_CLAIMED:,} frames, {path.name!r} claims {claimed:,} in "
+            f"Expected at most {MAX_CLAIMED:,} frames, but {path.name!r} claims {claimed:,} in "
             f"{size:,} bytes: it is damaged, convert it again."
         )
 

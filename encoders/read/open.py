@@ -58,14 +58,15 @@ def checked_input(path: str | Path) -> Path:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
             url_problem(str(path))
-            or f"Expected a media file, could not open {_shown(path)}: {reason}."
+            or f"Expected a media file, but could not open {_shown(path)}: {reason}."
         ) from error
     for is_kind, kind in _KINDS:
         if is_kind(status.st_mode):
-            raise MediaError(f"Expected a media file, {_shown(path)} is {kind}.")
+            raise MediaError(f"Expected a media file, but {_shown(path)} is {kind}.")
     if not status.st_size:
         raise MediaError(
-            f"Expected a media file, {_shown(path)} is empty (0 bytes): copy or download it again."
+            f"Expected a media file, but {_shown(path)} is empty (0 bytes): copy or download it "
+            "again."
         )
     return absolute
 
@@ -144,12 +145,12 @@ def unreadable(path: Path, error: BaseException) -> MediaError:
         reason = f"nothing came for {READ_TIMEOUT_SECONDS:.0f} s"
     elif _ends_before_index(path):
         return MediaError(
-            f"Expected the whole of {path.name!r}, its end is missing and with it its index, "
+            f"Expected the whole of {path.name!r}, but its end is missing and with it its index, "
             "without which nothing can be read: copy or download it again."
         )
     return MediaError(
-        f"Expected a readable sound or video file, {path.name!r} is damaged or of a kind that is "
-        f"not accepted ({reason}): play it in a media player or convert it again."
+        f"Expected a readable sound or video file, but {path.name!r} is damaged or of a kind that "
+        f"is not accepted ({reason}): play it in a media player or convert it again."
     )
 
 
@@ -165,11 +166,11 @@ def check_frame_size(width: int, height: int, what: str) -> None:
     if width < 1 or height < 1:
         # Also what FFmpeg says of pictures that are above its limit, which is ours.
         raise MediaError(
-            f"Expected 1 to {MAX_FRAME_PIXELS // 1_000_000} million pixels a frame, {what} has no "
-            f"size that can be read ({width}x{height}): convert it again."
+            f"Expected 1 to {MAX_FRAME_PIXELS // 1_000_000} million pixels a frame, but {what} has "
+            f"no size that can be read ({width}x{height}): convert it again."
         )
     if width * height > MAX_FRAME_PIXELS:
         raise MediaError(
-            f"Expected at most {MAX_FRAME_PIXELS // 1_000_000} million pixels a frame, {what} has "
-            f"{width}x{height}: scale it down first."
+            f"Expected at most {MAX_FRAME_PIXELS // 1_000_000} million pixels a frame, but {what} "
+            f"has {width}x{height}: scale it down first."
         )

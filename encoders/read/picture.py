@@ -111,21 +111,21 @@ def _read(path: str | Path, take: Callable[[Image.Image, bytes], Taken]) -> Take
         is_named_so = (guess_type(absolute.name)[0] or "").startswith("image/")
         if is_named_so and (suffix := video_suffix(head)):
             raise MediaError(
-                f"Expected a picture, {absolute.name!r} is a video under a picture's name: rename "
-                f"it, so that it ends in {suffix}."
+                f"Expected a picture, but {absolute.name!r} is a video under a picture's name: "
+                f"rename it, so that it ends in {suffix}."
             ) from error
         raise MediaError(
-            f"Expected a picture ({READABLE}), {absolute.name!r} is something else: open "
+            f"Expected a picture ({READABLE}), but {absolute.name!r} is something else: open "
             "it in an image editor and save it as PNG."
         ) from error
     except BOMBS as error:
         raise MediaError(
             f"Expected a picture of at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels, "
-            f"{absolute.name!r} claims far more ({error}): scale it down."
+            f"but {absolute.name!r} claims far more ({error}): scale it down."
         ) from error
     except DAMAGED as error:
         raise MediaError(
-            f"Expected a whole picture, {absolute.name!r} is damaged, cut short or too large "
+            f"Expected a whole picture, but {absolute.name!r} is damaged, cut short or too large "
             f"({error}): copy or save it again."
         ) from error
 

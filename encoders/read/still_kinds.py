@@ -71,7 +71,9 @@ def is_webp(head: bytes) -> bool:
 def refuse_unreadable(name: str, kind: str | None) -> None:
     """Raise MediaError for a kind that nothing here reads."""
     if kind not in (None, HEIC, AVIF):
-        raise MediaError(f"Expected a picture ({READABLE}), {name!r} is {kind}: save it as PNG.")
+        raise MediaError(
+            f"Expected a picture ({READABLE}), but {name!r} is {kind}: save it as PNG."
+        )
 
 
 def refuse_unread(name: str, head: bytes) -> None:
@@ -80,13 +82,14 @@ def refuse_unread(name: str, head: bytes) -> None:
     raw = _raw_kind(name, head)
     if raw:
         raise MediaError(
-            f"Expected a video or sound, {name!r} is raw {raw}, pictures without their times: put "
-            "it into a container first (ffmpeg -framerate 25 -i FILE -c copy FILE.mkv, with its "
-            "own rate)."
+            f"Expected a video or sound, but {name!r} is raw {raw}, pictures without their times: "
+            "put it into a container first (ffmpeg -framerate 25 -i FILE -c copy FILE.mkv, with "
+            "its own rate)."
         )
     if kind in ONLY_STILL or (kind == "PNG" and b"acTL" not in head):
         raise MediaError(
-            f"Expected a video or sound, {name!r} is a still picture ({kind}): use it as an avatar."
+            f"Expected a video or sound, but {name!r} is a still picture ({kind}): use it as an "
+            "avatar."
         )
 
 
@@ -117,15 +120,16 @@ def refuse_as_video(name: str, kind: str | None, streams: int) -> None:
     """
     if kind == HEIC or (kind == AVIF and streams > 1):
         raise MediaError(
-            f"Expected a video or sound, {name!r} is a still picture ({kind}): use it as an avatar."
+            f"Expected a video or sound, but {name!r} is a still picture ({kind}): use it as an "
+            "avatar."
         )
     if kind == ANIMATED_AVIF:
         raise MediaError(
-            f"Expected a video, {name!r} is {kind}: save it as MP4, WebP, GIF or PNG first."
+            f"Expected a video, but {name!r} is {kind}: save it as MP4, WebP, GIF or PNG first."
         )
     if kind is not None and kind != AVIF:
         raise MediaError(
-            f"Expected a video or sound, {name!r} is {kind}, a picture: save it as PNG and use "
+            f"Expected a video or sound, but {name!r} is {kind}, a picture: save it as PNG and use "
             "that as an avatar."
         )
 
@@ -134,8 +138,8 @@ def refuse_webp(name: str, head: bytes) -> None:
     """Raise MediaError for a WebP, whose moving pictures FFmpeg does not read everywhere."""
     if is_webp(head):
         raise MediaError(
-            f"Expected sound, or pictures that can be copied, {name!r} is a WebP picture: encode "
-            "it into mp4 or mkv first."
+            f"Expected sound, or pictures that can be copied, but {name!r} is a WebP picture: "
+            "encode it into mp4 or mkv first."
         )
 
 
@@ -145,7 +149,7 @@ def open_heif(path: Path) -> Image.Image:
         library: Any = importlib.import_module("pillow_heif")  # Any: it is not always there
     except ImportError as error:
         raise MediaError(
-            f"Expected a picture that can be read here, {path.name!r} is HEIC, as phones make "
+            f"Expected a picture that can be read here, but {path.name!r} is HEIC, as phones make "
             "them: install its reader (pip install pillow-heif), or save it as JPEG or PNG."
         ) from error
     picture = library.HeifImageFile(path)

@@ -53,7 +53,7 @@ def picture_stream(container: InputContainer, name: str) -> VideoStream:
     if stream is None:
         covers = any(map(has_codec, container.streams.video))
         what = "sound with a cover picture" if covers else "no video track"
-        raise MediaError(f"Expected a video, {name!r} has {what}: choose a video file.")
+        raise MediaError(f"Expected a video, but {name!r} has {what}: choose a video file.")
     check_frame_size(stream.codec_context.width, stream.codec_context.height, repr(name))
     stream.thread_type = "AUTO"
     # The size may also grow in the middle of a stream, where no header says so.
@@ -212,7 +212,7 @@ def in_order(stamps: list[int | None]) -> list[int]:
 def counted(stamps: list[int | None], path: Path) -> int:
     """Return the number of frames. Raises MediaError when there is none."""
     if not stamps:
-        raise MediaError(f"Expected a video, {path.name!r} has no frames: choose another file.")
+        raise MediaError(f"Expected a video, but {path.name!r} has no frames: choose another file.")
     return len(stamps)
 
 

@@ -60,7 +60,7 @@ class VideoFacts:
         slot = next(decoded_slots(opening, self.path, seen=seen), None)
         if slot is None:
             raise MediaError(
-                f"Expected a video, {self.path.name!r} has no frame that can be decoded: it is "
+                f"Expected a video, but {self.path.name!r} has no frame that can be decoded: it is "
                 "damaged or was cut short."
             )
         first = self._first = slot[1]

@@ -68,7 +68,7 @@ class AudioFeed:
         options = {"aac_coder": "fast"} if is_fast else {}
         stream = add_stream(container, spec.encoder, self._rate, options)
         if not isinstance(stream, AudioStream):
-            raise EncodeError(f"Expected an audio encoder, {spec.encoder!r} is none.")
+            raise EncodeError(f"Expected an audio encoder, but {spec.encoder!r} is not one.")
         stream.codec_context.layout = self._layout
         stream.codec_context.format = self._format
         stream.codec_context.time_base = Fraction(1, self._rate)

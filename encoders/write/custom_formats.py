@@ -105,12 +105,14 @@ def _read(path: Path) -> dict[str, Any]:  # Any: checked by the caller
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise EncodeError(f"Expected a small file of JSON, {path.name!r} is something else.")
+            raise EncodeError(
+                f"Expected a small file of JSON, but {path.name!r} is something else."
+            )
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise EncodeError(f"Cannot read the format {path.name!r}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise EncodeError(f"Expected JSON in {path.name!r}, it is broken: {error}.") from error
+        raise EncodeError(f"Expected JSON in {path.name!r}, but it is broken: {error}.") from error
     if not is_object(values):
         raise EncodeError(
             f"Expected names and values in {path.name!r}, got a {type(values).__name__}."

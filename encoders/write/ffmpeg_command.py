@@ -49,10 +49,10 @@ def find_ffmpeg(setting: str | None = None) -> Path:
         done = _run([str(path), "-version"], b"")
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EncodeError(
-            f"Expected {str(path)!r} to be an ffmpeg, it does not answer: {error}."
+            f"Expected {str(path)!r} to be an ffmpeg, but it does not answer: {error}."
         ) from error
     if done.returncode or not done.stdout.startswith(b"ffmpeg version"):
-        raise EncodeError(f"Expected {str(path)!r} to be an ffmpeg, it is another program.")
+        raise EncodeError(f"Expected {str(path)!r} to be an ffmpeg, but it is another program.")
     return path
 
 

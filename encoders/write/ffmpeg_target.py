@@ -82,8 +82,8 @@ class ExecutableTarget:
         reason = why_not_own(self._executable, plan)
         if reason is not None:
             raise EncodeError(
-                f"Expected {plan.encoder} to work in {str(self._executable)!r}, ffmpeg says: "
-                f"{reason}"
+                f"Expected {plan.encoder} to work in {str(self._executable)!r}, but ffmpeg "
+                f"says: {reason}"
             )
         self._plan = plan
         self._packets = track if isinstance(track, AudioPackets) else None

@@ -174,8 +174,8 @@ def check_encoder(plan: EncodePlan) -> None:
         unknown = given & unused
     if reason is not None:
         raise EncodeError(
-            f"Expected {plan.encoder} to open with {plan.pixel_format} and its options, it says: "
-            f"{reason}."
+            f"Expected {plan.encoder} to open with {plan.pixel_format} and its options, but it "
+            f"says: {reason}."
         )
     if unknown:
         raise EncodeError(

@@ -128,7 +128,7 @@ def _at_rate(
 def _lacks(source: Path, audio: Audio, *, pictures: bool) -> str:
     """Say what is missing of a source. pictures: whether that is the end of these."""
     if pictures:
-        return f"Expected the whole of {source.name!r}, its end is missing"
+        return f"Expected the whole of {source.name!r}, but its end is missing"
     return lacking_sound(audio)
 
 

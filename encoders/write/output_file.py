@@ -136,7 +136,7 @@ class OutputFile:
     def container(self) -> OutputContainer:
         """The open container."""
         if self._container is None:
-            raise EncodeError(f"Expected an open output, {self.pending.path.name!r} is closed.")
+            raise EncodeError(f"Expected an open output, but {self.pending.path.name!r} is closed.")
         return self._container
 
     def finish(self) -> None:
@@ -211,16 +211,14 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
     except (OSError, ValueError, RuntimeError) as error:
         raise EncodeError(f"Expected a file to write, got {str(path)[:200]!r}: {error}.") from error
     if not parent_is_folder:
-        raise EncodeError(
-            f"Expected a folder that exists, {str(absolute.parent)!r} does not: create it first."
-        )
+        raise EncodeError(f"The folder {str(absolute.parent)!r} does not exist: create it first.")
     if not overwrite and os.path.lexists(absolute):
         raise EncodeError(
-            f"Expected a name that is free, {absolute.name!r} is taken: choose another or allow "
-            "overwriting."
+            f"Expected a name that is free, but {absolute.name!r} is taken: choose another or "
+            "allow overwriting."
         )
     if not stat.S_ISREG(mode) and not (is_folder and stat.S_ISDIR(mode)):
-        raise EncodeError(f"Expected a file to write, {absolute.name!r} is a folder or device.")
+        raise EncodeError(f"Expected a file to write, but {absolute.name!r} is a folder or device.")
     return absolute
 
 
@@ -255,7 +253,7 @@ def refuse_sources(path: Path, sources: Iterable[str | Path]) -> None:
         if any(os.path.samestat(status, source) for source in statuses):
             which = "a folder with a file" if path.is_dir() else "a file"
             raise EncodeError(
-                f"Expected an output other than the input, {path.name!r} is {which} that the "
+                f"Expected an output other than the input, but {path.name!r} is {which} that the "
                 "result is made from: choose another name, so that the original is not lost."
             )
 

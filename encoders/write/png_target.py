@@ -88,6 +88,6 @@ def check_replaceable(folder: Path) -> None:
     ours = all(re.fullmatch(name + r"(_\d{5,}\.png|\.flac)", entry) for entry in held)
     if not ours or (held and not any(entry.endswith(".png") for entry in held)):
         raise EncodeError(
-            f"Expected a free name or an older sequence, {folder.name!r} holds other files: choose "
-            "another name."
+            f"Expected a free name or an older sequence, but {folder.name!r} holds other files: "
+            "choose another name."
         )

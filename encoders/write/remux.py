@@ -121,8 +121,8 @@ def _cannot_hold(stream: VideoStream, holder: str) -> EncodeError:
     others = [f".{other}" for other in HOLDERS if _holds(other, stream)] if name != "gif" else []
     use = f"use {' or '.join(others)}, or " if others else ""
     return EncodeError(
-        f"Expected pictures that {holder} can hold, it cannot hold {name}: {use}encode the video "
-        "instead of copying it (codec auto)."
+        f"Expected pictures that {holder} can hold, but it cannot hold {name}: {use}encode the "
+        "video instead of copying it (codec auto)."
     )
 
 

@@ -149,7 +149,7 @@ class StreamTarget:
         plan = self._plan
         stream = add_stream(container, plan.encoder, plan.frame_rate, dict(plan.options))
         if not isinstance(stream, VideoStream):
-            raise EncodeError(f"Expected a video encoder, {plan.encoder!r} is none.")
+            raise EncodeError(f"Expected a video encoder, but {plan.encoder!r} is not one.")
         context = stream.codec_context
         context.width, context.height = plan.size
         context.pix_fmt = plan.pixel_format

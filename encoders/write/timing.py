@@ -63,8 +63,8 @@ def timed_frames(
         yield max(Fraction(0), time - section.start), frame
     if not shown:
         raise MediaError(
-            f"Expected pictures after {float(section.start):.12g} s, {reader.path.name!r} ends "
-            f"before, at {float(reader.duration):.2f} s."
+            f"Expected pictures after {float(section.start):.12g} s, but "
+            f"{reader.path.name!r} is only {float(reader.duration):.2f} s long."
         )
 
 

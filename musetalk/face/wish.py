@@ -147,7 +147,9 @@ def _json_of(path: Path) -> object:
             raise MediaError(f"Expected a track file at {str(path)!r}, found none: check its name.")
         if path.stat().st_size > MOST_BYTES:
             most = MOST_BYTES >> 20
-            raise MediaError(f"Expected a track file of at most {most} MiB, {path.name!r} is more.")
+            raise MediaError(
+                f"Expected a track file of at most {most} MiB, but {path.name!r} is larger."
+            )
         return parse_json(path.read_bytes())
     except OSError as error:
         raise MediaError(f"Cannot read the track file {path.name!r}: {error.strerror}.") from error

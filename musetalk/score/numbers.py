@@ -118,7 +118,7 @@ class Limit(NamedTuple):
         if name == "offset":
             wanted += " either way"
         if found is None:
-            return f"{wanted}, it was not measured: {reason}"
+            return f"{wanted}, but it was not measured: {reason}"
         beyond = abs(found) > self.value if self.number.at_most else found < self.value
         return f"{wanted}, got {self.number.shown(found)}." if beyond else None
 

@@ -107,7 +107,9 @@ def score_video(
     host, path = host or current_host(), existing(path)
     check = host.check_cancelled
     if is_image(path):
-        raise MediaError(f"Expected a video, {path.name!r} is a picture: score a talking video.")
+        raise MediaError(
+            f"Expected a video, but {path.name!r} is a picture: score a talking video."
+        )
     clip = open_video_file(path, check=check)
     sound = None if audio is None else read_audio(existing(audio), check=check, whole=True)
     origin = None if source is None else load_avatar(source, check=check)

@@ -55,7 +55,7 @@ def watched(clip: Clip, source: Clip | None, networks: MeshNetworks, host: Host)
                 _keep(changes, change_outside(frame, _fitted(origin, frame), mesh))
             bar.update(number + 1)
     if not track.frames:
-        raise MediaError(f"Expected a video with pictures, {clip.name!r} has none.")
+        raise MediaError(f"Expected a video with pictures, but {clip.name!r} has none.")
     faces = crowd.most if crowd.is_crowded else min(crowd.most, 1)
     return Seen(track.done(), faces, sharp, changes, problem)
 

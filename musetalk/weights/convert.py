@@ -83,7 +83,7 @@ def convert(
     """
     if target.exists() and target.samefile(source):
         raise CheckpointError(
-            f"Expected a file to convert other than the result, {target} is the source itself: "
+            f"Expected a file to convert other than the result, but {target} is the source itself: "
             "move it, so that the original is not lost."
         )
     filled = load_network(role, source, network=network)

@@ -74,26 +74,32 @@ def test_files_of_speakers_and_models_are_inputs_too(check: Check, tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"avatar": "gone.png"}, "Expected a file as avatar, cannot read 'gone.png': No such file"),
-        ({"audio": "."}, "Expected a file as audio, '.' is a folder."),
+        (
+            {"avatar": "gone.png"},
+            "Expected a file as avatar, but cannot read 'gone.png': No such file",
+        ),
+        ({"audio": "."}, "Expected a file as audio, but '.' is a folder."),
         ({"audio": None}, "Expected a file as audio, got none."),
         ({"audio": "https://a.b/c.wav"}, "Expected a file, got the URL 'https://a.b/c.wav'"),
         ({"avatar": 5}, "Expected avatar as a text, got 5."),
         (
             {"speakers": ["audio=gone.wav"]},
-            "Expected a file as a speaker's audio, cannot read 'gone.wav': No such file",
+            "Expected a file as a speaker's audio, but cannot read 'gone.wav': No such file",
         ),
-        ({"face": "gone.json"}, "Expected a file as face, cannot read 'gone.json'"),
-        ({"upscale_model": "gone.pth"}, "Expected a file as upscale_model, cannot read 'gone.pth'"),
+        ({"face": "gone.json"}, "Expected a file as face, but cannot read 'gone.json'"),
+        (
+            {"upscale_model": "gone.pth"},
+            "Expected a file as upscale_model, but cannot read 'gone.pth'",
+        ),
         ({"speakers": ["audio=https://a.b/c.wav"]}, "got the URL 'https://a.b/c.wav'"),
         ({"output": None}, "Expected a name for output, such as anna/hello.mp4, got none."),
         ({"output": "../a.mp4"}, "'../a.mp4' is outside."),
         ({"output": "/a.mp4"}, "'/a.mp4' is outside."),
         ({"output": "link/a.mp4"}, "'link/a.mp4' is outside."),
         ({"output": "failed/a.mp4"}, "Expected an output beside failed and .avatar-batch, got"),
-        ({"output": "a.png"}, "Expected a video as output, 'a.png' is a picture"),
+        ({"output": "a.png"}, "Expected a video as output, but 'a.png' is a picture"),
         ({"output": "a"}, "got 'no suffix'"),
-        ({"output": "folder.mp4"}, "Expected a file as output, 'folder.mp4' is a folder."),
+        ({"output": "folder.mp4"}, "Expected a file as output, but 'folder.mp4' is a folder."),
         ({"qualty": "low"}, "There is no option 'qualty' (did you mean 'quality'?)"),
         ({"quality": "best"}, "Expected quality to be one of high, medium, low, got 'best'."),
         ({"face_index": "1"}, "Expected face_index as a whole number, got '1'."),
@@ -118,7 +124,7 @@ def test_a_bad_row_has_its_line_and_a_sentence(
 def test_two_rows_may_not_have_one_output(check: Check) -> None:
     tasks, problems = check(row("a/b.mp4"), row("c.mp4"), row("a//B.mp4", speech=1))
     assert [task.line for task in tasks] == [1, 2]
-    assert str(problems[0]) == "Line 3: Expected an output of its own, 'a/B.mp4' is line 1's."
+    assert str(problems[0]) == "Line 3: Expected an output of its own, but 'a/B.mp4' is line 1's."
 
 
 def test_no_result_replaces_what_another_is_made_from(check: Check, tmp_path: Path) -> None:
@@ -128,7 +134,7 @@ def test_no_result_replaces_what_another_is_made_from(check: Check, tmp_path: Pa
     tasks, problems = check(row("a.mp4") | film, row("same.mp4"), row("b.mp4"))
     assert [task.output for task in tasks] == ["a.mp4", "b.mp4"]
     assert str(problems[0]) == (
-        "Line 2: Expected an output other than the inputs, 'same.mp4' is one."
+        "Line 2: Expected an output other than the inputs, but 'same.mp4' is one."
     )
 
 

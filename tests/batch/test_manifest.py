@@ -25,7 +25,7 @@ def test_json_lines_keep_their_numbers(tmp_path: Path) -> None:
     ]
     assert [problem.line for problem in problems] == [3, 4]
     assert str(problems[0]) == "Line 3: Expected a JSON object, got a list."
-    assert str(problems[1]).startswith("Line 4: Expected a JSON object, it is broken: ")
+    assert str(problems[1]).startswith("Line 4: Expected a JSON object, but it is broken: ")
 
 
 @pytest.mark.parametrize("separator", [",", ";"])
@@ -67,7 +67,7 @@ def test_two_folders_are_every_avatar_with_every_speech(tmp_path: Path) -> None:
     ("name", "text", "sentence"),
     [
         ("jobs.txt", "x", r"Expected jobs as a \.jsonl or \.csv file, or a folder .* 'jobs.txt'"),
-        ("jobs.jsonl", "\n", "Expected a job on each line of 'jobs.jsonl', it has none"),
+        ("jobs.jsonl", "\n", "Expected a job on each line of 'jobs.jsonl', but it has none"),
         ("jobs.csv", "avatar,audio\n1,2\n", "among them output, got avatar, audio"),
         ("jobs.csv", "output,fps,fps\n1,2,3\n", "got 'fps' twice"),
     ],
@@ -81,7 +81,9 @@ def test_what_is_no_list_is_one_sentence(
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_bytes(b"output\n\xff\xfe\n")
-    with pytest.raises(MediaError, match=r"Expected jobs in UTF-8, 'jobs.csv' is something else"):
+    with pytest.raises(
+        MediaError, match=r"Expected jobs in UTF-8, but 'jobs.csv' is something else"
+    ):
         read_rows([tmp_path / "jobs.csv"])
 
 

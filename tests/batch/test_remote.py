@@ -325,6 +325,6 @@ def test_a_library_that_is_missing_is_named(
     code, _, err = call(capsys, tmp_path, rows)
     assert code == 1
     assert err == (
-        "Error: Expected the library gcsfs to read gs://, it is not installed: pip install gcsfs "
-        "(the extra remote).\n"
+        "Error: Expected the library gcsfs to read gs://, but it is not installed: pip install "
+        "gcsfs (the extra remote).\n"
     )

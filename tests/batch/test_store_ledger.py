@@ -179,7 +179,7 @@ def test_a_store_that_writes_over_files_is_refused(
         StoreLedger(PLACE, BatchFolder(tmp_path)).open()
     assert str(refusal.value) == (
         "Expected a store that can create a file only where there is none (If-None-Match), "
-        "memory://out writes over it: let results go to a folder here."
+        "but memory://out overwrites it: let results go to a folder here."
     )
     assert names(store) == []
 
@@ -197,7 +197,10 @@ def call(
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        ("memory://out", "Expected results where workers see it, memory:// is this process's own"),
+        (
+            "memory://out",
+            "Expected results where workers see it, but memory:// is this process's own",
+        ),
         ("https://a.example/out", "Expected a folder for results, here or on a store such as"),
         ("s3://bucket/a*", "Expected a folder for results, here or on a store such as"),
         ("s3://me:geheim@bucket/a", "credentials come from the environment alone"),

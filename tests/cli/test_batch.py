@@ -213,7 +213,7 @@ def test_a_workflow_is_a_row_too(batch: Call) -> None:
     assert batch([flow])[1].startswith("[1/1]")
     code, _, err = batch([flow | {"output": "f/1.mkv"}])
     assert code == 1
-    assert "Expected the workflow to leave one .mkv in the output folder, it left 0" in err
+    assert "Expected the workflow to leave one .mkv in the output folder, but it left 0" in err
 
 
 @pytest.mark.slow
@@ -354,7 +354,10 @@ def test_others_go_on_without_a_worker_that_does_not_start(
     finally:
         executor.stop()
     (said,) = caplog.messages
-    assert said == "Expected bad to start, 3 in a row ended with exit status 2: it goes on without."
+    assert said == (
+        "Expected bad to start, but 3 in a row ended with exit status 2: the batch goes on "
+        "without it."
+    )
 
 
 @pytest.mark.slow

@@ -252,7 +252,7 @@ def test_a_configuration_file_sets_what_is_not_given(avatar, media, name, text):
 @pytest.mark.parametrize(
     ("text", "code", "sentence"),
     [
-        ("mode = ", 1, "Expected TOML in o.toml, it is broken"),
+        ("mode = ", 1, "Expected TOML in o.toml, but it is broken"),
         ('mood = "static"', 1, "There is no option 'mood' in o.toml (did you mean 'mode'?)"),
         ('mode = "best"', 2, "Expected mode to be one of auto, musetalk, puppet, static"),
         ("bbox_shift = 'x'", 2, "Expected bbox_shift as a whole number, got 'x'"),
@@ -456,7 +456,7 @@ def test_a_broken_workflow_names_the_node_in_one_line(avatar, media, damage, sen
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"1": {"class_type"', "Expected a workflow in JSON, flow.json is broken"),
+        ('{"1": {"class_type"', "Expected a workflow in JSON, but flow.json is broken"),
         ("[]", "flow.json holds list"),
         ("{}", "maps node ids to nodes, got dict without any node"),
         (None, "cannot read flow.json: No such file"),

@@ -73,7 +73,7 @@ def test_limits_end_with_a_sentence_for_each_number(score: Avatar) -> None:
     code, out, err = score("still.mkv", "--min-score", "offset=1,sharpness=9")
     assert (code, STILL in out) == (1, True)
     assert err.startswith(
-        f"Error: Expected offset of at most 1 either way, it was not measured: {STILL} "
+        f"Error: Expected offset of at most 1 either way, but it was not measured: {STILL} "
         "Expected sharpness of at least 9, got "
     )
     assert len(err.splitlines()) == 1
@@ -93,7 +93,7 @@ def test_a_plot_replaces_no_source(score: Avatar) -> None:
     assert (code, "so that the original is not lost" in err) == (1, True)
     assert Path("own.png").read_bytes() == PORTRAIT.read_bytes()
     code, _, err = score("still.mkv", "--plot", "no/folder/plot.png")
-    assert (code, "Expected a folder that exists" in err) == (1, True)
+    assert (code, "does not exist: create it first" in err) == (1, True)
 
 
 def test_the_help_tells_range_meaning_and_weakness_of_each_number(score: Avatar) -> None:

@@ -126,7 +126,7 @@ def test_a_configuration_too_deep_to_read_is_one_sentence(avatar: Avatar) -> Non
     Path("deep.json").write_text("[" * 100_000)
     code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--config", "deep.json")
     assert (code, err.count("\n")) == (1, 1)
-    assert "Expected JSON in deep.json, it is broken: values in one another too deep." in err
+    assert "Expected JSON in deep.json, but it is broken: values in one another too deep." in err
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device that never ends")
@@ -135,7 +135,7 @@ def test_a_configuration_is_a_small_file(avatar: Avatar) -> None:
     for name in ("/dev/zero", "long.toml"):
         code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--config", name)
         expected = (
-            f"Expected a small file of TOML or JSON as configuration, {name} is something else."
+            f"Expected a small file of TOML or JSON as configuration, but {name} is something else."
         )
         assert (code, err) == (1, f"Error: {expected}\n")
 
@@ -159,4 +159,4 @@ def test_a_number_that_is_none_is_named_with_its_option(
 
 def test_a_start_beyond_all_ends_is_told_in_few_digits(avatar: Avatar) -> None:
     code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--start", "1e300")
-    assert (code, "Expected pictures after 1e+300 s, 'clip.mkv' ends before" in err) == (1, True)
+    assert (code, "Expected pictures after 1e+300 s, but 'clip.mkv' is only" in err) == (1, True)

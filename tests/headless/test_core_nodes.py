@@ -172,7 +172,7 @@ def test_a_graph_that_encodes_a_source_without_its_end_names_node_and_part(host,
         run({"1": node("FFmpegEncode", **values)}, nodes)
 
     text = str(caught.value)
-    assert text.startswith("Node 1 (FFmpegEncode): Expected the whole of 'clip.mp4', its end is")
+    assert text.startswith("Node 1 (FFmpegEncode): Expected the whole of 'clip.mp4', but its end")
     assert caught.value.kept.name in text
     assert files(host.output_directory) == [caught.value.kept.name] == ["f_00001.partial.mp4"]
 

@@ -130,8 +130,8 @@ def test_speech_whose_end_is_missing_is_no_success(portrait: Path, tmp_path: Pat
 
     assert not result.success
     assert result.error == (
-        "Expected all 2.00 s of sound of 'tone.wav', only 1.20 s are there: copy or download it "
-        "again. What there is was kept as 'out.partial.mkv'."
+        "Expected all 2.00 s of sound of 'tone.wav', but only 1.20 s are there: copy or download "
+        "it again. What there is was kept as 'out.partial.mkv'."
     )
     assert result.output_path == tmp_path / "out.partial.mkv"
     assert result.output_path is not None

@@ -92,7 +92,7 @@ def test_an_mp4_without_its_index_is_called_cut(
         with pytest.raises(MediaError) as caught:
             read(path)
         assert str(caught.value) == (
-            "Expected the whole of 'a.mp4', its end is missing and with it its index, without "
+            "Expected the whole of 'a.mp4', but its end is missing and with it its index, without "
             "which nothing can be read: copy or download it again."
         )
     path.write_bytes(boxes[b"ftyp"] + b"\0\0\0\7rubbish" * 9)

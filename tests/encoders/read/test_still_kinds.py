@@ -140,7 +140,8 @@ def test_a_still_taken_for_a_video_is_named(tmp_path: Path, form: str, kind: str
     path = tmp_path / "in.file"
     Image.new("RGB", (64, 64)).save(path, form)
     wanted = (
-        f"Expected a video or sound, 'in.file' is a still picture ({kind}): use it as an avatar."
+        f"Expected a video or sound, but 'in.file' is a still picture ({kind}): use it as an "
+        "avatar."
     )
 
     with pytest.raises(MediaError, match=re.escape(wanted)):
@@ -177,8 +178,9 @@ def test_streams_without_a_container_are_named(
         VideoReader(path)
 
     assert str(caught.value) == (
-        f"Expected a video or sound, {name!r} is raw {kind}, pictures without their times: put it "
-        "into a container first (ffmpeg -framerate 25 -i FILE -c copy FILE.mkv, with its own rate)."
+        f"Expected a video or sound, but {name!r} is raw {kind}, pictures without their times: put "
+        "it into a container first (ffmpeg -framerate 25 -i FILE -c copy FILE.mkv, with its own "
+        "rate)."
     )
 
 
@@ -192,6 +194,6 @@ def test_a_video_under_a_pictures_name_is_to_be_renamed(
         read_image(path)
 
     assert str(caught.value) == (
-        "Expected a picture, 'in.png' is a video under a picture's name: rename it, so that it "
+        "Expected a picture, but 'in.png' is a video under a picture's name: rename it, so that it "
         f"ends in {suffix}."
     )

@@ -34,8 +34,8 @@ def sound(tmp_path: Path, make_video: MakeVideo, tone: MakeTone) -> Path:
 
 
 SENTENCE = (
-    "Expected all 2.00 s of sound of 's.wav', only 1.20 s are there: copy or download it again. "
-    "What there is was kept as 'out.partial.mkv'."
+    "Expected all 2.00 s of sound of 's.wav', but only 1.20 s are there: copy or download it "
+    "again. What there is was kept as 'out.partial.mkv'."
 )
 
 
@@ -70,7 +70,7 @@ def test_packets_of_sound_that_are_copied(
 
     assert not result.success
     assert result.error is not None
-    assert result.error.startswith("Expected all 2.00 s of sound of 's.mkv', only 1.")
+    assert result.error.startswith("Expected all 2.00 s of sound of 's.mkv', but only 1.")
     kept = read_audio(tmp_path / "out.partial.mkv").duration
     assert f"only {float(kept):.2f} s are there" in result.error
 

@@ -43,8 +43,8 @@ def test_a_half_is_no_success(
 
     assert not result.success
     assert result.error == (
-        f"Expected the whole of 'a.{suffix}', its end is missing: copy or download it again. What "
-        "there is was kept as 'out.partial.mkv'."
+        f"Expected the whole of 'a.{suffix}', but its end is missing: copy or download it again. "
+        "What there is was kept as 'out.partial.mkv'."
     )
     assert result.output_path == tmp_path / "out.partial.mkv"
     assert target.read_bytes() == b"an older result"
@@ -139,7 +139,9 @@ def test_a_half_is_not_saved_as_whole_by_the_core_nodes(
     target.write_bytes(b"an older result")
     cut_short(lossless(make_video, path))
 
-    with pytest.raises(SourceEndsEarlyError, match=r"'a\.mp4', its end is missing: .*out\.partial"):
+    with pytest.raises(
+        SourceEndsEarlyError, match=r"'a\.mp4', but its end is missing: .*out\.partial"
+    ):
         FileVideo(path).save_to(str(target))
 
     assert target.read_bytes() == b"an older result"

@@ -179,7 +179,7 @@ def test_one_that_is_stuck_is_ended(tmp_path: Path, pictures: Pictures) -> None:
 def test_another_program_is_refused(tmp_path: Path) -> None:
     other = _script(tmp_path / "other", "print('hello')\n")
 
-    with pytest.raises(EncodeError, match="it is another program"):
+    with pytest.raises(EncodeError, match="but it is another program"):
         find_ffmpeg(str(other))
     with pytest.raises(EncodeError, match="found none"):
         find_ffmpeg(str(tmp_path / "missing"))

@@ -83,7 +83,7 @@ def test_trim_past_the_end_says_where_the_end_is(tmp_path: Path, make_video: Mak
 
     result = FFmpegEncoder().trim(source, tmp_path / "out.mp4", Fraction(5))
 
-    assert "ends before, at 1.00 s" in (result.error or "")
+    assert "is only 1.00 s long" in (result.error or "")
     assert not (tmp_path / "out.mp4").exists()
 
 
@@ -124,8 +124,8 @@ def test_a_copy_that_no_container_takes_says_what_to_do(
 
     holder, name = asked[-3:], codec.removesuffix("_ks")
     assert refused.error == (
-        f"Expected pictures that {holder} can hold, it cannot hold {name}: {use}encode the video "
-        "instead of copying it (codec auto)."
+        f"Expected pictures that {holder} can hold, but it cannot hold {name}: {use}encode the "
+        "video instead of copying it (codec auto)."
     )
     assert not (tmp_path / asked).exists()
     for suffix in re.findall(r"\.(?:mov|mkv|mp4)", use):
@@ -149,7 +149,7 @@ def test_a_webp_whose_pictures_cannot_be_copied_is_named(tmp_path: Path, operati
     else:
         result = FFmpegEncoder().add_audio(source, tmp_path / "t.wav", output)
     assert result.error == (
-        "Expected sound, or pictures that can be copied, 'a.webp' is a WebP picture: encode it "
+        "Expected sound, or pictures that can be copied, but 'a.webp' is a WebP picture: encode it "
         "into mp4 or mkv first."
     )
     assert not output.exists()
@@ -165,7 +165,9 @@ def test_packets_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     result = FFmpegEncoder().encode(source, output, EncodingConfig(codec="copy"))
 
     assert result.error is not None
-    assert result.error.startswith("Expected a readable sound or video file, 'in.png' is damaged")
+    assert result.error.startswith(
+        "Expected a readable sound or video file, but 'in.png' is damaged"
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["in.png"]
 
 

@@ -32,7 +32,7 @@ def test_each_number_that_is_worse_gets_a_sentence() -> None:
     assert failures(limits, FOUND, {"sharpness": "The mouth is small."}) == [
         "Expected offset of at most 1 either way, got -1.4 frames.",
         "Expected closure of at least 0.96, got 0.95.",
-        "Expected sharpness of at least 0.5, it was not measured: The mouth is small.",
+        "Expected sharpness of at least 0.5, but it was not measured: The mouth is small.",
         "Expected jitter of at most 0.001, got 0.0020 mouth widths.",
     ]
 

@@ -224,7 +224,7 @@ def test_a_face_seen_in_passing_is_not_scored(
 
 def test_a_video_without_pictures_is_refused(portrait: np.ndarray, host: OwnModels) -> None:
     empty = dataclasses.replace(clip_of([portrait], None), open_frames=lambda _start: iter([]))
-    with pytest.raises(MediaError, match="Expected a video with pictures, 'video' has none"):
+    with pytest.raises(MediaError, match="Expected a video with pictures, but 'video' has none"):
         score_clip(empty, host=host)
 
 
@@ -262,7 +262,7 @@ def test_files_are_read(
     found = score_video(path, source=SAMPLES / "portrait.png", host=host)
     assert found.notes == ("The mouth does not move: this is a still picture with sound.",)
     assert (found.numbers["change"] or 0) > 5  # another crop of the picture
-    with pytest.raises(MediaError, match=r"Expected a video, 'portrait\.png' is a picture"):
+    with pytest.raises(MediaError, match=r"Expected a video, but 'portrait\.png' is a picture"):
         score_video(SAMPLES / "portrait.png", host=host)
 
 
