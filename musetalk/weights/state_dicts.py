@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import tarfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,8 @@ from .download_command import download_command
 from .safe_pickle import DAMAGE, ZIP_MAGIC, read_pickle
 
 REPLACE_ADVICE = f"replace it, or run `{download_command()}` to get it again"
+HEAD_BYTES = 512  # of a file, which say what it is
+TAR_MAGIC_AT = 257
 NAMED_KEYS = 3  # of each kind of mismatch, so that the message stays one readable sentence
 
 # Training checkpoints hold the weights beside other things, under one of these names.
@@ -123,7 +124,7 @@ def _kind(path: Path) -> str:
         return "no file"
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(HEAD_BYTES)
     if not head:
         return "an empty file"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
@@ -134,9 +135,11 @@ def _kind(path: Path) -> str:
         return "only a Git LFS pointer to the file"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page"
-    if tarfile.is_tarfile(path):
+    if head[TAR_MAGIC_AT:].startswith(b"ustar"):
         # PyTorch's oldest format: unpacking it is not safe, and no file we need is in it.
         return "a tar archive"
+    if not any(head):
+        return "zeros where it should begin, as a broken download leaves them"
     return "something that is no checkpoint"
 
 

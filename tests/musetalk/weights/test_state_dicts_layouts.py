@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
 from collections.abc import Callable
@@ -375,6 +376,14 @@ def test_tar_archive_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="a tar archive"):
         read_state_dict(tmp_path / "resnet18.pth")
+
+
+def test_zeros_of_any_length_are_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "unet.pth").touch()
+    os.truncate(tmp_path / "unet.pth", 4 << 30)  # takes no room on the disk
+
+    with pytest.raises(CheckpointError, match="found zeros where it should begin, as a broken"):
+        read_state_dict(tmp_path / "unet.pth")
 
 
 @pytest.mark.parametrize("saved", [[1, 2], torch.ones(2), {"state_dict": {"epoch": 4}}])
