@@ -151,7 +151,7 @@ class Batch:
         from ..musetalk.face.mesh_networks import mesh_problem  # OpenCV
 
         if problem := mesh_problem(self._host.model_directories):
-            raise AvatarVideoError(f"Expected the face mesh for --min-score: {problem}.")
+            raise AvatarVideoError(f"--min-score needs the face mesh (4 MB), but {problem}.")
 
     def _make(
         self, tasks: list[Task], hashes: Hashes, watch: Watch, start: Callable[[], Executor]

@@ -49,6 +49,7 @@ def models() -> None:
 @verbose_option
 def list_models(as_json: bool) -> None:
     """Show which files are there, which are missing, and their licences."""
+    from ..musetalk.weights.download_command import download_command
     from ..musetalk.weights.search import list_files
 
     with session() as host:
@@ -59,7 +60,7 @@ def list_models(as_json: bool) -> None:
     for row in rows:
         click.echo(_row(row))
     if any(row.state != "present" and not row.is_extra for row in rows):
-        talk("`avatar models download` gets what is missing.")
+        talk(f"Get what is missing with `{download_command()}`.")
 
 
 def _row(row: FileStatus) -> str:
@@ -165,6 +166,7 @@ def verify(files: tuple[Path, ...]) -> None:
 def _files_to_verify(
     host: StandaloneHost, named: tuple[Path, ...]
 ) -> Iterator[tuple[Path, PublishedFile | None]]:
+    from ..musetalk.weights.download_command import download_command
     from ..musetalk.weights.search import list_files
 
     if named:
@@ -174,7 +176,7 @@ def _files_to_verify(
     found = [(row.path, row.published) for row in rows if row.path is not None]
     if not found:
         raise CheckpointError(
-            "Expected model files to verify, found none: run `avatar models download` first."
+            f"Expected model files to verify, found none: run `{download_command()}` first."
         )
     yield from found
 

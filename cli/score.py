@@ -10,6 +10,7 @@ import click
 
 from ..errors import AvatarVideoError, MediaError
 from ..musetalk.score.numbers import NUMBERS, Limit, failures, parse_limits
+from ..musetalk.weights.download_command import download_command
 from .paths import FileToRead, FileToWrite
 from .session import json_option, session, verbose_option
 
@@ -23,8 +24,9 @@ def _help() -> str:
     """Return the command's help: each number with its range, meaning and weakness."""
     parts = [
         "Measure how a talking video FILE holds together, whoever made it.",
-        "The mouth is read by the face mesh (`avatar models download face-mesh`), so that one "
-        "face must be seen. No number says how good a video is; each has its weakness:",
+        "The mouth is read by the face mesh (get it with "
+        f"`{download_command('face-mesh')}`), so that one face must be seen. No number says how "
+        "good a video is; each has its weakness:",
     ]
     for one in NUMBERS:
         unit = f", in {one.unit}" if one.unit else ""

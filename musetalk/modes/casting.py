@@ -21,8 +21,8 @@ def networks_for(job: Job) -> MeshNetworks:
     networks = mesh_networks(job.model_folders)
     if networks is None:
         raise MediaError(
-            "Expected the face mesh (4 MB), which tells people apart where a face is chosen or "
-            f"several people speak: {mesh_problem(job.model_folders)}, or choose the mode static."
+            "Choosing a face, or having several speakers, needs the face mesh (4 MB), but "
+            f"{mesh_problem(job.model_folders)}, or choose the mode static."
         )
     return networks
 

@@ -128,9 +128,7 @@ def score_clip(
     networks = mesh_networks(host.model_directories)
     if networks is None:
         problem = mesh_problem(host.model_directories)
-        raise CheckpointError(
-            f"Expected the face mesh (4 MB), by which mouths are measured: {problem}."
-        )
+        raise CheckpointError(f"The score needs the face mesh (4 MB), but {problem}.")
     sound = sound or clip.read_audio()
     speech = None if sound is None else heard(sound, host.check_cancelled)
     seen = watched(clip, source, networks, host)

@@ -21,7 +21,7 @@ from .search import Caches, present_files
 log = logging.getLogger("avatarvideo.musetalk.weights.mesh_file")
 
 DOWNLOAD_COMMAND = download_command("face-mesh")
-MISSING = f"model file missing: `{DOWNLOAD_COMMAND}` gets it"
+MISSING = f"its file is not installed: get it with `{DOWNLOAD_COMMAND}`"
 _PUBLISHED = FACE_MESH.files[0]
 _DETECTOR, _DETECTOR_BYTES = "face_detector.tflite", 229_746
 _LANDMARKS, _LANDMARKS_BYTES = "face_landmarks_detector.tflite", 2_553_590

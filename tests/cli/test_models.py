@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from huggingface_hub import constants
 from avatarvideo.cli.main import main
 from avatarvideo.host.environment import MODELS_VARIABLE
 from avatarvideo.musetalk.weights.catalogue import FACE_MESH, S3FD, destination
+from avatarvideo.musetalk.weights.download_command import PACKAGE_FOLDER
 from avatarvideo.musetalk.weights.silero_file import find_silero
 
 
@@ -52,7 +54,7 @@ def test_every_file_is_listed_with_state_size_and_licence(avatar):
     assert "optional small decoder" in out
     assert "optional face mesh                   4 MB  face_landmarker.task" in out
     assert "MIT" in out
-    assert err == "`avatar models download` gets what is missing.\n"
+    assert err == "Get what is missing with `avatar models download`.\n"
 
 
 def test_the_list_is_json_on_request(avatar, cut_short):
@@ -82,6 +84,17 @@ def test_verifying_nothing_says_how_to_get_the_files(avatar):
     code, _, err = avatar("models", "verify")
     assert (code, err.count("\n")) == (1, 1)
     assert "run `avatar models download` first" in err
+
+
+@pytest.mark.parametrize(("name", "words"), [("list", "Get what is missing"), ("verify", "run")])
+def test_inside_comfyui_the_command_is_named_as_it_works_there(
+    avatar, monkeypatch, tmp_path, name, words
+):
+    python = tmp_path / "python"  # beside which no command "avatar" is installed
+    monkeypatch.setattr(sys, "executable", str(python))
+    _, _, err = avatar("models", name)
+    assert words in err
+    assert f"`{python} {PACKAGE_FOLDER} models download`" in err
 
 
 def test_converting_without_files_lists_them(avatar):
@@ -134,7 +147,7 @@ def test_the_doctor_says_how_to_get_the_face_mesh_and_what_is_wrong_with_it(avat
     def facts():
         return dict(json.loads(avatar("doctor", "--json")[1]))
 
-    missing = "model file missing: `avatar models download face-mesh` gets it"
+    missing = "its file is not installed: get it with `avatar models download face-mesh`"
     assert facts()["locator: face mesh"] == missing
     assert facts()["face mesh"] == "not there (optional): face_landmarker.task"
     path = destination(FACE_MESH.files[0], tmp_path / "models")

@@ -112,4 +112,4 @@ def test_without_the_face_mesh_it_says_how_to_get_it(
     monkeypatch.setenv("HOME", str(tmp_path))
     code, out, err = score("still.mkv")
     assert (code, out) == (1, "")
-    assert "`avatar models download face-mesh` gets it" in err
+    assert "get it with `avatar models download face-mesh`" in err

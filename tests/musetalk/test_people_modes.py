@@ -239,6 +239,7 @@ def test_without_the_mesh_it_is_said_what_helps(tmp_path: Path) -> None:
     clip = PeopleClip([], [], 1)
     engine = MuseTalkLipSync(host=MeshHost(tmp_path))
     with pytest.raises(
-        MediaError, match=r"Expected the face mesh \(4 MB\), which tells people apart"
+        MediaError,
+        match=r"Choosing a face, or having .* needs the face mesh \(4 MB\), but its file is not",
     ):
         engine.run(clip.avatar(), mel, LipSyncConfig(face="left 1"))

@@ -256,7 +256,7 @@ def test_without_the_file_a_refusal_says_how_to_get_it(tmp_path: Path) -> None:
     found = locate_face(np.full((120, 160, 3), 90, np.uint8), model_folders=[tmp_path])
     assert found.reason == (
         "no face was found in the picture; the face mesh finds more faces "
-        "(model file missing: `avatar models download face-mesh` gets it)"
+        "(its file is not installed: get it with `avatar models download face-mesh`)"
     )
 
 
@@ -321,7 +321,7 @@ def test_a_still_says_how_the_face_might_be_found(
     mel = clips.job(avatar, seconds=0.2).mel
     report = Engine().run(avatar, mel, LipSyncConfig()).report
     assert report["mode"] == "static"
-    assert "`avatar models download face-mesh` gets it" in report["reason"]
+    assert "get it with `avatar models download face-mesh`" in report["reason"]
 
 
 def test_a_long_refusal_is_drawn_in_lines() -> None:

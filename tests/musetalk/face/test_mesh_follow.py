@@ -258,5 +258,5 @@ def test_landmarks_whose_files_are_missing_are_named(
         "Expected the files of S3FD and RTMPose for landmarks reference, found them missing: "
         "run `avatar models download` or choose landmarks auto."
     )
-    with pytest.raises(CheckpointError, match="`avatar models download face-mesh` gets it"):
+    with pytest.raises(CheckpointError, match="get it with `avatar models download face-mesh`"):
         clips.speak(meshed(clips, person, tmp_path, landmarks="face mesh"), without)

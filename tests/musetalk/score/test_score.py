@@ -272,8 +272,8 @@ def test_without_the_face_mesh_one_sentence_says_how_to_get_it(
     with pytest.raises(CheckpointError) as refusal:
         score_clip(clip_of([portrait], None), host=OwnModels(tmp_path))
     assert str(refusal.value) == (
-        "Expected the face mesh (4 MB), by which mouths are measured: model file missing: "
-        "`avatar models download face-mesh` gets it."
+        "The score needs the face mesh (4 MB), but its file is not installed: get it with "
+        "`avatar models download face-mesh`."
     )
 
 
