@@ -34,6 +34,10 @@ from .writer import VideoWriter
 
 Audio = AudioTrack | AudioPackets | None
 NewAudio = str | Path | AudioClip | None
+ABOUT_PICTURES = (  # options that change nothing where pictures are copied
+    *("quality", "preset", "crf", "codec", "fps", "bit_depth", "width", "height"),
+    *("backend", "pixel_format", "codec_options", "pingpong"),
+)
 LEAST_CUT = Fraction(1, 20)  # seconds of sound; less is the priming of a codec
 
 
@@ -167,6 +171,21 @@ def check_length_of_copies(config: EncodingConfig) -> None:
         )
 
 
+def _unused_note(config: EncodingConfig, copied: EncodingResult) -> str:
+    """Name the options that ask for other pictures than those copied; empty for none."""
+    width, height = copied.resolution
+    rate = float(parse_frame_rate(config.fps)) if config.fps else copied.fps
+    asked = vars(config) | {"fps": rate}
+    usual = vars(EncodingConfig())
+    own = {"codec": "copy", "width": width, "height": height, "fps": copied.fps}
+    unused = [n for n in ABOUT_PICTURES if asked[n] not in (usual[n], own.get(n))]
+    if not unused:
+        return ""
+    *others, last = unused
+    names = f"{', '.join(others)} and {last} were" if others else f"{last} was"
+    return f"Copied pictures stay as they are: {names} left out."
+
+
 def replace_audio(
     video: str | Path,
     audio: NewAudio,
@@ -207,7 +226,8 @@ def replace_audio(
         )
     lacks = _lacks(video, heard, pictures=ends_early and packets.ran_out)
     made = concluded(made, named, config, extras, lacks)
-    return replace(made, notes=(*made.notes, *sound.notes, *filter(None, taken)))
+    said = filter(None, (*taken, _unused_note(config, made)))
+    return replace(made, notes=(*made.notes, *sound.notes, *said))
 
 
 @dataclass

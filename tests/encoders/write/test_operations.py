@@ -8,6 +8,7 @@ import wave
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -98,6 +99,40 @@ def test_copy_keeps_every_packet(tmp_path: Path, make_video: MakeVideo, tone: To
         assert (result.encoder, result.frame_count) == ("copy", 30)
         assert _hashes(output) == _hashes(source)
         assert _hashes(output, "audio") == _hashes(source, "audio")
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"width": 32, "height": 32, "crf": 20}, "crf, width and height were"),
+        ({"fps": "24"}, "fps was"),
+        ({"quality": "high", "backend": "own ffmpeg"}, "quality and backend were"),
+        ({"codec_options": {"g": "5"}, "pingpong": True}, "codec_options and pingpong were"),
+        ({"width": 64, "height": 48, "fps": 25.0}, ""),  # its own
+        ({"audio_codec": "flac", "fit": "cover"}, ""),
+    ],
+)
+def test_a_copy_says_which_options_it_leaves_out(
+    tmp_path: Path, make_video: MakeVideo, options: dict[str, Any], names: str
+) -> None:
+    source = make_video(tmp_path / "in.mkv", 3)
+
+    result = FFmpegEncoder().encode(
+        source, tmp_path / "out.mkv", EncodingConfig(codec="copy", **options)
+    )
+
+    said = (f"Copied pictures stay as they are: {names} left out.",) if names else ()
+    assert (result.error, result.notes) == (None, said)
+
+
+def test_other_sound_says_that_the_codec_is_left_out(
+    tmp_path: Path, make_video: MakeVideo, tone: Tone
+) -> None:
+    source = make_video(tmp_path / "in.mkv", 3)
+
+    result = replace_audio(source, tone(1920), tmp_path / "o.mkv", EncodingConfig(codec="h265"))
+
+    assert result.notes == ("Copied pictures stay as they are: codec was left out.",)
 
 
 @pytest.mark.parametrize(
@@ -488,7 +523,7 @@ def test_sound_tracks_that_are_left_out_are_said(
     assert transcode(one, tmp_path / "a.mp4", FAST).notes == ()
     assert "Of 2 sound tracks" in transcode(two, tmp_path / "b.mp4", FAST).notes[0]
     taken = "Of 2 sound tracks the first, flagged as the default, was taken"
-    given = replace_audio(one, two, tmp_path / "c.mp4", FAST)
+    given = replace_audio(one, two, tmp_path / "c.mp4", EncodingConfig())
     assert given.notes == (f"{taken} from 'two.mp4'.",)
-    both = replace_audio(two, two, tmp_path / "d.mp4", FAST, mix=True)
+    both = replace_audio(two, two, tmp_path / "d.mp4", EncodingConfig(), mix=True)
     assert both.notes == (f"{taken} from 'two.mp4'.", f"{taken}.")
