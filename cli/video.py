@@ -74,7 +74,13 @@ def _bits_per_second(text: str) -> int:
 @video.command(cls=ConfigCommand, configuration=lipsync_options)
 @click.argument("image", type=_FILE)
 @click.argument("audio", type=_FILE)
-@click.option("-o", "--output", type=_RESULT, required=True, help="The video file to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=_RESULT,
+    required=True,
+    help="The video file to write; NAME.png writes a folder of PNG pictures.",
+)
 @click.option("--face-at", metavar="X,Y", help="The face at this point speaks: --face as a point.")
 @_config_file
 @json_option
@@ -144,7 +150,13 @@ _seconds_option = functools.partial(click.option, default="0", callback=_seconds
 
 @video.command(cls=ConfigCommand, configuration=_encode_options)
 @click.argument("source", metavar="INPUT", type=_FILE)
-@click.option("-o", "--output", type=_RESULT, required=True, help="The file, or folder, to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=_RESULT,
+    required=True,
+    help="The file to write, or folder; NAME.png makes one of PNG pictures.",
+)
 @_seconds_option("--start", help="Where to begin.")
 @_seconds_option("--duration", help="How much; 0 goes to the end.")
 @click.option(
@@ -261,8 +273,10 @@ def _as_json(result: LipSyncResult | EncodingResult) -> str:
 
 def _made(result: LipSyncResult | EncodingResult, how: str) -> str:
     width, height = result.resolution
+    path = result.output_path
+    what = " (a folder of PNG pictures)" if path is not None and path.is_dir() else ""
     return (
-        f"{result.output_path}: {how}, {result.frame_count} frames of {width}x{height} at "
+        f"{path}{what}: {how}, {result.frame_count} frames of {width}x{height} at "
         f"{result.fps:g} fps, {result.duration_seconds:.2f} s, "
         f"made in {result.processing_seconds:.1f} s"
     )

@@ -110,7 +110,11 @@ class MuseTalkLipSync(LipSyncEngineInterface):
             sources = (avatar_image, audio_file, *files_of(options))
             refuse_sources(result_path(output_path, container), sources)
             avatar = load_avatar(
-                avatar_image, corners=options.mouth, face_index=options.face_index, check=check
+                avatar_image,
+                corners=options.mouth,
+                face_index=options.face_index,
+                check=check,
+                speech=audio_file,
             )
             mel = load_speech(
                 audio_file, start=options.start, duration=options.duration, check=check

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
-from ..encoders.read.audio import read_audio
+from ..encoders.read.audio import holds_only_sound, read_audio
 from ..encoders.read.file_clip import file_hash, open_video_file
 from ..encoders.read.picture import is_image, read_still
 from ..errors import MediaError
@@ -23,14 +23,34 @@ def load_avatar(
     corners: LipCorners | None = None,
     face_index: int = 0,
     check: Callable[[], None] = lambda: None,
+    speech: str | Path | None = None,
 ) -> Avatar:
     """Return a picture or video file as an avatar. Raises MediaError, and what ``check`` raises.
 
     check: called again and again while a long file is read.
+    speech: the file that is to be spoken, for a sentence where the two are exchanged.
     """
     path = existing(path)
-    clip = _still(path) if is_image(path) else open_video_file(path, check=check)
+    try:
+        clip = _still(path) if is_image(path) else open_video_file(path, check=check)
+    except MediaError as error:
+        if holds_only_sound(path):
+            raise _no_pictures(path, None if speech is None else existing(speech)) from error
+        raise
     return Avatar.of(clip, corners=corners, face_index=face_index)
+
+
+def _no_pictures(path: Path, speech: Path | None) -> MediaError:
+    if speech is not None and speech.exists() and not holds_only_sound(speech):
+        kind = "picture" if is_image(speech) else "video"
+        return MediaError(
+            f"The avatar {path.name!r} is a sound and the speech {speech.name!r} a {kind}: "
+            "exchange them."
+        )
+    return MediaError(
+        f"Expected a picture or a video, but {path.name!r} holds only sound: choose a picture or "
+        "a video of a person."
+    )
 
 
 def _still(path: Path) -> Clip:

@@ -21,7 +21,7 @@ from .cut_sound import FileEnd, SoundEnd
 from .open import MAX_CHANNELS, SAMPLE_RATES, open_media
 from .sample_buffer import SampleBuffer
 from .seams import Seams
-from .tracks import sound_note, usual_audio
+from .tracks import sound_note, usual_audio, usual_pictures
 
 logger = logging.getLogger("avatarvideo.encoders.read.audio")
 
@@ -101,6 +101,15 @@ def check_has_sound(path: str | Path) -> None:
     """Refuse a file without sound by its header alone. Raises MediaError."""
     with open_media(path) as container:
         _needed_audio(container, Path(path).name)
+
+
+def holds_only_sound(path: str | Path) -> bool:
+    """Tell by its header alone, also of a file with a cover picture; False for unreadable ones."""
+    try:
+        with open_media(path) as container:
+            return usual_pictures(container) is None and usual_audio(container) is not None
+    except MediaError:
+        return False
 
 
 def _needed_audio(container: InputContainer, name: str) -> AudioStream:

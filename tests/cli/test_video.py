@@ -64,6 +64,12 @@ def test_a_format_of_the_users_is_found(avatar: Avatar, tmp_path: Path) -> None:
     assert (code, "user/sharp" in err, len(err.splitlines())) == (1, True, 1)
 
 
+def test_a_png_sequence_is_called_a_folder(avatar: Avatar, tmp_path: Path) -> None:
+    code, out, _ = avatar("video", "encode", "clip.mkv", "-o", "out.png", "--duration", "0.2")
+    assert code == 0
+    assert out.startswith(f"{tmp_path / 'out'} (a folder of PNG pictures): png, 5 frames of 32x32")
+
+
 def test_the_encoders_own_options_are_taken(avatar: Avatar) -> None:
     encode = ("video", "encode", "clip.mkv", "-o", "out.mp4", "--codec-options")
     assert avatar(*encode, "tune=zerolatency,g=5")[0] == 0

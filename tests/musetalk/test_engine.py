@@ -253,6 +253,23 @@ def test_bad_inputs_fail_with_a_sentence_and_leave_no_file(portrait: Path, tmp_p
         assert list((tmp_path / "out").iterdir()) == [], name
 
 
+def test_avatar_and_speech_that_were_exchanged_are_said_so(
+    portrait: Path, tmp_path: Path, tone: Path
+) -> None:
+    def refusal(avatar: Path, speech: Path) -> str | None:
+        return MuseTalkLipSync().generate(avatar, speech, tmp_path / "x.mp4").error
+
+    clip = ROOT / "web" / "samples" / "talking_head.mp4"
+    exchanged = "The avatar 'tone.wav' is a sound and the speech {}: exchange them."
+    assert refusal(tone, portrait) == exchanged.format("'small.png' a picture")
+    assert refusal(tone, clip) == exchanged.format("'talking_head.mp4' a video")
+    for speech in (tone, tmp_path / "gone.wav"):
+        assert refusal(tone, speech) == (
+            "Expected a picture or a video, but 'tone.wav' holds only sound: choose a picture or a "
+            "video of a person."
+        )
+
+
 def test_a_picture_that_claims_30000_pixels_is_refused_unread(tmp_path: Path, tone: Path) -> None:
     bomb = tmp_path / "bomb.png"
     Image.new("RGB", (8, 8)).save(bomb)

@@ -247,7 +247,7 @@ def test_speech_whose_end_is_missing_is_said(
     assert note in json.loads(report)["notes"]
     assert audio["waveform"].shape[-1] == 12800
     with pytest.raises(
-        EncodeError, match=r"all 1\.00 s of sound of 'a\.wav', only 0\.80 s are"
+        EncodeError, match=r"all 1\.00 s of sound of 'a\.wav', but only 0\.80 s are"
     ) as e:
         call("FFmpegEncode", video=video, width=64, height=64, quality="fast")
     assert "partial" in str(e.value)

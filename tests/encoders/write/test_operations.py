@@ -200,9 +200,7 @@ def test_packets_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     result = FFmpegEncoder().encode(source, output, EncodingConfig(codec="copy"))
 
     assert result.error is not None
-    assert result.error.startswith(
-        "Expected a readable sound or video file, but 'in.png' is damaged"
-    )
+    assert result.error.startswith("Expected a readable media file, but 'in.png' is damaged")
     assert [file.name for file in tmp_path.iterdir()] == ["in.png"]
 
 
