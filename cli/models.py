@@ -102,6 +102,7 @@ def download(names: tuple[str, ...], model: Model, folder: Path | None) -> None:
                     report=lambda done, _total, bar=bar: bar.update(done // MEBIBYTE),
                     check_cancelled=host.check_cancelled,
                 )
+            talk(f"{file.name} is complete.")
             click.echo(path)
     if not wanted:
         what = ", ".join(names) or f"Every file of MuseTalk {model}"

@@ -159,14 +159,16 @@ class _Job:
 
     def get(self) -> Path:
         reasons: list[str] = []
-        for source in self.published.sources:
+        name, sources = self.published.name, self.published.sources
+        for number, source in enumerate(sources, 1):
             try:
                 return self.get_from(source)
             except _SourceError as error:
-                log.warning("No %s from %s: %s", self.published.name, source, error)
                 reasons.append(f"{source}: {error}")
+                if number < len(sources):
+                    log.warning("Not from %s (%s): trying %s", source, error, sources[number])
         raise CheckpointError(
-            f"Expected to download {self.published.name}, but no source had it ("
+            f"Expected to download {name}, but no source had it ("
             f"{'; '.join(reasons) or 'it has no public source'}): download it yourself and "
             f"put it at {self.target}."
         )
@@ -447,7 +449,8 @@ def _refusal(status: int) -> Exception:
 
 def _reason(error: BaseException) -> str:
     inner = error.reason if isinstance(error, urllib.error.URLError) else error
-    text = str(inner).split("\n")[0].strip().rstrip(".")
+    said = inner.strerror if isinstance(inner, OSError) else None
+    text = str(said or inner).split("\n")[0].strip().rstrip(".")
     return text or type(error).__name__
 
 

