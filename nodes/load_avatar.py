@@ -110,10 +110,8 @@ class LoadAvatar:
         )
         location = locate(frame, sought)
         if point is not None and location.box is None:
-            raise MediaError(
-                f"Expected a face at {face_at.strip()} in the first frame, but {location.reason}: "
-                "click a face of the preview, or empty face_at."
-            )
+            reason = location.reason[:1].upper() + location.reason[1:]
+            raise MediaError(f"{reason}: click a face in the preview, or clear face at.")
         boxes = faces_beside(frame, location, folders)
         faces = [[round(float(edge), 1) for edge in box] for box in boxes]
         lips = [list(location.lips.corners)] if location.lips is not None else []

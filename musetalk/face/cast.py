@@ -124,8 +124,8 @@ def find_cast(
     by_track = sum(track is not None for track in tracks)
     if there < len(wishes) - by_track:
         raise MediaError(
-            f"Expected a face for each of {len(wishes)} speeches, found {there} at most in one "
-            "frame: give fewer speeches, or track files (.json) of faces that are hard to find."
+            f"Expected a face for each of {len(wishes)} speakers, found {there} at most in one "
+            "frame: give fewer speakers, or track files (.json) of faces that are hard to find."
         )
     # A point is of the first frame, as previews show it; numbers count in one with all who speak.
     pointed, _ = fullest_frame(trails, 1, count)
@@ -143,7 +143,7 @@ def find_cast(
         for other in members.values():
             if member.is_same_as(other):
                 raise MediaError(
-                    f"Expected a face of its own for each speech, but {other.wish.text!r} and "
+                    f"Expected a face of its own for each speaker, but {other.wish.text!r} and "
                     f"{wish.text!r} mean the same one: choose another face for one of them."
                 )
         members[place] = member
@@ -173,10 +173,12 @@ def _no_face(wish: FaceWish, boxes: Sequence[Box], frame: int) -> MediaError:
     places = ", ".join(
         f"{(box.x0 + box.x1) / 2:.0f},{(box.y0 + box.y1) / 2:.0f}" for box in boxes[:8]
     )
-    where = f"faces are at {places}" if boxes else "there is none"
     wanted = f"at the point {wish.text}" if wish.point is not None else f"for {wish.text!r}"
+    none = f"There is no face {wanted} in frame {frame} of the avatar"
+    if not boxes:
+        return MediaError(f"{none}, nor any other that is free: give a track file (.json).")
     return MediaError(
-        f"Expected a face {wanted} in frame {frame} of the avatar, but {where}: choose one of them."
+        f"{none}, only at {places}: choose one of these (left 0 is the leftmost, 0 the largest)."
     )
 
 

@@ -23,8 +23,8 @@ from ..speaker import is_track_file
 MOST_FACES = 100
 POINT_REACH = 0.75  # sides of a face from its middle to a point on it
 NOTATION = (
-    "largest, a number by size (0 is the largest), left and a number (left 0 is the leftmost), a "
-    "point as x,y, or a track file (.json)"
+    "largest, a number (0 is the largest), left N (left 0 is the leftmost), a point x,y, or a "
+    "track file (.json)"
 )
 
 
@@ -64,7 +64,7 @@ def parse_wish(text: str, *, index: int = 0) -> FaceWish:
         return FaceWish(words, point=point)
     elif is_track_file(words):
         return FaceWish(words, track=Path(words))
-    raise MediaError(f"Expected a face as {NOTATION}, got {shown(text)}.")
+    raise MediaError(f"Expected face to be {NOTATION}, got {shown(text)}.")
 
 
 def parse_point(text: str) -> tuple[float, float] | None:
@@ -74,8 +74,8 @@ def parse_point(text: str) -> tuple[float, float] | None:
         return None
     if (point := _point_in(words)) is None:
         raise MediaError(
-            f"Expected face_at as a point x,y of the face, got {shown(text)}: click a face of the "
-            "preview, or leave it empty."
+            f"Expected face at as a point x,y, got {shown(text)}: click a face in the preview, or "
+            "clear it."
         )
     return point
 

@@ -134,7 +134,10 @@ def _refusal(judged: list[Candidate], face_index: int) -> FaceLocation:
     """Say whether no face was seen, or a face without readable lips and why they are not."""
     clear = sum(one.is_clear for one in judged)
     if face_index and clear:
-        reason = f"face {face_index} was asked for, but only {clear} with clear lips found"
+        reason = (
+            f"face {face_index} was asked for, but only {clear} with clear lips found (counted "
+            "from zero)"
+        )
         return FaceLocation(None, None, 0.0, "none", reason)
     best = max(judged, key=lambda one: (one.is_face, one.likeness), default=None)
     if best is None or not (best.is_face or best.likeness >= FACE_LIKENESS):

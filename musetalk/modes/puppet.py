@@ -25,9 +25,9 @@ def make(job: Job, context: Context) -> Made | NotPossible:
     if track.first is None:
         where = located.reason
         if job.numbers.size > 1:
-            where += f", and none of its {job.numbers.size} frames shows lips"
+            where += f"; none of the {job.numbers.size} frames shows lips"
         error = NoFaceError(
-            f"Expected lips to move, but {where}: give the two lip corners (*lip corners* of Load "
+            f"The puppet needs lips, but {where}: give the two lip corners (*lip corners* of Load "
             "Avatar, or --mouth), or choose the mode static."
         )
         return NotPossible(where, error)

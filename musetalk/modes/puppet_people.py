@@ -31,8 +31,8 @@ def make_people(job: Job, context: Context) -> Made | NotPossible:
     tracks = _tracks(job, context, cast)
     first = next((track.first for track in tracks if track.first is not None), None)
     if first is None:
-        where = "none of those who speak shows lips in any frame"
-        error = NoFaceError(f"Expected lips to move, but {where}: choose other faces.")
+        where = "no lips of a speaker are seen in any frame"
+        error = NoFaceError(f"The puppet needs lips, but {where}: choose other faces.")
         return NotPossible(where, error)
     gates = [context.gate_of(replace(job, mel=each.mel), auto=True) for each in job.speeches]
     with job.timed("driver"):

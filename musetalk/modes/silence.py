@@ -25,7 +25,8 @@ def hear(job: Job, host: Host, fallback: FallbackPlan, *, vram: VRAMManager | No
             check=host.check_cancelled,
             steps=fallback.steps,
         )
-    log.info("%s hears speech in %.0f %% of it", activity.detector, 100 * activity.spoken.mean())
+    share = 100 * activity.spoken.mean()
+    log.info("speech in %.0f %% of the audio (detected by %s)", share, activity.detector)
     return gate_of(activity.spoken, job.frame_rate, job.indices.size, activity.detector)
 
 

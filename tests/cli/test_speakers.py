@@ -69,7 +69,7 @@ def test_a_configuration_file_may_name_them(avatar: Avatar, speakers: str) -> No
     [
         (["--speaker", "b.mkv"], 2, 'Expected speakers as "audio=FILE'),
         (["--speaker", "audio=none.mkv"], 1, "none.mkv"),
-        (["--face", "right"], 1, "Expected a face as largest"),
+        (["--face", "right"], 1, "Expected face to be largest"),
         (["--face", "1", "--face-at", "3,4"], 2, "--face-at and --face both say who speaks"),
         (["--face-at", "1"], 2, "Expected --face-at as a point X,Y of the face, got '1'"),
         (["--face-at", ""], 2, "Expected --face-at as a point X,Y of the face, got ''"),

@@ -53,5 +53,5 @@ def test_what_a_server_refuses_is_that_rows_failure(host: RealHost, tmp_path: Pa
     said = done.stdout + done.stderr
     assert "Line 3: Expected no threads for a ComfyUI server" in said
     assert "Line 1: a.mp4: " in said
-    assert "Expected lips to move, but no face was found" in said
+    assert "The puppet needs lips, but no face was found" in said
     assert [path.name for path in (tmp_path / "out").glob("*.mp4")] == ["b.mp4"]

@@ -211,7 +211,7 @@ def test_speeches_and_faces_that_do_not_fit_are_refused(
 ) -> None:
     clip = PeopleClip(heads[:1], [still(320, 180, 120)], 1)
     mel = speech(words, 0, 0.5)
-    with pytest.raises(MediaError, match="Expected a face for each of 2 speeches, found 1"):
+    with pytest.raises(MediaError, match="Expected a face for each of 2 speakers, found 1"):
         engine.run(clip.avatar(), mel, LipSyncConfig(speakers=(Speaker(audio=mel, face="1"),)))
     with pytest.raises(MediaError, match="Expected speech with a channel 2, but it has 1"):
         engine.run(clip.avatar(), mel, LipSyncConfig(channel=2))

@@ -135,7 +135,7 @@ def test_a_face_that_was_clicked_speaks_and_the_other_has_the_second_speech(
         assert len(seen) == 2  # seen once, and not looked for again
     assert found[""][1] == found["190,180"][1]
     assert 420 < found["460,170"][1][0] < 460 < found["460,170"][1][2] < 500
-    with pytest.raises(MediaError, match=r"Expected a face at 320,20 in the first frame, but no"):
+    with pytest.raises(MediaError, match=r"^No face was found at the point 320,20: click"):
         load("two.png", "", 0, face_at="320,20")
 
     speeches = buzzes()[1]

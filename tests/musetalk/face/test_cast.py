@@ -336,14 +336,14 @@ def test_what_means_no_face_is_one_sentence(
         return str(error.value)
 
     assert refusal("0", "1", "2") == (
-        "Expected a face for each of 3 speeches, found 2 at most in one frame: give fewer "
-        "speeches, or track files (.json) of faces that are hard to find."
+        "Expected a face for each of 3 speakers, found 2 at most in one frame: give fewer "
+        "speakers, or track files (.json) of faces that are hard to find."
     )
     assert refusal("320,20").startswith(
-        "Expected a face at the point 320,20 in frame 0 of the avatar, but faces are at "
+        "There is no face at the point 320,20 in frame 0 of the avatar, only at "
     )
     assert refusal("left 1", "1") == (
-        "Expected a face of its own for each speech, but 'left 1' and '1' mean the same one: "
+        "Expected a face of its own for each speaker, but 'left 1' and '1' mean the same one: "
         "choose another face for one of them."
     )
     track = tmp_path / "track.json"

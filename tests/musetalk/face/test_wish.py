@@ -38,9 +38,7 @@ def test_words_and_points_mean_a_face(text: str, box: int | None) -> None:
 def test_a_clicked_point_is_read() -> None:
     assert parse_point(" 140.5, 40 ") == (140.5, 40)
     assert parse_point(" ") is None
-    with pytest.raises(
-        MediaError, match=r"^Expected face_at as a point x,y of the face, got 'left"
-    ):
+    with pytest.raises(MediaError, match=r"^Expected face at as a point x,y, got 'left"):
         parse_point("left 0")
 
 
@@ -54,8 +52,8 @@ def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(MediaError) as error:
         parse_wish(text)
     assert str(error.value) == (
-        "Expected a face as largest, a number by size (0 is the largest), left and a number (left "
-        f"0 is the leftmost), a point as x,y, or a track file (.json), got {text!r}."
+        "Expected face to be largest, a number (0 is the largest), left N (left 0 is the "
+        f"leftmost), a point x,y, or a track file (.json), got {text!r}."
     )
 
 

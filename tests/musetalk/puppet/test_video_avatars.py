@@ -79,8 +79,8 @@ def test_a_clip_without_any_face_is_refused_in_one_sentence(way: str, clips: Cli
     with pytest.raises(NoFaceError) as refused:
         Engine().run(avatar, mel, LipSyncConfig(mode="puppet", loop="hold"))
     text = str(refused.value)
-    assert text.startswith("Expected lips to move, but no face was found in the picture")
-    assert "none of its 3 frames shows lips: give the two lip corners" in text
+    assert text.startswith("The puppet needs lips, but no face was found in the picture")
+    assert "; none of the 3 frames shows lips: give the two lip corners" in text
     assert ("download face-mesh" in text) == (way == "template")
     run = Engine().run(avatar, mel, LipSyncConfig(loop="hold"))
     assert run.mode == "static"
