@@ -32,7 +32,7 @@ def server_problem(task: Task) -> str:
     if any(is_track_file(one.get("face")) for one in people):
         return "Expected no track file for a ComfyUI server: make a workflow that names it there."
     if any(one.get("channel") for one in people):
-        return "Expected no channel for a ComfyUI server: make a workflow with speaker_per_channel."
+        return "Expected no channel for a ComfyUI server: make a workflow with speaker per channel."
     if len(speakers) >= MOST_SPEAKERS:
         return (
             f"Expected at most {MOST_SPEAKERS} people for a ComfyUI server, got "

@@ -72,7 +72,7 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
     callback=_workers,
     metavar="N",
     help="Processes that make the jobs; auto is one for each GPU, or one. 0 makes them in this "
-    "process. They share the CPUs out.",
+    "process. They share the CPUs.",
 )
 @click.option(
     "--ray",
@@ -94,8 +94,8 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
     "--threads",
     type=click.IntRange(0, 1024),
     default=0,
-    help="CPU threads of each job whose row names none; 0 is its share of them. Results are equal "
-    "to the bit only for equal threads.",
+    help="CPU threads of each job whose row names none; 0 is its share of them. Results are "
+    "bit-identical only for equal threads.",
 )
 @click.option(
     "--retries",

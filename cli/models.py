@@ -35,7 +35,7 @@ _to = click.option(
     "--to",
     "folder",
     type=FileToWrite(file_okay=False),
-    help="The folder of models to write into; else the first one that is there.",
+    help="The folder of models to write into; else the first one that exists.",
 )
 
 

@@ -32,8 +32,9 @@ def _help() -> str:
         unit = f", in {one.unit}" if one.unit else ""
         parts.append(f"{one.name} ({one.range}{unit}): {one.meaning} Weakness: {one.weakness}")
     parts.append(
-        "What cannot be told is left out, with the reason: a still picture with sound, a video "
-        "without sound, without a face or with two, sound that does not go with the mouth."
+        "A number that cannot be determined is left out, with the reason: a still picture with "
+        "sound, a video without sound, without a face or with two, sound that does not belong to "
+        "the mouth."
     )
     return "\n\n".join(parts)
 
@@ -51,7 +52,7 @@ def _limits(
 
 @click.command(help=_help())
 @click.argument("file", type=_FILE)
-@click.option("--audio", type=_FILE, help="The sound, where it is in another file.")
+@click.option("--audio", type=_FILE, help="The sound, if it is in another file.")
 @click.option("--source", type=_FILE, help="The picture or video it was made from, for change.")
 @click.option("--plot", type=_PICTURE, metavar="PNG", help="Draw opening and speech over time.")
 @click.option(
@@ -59,7 +60,7 @@ def _limits(
     "limits",
     callback=_limits,
     metavar="NAME=VALUE,...",
-    help="Exit with 1 and a sentence for each number that is worse, or that cannot be told: "
+    help="Exit with 1 and a sentence for each number that is worse or cannot be determined: "
     "offset, jitter and change are limited upwards (offset=1: at most a frame either way), the "
     "others downwards (closure=0.9).",
 )

@@ -72,7 +72,7 @@ def _bits_per_second(text: str) -> int:
 
 
 @video.command(cls=ConfigCommand, configuration=lipsync_options)
-@click.argument("image", type=_FILE)
+@click.argument("image", metavar="AVATAR", type=_FILE)
 @click.argument("audio", type=_FILE)
 @click.option(
     "-o",
@@ -96,7 +96,7 @@ def lipsync(
     as_json: bool,
     **given: Any,  # one for each option of LipSyncConfig
 ) -> None:
-    """Let the person in IMAGE (a picture or a video) speak the sound of AUDIO."""
+    """Make the person in AVATAR (a picture or a video) speak the words in AUDIO."""
     if face_at is not None:
         from ..musetalk.face.wish import is_point
 

@@ -43,15 +43,16 @@ class EncodingConfig:
     )
     crf: int | None = option(
         None,
-        help="The codec's own quality number, lower is better, instead of the quality's.",
+        help="The codec's own quality number, in place of quality's: lower means better quality "
+        "and a larger file.",
         low=0,
         high=63,  # AV1 and VP9; H.264 and H.265 end at 51, which their preset table checks
     )
     codec: str = option(
         "auto",
-        help="The video codec: h264, h265, av1, vp9, prores, ffv1, gif, webp, png or an encoder of "
-        "FFmpeg's; auto takes the container's usual one, copy keeps a file's pictures as they are. "
-        "Graphics cards' encoders that do not open give way to software.",
+        help="The video codec: h264, h265, av1, vp9, prores, ffv1, gif, webp, png or the name of "
+        "an FFmpeg encoder; auto takes the container's usual one, copy keeps a file's pictures as "
+        "they are. If a graphics card's encoder does not open, software encodes instead.",
     )
     fps: float | int | str | Fraction | None = option(
         None,
@@ -86,20 +87,21 @@ class EncodingConfig:
     height: int = option(0, help="Pixels; 0 follows the width.", low=0, high=MAX_SIDE)
     fit: Fit = option(
         "pad",
-        help="How the picture meets another size: contain shrinks the frame to it, cover cuts what "
-        "is over, stretch distorts, pad adds black bars.",
+        help="How the picture is fitted to another size: contain shrinks the frame to it, cover "
+        "fills it and crops the rest, stretch distorts, pad adds black bars.",
         choices=get_args(Fit),
     )
     length: Length = option(
         "keep",
-        help="When pictures and audio differ: keep both; cut the audio (video); cut or hold the "
-        "pictures (audio); cut the longer (shortest); hold the last picture (freeze).",
+        help="When pictures and audio differ in length: keep both; cut the audio (video); cut the "
+        "pictures or hold the last one (audio); cut the longer (shortest); hold the last picture "
+        "until the audio ends (freeze).",
         choices=get_args(Length),
     )
     variable_rate: VariableRate = option(
         "constant",
-        help="What becomes of a variable frame rate (VFR): constant shows the picture of each "
-        "instant at the file's nominal rate or at fps, keep writes the frames' own times.",
+        help="For a variable frame rate (VFR): constant resamples it to the file's nominal rate, "
+        "or to fps; keep writes each frame at its own time.",
         choices=get_args(VariableRate),
     )
     channels: int = option(
@@ -108,12 +110,12 @@ class EncodingConfig:
         low=0,
         high=2,
     )
-    loop: int = option(0, help="How often a GIF or WebP plays; 0 is for ever.", low=0, high=65535)
+    loop: int = option(0, help="How often a GIF or WebP plays; 0 is forever.", low=0, high=65535)
     overwrite: bool = option(True, help="Replace a file of that name.")
     save_metadata: bool = option(True, help="Keep the tags of the source.")
     backend: Backend = option(
         "built-in",
-        help="Who encodes: the built-in libraries, or the ffmpeg on this machine (AVATAR_FFMPEG "
+        help="What encodes: the built-in libraries, or the ffmpeg on this machine (AVATAR_FFMPEG "
         "names another one).",
         choices=get_args(Backend),
     )
@@ -126,11 +128,11 @@ class EncodingConfig:
     codec_options: Mapping[str, str] | None = option(None, help="The encoder's own options.")
     interlaced: Interlaced = option(
         "auto",
-        help="What becomes of interlaced pictures: auto deinterlaces them, one for each, except in "
-        "copies, ffv1 and prores; keep leaves them interlaced in h264 too.",
+        help="For interlaced video: auto deinterlaces it, one output frame per input frame, "
+        "except in copies, ffv1 and prores; keep leaves it interlaced in h264 too.",
         choices=get_args(Interlaced),
     )
-    pingpong: bool = option(False, help="A GIF or WebP plays forward, then backward.")
+    pingpong: bool = option(False, help="Play a GIF or WebP forward, then backward.")
 
     def __post_init__(self) -> None:
         check_options(self, besides=["fps"])

@@ -165,7 +165,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         if seconds > config.max_duration:
             raise MediaError(
                 f"Expected at most {most} of speech, got {seconds:.1f} s: "
-                "raise max_duration or choose a part with start and duration."
+                "raise max duration or choose a part with start and duration."
             )
         frame_rate = config.frame_rate(own_rate(avatar))
         spoken = frame_count_for(samples, sample_rate, frame_rate)
@@ -174,7 +174,7 @@ class MuseTalkLipSync(LipSyncEngineInterface):
         if count > spoken and count > config.max_duration * frame_rate:
             raise MediaError(
                 f"Expected at most {most}, but with loop silence the avatar "
-                f"plays on for {float(count / frame_rate):.1f} s: raise max_duration or choose cut."
+                f"plays on for {float(count / frame_rate):.1f} s: raise max duration or choose cut."
             )
         return count, frame_rate
 

@@ -59,7 +59,8 @@ class LipSyncConfig:
     quality: Quality = option(
         "medium",
         help="high keeps the reference's numbers; medium computes in half precision; low also "
-        "takes a small decoder where one is, and on a CPU generates every second face of a still.",
+        "uses a small decoder if one is installed, and then generates only every second face of a "
+        "still on a CPU.",
         choices=get_args(Quality),
     )
     model: Model = option(
@@ -74,14 +75,15 @@ class LipSyncConfig:
     )
     max_duration: float = option(
         120.0,
-        help="The longest speech accepted, in seconds.",
+        help="The longest speech accepted, in seconds, so that you do not start a huge run by "
+        "mistake.",
         low=0.04,
         high=MAX_SECONDS,
         step=0.001,
     )
     bbox_shift: int = option(
         0,
-        help="Moves the line down, in pixels, below which the face is generated: more opens the "
+        help="Moves down, in pixels, the line below which the face is generated: more opens the "
         "mouth wider. The report names the useful range; MuseTalk 1.5's own scripts keep it at 0.",
         low=-200,
         high=200,
@@ -115,20 +117,21 @@ class LipSyncConfig:
     loop: Loop = option(
         "pingpong",
         help="When a video avatar and the speech differ in length: pingpong plays back and forth, "
-        "loop starts again, hold stops on the last frame, cut ends with the shorter, stretch slows "
-        "or speeds the avatar, silence lets a longer avatar play on with shut lips.",
+        "loop starts again, hold stops on the last frame, cut ends with the shorter, stretch "
+        "slows down or speeds up the avatar, silence lets a longer avatar play on with closed "
+        "lips.",
         choices=get_args(Loop),
     )
     residency: Residency = option(
         "auto",
-        help="What happens to the models after a run: unload frees memory, keep makes the next run "
-        "start faster, auto decides by free memory.",
+        help="What happens to the models after a run: unload frees memory, keep makes the next "
+        "run start faster, auto decides by free memory.",
         choices=get_args(Residency),
     )
     images_output: ImagesOutput = option(
         "auto",
-        help="Whether to fill the node's images output: auto does up to 1 GiB, linked too but only "
-        "where something is linked.",
+        help="Whether to fill the images output: auto fills it up to 1 GiB; linked does the same, "
+        "but only if the output is connected; always has no limit; never leaves it empty.",
         choices=get_args(ImagesOutput),
     )
     posterior: Posterior = option(
@@ -136,9 +139,7 @@ class LipSyncConfig:
         help="Encode the face by its most likely latent (mode) or draw one (sample).",
         choices=get_args(Posterior),
     )
-    sample_seed: int = option(
-        0, help="The seed of what posterior sample draws.", low=0, high=2**63 - 1
-    )
+    sample_seed: int = option(0, help="The seed for posterior sample.", low=0, high=2**63 - 1)
     mouth: LipCorners | None = option(
         None,
         help="The two lip corners in pixels of the first frame, upright as players show it, as "
@@ -159,14 +160,14 @@ class LipSyncConfig:
     )
     silence: Silence = option(
         "auto",
-        help="What the mouth does where nobody speaks: rest shuts it, as heard lets the networks "
+        help="What the mouth does while nobody speaks: rest closes it, as heard lets the networks "
         "decide. auto is rest for the puppet and as heard for MuseTalk.",
         choices=get_args(Silence),
     )
     steadiness: float = option(
         0.0,
-        help="How much the face boxes of a video avatar are steadied, which MuseTalk finds anew in "
-        "every frame: 0 leaves them as they are, 1 steadies most.",
+        help="How strongly to smooth the face boxes of a video avatar, which MuseTalk finds anew "
+        "in every frame: 0 leaves them as they are, 1 smooths most.",
         low=0.0,
         high=1.0,
         step=0.05,
@@ -187,12 +188,12 @@ class LipSyncConfig:
     face: str = option(
         "",
         help="Which face speaks: a number by size (0 is the largest), left 0 for the leftmost, a "
-        "point of it as x,y, or a track file (.json) of its boxes. Empty is face_index.",
+        "point on it as x,y, or a track file (.json) of its boxes. If empty, face index decides.",
     )
     channel: int = option(
         0,
-        help="The channel of the audio that speaks, from 1, where each holds a speaker of its own; "
-        "0 takes all of them.",
+        help="Which channel of the audio is spoken, counted from 1, if each channel holds one "
+        "speaker; 0 uses them all.",
         low=0,
         high=MOST_CHANNELS,
     )
@@ -202,7 +203,7 @@ class LipSyncConfig:
 
     upscale_model: str = option(
         "",
-        help="The file of an upscaling or face restoring model that sharpens the mouth, where the "
+        help="The file of an upscaling or face restoring model that sharpens the mouth where the "
         "face is larger than MuseTalk's 256 pixels. Needs spandrel; empty for none.",
     )
 

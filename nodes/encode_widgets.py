@@ -25,7 +25,7 @@ ENCODE_WIDGETS: Values = {
         _OF["crf"],
         default=-1,
         min=-1,
-        tooltip="Lower is better and larger; -1 leaves it to quality.",
+        tooltip="Lower means better quality and a larger file; -1 leaves it to quality.",
     ),
     "codec": widget(_OF["codec"], choices=["auto", *CODECS, "copy", *HARDWARE_ENCODERS]),
     "container": widget(_OF["container"], choices=["auto", *CONTAINERS]),
@@ -46,17 +46,22 @@ ENCODE_WIDGETS: Values = {
     "filename_prefix": own_widget(
         "avatar",
         "Folder and name inside the output folder; %date:yyyy-MM-dd%, %name%, %width%, %height% "
-        "and %counter% are filled in. Absolute names need the administrator's AVATAR_OUTPUT_DIRS.",
+        "and %counter% are filled in. An absolute path works only in folders that the "
+        "administrator lists in AVATAR_OUTPUT_DIRS.",
     ),
     "overwrite": widget(
         _OF["overwrite"], default=False, tooltip="Use the plain name instead of the next number."
     ),
     "save_metadata": widget(_OF["save_metadata"], tooltip="Keep the workflow in the file."),
-    "mark_generated": own_widget(True, "Note in the file that it is AI-generated."),
+    "mark_generated": own_widget(
+        True,
+        "Note in the file that it is AI-generated; turn it off where you only re-encode a real "
+        "recording.",
+    ),
     "path": own_widget(
         "",
-        "A video file of the input folder, or an absolute path; of a folder, every video. Used "
-        "when neither images nor a video is linked.",
+        "A video file in the input folder, or an absolute path; for a folder, every video in it. "
+        "Used when neither images nor a video is linked.",
     ),
     "mix_audio": own_widget(False, "Add the connected audio to the video's own."),
     "channels": widget(_OF["channels"]),
@@ -65,7 +70,8 @@ ENCODE_WIDGETS: Values = {
 LATER_WIDGETS: Values = {
     "interlaced": widget(_OF["interlaced"]),
     "save_output": own_widget(
-        True, "Off: into the temp folder, which ComfyUI empties when it starts, to look at only."
+        True,
+        "Off writes to the temp folder, which ComfyUI empties when it starts: for looking only.",
     ),
     "loop_count": widget(_OF["loop"]),
     "pingpong": widget(_OF["pingpong"]),

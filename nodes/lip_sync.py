@@ -32,6 +32,7 @@ IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 _ELSEWHERE = {"mouth", "face_index", "start", "duration", "upscale_model", "channel", "speakers"}
 # Prompts saved before do not hold them: they are optional inputs.
 LATER_WIDGETS = ("silence", "steadiness", "landmarks", "life", "face")
+_MASK = "Where the picture may change; if nothing is linked, the mouth region is found."
 _SHARP = (
     "An upscaling or face restoring model, from Load Upscale Model: sharpens the mouth where the "
     "face is larger than MuseTalk's 256 pixels."
@@ -69,7 +70,7 @@ class MuseTalkLipSync:
             "avatar": ("AVATAR,IMAGE,VIDEO", {"tooltip": "Who speaks: an avatar, IMAGE or VIDEO."}),
             "mel": ("MEL", {"tooltip": "The speech, from Audio to Mel."}),
         }
-        mask = ("MASK", {"tooltip": "Where the picture may change; empty finds the mouth."})
+        mask = ("MASK", {"tooltip": _MASK})
         upscale_model = ("UPSCALE_MODEL", {"tooltip": _SHARP})
         return {
             "required": {**sockets, **widgets},
@@ -147,8 +148,8 @@ def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig, *, linked:
         return ""
     return (
         f"The images output of {count} frames of {avatar.width}x{avatar.height} would take "
-        f"{size / (1 << 30):.1f} GiB and images_output is {config.images_output}: use the video "
-        "output (with Get Video Components where frames are needed) or set images_output to "
+        f"{size / (1 << 30):.1f} GiB, and images output is {config.images_output}: use the video "
+        "output (with Get Video Components where frames are needed) or set images output to "
         '"always".'
     )
 

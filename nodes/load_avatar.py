@@ -28,8 +28,8 @@ from .widgets import (
 NOT_LINKED = object()
 LATER_WIDGETS = ("face_at",)  # prompts saved before do not hold them: they are optional inputs
 _FACE_AT = (
-    "A point of the face in pixels of the first frame, as x,y: a click on a face of the preview "
-    "writes it. Empty is the face of that index."
+    "A point on the face as x,y, in pixels of the first frame: click a face in the preview to "
+    "fill it in. If empty, face index decides."
 )
 
 

@@ -13,8 +13,9 @@ from .widgets import Values, find_file, fingerprint, own_widget
 NUMBERS = (2, 3, 4)  # of the further speakers
 PER_CHANNEL = "speaker_per_channel"
 _WHOSE = (
-    "Whose face this speech moves: a number by size (0 is the largest), left 0 for the leftmost, a "
-    "point of it as x,y, or a track file (.json). Empty is the largest that no other speech has."
+    "Which face this speaker has: a number by size (0 is the largest), left 0 for the leftmost, a "
+    "point on it as x,y, or a track file (.json). If empty, the largest face that no other "
+    "speaker uses."
 )
 
 
@@ -23,8 +24,8 @@ def speaker_inputs() -> Values:
     inputs: Values = {
         PER_CHANNEL: own_widget(
             False,
-            "Each channel of the mel's audio is a speaker of its own: the first has face, the "
-            "others face_2 and on.",
+            "Each channel of the mel's audio holds one speaker: the first uses face, the others "
+            "face 2 and so on.",
         )
     }
     for number in NUMBERS:
@@ -47,7 +48,7 @@ def with_speakers(options: Values, mel: Mel) -> Values:
     for number, each in mels.items():
         if each is not None and not isinstance(each, Mel):
             raise MediaError(
-                f"Expected a MEL as mel_{number}, got {type(each).__name__}: link Audio to Mel."
+                f"Expected a MEL as mel {number}, got {type(each).__name__}: link Audio to Mel."
             )
     linked = [Speaker(audio=each, face=faces[number]) for number, each in mels.items() if each]
     if not per_channel:
@@ -57,7 +58,7 @@ def with_speakers(options: Values, mel: Mel) -> Values:
         got = "further mels linked" if linked else f"audio of {count}"
         raise MediaError(
             f"Expected one mel with 2 to {NUMBERS[-1]} channels, a speaker in each, got {got}: "
-            f"turn {PER_CHANNEL} off or link such audio alone."
+            "turn speaker per channel off or link such audio alone."
         )
     channels = (Speaker(face=faces[number], channel=number) for number in NUMBERS[: count - 1])
     return rest | {"channel": 1, "speakers": tuple(channels)}

@@ -15,7 +15,7 @@ from .widgets import CATEGORY, Values, find_file, fingerprint, is_filled, own_wi
 # Optional, so that prompts saved without it still run.
 LATER_WIDGETS: Values = {
     "score": own_widget(
-        False, "Measure how mouth and sound go together, by the face mesh; reads every frame."
+        False, "Measure how well mouth and sound match, using the face mesh; reads every frame."
     )
 }
 
@@ -45,7 +45,7 @@ class VideoInfo:
             "required": {
                 "path": own_widget(
                     "",
-                    "A video file of the input folder, or an absolute path; used when no video is "
+                    "A video file in the input folder, or an absolute path; used when no video is "
                     "linked.",
                 ),
                 "exact_count": own_widget(False, "Read the whole file and count its frames."),

@@ -76,7 +76,7 @@ class ExecutableTarget:
         if plan.time_base != 1 / plan.frame_rate:
             raise EncodeError(
                 "Expected a constant rate for the user's own ffmpeg, which gets its pictures "
-                "without time stamps: set variable_rate to constant, or use the built-in encoder."
+                "without time stamps: set variable rate to constant, or use the built-in encoder."
             )
         self._executable = find_ffmpeg(plan.config.ffmpeg)
         reason = why_not_own(self._executable, plan)

@@ -213,10 +213,10 @@ def _with_hdr(plan: EncodePlan, colors: Colors) -> EncodePlan:
     if deep:
         note = "Pictures reach your own ffmpeg with 8 bits: only the built-in encoder keeps HDR."
     elif _has_ten_bits(plan.spec):
-        note = "To keep HDR choose 10 bits (bit_depth 10)."
+        note = "To keep HDR choose 10 bits (bit depth 10)."
     else:
         codecs = [spec.name for spec in CODECS.values() if _has_ten_bits(spec)]
-        note = f"To keep HDR choose 10 bits (bit_depth 10) and one of {', '.join(codecs)}."
+        note = f"To keep HDR choose 10 bits (bit depth 10) and one of {', '.join(codecs)}."
     return replace(plan, notes=(*plan.notes, note))
 
 

@@ -211,7 +211,10 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
     except (OSError, ValueError, RuntimeError) as error:
         raise EncodeError(f"Expected a file to write, got {str(path)[:200]!r}: {error}.") from error
     if not parent_is_folder:
-        raise EncodeError(f"The folder {str(absolute.parent)!r} does not exist: create it first.")
+        folder = str(absolute.parent)
+        if os.path.lexists(folder):
+            raise EncodeError(f"Expected a folder to write to, but {folder!r} is not one.")
+        raise EncodeError(f"The folder {folder!r} does not exist: create it first.")
     if not overwrite and os.path.lexists(absolute):
         raise EncodeError(
             f"Expected a name that is free, but {absolute.name!r} is taken: choose another or "

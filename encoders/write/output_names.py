@@ -104,7 +104,7 @@ def _numbered(
         filled.encode()
     except UnicodeEncodeError as error:  # half of a pair of UTF-16
         raise EncodeError(
-            f"Expected filename_prefix in characters that a file's name can have, got "
+            f"Expected filename prefix in characters that a file's name can have, got "
             f"{template[:100]!a}: write it anew."
         ) from error
     given = Path(filled).expanduser() if filled.startswith("~") else Path(filled)
@@ -116,7 +116,7 @@ def _numbered(
     parent = base.joinpath(*parts[:-1])
     if not parts:
         raise EncodeError(
-            f"Expected a file name as filename_prefix, got {template!r}: write one, such as avatar."
+            f"Expected a file name as filename prefix, got {template!r}: write one, such as avatar."
         )
     inside = any(parent.resolve().is_relative_to(place.resolve()) for place in places)
     if ".." in parts or not inside:
@@ -131,7 +131,7 @@ def _outside(
     others = "".join(f" or {place}" for place in allowed)
     or_else = ", or let the administrator allow the folder" if is_absolute else ""
     return EncodeError(
-        f"Expected a file name inside {folder}{others}, got {template!r}: make filename_prefix a "
+        f"Expected a file name inside {folder}{others}, got {template!r}: make filename prefix a "
         f"name in there{or_else}."
     )
 

@@ -16,5 +16,5 @@ MODES: Mapping[str, str] = {
 }
 HELP = (
     "; ".join(f"{name} {does}" for name, does in MODES.items())
-    + ". auto takes the best of them that is possible."
+    + ". auto takes the best one possible."
 )

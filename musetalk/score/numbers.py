@@ -45,9 +45,9 @@ NUMBERS = (
         1,
         True,
         "By how many frames the sound comes too late (+) or too early (-) for the mouth.",
-        "Found by when the lower lip falls, not by which sound it shapes: real speech takes ten to "
-        "twenty seconds, a clearly moving mouth five. Cameras that stamp a frame when it was taken "
-        "read half a frame early, since the middle of its time on screen is compared.",
+        "It is found from when the lower lip drops, not from the shape it makes, so real speech "
+        "needs ten to twenty seconds of video, a clearly moving mouth five. With cameras that "
+        "stamp a frame at its start the value reads half a frame too low.",
     ),
     Number(
         "correlation",
@@ -55,8 +55,8 @@ NUMBERS = (
         "-1 to 1",
         2,
         False,
-        "How well the lower lip's motion and the opening that the speech makes plausible go "
-        "together at that offset; 1 is the same curve.",
+        "How well the motion of the lower lip matches the opening that the speech suggests, at "
+        "that offset; 1 is the same curve.",
         "People have 0.3 to 0.5, less than a robot that opens with every vowel; music or a second "
         "voice lowers it.",
     ),
@@ -86,8 +86,8 @@ NUMBERS = (
         "0 up",
         2,
         False,
-        "Fine detail round the mouth against that of the rest of the face; 1 is as sharp, less is "
-        "softer.",
+        "Fine detail around the mouth against that of the rest of the face; 1 is as sharp, less "
+        "is softer.",
         "Untouched faces read 0.75 to 1; beards and teeth raise it, make-up and shadow lower "
         "it: compare with the same person's source.",
     ),

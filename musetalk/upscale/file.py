@@ -51,8 +51,8 @@ def _spandrel() -> Any:  # Any: as above
     except ImportError as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise MissingLibraryError(
-            f"Expected the library spandrel to open an upscale model, but {reason}: install it "
-            "with pip install spandrel, or leave the upscale model away."
+            f"Upscale models need the package spandrel, but {reason}: run pip install spandrel, "
+            "or use no upscale model."
         ) from error
     try:  # architectures under other licences, where the user has them: CodeFormer
         extra = importlib.import_module("spandrel_extra_arches")

@@ -96,7 +96,7 @@ def test_an_error_names_the_node_and_what_to_do(host: Any, talking: Any) -> None
     from avatarvideo.errors import GraphError
 
     graph = talking(seconds=1.0, max_duration=0.5)
-    with pytest.raises(GraphError, match="raise max_duration or choose a part"):
+    with pytest.raises(GraphError, match="raise max duration or choose a part"):
         host.run(graph)
     graph["1"]["inputs"]["avatar"] = "nobody.png"
     with pytest.raises(GraphError, match="check the name or upload it"):

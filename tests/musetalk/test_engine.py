@@ -288,7 +288,7 @@ def test_speech_over_the_limit_names_it_and_how_to_raise_it(
     options = LipSyncConfig(max_duration=0.5)
     result = MuseTalkLipSync().generate(portrait, tone, tmp_path / "out.mp4", options)
     assert "at most 0.5 s" in str(result.error)
-    assert "raise max_duration" in str(result.error)
+    assert "raise max duration" in str(result.error)
 
 
 @pytest.mark.slow

@@ -135,14 +135,14 @@ def test_a_name_outside_the_output_folder_is_refused(
 ) -> None:
     assert check(filename_prefix=prefix) == (
         f"Expected a file name inside {host.output_directory}, got {prefix!r}: make "
-        f"filename_prefix a name in there{or_else}."
+        f"filename prefix a name in there{or_else}."
     )
 
 
 @pytest.mark.parametrize("prefix", ["", "  ", "/", "."])
 def test_an_empty_name_is_asked_for(host: StandaloneHost, prefix: str) -> None:
     assert check(filename_prefix=prefix) == (
-        f"Expected a file name as filename_prefix, got {prefix!r}: write one, such as avatar."
+        f"Expected a file name as filename prefix, got {prefix!r}: write one, such as avatar."
     )
 
 

@@ -405,7 +405,7 @@ def test_broken_sound_is_refused(host: StandaloneHost) -> None:
 def test_speech_over_the_limit_names_the_limit(
     host: StandaloneHost, portrait: str, speech: Any
 ) -> None:
-    with pytest.raises(MediaError, match=r"at most 0\.5 s.*raise max_duration"):
+    with pytest.raises(MediaError, match=r"at most 0\.5 s.*raise max duration"):
         speak(portrait, speech, max_duration=0.5)
 
 

@@ -53,7 +53,7 @@ def test_each_channel_may_be_a_speaker(host: StandaloneHost) -> None:
         "channel": 1,
         "speakers": (Speaker(face="left 1", channel=2),),
     }
-    with pytest.raises(MediaError, match="a speaker in each, got audio of 1: turn speaker_per"):
+    with pytest.raises(MediaError, match="a speaker in each, got audio of 1: turn speaker per"):
         with_speakers(options, mel(0.1))
     with pytest.raises(MediaError, match="got further mels linked"):
         with_speakers(options | {"mel_3": mel(0.3)}, mel(0.1, 0.2))
@@ -94,7 +94,7 @@ def test_a_changed_track_file_is_read_again(host: StandaloneHost) -> None:
 
 
 def test_what_is_no_mel_or_text_is_said(host: StandaloneHost) -> None:
-    with pytest.raises(MediaError, match=r"Expected a MEL as mel_2, got dict: link Audio to Mel."):
+    with pytest.raises(MediaError, match=r"Expected a MEL as mel 2, got dict: link Audio to Mel."):
         with_speakers({"mel_2": {}}, mel(0.1))
     with pytest.raises(MediaError, match=r"Expected a face as a text, got int."):
         with_speakers({"face_2": 1}, mel(0.1))

@@ -431,9 +431,9 @@ def test_hdr_stays_hdr_where_it_can(tmp_path: Path, ffmpeg: str) -> None:
         "pq",
     )
     assert kept.notes == ()
-    assert "To keep HDR choose 10 bits (bit_depth 10)." in lost.notes
+    assert "To keep HDR choose 10 bits (bit depth 10)." in lost.notes
     flat = transcode(source, tmp_path / "c.gif", FAST)
-    wanted = "To keep HDR choose 10 bits (bit_depth 10) and one of h264, h265, av1, prores, ffv1."
+    wanted = "To keep HDR choose 10 bits (bit depth 10) and one of h264, h265, av1, prores, ffv1."
     assert wanted in flat.notes
     assert "The HDR picture (PQ) was tone-mapped to BT.709." in lost.notes
     assert not probe(tmp_path / "b.mp4").is_hdr

@@ -42,7 +42,7 @@ def test_templates_are_filled_and_cleaned(tmp_path: Path, template: str, expecte
 
 
 def test_half_a_character_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(EncodeError, match="Expected filename_prefix in characters") as caught:
+    with pytest.raises(EncodeError, match="Expected filename prefix in characters") as caught:
         output_file(tmp_path, "clip\ud800", "mp4")
     assert "'clip\\ud800'" in str(caught.value)
     assert not list(tmp_path.iterdir())
@@ -71,7 +71,7 @@ def test_an_empty_name_is_asked_for(tmp_path: Path, template: str) -> None:
     with pytest.raises(EncodeError) as refused:
         output_file(tmp_path, template, "mp4", allowed=[tmp_path])
     assert str(refused.value) == (
-        f"Expected a file name as filename_prefix, got {template!r}: write one, such as avatar."
+        f"Expected a file name as filename prefix, got {template!r}: write one, such as avatar."
     )
 
 
