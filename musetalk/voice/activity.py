@@ -116,16 +116,21 @@ def _heard(
 
     What the network remembers of one sound makes it deaf to laughter after other laughter.
     """
-    state: State | None = None
     count = max(1, -(-speech.size // CHUNK))
-    for first, last in pairwise(sorted({*range(0, count, chunks), *begins, count})):
-        check()
-        start, stop = first * CHUNK - CONTEXT, last * CHUNK
-        part = np.pad(speech[max(start, 0) : stop], (max(-start, 0), 0))
-        part = np.pad(part, (0, stop - start - part.size)).astype(np.float32)
-        with torch.inference_mode():
-            likelihood, state = network(torch.as_tensor(part), None if first in begins else state)
-        yield likelihood.numpy()
+    for begin, end in pairwise(sorted({0, *begins, count})):
+        state: State | None = None
+        for first in range(begin, end, chunks):
+            check()
+            here = min(chunks, end - first)
+            # torch keeps what it compiled for each length, so there are few: powers of two.
+            padded = min(chunks, 1 << (here - 1).bit_length())
+            start, stop = first * CHUNK - CONTEXT, (first + here) * CHUNK
+            part = np.zeros(CONTEXT + padded * CHUNK, np.float32)
+            known = speech[max(start, 0) : stop]
+            part[max(-start, 0) :][: known.size] = known
+            with torch.inference_mode():
+                likelihood, state = network(torch.as_tensor(part), state)
+            yield likelihood[:here].numpy()
 
 
 def _alone(

@@ -10,7 +10,7 @@ import numpy as np
 SAMPLE_RATE = 16000  # Hz, of the speech
 HOP = 160  # samples between analysis windows: 10 ms
 WINDOW = 512  # samples: 32 ms, long enough to split the bands at a low voice's pitch
-CHUNK = 2048  # windows transformed at a time, so memory does not follow the length
+CHUNK = 512  # windows transformed at a time, so memory does not follow the length
 WINDOWS_PER_SECOND = SAMPLE_RATE // HOP
 AUDIBLE_BAND = (80.0, 7900.0)  # Hz
 

@@ -11,7 +11,7 @@ import torch
 
 from avatarvideo.errors import Cancelled
 from avatarvideo.musetalk.inputs import load_speech
-from avatarvideo.musetalk.networks.silero_vad import SileroVAD
+from avatarvideo.musetalk.networks.silero_vad import CHUNK, CONTEXT, SileroVAD
 from avatarvideo.musetalk.voice.activity import activity_by_level, activity_by_network
 from avatarvideo.musetalk.weights.silero_file import find_silero, load_silero
 
@@ -51,6 +51,18 @@ def test_what_is_heard_does_not_depend_on_the_pieces(network: SileroVAD, real_da
     speech = load_speech(real_data / "jfk.flac").speech[:64000]
     whole, bit = (activity_by_network(network, speech, chunks=count) for count in (1000, 7))
     assert np.array_equal(whole.spoken, bit.spoken)
+
+
+def test_few_lengths_go_through_the_network(network: SileroVAD) -> None:
+    """PyTorch keeps what it compiled for each: else memory grows with what was heard."""
+    seconds = np.random.default_rng(8).uniform(0.3, 2.5, 16)
+    beeps = [np.sin(np.arange(round(16000 * each)) / 12) for each in seconds]
+    speech = np.concatenate([np.pad(each, (0, 8000)) for each in beeps]).astype(np.float32)
+    lengths: set[int] = set()
+    with network.register_forward_pre_hook(lambda _, given: lengths.add(given[0].numel())):
+        activity_by_network(network, speech)
+    chunks = {(length - CONTEXT) // CHUNK for length in lengths}
+    assert chunks <= {1, 2, 4, 8, 16, 32, 64}
 
 
 def test_music_and_noise_are_not_speech(network: SileroVAD) -> None:
