@@ -213,7 +213,7 @@ def checked_output(path: str | Path, *, overwrite: bool = True, is_folder: bool 
     if not parent_is_folder:
         folder = str(absolute.parent)
         if os.path.lexists(folder):
-            raise EncodeError(f"Expected a folder to write to, but {folder!r} is not one.")
+            raise EncodeError(f"Expected a folder, but {folder!r} is a file: name another.")
         raise EncodeError(f"The folder {folder!r} does not exist: create it first.")
     if not overwrite and os.path.lexists(absolute):
         raise EncodeError(
