@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeGuard
 
+from .texts import shown
+
 JSON: TypeAlias = Any  # what json.loads gives: each member is checked where it is read
 
 MOST_BYTES = 64 << 20
@@ -13,8 +15,11 @@ MOST_VALUES = 4_000_000  # a large ComfyUI's definitions have some hundred thous
 DEEPEST = 100  # lists and objects within each other
 
 
-def parse_json(text: bytes | str) -> JSON:
-    """Return what a JSON text says. Raises ValueError, also for more of it than can be meant."""
+def parse_json(text: bytes | str, *, names_once: bool = False) -> JSON:
+    """Return what a JSON text says. Raises ValueError, also for more of it than can be meant.
+
+    names_once: refuse an object that has a name twice, of which else the last one counts.
+    """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(data) > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES >> 20} MiB of JSON")
@@ -22,7 +27,7 @@ def parse_json(text: bytes | str) -> JSON:
     if sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise ValueError(f"JSON of more than {MOST_VALUES:,} values")
     try:
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=_named_once if names_once else None)
     except RecursionError:
         raise ValueError(f"JSON nested more than {DEEPEST} deep") from None
     except json.JSONDecodeError:
@@ -33,6 +38,15 @@ def parse_json(text: bytes | str) -> JSON:
         raise ValueError("JSON with a number of thousands of digits") from None
     _check_depth(value)
     return value
+
+
+def _named_once(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)} twice")
+    return found
 
 
 def _check_depth(value: JSON) -> None:

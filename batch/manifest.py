@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import json
+import logging
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import MediaError
 from ..json_values import JSON, is_object, parse_json
 from .rows import Problem, Row
+
+log = logging.getLogger("avatarvideo.batch.manifest")
 
 AVATARS = frozenset(
     {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", ".heic"}
@@ -19,6 +26,7 @@ AVATARS = frozenset(
 SPEECHES = frozenset({".aac", ".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav"})
 JSON_LINES = (".jsonl", ".ndjson")
 MOST_BYTES = 1 << 30
+MOST_NAMED = 5  # files that are left out
 FORMS = "a .jsonl or .csv file, or a folder of avatars and a folder of speeches"
 
 
@@ -44,10 +52,15 @@ def read_rows(jobs: Sequence[Path]) -> tuple[list[Row], list[Problem]]:
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise MediaError(f"Expected less than 1 GiB of jobs, but {path.name!r} is larger.")
-        return path.read_text(encoding="utf-8-sig")
+            raise MediaError(f"Expected less than 1 GiB of jobs, {path.name!r} is larger.")
+        data = path.read_bytes()
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell writes
+        return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise MediaError(f"Expected jobs in UTF-8, but {path.name!r} is something else.") from error
+        raise MediaError(
+            f"Expected jobs in UTF-8, {path.name!r} is something else: save it as UTF-8, in Excel "
+            "as 'CSV UTF-8'."
+        ) from error
     except OSError as error:
         raise MediaError(f"Cannot read the jobs in {path.name!r}: {error.strerror}.") from error
 
@@ -59,9 +72,13 @@ def _json_rows(text: str) -> tuple[list[Row], list[Problem]]:
         if not line.strip():
             continue
         try:
-            value = parse_json(line)
+            value = parse_json(line, names_once=True)
+        except json.JSONDecodeError as error:
+            why = f"it is broken at column {error.colno}: {error.msg}."
+            problems.append(Problem(number, f"Expected a JSON object on one line, {why}"))
+            continue
         except ValueError as error:
-            problems.append(Problem(number, f"Expected a JSON object, but it is broken: {error}."))
+            problems.append(Problem(number, f"Expected a JSON object on one line, got {error}."))
             continue
         if is_object(value):
             rows.append(Row(number, value))
@@ -72,29 +89,50 @@ def _json_rows(text: str) -> tuple[list[Row], list[Problem]]:
 
 
 def _csv_rows(text: str, name: str) -> tuple[list[Row], list[Problem]]:
-    head = text.partition("\n")[0]
-    delimiter = ";" if head.count(";") > head.count(",") else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[Row] = []
     problems: list[Problem] = []
     columns: list[str] = []
-    try:
-        for cells in reader:
-            if not columns:
-                columns = [cell.strip() for cell in cells]
-                _check_columns(columns, name)
-            elif len(cells) > len(columns):
-                sentence = f"Expected {len(columns)} cells, got {len(cells)}: quote those with a"
-                problems.append(Problem(reader.line_num, f"{sentence} {delimiter!r} in them."))
-            elif any(cells):
-                rows.append(Row(reader.line_num, _cells(columns, cells), as_text=True))
-    except csv.Error as error:
-        problems.append(Problem(reader.line_num, f"Expected CSV, but it is broken: {error}."))
+    for line, cells in _records(list(io.StringIO(text, newline=""))):
+        if isinstance(cells, csv.Error):
+            problems.append(Problem(line, f"Expected CSV, it is broken: {cells}."))
+        elif not any(map(str.strip, cells)):
+            continue
+        elif not columns:
+            columns = [cell.strip() for cell in cells]
+            _check_columns(columns, name)
+        elif any(map(str.strip, cells[len(columns) :])):
+            sentence = f"Expected {len(columns)} cells, got {len(cells)}: quote those with"
+            problems.append(Problem(line, f"{sentence} the separator in them."))
+        elif any(c.strip() for column, c in zip(columns, cells, strict=False) if not column):
+            problems.append(Problem(line, "Expected no cell in a column without a name."))
+        else:
+            rows.append(Row(line, _cells(columns, cells), as_text=True))
     return rows, problems
 
 
+def _records(lines: Sequence[str]) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Yield each row with the number of its first line; after a broken one it is the next line."""
+    head = next((line for line in lines if line.strip()), "")
+    delimiter, begin = max(",;\t", key=head.count), 0
+    if told := re.fullmatch(r'"?sep=(.)"?\s*', head):  # Excel's own
+        delimiter, begin = told[1], lines.index(head) + 1
+    while begin < len(lines):
+        # Not the lines themselves: csv would read on behind the quote that breaks a row.
+        rest = map(lines.__getitem__, range(begin, len(lines)))
+        reader = csv.reader(rest, delimiter=delimiter, strict=True)
+        first = begin
+        try:
+            for cells in reader:
+                yield first + 1, cells
+                first = begin + reader.line_num
+            return
+        except csv.Error as error:
+            yield first + 1, error
+            begin = first + 1
+
+
 def _check_columns(columns: list[str], name: str) -> None:
-    twice = [column for column, count in Counter(columns).items() if count > 1]
+    twice = [column for column, count in Counter(columns).items() if count > 1 and column]
     if twice or "output" not in columns:
         found = f"{twice[0]!r} twice" if twice else ", ".join(columns)[:200]
         raise MediaError(
@@ -129,19 +167,24 @@ def _pairs(avatars: Path, speeches: Path) -> list[Row]:
 
 
 def _files(folder: Path, suffixes: Iterable[str], what: str) -> list[Path]:
+    """Return the files of a kind, hidden ones left out. Raises MediaError."""
     if not folder.is_dir():
-        raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} is not a folder.")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
-    found = [path.absolute() for path in found if path.is_file()]
+        raise MediaError(f"Expected a folder of {what}, {str(folder)!r} is none.")
+    there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    found = [path for path in there if path.suffix.lower() in suffixes and path.is_file()]
     if not found:
-        raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} has none.")
-    return found
+        raise MediaError(f"Expected a folder of {what}, {str(folder)!r} has none.")
+    if others := [path.name for path in there if path not in set(found)]:
+        named = ", ".join(others[:MOST_NAMED]) + (", ..." if len(others) > MOST_NAMED else "")
+        log.warning("%s: left out, for they are no %s: %s", folder, what, named)
+    return [path.absolute() for path in found]
 
 
 def _named(files: list[Path]) -> dict[str, Path]:
-    """Return files by a name of their own: the stem, with the suffix where two would share it."""
-    stems = Counter(path.stem.casefold() for path in files)
-    return {
-        path.stem if stems[path.stem.casefold()] == 1 else path.name.replace(".", "_"): path
-        for path in files
-    }
+    """Return files by names of their own: the stem, or the whole name where others have that."""
+    taken = Counter(name for path in files for name in {_alike(path.stem), _alike(path.name)})
+    return {path.stem if taken[_alike(path.stem)] == 1 else path.name: path for path in files}
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()  # one file on some systems
