@@ -22,13 +22,16 @@ from ..musetalk.interfaces import LipSyncConfig, named_files
 from ..pasted import existing, url_problem, url_to_write
 from ..texts import shown
 from .addresses import Address, address_in
-from .files import FAILED, STATE
+from .files import OURS, REPORT_SUFFIX
 from .remote import Remote
 from .results import Results, memory_problem
 from .rows import Problem, Row, Task
 from .server_graph import graph_of, server_problem
 
 MOST_THREADS = 1024
+MOST_CHARACTERS = 1000  # of an output's name
+MOST_BYTES = 255  # of each part of it, as file systems have it
+_CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # and line ends, and halves of characters, which none has
 COLUMNS = ("avatar", "audio", "output", "workflow", "set", "threads")
 # Makes the options of a row, given by the names of the command line; texts as in CSV, or JSON.
 ReadOptions = Callable[[Mapping[str, JSON], bool], LipSyncConfig]
@@ -59,9 +62,10 @@ class Checker:
         self._threads = threads
         self._limits = limits
         self._lines: dict[str, int] = {}  # by output
+        self._folders: dict[str, int] = {}  # the same, by each folder that is above one
         self._read_options = read_options
         self._options: dict[tuple[str, bool], tuple[dict[str, JSON], tuple[str, ...]]] = {}
-        self._is_inside = cache(self._parent_is_inside)
+        self._folder_problem = cache(self._problem_with)
         self._file = cache(self._found_file)
         self._checked_workflow = cache(self._workflow_files)
         self._remote = remote
@@ -162,11 +166,19 @@ class Checker:
 
     def _claim(self, output: str, line: int) -> None:
         name = unicodedata.normalize("NFC", output).casefold()  # one file on some systems
+        above = [name[:place] for place, one in enumerate(name) if one == "/"]
         if name in self._lines:
             raise MediaError(
                 f"Expected an output of its own, but {output!r} is line {self._lines[name]}'s."
             )
+        file = next((self._lines[one] for one in above if one in self._lines), 0)
+        if other := file or self._folders.get(name, 0):
+            raise MediaError(
+                f"Expected an output beside the others, {output!r} and line {other}'s would be a "
+                "file and a folder of one name."
+            )
         self._lines[name] = line
+        self._folders |= dict.fromkeys(above, line)
 
     def _config(
         self, given: Mapping[str, JSON], as_text: bool
@@ -199,17 +211,27 @@ class Checker:
     def _output(self, text: str) -> str:
         if problem := url_to_write(text):
             raise MediaError(problem)
-        if not text or "\0" in text or len(text) > 1000:
-            raise MediaError("Expected a name for output, such as anna/hello.mp4, got none.")
         name = text.replace("\\", "/") if os.sep == "\\" else text
         parts = [part for part in name.split("/") if part not in ("", ".")]
+        if not parts:
+            raise MediaError("Expected a name for output, such as anna/hello.mp4, got none.")
+        if not name.isprintable() and _CONTROL & set(map(unicodedata.category, name)):
+            raise MediaError(f"Expected output without control characters, got {shown(text)}.")
+        longest = max(len(part.encode()) for part in [*parts, parts[-1] + REPORT_SUFFIX])
+        if len(name) > MOST_CHARACTERS or longest > MOST_BYTES:
+            most = MOST_BYTES - len(REPORT_SUFFIX)
+            raise MediaError(
+                f"Expected an output of at most {MOST_CHARACTERS} characters and {most} bytes "
+                f"between slashes, {shown(text)} is longer."
+            )
         output = "/".join(parts)
         path = f"{self._root}/{output}"
         is_outside = ".." in parts or name.startswith("/") or Path(name).is_absolute()
-        if is_outside or not self._is_inside(path.rpartition("/")[0]):
-            raise MediaError(f"Expected an output in {self._shown}, but {text!r} is outside.")
-        if parts[0].casefold() in (STATE, FAILED):
-            raise MediaError(f"Expected an output beside {FAILED} and {STATE}, got {text!r}.")
+        problem = "is outside" if is_outside else self._folder_problem(path.rpartition("/")[0])
+        if problem:
+            raise MediaError(f"Expected an output in {self._shown}, {text!r} {problem}.")
+        if parts[0].casefold() in OURS:
+            raise MediaError(f"Expected an output beside {', '.join(OURS)}, got {text!r}.")
         if container_for(PurePosixPath(output).suffix, None) == "png":
             raise MediaError(
                 f"Expected a video as output, but {text!r} is a picture: end it in .mp4."
@@ -218,8 +240,14 @@ class Checker:
             raise MediaError(f"Expected a file as output, but {text!r} is a folder.")
         return output
 
-    def _parent_is_inside(self, parent: str) -> bool:
-        return Path(os.path.realpath(parent)).is_relative_to(self._root)
+    def _problem_with(self, folder: str) -> str:
+        """Return why no output can be in a folder, which need not be there; empty where it can."""
+        above = Path(os.path.realpath(folder))
+        if not above.is_relative_to(self._root):
+            return "is outside"
+        while not above.exists():
+            above = above.parent
+        return "" if above.is_dir() else f"would be below the file {above.name!r}"
 
     def _found_file(self, column: str, text: str) -> str:
         """Return the absolute path of an input. Raises MediaError."""

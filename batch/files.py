@@ -13,6 +13,8 @@ from ..errors import EncodeError
 STATE = ".avatar-batch"  # leases, work in progress, hashes
 FAILED = "failed"  # videos that were made and scored worse than asked for
 REPORT_SUFFIX = ".report.json"
+RESULTS, FAILURES, STATUS = "results.jsonl", "failures.jsonl", "status.json"
+OURS = (STATE, FAILED, RESULTS, FAILURES, STATUS)  # in the output folder, beside the rows' files
 
 
 class BatchFolder:
@@ -25,9 +27,9 @@ class BatchFolder:
         self.work = self.state / "work"
         self.hashes = self.state / "hashes.json"
         self.lock = self.state / "lock"
-        self.results = output_directory / "results.jsonl"
-        self.failures = output_directory / "failures.jsonl"
-        self.status = output_directory / "status.json"
+        self.results = output_directory / RESULTS
+        self.failures = output_directory / FAILURES
+        self.status = output_directory / STATUS
 
     def make(self) -> None:
         """Make the folders. Raises EncodeError, also where files of others have our names."""
@@ -35,7 +37,8 @@ class BatchFolder:
             if path.exists() and not self.state.exists():
                 raise EncodeError(
                     f"Expected the output folder of a batch, or one without a {path.name}, got "
-                    f"{str(self.path)!r}: choose another one."
+                    f"{str(self.path)!r}: move that file away, results have reports, or choose "
+                    "another folder."
                 )
         for folder in (self.leases, self.work):
             make_folder(folder)

@@ -16,6 +16,7 @@ import click
 
 from ..errors import AvatarVideoError
 from ..json_values import JSON
+from ..texts import plain
 from .config_options import ConfigCommand
 from .lipsync_options import lipsync_options
 from .own_process import leave_busy_cpus
@@ -188,7 +189,7 @@ def _output(as_json: bool, out: TextIO) -> Output:
 
     if as_json:
         return Output(result=_nothing, talk=_nothing, event=tell_event, error=talk)
-    return Output(result=tell, talk=talk, event=_nothing, error=talk)
+    return Output(result=lambda line: tell(plain(line)), talk=talk, event=_nothing, error=talk)
 
 
 def _nothing(_what: object) -> None:

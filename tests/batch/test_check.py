@@ -96,8 +96,14 @@ def test_files_of_speakers_and_models_are_inputs_too(check: Check, tmp_path: Pat
         ({"output": "../a.mp4"}, "'../a.mp4' is outside."),
         ({"output": "/a.mp4"}, "'/a.mp4' is outside."),
         ({"output": "link/a.mp4"}, "'link/a.mp4' is outside."),
-        ({"output": "failed/a.mp4"}, "Expected an output beside failed and .avatar-batch, got"),
-        ({"output": "a.png"}, "Expected a video as output, but 'a.png' is a picture"),
+        ({"output": "failed/a.mp4"}, "Expected an output beside .avatar-batch, failed, results"),
+        ({"output": "Status.json/a.mp4"}, "Expected an output beside .avatar-batch, failed, res"),
+        ({"output": "folder.mp4/file/a.mp4"}, "'folder.mp4/file/a.mp4' would be below the file"),
+        ({"output": "a\nb.mp4"}, "Expected output without control characters, got 'a\\nb.mp4'."),
+        ({"output": "\udcff.mp4"}, "Expected output without control characters, got '\\udcff"),
+        ({"output": "\u00e9" * 120 + ".mp4"}, "at most 1000 characters and 243 bytes between"),
+        ({"output": "d/" * 500 + "a.mp4"}, "at most 1000 characters and 243 bytes between"),
+        ({"output": "a.png"}, "Expected a video as output, 'a.png' is a picture"),
         ({"output": "a"}, "got 'no suffix'"),
         ({"output": "folder.mp4"}, "Expected a file as output, but 'folder.mp4' is a folder."),
         ({"qualty": "low"}, "There is no option 'qualty' (did you mean 'quality'?)"),
@@ -114,6 +120,7 @@ def test_a_bad_row_has_its_line_and_a_sentence(
     check: Check, tmp_path: Path, change: dict[str, Any], sentence: str
 ) -> None:
     (tmp_path / "out" / "folder.mp4").mkdir()
+    (tmp_path / "out" / "folder.mp4" / "file").touch()
     (tmp_path / "out" / "link").symlink_to(tmp_path)
     tasks, problems = check(row("good.mp4"), row("bad.mp4") | change)
     assert [task.output for task in tasks] == ["good.mp4"]
@@ -125,6 +132,26 @@ def test_two_rows_may_not_have_one_output(check: Check) -> None:
     tasks, problems = check(row("a/b.mp4"), row("c.mp4"), row("a//B.mp4", speech=1))
     assert [task.line for task in tasks] == [1, 2]
     assert str(problems[0]) == "Line 3: Expected an output of its own, but 'a/B.mp4' is line 1's."
+
+
+@pytest.mark.parametrize("names", [("a.mp4", "A.mp4/b.mp4"), ("a.mp4/b/c.mp4", "a.mp4")])
+def test_no_output_may_be_a_folder_of_another(check: Check, names: tuple[str, str]) -> None:
+    tasks, problems = check(*map(row, names))
+    assert [task.line for task in tasks] == [1]
+    assert str(problems[0]).startswith(
+        f"Line 2: Expected an output beside the others, {names[1]!r} and line 1's would be a file"
+    )
+
+
+def test_names_of_all_languages_are_outputs(check: Check) -> None:
+    names = [
+        "\u200f\u05d0.mp4",
+        "\U0001f468\u200d\U0001f469.mp4",
+        "a\u3000b.mp4",
+        "-x y.mp4",
+        "~/$a.mp4",
+    ]
+    assert [task.output for task in check(*map(row, names))[0]] == names
 
 
 def test_no_result_replaces_what_another_is_made_from(check: Check, tmp_path: Path) -> None:
