@@ -56,6 +56,7 @@ class Checker:
         remote: Remote | None = None,
         in_process: bool = False,
     ) -> None:
+        self._results = results
         self._shown = results.shown
         self._root = os.path.realpath(results.folder.path)
         self._inputs = inputs
@@ -87,7 +88,7 @@ class Checker:
                 tasks.append(self._task(row))
             except (AvatarVideoError, ValueError) as error:
                 problems.append(Problem(row.line, str(error)))
-        tasks = self._without_sources(self._without_unreadable(tasks, problems), problems)
+        tasks = self._without_others(self._without_unreadable(tasks, problems), problems)
         return tasks, sorted(problems)
 
     def _without_unreadable(self, tasks: list[Task], problems: list[Problem]) -> list[Task]:
@@ -105,8 +106,8 @@ class Checker:
                 kept.append(task)
         return kept
 
-    def _without_sources(self, tasks: list[Task], problems: list[Problem]) -> list[Task]:
-        """Leave out the tasks whose result would replace what one of them is made from."""
+    def _without_others(self, tasks: list[Task], problems: list[Problem]) -> list[Task]:
+        """Leave out the tasks whose result would replace what one is made from, or a stranger's."""
         addresses = {path for task in tasks for path in task.inputs}
         sources = {_identity(path) for path in addresses}
         kept: list[Task] = []
@@ -115,6 +116,12 @@ class Checker:
             is_there = f"{self._shown}/{task.output}" in addresses
             if is_there or (found is not None and found in sources):
                 sentence = f"Expected an output other than the inputs, but {task.output!r} is one."
+                problems.append(Problem(task.line, sentence))
+            elif self._results.is_of_others(task.output):
+                sentence = (
+                    f"Expected no file of others as output, no batch made {task.output!r} that is "
+                    "there: move it away, or choose another name."
+                )
                 problems.append(Problem(task.line, sentence))
             else:
                 kept.append(task)

@@ -138,7 +138,7 @@ def is_held(folder: BatchFolder, path: Path) -> bool:
     if not holder or not is_claimed(folder.work / holder / MARKER):
         return False
     try:
-        return time.time() - path.stat().st_mtime < STALE_SECONDS
+        return abs(time.time() - path.stat().st_mtime) < STALE_SECONDS  # clocks are put back, too
     except FileNotFoundError:
         return False
 

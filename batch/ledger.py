@@ -9,9 +9,11 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 
 from ..encoders.read.file_clip import file_hash
+from ..errors import EncodeError
 from ..host.owned_files import sweep
 from ..json_values import JSON, is_object, parse_json
 from ..musetalk.weights.file_lock import locked
@@ -62,6 +64,23 @@ class Ledger:
         """Return the report beside a result, None where there is none that can be read."""
         return _read_report(self.folder.report(output))
 
+    def is_of_others(self, output: str) -> bool:
+        """Say whether a file has a row's name that no batch made: no report or line tells of it."""
+        target, report = self.folder.target(output), self.folder.report(output)
+        if not os.path.lexists(target) or report.exists():
+            return False
+        return output not in self._outputs_in_results
+
+    @cached_property
+    def _outputs_in_results(self) -> set[str]:
+        """The outputs of all lines that were whole when they were first asked for."""
+        found: set[str] = set()
+        with contextlib.suppress(OSError):
+            for line in self.folder.results.read_bytes().split(b"\n"):
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    found.add(str(parse_json(line)["output"]))
+        return found
+
     def is_finished(self, output: str, key: str) -> bool:
         report = self.report_of(output)
         return report is not None and report.get("key") == key and self.is_whole(output, report)
@@ -110,20 +129,26 @@ class Ledger:
                 return "busy", "Another worker has taken the job over.", {}
             if changed := changed_inputs(job.stamps):
                 return "changed", changed, {}
-            made.replace(target)
+            # First, so that a file without a report is never ours, whenever this process dies.
             written.replace(self.folder.report(job.task.output))
+            made.replace(target)
             self._append(report)
             lease.release()
         return "finished", "", report
 
     def set_aside(self, job: Job, made: Path, details: Mapping[str, JSON]) -> str:
-        """Keep a video that may not count, with its report, in a folder of its own; say where."""
-        target = self.folder.target(f"{FAILED}/{job.task.output}")
+        """Keep a video that may not count, with its report, in a folder of its own; say where.
+
+        Raises EncodeError where a file of others has its name there.
+        """
+        name = f"{FAILED}/{job.task.output}"
+        target = self.folder.target(name)
+        if os.path.lexists(target):  # ours would have been forgotten
+            raise EncodeError(f"Expected no file {str(target)!r}: move it away, it is no batch's.")
         target.parent.mkdir(parents=True, exist_ok=True)
         report = _report(job, made, details)
+        write_text(self.folder.report(name), json.dumps(report, indent=1), made.parent)
         made.replace(target)
-        written = target.with_name(target.name + REPORT_SUFFIX)
-        write_text(written, json.dumps(report, indent=1), made.parent)
         return str(target)
 
     def _append(self, report: Mapping[str, JSON]) -> None:
@@ -153,7 +178,11 @@ class Ledger:
             if found is not None and wanted <= found:
                 return False
             reports = sorted(self._whole_reports(), key=turn_of)
-            write_text(self.folder.results, "".join(map(line_of, reports)), via)
+            try:
+                write_text(self.folder.results, "".join(map(line_of, reports)), via)
+            except OSError as error:  # the reports are what counts
+                log.warning("Cannot write %s: %s", self.folder.results.name, error.strerror)
+                return False
         log.info("%s was written anew from the reports", self.folder.results.name)
         return True
 
@@ -180,17 +209,19 @@ class Ledger:
             if output.partition("/")[0] in outside:
                 continue
             report = _read_report(path)
-            if report is None or report.get("output") != output:
+            if report is None or report.get("output") != output or not report.get("key"):
                 continue
             if self.is_whole(output, report):
                 yield report
 
     def forget(self, output: str) -> None:
         """Remove what an earlier run left of a row, in the folder of those that failed."""
-        target = self.folder.target(f"{FAILED}/{output}")
-        for path in (target, target.with_name(target.name + REPORT_SUFFIX)):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        name = f"{FAILED}/{output}"
+        report = self.report_of(name)
+        if report is not None and report.get("output") == output:
+            for path in (self.folder.target(name), self.folder.report(name)):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def emptied(folder: Path) -> Path:

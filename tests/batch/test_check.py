@@ -165,6 +165,20 @@ def test_no_result_replaces_what_another_is_made_from(check: Check, tmp_path: Pa
     )
 
 
+def test_no_result_replaces_a_file_that_no_batch_made(check: Check, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for name in ("holiday.mp4", "made.mp4", "listed.mp4"):
+        (out / name).write_bytes(b"")
+    (out / "link.mp4").symlink_to("nowhere")
+    (out / "made.mp4.report.json").write_text("{}")
+    (out / "results.jsonl").write_text('{"output": "listed.mp4", "key": "x"}\n{"outp')
+    names = ("made.mp4", "holiday.mp4", "listed.mp4", "link.mp4", "new.mp4")
+    tasks, problems = check(*map(row, names))
+    assert [task.output for task in tasks] == ["made.mp4", "listed.mp4", "new.mp4"]
+    assert [problem.line for problem in problems] == [2, 4]
+    assert "no batch made 'holiday.mp4' that is there: move it away" in str(problems[0])
+
+
 def test_texts_of_csv_are_read_as_the_command_line_reads_them(tmp_path: Path, check: Check) -> None:
     options = lipsync_options()
     checker = Checker(

@@ -79,6 +79,42 @@ def test_a_half_file_is_never_trusted(ledger: Ledger, owner: Owner, damage: str)
     assert not ledger.is_finished("a/b.mp4", "k")
 
 
+def test_what_died_between_report_and_video_is_made_again_and_no_strangers(
+    ledger: Ledger, owner: Owner
+) -> None:
+    ledger.folder.target("a/b.mp4").mkdir(parents=True)  # in the way of the second name
+    with pytest.raises(IsADirectoryError):
+        finish(ledger, owner, job())
+    ledger.folder.target("a/b.mp4").rmdir()
+    ledger.folder.target("a/b.mp4").write_bytes(b"what an earlier run made")
+    assert not ledger.is_finished("a/b.mp4", "k")
+    assert not ledger.is_of_others("a/b.mp4")
+
+
+def test_only_our_own_failures_are_forgotten(ledger: Ledger, owner: Owner) -> None:
+    made, kept = owner.work / "made.mp4", ledger.folder.target("failed/a/b.mp4")
+    for _ in range(2):
+        made.write_bytes(b"a video")
+        assert ledger.set_aside(job(), made, {}) == str(kept)
+        ledger.forget("a/b.mp4")
+        assert list(kept.parent.iterdir()) == []
+    kept.write_bytes(b"a stranger's")
+    ledger.forget("a/b.mp4")
+    made.write_bytes(b"a video")
+    with pytest.raises(EncodeError, match="move it away, it is no batch's"):
+        ledger.set_aside(job(), made, {})
+    assert kept.read_bytes() == b"a stranger's"
+
+
+def test_a_list_that_cannot_be_written_stops_nothing(
+    ledger: Ledger, owner: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.folder.results.mkdir()
+    assert finish(ledger, owner, job()) == "finished"
+    assert not ledger.mend_results(["k"], owner.work)
+    assert set(caplog.messages) == {"Cannot write results.jsonl: Is a directory"}
+
+
 def test_a_copied_result_is_still_finished(ledger: Ledger, owner: Owner) -> None:
     finish(ledger, owner, job())
     target = ledger.folder.target("a/b.mp4")
@@ -96,6 +132,16 @@ def test_only_one_owner_holds_a_row(ledger: Ledger, owner: Owner) -> None:
     assert isinstance(ledger.take(job(), other), Lease)
     other.close()
     owner._claim = os.open(os.devnull, os.O_RDONLY)  # for the fixture's own close
+
+
+def test_a_clock_that_was_put_back_holds_no_row(ledger: Ledger, owner: Owner) -> None:
+    assert isinstance(ledger.take(job(), owner), Lease)
+    (path,) = ledger.folder.leases.iterdir()
+    ahead = time.time() + LONG_AGO
+    os.utime(path, (ahead, ahead))
+    other = Owner(ledger.folder)
+    assert isinstance(ledger.take(job(), other), Lease)
+    other.close()
 
 
 def test_whoever_lost_the_lease_finishes_nothing(ledger: Ledger, owner: Owner) -> None:
