@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from ..encoders.write.output_names import not_writable
 from ..host.owned_files import MARKER, claim, is_claimed
 from .files import BatchFolder, write_text
 
@@ -31,10 +32,15 @@ class Owner:
     """
 
     def __init__(self, folder: BatchFolder) -> None:
+        """Make its folder. Raises EncodeError."""
         self.token = secrets.token_hex(8)
         self.work = folder.work / self.token
-        self.work.mkdir(parents=True)
-        self._claim = claim(self.work / MARKER)
+        try:
+            self.work.mkdir(parents=True)
+            self._claim = claim(self.work / MARKER)
+        except OSError as error:
+            shutil.rmtree(self.work, ignore_errors=True)
+            raise not_writable(folder.path, error) from error
 
     def close(self) -> None:
         os.close(self._claim)

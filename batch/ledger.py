@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..encoders.read.file_clip import file_hash
+from ..encoders.write.output_names import not_writable
 from ..errors import EncodeError
 from ..host.owned_files import sweep
 from ..json_values import JSON, is_object, parse_json
@@ -42,12 +43,17 @@ class Ledger:
         """Make the folders and remove what killed workers left. Raises EncodeError."""
         self.folder.make()
         sweep(self.folder.work, "*")
-        with self.lock():
-            sweep_leases(self.folder)
+        try:
+            with self.lock():
+                sweep_leases(self.folder)
+        except OSError as error:
+            raise not_writable(self.folder.path, error) from error
 
     @contextlib.contextmanager
     def lock(self) -> Generator[None]:
-        with locked(self.folder.lock, on_wait=lambda: None, check_cancelled=self._check):
+        """Have the folder alone. Raises OSError, as on a full disk."""
+        check = self._check
+        with locked(self.folder.lock, on_wait=lambda: None, check_cancelled=check, is_needed=True):
             yield
 
     @property
@@ -100,14 +106,17 @@ class Ledger:
         return False
 
     def take(self, job: Job, owner: Owner) -> Lease | Kind:
-        """Take the lease of a job, or say that it is finished already or another's now."""
+        """Take the lease of a job, or say that it is finished already or another's now.
+
+        Raises OSError.
+        """
         with self.lock():
             if self.is_finished(job.task.output, job.key):
                 return "already"
             return take(self.folder, job.task.output, owner) or "busy"
 
     def give_back(self, lease: Lease) -> None:
-        with self.lock():
+        with contextlib.suppress(OSError), self.lock():  # else it ends by itself in a while
             lease.release()
 
     def commit(

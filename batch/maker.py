@@ -7,6 +7,7 @@ import errno
 import importlib
 import logging
 import os
+import shutil
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class Maker:
         with _naming(job.task.output):
             try:
                 taken = self._ledger.take(job, self._owner)
-            except EncodeError as error:  # the store does not answer
+            except (EncodeError, OSError) as error:  # the store does not answer, the disk is full
                 return self._failed(job, error)
             if not isinstance(taken, Lease):
                 return self._outcome(job, taken)
@@ -100,7 +101,7 @@ class Maker:
                 if taken.is_lost:  # what stopped this job is not for the next one
                     with contextlib.suppress(Cancelled):
                         self._host.check_cancelled()
-                emptied(self._owner.work / "job")
+                shutil.rmtree(self._owner.work / "job", ignore_errors=True)
                 self._ledger.give_back(taken)
 
     def _made(self, job: Job, lease: Lease) -> Outcome:

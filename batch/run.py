@@ -206,8 +206,9 @@ class Batch:
     def _raise_unless_finished(self, tally: Tally) -> None:
         if tally.left:
             raise AvatarVideoError(
-                f"The disk of {self._folder.path} is full, and {tally.left} jobs were not begun: "
-                "make room and start again, it goes on."
+                f"The disk of {self._folder.path}, or of the temporary files in "
+                f"{self._host.temp_directory.parent}, is full, and {tally.left} jobs were not "
+                "begun: make room and start again, it goes on."
             )
         if tally.failed:
             raise AvatarVideoError(

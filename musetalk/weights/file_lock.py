@@ -15,6 +15,7 @@ log = logging.getLogger("avatarvideo.musetalk.weights.file_lock")
 
 POLL_SECONDS = 0.05
 _HELD = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)  # each system has its own
+_LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _ROUNDS = 100
 
 if sys.platform == "win32":
@@ -39,19 +40,26 @@ else:
 
 @contextlib.contextmanager
 def locked(
-    path: Path, *, on_wait: Callable[[], None], check_cancelled: Callable[[], None]
+    path: Path,
+    *,
+    on_wait: Callable[[], None],
+    check_cancelled: Callable[[], None],
+    is_needed: bool = False,
 ) -> Generator[None, None, None]:
     """Hold a lock on the file ``path``, which is created and removed with the lock.
 
     on_wait: called once when another process holds it. check_cancelled: called every 50 ms until it
     is free; may raise to stop. Where the file system has no locks, logs that and continues without.
+    is_needed: raise OSError where it has them, but the file cannot be made, as on a full disk.
     """
     descriptor = None
     try:
         descriptor = _acquire(path, on_wait, check_cancelled)
     except OSError as error:
+        if is_needed and error.errno not in _LOCKLESS:
+            raise
         log.warning(
-            "Cannot lock %s (%s): continuing without; run no other download into this folder.",
+            "Cannot lock %s (%s): continuing without; let no other command write to this folder.",
             path,
             error.strerror or error,
         )

@@ -447,3 +447,34 @@ def test_a_disk_that_gets_full_stops_it_and_more_room_lets_it_go_on(
     code, out, _ = batch(rows)
     assert code == 0
     assert [line.split()[1] for line in out.splitlines()] == ["2.mp4:", "3.mp4:"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_disk_without_room_for_a_lease_costs_no_worker(
+    batch: Call, small_disk: Path, workers: str
+) -> None:
+    assert batch([row("1.mp4")])[0] == 0
+    filling = small_disk / "filling"
+    with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    rows = [row("1.mp4"), row("2.mp4"), row("3.mp4")]
+    code, out, err = batch(rows, "--workers", workers)
+    assert (code, out) == (1, "")
+    assert "It is made again" not in err
+    assert "Line 2: 2.mp4: [Errno 28] No space left on device" in err
+    assert "is full, and 1 jobs were not begun: make room" in err.splitlines()[-1]
+    filling.unlink()
+    code, out, _ = batch(rows, "--workers", workers)
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert left_over(small_disk) == []
+
+
+@pytest.mark.slow
+def test_a_disk_without_room_for_the_lock_is_a_sentence(batch: Call, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,nr_inodes=5", str(small_disk)], check=True)
+    code, _, err = batch([row("1.mp4")])
+    assert code == 1
+    assert "Expected an output folder that can be written, got " in err
+    assert "(No space left on device): choose another one." in err

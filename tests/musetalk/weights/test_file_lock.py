@@ -127,8 +127,8 @@ def test_without_locks_it_goes_on_with_a_sentence(
     assert went_on
     assert not (tmp_path / "lock").exists()
     assert caplog.messages == [
-        f"Cannot lock {tmp_path / 'lock'} ({os.strerror(number)}): continuing without; run no "
-        "other download into this folder."
+        f"Cannot lock {tmp_path / 'lock'} ({os.strerror(number)}): continuing without; let no "
+        "other command write to this folder."
     ]
 
 
@@ -143,3 +143,12 @@ def test_a_lock_file_that_cannot_be_opened_is_a_sentence(
     assert [message.split(" (")[0] for message in caplog.messages] == [
         f"Cannot lock {tmp_path / 'lock'}"
     ]
+
+
+def test_who_needs_a_lock_hears_that_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with (
+        pytest.raises(IsADirectoryError),
+        locked(tmp_path / "lock", on_wait=nothing, check_cancelled=nothing, is_needed=True),
+    ):
+        pytest.fail("held")
