@@ -43,11 +43,15 @@ COMMAND = Path(__file__).resolve().parents[1] / "__main__.py"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a worker computes: its name, and what is added to its environment and its command."""
+    """Where a worker computes: its name, and what is added to its environment and its command.
+
+    instead: what to do where no worker starts.
+    """
 
     name: str
     environment: Mapping[str, str]
     arguments: tuple[str, ...] = ()
+    instead: str = "take --workers 0 to work in this process"
 
 
 def places(count: int | None) -> list[Place]:
@@ -96,7 +100,9 @@ class Processes:
 
     def idle(self) -> Sequence[str]:
         return [
-            name for name, worker in self._workers.items() if worker.is_ready and worker.job is None
+            name
+            for name, worker in self._workers.items()
+            if worker.is_ready and worker.job is None and not worker.is_ending
         ]
 
     def submit(self, worker: str, job: Job) -> None:
@@ -117,7 +123,7 @@ class Processes:
             worker.is_ready, self._failed_starts[worker.place.name] = True, 0
             self.start_seconds[worker.place.name] = time.monotonic() - worker.began
         elif is_object(found := message.get("outcome")):
-            worker.job = None
+            worker.job, worker.is_ending = None, bool(message.get("ends"))
             return [Outcome(**found)]
         return []
 
@@ -127,7 +133,7 @@ class Processes:
         if not worker.is_ready:
             self._failed_starts[name] += 1
         if self._failed_starts[name] >= MOST_STARTS:
-            self._give_up(name, how)
+            self._give_up(worker.place, how)
             return []
         self._workers[name] = self._start(worker.place)
         if worker.job is None:
@@ -135,14 +141,14 @@ class Processes:
         error = f"Its worker {how}."
         return [Outcome(worker.job.task.output, "lost", error, worker=name)]
 
-    def _give_up(self, name: str, how: str) -> None:
+    def _give_up(self, place: Place, how: str) -> None:
         """Go on without a worker. Raises AvatarVideoError where it was the last one."""
+        name = place.name
         del self._workers[name]
         said = f"{MOST_STARTS} in a row {how}"
         if not self._workers:
             raise AvatarVideoError(
-                f"Expected {name} to start, but {said}: see the messages above, or take --workers "
-                "0 to work in this process."
+                f"Expected {name} to start, {said}: see what was said above, or {place.instead}."
             )
         log.warning("Expected %s to start, but %s: the batch goes on without it.", name, said)
 
@@ -165,7 +171,7 @@ class _Worker:
     ) -> None:
         self.place = place
         self.job: Job | None = None
-        self.is_ready = False
+        self.is_ready = self.is_ending = False
         self.began = time.monotonic()
         command = [*arguments, *place.arguments, place.name]
         start = START.format(separator=os.pathsep, command=str(COMMAND))

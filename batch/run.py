@@ -178,7 +178,9 @@ class Batch:
         wishes = self._wishes
         command = [*self._worker_command, str(self._host.input_directory), self._outputs]
         if self._servers:
-            return Processes([Place(url, {}, ("--server", url)) for url in self._servers], command)
+            again = "start the server again and then this command, which goes on"
+            there = [Place(url, {}, ("--server", url), again) for url in self._servers]
+            return Processes(there, command)
         if wishes.ray:
             from .ray_cluster import RayCluster
 

@@ -1,7 +1,8 @@
 """The other end of a worker process: jobs in on one stream, outcomes out on the other.
 
-Lines of JSON: {"job": ...} in; {"ready": seconds} once, and {"outcome": ...} for each job out. When
-the first stream ends, the driver has ended or wants us to: what is being made is given up.
+Lines of JSON: {"job": ...} in; {"ready": seconds} once, and {"outcome": ..., "ends": false} for
+each job out, true where the worker takes no other after it. When the first stream ends, the driver
+has ended or wants us to: what is being made is given up.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ def work(host: StandaloneHost, maker: Maker, jobs: TextIO, outcomes: TextIO) -> 
         _say(outcomes, {"ready": round(time.perf_counter() - began, 3)})
         while (job := waiting.get()) is not None:
             outcome = maker.make(job)
-            _say(outcomes, {"outcome": asdict(outcome)})
-            if BROKEN_DEVICE in outcome.error or outcome.kind == "lost":
+            ends = BROKEN_DEVICE in outcome.error or outcome.kind == "lost"
+            _say(outcomes, {"outcome": asdict(outcome), "ends": ends})
+            if ends:
                 return
     except Cancelled:
         if not ended.is_set():

@@ -56,6 +56,11 @@ class ServerRequests:
             raise ServerError(wanted) from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ServerError(wanted)
+        if "@" in parts.netloc:
+            raise ServerError(
+                "Expected a server as http://HOST:PORT, without a name or password: these are not "
+                "sent, and would be shown."
+            )
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self.check = check
 

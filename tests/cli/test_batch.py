@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image
 
 from avatarvideo.batch.processes import Place, Processes, gpus, places
 from avatarvideo.cli.main import main
+from avatarvideo.errors import AvatarVideoError
 from avatarvideo.host.current import set_host
 from support.small_jobs import (
     FRAMES,
@@ -261,6 +263,17 @@ def test_processes_and_this_process_make_the_same_frames(batch: Call) -> None:
     assert left_over(Path("out")) == []
 
 
+@pytest.mark.slow
+def test_a_worker_that_ends_after_a_job_gets_no_other(batch: Call) -> None:
+    """As after an error of the device, whose words this name has."""
+    Path("CUDA error.wav").write_bytes(b"no sound at all")
+    rows = [row(f"{number}.mp4") for number in range(1, 4)]
+    rows[0]["audio"] = "CUDA error.wav"
+    code, out, err = batch(rows, "--workers", "1")
+    assert (code, len(out.splitlines())) == (1, 2)
+    assert "It is made again" not in err
+
+
 def started(folder: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "avatarvideo", "batch", "jobs.jsonl", "--output-dir", "out"]
     return subprocess.Popen(
@@ -337,11 +350,23 @@ def test_workers_that_do_not_start_are_told(
     assert "Expected worker 1 to start, 3 in a row ended with exit status 1" in err
 
 
+def collect(executor: Processes, deadline: float) -> None:
+    """Collect what ends until then, by the monotonic clock."""
+    try:
+        while time.monotonic() < deadline:
+            executor.collect(0.1)
+    finally:
+        executor.stop()
+
+
 @pytest.mark.slow
 def test_others_go_on_without_a_worker_that_does_not_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each place has its own failed starts: a server that went away does not end the batch."""
+    """Each place has its own failed starts: a server that went away does not end the batch.
+
+    The last one that went away does, and says what its place advises.
+    """
     write_inputs(tmp_path)
     (tmp_path / "out").mkdir()
     bad, good = Place("bad", {}, ("--nonsense",)), Place("good", {})
@@ -353,6 +378,9 @@ def test_others_go_on_without_a_worker_that_does_not_start(
             executor.collect(0.1)
     finally:
         executor.stop()
+    alone = Processes([replace(bad, instead="do this")], ["batch-worker"])
+    with pytest.raises(AvatarVideoError, match="see what was said above, or do this"):
+        collect(alone, deadline)
     (said,) = caplog.messages
     assert said == (
         "Expected bad to start, but 3 in a row ended with exit status 2: the batch goes on "

@@ -521,6 +521,13 @@ def test_an_address_that_is_none_is_refused(avatar, place, url):
     assert f"Expected a server as http://HOST:PORT, got {url!r}" in err
 
 
+def test_an_address_with_a_password_is_refused_without_telling_it(avatar, place):
+    code, _, err = avatar("run", workflow(place / "flow.json"), "--server", "http://me:pass@a.b")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "without a name or password" in err
+    assert "pass@" not in err
+
+
 def test_another_server_than_comfyui_is_named(avatar, servers, place):
     server = servers()
     name = workflow(place / "flow.json")
