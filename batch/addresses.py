@@ -39,7 +39,9 @@ def address_in(text: str) -> Address | None:
             raise MediaError(problem)
         return None
     scheme = text.partition(":")[0].lower()
-    if "::" in text or scheme not in SCHEMES:
+    hosts = r"//\[[0-9A-Fa-f:.]*\]"  # of IPv6, which only the web's addresses have
+    chained = "::" in (re.sub(hosts, "//", text, count=1) if scheme in WEB else text)
+    if chained or scheme not in SCHEMES:
         # Chained and file addresses would let a list read what its writer may not.
         raise MediaError(
             f"Expected a file or an address of {', '.join(SCHEMES)}, got one of {scheme[:20]!r}: "

@@ -7,16 +7,20 @@ from the environment. Nothing of an address is told but its place and path.
 from __future__ import annotations
 
 import hashlib
+import queue
+import secrets
+import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import AvatarVideoError, MediaError, MissingLibraryError
+from ..headless.bounds import cancellable
+from ..texts import one_line
 from . import web
 from .addresses import WEB, Address, address_in
 from .rows import Stamp
@@ -27,6 +31,7 @@ BLOCK = 4 << 20
 LOOK_SECONDS = 60.0  # for which a look at an address holds
 LOOKS = 16  # at the same time
 KEPT = 4  # files that a worker keeps for its next jobs
+CHECK_SECONDS = 0.05
 AS_FETCHED = "sha256:"  # a tag of ours, where the place has none
 
 
@@ -49,29 +54,53 @@ class Remote:
         """Return by what a file is known now, or was a minute ago. Raises MediaError."""
         when, found = self._known.get(text, (0.0, None))
         if found is None or time.monotonic() - when > LOOK_SECONDS:
-            found = self._looked(text)
-            self._known[text] = time.monotonic(), found
+            found = self._look_at([text])[text]
         if isinstance(found, MediaError):
             raise found
         return found
 
     def look_up(self, texts: Iterable[str]) -> dict[str, MediaError]:
         """Look at many addresses at once, and return what is wrong with some of them."""
-        wanted = list(texts)
-        for text in wanted:
-            self.forget(text)
+        found = self._look_at(list(dict.fromkeys(texts)))
+        return {text: one for text, one in found.items() if isinstance(one, MediaError)}
+
+    def _look_at(self, texts: Sequence[str]) -> dict[str, Stamp | MediaError]:
+        """Look at addresses, each once, and keep what is found.
+
+        Raises what the check raises, at once.
+        """
+        waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        looked: queue.SimpleQueue[tuple[str, Stamp | Exception]] = queue.SimpleQueue()
+        is_over = threading.Event()
+
+        def look() -> None:
+            with suppress(queue.Empty):
+                while not is_over.is_set():
+                    text = waiting.get_nowait()
+                    try:
+                        looked.put((text, self._looked(text)))
+                    except Exception as error:  # noqa: BLE001 - raised again by the caller
+                        looked.put((text, error))
+
+        for text in texts:
+            waiting.put(text)
+        for _ in range(min(LOOKS, len(texts))):
+            # Not of a pool: nobody waits for a server that is silent when all is to end.
+            threading.Thread(target=look, name="avatarvideo-look", daemon=True).start()
         found: dict[str, Stamp | MediaError] = {}
-        with ThreadPoolExecutor(LOOKS) as pool:
-            try:
-                for text, one in zip(wanted, pool.map(self._looked, wanted), strict=True):
-                    self._check()
+        try:
+            while len(found) < len(texts):
+                self._check()
+                with suppress(queue.Empty):
+                    text, one = looked.get(timeout=CHECK_SECONDS)
+                    if not isinstance(one, (Stamp, MediaError)):
+                        raise one
                     found[text] = one
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        finally:
+            is_over.set()
         now = time.monotonic()
         self._known |= {text: (now, one) for text, one in found.items()}
-        return {text: one for text, one in found.items() if isinstance(one, MediaError)}
+        return found
 
     def forget(self, text: str) -> None:
         self._known.pop(text, None)
@@ -110,7 +139,7 @@ class Fetched:
             name = hashlib.sha256(f"{stamp.path} {stamp.tag}".encode()).hexdigest()[:32]
             self._folder.mkdir(parents=True, exist_ok=True)
             target = self._folder / (name + _suffix(path))
-            fetch(stamp, target, self._check)
+            cancellable(lambda: fetch(stamp, target, self._check), self._check)
             self._kept[stamp] = target
         self._kept.move_to_end(stamp)
         while len(self._kept) > KEPT:
@@ -125,8 +154,9 @@ def fetch(stamp: Stamp, target: Path, check: Callable[[], None]) -> Stamp:
     """
     address = _address(stamp.path)
     digest, size, tag = hashlib.sha256(), 0, ""
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(4)}")  # a former one may go on
     try:
-        with target.open("wb") as file, closing(_blocks(address)) as blocks:
+        with partial.open("wb") as file, closing(_blocks(address)) as blocks:
             for block, tag in blocks:  # noqa: B007 - of the last block
                 check()
                 size += len(block)
@@ -137,8 +167,9 @@ def fetch(stamp: Stamp, target: Path, check: Callable[[], None]) -> Stamp:
         found = AS_FETCHED + digest.hexdigest()
         if stamp.tag and stamp.tag not in (tag, found):
             raise InputChangedError(f"{address.shown} changed while the job was made from it.")
+        partial.replace(target)
     except BaseException:
-        target.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     return stamp if stamp.tag else Stamp(stamp.path, size, 0, 0, found)
 
@@ -196,7 +227,7 @@ def _blocks(address: Address) -> Generator[tuple[bytes, str]]:
 
 
 def _unreadable(address: Address, why: str) -> MediaError:
-    return MediaError(f"Cannot read {address.shown}: {why}.")
+    return MediaError(f"Cannot read {address.shown}: {one_line(why)}.")
 
 
 def _suffix(text: str) -> str:

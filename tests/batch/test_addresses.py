@@ -17,6 +17,7 @@ from avatarvideo.errors import MediaError
         ("https://a.example/b.png?token=secret#x", "https", "https://a.example/b.png"),
         ("HTTP://a.example:81/b.png", "http", "http://a.example:81/b.png"),
         ("memory://b.png", "memory", "memory://b.png"),
+        ("http://[fe80::1]:81/b.png", "http", "http://[fe80::1]:81/b.png"),
     ],
 )
 def test_addresses_are_shown_without_what_may_be_secret(text: str, scheme: str, shown: str) -> None:
@@ -38,6 +39,8 @@ def test_paths_are_none(text: str) -> None:
         ("reference://a.json", "got one of 'reference'"),
         ("simplecache::s3://bucket/a.png", "got one of 'simplecache'"),
         ("https://a.example/x::file:///etc/passwd", "or a plain address"),
+        ("https://[::1]/x::file:///etc/passwd", "or a plain address"),
+        ("s3://[::1]/b.png", "or a plain address"),
         ("zip://a.png::https://a.example/a.zip", "got one of 'zip'"),
         ("s3://key:geheim@bucket/a.png", "credentials come from the environment alone"),
         ("https://me@a.example/a.png", "credentials come from the environment alone"),

@@ -7,9 +7,10 @@ import hashlib
 import io
 import json
 import os
+import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -116,6 +117,36 @@ def test_a_key_is_of_the_version_not_of_a_signature(web: str, tmp_path: Path) ->
     second = key("signature=1")
     Server.files["/b.wav"] = DATA[:-1], ""
     assert len({first, second, key("signature=1")}) == 3
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("what", ["look", "stamp", "fetch"])
+def test_nobody_waits_for_a_silent_server_when_all_is_to_end(
+    silent: str, tmp_path: Path, what: str
+) -> None:
+    address = f"{silent}/a.png"
+
+    def cancel() -> None:
+        raise Cancelled("The run was cancelled.")
+
+    before = set(threading.enumerate())
+    remote, fetched = Remote(tmp_path, cancel), Fetched(tmp_path, cancel)
+    ways: dict[str, Callable[[], object]] = {
+        "look": lambda: remote.look_up([address, address]),
+        "stamp": lambda: remote.stamp(address),
+        "fetch": lambda: fetched.file(address, [Stamp(address, 9, 0, 0, '"one"')]),
+    }
+    with pytest.raises(Cancelled):
+        ways[what]()
+    left = set(threading.enumerate()) - before
+    assert left
+    assert all(thread.daemon for thread in left)
 
 
 @pytest.mark.slow
