@@ -181,8 +181,8 @@ class Checker:
         file = next((self._lines[one] for one in above if one in self._lines), 0)
         if other := file or self._folders.get(name, 0):
             raise MediaError(
-                f"Expected an output beside the others, {output!r} and line {other}'s would be a "
-                "file and a folder of one name."
+                f"Expected an output beside the others, but {output!r} and line {other}'s would be "
+                "a file and a folder of one name."
             )
         self._lines[name] = line
         self._folders |= dict.fromkeys(above, line)
@@ -236,7 +236,7 @@ class Checker:
         is_outside = ".." in parts or name.startswith("/") or Path(name).is_absolute()
         problem = "is outside" if is_outside else self._folder_problem(path.rpartition("/")[0])
         if problem:
-            raise MediaError(f"Expected an output in {self._shown}, {text!r} {problem}.")
+            raise MediaError(f"Expected an output in {self._shown}, but {text!r} {problem}.")
         if parts[0].casefold() in OURS:
             raise MediaError(f"Expected an output beside {', '.join(OURS)}, got {text!r}.")
         if container_for(PurePosixPath(output).suffix, None) == "png":

@@ -52,14 +52,14 @@ def read_rows(jobs: Sequence[Path]) -> tuple[list[Row], list[Problem]]:
 def _text_of(path: Path) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise MediaError(f"Expected less than 1 GiB of jobs, {path.name!r} is larger.")
+            raise MediaError(f"Expected less than 1 GiB of jobs, but {path.name!r} is larger.")
         data = path.read_bytes()
         wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell writes
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise MediaError(
-            f"Expected jobs in UTF-8, {path.name!r} is something else: save it as UTF-8, in Excel "
-            "as 'CSV UTF-8'."
+            f"Expected jobs in UTF-8, but {path.name!r} is something else: save it as UTF-8, in "
+            "Excel as 'CSV UTF-8'."
         ) from error
     except OSError as error:
         raise MediaError(f"Cannot read the jobs in {path.name!r}: {error.strerror}.") from error
@@ -75,7 +75,7 @@ def _json_rows(text: str) -> tuple[list[Row], list[Problem]]:
             value = parse_json(line, names_once=True)
         except json.JSONDecodeError as error:
             why = f"it is broken at column {error.colno}: {error.msg}."
-            problems.append(Problem(number, f"Expected a JSON object on one line, {why}"))
+            problems.append(Problem(number, f"Expected a JSON object on one line, but {why}"))
             continue
         except ValueError as error:
             problems.append(Problem(number, f"Expected a JSON object on one line, got {error}."))
@@ -94,7 +94,7 @@ def _csv_rows(text: str, name: str) -> tuple[list[Row], list[Problem]]:
     columns: list[str] = []
     for line, cells in _records(list(io.StringIO(text, newline=""))):
         if isinstance(cells, csv.Error):
-            problems.append(Problem(line, f"Expected CSV, it is broken: {cells}."))
+            problems.append(Problem(line, f"Expected CSV, but it is broken: {cells}."))
         elif not any(map(str.strip, cells)):
             continue
         elif not columns:
@@ -169,11 +169,11 @@ def _pairs(avatars: Path, speeches: Path) -> list[Row]:
 def _files(folder: Path, suffixes: Iterable[str], what: str) -> list[Path]:
     """Return the files of a kind, hidden ones left out. Raises MediaError."""
     if not folder.is_dir():
-        raise MediaError(f"Expected a folder of {what}, {str(folder)!r} is none.")
+        raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} is not a folder.")
     there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     found = [path for path in there if path.suffix.lower() in suffixes and path.is_file()]
     if not found:
-        raise MediaError(f"Expected a folder of {what}, {str(folder)!r} has none.")
+        raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} has none.")
     if others := [path.name for path in there if path not in set(found)]:
         named = ", ".join(others[:MOST_NAMED]) + (", ..." if len(others) > MOST_NAMED else "")
         log.warning("%s: left out, for they are no %s: %s", folder, what, named)

@@ -148,7 +148,8 @@ class Processes:
         said = f"{MOST_STARTS} in a row {how}"
         if not self._workers:
             raise AvatarVideoError(
-                f"Expected {name} to start, {said}: see what was said above, or {place.instead}."
+                f"Expected {name} to start, but {said}: see what was said above, or "
+                f"{place.instead}."
             )
         log.warning("Expected %s to start, but %s: the batch goes on without it.", name, said)
 

@@ -103,7 +103,7 @@ def test_files_of_speakers_and_models_are_inputs_too(check: Check, tmp_path: Pat
         ({"output": "\udcff.mp4"}, "Expected output without control characters, got '\\udcff"),
         ({"output": "\u00e9" * 120 + ".mp4"}, "at most 1000 characters and 243 bytes between"),
         ({"output": "d/" * 500 + "a.mp4"}, "at most 1000 characters and 243 bytes between"),
-        ({"output": "a.png"}, "Expected a video as output, 'a.png' is a picture"),
+        ({"output": "a.png"}, "Expected a video as output, but 'a.png' is a picture"),
         ({"output": "a"}, "got 'no suffix'"),
         ({"output": "folder.mp4"}, "Expected a file as output, but 'folder.mp4' is a folder."),
         ({"qualty": "low"}, "There is no option 'qualty' (did you mean 'quality'?)"),
@@ -139,7 +139,8 @@ def test_no_output_may_be_a_folder_of_another(check: Check, names: tuple[str, st
     tasks, problems = check(*map(row, names))
     assert [task.line for task in tasks] == [1]
     assert str(problems[0]).startswith(
-        f"Line 2: Expected an output beside the others, {names[1]!r} and line 1's would be a file"
+        f"Line 2: Expected an output beside the others, but {names[1]!r} and line 1's would be "
+        "a file"
     )
 
 

@@ -27,7 +27,7 @@ def test_json_lines_keep_their_numbers(tmp_path: Path) -> None:
     assert [problem.line for problem in problems] == [3, 4]
     assert str(problems[0]) == "Line 3: Expected a JSON object, got a list."
     assert str(problems[1]).startswith(
-        "Line 4: Expected a JSON object on one line, it is broken at column 10: "
+        "Line 4: Expected a JSON object on one line, but it is broken at column 10: "
     )
 
 
@@ -87,7 +87,7 @@ def test_a_broken_csv_row_takes_no_other_with_it(tmp_path: Path, broken: str) ->
         *((2, "a\n.mp4"), (5, "c.mp4"), (7, "d.mp4"))
     ]
     (problem,) = problems
-    assert str(problem).startswith("Line 4: Expected CSV, it is broken: ")
+    assert str(problem).startswith("Line 4: Expected CSV, but it is broken: ")
 
 
 def test_a_cell_below_no_name_is_told(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_what_is_no_list_is_one_sentence(
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_bytes(b"output\n\xff\xfe\n")
     with pytest.raises(
-        MediaError, match=r"Expected jobs in UTF-8, 'jobs.csv' is something else: save it"
+        MediaError, match=r"Expected jobs in UTF-8, but 'jobs.csv' is something else: save it"
     ):
         read_rows([tmp_path / "jobs.csv"])
 
