@@ -146,9 +146,10 @@ class SoundLack:
     @property
     def note(self) -> str:
         """A sentence for reports."""
-        of = "" if self.stated is None else f" of {float(self.stated):.2f}"
-        there = f"only {float(self.there):.2f}{of} s are there"
-        return f"The end of the sound of {self.name!r} is missing, {there}."
+        there = f"{float(self.there):.2f} s"
+        if self.stated is not None:
+            there = f"{float(self.there):.2f} of {float(self.stated):.2f} s"
+        return f"The end of the sound of {self.name!r} is missing, only {there} are there."
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +252,7 @@ def parse_corners(text: str) -> LipCorners | None:
     if len(numbers) != 4 or not np.isfinite(numbers).all():
         raise MediaError(
             f'Expected two lip corners as "x0,y0,x1,y1" in pixels, got {text!r}: '
-            "leave it empty to find the lips."
+            "correct it, or leave it empty to have the lips found."
         )
     return LipCorners(*numbers)
 

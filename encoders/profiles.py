@@ -62,7 +62,7 @@ def color_profile(data: bytes, mode: str) -> ColorProfile:
         return ColorProfile(UNREADABLE)
     if mapping is None:
         return ColorProfile()
-    return ColorProfile(f"The colours were brought from {name} to sRGB.", mapping)
+    return ColorProfile(f"The colours were converted from {name} to sRGB.", mapping)
 
 
 def _of_colors(own: ImageCms.ImageCmsProfile, mode: str) -> Mapping | None:

@@ -66,7 +66,7 @@ class Light:
         if self.is_hdr:
             return f"The HDR picture ({_TRANSFERS[self.transfer]}) was tone-mapped to BT.709."
         name = _PRIMARIES.get(self.primaries)
-        return f"The colours were brought from {name} to BT.709." if name else ""
+        return f"The colours were converted from {name} to BT.709." if name else ""
 
 
 def light_of(first: av.VideoFrame, primaries: int, transfer: int) -> Light:

@@ -58,7 +58,7 @@ def container_of(source: Clip, config: EncodingConfig) -> str:
 
 def no_pictures_to_copy() -> EncodeError:
     return EncodeError(
-        "Expected a video file whose pictures can be copied, got frames: choose another codec."
+        "Expected a video file to copy the pictures of, got frames: choose another codec than copy."
     )
 
 

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from ..host.contract import Folders
     from .encode_video import WrittenVideo
 
-NOT_SAVED = "lies in the temp folder, which ComfyUI empties when it starts."
-
 
 def shown(made: list[WrittenVideo], notes: list[str], host: Folders, *, saved: bool) -> Values:
     """Return what the page shows: files in the host's folder, paths of others, and notes."""
@@ -23,7 +21,9 @@ def shown(made: list[WrittenVideo], notes: list[str], host: Folders, *, saved: b
         parent = path.parent.resolve()
         can_be_shown = not path.is_dir() and parent.is_relative_to(folder)
         if not saved:
-            texts.append(f"Not saved: {path} {NOT_SAVED}")
+            texts.append(
+                f"Not saved: {path} lies in the temp folder, which ComfyUI empties when it starts."
+            )
         elif not can_be_shown:
             texts.append(str(path))
         if can_be_shown:

@@ -45,7 +45,7 @@ def _mapped(plain: Image.Image, head: bytes) -> tuple[Image.Image, str]:
     if (light := _stated_light(head)) is not None and plain.mode == "RGB":
         return _by_light(plain, light), light.note
     if plain.mode == "RGB" and is_adobe_rgb(plain):
-        return from_adobe_rgb(plain), "The colours were brought from Adobe RGB to sRGB."
+        return from_adobe_rgb(plain), "The colours were converted from Adobe RGB to sRGB."
     gamma = plain.info.get("gamma")
     if gamma and "srgb" not in plain.info and plain.mode in ("RGB", "L"):
         return _by_gamma(plain, float(gamma))
@@ -85,4 +85,4 @@ def _by_gamma(picture: Image.Image, gamma: float) -> tuple[Image.Image, str]:
     linear = np.linspace(0, 1, 256) ** (1 / gamma)
     table = np.rint(255 * srgb_curve(linear)).astype(int).tolist()
     mapped = picture.point(table * len(picture.getbands()))
-    return mapped, f"The picture's gamma, {gamma:g}, was brought to that of sRGB."
+    return mapped, f"The picture's gamma, {gamma:g}, was converted to that of sRGB."

@@ -38,18 +38,17 @@ def _flagged(streams: Sequence[Kind]) -> Kind | None:
 
 def sound_note(container: InputContainer) -> str:
     """Say which of several sound tracks is taken; empty for one or none."""
-    return _note("sound", container.streams.audio, usual_audio(container))
+    return _note("Sound", container.streams.audio, usual_audio(container))
 
 
 def picture_note(container: InputContainer) -> str:
     """Say which of several video tracks is taken; empty for one or none."""
-    return _note("video", _moving(container), usual_pictures(container))
+    return _note("Video", _moving(container), usual_pictures(container))
 
 
 def _note(kind: str, streams: Sequence[Stream], taken: Stream | None) -> str:
     if taken is None or len(streams) < 2:
         return ""
     number = [stream.index for stream in streams].index(taken.index) + 1
-    flagged = ", flagged as the default," if taken.disposition & taken.disposition.default else ""
-    which = "the first" if number == 1 else f"number {number}"
-    return f"Of {len(streams)} {kind} tracks {which}{flagged} was taken."
+    default = ", the default one" if taken.disposition & taken.disposition.default else ""
+    return f"{kind} track {number} of {len(streams)} was used{default}."

@@ -47,7 +47,7 @@ logger = logging.getLogger("avatarvideo.encoders.read.video")
 # Containers that hold where every key frame lies.
 REWINDABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 UNREAD_ALPHA = "The transparency was left out: that of VP8 and VP9 cannot be read."
-DEINTERLACED = "The interlaced pictures were made whole, one for each."
+DEINTERLACED = "The video was deinterlaced, one output frame per input frame."
 
 
 class VideoReader(VideoFacts):

@@ -281,8 +281,8 @@ def codec_for(config: EncodingConfig, container: str) -> CodecSpec:
         spec = _unknown_codec(name)
     if spec is None:
         raise EncodeError(
-            f"Expected codec auto, {', '.join(CODECS)} or one of FFmpeg's names for them, "
-            f"got {config.codec!r}: choose one."
+            f"Expected codec auto, copy, {', '.join(CODECS)} or one of FFmpeg's names for them, "
+            f"got {config.codec!r}."
         )
     if container not in spec.containers:
         raise EncodeError(

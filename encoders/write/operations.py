@@ -179,11 +179,7 @@ def _unused_note(config: EncodingConfig, copied: EncodingResult) -> str:
     usual = vars(EncodingConfig())
     own = {"codec": "copy", "width": width, "height": height, "fps": copied.fps}
     unused = [n for n in ABOUT_PICTURES if asked[n] not in (usual[n], own.get(n))]
-    if not unused:
-        return ""
-    *others, last = unused
-    names = f"{', '.join(others)} and {last} were" if others else f"{last} was"
-    return f"Copied pictures stay as they are: {names} left out."
+    return f"Left out, because pictures are copied: {', '.join(unused)}." if unused else ""
 
 
 def replace_audio(
@@ -256,7 +252,7 @@ class _Sound:
             path = checked_input(audio)
             container = stack.enter_context(open_media(path))
             if taken := sound_note(container):
-                self.notes.append(f"{taken.removesuffix('.')} from {path.name!r}.")
+                self.notes.append(f"{taken.removesuffix('.')}, from {path.name!r}.")
             given = self._of(container, path, WHOLE, may_copy)
         if given is not None and not mix:
             return given

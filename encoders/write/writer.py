@@ -102,7 +102,9 @@ class VideoWriter:
         """The finished result."""
         plan = self.plan
         form = f"{plan.spec.name} as {plan.pixel_format}"
-        lost = (f"Transparency was laid on white: {form} has none.",) if self._lost_alpha else ()
+        lost = (
+            (f"Transparency was replaced by white: {form} has none.",) if self._lost_alpha else ()
+        )
         return EncodingResult(
             success=True,
             output_path=plan.path,

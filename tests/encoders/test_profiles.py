@@ -85,7 +85,9 @@ def apart(picture: np.ndarray, colours: list[tuple[int, int, int]] = IN_SRGB) ->
 def test_videos_with_a_profile_are_brought_to_srgb(tmp_path: Path, kind: str, name: str) -> None:
     profile, colours = COLOURS[name]
     path = write(tmp_path / f"in.{kind}", patches(colours), profile)
-    note = f"The colours were brought from {'Display P3' if name == 'P3' else 'Adobe RGB'} to sRGB."
+    note = (
+        f"The colours were converted from {'Display P3' if name == 'P3' else 'Adobe RGB'} to sRGB."
+    )
 
     config = EncodingConfig(codec="ffv1")
     made = FFmpegEncoder().encode(path, tmp_path / "out.mkv", config)
@@ -104,7 +106,7 @@ def test_a_still_gif_is_brought_to_srgb(tmp_path: Path) -> None:
     path.write_bytes(with_profile(encoded(patches(colours), "gif", None), profile))
 
     assert apart(read_image(path)) <= 4
-    assert load_avatar(path).notes() == ("The colours were brought from Display P3 to sRGB.",)
+    assert load_avatar(path).notes() == ("The colours were converted from Display P3 to sRGB.",)
 
 
 def test_profiles_of_gifs_that_are_cut_off_are_none() -> None:
@@ -168,4 +170,4 @@ def test_greys_are_brought_to_srgb(tmp_path: Path) -> None:
     shown = next(iter(reader.frames()))
 
     assert shown[16, 48].tolist() == pytest.approx([188] * 3, abs=2)
-    assert reader.notes == ("The colours were brought from Grey to sRGB.",)
+    assert reader.notes == ("The colours were converted from Grey to sRGB.",)

@@ -128,7 +128,7 @@ def test_wide_colours_are_brought_to_bt709(
 
     assert most_apart(next(VideoReader(path).frames()), wanted) <= 4
     assert most_apart(next(VideoReader(tmp_path / "out.mp4").frames()), wanted) <= 8
-    assert f"The colours were brought from {name} to BT.709." in made.notes
+    assert f"The colours were converted from {name} to BT.709." in made.notes
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])

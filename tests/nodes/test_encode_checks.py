@@ -173,7 +173,8 @@ def test_an_empty_name_is_asked_for(host: StandaloneHost, prefix: str) -> None:
         ),
         (
             {"codec": "copy", "images": None},
-            "Expected a video file whose pictures can be copied, got frames: choose another codec.",
+            "Expected a video file to copy the pictures of, got frames: choose another codec than "
+            "copy.",
         ),
         ({"images": None, "video": None}, ONE_SOURCE),
         ({"path": " "}, ONE_SOURCE),

@@ -132,7 +132,7 @@ def test_transparency_that_does_not_stay_is_said(host: StandaloneHost) -> None:
     given = encode(images=still(4), container="webm")
     shutil.copyfile(given, host.input_directory / given.name)
 
-    for codec, why in (("h264", "was laid on white"), ("copy", "cannot hold")):
+    for codec, why in (("h264", "was replaced by white"), ("copy", "cannot hold")):
         made = answer(path=given.name, codec=codec, container="mp4")
         (note,) = [text for text in made["ui"].get("text", []) if "ransparency" in text]
         assert why in note
@@ -141,7 +141,7 @@ def test_transparency_that_does_not_stay_is_said(host: StandaloneHost) -> None:
 def test_where_there_is_none_the_note_says_so(host: StandaloneHost) -> None:
     made = answer(images=still(4), codec="h264")
 
-    assert made["ui"]["text"] == ["Transparency was laid on white: h264 as yuv420p has none."]
+    assert made["ui"]["text"] == ["Transparency was replaced by white: h264 as yuv420p has none."]
     picture = next(VideoReader(made["result"][1][0]).frames())
     assert picture[:, :28].min() > 235  # but for the edge, which fewer chroma samples blur
     assert np.abs(picture[16, 50].astype(int) - [255, 0, 0]).max() < 6

@@ -124,7 +124,7 @@ def test_the_profile_of_greys_is_followed(tmp_path: Path, name: str) -> None:
     shown, notes = read_still(tmp_path / name)
 
     assert np.abs(shown[4, 4].astype(int) - LINEAR_100).max() <= 1
-    assert notes[0] == "The colours were brought from Grey to sRGB."
+    assert notes[0] == "The colours were converted from Grey to sRGB."
 
 
 def test_a_grey_picture_with_the_profile_of_colours_is_read(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_adobe_rgb_is_known_by_the_cameras_word(
     shown, notes = read_still(path)
 
     assert np.abs(shown[8, 8].astype(int) - wanted).max() <= 6
-    assert notes == ("The colours were brought from Adobe RGB to sRGB.",) * (wanted[0] == 0)
+    assert notes == ("The colours were converted from Adobe RGB to sRGB.",) * (wanted[0] == 0)
 
 
 def test_adobe_rgb_by_formula_equals_its_profile(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_the_profile_of_an_animated_webp_is_followed(tmp_path: Path, count: int)
         save_all=count > 1,
         append_images=pictures[1:],
     )
-    note = "The colours were brought from Display P3 to sRGB."
+    note = "The colours were converted from Display P3 to sRGB."
 
     made = FFmpegEncoder().encode(path, out, EncodingConfig(crf=1))
 

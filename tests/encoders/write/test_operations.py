@@ -104,10 +104,10 @@ def test_copy_keeps_every_packet(tmp_path: Path, make_video: MakeVideo, tone: To
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({"width": 32, "height": 32, "crf": 20}, "crf, width and height were"),
-        ({"fps": "24"}, "fps was"),
-        ({"quality": "high", "backend": "own ffmpeg"}, "quality and backend were"),
-        ({"codec_options": {"g": "5"}, "pingpong": True}, "codec_options and pingpong were"),
+        ({"width": 32, "height": 32, "crf": 20}, "crf, width, height"),
+        ({"fps": "24"}, "fps"),
+        ({"quality": "high", "backend": "own ffmpeg"}, "quality, backend"),
+        ({"codec_options": {"g": "5"}, "pingpong": True}, "codec_options, pingpong"),
         ({"width": 64, "height": 48, "fps": 25.0}, ""),  # its own
         ({"audio_codec": "flac", "fit": "cover"}, ""),
     ],
@@ -121,7 +121,7 @@ def test_a_copy_says_which_options_it_leaves_out(
         source, tmp_path / "out.mkv", EncodingConfig(codec="copy", **options)
     )
 
-    said = (f"Copied pictures stay as they are: {names} left out.",) if names else ()
+    said = (f"Left out, because pictures are copied: {names}.",) if names else ()
     assert (result.error, result.notes) == (None, said)
 
 
@@ -132,7 +132,7 @@ def test_other_sound_says_that_the_codec_is_left_out(
 
     result = replace_audio(source, tone(1920), tmp_path / "o.mkv", EncodingConfig(codec="h265"))
 
-    assert result.notes == ("Copied pictures stay as they are: codec was left out.",)
+    assert result.notes == ("Left out, because pictures are copied: codec.",)
 
 
 @pytest.mark.parametrize(
@@ -519,9 +519,9 @@ def test_sound_tracks_that_are_left_out_are_said(
     maps = ["-map", "0:v", "-map", "0:a", "-map", "0:a", "-c", "copy"]
     subprocess.run([ffmpeg, "-v", "error", "-i", str(one), *maps, str(two)], check=True)
     assert transcode(one, tmp_path / "a.mp4", FAST).notes == ()
-    assert "Of 2 sound tracks" in transcode(two, tmp_path / "b.mp4", FAST).notes[0]
-    taken = "Of 2 sound tracks the first, flagged as the default, was taken"
+    assert "Sound track 1 of 2" in transcode(two, tmp_path / "b.mp4", FAST).notes[0]
+    taken = "Sound track 1 of 2 was used, the default one"
     given = replace_audio(one, two, tmp_path / "c.mp4", EncodingConfig())
-    assert given.notes == (f"{taken} from 'two.mp4'.",)
+    assert given.notes == (f"{taken}, from 'two.mp4'.",)
     both = replace_audio(two, two, tmp_path / "d.mp4", EncodingConfig(), mix=True)
-    assert both.notes == (f"{taken} from 'two.mp4'.", f"{taken}.")
+    assert both.notes == (f"{taken}, from 'two.mp4'.", f"{taken}.")
