@@ -1,7 +1,7 @@
 """The page's own words in other languages.
 
-The script's, the templates' notes and titles, the blueprints' names and slots, menus, and
-the reasons that the lip-sync gives for its mode.
+The script's, the templates' notes and titles, the blueprints' names, descriptions and slots, menus,
+the reasons that the lip-sync gives for its mode, notes, and refusals before a run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,20 @@ SCRIPT = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "web").glo
 RELEASED = json.loads((ROOT / "tests" / "released_widgets.json").read_text())
 NAMES = ("codec", "container", "audio_codec", "model")  # their values are names, but for a few
 WORDS_AMONG_NAMES = {"codec: auto", "codec: copy", "container: auto", "audio_codec: auto"}
-SENTENCE = 15  # letters; shorter texts of the package are parts of many
+SENTENCE = 15  # letters; shorter texts of the package are parts of many, but for these
+SHORT = {
+    "was asked for",
+    "is installed",
+    "no #: #",
+    "no blinks: #",
+    "Sound",
+    "Video",
+    "# speakers",
+    "a face",
+    "# of # s",
+    "# s",
+}
+PACKAGES = ("encoders", "musetalk", "nodes")
 
 
 def said() -> set[str]:
@@ -35,7 +48,9 @@ def said() -> set[str]:
             elif "title" in node:
                 found.add(node["title"])
     for path in (ROOT / "subgraphs").glob("*.json"):
-        (placed,) = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found.add(document["extra"]["BlueprintDescription"])
+        (placed,) = document["nodes"]
         slots = [one for one in (*placed["inputs"], *placed["outputs"]) if "widget" not in one]
         found |= {path.stem, *(one.get("label") or one["name"] for one in slots)}
     return found | offered()
@@ -50,14 +65,15 @@ def offered() -> set[str]:
 
 
 def reasons() -> set[str]:
-    """Texts of the engine, with # for what is filled in."""
+    """Texts of the package, with # for what is filled in."""
     found = set()
-    for path in (ROOT / "musetalk").rglob("*.py"):
+    files = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
+    for path in (*files, ROOT / "media.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             parts = node.values if isinstance(node, ast.JoinedStr) else [node]
             texts = [str(one.value) if isinstance(one, ast.Constant) else "#" for one in parts]
-            found.add("".join(texts).strip("; "))
-    return {one for one in found if len(one) >= SENTENCE} | {"was asked for", "is installed"}
+            found.add(re.sub("#+", "#", "".join(texts)).strip("; "))
+    return {one for one in found if len(one) >= SENTENCE or one in SHORT}
 
 
 @pytest.mark.parametrize("path", WORDS, ids=lambda path: path.stem)
@@ -66,7 +82,7 @@ def test_every_text_is_translated(path: Path) -> None:
     assert said() <= set(words)
     told = reasons() | {"no face speaks"}
     for reason in set(words) - said():
-        text = reason.replace("#%", "#").removeprefix("MuseTalk # ")
+        text = re.sub(r"(?:#|%\d)+", "#", reason.replace("#%", "#")).removeprefix("MuseTalk # ")
         by_user = text.replace("their shape found in the picture", "#")
         assert {text, by_user.replace("an average lip shape", "#")} & told, reason
     for english, text in words.items():

@@ -8,7 +8,7 @@ import { dressLoadAvatar } from "./load_avatar.js";
 import { tellWhatIsRefused } from "./refusals.js";
 import { showNotes, showTexts, showWhatWasCached } from "./shown_texts.js";
 import { after } from "./widgets.js";
-import { learnLanguage, translateBlueprint, translateChoices, translateLoaded } from "./words.js";
+import { learnLanguage, translateBlueprint, translateBlueprints, translateChoices, translateLoaded } from "./words.js";
 
 const DRESS = {
   LoadAvatar: (node) => {
@@ -38,6 +38,7 @@ tellWhatIsRefused(isOurs);
 app.registerExtension({
   name: "AvatarVideo.Comfort",
   init: learnLanguage,
+  setup: () => void translateBlueprints(),
   nodeCreated: (node) => {
     DRESS[node.comfyClass]?.(node);
     if (DRESS[node.comfyClass]) translateChoices(node);

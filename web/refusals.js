@@ -1,6 +1,7 @@
 // Why the server refused a run: each sentence once, at the input that matters, and where it is seen.
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { inWords } from "./words.js";
 import { nodeOf } from "./widgets.js";
 
 const SENTENCE = /^\S+ - (.*)$/s; // behind the input's name
@@ -10,6 +11,10 @@ const TOLD = 700; // milliseconds in which the page shows what it shows of a ref
 function namedAt(input, sentence) {
   const at = sentence.replaceAll("_", " ").search(new RegExp(`(?<![^\\s(])${input.replaceAll("_", " ")}(?![^\\s),.:])`));
   return at < 0 ? Infinity : at;
+}
+
+function inPageWords(details) {
+  return details.replace(SENTENCE, (whole, sentence) => whole.replace(sentence, () => inWords(sentence)));
 }
 
 /** The server says one sentence of each input that a node checks: keep it at the one that it names first. */
@@ -25,6 +30,9 @@ function sayOnce(nodeErrors, isOurs) {
       if (!kept.has(key) || place < kept.get(key).place) kept.set(key, { error, place });
     }
     found.errors = [...kept.values()].map(({ error }) => error);
+    for (const error of found.errors) {
+      if (error.type === "custom_validation_failed") error.details = inPageWords(error.details ?? "");
+    }
   }
 }
 

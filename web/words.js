@@ -4,7 +4,12 @@ import { app } from "../../scripts/app.js";
 const BLUEPRINTS = ["Portrait speaks", "Dub a video", "Check a video"];
 const NUMBER = /\d+(?:\.\d+)?/g;
 
+const FILLED_IN = /%\d/g; // in sentences: %1, %2 and so on, in the order of the English one
+const STORE_TRIES = 40; // the page reads blueprints while it starts
+const STORE_WAIT = 250; // milliseconds
+
 let translated = {}; // English text -> the text in the page's language
+let sentences = []; // those in which something is filled in: [what matches the English one, the text]
 
 export function t(text) {
   return translated[text] ?? text;
@@ -16,6 +21,26 @@ export async function learnLanguage() {
   if (!/^zh(-CN)?$/.test(locale)) return;
   const answer = await fetch(new URL("words/zh.json", import.meta.url));
   if (answer.ok) translated = await answer.json();
+  sentences = Object.entries(translated)
+    .filter(([english]) => english.search(FILLED_IN) >= 0)
+    .sort(([one], [other]) => other.length - one.length) // the one that says most of a text itself
+    .map(([english, text]) => [new RegExp(`^${literally(english).replace(FILLED_IN, "(.*?)")}$`, "s"), text]);
+}
+
+function literally(text) {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+/** One text of the server's, with numbers or other texts filled in; undefined where it is not known. */
+function told(text) {
+  const numbers = text.match(NUMBER) ?? [];
+  const known = translated[text] ?? translated[text.replace(NUMBER, "#")]?.replace(/#/g, () => numbers.shift());
+  if (known !== undefined) return known;
+  for (const [english, own] of sentences) {
+    const filled = english.exec(text);
+    if (filled) return own.replace(FILLED_IN, (place) => told(filled[place[1]]) ?? filled[place[1]]);
+  }
+  return undefined;
 }
 
 /** Our template's note, in English or translated already; others stay as they were written. */
@@ -52,14 +77,26 @@ export function translateChoices(node) {
   }
 }
 
-/** A mode and its reasons, as the server says them in English: "puppet: lips found; no blinks". */
+/** What the page shows of a blueprint that is not placed yet. */
+export async function translateBlueprints() {
+  if (!Object.keys(translated).length) return;
+  // The page hands out no other way to the descriptions in its node library.
+  const store = app.extensionManager?._p?._s?.get("subgraph");
+  for (let tries = 0; store && tries < STORE_TRIES; tries++) {
+    const ours = store.subgraphBlueprints.filter((one) => BLUEPRINTS.includes(one.display_name));
+    for (const one of ours) one.description = t(one.description);
+    if (ours.length === BLUEPRINTS.length) return;
+    await new Promise((resolve) => setTimeout(resolve, STORE_WAIT));
+  }
+}
+
+/** What the server says in English: a sentence, or a mode and its reasons: "puppet: lips found; no blinks". */
 export function inWords(text) {
   if (!Object.keys(translated).length) return text;
+  const sentence = told(text);
+  if (sentence !== undefined) return sentence;
   const [, mode, reasons] = text.match(/^(?:(musetalk|puppet|static): )?(.*)$/s);
-  const said = reasons.split("; ").map((reason) => {
-    const numbers = reason.match(NUMBER) ?? [];
-    return translated[reason.replace(NUMBER, "#")]?.replace(/#/g, () => numbers.shift()) ?? reason;
-  });
+  const said = reasons.split("; ").map((reason) => told(reason) ?? reason);
   if (!mode) return said.join("\uff1b");
   const name = translated[`mode: ${mode}`];
   return `${name ? `${name}\uff08${mode}\uff09` : mode}\uff1a${said.join("\uff1b")}`;

@@ -35,13 +35,13 @@ def brought_to_life(
     wanted = job.options.life
     if wanted == "none":
         return _told(made, "none", 0, "")
-    no_life = f"no {wanted.replace(' and ', ' or ')}: "
+    signs = wanted.replace(" and ", " or ")
     if why_not := _why_not(job, mode, made):
-        return _told(made, "none", 0, no_life + why_not)
+        return _told(made, "none", 0, f"no {signs}: {why_not}")
     frame = job.avatar.first_frame()
     points = _points(job, frame, locate, check)
     if isinstance(points, str):
-        return _told(made, "none", 0, no_life + points)
+        return _told(made, "none", 0, f"no {signs}: {points}")
     eyes = eyes_of(frame, points)
     why, eyes = (f"no blinks: {eyes}", []) if isinstance(eyes, str) else ("", eyes)
     sways = wanted == "blink and sway"

@@ -102,6 +102,9 @@ FRAMES = f"""() => {{ const [kind, name] = ["LoadAvatar", "avatar_preview"]; {WI
   return [chosen, others > 20, width, height]; }}"""
 TEXT = f"""() => {{ const [kind, name] = ["MuseTalkLipSync", "shown_text"]; {WIDGET}
   return widget.element.isConnected ? widget.element.value : "(not on the page)"; }}"""
+NOTES = TEXT.replace("MuseTalkLipSync", "FFmpegEncode")
+LIBRARY = """(app.extensionManager._p._s.get("subgraph")?.subgraphBlueprints
+  ?.filter((one) => BLUEPRINTS.includes(one.display_name)).map((one) => one.description))"""
 SOUNDS = """() => [...document.querySelectorAll("audio"), ...app.graph.nodes.flatMap((node) =>
   (node.widgets ?? []).map((one) => one.element).filter((one) => one instanceof HTMLAudioElement))]
   .map((one) => one.duration).filter((one) => one > 0)"""
@@ -297,6 +300,18 @@ def test_a_chinese_page_is_chinese(page: ComfyPage, host: Any, renderer: str) ->
     assert "Expected" not in said
     assert written(host, f"chinese_{renderer}")
 
+    page.set_widgets("FFmpegEncode", {"save_output": False})
+    page.run()
+    notes = page.evaluate("() => Object.values(app.nodeOutputs).flatMap((one) => one.text ?? [])")
+    assert any(one.startswith("Not saved: ") for one in notes)  # as the server says it
+    shown = page.evaluate(NOTES)
+    assert shown.startswith("未保存\uff1a"), shown
+    page.set_widgets("FFmpegEncode", {"codec": "h264", "crf": 60})
+    page.evaluate("async () => { try { await app.queuePrompt(0); } catch { } }")
+    page.wait_for("(words) => document.body.innerText.includes(words)", "h264 的 CRF 须在 0 到 51")
+    page.call("keyboard.press", "Escape")
+    page.evaluate("() => app.extensionManager.toast.removeAll?.()")
+
     if host.version >= (0, 3, 67):
         page.load(EMPTY)
         open_search(page)
@@ -306,6 +321,9 @@ def test_a_chinese_page_is_chinese(page: ComfyPage, host: Any, renderer: str) ->
         page.wait_for("() => app.graph.nodes[0].title === '照片开口说话'", seconds=10)
         slots = page.evaluate("() => app.graph.nodes[0].inputs.map((one) => one.label)")
         assert slots[:2] == ["头像", "语音"]
+    if page.evaluate(f"(BLUEPRINTS) => Boolean({LIBRARY})", list(BLUEPRINTS)):
+        told = f"{LIBRARY}.filter((one) => /[\u4e00-\u9fff]/.test(one)).length === 3"
+        page.wait_for(f"(BLUEPRINTS) => {told}", list(BLUEPRINTS))
 
 
 def test_a_refusal_stands_at_the_input_that_matters(page: ComfyPage, renderer: str) -> None:
