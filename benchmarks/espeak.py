@@ -14,7 +14,8 @@ SAMPLE_RATE = 16000  # Hz, of what is returned
 RETRIEVAL = 1  # AUDIO_OUTPUT_RETRIEVAL
 IPA_EVENTS = 3  # espeakINITIALIZE_PHONEME_EVENTS | ..._PHONEME_IPA
 PHONEME = 7  # espeakEVENT_PHONEME
-RATE_PARAMETER = 1  # espeakRATE, words a minute
+# espeakRATE, words a minute; espeakPITCH and espeakRANGE, 0..100, 50 is usual
+RATE_PARAMETER, PITCH_PARAMETER, RANGE_PARAMETER = 1, 3, 4
 BURST_LEADS = 0.05  # s: a voiceless stop's event is its burst, the closure lies before it
 
 
@@ -61,7 +62,9 @@ def _library() -> tuple[ctypes.CDLL, int]:
     return library, library.espeak_Initialize(RETRIEVAL, 0, None, IPA_EVENTS)
 
 
-def spoken(text: str, voice: str, *, words_per_minute: int = 175) -> tuple[np.ndarray, list[Phone]]:
+def spoken(
+    text: str, voice: str, *, words_per_minute: int = 175, pitch: int = 50, pitch_range: int = 50
+) -> tuple[np.ndarray, list[Phone]]:
     """Return mono speech, float32 (N,), 16 kHz, and its phones."""
     library, rate = _library()
     parts: list[np.ndarray] = []
@@ -82,7 +85,12 @@ def spoken(text: str, voice: str, *, words_per_minute: int = 175) -> tuple[np.nd
     library.espeak_SetSynthCallback(callback)
     if library.espeak_SetVoiceByName(voice.encode()):
         raise SystemExit(f"espeak-ng has no voice {voice}")
-    library.espeak_SetParameter(RATE_PARAMETER, words_per_minute, 0)
+    for parameter, value in (
+        (RATE_PARAMETER, words_per_minute),
+        (PITCH_PARAMETER, pitch),
+        (RANGE_PARAMETER, pitch_range),
+    ):
+        library.espeak_SetParameter(parameter, value, 0)
     data = text.encode()
     library.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)  # 1: position, UTF-8
     library.espeak_Synchronize()

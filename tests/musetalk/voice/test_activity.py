@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from avatarvideo.musetalk.voice.activity import activity_by_level, activity_by_n
 from avatarvideo.musetalk.weights.silero_file import find_silero, load_silero
 
 # Marked by hand in jfk.flac: seconds in which somebody speaks.
-JFK = [(0.32, 2.13), (3.28, 4.28), (5.41, 7.55), (8.18, 11.0)]
+MARKS = Path(__file__).resolve().parents[3] / "benchmarks" / "jfk_marks.json"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def network() -> SileroVAD:
     return load_silero(path)
 
 
-def marked(stretches: list[tuple[float, float]], count: int) -> np.ndarray:
+def marked(stretches: list[list[float]], count: int) -> np.ndarray:
     flags = np.zeros(count, bool)
     for first, end in stretches:
         flags[round(first * 100) : round(end * 100)] = True
@@ -38,7 +39,7 @@ def test_a_speech_marked_by_hand(network: SileroVAD, real_data: Path) -> None:
     threads = torch.get_num_threads()
     speech = load_speech(real_data / "jfk.flac").speech
     spoken = activity_by_network(network, speech).spoken
-    voiced = marked(JFK, spoken.size)
+    voiced = marked(json.loads(MARKS.read_text())["spoken"], spoken.size)
     assert (voiced & ~spoken).sum() <= 0.005 * voiced.sum()
     pauses = ~voiced
     pauses[:32] = False  # under 400 ms
