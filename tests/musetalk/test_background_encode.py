@@ -271,18 +271,20 @@ def test_a_file_gets_its_name_only_when_the_run_is_decided() -> None:
 
 
 def test_a_cancel_that_finds_the_file_complete_comes_too_late() -> None:
-    asked = threading.Event()
+    ended, asked = threading.Event(), threading.Event()
 
     def encode(
         run: LipSyncRun, frames: Iterator[np.ndarray], on_frame: Callable[[int], None]
     ) -> EncodingResult:
         list(frames)
+        ended.set()
         assert asked.wait(PATIENCE)
         return NAMED  # as an encoder does that asks nobody any more
 
     def cancel(count: int) -> None:
-        asked.set()
-        raise Cancelled("The run was cancelled.")
+        if ended.is_set():
+            asked.set()
+            raise Cancelled("The run was cancelled.")
 
     with BackgroundEncode(encode) as background:
         background.start(counted())
