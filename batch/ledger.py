@@ -72,8 +72,8 @@ class Ledger:
 
     def is_of_others(self, output: str) -> bool:
         """Say whether a file has a row's name that no batch made: no report or line tells of it."""
-        target, report = self.folder.target(output), self.folder.report(output)
-        if not os.path.lexists(target) or report.exists():
+        target = f"{self.folder.path}/{output}"  # of tens of thousands, and faster
+        if not os.path.lexists(target) or os.path.lexists(target + REPORT_SUFFIX):
             return False
         return output not in self._outputs_in_results
 
