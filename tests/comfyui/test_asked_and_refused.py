@@ -19,7 +19,7 @@ from avatarvideo.nodes.widgets import SAMPLES_DIRECTORY
     [
         ({"codec": "prores", "container": "mp4"}, r"holds prores \(mov, mkv\), got mp4"),
         ({"filename_prefix": "../outside"}, "Expected a file name inside"),
-        ({"codec": "h269"}, "Expected codec auto, h264"),
+        ({"codec": "h269"}, "Expected codec auto, copy, h264"),
         ({"format": "user/gone"}, "Expected a format of"),
     ],
 )
