@@ -35,7 +35,7 @@ LIBRARIES = (
 # name: (what is imported, what is lacking without it)
 EXTRAS = {
     "pillow-heif": ("pillow_heif", "HEIC pictures are refused"),
-    "pocketsphinx": ("pocketsphinx", "the puppet hears m, b and p by their sound alone"),
+    "pocketsphinx": ("pocketsphinx", "the puppet takes m, b and p from the sound alone"),
     "spandrel": ("spandrel", "--upscale-model opens no files"),
     "websocket-client": ("websocket", "--server shows no progress"),
 }
@@ -178,7 +178,7 @@ def _voices() -> str:
 
     path = find_silero()
     if path is None:
-        return "by loudness; silero-vad is not installed, which tells them from music"
+        return "by loudness; silero-vad, which tells them from music, is not installed"
     try:
         load_silero(path)
     except CheckpointError as error:

@@ -162,7 +162,7 @@ _seconds_option = functools.partial(click.option, default="0", callback=_seconds
 @click.option(
     "--audio",
     type=_FILE,
-    help="Put this sound under the video. Its pictures are copied, not encoded: they keep their "
+    help="Replace the video's sound by this. Its pictures are copied, not encoded: they keep their "
     "codec, HDR, interlacing and rotation.",
 )
 @click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
@@ -178,7 +178,7 @@ def encode(
     as_json: bool,
     **given: Any,  # the options above, and one for each of EncodingConfig
 ) -> None:
-    """Encode a video again or a part of it, or put other sound under it.
+    """Encode a video again or a part of it, or replace its sound.
 
     Where INPUT is a folder, every video in it is encoded into the folder --output. Of several
     tracks the default ones are taken; pictures come out upright, as players show them.

@@ -78,6 +78,6 @@ def _has_room(memory: Memory, steps: list[dict[str, str]] | None) -> bool:
 
 def _step_down(steps: list[dict[str, str]] | None, reason: str, before: str, after: str) -> None:
     step = {"stage": STAGE, "reason": reason, "from": before, "to": after}
-    log.info("the voice is heard by %(to)s instead of %(from)s: %(reason)s", step)
+    log.info("voices are detected by %(to)s instead of %(from)s: %(reason)s", step)
     if steps is not None:
         steps.append(step)
