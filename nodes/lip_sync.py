@@ -16,7 +16,7 @@ from ..musetalk.interfaces import LipSyncConfig, LipSyncEngineInterface, LipSync
 from ..options import options_of
 from .missing_library import naming_missing_libraries
 from .search_words import search_words
-from .speakers import speaker_inputs, track_files, with_speakers
+from .speakers import speaker_inputs, track_files, unused_faces, with_speakers
 from .tensors import audio_dict, image_tensor, mask_array, mask_tensor
 from .widgets import CATEGORY, Values, is_link, rate_widget, widget
 
@@ -116,12 +116,14 @@ class MuseTalkLipSync:
             raise MediaError(reason)
         shape = mask_array(mask, height=person.height, width=person.width)
         run = engine.run(person, mel, config, mask=shape, upscale_model=upscale_model)
+        notes = unused_faces(options, mel)
+        run.report["notes"] += notes
         video = _video(run)  # first: it releases what the frames are made from, also on a cancel
         images = current_host().blocked(reason) if reason else _images(run)
         report = json.dumps(run.report, indent=2)
         result = (images, video, audio_dict(run.clip), report, mask_tensor(run.mask))
         texts = [f"{run.mode}: {run.report['reason']}"]
-        texts += [] if mel.clip.lack is None else [mel.clip.lack.note]
+        texts += notes if mel.clip.lack is None else [*notes, mel.clip.lack.note]
         return {"ui": {"text": texts}, "result": result}
 
 

@@ -64,6 +64,21 @@ def with_speakers(options: Values, mel: Mel) -> Values:
     return rest | {"channel": 1, "speakers": tuple(channels)}
 
 
+def unused_faces(options: Values, mel: Mel) -> list[str]:
+    """Return a sentence for each face that was given to a speaker who has no speech."""
+    notes: list[str] = []
+    for number in NUMBERS:
+        if not options.get(f"face_{number}", "").strip():
+            continue
+        if options.get(PER_CHANNEL):
+            count = len(mel.clip.samples)
+            if number > count:
+                notes.append(f"face_{number} was not used: the audio has {count} channels.")
+        elif options.get(f"mel_{number}") is None:
+            notes.append(f"face_{number} was not used: nothing is linked to mel_{number}.")
+    return notes
+
+
 def track_files(options: Values) -> tuple[object, ...]:
     """Return what tells the track files among a node's inputs from later ones of their names.
 

@@ -20,7 +20,7 @@ from avatarvideo.musetalk.face.mesh_networks import mesh_networks
 from avatarvideo.musetalk.speaker import Speaker
 from avatarvideo.nodes.lip_sync import MuseTalkLipSync
 from avatarvideo.nodes.load_avatar import LoadAvatar
-from avatarvideo.nodes.speakers import speaker_inputs, with_speakers
+from avatarvideo.nodes.speakers import speaker_inputs, unused_faces, with_speakers
 from support.people_clips import PeopleClip, heads_of, still
 
 
@@ -57,6 +57,25 @@ def test_each_channel_may_be_a_speaker(host: StandaloneHost) -> None:
         with_speakers(options, mel(0.1))
     with pytest.raises(MediaError, match="got further mels linked"):
         with_speakers(options | {"mel_3": mel(0.3)}, mel(0.1, 0.2))
+
+
+def test_a_face_without_a_speech_is_said() -> None:
+    options = {"face": "0", "face_2": "1", "mel_2": mel(0.2), "face_3": "left 1", "face_4": " "}
+    said = "face_3 was not used: nothing is linked to mel_3."
+    assert unused_faces(options, mel(0.1)) == [said]
+    channels = {"speaker_per_channel": True, "face_2": "1", "face_4": "2"}
+    said = "face_4 was not used: the audio has 2 channels."
+    assert unused_faces(channels, mel(0.1, 0.2)) == [said]
+
+
+def test_the_node_says_what_it_did_not_use(host: StandaloneHost) -> None:
+    picture = torch.zeros(1, 64, 64, 3)
+    options = {"face_2": "1", "mode": "static", "images_output": "never", "face": "left 0"}
+    answer = MuseTalkLipSync().speak(picture, mel(0.1), **options)
+    notes = json.loads(answer["result"][3])["notes"]
+    assert "face_2 was not used: nothing is linked to mel_2." in notes
+    assert any(note.startswith("The mode static moves no mouth") for note in notes)
+    assert answer["ui"]["text"][1:] == ["face_2 was not used: nothing is linked to mel_2."]
 
 
 def test_a_track_file_is_one_that_graphs_may_read(host: StandaloneHost, tmp_path: Path) -> None:
