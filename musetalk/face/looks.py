@@ -28,16 +28,23 @@ LIGHT_UNIT, COLOUR_UNIT = 0.1, 8.0
 LIKE = 0.65  # at most that far apart two looks may be of one person
 UNLIKE = 1.0  # from here on they are of two
 CLEARLY = 0.6  # of the distance to everybody else, for a look to be told from theirs
+# A head that turns is less and less like itself: 10 degrees to a side are 0.06 of ``turn``, and 0.6
+# to 0.9 of difference, 30 degrees 0.17 and 1.3 to 2.0.
+UNLIKE_PER_TURN, FREE_TURN = 16.0, 0.02
 
 
 class Look(NamedTuple):
-    """One face in one frame. light: float32 (N,), mean 0. colour: float32 (N, 2)."""
+    """One face in one frame. light: float32 (N,), mean 0. colour: float32 (N, 2).
+
+    turn: of the head to a side, as ``FaceMesh.turn``.
+    """
 
     light: np.ndarray
     colour: np.ndarray
+    turn: float = 0.0
 
 
-def look_of(picture: np.ndarray, square: FaceFrame) -> Look:
+def look_of(picture: np.ndarray, square: FaceFrame, turn: float = 0.0) -> Look:
     """Return the look of a face in a uint8 RGB picture. square: what the mesh looks at."""
     patch = upright_patch(picture, square, region=REGION, pixels_per_eye=PIXELS)
     soft = cv2.GaussianBlur(patch, (0, 0), 1.0).astype(np.float32) / np.float32(255)
@@ -45,7 +52,7 @@ def look_of(picture: np.ndarray, square: FaceFrame) -> Look:
     light = lab[:, 0]
     bright = float(light.mean())
     colour = lab[:, 1:] * np.float32(MIDDLE_LIGHT / (bright + LEAST_LIGHT))
-    return Look((light - bright) / np.float32(float(light.std()) + FLATTEST), colour)
+    return Look((light - bright) / np.float32(float(light.std()) + FLATTEST), colour, turn)
 
 
 def difference(one: Look, other: Look) -> float:
@@ -65,6 +72,16 @@ def unlikeness(some: Sequence[Look], others: Sequence[Look]) -> float:
         return math.inf
     fewer, more = (some, others) if len(some) <= len(others) else (others, some)
     return float(np.median([min(difference(one, each) for each in more) for one in fewer]))
+
+
+def is_anothers(look: Look, known: Sequence[Look]) -> bool:
+    """Say whether a look is unlike all that are known of a person, more than turning explains."""
+    return bool(known) and all(difference(look, each) > _explained(look, each) for each in known)
+
+
+def _explained(one: Look, other: Look) -> float:
+    """Return how unlike two looks of one person may be, by how the head turned between them."""
+    return LIKE + UNLIKE_PER_TURN * max(abs(one.turn - other.turn) - FREE_TURN, 0.0)
 
 
 def is_told(own: float, others: float) -> bool:

@@ -29,6 +29,7 @@ log = logging.getLogger("avatarvideo.musetalk.face.mesh_networks")
 LEAST_OPENCV = "4.8"
 POINTS = 478
 EYE_CORNERS = (33, 263)  # of the mesh, the outer ones: they say how a face is turned
+NOSE = 1  # its tip
 DETECTOR_SIDE = 128  # pixels
 MESH_SIDE = 256
 GRIDS = ((8, 2), (16, 6))  # of the detector: pixels from cell to cell, anchors in each
@@ -73,6 +74,14 @@ class FaceMesh(NamedTuple):
         low, high = turned.min(0), turned.max(0)
         x, y = _rotation(tilt) @ ((low + high) / 2)
         return FaceFrame(float(x), float(y), ROOM * float((high - low).max()), tilt)
+
+    @property
+    def turn(self) -> float:
+        """How far the head is turned aside: its nose from the eyes' middle, in their distance."""
+        left, right = self.points[list(EYE_CORNERS)]
+        along = right - left
+        off = self.points[NOSE] - (left + right) / 2
+        return float(off @ along / max(along @ along, 1e-9))
 
 
 class MeshNetworks:
@@ -194,17 +203,24 @@ def _letterboxed(picture: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
 
 def _joined(scores: np.ndarray, numbers: np.ndarray) -> list[tuple[float, np.ndarray]]:
     """Join what lies on each other to means weighted by score. numbers: (N, 4, 2), box first."""
-    left = list(np.argsort(-scores, kind="stable"))
+    order = np.argsort(-scores, kind="stable")
+    scores, numbers = scores[order], numbers[order]
     found: list[tuple[float, np.ndarray]] = []
-    while left:
-        first = left[0]
-        box = Box(*numbers[first, :2].ravel())
-        same = [k for k in left if overlap(box, Box(*numbers[k, :2].ravel())) > SAME_FACE]
-        same = same or [first]  # a box without area lies on nothing
+    while scores.size:
+        same = _overlaps(numbers[:, 0], numbers[:, 1]) > SAME_FACE
+        same[0] = True  # a box without area lies on nothing
         mean = np.average(numbers[same], axis=0, weights=scores[same])
-        found.append((float(scores[first]), mean))
-        left = [k for k in left if k not in same and k != first]
+        found.append((float(scores[0]), mean))
+        scores, numbers = scores[~same], numbers[~same]
     return found
+
+
+def _overlaps(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return how far boxes overlap the first of them, as ``overlap`` does. low, high: (N, 2)."""
+    shared = np.maximum(np.minimum(high, high[0]) - np.maximum(low, low[0]), 0).prod(axis=1)
+    areas = (high - low).prod(axis=1)
+    union = areas[0] + areas - shared
+    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
 
 
 SAME_PLACE = 0.3  # overlap of boxes of one face

@@ -39,10 +39,14 @@ class Trail:
     missed: int = 0  # frames since it was seen
     since_look: int = 0
     sure_until: int = -1  # the last frame up to which it is certainly the same face
+    looked_until: int = -1  # the last frame in which the mesh saw so
     glance: Look | None = None  # of the last frame, by the detector: too coarse to know anybody by
-    known_glance: Look | None = None  # of the frame in which the mesh looked last
+    known_glances: list[Look] = field(
+        default_factory=list[Look]
+    )  # of frames with looks, newest last
+    is_known: bool = True  # by the look that was taken last
     is_sudden: bool = False  # its glance is unlike that of the frame before
-    is_suspect: bool = False  # its glance has become unlike the known one: the mesh has to look
+    is_suspect: bool = False  # its glance has become unlike the known ones: the mesh has to look
 
     @property
     def end(self) -> int:
@@ -95,6 +99,11 @@ class Trail:
             )
         self.numbers.extend(now.tolist())
         self.missed = 0
+
+    @property
+    def first_looks(self) -> list[Look]:
+        """Those that say who it is: later ones may have changed bit by bit."""
+        return self.looks[: len(FIRST_LOOKS)]
 
     @property
     def wants_look(self) -> bool:

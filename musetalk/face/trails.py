@@ -6,13 +6,15 @@ and motion leave open who is who, their looks decide; where these are alike, bot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 
 from ...media import Box
 from ..lips.frame import FaceFrame
-from .looks import LIKE, UNLIKE, Look, difference, is_told, look_of, unlikeness
+from .looks import LIKE, UNLIKE, Look, difference, is_anothers, is_told, look_of, unlikeness
 from .mesh_networks import Detection, FaceMesh, MeshNetworks, overlap
 from .mesh_person import Cuts
 from .mesh_search import SURE, confirmed, detections_near, find_meshes
@@ -22,8 +24,10 @@ MARGIN = 0.35  # sides by which a place has to be nearer than the next one, to b
 BESIDE = 1.0  # sides from face to face, within which a look may show some of the other one
 MOST_MISSED = 3  # frames without a face, then its trail ends
 SUDDEN = 0.5  # between two glances at a face, as far as looks are apart: it may be another one
+CALM = 0.2  # up to there it has not even begun to become one
 PARTS_EVERY = 48  # frames from one search in small parts of the picture to the next
 MOST_LOOKS = 24  # of a trail: more say no more
+MOST_GLANCES = 4  # known of a trail: the detector's places sway, and a head that turns comes back
 SOUGHT_FOR = 24  # frames, in which a face that was lost is looked for where it went
 REFUSED_FOR = 6  # frames, in which what was no face is not looked at again
 
@@ -53,10 +57,12 @@ class TrailWatcher:
         self._searched = -PARTS_EVERY
         self._refused: list[tuple[int, Box]] = []  # what the mesh took for no face, and when
         self._before: np.ndarray | None = None  # the picture before this one
+        self._meshes: dict[FaceFrame, FaceMesh | None] = {}  # of this picture, by where it looked
 
     def see(self, picture: np.ndarray) -> None:
         """Look at the next frame, uint8 RGB (H, W, 3)."""
         self._frame += 1
+        self._meshes = {}
         is_cut = self._cuts.comes_with(picture)
         if is_cut or self._frame == 0:
             self._live, self._sought = [], []
@@ -86,7 +92,8 @@ class TrailWatcher:
             self.detections += 1
             _add(seen, detections_near(self._networks, picture, expected))
         is_due = self._frame - self._searched >= PARTS_EVERY
-        if is_due and sum(self._is_face(picture, each) for each in seen) < self._enough:
+        faces = (each for each in seen if is_due and self._is_face(picture, each))
+        if is_due and len(list(islice(faces, self._enough))) < self._enough:
             self._searched = self._frame
             faces = find_meshes(
                 self._networks,
@@ -105,12 +112,12 @@ class TrailWatcher:
 
     def _carried_on(self, picture: np.ndarray, seen: list[Detection]) -> list[Detection]:
         """Carry the trails on; return the faces that are nobody's, or whose is in doubt."""
+        expected = [trail.expected() for trail in self._live]
         costs = {
             (t, f): cost
             for t, trail in enumerate(self._live)
             for f, face in enumerate(seen)
-            if (cost := place_cost(trail.expected(), face.box))
-            <= REACH + REACH_GROWTH * trail.missed
+            if (cost := place_cost(expected[t], face.box)) <= REACH + REACH_GROWTH * trail.missed
         }
         taken: dict[int, int] = {}
         doubtful: set[int] = set()
@@ -158,7 +165,7 @@ class TrailWatcher:
         who: list[int],
     ) -> int | None:
         """Return which of these trails, of those that live, looks like the face, if one does."""
-        mesh = self._mesh(picture, face)
+        mesh = self._mesh(picture, face.square)
         if mesh is None:
             return None
         look = [look_of(picture, mesh.square)]
@@ -186,48 +193,45 @@ class TrailWatcher:
         if not self._is_sure(picture, face):
             self._refused.append((self._frame, face.box))
             return
-        self._put_new(face.box, _tilt_of(face))
+        trail = self._put_new(face.box, _tilt_of(face))
+        self._meshes[trail.square(self._frame)] = self._meshes[face.square]
 
     def _put_new(self, box: Box, tilt: float) -> Trail:
         trail = Trail(self._frame, len(self.shots) - 1)
         trail.put(box, tilt)
-        trail.sure_until = self._frame
+        trail.sure_until = trail.looked_until = self._frame
         self.trails.append(trail)
         self._live.append(trail)
         return trail
 
     def _take_looks(self, picture: np.ndarray) -> None:
         """Take the looks that are due, of faces with nobody beside them."""
+        places = {id(each): each.expected() for each in self._live}
         for trail in list(self._live):
             trail.since_look += 1
             if not trail.missed:
                 self._glance_at(trail, picture)
-            others = [each for each in self._live if each is not trail]
-            if any(apart(trail.last_box, each.expected()) < BESIDE for each in others):
+            others = [place for key, place in places.items() if key != id(trail)]
+            if any(apart(trail.last_box, place) < BESIDE for place in others):
                 trail.since_look = LOOK_EVERY  # due as soon as it is alone
                 continue
             if trail.missed or not (trail.wants_look or trail.is_suspect):
                 continue
-            look = self._look_at(picture, trail.square(self._frame))
+            look = _look_of(picture, self._mesh(picture, trail.square(self._frame)))
             if look is not None and not self._is_replaced(trail, look):
                 self._keep_look(trail, look)
-
-    def _look_at(self, picture: np.ndarray, square: FaceFrame) -> Look | None:
-        """Return the look of a face, None where the mesh is not sure that there is one."""
-        self._check()
-        self.looks += 1
-        mesh = self._networks.look(picture, square)
-        mesh = None if mesh is None else confirmed(self._networks, picture, mesh)
-        return None if mesh is None or mesh.confidence < SURE else look_of(picture, mesh.square)
 
     def _glance_at(self, trail: Trail, picture: np.ndarray) -> None:
         """Notice whether a face becomes another one, at once or bit by bit: then a look is due."""
         last, trail.glance = trail.glance, look_of(picture, trail.square(self._frame))
-        known = trail.known_glance
-        trail.is_sudden = last is not None and _is_unlike(last, trail.glance)
-        if trail.is_sudden or known is None or _is_unlike(known, trail.glance):
+        trail.is_sudden = last is not None and difference(last, trail.glance) > SUDDEN
+        changes = [difference(each, trail.glance) for each in trail.known_glances]
+        changed = min(changes, default=math.inf)
+        if trail.is_suspect or changed > SUDDEN or trail.is_sudden:
+            if trail.is_sudden and trail.is_known and not trail.is_suspect:
+                trail.sure_until = self._frame - 1
             trail.is_suspect = True
-        elif trail.sure_until == self._frame - 1:
+        elif changed <= CALM and trail.is_known:
             trail.sure_until = self._frame
 
     def _is_replaced(self, trail: Trail, look: Look) -> bool:
@@ -237,7 +241,8 @@ class TrailWatcher:
         """
         if not trail.is_sudden or self._before is None:
             return False
-        before = self._look_at(self._before, trail.square(self._frame - 1))
+        mesh = self._looked(self._before, trail.square(self._frame - 1))
+        before = _look_of(self._before, mesh)
         if before is None or difference(before, look) < UNLIKE:
             return False
         box, tilt = trail.last_box, trail.square(self._frame).tilt
@@ -253,13 +258,17 @@ class TrailWatcher:
 
     def _keep_look(self, trail: Trail, look: Look) -> None:
         """Keep a look; a trail that now looks like somebody else has been mixed up and ends."""
-        is_due, trail.is_suspect, trail.known_glance = trail.wants_look, False, trail.glance
+        is_due, was_suspect, trail.is_suspect = trail.wants_look, trail.is_suspect, False
         changed = unlikeness([look], trail.looks) if trail.looks else 0.0
-        if changed > LIKE and self._is_somebody_elses(trail, look, changed):
-            self._end_behind(trail, trail.sure_until)
+        is_anothers_look = is_anothers(look, trail.first_looks)
+        if is_anothers_look or (changed > LIKE and self._is_somebody_elses(trail, look, changed)):
+            self._end_behind(trail, trail.sure_until if was_suspect else trail.looked_until)
             return
-        if is_due or changed <= LIKE:
-            trail.sure_until = self._frame
+        trail.is_known = changed <= LIKE  # or it turned, and may be anybody
+        if trail.is_known:
+            trail.sure_until = trail.looked_until = self._frame
+        if trail.glance is not None:
+            trail.known_glances = [*trail.known_glances, trail.glance][-MOST_GLANCES:]
         # What changes bit by bit would in the end be known by each step on the way.
         if is_due:
             trail.since_look = 0
@@ -271,14 +280,27 @@ class TrailWatcher:
         return any(is_told(unlikeness([look], each.looks), changed) for each in others)
 
     def _is_sure(self, picture: np.ndarray, face: Detection) -> bool:
-        mesh = self._mesh(picture, face)
+        mesh = self._mesh(picture, face.square)
         return mesh is not None and mesh.confidence >= SURE
 
-    def _mesh(self, picture: np.ndarray, face: Detection) -> FaceMesh | None:
+    def _mesh(self, picture: np.ndarray, square: FaceFrame) -> FaceMesh | None:
+        """Return the face in a square of this frame, looked at once."""
+        if square not in self._meshes:
+            self._meshes[square] = self._looked(picture, square)
+        return self._meshes[square]
+
+    def _looked(self, picture: np.ndarray, square: FaceFrame) -> FaceMesh | None:
         self._check()
         self.looks += 1
-        first = self._networks.look(picture, face.square)
+        first = self._networks.look(picture, square)
         return None if first is None else confirmed(self._networks, picture, first)
+
+
+def _look_of(picture: np.ndarray, mesh: FaceMesh | None) -> Look | None:
+    """Return the look of a face, None where the mesh is not sure that there is one."""
+    if mesh is None or mesh.confidence < SURE:
+        return None
+    return look_of(picture, mesh.square, mesh.turn)
 
 
 def _may_hide_any(trail: Trail, lost: list[Trail]) -> bool:
@@ -300,10 +322,6 @@ def _add(seen: list[Detection], more: list[Detection]) -> None:
     for face in more:
         if not any(overlap(face.box, each.box) > 0.2 for each in seen):
             seen.append(face)
-
-
-def _is_unlike(one: Look, other: Look) -> bool:
-    return difference(one, other) > SUDDEN
 
 
 def _tilt_of(face: Detection) -> float:

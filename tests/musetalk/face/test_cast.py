@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from support.people_clips import (
     still,
     walk,
 )
+from support.turning_heads import turned_heads
 
 NO_SWAP_BACKGROUNDS = ((0, 150), (15, 60))
 
@@ -197,6 +199,48 @@ def test_a_dissolve_that_exchanges_the_sides_exchanges_nobody(
     _, found = seen(clip, networks, ["left 0", "left 1"])
     assert_no_swap(found, [0, 1])
     assert all({*range(15), *range(24, 36)} <= frames.keys() for frames in found)
+
+
+class FadesIn(PeopleClip):
+    """The second one fades in in the place of the first, from frame 20 on for a second."""
+
+    def frame(self, number: int) -> np.ndarray:
+        before, after = (
+            PeopleClip([head, *self.heads[2:]], self.paths, 1).frame(0).astype(float)
+            for head in self.heads[:2]
+        )
+        share = min(max((number - 20) / 25, 0.0), 1.0)
+        return (before + (after - before) * share).round().astype(np.uint8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("who", "latest"), [((0, 1, 2), 30), ((1, 2, 3), 45)])  # 1 and 2: alike
+def test_who_fades_in_in_anothers_place_does_not_speak(
+    networks: MeshNetworks, heads: tuple[Head, ...], who: tuple[int, ...], latest: int
+) -> None:
+    paths = [still(170, 180, 110), still(470, 180, 110)]
+    clip = FadesIn([heads[number] for number in who], paths, 60)
+    _, found = seen(clip, networks, ["left 0", "left 1"])
+    assert {*range(20)} <= found[0].keys() <= {*range(latest)}
+    assert found[1].keys() == {*range(60)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 3])
+def test_who_turns_the_head_to_both_sides_goes_on_speaking(
+    networks: MeshNetworks, heads: tuple[Head, ...], number: int
+) -> None:
+    turns = [np.radians(35) * np.sin(2 * np.pi * frame / 48) for frame in range(49)]
+    turned = turned_heads(heads[number], networks, turns)
+    paths = [still(170, 180, 110), still(470, 180, 110)]
+    beside = heads[1]
+    pictures = [PeopleClip([head, beside], paths, 1).frame(0) for head in turned]
+    clip = PeopleClip([heads[number], beside], paths, len(turns))
+    avatar = replace(clip.avatar(), open_frames=lambda start: iter(pictures[start:]))
+    cast = find_cast(avatar, [parse_wish("left 0")], len(turns), networks)
+    there = [frame for frame, *_ in seen_by_mesh(avatar, cast, networks)]
+    assert there == [*range(len(turns))]
+    assert not cast.members[0].doubtful.any()
 
 
 @pytest.mark.slow

@@ -6,7 +6,14 @@ import math
 
 import numpy as np
 
-from avatarvideo.musetalk.face.looks import difference, is_told, look_of, unlikeness
+from avatarvideo.musetalk.face.looks import (
+    LIKE,
+    difference,
+    is_anothers,
+    is_told,
+    look_of,
+    unlikeness,
+)
 from avatarvideo.musetalk.lips.frame import FaceFrame
 
 SQUARE = FaceFrame(100, 100, 150)
@@ -47,3 +54,14 @@ def test_a_look_is_told_only_from_clearly_others() -> None:
     assert not is_told(0.6, 0.9)  # not clearly nearer
     assert not is_told(0.7, 3.0)
     assert is_told(0.6, math.inf)
+
+
+def test_who_turns_may_be_less_like_before_a_look_is_anothers() -> None:
+    known = [look_of(picture(1).astype(np.uint8), SQUARE)]
+    mixed = (picture(1) * 0.7 + picture(2) * 0.3).astype(np.uint8)
+    assert LIKE < difference(known[0], look_of(mixed, SQUARE)) < 1.2
+    assert is_anothers(look_of(mixed, SQUARE), known)
+    assert not is_anothers(look_of(mixed, SQUARE, 0.07), known)  # ten degrees to a side
+    assert is_anothers(look_of(picture(2).astype(np.uint8), SQUARE, 0.07), known)
+    assert not is_anothers(look_of(picture(2).astype(np.uint8), SQUARE), [])
+    assert not is_anothers(known[0], known)

@@ -152,6 +152,24 @@ def test_a_stranger_who_takes_a_place_within_a_frame_is_a_new_face() -> None:
     assert sorted(spans(trails)) == [(0, 12, True), (0, 30, False), (12, 30, False)]
 
 
+def test_a_stranger_who_fades_in_bit_by_bit_is_a_new_face() -> None:
+    place = walk(160, 0, 50)
+    crowd = Crowd(place, place)
+    crowd.there = [160.0]
+    pictures = [Crowd(place, kinds=(kind,)).frame(0).astype(float) for kind in (0, 3)]
+    networks: Any = crowd
+    watcher = TrailWatcher(networks)
+    for number in range(50):
+        share = min(max((number - 10) / 25, 0), 1)
+        mixed = pictures[0] + (pictures[1] - pictures[0]) * share
+        watcher.see(mixed.round().astype(np.uint8))
+    known, *others = watcher.trails
+    assert known.mixed
+    assert 8 <= known.end < 20
+    assert others[-1].end == 50
+    assert sum(len(each) for each in watcher.trails) < 50  # whose the frames between are is open
+
+
 @pytest.mark.slow
 def test_what_only_the_detector_takes_for_a_face_hides_no_small_one(
     real_data: Path_, mesh_models: Path_
