@@ -97,6 +97,7 @@ class FaceTrack:
     begins: bool (N,), frames before which the picture was cut, where that was looked for.
     exact: float64 (N, 4), boxes to parts of a pixel that ``boxes`` rounds, where they are steadied.
     five: float64 (N, 5, 2), as in ``five_points``, not numbers where there are no landmarks.
+    shut: bool (N,), the face's own lips are seen to be shut, where that was looked for.
     """
 
     boxes: np.ndarray
@@ -106,6 +107,7 @@ class FaceTrack:
     begins: np.ndarray | None = None
     exact: np.ndarray | None = None
     five: np.ndarray | None = None
+    shut: np.ndarray | None = None
 
     @property
     def found(self) -> np.ndarray:

@@ -225,8 +225,7 @@ class TrailWatcher:
         """Notice whether a face becomes another one, at once or bit by bit: then a look is due."""
         last, trail.glance = trail.glance, look_of(picture, trail.square(self._frame))
         trail.is_sudden = last is not None and difference(last, trail.glance) > SUDDEN
-        changes = [difference(each, trail.glance) for each in trail.known_glances]
-        changed = min(changes, default=math.inf)
+        changed = _least_change(trail.glance, trail.known_glances)
         if trail.is_suspect or changed > SUDDEN or trail.is_sudden:
             if trail.is_sudden and trail.is_known and not trail.is_suspect:
                 trail.sure_until = self._frame - 1
@@ -301,6 +300,16 @@ def _look_of(picture: np.ndarray, mesh: FaceMesh | None) -> Look | None:
     if mesh is None or mesh.confidence < SURE:
         return None
     return look_of(picture, mesh.square, mesh.turn)
+
+
+def _least_change(glance: Look, known: list[Look]) -> float:
+    """Return how unlike a glance is to the most alike one, or to one that it is calmly like."""
+    least = math.inf
+    for each in reversed(known):
+        least = min(least, difference(each, glance))
+        if least <= CALM:
+            break
+    return least
 
 
 def _may_hide_any(trail: Trail, lost: list[Trail]) -> bool:

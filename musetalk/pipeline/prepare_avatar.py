@@ -207,12 +207,17 @@ class FacePreparation:
         self.mask_places = np.full(count, NOWHERE, np.int64)
         firsts = range(0, faces.size, self.chunk)
         self._chunks = [faces[first : first + self.chunk] for first in firsts]
-        # Whose own lips are shut: the parser says so, or for a still with a mask its own face does.
-        face = self.job.known_face if self.job.avatar.is_still else None
-        known = face is not None and face.lips is not None and not face.lips.parted
-        self.shut = np.full(count, known and self.job.mask is not None, bool)
+        # Whose own lips are shut: the face mesh says so, or the parser where it is asked.
+        self.shut = self._seen_shut(count)
         self._missing = list(range(len(self._chunks)))
         self._in_memory = self.cache.fits(prepared_bytes(self.track))
+
+    def _seen_shut(self, count: int) -> np.ndarray:
+        if self.track.shut is not None:
+            return self.track.shut.copy()
+        face = self.job.known_face if self.job.avatar.is_still else None
+        shut = face is not None and face.lips is not None and not face.lips.parted
+        return np.full(count, shut and self.job.mask is not None, bool)
 
     @property
     def is_complete(self) -> bool:
@@ -252,7 +257,8 @@ class FacePreparation:
             placement.device.split(":")[0],
         )
         if job.gate is not None:
-            common = (*common, "lips")
+            by_mesh = self.track.shut is not None
+            common = (*common, "lips by the mesh" if by_mesh else "lips")
         exact = self.track.exact
         sampled = job.options.posterior == "sample"
         return [
@@ -328,7 +334,7 @@ class FacePreparation:
         settings = self.job.mask_settings
         seen = cut_square(frame, box)
         parts = parse_face(bisenet, seen)
-        self.shut[slot] = lips_are_shut(parts)
+        self.shut[slot] |= lips_are_shut(parts)
         return face_mask(replaced_region(parts, settings), box)
 
     def _spool_entry(self, writer: SpoolWriter, number: int, entry: Entry) -> None:

@@ -95,6 +95,8 @@ def people_faces(
         track.by_landmarks[slot], track.bridges[slot] = face.by_landmarks, face.bridge
         assert track.begins is not None
         track.begins[slot] = begins and slot > 0
+        assert track.shut is not None
+        track.shut[slot] = location.lips is not None and not location.lips.parted
     return _woven_track([_steadied(job, track) for track in tracks])
 
 
@@ -105,6 +107,7 @@ def _empty_track(count: int) -> FaceTrack:
         np.zeros((count, 2), np.int32),
         "face mesh",
         np.zeros(count, bool),
+        shut=np.zeros(count, bool),
     )
 
 
@@ -131,6 +134,7 @@ def _woven_track(tracks: Sequence[FaceTrack]) -> FaceTrack:
         tracks[0].method,
         None,
         woven(exact) if some_exact else None,
+        shut=woven([track.shut for track in tracks if track.shut is not None]),
     )
 
 
