@@ -70,7 +70,12 @@ def test_a_face_without_a_speech_is_said() -> None:
 
 def test_the_node_says_what_it_did_not_use(host: StandaloneHost) -> None:
     picture = torch.zeros(1, 64, 64, 3)
-    options = {"face_2": "1", "mode": "static", "images_output": "never", "face": "left 0"}
+    options: dict[str, Any] = {
+        "face_2": "1",
+        "mode": "static",
+        "images_output": "never",
+        "face": "left 0",
+    }
     answer = MuseTalkLipSync().speak(picture, mel(0.1), **options)
     notes = json.loads(answer["result"][3])["notes"]
     assert "face_2 was not used: nothing is linked to mel_2." in notes
