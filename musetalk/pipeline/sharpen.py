@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -26,6 +28,7 @@ from ..face.detect import FaceTrack
 from ..interfaces import Report
 from ..job import Job
 from ..source_frames import read_frames
+from ..upscale.cuts import Area
 from ..upscale.model import UpscaleModel
 from ..weights.catalogue import MIB
 from .compose import NOWHERE
@@ -36,15 +39,19 @@ log = logging.getLogger("avatarvideo.musetalk.pipeline.sharpen")
 
 NOT_OF_SEVERAL = "it sharpens one face, and several people or a face of one's choice speak here"
 WORKSPACE = 64 * MIB  # of its convolutions, beside those of the stage's own networks
+# Pixels on each side that ``fit_face`` makes one from, of the coarser picture: a box to parts of a
+# pixel is up to one pixel away.
+FITTED_FROM = 2
 
 
 @dataclass(eq=False)
 class FaceSharpener:
     """The upscale model of a clip: whether its faces need it, and each face through it.
 
-    Super-resolution sees the generated crop, as often as the clip's largest face asks for: a face
-    that comes nearer shall not change its look. A face restorer sees the whole face, upright, with
-    the generated crop in its place.
+    Super-resolution sees the generated crop, or as much of it as makes what the mask shows. It is
+    asked as often as the clip's largest face needs, and for as many pixels: a face that comes
+    nearer shall not change its look. A face restorer sees the whole face, upright, with the
+    generated crop in its place.
 
     mask_places: int64 (N,), of each source frame's mask in the spool; NOWHERE: nothing of it is
         generated.
@@ -93,7 +100,7 @@ class FaceSharpener:
         return MemoryPlan(weights, int(work * SLACK) + WORKSPACE)
 
     def module(self, dtype: torch.dtype) -> nn.Module:
-        return self.model.module(dtype)
+        return self.model.module(dtype, cuts=not self.model.is_restorer)
 
     def release(self) -> None:
         self.model.release()
@@ -109,7 +116,8 @@ class FaceSharpener:
         if self.model.is_restorer:
             picture = self._restored(face, slot, crop, box, reader)
         else:
-            picture = self._through(crop)
+            mask = self._mask(slot, box, reader)
+            picture = self._through(crop, shown_part(mask))
             if picture is not None:
                 picture = fit_face(picture, box, self.track.exact_box(slot))
         self.unusable += picture is None
@@ -122,15 +130,23 @@ class FaceSharpener:
         if points is None:
             self.guessed.add(slot)
             points = points_in_box(box)
-        mask = reader.read(int(self.mask_places[slot]), (box.height, box.width), np.uint8)
+        mask = self._mask(slot, box, reader)
         backdrop = Backdrop(self._frames.at(face), box, mask, self.track.exact_box(slot))
         matrix = alignment(points)
         restored = self._through(aligned_face(backdrop.with_face(crop), matrix))
         return None if restored is None else put_back(restored, matrix, box)
 
-    def _through(self, picture: np.ndarray) -> np.ndarray | None:
+    def _mask(self, slot: int, box: FaceBox, reader: SpoolReader) -> np.ndarray:
+        return reader.read(int(self.mask_places[slot]), (box.height, box.width), np.uint8)
+
+    def _through(self, picture: np.ndarray, kept: Area | None = None) -> np.ndarray | None:
         return self.model.sharpened(
-            picture, self.passes, check=self.check, on_full_precision=self._widened
+            picture,
+            self.passes,
+            wanted=self.largest,
+            kept=kept,
+            check=self.check,
+            on_full_precision=self._widened,
         )
 
     def _widened(self) -> None:
@@ -166,6 +182,23 @@ class FaceSharpener:
                 "they were generated."
             )
         return notes
+
+
+def shown_part(mask: np.ndarray) -> Area:
+    """Return the pixels of a generated crop that a mask, uint8 (h, w) over its box, shows.
+
+    Also those that fitting the crop to the box mixes into them.
+    """
+    x, y, width, height = cv2.boundingRect(mask)
+    across, down = CROP_SIZE / mask.shape[1], CROP_SIZE / mask.shape[0]
+    margin_x, margin_y = (math.ceil(FITTED_FROM * max(step, 1)) for step in (across, down))
+    area = Area(
+        math.floor(x * across) - margin_x,
+        math.floor(y * down) - margin_y,
+        math.ceil((x + width) * across) + margin_x,
+        math.ceil((y + height) * down) + margin_y,
+    )
+    return area.within(CROP_SIZE, CROP_SIZE)
 
 
 def not_sharpened(model: UpscaleModel, reason: str) -> Report:

@@ -15,9 +15,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ...errors import CheckpointError
 from ..weights.session import weight_bytes
+from .cuts import Area, Pass, planned, reach_of
 
 log = logging.getLogger("avatarvideo.musetalk.upscale.model")
 
@@ -87,6 +89,7 @@ class UpscaleModel:
         self._held: Held | None = None
         self._counted: dict[int, int] = {}
         self._takes_channels_last = False  # known once it is counted
+        self._reach: int | None = None  # known once it is made
         self._layout = torch.contiguous_format
 
     @property
@@ -123,17 +126,24 @@ class UpscaleModel:
         # Face restorers leave half precision's range and lose the fine lines they are there for.
         return dtype if supported.get(dtype) and not self.is_restorer else torch.float32
 
-    def module(self, dtype: torch.dtype) -> nn.Module:
-        """Return what computes, on the CPU; made anew from the user's where there is none."""
+    def module(self, dtype: torch.dtype, *, cuts: bool = False) -> nn.Module:
+        """Return what computes, on the CPU; made anew from the user's where there is none.
+
+        cuts: it will be asked for parts of pictures, so find out how little it must see.
+        """
         wanted, self._layout = self.dtype_for(dtype), torch.contiguous_format
         # Weights made in inference mode, as ComfyUI's nodes make them, could never be changed.
         with torch.inference_mode(False):
             self._own = copy.deepcopy(self._descriptor)
-            self._own.model.to("cpu", wanted).eval().requires_grad_(False)
-            if wanted != torch.float32 and self._takes_channels_last:
-                # Several times as fast; in float32 it stays what spandrel gives, to the last bit.
+            self._own.model.to("cpu", torch.float32).eval().requires_grad_(False)
+            self._reach = self._reach_of(self._own) if cuts else None
+            self._own.model.to(wanted)
+            if self._takes_channels_last:
+                # Pictures lie so in ComfyUI's IMAGE too: in float32 it stays what spandrel gives
+                # of those, to the last bit.
                 self._layout = torch.channels_last
-                _lay_out(self._own.model, self._layout)
+                if wanted != torch.float32:
+                    _lay_out(self._own.model, self._layout)  # several times as fast
             self._held = Held(self._own.model)
         return self._held
 
@@ -146,37 +156,67 @@ class UpscaleModel:
         picture: np.ndarray,
         passes: int = 1,
         *,
+        wanted: int | None = None,
+        kept: Area | None = None,
         check: Callable[[], None] = lambda: None,
         on_full_precision: Callable[[], None] = lambda: None,
     ) -> np.ndarray | None:
         """Return a picture, uint8 RGB (H, W, 3), after some passes; None if it gives no numbers.
 
+        wanted: pixels that the longer side of the result need have: before the last of several
+            passes the picture is reduced to what makes so many, but not below its own size.
+        kept: the part of the picture whose enlargement is asked for; elsewhere it may be black. A
+            model that looks no further than some pixels computes little more, if its module was
+            made for cuts. None: all of it.
         check: called before each pass; may raise to stop. on_full_precision: called where half
         precision overflowed, after which it computes in float32.
         """
         assert self._own is not None, "module() makes what computes"
-        image = self._passed(picture, passes, check)
+        height, width = picture.shape[:2]
+        plan = planned(
+            (width, height), self.scale, passes, wanted=wanted, kept=kept, reach=self._reach
+        )
+        image = self._passed(picture, plan, check)
         if not torch.isfinite(image).all():
             if next(self._own.model.parameters()).dtype != torch.float32:
                 with torch.inference_mode(False):
                     self._own.model.float()
                 on_full_precision()
-                image = self._passed(picture, passes, check)
+                image = self._passed(picture, plan, check)
             if not torch.isfinite(image).all():
                 return None
         levels = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
         return levels[0].permute(1, 2, 0).cpu().numpy()
 
-    def _passed(self, picture: np.ndarray, passes: int, check: Callable[[], None]) -> Tensor:
+    def _passed(self, picture: np.ndarray, plan: list[Pass], check: Callable[[], None]) -> Tensor:
+        """Return (1, 3, H, W), 0..1, of the whole picture; black where nothing was computed."""
         assert self._own is not None
         weight = next(self._own.model.parameters())
         unit = torch.as_tensor(np.ascontiguousarray(picture)).to(weight.device).float() / 255
         image = unit.permute(2, 0, 1)[None].to(weight.dtype, memory_format=self._layout)
-        for _ in range(passes):
+        for one in plan:
             check()
+            if image.shape[2:] != (one.height, one.width):
+                image = reduced(image, one.width, one.height)
             with torch.inference_mode(), _seeded(self._seed, weight.device):
-                image = self._own(image)
+                made = self._own(image[(..., *one.seen.slices)])
+            image = self._whole(made, one)
         return image
+
+    def _whole(self, made: Tensor, one: Pass) -> Tensor:
+        height, width = self.scale * one.height, self.scale * one.width
+        if made.shape[2:] == (height, width):
+            return made
+        whole = made.new_zeros(1, 3, height, width).to(memory_format=self._layout)
+        whole[(..., *one.seen.times(self.scale).slices)] = made
+        return whole
+
+    def _reach_of(self, own: Descriptor) -> int | None:
+        try:
+            return reach_of(own)
+        except _REFUSALS as error:
+            log.info("%s is given whole pictures: %s", self.name, error)
+            return None
 
     def bytes_needed(self, side: int, passes: int, dtype: torch.dtype) -> tuple[int, int]:
         """Return what its weights take and, about, its work on pictures of ``side`` pixels."""
@@ -198,6 +238,13 @@ class UpscaleModel:
             return largest
         log.info("%s cannot be counted: its memory is guessed", self.name)
         return UNCOUNTED * 3 * side * side * self.scale
+
+
+def reduced(image: Tensor, width: int, height: int) -> Tensor:
+    """Return (1, 3, height, width) of a larger picture, 0..1, as upscale models are trained on."""
+    size = (height, width)
+    fewer = functional.interpolate(image.float(), size, mode="bicubic", antialias=True)
+    return fewer.clamp(0, 1).to(image.dtype)
 
 
 # What a model raises that looks at numbers, or that wants another layout of its layers.

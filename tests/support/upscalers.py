@@ -6,6 +6,7 @@ from typing import Any
 
 import spandrel
 import torch
+from spandrel.architectures.Compact import Compact
 from spandrel.architectures.ESRGAN import ESRGAN, ESRGANArch
 from spandrel.architectures.GFPGAN import GFPGAN, GFPGANArch
 from torch import Tensor, nn
@@ -54,6 +55,12 @@ def nearest(scale: int = 2, kind: type[Nearest] = Nearest, **other: Any) -> Any:
 def small_esrgan(scale: int = 2, seed: int = 0) -> Any:
     """Return an ESRGAN of one block with random weights, as its file would be opened."""
     network = fill_randomly(ESRGAN(num_filters=4, num_blocks=1, scale=scale), seed)
+    return spandrel.ModelLoader().load_from_state_dict(network.state_dict())
+
+
+def small_compact(scale: int = 2, layers: int = 2) -> Any:
+    """Return a small compact ESRGAN with random weights; it looks layers + 2 pixels far."""
+    network = fill_randomly(Compact(num_feat=8, num_conv=layers, upscale=scale), gain=0.3)
     return spandrel.ModelLoader().load_from_state_dict(network.state_dict())
 
 
