@@ -21,6 +21,7 @@ from ..nodes.widgets import (
     find_file,
     fingerprint,
 )
+from .core_model_nodes import UpscaleModelLoader
 from .core_value_nodes import (
     PrimitiveBoolean,
     PrimitiveFloat,
@@ -175,5 +176,5 @@ _VALUES = (
     *(PrimitiveInt, PrimitiveFloat, PrimitiveBoolean),
     *(PrimitiveString, PrimitiveStringMultiline),
 )
-_NODES = (*_FILES, GetVideoComponents, CreateVideo, *_VALUES)
+_NODES = (*_FILES, GetVideoComponents, CreateVideo, UpscaleModelLoader, *_VALUES)
 CORE_STAND_INS: dict[str, type] = {node.__name__: node for node in _NODES}

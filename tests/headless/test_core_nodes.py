@@ -23,6 +23,7 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip
 from avatarvideo.nodes import NODE_CLASS_MAPPINGS
 from avatarvideo.nodes.tensors import audio_clip
+from support.optional_library import library
 
 # Name -> (inputs with a socket or widget, outputs) of ComfyUI 0.33.
 CORE = {
@@ -34,6 +35,7 @@ CORE = {
     "SaveVideo": (["video", "filename_prefix", "format", "codec"], []),
     "SaveImage": (["images", "filename_prefix"], []),
     "PreviewImage": (["images"], []),
+    "UpscaleModelLoader": (["model_name"], ["UPSCALE_MODEL"]),
     "PrimitiveInt": (["value"], ["INT"]),
     "PrimitiveFloat": (["value"], ["FLOAT"]),
     "PrimitiveBoolean": (["value"], ["BOOLEAN"]),
@@ -346,6 +348,65 @@ def test_a_file_that_is_something_else_names_node_and_file(host, class_type, nam
     widget = {"LoadImage": "image", "LoadAudio": "audio", "LoadVideo": "file"}[class_type]
     with pytest.raises(MediaError, match=rf"^Node 1 \({class_type}\): .*{name}"):
         look({"1": node(class_type, **{widget: name})}, "1", 0)
+
+
+@pytest.fixture
+def upscalers(host, tmp_path, monkeypatch) -> Path:
+    """The folder of upscale models, with a file that holds none."""
+    folder = tmp_path / "models" / "upscale_models"
+    (folder / "faces").mkdir(parents=True)
+    (folder / "text.pth").write_text("not what it says")
+    monkeypatch.setenv("AVATAR_MODELS", str(tmp_path / "models"))
+    return folder
+
+
+@pytest.mark.slow
+def test_an_upscale_model_is_found_by_its_name_and_by_its_path(upscalers):
+    library("spandrel")
+    from spandrel.architectures.Compact import Compact
+
+    name = str(Path("faces", "2x.pth"))
+    torch.save(Compact(num_feat=4, num_conv=1, upscale=2).state_dict(), upscalers / name)
+    for given in (name, str(upscalers / name), f'"{upscalers / name}"'):
+        model, *_ = look({"1": node("UpscaleModelLoader", model_name=given)}, "1", 0)
+        assert (model.scale, model.purpose) == (2, "SR")
+
+
+def test_upscale_models_are_offered_by_name(upscalers):
+    (upscalers / "faces" / "4x.safetensors").touch()
+    (upscalers / "notes.md").touch()
+    declared = CORE_STAND_INS["UpscaleModelLoader"].INPUT_TYPES()["required"]
+    assert declared == {"model_name": ([str(Path("faces", "4x.safetensors")), "text.pth"],)}
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gone.pth", "Node 1 .*'gone.pth', found none at .*upscale_models.*whole path"),
+        ("../../a.pth", "found none at no place outside"),
+        ("/gone/2x.pth", "found none at .*2x.pth"),
+        ("", "got none: choose a file"),
+        ("https://host/2x.pth", "URL"),
+    ],
+)
+def test_an_upscale_model_that_is_not_there_is_refused_before_anything_runs(
+    upscalers, name, sentence
+):
+    with pytest.raises(GraphError, match=sentence):
+        look({"1": node("UpscaleModelLoader", model_name=name)}, "1", 0)
+
+
+@pytest.mark.slow
+def test_a_file_that_holds_no_upscale_model_names_node_and_file(upscalers):
+    library("spandrel")
+    with pytest.raises(AvatarVideoError, match=r"^Node 1 \(UpscaleModelLoader\): .*text.pth"):
+        look({"1": node("UpscaleModelLoader", model_name="text.pth")}, "1", 0)
+
+
+def test_a_loaded_upscale_model_fits_the_socket_of_the_lip_sync():
+    declared = NODE_CLASS_MAPPINGS["MuseTalkLipSync"].INPUT_TYPES()["optional"]
+    loader = CORE_STAND_INS["UpscaleModelLoader"]
+    assert declared["upscale_model"][0] == loader.RETURN_TYPES[0]
 
 
 def test_an_empty_image_is_refused(host):
