@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import clone  # noqa: F401
+
 from avatarvideo.host.machine import WorkOfOthers, own_seconds
 
 QUIET = 0.15  # processors that others may use in a round that counts

@@ -57,6 +57,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORK = {"unet": 177.8, "decode": 622.2, "faces": 800.0, "encode": 545.4, "whisper": 37.0}
 AVATAR_FRAMES = 50
 WARM_UP_FRAMES = 8  # enough for every step of a run to have run once, at the batch it takes
+SHARP_SIDES = (512, 778, 1024)  # pixels of a face: a model that doubles sees the last two twice
 SIDES = ("ours", "reference")
 Files = tuple[str, str]  # the avatar's and the speech's
 
@@ -201,7 +202,7 @@ def known(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
 
 
 def sharp(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:
-    """Say how much longer a run takes whose faces an upscale model sharpens."""
+    """Say how much longer a run takes whose faces an upscale model sharpens, and a face alone."""
     scales, told = {"plain": 0, "sharp": options.upscale}, {}
 
     def ask(name: str, frames: int = options.frames) -> Sample:
@@ -225,7 +226,26 @@ def sharp(sides: dict[str, Child], files: Files, options: argparse.Namespace) ->
         "times_the_processor_time": round(by_processor, 3),
         "stages": {name: {k: round(v, 3) for k, v in all_of} for name, all_of in stages.items()},
         "contention": comparison.contention(),
+        "of_one_face": sharp_faces(sides["ours"], options),
     }
+
+
+def sharp_faces(child: Child, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Say what UNet and decoder take for a face, and the upscale model for faces of some sizes."""
+    batch, rows = options.batch[0], []
+    for side in SHARP_SIDES:
+        asked: dict[str, Any] = {
+            "generated": lambda: child.ask("step", "faces", batch).of_one(batch),
+            "sharpened": lambda side=side: child.ask("sharpen", options.upscale, side, True),
+            "the whole crop": lambda side=side: child.ask("sharpen", options.upscale, side, False),
+        }
+        for ask in asked.values():
+            ask()
+        taken = in_rounds(options.rounds, asked)
+        seconds = {name: round(taken.cpu(name), 3) for name in asked}
+        share = seconds["sharpened"] / seconds["generated"]
+        rows.append({"pixels": side, "processor_seconds": seconds, "share": round(share, 3)})
+    return rows
 
 
 def low(sides: dict[str, Child], files: Files, options: argparse.Namespace) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.musetalk import engine
 from avatarvideo.musetalk.background_encode import BackgroundEncode
 from avatarvideo.musetalk.face.blend import MaskSettings, cut_square, face_mask, replaced_region
-from avatarvideo.musetalk.face.crop import FaceBox
+from avatarvideo.musetalk.face.crop import CROP_SIZE, FaceBox
 from avatarvideo.musetalk.inputs import load_avatar, load_speech
 from avatarvideo.musetalk.interfaces import LipSyncConfig, Quality
 from avatarvideo.musetalk.networks.bisenet import parse_face
@@ -34,11 +34,16 @@ from avatarvideo.musetalk.networks.fast.accelerate import accelerate
 from avatarvideo.musetalk.networks.fast.winograd import set_tiled
 from avatarvideo.musetalk.networks.vae import SCALING_FACTOR, to_pixels
 from avatarvideo.musetalk.pipeline import generate
+from avatarvideo.musetalk.pipeline.compose import CROP_SHAPE
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.generate import FaceGenerator, masked_and_whole
 from avatarvideo.musetalk.pipeline.memory import Placement, dtype_for, uses_winograd
+from avatarvideo.musetalk.upscale.cuts import Area
+from avatarvideo.musetalk.upscale.model import UpscaleModel
 
 UPSTREAM_CRFS = (18, 23)  # of the authors' two encodes
+# Of a crop, what the mask of a jaw shows: its lower half and the blur over the line between them.
+LOWER_FACE = Area(0, 116, CROP_SIZE, CROP_SIZE)
 TIMES_ON_A_GPU = 10  # a stage is run for one sample: it takes milliseconds
 
 
@@ -77,6 +82,7 @@ class Computing:
         self._source = Networks(setting.side)
         self._placed: set[Any] = set()
         self._generators: dict[int, FaceGenerator] = {}
+        self._upscaler: UpscaleModel | None = None
         self._faces: dict[Quality, np.ndarray] = {}  # of the last run of each
 
     def network(self, role: Any) -> Any:
@@ -236,6 +242,21 @@ class Computing:
                 "decoder_difference": result.report.get("decoder_difference"),
                 "stages": stages,
             }
+
+    def sharpen(self, scale: int, side: int, part: bool) -> Sample:
+        """Time the upscale model on one face of so many pixels: what a mask shows, or all of it."""
+        if self._upscaler is None:
+            self._upscaler = UpscaleModel(compact_model(scale))
+            self._upscaler.bytes_needed(CROP_SIZE, 2, self._setting.dtype)
+            self._upscaler.module(self._setting.dtype, cuts=True).to(self._setting.device)
+        model, crop = (
+            self._upscaler,
+            np.random.default_rng(5).integers(0, 256, CROP_SHAPE, np.uint8),
+        )
+        wanted, kept = (side, LOWER_FACE) if part else (None, None)
+        return measured(
+            lambda: model.sharpened(crop, model.passes_for(side), wanted=wanted, kept=kept)
+        )
 
     def between(self, one: Quality, other: Quality) -> dict[str, dict[str, float]]:
         """Return how far the faces of two qualities are apart, in levels of 255.
