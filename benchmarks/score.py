@@ -21,6 +21,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import clone  # noqa: F401
 import cv2
 import numpy as np
 from espeak import SAMPLE_RATE, Phone, spoken
