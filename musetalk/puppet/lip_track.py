@@ -103,16 +103,18 @@ def _by_mesh(
             edges.put(number, frame, location.lips, begins=begins)
             earliest.see(number, location)
     track.steady(partial(on_frame, count))
+    rest_widths = track.rest_widths()
+    edges.learn(rest_widths)
 
     def lips(number: int) -> LipShape | None:
         steady = track.lips(number)
-        return None if steady is None else edges.edged(number, steady)
+        return None if steady is None else edges.edged(number, steady, float(rest_widths[number]))
 
     return LipTrack(
         PerFrame(lips, count),
         earliest.location,
         PerFrame(track.points, count),
-        track.rest_widths(),
+        rest_widths,
     )
 
 

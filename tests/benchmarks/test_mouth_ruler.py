@@ -141,3 +141,16 @@ def test_pauses_are_as_open_as_any_other_sound_unless_they_are_said_to_be_shut()
 
     assert curve(phones, times)[[5, 12, 20]] == pytest.approx([0.08, 0.35, 0.08])
     assert curve(phones, times, pauses_are_shut=True)[[5, 12, 20]] == pytest.approx([0, 0.35, 0])
+
+
+@pytest.mark.slow  # it imports the engine
+def test_talking_sources_move_the_head_a_little_and_have_even_sides() -> None:
+    from talking_sources import head_motion, reduced
+
+    middle = np.array([200, 150, 1])
+    places = np.array([head_motion(frame, 400, 300) @ middle for frame in range(90)])
+
+    assert reduced(np.zeros((701, 1023, 3), np.uint8)).shape == (350, 512, 3)
+    assert reduced(np.zeros((101, 64, 3), np.uint8)).shape == (100, 64, 3)
+    assert 5 < np.abs(places - middle[:2]).max() <= 8 + 1e-6
+    assert np.abs(np.diff(places, axis=0)).max() < 1

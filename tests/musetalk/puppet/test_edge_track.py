@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatarvideo.media import LipShape
+from avatarvideo.media import LipCorners, LipShape
 from avatarvideo.musetalk.puppet.edge_track import EdgeTrack
 from avatarvideo.musetalk.puppet.pose import MouthPose
 from avatarvideo.musetalk.puppet.puppet import Puppet
@@ -13,12 +13,13 @@ from avatarvideo.musetalk.puppet.puppet import Puppet
 from .test_lip_edges import MIDDLE, too_narrow
 from .test_puppet import TEETH, face, lips_at
 
+WIDTH = 60  # pixels, of the mouths of ``reading``
 GREY = np.full((128, 128, 3), 120, np.uint8)  # lips without colour keep their landmarks
 
 
 def reading(gap: float) -> LipShape:
     """Lips that a mesh reads so far apart and calls shut."""
-    lips = lips_at(64, 64, 60)
+    lips = lips_at(64, 64, WIDTH)
     curves = lips.curves.copy()
     arch = 1 - np.linspace(-1, 1, curves.shape[1]) ** 2
     curves[1] -= gap / 2 * arch
@@ -31,7 +32,18 @@ def tracked(gaps: list[float], begins: tuple[int, ...] = (0,)) -> tuple[EdgeTrac
     track = EdgeTrack(len(lips))
     for number, one in enumerate(lips):
         track.put(number, GREY, one, begins=number in begins)
+    track.learn(np.full(len(lips), WIDTH, np.float32))
     return track, lips
+
+
+def grown(lips: LipShape, by: float, width: float = 1.0) -> LipShape:
+    """Lips that are so much thicker, of a mouth whose width is that share of ``WIDTH``."""
+    middle = lips.curves[1:3].mean(axis=0)
+    curves = (middle + (lips.curves - middle) * (1 + by)) / width
+    x0, y0, x1, y1 = lips.corners
+    narrower = (1 - width) * (x1 - x0) / 2
+    corners = LipCorners(x0 + narrower, y0, x1 - narrower, y1)
+    return LipShape(corners, curves.astype(np.float32), lips.parted)
 
 
 def widest(lips: LipShape) -> float:
@@ -40,7 +52,7 @@ def widest(lips: LipShape) -> float:
 
 def test_a_gap_that_shut_lips_of_this_face_never_read_is_one() -> None:
     track, lips = tracked([0.002] * 10 + [0.02, 0.034])
-    shut, half, apart = (track.edged(number, lips[number]) for number in (0, 10, 11))
+    shut, half, apart = (track.edged(number, lips[number], WIDTH) for number in (0, 10, 11))
     assert (shut.parted, widest(shut)) == (False, pytest.approx(0, abs=1e-6))
     assert half.parted
     assert widest(half) == pytest.approx(0.02 * (0.018 - 0.008) / 0.022, abs=1e-3)
@@ -50,8 +62,8 @@ def test_a_gap_that_shut_lips_of_this_face_never_read_is_one() -> None:
 
 def test_the_same_gap_is_none_where_shut_lips_read_it_too() -> None:
     track, lips = tracked([0.034] * 12)
-    assert not track.edged(11, lips[11]).parted
-    assert widest(track.edged(11, lips[11])) == pytest.approx(0, abs=1e-6)
+    assert not track.edged(11, lips[11], WIDTH).parted
+    assert widest(track.edged(11, lips[11], WIDTH)) == pytest.approx(0, abs=1e-6)
 
 
 def test_teeth_between_lips_that_are_read_shut_are_covered() -> None:
@@ -60,7 +72,8 @@ def test_teeth_between_lips_that_are_read_shut_are_covered() -> None:
     track = EdgeTrack(3)
     for number in range(3):
         track.put(number, source, shut, begins=number == 0)
-    found = track.edged(1, shut)
+    track.learn(np.full(3, 120, np.float32))
+    found = track.edged(1, shut, 120)
     assert found.parted
     assert np.abs(found.curves - parted.curves)[1:3, MIDDLE].max() < 0.02
     at_rest = Puppet(source, found).render(MouthPose())[285:315, 220:292].astype(int)
@@ -85,9 +98,57 @@ def test_edges_are_shared_by_frames_that_are_as_far_open_in_one_shot() -> None:
         track.put(0, source, narrow, begins=True)
         track.put(1, grey, other, begins=begins)
     alone.put(0, source, narrow, begins=True)
+    for track in (alone, with_like, with_others, after_cut):
+        track.learn(np.full(2, 120, np.float32))
     gap = widest(narrow)
-    opened = [widest(track.edged(0, narrow)) - gap for track in (alone, with_like)]
+    opened = [widest(track.edged(0, narrow, 120)) - gap for track in (alone, with_like)]
     assert opened[0] > 0.04
     assert opened[1] == pytest.approx(opened[0] / 2, abs=1e-3)
     for track in (with_others, after_cut):
-        assert widest(track.edged(0, narrow)) - gap == pytest.approx(opened[0], abs=1e-3)
+        assert widest(track.edged(0, narrow, 120)) - gap == pytest.approx(opened[0], abs=1e-3)
+
+
+def thickness(lips: LipShape) -> np.ndarray:
+    """Heights of the upper and the lower lip in the middle."""
+    middle = lips.curves[:, lips.curves.shape[1] // 2]
+    return np.array([middle[1] - middle[0], middle[3] - middle[2]])
+
+
+def test_what_shut_lips_are_thicker_is_a_gap() -> None:
+    shut = reading(0)
+    apart = grown(shut, 0.3)
+    track = EdgeTrack(9)
+    for number in range(9):
+        track.put(number, GREY, apart if number == 8 else shut, begins=number == 0)
+    track.learn(np.full(9, WIDTH, np.float32))
+    assert not track.edged(0, shut, WIDTH).parted
+    found = track.edged(8, apart, WIDTH)
+    assert found.parted
+    whole = float(thickness(apart).sum() - thickness(shut).sum())
+    assert whole < widest(found) < 1.3 * whole
+    assert np.array_equal(found.curves[[0, 3]], apart.curves[[0, 3]])
+
+
+def test_the_lips_of_a_narrowed_mouth_may_be_thicker() -> None:
+    shut = reading(0)
+    narrowed = grown(shut, 0.125, width=0.8)  # half of what the mouth is narrower
+    track = EdgeTrack(9)
+    for number in range(9):
+        track.put(number, GREY, narrowed if number == 8 else shut, begins=number == 0)
+    track.learn(np.full(9, WIDTH, np.float32))
+    assert not track.edged(8, narrowed, WIDTH).parted
+
+
+def test_lips_keep_the_thickness_they_have_shut_whatever_pixels_say() -> None:
+    shut, lips = lips_at(256, 300, 120), lips_at(256, 300, 120, parted=0.3)
+    teeth_on_lips = too_narrow(lips, -0.05)
+    frames = [(face((512, 512), shut), shut)] * 8 + [(face((512, 512), teeth_on_lips), lips)]
+    track = EdgeTrack(9)
+    for number, (frame, shape) in enumerate(frames):
+        track.put(number, frame, shape, begins=number == 0)
+    free = track.edged(8, lips, 120)
+    track.learn(np.full(9, 120, np.float32))
+    held = track.edged(8, lips, 120)
+    least = 0.9 * thickness(shut)
+    assert (thickness(free) < least - 0.01).any()
+    assert (thickness(held) >= least - 0.003).all()
