@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-MOST_REACH = 64  # pixels; of 256 there is little left to leave away beyond it
+MOST_REACH = 64  # pixels; of 256 beyond it little is left to leave out
 # Cuts begin and end at multiples of it: for models that put 2 x 2 or 4 x 4 pixels together first,
 # and so that faces of nearly one size have cuts of one size.
 GRID = 8

@@ -347,7 +347,7 @@ def test_workers_that_do_not_start_are_told(
     monkeypatch.syspath_prepend(str(tmp_path))
     code, out, err = batch([row("1.mp4")], "--workers", "1")
     assert (code, out) == (1, "")
-    assert "Expected worker 1 to start, 3 in a row ended with exit status 1" in err
+    assert "Expected worker 1 to start, but 3 in a row ended with exit status 1" in err
 
 
 def collect(executor: Processes, deadline: float) -> None:
