@@ -22,7 +22,7 @@ from ..musetalk.interfaces import LipSyncConfig, named_files
 from ..pasted import existing, url_problem, url_to_write
 from ..texts import shown
 from .addresses import Address, address_in
-from .files import OURS, REPORT_SUFFIX
+from .files import OURS, REPORT_SUFFIX, folded
 from .remote import Remote
 from .results import Results, memory_problem
 from .rows import Problem, Row, Task
@@ -172,7 +172,7 @@ class Checker:
                 raise GraphError(f"{url}: {error}") from error
 
     def _claim(self, output: str, line: int) -> None:
-        name = unicodedata.normalize("NFC", output).casefold()  # one file on some systems
+        name = folded(output)
         above = [name[:place] for place, one in enumerate(name) if one == "/"]
         if name in self._lines:
             raise MediaError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import unicodedata
 from pathlib import Path
 
 from ..encoders.write.output_names import make_folder
@@ -15,6 +16,11 @@ FAILED = "failed"  # videos that were made and scored worse than asked for
 REPORT_SUFFIX = ".report.json"
 RESULTS, FAILURES, STATUS = "results.jsonl", "failures.jsonl", "status.json"
 OURS = (STATE, FAILED, RESULTS, FAILURES, STATUS)  # in the output folder, beside the rows' files
+
+
+def folded(name: str) -> str:
+    """Return what two names have in common that are one file on some systems."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 class BatchFolder:

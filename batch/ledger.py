@@ -165,16 +165,19 @@ class Ledger:
         try:
             descriptor = os.open(self.folder.results, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:
-            log.warning("Cannot write %s: %s", self.folder.results.name, error.strerror)
+            self._warn(error)
             return  # the reports are what counts: the next start writes it anew
         try:
             size = os.fstat(descriptor).st_size
             if os.write(descriptor, line) != len(line):
                 os.ftruncate(descriptor, size)
         except OSError as error:
-            log.warning("Cannot write %s: %s", self.folder.results.name, error.strerror)
+            self._warn(error)
         finally:
             os.close(descriptor)
+
+    def _warn(self, error: OSError) -> None:
+        log.warning("Cannot write %s: %s", self.folder.results.name, error.strerror)
 
     def mend_results(self, finished: Iterable[str], via: Path) -> bool:
         """Write results.jsonl anew where it is torn or lacks a finished row; say whether it was.
@@ -190,7 +193,7 @@ class Ledger:
             try:
                 write_text(self.folder.results, "".join(map(line_of, reports)), via)
             except OSError as error:  # the reports are what counts
-                log.warning("Cannot write %s: %s", self.folder.results.name, error.strerror)
+                self._warn(error)
                 return False
         log.info("%s was written anew from the reports", self.folder.results.name)
         return True

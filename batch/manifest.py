@@ -8,13 +8,13 @@ import io
 import json
 import logging
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import MediaError
 from ..json_values import JSON, is_object, parse_json
+from .files import folded
 from .rows import Problem, Row
 
 log = logging.getLogger("avatarvideo.batch.manifest")
@@ -170,21 +170,22 @@ def _files(folder: Path, suffixes: Iterable[str], what: str) -> list[Path]:
     """Return the files of a kind, hidden ones left out. Raises MediaError."""
     if not folder.is_dir():
         raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} is not a folder.")
-    there = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    found = [path for path in there if path.suffix.lower() in suffixes and path.is_file()]
+    found: list[Path] = []
+    others: list[str] = []
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        if path.suffix.lower() in suffixes and path.is_file():
+            found.append(path.absolute())
+        else:
+            others.append(path.name)
     if not found:
         raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} has none.")
-    if others := [path.name for path in there if path not in set(found)]:
+    if others:
         named = ", ".join(others[:MOST_NAMED]) + (", ..." if len(others) > MOST_NAMED else "")
         log.warning("%s: left out, for they are no %s: %s", folder, what, named)
-    return [path.absolute() for path in found]
+    return found
 
 
 def _named(files: list[Path]) -> dict[str, Path]:
     """Return files by names of their own: the stem, or the whole name where others have that."""
-    taken = Counter(name for path in files for name in {_alike(path.stem), _alike(path.name)})
-    return {path.stem if taken[_alike(path.stem)] == 1 else path.name: path for path in files}
-
-
-def _alike(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()  # one file on some systems
+    taken = Counter(name for path in files for name in {folded(path.stem), folded(path.name)})
+    return {path.stem if taken[folded(path.stem)] == 1 else path.name: path for path in files}

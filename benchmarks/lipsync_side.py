@@ -249,10 +249,8 @@ class Computing:
             self._upscaler = UpscaleModel(compact_model(scale))
             self._upscaler.bytes_needed(CROP_SIZE, 2, self._setting.dtype)
             self._upscaler.module(self._setting.dtype, cuts=True).to(self._setting.device)
-        model, crop = (
-            self._upscaler,
-            np.random.default_rng(5).integers(0, 256, CROP_SHAPE, np.uint8),
-        )
+        model = self._upscaler
+        crop = np.random.default_rng(5).integers(0, 256, CROP_SHAPE, np.uint8)
         wanted, kept = (side, LOWER_FACE) if part else (None, None)
         return measured(
             lambda: model.sharpened(crop, model.passes_for(side), wanted=wanted, kept=kept)

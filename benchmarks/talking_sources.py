@@ -14,7 +14,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from espeak import SAMPLE_RATE
@@ -23,6 +22,8 @@ from mouth_ruler import said
 from mouth_sentences import FIT
 from mouth_truth import RATE
 
+from avatarvideo.encoders.encoder import encode_frames
+from avatarvideo.encoders.interfaces import EncodingConfig
 from avatarvideo.encoders.read.picture import read_image
 from avatarvideo.musetalk.face.finder import locate_face
 from avatarvideo.musetalk.puppet.phones import can_hear_phones, phones_heard
@@ -69,16 +70,6 @@ def talking(
         )
 
 
-def write_video(path: Path, frames: Iterator[np.ndarray], width: int, height: int) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "16"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in frames:
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
 def reduced(picture: np.ndarray) -> np.ndarray:
     """Return a picture of even sides, none over LARGEST_SIDE pixels."""
     scale = min(1.0, LARGEST_SIDE / max(picture.shape))
@@ -100,9 +91,12 @@ def main() -> None:
         first = number * SENTENCES % (len(FIT["en-us"]) - SENTENCES)
         sentences = FIT["en-us"][first : first + SENTENCES]
         picture = reduced(read_image(path))
-        height, width = picture.shape[:2]
-        frames = talking(picture, models, sentences)
-        write_video(options.output / f"{path.stem}.mp4", frames, width, height)
+        encode_frames(
+            talking(picture, models, sentences),
+            options.output / f"{path.stem}.mp4",
+            frame_rate=RATE,
+            config=EncodingConfig(crf=16),
+        )
 
 
 if __name__ == "__main__":
