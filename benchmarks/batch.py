@@ -1,7 +1,7 @@
 """Whether `avatar batch` loses or repeats a job when it is killed, and what a long list costs.
 
     python benchmarks/batch.py kills --jobs 1000 --avatars 20 --kills 20 [--workers 2] [--ray]
-    python benchmarks/batch.py rate --jobs 200 --avatars 20 [--workers 2] [--ray]
+    python benchmarks/batch.py rate --jobs 200 --avatars 20 [--seconds 0.2] [--workers 2] [--ray]
     python benchmarks/batch.py check --rows 10000
     python benchmarks/batch.py single --jobs 100 --commands 100
 
@@ -9,9 +9,10 @@ kills: short puppet jobs on workers; at random moments the driver or a worker is
 and a killed driver is started again. Then every row must have its whole video, report and line, no
 key may have been finished twice, and nothing half-written may be left. Ends with 1 where that is
 not so. rate: jobs a minute of so many workers and of one, each with one thread, from when all of
-them have finished one. check: the seconds and the peak memory from the start of the command until
-the list is checked against a ledger in which all rows but one are finished. single: see
-``batch_single.py``; ends with 1 where a job is not three times as fast as a command of its own.
+them have finished one; --seconds makes the jobs longer. check: the seconds and the peak memory from
+the start of the command until the list is checked against a ledger in which all rows but one are
+finished. single: see ``batch_single.py``; ends with 1 where a job is not three times as fast as a
+command of its own.
 
 Workers are processes; with --ray they are on a Ray cluster of two nodes on this machine. --json
 prints JSON.
@@ -219,8 +220,12 @@ def nodes(wanted: bool) -> Generator[Nodes | None]:
 
 def rate(folder: Path, options: argparse.Namespace, cluster: Nodes | None) -> dict[str, Any]:
     """Return the jobs a minute of one worker and of several."""
-    found: dict[str, Any] = {"jobs": options.jobs, "avatars": options.avatars}
-    jobs = write_jobs(folder, options.jobs, options.avatars)
+    found: dict[str, Any] = {
+        "jobs": options.jobs,
+        "avatars": options.avatars,
+        "seconds": options.seconds,
+    }
+    jobs = write_jobs(folder, options.jobs, options.avatars, options.seconds)
     for workers in (1, options.workers):
         shutil.rmtree(folder / "out", ignore_errors=True)
         Run(folder, jobs, workers, events := [], cluster).until_end([], Counter(), random.Random())
@@ -280,14 +285,14 @@ def twice(keys: list[str]) -> int:
     return len(keys) - len(set(keys))
 
 
-def write_jobs(folder: Path, jobs: int, avatars: int) -> Path:
-    """Write a list of short jobs with noise for faces, their mouths given, and tones for speech."""
+def write_jobs(folder: Path, jobs: int, avatars: int, seconds: float = SECONDS) -> Path:
+    """Write a list of jobs with noise for faces, their mouths given, and tones for speech."""
     source = np.random.default_rng(1)
     for number in range(avatars):
         picture = source.integers(60, 200, (SIDE, SIDE, 3), np.uint8)
         Image.fromarray(picture).save(folder / f"avatar{number}.png")
     for number in range(10):
-        tone = 0.3 * np.sin(np.arange(round(RATE * SECONDS)) / (5 + number))
+        tone = 0.3 * np.sin(np.arange(round(RATE * seconds)) / (5 + number))
         with wave.open(str(folder / f"speech{number}.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
@@ -415,6 +420,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--avatars", type=int, default=20)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each job, for rate")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--commands", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)

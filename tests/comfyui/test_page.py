@@ -17,7 +17,7 @@ import pytest
 
 from avatarvideo.encoders.read.probe import probe
 from avatarvideo.nodes import NODE_DISPLAY_NAME_MAPPINGS
-from support.comfy_page import NODE, WIDGET, ComfyPage
+from support.comfy_page import NODE, WIDGET, ComfyPage, PageError
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "web" / "samples"
@@ -183,8 +183,16 @@ def search(page: ComfyPage, words: str) -> list[str]:
 
 
 def open_search(page: ComfyPage) -> None:
-    page.call("mouse.dblclick", 900, 880)
-    page.wait_for("() => document.activeElement?.tagName === 'INPUT'")
+    """Double-click until it opens: the page takes two clicks for one where it is too busy."""
+    for seconds in (10, 10, 10, 60):
+        page.call("mouse.dblclick", 900, 880)
+        try:
+            page.wait_for("() => document.activeElement?.tagName === 'INPUT'", seconds=seconds)
+        except PageError:
+            if seconds == 60:
+                raise
+        else:
+            return
 
 
 def lips_shown(page: ComfyPage) -> np.ndarray:
