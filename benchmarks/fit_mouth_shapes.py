@@ -26,9 +26,9 @@ from avatarvideo.musetalk.puppet.sound_shapes import (
     ROUND,
     TUCK,
     WIDE,
+    BandLevels,
+    PhoneGroups,
     around,
-    band_levels,
-    phone_groups,
 )
 
 FIRST_SOUND = {
@@ -113,12 +113,12 @@ def main() -> None:
     sounds, groups, shapes, weights = [], [], [], []
     for clean, phones in sayings():
         for speech in (clean, disturbed(clean, random)):
-            levels = band_levels(speech)
-            whole = slice(0, len(levels))
-            heard = phone_groups(phones_heard(speech) or [], len(levels))
-            sounds.append(around(levels, INSTANTS, whole))
-            groups.append(around(heard, PHONE_INSTANTS, whole))
-            shapes.append(labels(phones, len(levels)))
+            levels = BandLevels(speech)
+            heard = PhoneGroups(levels.count)
+            heard.add(phones_heard(speech) or [])
+            sounds.append(around(levels, INSTANTS, 0, levels.count))
+            groups.append(around(heard, PHONE_INSTANTS, 0, levels.count))
+            shapes.append(labels(phones, levels.count))
             weights.append(counts(phones, shapes[-1]))
     rows, label, count = np.concatenate(sounds), np.concatenate(shapes), np.concatenate(weights)
     by_sound = fitted(rows, label, count)

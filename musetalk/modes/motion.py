@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ..job import Job
 from ..puppet.heard_shapes import HeardShapes
 from ..puppet.phones import phones_in_chunks
 from ..puppet.pose import Motion
-from ..puppet.shapes import mouth_shapes
+from ..puppet.shapes import SpokenShapes
 from ..voice.levels import SAMPLE_RATE
 
 
@@ -18,9 +16,10 @@ def motion_of(job: Job) -> Motion:
     The first phones are heard here, the others when their frames are read.
     """
     speech, rate = job.mel.speech, job.frame_rate
-    make = partial(mouth_shapes, speech, frame_rate=rate, frame_count=job.indices.size)
     chunks = phones_in_chunks(speech)
+    spoken = SpokenShapes(
+        speech, frame_rate=rate, frame_count=job.indices.size, by_phones=chunks is not None
+    )
     if chunks is None:
-        return make()
-    seconds = len(speech) / SAMPLE_RATE
-    return HeardShapes(lambda p: make(phones=p), chunks, frame_rate=rate, seconds=seconds)
+        return spoken.hear((), len(speech) / SAMPLE_RATE)
+    return HeardShapes(spoken, chunks, frame_rate=rate, seconds=len(speech) / SAMPLE_RATE)

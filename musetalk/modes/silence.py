@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from ...host.contract import Host
+from ...host.machine import return_memory
 from ..job import Job
 from ..pipeline.memory import FallbackPlan, VRAMManager
 from ..voice.detector import STAGE, best_activity
@@ -25,6 +26,7 @@ def hear(job: Job, host: Host, fallback: FallbackPlan, *, vram: VRAMManager | No
             check=host.check_cancelled,
             steps=fallback.steps,
         )
+    return_memory()  # the heap holds back much of what levels of hours took
     share = 100 * activity.spoken.mean()
     log.info("speech in %.0f %% of the audio (detected by %s)", share, activity.detector)
     return gate_of(activity.spoken, job.frame_rate, job.indices.size, activity.detector)

@@ -8,16 +8,15 @@ it, and a thread beside the reader would gain nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 
 from .phones import Phone
 from .pose import Motion, MouthPose, MouthShapes
+from .shapes import REACH_SECONDS, SpokenShapes
 
-# From windows to frames nothing reaches further: instants, smoothing, and how fast a mouth moves.
-REACH_SECONDS = 1.0
 SURE = 0.999  # closure from which the lips were shut in all windows around a frame
 GROWTH = 1.25  # of what is heard, from one look at all shapes to the next: so their cost is linear
 
@@ -25,23 +24,22 @@ GROWTH = 1.25  # of what is heard, from one look at all shapes to the next: so t
 class HeardShapes:
     """The same shapes as ``mouth_shapes`` makes of all phones, to the bit; any threads may read.
 
-    make: returns the shapes of the whole clip by the phones heard so far.
+    spoken: the shapes, which are told the phones here.
     chunks: as ``phones_in_chunks`` returns. seconds: of the speech.
     """
 
     def __init__(
         self,
-        make: Callable[[Sequence[Phone]], MouthShapes],
+        spoken: SpokenShapes,
         chunks: Iterator[tuple[list[Phone], float]],
         *,
         frame_rate: Fraction,
         seconds: float,
     ) -> None:
-        self._make = make
+        self._spoken = spoken
         self._chunks = chunks
         self._rate = float(frame_rate)
         self._seconds = seconds
-        self._phones: list[Phone] = []
         self._looked = 0.0  # seconds, up to which the phones of the shapes were heard
         self._final = 0  # frames whose shapes no later phone changes
         self._hearing = threading.Lock()
@@ -61,14 +59,15 @@ class HeardShapes:
             return self._shapes
 
     def _hear_on(self) -> None:
+        told: list[Phone] = []
         for phones, heard in self._chunks:
-            self._phones += phones
+            told += phones
             if heard >= GROWTH * self._looked:
                 break
         else:
             heard = self._seconds
         self._looked = heard
-        self._shapes = self._make(self._phones)
+        self._shapes = self._spoken.hear(told, heard)
         count = self._shapes.opening.size
         self._final = count if heard >= self._seconds else self._final_until(heard)
 

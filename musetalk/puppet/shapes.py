@@ -8,7 +8,8 @@ limited last. Loudness says how far a shape opens, and silence shuts the mouth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -17,7 +18,17 @@ from ..voice.levels import WINDOWS_PER_SECOND, levels, spoken_by_level
 from . import loudness
 from .phones import Phone
 from .pose import REST_WIDTH, MouthShapes
-from .sound_shapes import CLOSED, OPEN, REST, ROUND, TUCK, WIDE, shape_evidence
+from .sound_shapes import (
+    CLOSED,
+    OPEN,
+    REST,
+    ROUND,
+    TUCK,
+    WIDE,
+    BandLevels,
+    PhoneGroups,
+    evidence_between,
+)
 
 # rest, closed, tuck, wide, round, open: what each asks for.
 OPENINGS = (0.12, 0.0, 0.08, 0.38, 0.36, 0.46)  # gap between the lips, in mouth widths
@@ -37,6 +48,9 @@ SPEED = 3.15  # mouth widths a second: 0.13 a frame at 25 fps
 UNSEEN = 0.02  # mouth widths: so low a gap hardly looks open, so it comes on top of that
 UNSEEN_SPEED = 0.5  # mouth widths a second, at higher frame rates
 WIDTH_SPEED = 3.0
+BLOCK_SECONDS = 80  # of frames whose windows are read at a time
+REACH = 16  # windows: further than any smoothing
+REACH_SECONDS = 1.0  # beyond which no window and no phone changes a frame, but by speed
 
 
 def mouth_shapes(
@@ -52,28 +66,82 @@ def mouth_shapes(
     on; frames past the end of the speech are at rest. Raises MediaError for another
     shape or for samples that are not numbers.
     """
-    loudness.check_speech(speech)
-    level = levels(speech)
-    spoken = _without_gaps(spoken_by_level(level))
-    rate = float(frame_rate)
-    times = (np.arange(frame_count) + 0.5) / rate
-    if not spoken.any():
-        still = np.zeros(frame_count, np.float32)
-        return MouthShapes(still, still + np.float32(REST_WIDTH), still + 1, still)
-    evidence = shape_evidence(speech, phones)
-    shares = np.exp(evidence)
-    closed = _closed(evidence)
-    opening = np.where(spoken, _opening(shares, level, spoken), 0.0)
-    width = np.where(spoken, _width(shares), REST_WIDTH)
-    tuck = np.where(spoken & ~closed, np.minimum(2 * shares[:, TUCK], 1), 0.0)
-    shut = loudness.silent_frames(spoken, times, rate) | _shut_frames(closed, times, rate)
-    opened = _opened(np.where(shut, 0.0, _at(_held(opening), times)), rate)
-    return MouthShapes(
-        opened,
-        _slow(_at(loudness.smoothed(width, WIDTH_BLEND_WINDOWS), times, REST_WIDTH), rate),
-        (opened == 0).astype(np.float32),
-        _at(loudness.smoothed(tuck, TUCK_BLEND_WINDOWS), times).astype(np.float32),
+    spoken = SpokenShapes(
+        speech, frame_rate=frame_rate, frame_count=frame_count, by_phones=phones is not None
     )
+    return spoken.hear(phones or (), math.inf)
+
+
+class SpokenShapes:
+    """The mouth's shapes for speech, by the sound and by phones as they are heard.
+
+    speech, frame_rate, frame_count: as of ``mouth_shapes``. by_phones: whether there will be any.
+    Of what each 10 ms asks for nothing is kept but for some bytes, so hours of it take little.
+    """
+
+    def __init__(
+        self, speech: np.ndarray, *, frame_rate: Fraction, frame_count: int, by_phones: bool
+    ) -> None:
+        loudness.check_speech(speech)
+        self._rate = rate = float(frame_rate)
+        self._times = (np.arange(frame_count) + 0.5) / rate
+        level = levels(speech)
+        self._spoken = spoken = _without_gaps(spoken_by_level(level))
+        self._is_silent = not spoken.any()
+        if self._is_silent:
+            return
+        loud = loudness.ranked(loudness.evened(level), spoken)
+        self._loud = (QUIETEST + (1 - QUIETEST) * loud).astype(np.float32)
+        self._silent = loudness.silent_frames(spoken, self._times, rate)
+        self._levels = BandLevels(speech)
+        self._phones = PhoneGroups(len(spoken)) if by_phones else None
+        self._closed = np.zeros(len(spoken), bool)
+        self._asked = np.zeros((3, frame_count), np.float32)  # opening, width, tuck
+        self._known = 0  # frames before which later phones change none of that
+
+    def hear(self, phones: Iterable[Phone], seconds: float) -> MouthShapes:
+        """Return the shapes of the whole clip by the phones told so far.
+
+        phones: those that were not told before. seconds: to where they are known now.
+        """
+        if self._is_silent:
+            still = np.zeros(len(self._times), np.float32)
+            return MouthShapes(still, still + np.float32(REST_WIDTH), still + 1, still)
+        if self._phones is not None:
+            self._phones.add(phones)
+        frames = max(1, round(BLOCK_SECONDS * self._rate))
+        for first in range(self._known, len(self._times), frames):
+            last = min(first + frames, len(self._times))
+            self._read(first, last)
+            if last / self._rate + REACH_SECONDS <= seconds:
+                self._known = last
+        opening, width, tuck = self._asked
+        shut = self._silent | _shut_frames(self._closed, self._times, self._rate)
+        opened = _opened(np.where(shut, 0, opening), self._rate)
+        closure = (opened == 0).astype(np.float32)
+        return MouthShapes(opened, _slow(width, self._rate), closure, tuck.copy())
+
+    def _read(self, first: int, last: int) -> None:
+        """Read what the windows around some frames ask for."""
+        times = self._times[first:last]
+        edges = times[0] * WINDOWS_PER_SECOND - REACH, times[-1] * WINDOWS_PER_SECOND + REACH
+        begin, end = np.clip(np.rint(edges), 0, len(self._spoken)).astype(int)
+        if begin == end:  # past the end of the speech
+            self._asked[:, first:last] = [[0], [REST_WIDTH], [0]]
+            return
+        here = slice(begin, end)
+        spoken = self._spoken[here]
+        evidence = evidence_between(self._levels, self._phones, begin, end)
+        shares = np.exp(evidence)
+        closed = self._closed[here] = _closed(evidence)
+        opening = np.where(spoken, _opening(shares, self._loud[here]), 0)
+        width = np.where(spoken, _width(shares), REST_WIDTH)
+        tuck = np.where(spoken & ~closed, np.minimum(2 * shares[:, TUCK], 1), 0)
+        places = times * WINDOWS_PER_SECOND - begin
+        self._asked[0, first:last] = _at(_held(opening), places)
+        width = loudness.smoothed(width, WIDTH_BLEND_WINDOWS)
+        self._asked[1, first:last] = _at(width, places, REST_WIDTH)
+        self._asked[2, first:last] = _at(loudness.smoothed(tuck, TUCK_BLEND_WINDOWS), places)
 
 
 def _without_gaps(spoken: np.ndarray) -> np.ndarray:
@@ -100,13 +168,15 @@ def _shut_frames(closed: np.ndarray, times: np.ndarray, rate: float) -> np.ndarr
     return np.append(-np.inf, middle + half)[begun] >= times
 
 
-def _opening(shares: np.ndarray, level: np.ndarray, spoken: np.ndarray) -> np.ndarray:
-    """Return the opening (K,) that vowels and consonants ask for, in mouth widths."""
+def _opening(shares: np.ndarray, loud: np.ndarray) -> np.ndarray:
+    """Return the opening (K,) that vowels and consonants ask for, in mouth widths.
+
+    loud: what share of it the loudness (K,) leaves.
+    """
     vowel = shares[:, VOWELS]
     whole = vowel.sum(axis=1)
     asked = vowel @ np.array(OPENINGS)[VOWELS] / np.maximum(whole, 1e-6)
-    loud = loudness.ranked(loudness.evened(level), spoken)
-    asked = asked * (QUIETEST + (1 - QUIETEST) * loud)
+    asked = asked * loud
     share = np.minimum(whole / VOWEL_SHARE, 1)
     return share * asked + (1 - share) * OPENINGS[REST]
 
@@ -135,7 +205,6 @@ def _slow(width: np.ndarray, rate: float) -> np.ndarray:
     return (limited / 2).astype(np.float32)
 
 
-def _at(values: np.ndarray, times: np.ndarray, rest: float = 0.0) -> np.ndarray:
-    """Return window values at the frames' times; at rest outside the speech."""
-    positions = times * WINDOWS_PER_SECOND
-    return np.interp(positions, np.arange(len(values)) + 0.5, values, left=rest, right=rest)
+def _at(values: np.ndarray, places: np.ndarray, rest: float = 0.0) -> np.ndarray:
+    """Return window values where frames are, counted in windows; at rest outside the speech."""
+    return np.interp(places, np.arange(len(values)) + 0.5, values, left=rest, right=rest)

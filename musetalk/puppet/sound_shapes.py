@@ -7,12 +7,12 @@ second formant. The numbers are in ``shape_table.py``; benchmarks/fit_mouth_shap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from ..voice.levels import WINDOWS_PER_SECOND, band_energies, decibels
+from ..voice.levels import WINDOWS_PER_SECOND, band_energies, decibels, window_count
 from .phones import Phone
 from .shape_table import PHONES, PHONES_BIAS, SOUND, SOUND_BIAS
 
@@ -31,6 +31,7 @@ EDGES = (
     5500.0,
     7800.0,
 )  # Hz, of the bands
+BANDS = list(pairwise(EDGES))
 INSTANTS = (-9, -5, -2, 0, 2, 5, 9)  # windows around the one that is judged
 PHONE_INSTANTS = (-4, 4)  # and for the phones
 SPEECH_DB = 25.0  # windows this far below the loudest still say how the recording sounds
@@ -53,56 +54,92 @@ GROUPS = (
 GROUP_OF = {name: number for number, names in enumerate(GROUPS) for name in names.split()}
 
 
-def shape_evidence(speech: np.ndarray, phones: Sequence[Phone] | None = None) -> np.ndarray:
+def shape_evidence(speech: np.ndarray) -> np.ndarray:
     """Return log-probabilities float32 (K, 6) of the shapes in each 10 ms of mono 16 kHz speech."""
-    levels = band_levels(speech)
-    heard = None if phones is None else phone_groups(phones, len(levels))
-    found = np.empty((len(levels), len(SHAPES)), np.float32)
-    for first in range(0, len(levels), BLOCK):
-        here = slice(first, first + BLOCK)
-        score = around(levels, INSTANTS, here) @ (SOUND / 100) + np.array(SOUND_BIAS) / 100
-        score = _log_shares(score)
-        if heard is not None:
-            joint = np.hstack([score, around(heard, PHONE_INSTANTS, here)])
-            score = _log_shares(joint @ (PHONES / 100) + np.array(PHONES_BIAS) / 100)
-        found[here] = score
+    levels = BandLevels(speech)
+    found = np.empty((levels.count, len(SHAPES)), np.float32)
+    for first in range(0, levels.count, BLOCK):
+        last = min(first + BLOCK, levels.count)
+        found[first:last] = evidence_between(levels, None, first, last)
     return found
 
 
-def band_levels(speech: np.ndarray) -> np.ndarray:
-    """Return levels float32 (K, 10) in each 10 ms, relative to the recording's own speech."""
-    levels = band_energies(speech, list(pairwise(EDGES))).T
-    levels /= max(float(levels.max(initial=0)), LEAST_ENERGY)
-    whole = decibels(levels.sum(axis=1))
-    blocks = [slice(first, first + BLOCK) for first in range(0, len(levels), BLOCK)]
-    for here in blocks:  # in place: of hours they take as much as everything else
-        levels[here] = decibels(levels[here])
-    spoken = whole > np.percentile(whole, 95) - SPEECH_DB
-    usual = levels.max(axis=0)
-    if spoken.any():
-        usual = levels.mean(axis=0, where=spoken[:, None]) + ABOVE_MEAN_DB
-    # Into the memory of what was read already: half of it is enough.
-    found = levels.reshape(-1).view(np.float32)[: levels.size].reshape(levels.shape)
-    for here in blocks:
-        relative = np.maximum(levels[here] - usual, -RANGE_DB) / SCALE_DB
-        found[here] = relative
-    return found
+def evidence_between(
+    levels: BandLevels, heard: PhoneGroups | None, first: int, last: int
+) -> np.ndarray:
+    """Return log-probabilities (last - first, 6) of the shapes in the windows from first on.
+
+    heard: the phones, where they are heard.
+    """
+    score = around(levels, INSTANTS, first, last) @ (SOUND / 100) + np.array(SOUND_BIAS) / 100
+    score = _log_shares(score)
+    if heard is not None:
+        joint = np.hstack([score, around(heard, PHONE_INSTANTS, first, last)])
+        score = _log_shares(joint @ (PHONES / 100) + np.array(PHONES_BIAS) / 100)
+    return score
 
 
-def phone_groups(phones: Sequence[Phone], count: int) -> np.ndarray:
-    """Return float32 (count, 9): 1 where a phone of the group is heard."""
-    heard = np.zeros((count, len(GROUPS)), np.float32)
-    for phone in phones:
-        first, last = (round(edge * WINDOWS_PER_SECOND) for edge in (phone.start, phone.end))
-        heard[first:last, GROUP_OF.get(phone.name, 0)] = 1
-    return heard
+class BandLevels:
+    """Levels of ten bands in each 10 ms, relative to the recording's own speech.
+
+    They are read when asked for: of hours they would take as much as all else.
+    """
+
+    def __init__(self, speech: np.ndarray) -> None:
+        self._speech = speech
+        self.count = window_count(speech)
+        self._loudest = LEAST_ENERGY
+        whole = np.empty(self.count)
+        for here, energies in self._blocks():
+            whole[here] = energies.sum(axis=1)
+            self._loudest = max(self._loudest, float(energies.max()))
+        whole = decibels(whole / self._loudest)
+        spoken = whole > np.percentile(whole, 95) - SPEECH_DB
+        total, loudest = np.zeros(len(BANDS)), np.full(len(BANDS), -np.inf)
+        for here, energies in self._blocks():
+            levels = decibels(energies / self._loudest)
+            total += levels.sum(axis=0, where=spoken[here, None])
+            loudest = np.maximum(loudest, levels.max(axis=0))
+        self._usual = total / spoken.sum() + ABOVE_MEAN_DB if spoken.any() else loudest
+
+    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        for first in range(0, self.count, BLOCK):
+            last = min(first + BLOCK, self.count)
+            yield slice(first, last), band_energies(self._speech, BANDS, first, last).T
+
+    def between(self, first: int, last: int) -> np.ndarray:
+        """Return levels float32 (last - first, 10) of windows from first on."""
+        levels = decibels(band_energies(self._speech, BANDS, first, last).T / self._loudest)
+        relative = np.maximum(levels - self._usual, -RANGE_DB) / SCALE_DB
+        return relative.astype(np.float32)
 
 
-def around(values: np.ndarray, instants: Sequence[int], here: slice) -> np.ndarray:
-    """Return the values (K, D) at instants round each window of a slice: (k, instants x D)."""
-    numbers = np.arange(len(values))[here]
-    places = np.clip(numbers[:, None] + np.array(instants), 0, len(values) - 1)
-    return values[places].reshape(len(numbers), -1)
+class PhoneGroups:
+    """Which groups of phones are heard in each 10 ms. count: of these windows."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._bits = np.zeros(count, np.uint16)
+
+    def add(self, phones: Iterable[Phone]) -> None:
+        for phone in phones:
+            first, last = (round(edge * WINDOWS_PER_SECOND) for edge in (phone.start, phone.end))
+            self._bits[first:last] |= 1 << GROUP_OF.get(phone.name, 0)
+
+    def between(self, first: int, last: int) -> np.ndarray:
+        """Return float32 (last - first, 9): 1 where a phone of the group is heard."""
+        bits = self._bits[first:last, None] >> np.arange(len(GROUPS), dtype=np.uint16)
+        return (bits & 1).astype(np.float32)
+
+
+def around(
+    values: BandLevels | PhoneGroups, instants: Sequence[int], first: int, last: int
+) -> np.ndarray:
+    """Return the values at instants round each window from first to last: (k, instants x D)."""
+    numbers = np.arange(first, last)
+    places = np.clip(numbers[:, None] + np.array(instants), 0, values.count - 1)
+    begin, end = int(places.min()), int(places.max()) + 1
+    return values.between(begin, end)[places - begin].reshape(len(numbers), -1)
 
 
 def _log_shares(score: np.ndarray) -> np.ndarray:

@@ -22,12 +22,23 @@ SPEECH_RANGE_DB = 35.0  # below the loudest sounds by more than this is silence
 FLOOR_SHARE = 0.25  # of the way from the noise floor to the peak: where speech begins
 
 
-def band_energies(speech: np.ndarray, bands: list[tuple[float, float]]) -> np.ndarray:
-    """Return float64 (len(bands), K): mean-square energy from Hz to Hz in each 10 ms window."""
+def window_count(speech: np.ndarray) -> int:
+    """Return how many 10 ms windows, at least one, speech (N,) has."""
+    return max(1, math.ceil(len(speech) / HOP))
+
+
+def band_energies(
+    speech: np.ndarray, bands: list[tuple[float, float]], first: int = 0, last: int | None = None
+) -> np.ndarray:
+    """Return float64 (len(bands), K): mean-square energy from Hz to Hz in each 10 ms window.
+
+    first, last: of the windows, if not all are wanted.
+    """
     frequencies = np.fft.rfftfreq(WINDOW, 1 / SAMPLE_RATE)
     picks = np.array([(frequencies >= low) & (frequencies < high) for low, high in bands])
-    energies = np.empty((max(1, math.ceil(len(speech) / HOP)), len(bands)))
-    for number, power in enumerate(_power(speech)):
+    last = window_count(speech) if last is None else last
+    energies = np.empty((last - first, len(bands)))
+    for number, power in enumerate(_power(speech, first, last)):
         here = slice(number * CHUNK, number * CHUNK + len(power))
         energies[here] = power @ picks.T.astype(np.float64)
     return energies.T
@@ -42,13 +53,12 @@ def decibels(energy: np.ndarray) -> np.ndarray:
     return 10 * np.log10(energy + 1e-12)
 
 
-def _power(speech: np.ndarray) -> Iterator[np.ndarray]:
+def _power(speech: np.ndarray, begin: int, end: int) -> Iterator[np.ndarray]:
     """Yield mean-square spectra (<= CHUNK, WINDOW / 2 + 1); window i is centred in hop i."""
     hann = np.hanning(WINDOW)
     scale = 2 / (WINDOW * (hann**2).sum())
-    count = max(1, math.ceil(len(speech) / HOP))
-    for first in range(0, count, CHUNK):
-        here = min(CHUNK, count - first)
+    for first in range(begin, end, CHUNK):
+        here = min(CHUNK, end - first)
         start = first * HOP - (WINDOW - HOP) // 2
         stop = start + (here - 1) * HOP + WINDOW
         part = speech[max(start, 0) : max(stop, 0)].astype(np.float64)

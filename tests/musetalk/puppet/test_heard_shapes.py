@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,10 +12,10 @@ import pytest
 from avatarvideo.musetalk.puppet.heard_shapes import HeardShapes
 from avatarvideo.musetalk.puppet.phones import SAMPLE_RATE, Phone
 from avatarvideo.musetalk.puppet.pose import MouthPose
-from avatarvideo.musetalk.puppet.shapes import mouth_shapes
+from avatarvideo.musetalk.puppet.shapes import SpokenShapes, mouth_shapes
 from avatarvideo.musetalk.puppet.sound_shapes import GROUP_OF
 
-RATE, SECONDS, CHUNK = Fraction(25), 20, 4
+RATE, SECONDS, CHUNK = Fraction(25), 200, 20
 COUNT = SECONDS * 25
 
 
@@ -39,14 +38,19 @@ def in_chunks(heard: list[Phone], told: list[int]) -> Iterator[tuple[list[Phone]
         yield [phone for phone in heard if end - CHUNK <= phone.start < end], float(end)
 
 
+def heard_shapes(sound: np.ndarray, chunks: Iterator[tuple[list[Phone], float]]) -> HeardShapes:
+    spoken = SpokenShapes(sound, frame_rate=RATE, frame_count=COUNT, by_phones=True)
+    return HeardShapes(spoken, chunks, frame_rate=RATE, seconds=SECONDS)
+
+
 @pytest.mark.parametrize("pause", [0.4, 0.0])
 def test_every_frame_is_as_by_all_phones(pause: float) -> None:
     told: list[int] = []
-    make = partial(mouth_shapes, speech(pause), frame_rate=RATE, frame_count=COUNT)
-    chunks = in_chunks(phones(), told)
-    heard = HeardShapes(lambda p: make(phones=p), chunks, frame_rate=RATE, seconds=SECONDS)
+    sound = speech(pause)
+    heard = heard_shapes(sound, in_chunks(phones(), told))
     assert told == [CHUNK]
-    whole, weight = make(phones=phones()), np.linspace(0, 1, COUNT, dtype=np.float32)
+    whole = mouth_shapes(sound, frame_rate=RATE, frame_count=COUNT, phones=phones())
+    weight = np.linspace(0, 1, COUNT, dtype=np.float32)
     gated = heard.gated(weight).gated(weight)
     assert gated.at(0) == MouthPose(0, 1, 1, 0)
     first = [heard.at(frame) for frame in range(25)]
@@ -65,9 +69,8 @@ def test_a_mouth_that_never_shuts_waits_for_all_phones() -> None:
     vowels = [Phone("AA", phone.start, phone.end) for phone in phones()]
     times = np.arange(SECONDS * SAMPLE_RATE, dtype=np.float32) / SAMPLE_RATE
     vowel = np.sin(2 * np.pi * 700 * times) + np.sin(2 * np.pi * 1150 * times)
-    make = partial(mouth_shapes, vowel / 9, frame_rate=RATE, frame_count=COUNT)
-    chunks = in_chunks(vowels, told)
-    heard = HeardShapes(lambda p: make(phones=p), chunks, frame_rate=RATE, seconds=SECONDS)
+    heard = heard_shapes(vowel / 9, in_chunks(vowels, told))
     assert told == [CHUNK]
-    assert heard.at(5) == make(phones=vowels).at(5)
+    whole = mouth_shapes(vowel / 9, frame_rate=RATE, frame_count=COUNT, phones=vowels)
+    assert heard.at(5) == whole.at(5)
     assert told == [*range(CHUNK, SECONDS + 1, CHUNK)]
