@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from ..job import Job
 from ..puppet.heard_shapes import HeardShapes
 from ..puppet.phones import phones_in_chunks
 from ..puppet.pose import Motion
 from ..puppet.shapes import SpokenShapes
-from ..voice.levels import SAMPLE_RATE
 
 
 def motion_of(job: Job) -> Motion:
@@ -15,11 +16,12 @@ def motion_of(job: Job) -> Motion:
 
     The first phones are heard here, the others when their frames are read.
     """
-    speech, rate = job.mel.speech, job.frame_rate
+    speech = job.mel.speech
     chunks = phones_in_chunks(speech)
-    spoken = SpokenShapes(
-        speech, frame_rate=rate, frame_count=job.indices.size, by_phones=chunks is not None
-    )
-    if chunks is None:
-        return spoken.hear((), len(speech) / SAMPLE_RATE)
-    return HeardShapes(spoken, chunks, frame_rate=rate, seconds=len(speech) / SAMPLE_RATE)
+    rate, count = job.frame_rate, job.indices.size
+    by_phones = chunks is not None
+    spoken = SpokenShapes(speech, frame_rate=rate, frame_count=count, by_phones=by_phones)
+    if chunks is not None:
+        return HeardShapes(spoken, chunks)
+    spoken.hear((), math.inf)
+    return spoken.shapes

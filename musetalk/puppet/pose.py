@@ -62,6 +62,11 @@ class MouthShapes:
             float(self.tuck[frame]),
         )
 
+    def only(self, frame: int) -> MouthShapes:
+        """Return the shapes of one frame alone."""
+        curves = (self.opening, self.width, self.closure, self.tuck)
+        return MouthShapes(*(curve[frame : frame + 1] for curve in curves))
+
     def gated(self, weight: np.ndarray) -> MouthShapes:
         """Return the shapes with their share of every frame, float32 (T,), 0 at rest."""
         return MouthShapes(

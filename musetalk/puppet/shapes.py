@@ -48,9 +48,11 @@ SPEED = 3.15  # mouth widths a second: 0.13 a frame at 25 fps
 UNSEEN = 0.02  # mouth widths: so low a gap hardly looks open, so it comes on top of that
 UNSEEN_SPEED = 0.5  # mouth widths a second, at higher frame rates
 WIDTH_SPEED = 3.0
-BLOCK_SECONDS = 80  # of frames whose windows are read at a time
+BLOCK_SECONDS = 20  # of frames that are made at a time
 REACH = 16  # windows: further than any smoothing
-REACH_SECONDS = 1.0  # beyond which no window and no phone changes a frame, but by speed
+REACH_SECONDS = (
+    1.0  # at the most from a phone to a frame that it changes: the speed allows far less
+)
 
 
 def mouth_shapes(
@@ -69,79 +71,82 @@ def mouth_shapes(
     spoken = SpokenShapes(
         speech, frame_rate=frame_rate, frame_count=frame_count, by_phones=phones is not None
     )
-    return spoken.hear(phones or (), math.inf)
+    spoken.hear(phones or (), math.inf)
+    return spoken.shapes
 
 
 class SpokenShapes:
     """The mouth's shapes for speech, by the sound and by phones as they are heard.
 
     speech, frame_rate, frame_count: as of ``mouth_shapes``. by_phones: whether there will be any.
-    Of what each 10 ms asks for nothing is kept but for some bytes, so hours of it take little.
+    They are made some seconds at a time, so what hours of speech ask of each 10 ms is never held.
     """
 
     def __init__(
         self, speech: np.ndarray, *, frame_rate: Fraction, frame_count: int, by_phones: bool
     ) -> None:
         loudness.check_speech(speech)
-        self._rate = rate = float(frame_rate)
-        self._times = (np.arange(frame_count) + 0.5) / rate
+        self._rate = float(frame_rate)
+        opening, width, closure, tuck = np.zeros((4, frame_count), np.float32)
+        width[:] = REST_WIDTH
+        closure[:] = 1
+        self.shapes = MouthShapes(opening, width, closure, tuck)
         level = levels(speech)
         self._spoken = spoken = _without_gaps(spoken_by_level(level))
-        self._is_silent = not spoken.any()
-        if self._is_silent:
+        self._known = 0 if spoken.any() else frame_count  # frames that stay as they are
+        if not spoken.any():
             return
         loud = loudness.ranked(loudness.evened(level), spoken)
         self._loud = (QUIETEST + (1 - QUIETEST) * loud).astype(np.float32)
-        self._silent = loudness.silent_frames(spoken, self._times, rate)
         self._levels = BandLevels(speech)
         self._phones = PhoneGroups(len(spoken)) if by_phones else None
-        self._closed = np.zeros(len(spoken), bool)
-        self._asked = np.zeros((3, frame_count), np.float32)  # opening, width, tuck
-        self._known = 0  # frames before which later phones change none of that
 
-    def hear(self, phones: Iterable[Phone], seconds: float) -> MouthShapes:
-        """Return the shapes of the whole clip by the phones told so far.
+    def hear(self, phones: Iterable[Phone], seconds: float) -> int:
+        """Make the shapes as far as phones are known; return how many frames are final.
 
-        phones: those that were not told before. seconds: to where they are known now.
+        phones: those that were not told before. seconds: to where all are told now; infinity
+        when there are no more.
         """
-        if self._is_silent:
-            still = np.zeros(len(self._times), np.float32)
-            return MouthShapes(still, still + np.float32(REST_WIDTH), still + 1, still)
+        count = self.shapes.opening.size
+        if self._known == count:
+            return count
         if self._phones is not None:
             self._phones.add(phones)
+        final = int(min(max(0.0, (seconds - REACH_SECONDS) * self._rate), count))
         frames = max(1, round(BLOCK_SECONDS * self._rate))
-        for first in range(self._known, len(self._times), frames):
-            last = min(first + frames, len(self._times))
-            self._read(first, last)
-            if last / self._rate + REACH_SECONDS <= seconds:
+        for first in range(self._known, final, frames):
+            last = min(first + frames, count)
+            self._make(first, last)
+            if last <= final:
                 self._known = last
-        opening, width, tuck = self._asked
-        shut = self._silent | _shut_frames(self._closed, self._times, self._rate)
-        opened = _opened(np.where(shut, 0, opening), self._rate)
-        closure = (opened == 0).astype(np.float32)
-        return MouthShapes(opened, _slow(width, self._rate), closure, tuck.copy())
+        return final
 
-    def _read(self, first: int, last: int) -> None:
-        """Read what the windows around some frames ask for."""
-        times = self._times[first:last]
+    def _make(self, first: int, last: int) -> None:
+        """Make the shapes of some frames from those around them and the windows around these."""
+        around = math.ceil(self._rate * REACH_SECONDS / 2)
+        begun, ended = max(0, first - around), min(last + around, self.shapes.opening.size)
+        here = slice(first - begun, last - begun)
+        times = (np.arange(begun, ended) + 0.5) / self._rate
         edges = times[0] * WINDOWS_PER_SECOND - REACH, times[-1] * WINDOWS_PER_SECOND + REACH
         begin, end = np.clip(np.rint(edges), 0, len(self._spoken)).astype(int)
         if begin == end:  # past the end of the speech
-            self._asked[:, first:last] = [[0], [REST_WIDTH], [0]]
             return
-        here = slice(begin, end)
-        spoken = self._spoken[here]
+        spoken = self._spoken[begin:end]
         evidence = evidence_between(self._levels, self._phones, begin, end)
-        shares = np.exp(evidence)
-        closed = self._closed[here] = _closed(evidence)
-        opening = np.where(spoken, _opening(shares, self._loud[here]), 0)
+        shares, closed = np.exp(evidence), _closed(evidence)
+        opening = np.where(spoken, _opening(shares, self._loud[begin:end]), 0)
         width = np.where(spoken, _width(shares), REST_WIDTH)
         tuck = np.where(spoken & ~closed, np.minimum(2 * shares[:, TUCK], 1), 0)
-        places = times * WINDOWS_PER_SECOND - begin
-        self._asked[0, first:last] = _at(_held(opening), places)
-        width = loudness.smoothed(width, WIDTH_BLEND_WINDOWS)
-        self._asked[1, first:last] = _at(width, places, REST_WIDTH)
-        self._asked[2, first:last] = _at(loudness.smoothed(tuck, TUCK_BLEND_WINDOWS), places)
+        times -= begin / WINDOWS_PER_SECOND
+        shut = loudness.silent_frames(spoken, times, self._rate)
+        shut |= _shut_frames(closed, times, self._rate)
+        opened = _opened(np.where(shut, 0, _at(_held(opening), times)), self._rate)
+        width = _at(loudness.smoothed(width, WIDTH_BLEND_WINDOWS), times, REST_WIDTH)
+        tuck = _at(loudness.smoothed(tuck, TUCK_BLEND_WINDOWS), times)
+        self.shapes.opening[first:last] = opened[here]
+        self.shapes.width[first:last] = _slow(width, self._rate)[here]
+        self.shapes.closure[first:last] = opened[here] == 0
+        self.shapes.tuck[first:last] = tuck[here]
 
 
 def _without_gaps(spoken: np.ndarray) -> np.ndarray:
@@ -205,6 +210,7 @@ def _slow(width: np.ndarray, rate: float) -> np.ndarray:
     return (limited / 2).astype(np.float32)
 
 
-def _at(values: np.ndarray, places: np.ndarray, rest: float = 0.0) -> np.ndarray:
-    """Return window values where frames are, counted in windows; at rest outside the speech."""
+def _at(values: np.ndarray, times: np.ndarray, rest: float = 0.0) -> np.ndarray:
+    """Return window values at the frames' times; at rest outside the speech."""
+    places = times * WINDOWS_PER_SECOND
     return np.interp(places, np.arange(len(values)) + 0.5, values, left=rest, right=rest)

@@ -78,17 +78,14 @@ def activity_by_network(
     sounds = stretches(joined(spoken_by_level(level), _PAUSE))
     centers = _centers(speech.size)
     begins = {first * HOP // CHUNK for first, _ in sounds}
-    heard, afresh = (
-        np.concatenate(list(_heard(network, speech, each, chunks, check)))[centers]
-        for each in ((), begins)
-    )
+    heard, afresh = (_heard(network, speech, each, chunks, check)[centers] for each in ((), begins))
     noise = _noise(level, joined(heard >= LIKELY, _PAUSE))
     may_be_music = peak_level(level) - SOFT_DB
     loud = [each for each in sounds if level[slice(*each)].max() > may_be_music]
     alone = _alone(loud, level, np.maximum(heard, afresh), speech, noise)
     soft = level <= min(may_be_music, noise + NEAR_NOISE_DB)
-    likely = (heard >= np.where(soft, LIKELY_IF_SOFT, LIKELY)) | alone
-    sure = (heard >= np.where(soft, SURE_IF_SOFT, SURE)) | alone
+    likely = np.where(soft, heard >= LIKELY_IF_SOFT, heard >= LIKELY) | alone
+    sure = np.where(soft, heard >= SURE_IF_SOFT, heard >= SURE) | alone
     together = joined(likely, _PAUSE)
     noise = _noise(level, together)
     spoken = np.zeros(len(level), bool)
@@ -111,12 +108,13 @@ def _heard(
     begins: Collection[int],
     chunks: int,
     check: Callable[[], None],
-) -> Iterator[np.ndarray]:
-    """Yield how likely each 32 ms hold speech, float32 (n,); begins: chunks that begin afresh.
+) -> np.ndarray:
+    """Return how likely each 32 ms hold speech, float32; begins: chunks that begin afresh.
 
     What the network remembers of one sound makes it deaf to laughter after other laughter.
     """
     count = max(1, -(-speech.size // CHUNK))
+    found = np.empty(count, np.float32)  # kept apart from what is computed: the heap stays whole
     for begin, end in pairwise(sorted({0, *begins, count})):
         state: State | None = None
         for first in range(begin, end, chunks):
@@ -130,7 +128,8 @@ def _heard(
             part[max(-start, 0) :][: known.size] = known
             with torch.inference_mode():
                 likelihood, state = network(torch.as_tensor(part), state)
-            yield likelihood[:here].numpy()
+            found[first : first + here] = likelihood[:here].numpy()
+    return found
 
 
 def _alone(
@@ -158,14 +157,15 @@ def _brought_out(
     for piece in pieces(speech):
         check()
         sound = foreground(piece)
-        heard = np.concatenate(list(_heard(network, sound, (), chunks, check)))
+        heard = _heard(network, sound, (), chunks, check)
         yield heard[_centers(sound.size)], sound
 
 
 def _centers(samples: int) -> np.ndarray:
     """Return the chunk that holds the middle of every window, int (K,)."""
     count = max(1, -(-samples // HOP))
-    return (np.arange(count) * HOP + HOP // 2).clip(0, samples - 1) // CHUNK
+    middles = np.arange(count, dtype=np.int32) * HOP + HOP // 2  # 2 ** 31 samples are 37 hours
+    return np.minimum(middles, max(samples - 1, 0), out=middles) // CHUNK
 
 
 def _noise(level: np.ndarray, spoken: np.ndarray) -> float:
