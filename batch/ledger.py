@@ -80,12 +80,23 @@ class Ledger:
     @cached_property
     def _outputs_in_results(self) -> set[str]:
         """The outputs of all lines that were whole when they were first asked for."""
-        found: set[str] = set()
-        with contextlib.suppress(OSError):
-            for line in self.folder.results.read_bytes().split(b"\n"):
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    found.add(str(parse_json(line)["output"]))
-        return found
+        try:
+            return {output for output, _ in self._lines_of_results()[0]}
+        except OSError:
+            return set()
+
+    def _lines_of_results(self) -> tuple[list[tuple[str, str]], bool]:
+        """Return output and key of each line that can be read, and whether all are whole.
+
+        Raises OSError.
+        """
+        found: list[tuple[str, str]] = []
+        *lines, rest = self.folder.results.read_bytes().split(b"\n")
+        for line in [*lines, rest]:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                one = parse_json(line)
+                found.append((str(one["output"]), str(one["key"])))
+        return found, not rest and len(found) == len(lines)
 
     def is_finished(self, output: str, key: str) -> bool:
         report = self.report_of(output)
@@ -201,18 +212,13 @@ class Ledger:
     def _keys_in_results(self) -> set[str] | None:
         """Return the keys of all lines, None where the file is torn or says something twice."""
         try:
-            data = self.folder.results.read_bytes()
+            lines, is_whole = self._lines_of_results()
         except FileNotFoundError:
             return set()
         except OSError:
             return None
-        keys: list[str] = []
-        try:
-            keys = [str(parse_json(line)["key"]) for line in data.split(b"\n")[:-1]]
-        except (ValueError, KeyError, TypeError):
-            return None
-        is_torn = not data.endswith(b"\n") and data != b""
-        return None if is_torn or len(set(keys)) != len(keys) else set(keys)
+        keys = {key for _, key in lines}
+        return keys if is_whole and len(keys) == len(lines) else None
 
     def _whole_reports(self) -> Iterable[Mapping[str, JSON]]:
         outside = {STATE, FAILED}

@@ -190,7 +190,7 @@ def test_an_input_that_changed_meanwhile_is_not_committed(
     assert not ledger.folder.target("a/b.mp4").exists()
 
 
-@pytest.mark.parametrize("tear", ["cut", "line lost", "line twice", "gone"])
+@pytest.mark.parametrize("tear", ["cut", "cut in the middle", "line lost", "line twice", "gone"])
 def test_results_that_are_torn_are_written_anew(ledger: Ledger, owner: Owner, tear: str) -> None:
     jobs = [job(f"{number}.mp4", f"k{number}") for number in range(3)]
     for one in jobs:
@@ -202,6 +202,8 @@ def test_results_that_are_torn_are_written_anew(ledger: Ledger, owner: Owner, te
     lines = whole.splitlines(keepends=True)
     if tear == "cut":
         results.write_bytes(whole[:-9])
+    elif tear == "cut in the middle":
+        results.write_bytes(b"".join([lines[0], lines[1][:9], b"\n", lines[2]]))
     elif tear == "gone":
         results.unlink()
     else:
