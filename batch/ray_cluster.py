@@ -6,6 +6,7 @@ as lost, and the driver decides what becomes of it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import logging
@@ -21,6 +22,7 @@ from ..errors import AvatarVideoError, MissingLibraryError
 from ..host.machine import usable_cpus
 from ..texts import one_line
 from .ray_actor import BatchActor
+from .ray_head import HeadWatch
 from .rows import Job, Outcome, Setup
 from .worker import BROKEN_DEVICE
 
@@ -29,6 +31,8 @@ log = logging.getLogger("avatarvideo.batch.ray_cluster")
 AUTO = "auto"
 STOP_SECONDS = 15.0
 START_SECONDS = 600.0  # without any worker: no machine has what they need
+TELL_SECONDS = 60.0  # the same, until it is told
+SILENT_SECONDS, GONE_SECONDS = 10.0, 30.0  # without the head; after 60 Ray ends this process
 ASK_SECONDS = 1.0  # until a worker that Ray is just restarting is asked again
 STORE_BYTES = 80 << 20  # of a cluster of our own: jobs and outcomes are small
 LOOPBACK = "127.0.0.1"
@@ -116,9 +120,11 @@ class RayCluster:
     ) -> None:
         self._ray = ray = connected(address)
         self.start_seconds: dict[str, float] = {}
-        self._began = self._heard = time.monotonic()
+        self._began = self._ready = time.monotonic()  # and when a worker was last ready
+        self._told: set[str] = set()  # what is waited for
         self._waiting: dict[Any, _Worker] = {}  # by what Ray will answer with
         self._workers: dict[str, _Worker] = {}
+        self._head = HeadWatch(ray.get_runtime_context().gcs_address)
         try:
             share = share_of(_machines(ray), count, threads)
             made = ray.remote(concurrency_groups={"beside": 1})(actor)
@@ -128,6 +134,7 @@ class RayCluster:
                 self._workers[name] = _Worker(name, placed)
                 self._start(self._workers[name])
         except BaseException:
+            self._head.stop()
             ray.shutdown()
             raise
 
@@ -147,6 +154,7 @@ class RayCluster:
         self._waiting[chosen.actor.make.remote(job.as_json())] = chosen
 
     def collect(self, seconds: float) -> Sequence[Outcome]:
+        self._check_head()
         for worker in self._workers.values():
             if worker.ask_at is not None and worker.ask_at <= time.monotonic():
                 self._start(worker)
@@ -158,8 +166,7 @@ class RayCluster:
         else:
             time.sleep(seconds)
         outcomes = [outcome for one in done for outcome in self._hear(one)]
-        if not any(worker.is_ready for worker in self._workers.values()):
-            self._check_start()
+        self._check_start()
         return outcomes
 
     def _hear(self, answer: Any) -> list[Outcome]:  # Any: Ray's reference has no type
@@ -169,7 +176,6 @@ class RayCluster:
             said = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             return self._missed(worker, job, error)
-        self._heard = time.monotonic()
         if job is not None:
             outcome = Outcome(**said)
             if BROKEN_DEVICE in outcome.error:  # its process can compute nothing any more
@@ -179,7 +185,7 @@ class RayCluster:
         if said:
             return self._gone(worker, said)
         worker.is_ready = True
-        self.start_seconds.setdefault(worker.name, self._heard - self._began)
+        self.start_seconds.setdefault(worker.name, time.monotonic() - self._began)
         return []
 
     def _missed(self, worker: _Worker, job: Job | None, error: Exception) -> list[Outcome]:
@@ -204,13 +210,47 @@ class RayCluster:
         return []
 
     def _check_start(self) -> None:
-        if time.monotonic() - self._heard > START_SECONDS:
+        if any(worker.is_ready for worker in self._workers.values()):
+            self._ready = time.monotonic()
+        seconds = time.monotonic() - self._ready
+        limit = f"{START_SECONDS / 60:.0f} minutes"
+        self._tell(
+            seconds > TELL_SECONDS,
+            f"No worker is there: Ray has {limit} to start one, and `ray status` says what is "
+            "missing.",
+        )
+        if seconds > START_SECONDS:
             raise AvatarVideoError(
-                f"Expected Ray to start a worker within {START_SECONDS / 60:.0f} minutes, but it "
-                "did not: see with `ray status` what is missing."
+                f"Expected Ray to start a worker within {limit}, but it did not: see with `ray "
+                "status` what is missing."
             )
 
+    def _check_head(self) -> None:
+        """Raise AvatarVideoError where the cluster is gone."""
+        seconds = self._head.silent_seconds()
+        self._tell(
+            seconds > SILENT_SECONDS,
+            f"The head of the Ray cluster does not answer: it has {GONE_SECONDS:.0f} s to come "
+            "back.",
+        )
+        if seconds > GONE_SECONDS:
+            raise AvatarVideoError(
+                "Expected the head of the Ray cluster to answer, but it has not for "
+                f"{GONE_SECONDS:.0f} s: start the cluster again and then this command, which goes "
+                "on."
+            )
+
+    def _tell(self, is_so: bool, sentence: str) -> None:
+        """Say what is waited for, once each time."""
+        if is_so and sentence not in self._told:
+            log.warning("%s", sentence)
+        (self._told.add if is_so else self._told.discard)(sentence)
+
     def stop(self) -> None:
+        self._head.stop()
+        if self._head.silent_seconds() > SILENT_SECONDS:
+            self._abandon()
+            return
         ready = [worker.actor for worker in self._workers.values() if worker.is_ready]
         with contextlib.suppress(self._ray.exceptions.RayError):
             asked = [actor.stop.options(**BESIDE).remote() for actor in ready]
@@ -220,6 +260,13 @@ class RayCluster:
             with contextlib.suppress(self._ray.exceptions.RayError):
                 self._ray.kill(worker.actor)
         self._ray.shutdown()
+
+    def _abandon(self) -> None:
+        """Leave a cluster that is gone, of which Ray would ask until it ended this process."""
+        atexit.unregister(self._ray.shutdown)
+        ending = threading.Thread(target=self._ray.shutdown, daemon=True)
+        ending.start()
+        ending.join(STOP_SECONDS)
 
 
 def _options(name: str, share: Share) -> dict[str, Any]:  # Any: as Ray takes them

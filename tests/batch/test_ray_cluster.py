@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -19,6 +22,7 @@ from avatarvideo.batch.files import BatchFolder
 from avatarvideo.batch.leases import Owner
 from avatarvideo.batch.ray_actor import BatchActor
 from avatarvideo.batch.ray_cluster import Machine, Share, connected, share_of
+from avatarvideo.batch.ray_head import HeadWatch
 from avatarvideo.batch.rows import Setup
 from avatarvideo.cli.main import main
 from avatarvideo.errors import MissingLibraryError
@@ -108,17 +112,37 @@ def test_a_worker_makes_only_what_is_the_commands(tmp_path: Path) -> None:
     owner.close()
 
 
+def test_a_head_that_is_gone_is_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        watch = HeadWatch(f"127.0.0.1:{head.getsockname()[1]}", every=0.01)
+        for _ in range(3):
+            head.accept()[0].close()  # asked again and again
+    while watch.silent_seconds() < 0.05:
+        time.sleep(0.01)
+    watch.stop()
+
+
+class Nodes(NamedTuple):
+    process: subprocess.Popen[str]
+    address: str
+
+
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of two nodes, whose workers find what tests share."""
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    """Two nodes, whose workers find what tests share."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # look for them on loopback
     with subprocess.Popen(
         [sys.executable, str(NODES)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as nodes:
-        assert nodes.stdout is not None
-        yield nodes.stdout.readline().strip()
-        nodes.communicate()
+    ) as process:
+        assert process.stdout is not None
+        yield Nodes(process, process.stdout.readline().strip())
+        process.communicate()
+
+
+@pytest.fixture
+def cluster(nodes: Nodes) -> str:
+    return nodes.address
 
 
 def twelve_rows(folder: Path, real_data: Path, mesh_models: Path) -> list[dict[str, Any]]:
@@ -202,6 +226,30 @@ def test_nodes_read_from_a_store_and_write_to_it(bucket: Any, cluster: str, tmp_
     assert made() == []
     bucket.put_file(str(tmp_path / "speech0.wav"), "bucket/in/speech1.wav")
     assert made() == ["1.mp4:", "3.mp4:"]
+
+
+@pytest.mark.slow
+@NEEDS_RAY
+def test_a_cluster_that_is_gone_ends_the_command_with_a_sentence(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    write_inputs(tmp_path)
+    write_list(tmp_path / "jobs.jsonl", [row(f"{n}.mp4") for n in range(20000)])
+    command = [sys.executable, "-m", "avatarvideo", "batch", "jobs.jsonl", "--output-dir", "out"]
+    command += ["--ray", nodes.address]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as batch:
+        assert batch.stdout is not None
+        batch.stdout.readline()  # it works
+        for one in psutil.Process(nodes.process.pid).children(recursive=True):
+            if one.name() in ("gcs_server", "raylet"):
+                one.kill()
+        _, said = batch.communicate()
+    assert batch.returncode == 1
+    assert "The head of the Ray cluster does not answer: it has 30 s to come back." in said
+    assert said.splitlines()[-1].startswith("Error: Expected the head of the Ray cluster to answer")
+    assert json.loads((tmp_path / "out" / "status.json").read_text())["state"] == "stopped"
 
 
 @pytest.mark.slow
