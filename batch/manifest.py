@@ -98,7 +98,7 @@ def _csv_rows(text: str, name: str) -> tuple[list[Row], list[Problem]]:
         elif not any(map(str.strip, cells)):
             continue
         elif not columns:
-            columns = [cell.strip() for cell in cells]
+            columns = [_column(cell) for cell in cells]
             _check_columns(columns, name)
         elif any(map(str.strip, cells[len(columns) :])):
             sentence = f"Expected {len(columns)} cells, got {len(cells)}: quote those with"
@@ -129,6 +129,11 @@ def _records(lines: Sequence[str]) -> Iterator[tuple[int, list[str] | csv.Error]
         except csv.Error as error:
             yield first + 1, error
             begin = first + 1
+
+
+def _column(cell: str) -> str:
+    """Return a column's name as ours are written, as spreadsheets and their users do not."""
+    return cell.strip() if "." in cell else "_".join(cell.lower().split())
 
 
 def _check_columns(columns: list[str], name: str) -> None:

@@ -54,6 +54,16 @@ def test_csv_cells_are_texts_and_empty_ones_are_not_given(tmp_path: Path, separa
     ]
 
 
+def test_names_of_columns_are_read_as_people_write_them(tmp_path: Path) -> None:
+    text = "Output,Max Duration,LoadAvatar.avatar\na.mp4,9,x.png\n"
+    (row,), _ = read_rows(written(tmp_path, "j.csv", text))
+    assert row.values == {
+        "output": "a.mp4",
+        "max_duration": "9",
+        "set": {"LoadAvatar.avatar": "x.png"},
+    }
+
+
 def test_a_csv_row_with_too_many_cells_is_named(tmp_path: Path) -> None:
     rows, problems = read_rows(written(tmp_path, "j.csv", "output,audio\na.mp4,b.wav,c\nd.mp4,e\n"))
     assert [row.line for row in rows] == [3]
@@ -69,8 +79,9 @@ def test_a_csv_row_with_too_many_cells_is_named(tmp_path: Path) -> None:
         b"sep=;\r\noutput;avatar\r\na.mp4;x.png\r\n",
         "output\tavatar\r\na.mp4\tx.png\r\n".encode("utf-16"),
         b"\n,,\noutput,avatar\na.mp4,x.png\n",
+        b"Output, AVATAR \na.mp4,x.png\n",
     ],
-    ids=["empty columns", "sep line", "UTF-16 with tabs", "blank lines first"],
+    ids=["empty columns", "sep line", "UTF-16 with tabs", "blank lines first", "capitals"],
 )
 def test_what_spreadsheets_write_is_read(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "j.csv").write_bytes(data)
