@@ -87,7 +87,9 @@ class Checker:
             try:
                 tasks.append(self._task(row))
             except (AvatarVideoError, ValueError) as error:
-                problems.append(Problem(row.line, str(error)))
+                named = row.values.get("output")
+                output = named if isinstance(named, str) else ""
+                problems.append(Problem(row.line, str(error), output))
         tasks = self._without_others(self._without_unreadable(tasks, problems), problems)
         return tasks, sorted(problems)
 
@@ -101,7 +103,7 @@ class Checker:
         for task in tasks:
             wrong = [str(errors[path]) for path in task.inputs if path in errors]
             if wrong:
-                problems.append(Problem(task.line, wrong[0]))
+                problems.append(Problem(task.line, wrong[0], task.output))
             else:
                 kept.append(task)
         return kept
@@ -116,13 +118,13 @@ class Checker:
             is_there = f"{self._shown}/{task.output}" in addresses
             if is_there or (found is not None and found in sources):
                 sentence = f"Expected an output other than the inputs, but {task.output!r} is one."
-                problems.append(Problem(task.line, sentence))
+                problems.append(Problem(task.line, sentence, task.output))
             elif self._results.is_of_others(task.output):
                 sentence = (
                     f"Expected no file of others as output, no batch made {task.output!r} that is "
                     "there: move it away, or choose another name."
                 )
-                problems.append(Problem(task.line, sentence))
+                problems.append(Problem(task.line, sentence, task.output))
             else:
                 kept.append(task)
         return kept

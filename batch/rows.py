@@ -22,10 +22,11 @@ class Row:
 
 
 class Problem(NamedTuple):
-    """What is wrong with a row; line 0 is the list as a whole."""
+    """What is wrong with a row; line 0 is the list as a whole. output: as it is written there."""
 
     line: int
     sentence: str
+    output: str = ""
 
     def __str__(self) -> str:
         return f"Line {self.line}: {self.sentence}" if self.line else self.sentence

@@ -214,6 +214,6 @@ class Batch:
             )
         if tally.failed:
             raise AvatarVideoError(
-                f"{len(tally.failed)} of {tally.total} jobs failed: a second start tries them "
-                "again."
+                f"{len(tally.failed)} of {tally.total} jobs failed, for the reasons in "
+                f"{self._folder.failures.name}: a second start tries them again."
             )

@@ -62,6 +62,7 @@ class Watch:
         self._output = output
         self._folder, self._via = folder, via
         self._ended = 0  # jobs, since the first was handed out
+        self._still = 0  # of those that were made, though their mode was auto
         self._started = _now()
         self._running: dict[str, tuple[str, float]] = {}  # by worker: the job, since when
         self._began: float | None = None  # when the first job was handed out
@@ -74,7 +75,7 @@ class Watch:
         """Note that the list is checked, which took so long."""
         self._event("checked", total=self.tally.total, seconds=round(seconds, 3))
         for problem in self.tally.failed:
-            self._list_failure(problem.line, "", problem.sentence)
+            self._list_failure(problem.line, problem.output, problem.sentence)
         self._output.talk(f"{self.tally.shown} (checked in {seconds:.1f} s)")
         self._write_status(now=True)
 
@@ -94,6 +95,7 @@ class Watch:
         self.tally.made += 1
         self._ended += 1
         details = outcome.details
+        self._still += details.get("mode") == "static" and task.options.get("mode") == "auto"
         shown = {name: details.get(name) for name in ("key", "mode", "frame_count")}
         seconds = details.get("processing_seconds")
         self._event("finished", job=task.output, worker=outcome.worker, seconds=seconds, **shown)
@@ -145,7 +147,12 @@ class Watch:
         self._state = state
         self._running.clear()
         self._event("end", **self._counts())
-        self._output.talk(self._total())
+        self._output.talk(self._total(is_stopped=state == "stopped"))
+        if self._still:
+            self._output.talk(
+                f"{self._still} of the videos made are still (static), although the mode was auto: "
+                "their reports have the reason."
+            )
         self._write_status(now=True)
 
     def _rate(self) -> tuple[float | None, float | None]:
@@ -156,11 +163,13 @@ class Watch:
         seconds = max(time.monotonic() - self._began, 1e-3)
         return 60 * done / seconds, self.tally.left * seconds / done
 
-    def _total(self) -> str:
+    def _total(self, *, is_stopped: bool = False) -> str:
         per_minute, left = self._rate()
+        rest = ": a second start goes on" if is_stopped else ""
         if per_minute is None or left is None:
-            return self.tally.shown
-        rest = f", {_duration(left)} left" if self.tally.left else ""
+            return f"{self.tally.shown}{rest}"
+        if self.tally.left and not is_stopped:
+            rest = f", {_duration(left)} left"
         return f"{self.tally.shown}; {per_minute:.1f} a minute{rest}"
 
     def _counts(self) -> dict[str, JSON]:

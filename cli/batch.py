@@ -21,7 +21,7 @@ from .config_options import ConfigCommand
 from .lipsync_options import lipsync_options
 from .own_process import leave_busy_cpus
 from .paths import FileToRead, PlaceToWrite
-from .session import VERBOSITY, json_option, session, talk, verbose_option
+from .session import VERBOSITY, session, talk, verbose_option
 
 if TYPE_CHECKING:
     from ..batch.watch import Output
@@ -120,7 +120,7 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
     type=FileToRead(exists=True, dir_okay=False),
     help="A TOML or JSON file with these options; options given here win.",
 )
-@json_option
+@click.option("--json", "as_json", is_flag=True, help="Print an event a line, as JSON.")
 @verbose_option
 @click.pass_obj
 def batch(

@@ -116,7 +116,17 @@ class ConfigOptions:
 
     def _read(self, name: str, one: Option, text: object) -> object:
         option = self._option(name, one)
-        return option.type.convert(text, option, None)
+        try:
+            return option.type.convert(text, option, None)
+        except click.BadParameter as error:
+            wanted = _KINDS.get(type(one.default), "")
+            if one.choices:
+                wanted = f"one of {', '.join(map(str, one.choices))}"
+            comma = type(one.default) is float and "," in str(text)
+            instead = ": write it with a decimal point" if comma else ""
+            raise AvatarVideoError(
+                f"Expected {name} as {wanted}, got {text!r}{instead}."
+            ) from error
 
     def _check_types(self, values: Mapping[str, object]) -> None:
         for name, one in options_of(self.config).items():

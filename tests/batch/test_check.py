@@ -198,6 +198,32 @@ def test_texts_of_csv_are_read_as_the_command_line_reads_them(tmp_path: Path, ch
     assert (task.options["fps"], task.options["mouth"], task.threads) == (30, (1, 2, 3, 4), 4)
 
 
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (
+            {"duration": "0,2"},
+            "Expected duration as a number, got '0,2': write it with a decimal point.",
+        ),
+        ({"face-index": "first"}, "Expected face_index as a whole number, got 'first'."),
+        ({"quality": "best"}, "Expected quality as one of high, medium, low, got 'best'."),
+    ],
+)
+def test_a_cell_that_is_no_value_of_its_option_is_told_in_the_lists_words(
+    tmp_path: Path, more: dict[str, Any], sentence: str
+) -> None:
+    options = lipsync_options()
+    checker = Checker(
+        Ledger(BatchFolder(tmp_path / "out")),
+        tmp_path,
+        lambda values, as_text: options.of_row(values, {}, as_text=as_text),
+    )
+    for name in ("avatar0.png", "speech0.wav"):
+        (tmp_path / name).touch()
+    given = row("a.mp4") | more if "quality" in more else row("a.mp4", **more)
+    assert checker.tasks([Row(7, given, as_text=True)]) == ([], [Problem(7, sentence, "a.mp4")])
+
+
 def test_a_workflow_counts_the_files_that_it_names(check: Check, tmp_path: Path) -> None:
     (tmp_path / "flow.json").write_bytes(WORKFLOW.read_bytes())
     settings = {"LoadAvatar.avatar": "avatar1.png", "AudioToMel.audio": "speech2.wav"}

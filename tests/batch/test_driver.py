@@ -90,6 +90,22 @@ def test_every_job_is_made_once_and_told(tmp_path: Path) -> None:
     assert shown == {"state": "done", "made": 3, "left": 0, "running": []}
 
 
+def test_still_pictures_that_nobody_asked_for_are_told_at_the_end(tmp_path: Path) -> None:
+    batch = Batch(tmp_path, {}, count=0)
+    modes = ("auto", "auto", "static")
+    tasks = [Task(n, f"{n}.mp4", (), options={"mode": mode}) for n, mode in enumerate(modes)]
+    batch.tally.total = len(tasks)
+    batch.made(tasks).run()
+    batch.watch.end("done")
+    assert batch.said[-1].startswith("2 of the videos made are still (static), although the mode")
+
+
+def test_what_is_stopped_says_that_a_second_start_goes_on(tmp_path: Path) -> None:
+    batch = Batch(tmp_path, {})
+    batch.watch.end("stopped")
+    assert batch.said == ["3 jobs: 0 made, 0 finished before, 3 left: a second start goes on"]
+
+
 def test_after_out_of_memory_batches_get_smaller_and_then_it_fails(tmp_path: Path) -> None:
     batch = Batch(tmp_path, {"a": ["memory", "memory"], "b": ["memory"] * 3})
     assert batch.run() == ["a", "a", "a", "b", "b", "b", "c"]

@@ -119,9 +119,9 @@ def test_keep_going_makes_the_good_rows_and_still_ends_with_1(batch: Call) -> No
     code, out, err = batch([row("1.mp4"), row("2.mp4", avatar=9)], "--keep-going")
     assert code == 1
     assert out.startswith("[2/2] 1.mp4: static")
-    assert "Error: 1 of 2 jobs failed" in err.splitlines()[-1]
+    assert "Error: 1 of 2 jobs failed, for the reasons in failures.jsonl" in err.splitlines()[-1]
     (failure,) = lines_of(Path("out/failures.jsonl"))
-    assert failure["line"] == 2
+    assert (failure["line"], failure["output"]) == (2, "2.mp4")
     assert "avatar9.png" in failure["error"]
 
 
