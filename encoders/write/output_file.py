@@ -142,16 +142,20 @@ class OutputFile:
     def finish(self) -> None:
         """Write the trailer and give the file its name."""
         container, self._container = self.container, None
-        with self.pending.explaining(self.pending.remove):
+        with self.pending.explaining(self._fail):
             container.close()
             del container
             self.pending.place()
+
+    def _fail(self) -> None:
+        _close_leaked(self.pending.temporary)
+        self.pending.remove()
 
     def abort(self) -> None:
         """Close without keeping anything; may be called more than once."""
         container = self._emptied()
         if container is not None:
-            _close(container)
+            _close(container, self.pending)
             self.pending.remove()
 
     def abandon(self, submit: Callable[..., Future[None]], slow: VideoStream) -> None:
@@ -170,16 +174,27 @@ class OutputFile:
         return container
 
 
-def _close(container: OutputContainer) -> None:
+def _close(container: OutputContainer, pending: PendingFile) -> None:
     with contextlib.suppress(FFmpegError, OSError, ValueError):
         container.close()
+    _close_leaked(pending.temporary)
+
+
+def _close_leaked(path: Path) -> None:
+    """Close what PyAV leaves open of a file whose header could not be written, on a full disk."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208 - numbers, where the system has them
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(int(name)), found):
+                    os.close(int(name))
 
 
 def _finish_and_close(slow: VideoStream, container: OutputContainer, pending: PendingFile) -> None:
     # Closing would do the same, but hold Python's lock all the while.
     with contextlib.suppress(FFmpegError, OSError, ValueError):
         encode_picture(slow, None)
-    _close(container)
+    _close(container, pending)
     pending.remove()  # again: some systems do not remove an open file
 
 
