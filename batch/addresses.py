@@ -43,8 +43,9 @@ def address_in(text: str) -> Address | None:
     chained = "::" in (re.sub(hosts, "//", text, count=1) if scheme in WEB else text)
     if chained or scheme not in SCHEMES:
         # Chained and file addresses would let a list read what its writer may not.
+        found = "a chained one (::)" if scheme in SCHEMES else f"one of {scheme[:20]!r}"
         raise MediaError(
-            f"Expected a file or an address of {', '.join(SCHEMES)}, got one of {scheme[:20]!r}: "
+            f"Expected a file or an address of {', '.join(SCHEMES)}, got {found}: "
             "give a path on this machine, or a plain address."
         )
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import secrets
 import time
 from collections.abc import Generator, Iterable
@@ -81,7 +82,8 @@ class Store:
         try:
             return self._create(name, b"1") and not self._create(name, b"2")
         finally:
-            self.remove(name)
+            with contextlib.suppress(EncodeError):  # of a store that was not written to either
+                self.remove(name)
 
     def read(self, name: str) -> bytes | None:
         """Return what a file holds, None where there is none."""
@@ -150,11 +152,14 @@ class Store:
 
 def filesystem(address: Address, purpose: str) -> Any:  # fsspec has no types
     """Return the library's view of an address's store. Raises MissingLibraryError."""
+    library = STORES.get(address.scheme, "fsspec")
+    # What it logs, with tracebacks, Python would write to stderr; the error itself is told.
+    if not (log := logging.getLogger(library)).handlers:
+        log.addHandler(logging.NullHandler())
     try:
         fsspec = importlib.import_module("fsspec")
         return fsspec.filesystem(address.scheme, use_listings_cache=False)
     except ImportError as error:
-        library = STORES.get(address.scheme, "fsspec")
         raise MissingLibraryError(
             f"Expected the library {library} to {purpose} {address.scheme}://, but it is not "
             f"installed: pip install {library} (the extra remote)."

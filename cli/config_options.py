@@ -139,7 +139,12 @@ class ConfigOptions:
 
 
 MOST_BYTES = 1 << 20  # of a configuration file
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_KINDS: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
 
 
 def read_config(path: Path, config: type) -> dict[str, JSON]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from avatarvideo.batch.files import BatchFolder
 from avatarvideo.batch.leases import STALE_SECONDS, Lease, Owner
 from avatarvideo.batch.rows import Job, Task
 from avatarvideo.batch.store_ledger import StoreLedger
+from avatarvideo.batch.stores import Store
 from avatarvideo.cli.main import main
 from avatarvideo.errors import EncodeError
 from avatarvideo.host.current import set_host
@@ -241,6 +243,31 @@ def test_rows_go_to_a_store_and_are_skipped_then(
     assert (code, [line.split()[1] for line in out.splitlines()]) == (0, ["2.mp4:"])
     lines = bucket.cat_file("bucket/out/results.jsonl").splitlines()
     assert sorted(json.loads(line)["output"] for line in lines) == videos
+
+
+def test_what_a_stores_library_logs_is_not_said(
+    store: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Store(PLACE)
+    root = logging.getLogger()
+    kept, root.handlers = root.handlers, []  # those of pytest
+    try:
+        logging.getLogger("fsspec").error("a traceback")
+    finally:
+        root.handlers = kept
+    assert capfd.readouterr().err == ""
+
+
+def test_a_store_that_does_not_answer_is_told_by_what_was_wanted_first(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    for name in ("pipe_file", "rm_file"):
+        monkeypatch.setattr(type(store), name, gone)
+    with pytest.raises(EncodeError, match=r"^Cannot write memory://out/\.avatar-batch/\w+: Conn"):
+        Worker(tmp_path)
 
 
 @pytest.mark.slow
