@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import AvatarVideoError, MediaError
-from ..musetalk.score.numbers import NUMBERS, Limit, failures, parse_limits
+from ..musetalk.score.numbers import CERTAINTY, NUMBERS, Limit, failures, parse_limits
 from ..musetalk.weights.download_command import download_command
 from .paths import FileToRead, FileToWrite
 from .session import json_option, session, verbose_option
@@ -31,6 +31,7 @@ def _help() -> str:
     for one in NUMBERS:
         unit = f", in {one.unit}" if one.unit else ""
         parts.append(f"{one.name} ({one.range}{unit}): {one.meaning} Weakness: {one.weakness}")
+    parts.append(CERTAINTY)
     parts.append(
         "A number that cannot be determined is left out, with the reason: a still picture with "
         "sound, a video without sound, without a face or with two, sound that does not belong to "
@@ -76,6 +77,8 @@ def score(
 ) -> None:
     if plot is not None and plot.suffix.lower() != ".png":
         raise click.UsageError(f"Expected a name that ends in .png for --plot, got {plot.name!r}.")
+    if source is None and any(limit.number.name == "change" for limit in limits):
+        raise click.UsageError("Expected --source beside a limit on change, got none.")
     with session() as host:
         from ..musetalk.score.plot import check_plot, write_plot
         from ..musetalk.score.score import score_video

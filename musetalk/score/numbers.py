@@ -13,35 +13,54 @@ from typing import NamedTuple
 from ...errors import MediaError
 
 MOST_FRAMES = 15  # either way: how far sound is looked for
+SURE = 4.0  # deviations of chance that the offset's peak must stand out by
+CERTAINTY = (
+    "Beside an offset stands its certainty (0 up, in deviations): how far its peak stands out from "
+    f"chance; below {SURE:g} offset and correlation are left out. Weakness: it grows with the "
+    "length of the speech, so that it does not compare two videos."
+)
 
 
 @dataclass(frozen=True)
 class Number:
     """One thing that is measured.
 
+    least, most: what it can be, inclusive; ``most`` may be infinite.
     digits: after the point, where it is shown.
     at_most: a limit on it is an upper one; False: a lower one.
     """
 
     name: str
     unit: str
-    range: str
+    least: float
+    most: float
     digits: int
     at_most: bool
     meaning: str
     weakness: str
 
-    def shown(self, value: float) -> str:
-        sign = "+" if self.name == "offset" else ""
-        rounded = round(value, self.digits) + 0.0  # which makes -0.0 0.0
-        return f"{rounded:{sign}.{self.digits}f} {self.unit}".rstrip()
+    @property
+    def range(self) -> str:
+        return range_of(self.least, self.most)
+
+    def shown(self, value: float, *, finer: int = 0) -> str:
+        """Return it with its unit. finer: digits more than it has."""
+        sign, digits = "+" if self.least < 0 else "", self.digits + finer
+        rounded = round(value, digits) + 0.0  # which makes -0.0 0.0
+        return f"{rounded:{sign}.{digits}f} {self.unit}".rstrip()
+
+
+def range_of(least: float, most: float) -> str:
+    """Return "0 to 1", or "0 up" where there is no most."""
+    return f"{least:g} to {most:g}" if math.isfinite(most) else f"{least:g} up"
 
 
 NUMBERS = (
     Number(
         "offset",
         "frames",
-        f"-{MOST_FRAMES} to {MOST_FRAMES}",
+        -MOST_FRAMES,
+        MOST_FRAMES,
         1,
         True,
         "By how many frames the sound comes too late (+) or too early (-) for the mouth.",
@@ -52,7 +71,8 @@ NUMBERS = (
     Number(
         "correlation",
         "",
-        "-1 to 1",
+        0,
+        1,
         2,
         False,
         "How well the motion of the lower lip matches the opening that the speech suggests, at "
@@ -63,7 +83,8 @@ NUMBERS = (
     Number(
         "closure",
         "",
-        "0 to 1",
+        0,
+        1,
         2,
         False,
         "The share of frames without speech in which the mouth is as shut as it gets in the video.",
@@ -73,7 +94,8 @@ NUMBERS = (
     Number(
         "jitter",
         "mouth widths",
-        "0 up",
+        0,
+        math.inf,
         4,
         True,
         "How far the middle of the mouth shakes against the head from frame to frame.",
@@ -83,7 +105,8 @@ NUMBERS = (
     Number(
         "sharpness",
         "",
-        "0 up",
+        0,
+        math.inf,
         2,
         False,
         "Fine detail around the mouth against that of the rest of the face; 1 is as sharp, less "
@@ -94,7 +117,8 @@ NUMBERS = (
     Number(
         "change",
         "levels of 255",
-        "0 to 255",
+        0,
+        255,
         2,
         True,
         "With a source: the mean difference between both outside the lower face.",
@@ -103,6 +127,7 @@ NUMBERS = (
     ),
 )
 OF = {number.name: number for number in NUMBERS}
+MORE_DIGITS = 6  # at most, where a number would be shown as the limit that it is beyond
 
 
 class Limit(NamedTuple):
@@ -119,8 +144,16 @@ class Limit(NamedTuple):
             wanted += " either way"
         if found is None:
             return f"{wanted}, but it was not measured: {reason}"
-        beyond = abs(found) > self.value if self.number.at_most else found < self.value
-        return f"{wanted}, got {self.number.shown(found)}." if beyond else None
+        return f"{wanted}, got {self._apart(found)}." if self._is_beyond(found) else None
+
+    def _is_beyond(self, found: float) -> bool:
+        return abs(found) > self.value if self.number.at_most else found < self.value
+
+    def _apart(self, found: float) -> str:
+        """Return the number with as many digits as it takes to see that it is beyond."""
+        more = range(MORE_DIGITS)
+        apart = (n for n in more if self._is_beyond(round(found, self.number.digits + n)))
+        return self.number.shown(found, finer=next(apart, MORE_DIGITS))
 
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
@@ -139,6 +172,14 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
             value = math.nan
         if not math.isfinite(value):
             raise MediaError(f"Expected a number for {name}, got {written[:100]!r}.")
+        # The offset's is one either way.
+        least, most = max(OF[name].least, 0), OF[name].most
+        if not least <= value <= most:
+            raise MediaError(
+                f"Expected a limit on {name} within {range_of(least, most)}, got {written[:100]}."
+            )
+        if any(limit.number.name == name for limit in limits):
+            raise MediaError(f"Expected one limit on {name}, got two.")
         limits.append(Limit(OF[name], value))
     if not limits:
         raise MediaError("Expected limits such as offset=1,closure=0.9, got none.")

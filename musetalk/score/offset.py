@@ -13,13 +13,12 @@ import numpy as np
 
 from ..puppet.loudness import smoothed
 from ..voice.levels import WINDOWS_PER_SECOND
-from .numbers import MOST_FRAMES
+from .numbers import MOST_FRAMES, SURE
 
 STEP = 0.1  # frames
 SLOW_SECONDS = 0.25  # deviation of the Gaussian that is taken off: posture, phrases, drift
 BLEND_SECONDS = 0.025  # and of the one on the speech: a mouth blends neighbouring sounds
 LEAST_SECONDS = 1.0  # of frames with a face
-SURE = 4.0  # deviations of chance that the peak must stand out by
 NEAR_SECONDS = 0.3  # to either side of speech, the mouth still says something
 RHYTHM_SECONDS = 1.0  # over which a curve may resemble itself
 

@@ -224,6 +224,14 @@ def test_a_cell_that_is_no_value_of_its_option_is_told_in_the_lists_words(
     assert checker.tasks([Row(7, given, as_text=True)]) == ([], [Problem(7, sentence, "a.mp4")])
 
 
+def test_a_workflow_has_no_source_for_a_limit_on_change(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "flow.json").write_text(WORKFLOW.read_text())
+    one = {"workflow": "flow.json", "output": "a.mp4"}
+    tasks, (problem,) = check(one, row("b.mp4"), limits="offset=1,change=3")
+    assert [task.output for task in tasks] == ["b.mp4"]
+    assert "Expected no limit on change for a workflow" in problem.sentence
+
+
 def test_a_workflow_counts_the_files_that_it_names(check: Check, tmp_path: Path) -> None:
     (tmp_path / "flow.json").write_bytes(WORKFLOW.read_bytes())
     settings = {"LoadAvatar.avatar": "avatar1.png", "AudioToMel.audio": "speech2.wav"}

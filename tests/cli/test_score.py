@@ -85,6 +85,8 @@ def test_wrong_usage_is_told_before_anything_is_read(score: Avatar) -> None:
     assert "offset, correlation, closure, jitter, sharpness, change, got 'quality'" in err
     code, _, err = score("still.mkv", "--plot", "plot.jpg")
     assert (code, "ends in .png" in err) == (2, True)
+    code, _, err = score("still.mkv", "--min-score", "offset=1,change=3")
+    assert (code, "Expected --source beside a limit on change" in err) == (2, True)
 
 
 def test_a_plot_replaces_no_source(score: Avatar) -> None:
@@ -100,9 +102,16 @@ def test_the_help_tells_range_meaning_and_weakness_of_each_number(score: Avatar)
     code, out, _ = score("--help")
     words = " ".join(out.split())
     assert code == 0
-    for text in ("offset (-15 to 15, in frames)", "late (+)", "closure (0 to 1)", "Weakness:"):
+    for text in (
+        "offset (-15 to 15, in frames)",
+        "late (+)",
+        "closure (0 to 1)",
+        "jitter (0 up",
+        "certainty (0 up",
+    ):
         assert text in words
     assert "download face-mesh" in words
+    assert words.count("Weakness:") == 7
 
 
 def test_without_the_face_mesh_it_says_how_to_get_it(
