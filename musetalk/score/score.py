@@ -10,6 +10,7 @@ import numpy as np
 
 from ...encoders.read.audio import read_audio
 from ...encoders.read.file_clip import open_video_file
+from ...encoders.read.open import checked_input
 from ...encoders.read.picture import is_image
 from ...errors import CheckpointError, MediaError
 from ...host.contract import Host
@@ -18,8 +19,8 @@ from ...media import AudioClip, Clip
 from ...pasted import existing
 from ..face.mesh_networks import mesh_networks, mesh_problem
 from ..inputs import load_avatar
-from .numbers import OF
-from .offset import SURE, Offset, find_offset
+from .numbers import OF, SURE
+from .offset import Offset, find_offset
 from .pictures import LEAST_MOUTH
 from .speech import Speech, heard
 from .watch import Seen, watched
@@ -31,8 +32,10 @@ SEVERAL_FACES = (
     "{count} faces of like size are seen, and whose mouth should follow the sound is not known: "
     "crop the video to one."
 )
-STILL = "The mouth does not move: this is a still picture."
-STILL_WITH_SOUND = "The mouth does not move: this is a still picture with sound."
+STILL = "The mouth does not move: this is a still picture, or somebody who does not speak."
+STILL_WITH_SOUND = (
+    "The mouth does not move: this is a still picture with sound, or somebody who does not speak."
+)
 NO_SOUND = "The video has no sound."
 NO_SPEECH = "Nobody speaks in the sound."
 NO_SILENCE = "Hardly a frame is without speech."
@@ -43,6 +46,14 @@ UNSURE = (
     "{needed:g} needed): the sound is another's, it is out by more than 15 frames, or too little "
     "is said in this video to tell."
 )
+SOUND_ENDS = (
+    "The sound lasts {sound:.1f} s and the pictures {pictures:.1f} s: frames after its end count "
+    "as silent."
+)
+SOUND_GOES_ON = (
+    "The sound lasts {sound:.1f} s and the pictures {pictures:.1f} s: the rest of it is left out."
+)
+OTHER_LENGTH = 1.0  # seconds, from which it is said
 SMALL_MOUTH = "The mouth is less than {least:.0f} pixels wide."
 NO_SOURCE = "No source was given."
 NOT_THERE = {
@@ -106,7 +117,7 @@ def score_video(
     """
     host, path = host or current_host(), existing(path)
     check = host.check_cancelled
-    if is_image(path):
+    if is_image(checked_input(path)):
         raise MediaError(
             f"Expected a video, but {path.name!r} is a picture: score a talking video."
         )
@@ -139,6 +150,8 @@ def _score(clip: Clip, seen: Seen, speech: Speech | None, source: Clip | None) -
     mouth = seen.mouth
     times = _middles(clip, len(mouth.opening))
     reasons, notes = _reasons(seen, speech, source)
+    if speech is not None and "offset" not in reasons:
+        notes += _lengths(speech.seconds, float(clip.frame_rate), times)
     numbers = _pictured(seen)
     found: Offset | None = None
     if speech is not None:
@@ -213,6 +226,15 @@ def _reasons(
         notes.append(lack)
         reasons |= dict.fromkeys(("offset", "correlation", "closure"), lack)
     return reasons, notes
+
+
+def _lengths(sound: float, frame_rate: float, times: np.ndarray) -> list[str]:
+    """Return a sentence where sound and pictures are not of one length, as of two files."""
+    pictures = float(times[-1]) + 0.5 / frame_rate
+    if abs(sound - pictures) < OTHER_LENGTH:
+        return []
+    sentence = SOUND_ENDS if sound < pictures else SOUND_GOES_ON
+    return [sentence.format(sound=sound, pictures=pictures)]
 
 
 def _unsure(found: Offset | None) -> str | None:

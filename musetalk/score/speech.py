@@ -35,6 +35,10 @@ class Speech:
     spoken: np.ndarray
     detector: str
 
+    @property
+    def seconds(self) -> float:
+        return len(self.expected) / WINDOWS_PER_SECOND
+
     def silent(self, frame_rate: Fraction, frame_count: int) -> np.ndarray:
         """Return bool (T,): frames without speech, but for those in which a mouth still shuts."""
         return gate_of(self.spoken, frame_rate, frame_count).at_rest

@@ -94,4 +94,6 @@ def _fitted(source: np.ndarray, frame: np.ndarray) -> np.ndarray:
     if source.shape == frame.shape:
         return source
     size = frame.shape[1], frame.shape[0]
-    return cv2.resize(source, size, interpolation=cv2.INTER_AREA)
+    is_smaller = source.shape[0] < frame.shape[0]  # where INTER_AREA would repeat pixels
+    kind = cv2.INTER_CUBIC if is_smaller else cv2.INTER_AREA
+    return cv2.resize(source, size, interpolation=kind)

@@ -18,7 +18,9 @@ from avatarvideo.media import AudioClip
 
 PORTRAIT = Path(__file__).resolve().parents[2] / "web" / "samples" / "portrait.png"
 Avatar = Callable[..., tuple[int, str, str]]
-STILL = "The mouth does not move: this is a still picture with sound."
+STILL = (
+    "The mouth does not move: this is a still picture with sound, or somebody who does not speak."
+)
 
 
 @pytest.fixture
@@ -112,6 +114,13 @@ def test_the_help_tells_range_meaning_and_weakness_of_each_number(score: Avatar)
         assert text in words
     assert "download face-mesh" in words
     assert words.count("Weakness:") == 7
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "gone.png"])
+def test_a_file_that_is_not_there_is_said_to_be_missing(score: Avatar, name: str) -> None:
+    code, out, err = score(name)
+    assert (code, out) == (1, "")
+    assert f"could not open '{name}': No such file" in err
 
 
 def test_without_the_face_mesh_it_says_how_to_get_it(

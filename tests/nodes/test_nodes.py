@@ -558,7 +558,9 @@ def test_video_info_scores_when_asked(
         path="", exact_count=False, measure_loudness=False, video=still, score=True
     )
     told = json.loads(answer["result"][-1])["score"]
-    assert told["notes"] == ["The mouth does not move: this is a still picture."]
+    assert told["notes"] == [
+        "The mouth does not move: this is a still picture, or somebody who does not speak."
+    ]
     assert told["numbers"]["offset"] is None
     assert answer["ui"]["text"][0].endswith("No source was given.")
     assert told["notes"][0] in answer["ui"]["text"][0]

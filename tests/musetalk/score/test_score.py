@@ -38,6 +38,8 @@ SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 RATE = Fraction(25)
 WIDEST = 0.1  # gap of the renders, mouth widths
 SECONDS, SIDE = 3, 192
+STILL = "The mouth does not move: this is a still picture, or somebody who does not speak."
+STILL_WITH_SOUND = STILL.replace("picture,", "picture with sound,")
 
 
 class OwnModels(StandaloneHost):
@@ -154,7 +156,7 @@ def test_a_still_with_sound_is_named(
     portrait: np.ndarray, speech: AudioClip, host: OwnModels
 ) -> None:
     found = score_clip(clip_of([portrait] * 12, speech), host=host)
-    assert found.notes == ("The mouth does not move: this is a still picture with sound.",)
+    assert found.notes == (STILL_WITH_SOUND,)
     only(found, "sharpness")
 
 
@@ -166,12 +168,12 @@ def test_a_still_that_is_turned_and_shifted_is_one(portrait: np.ndarray, host: O
         turn[:, 2] += 4 * np.sin(number / 6)
         frames.append(cv2.warpAffine(portrait, turn, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE))
     found = score_clip(clip_of(frames, None), host=host)
-    assert found.notes == ("The mouth does not move: this is a still picture.",)
+    assert found.notes == (STILL,)
 
 
 def test_a_still_alone_is_named(portrait: np.ndarray, host: OwnModels) -> None:
     found = score_clip(clip_of([portrait] * 3, None), host=host)
-    assert found.notes == ("The mouth does not move: this is a still picture.",)
+    assert found.notes == (STILL,)
     only(found, "sharpness")
 
 
@@ -222,6 +224,27 @@ def test_a_face_seen_in_passing_is_not_scored(
     only(found)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (
+            1.2,
+            "The sound lasts 1.2 s and the pictures 3.0 s: frames after its end count as silent.",
+        ),
+        (4.5, "The sound lasts 4.5 s and the pictures 3.0 s: the rest of it is left out."),
+    ],
+)
+def test_sound_of_another_length_is_named(
+    talking: Clip, speech: AudioClip, host: OwnModels, seconds: float, said: str
+) -> None:
+    samples = np.zeros((1, round(seconds * 16000)), np.float32)
+    both = min(samples.shape[1], speech.samples.shape[1])
+    samples[:, :both] = speech.samples[:, :both]
+    found = score_clip(talking, sound=AudioClip(samples, 16000), host=host)
+    assert found.notes[0] == said
+
+
 def test_a_video_without_pictures_is_refused(portrait: np.ndarray, host: OwnModels) -> None:
     empty = dataclasses.replace(clip_of([portrait], None), open_frames=lambda _start: iter([]))
     with pytest.raises(MediaError, match="Expected a video with pictures, but 'video' has none"):
@@ -234,6 +257,10 @@ def test_a_source_of_another_size_is_fitted_of_another_shape_refused(
     video = clip_of([portrait] * 2, None)
     large = cv2.resize(portrait, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     assert score_clip(video, source=clip_of([large], None), host=host).numbers["change"] == 0
+    smooth = cv2.GaussianBlur(portrait, (0, 0), 2)
+    small = cv2.resize(smooth, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    found = score_clip(clip_of([smooth] * 2, None), source=clip_of([small], None), host=host)
+    assert (found.numbers["change"] or 0) < 1  # pixels that are repeated make 1.9
     found = score_clip(video, source=clip_of([portrait[:100]], None), host=host)
     assert found.reasons["change"] == (
         f"The source has another shape ({SIDE}x100) than the video ({SIDE}x{SIDE})."
@@ -260,7 +287,7 @@ def test_files_are_read(
         [portrait] * 10, path, frame_rate=RATE, audio=speech, config=EncodingConfig(quality="high")
     )
     found = score_video(path, source=SAMPLES / "portrait.png", host=host)
-    assert found.notes == ("The mouth does not move: this is a still picture with sound.",)
+    assert found.notes == (STILL_WITH_SOUND,)
     assert (found.numbers["change"] or 0) > 5  # another crop of the picture
     with pytest.raises(MediaError, match=r"Expected a video, but 'portrait\.png' is a picture"):
         score_video(SAMPLES / "portrait.png", host=host)
