@@ -33,7 +33,7 @@ def load_descriptor(named: str | Path) -> Any:  # Any: spandrel is not always th
         state = spandrel.canonicalize_state_dict(saved)
         descriptor = spandrel.ModelLoader("cpu").load_from_state_dict(state)
     except (spandrel.UnsupportedModelError, *DAMAGE) as error:
-        reason = str(error).split("\n")[0].rstrip(". ")[:160] or type(error).__name__
+        reason = str(error).split("\n")[0].rstrip(". ")[:160] or "no network has such weights"
         raise CheckpointError(
             f"Expected a model that spandrel knows in {path}, found another ({reason}): {ADVICE}."
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,8 @@ def load_into(
 
 def _kind(path: Path) -> str:
     """Return "safetensors", "pickle", or in words what else the file is."""
+    if path.is_dir():
+        return "a folder"
     if not path.is_file():
         return "no file"
     size = path.stat().st_size
@@ -147,7 +150,9 @@ def _unpickled(path: Path) -> object:
     with path.open("rb") as file:
         is_zip = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with warnings.catch_warnings():  # of another protocol than the one that PyTorch writes
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError:
         # It names classes that PyTorch does not know, as training checkpoints do.
         return read_pickle(path)

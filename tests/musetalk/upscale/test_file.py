@@ -71,7 +71,12 @@ def test_what_is_no_model_is_named(state: dict[str, torch.Tensor], tmp_path: Pat
     for path, found in (
         (tmp_path / "missing.pth", "found no file"),
         (words, "found something that is no checkpoint"),
-        (other, "Expected a model that spandrel knows in .*other.safetensors, found another"),
+        (
+            other,
+            "Expected a model that spandrel knows in .*other.safetensors, found another "
+            r"\(no network has such weights\)",
+        ),
+        (tmp_path, "found a folder"),
     ):
         with pytest.raises(CheckpointError, match=f"{found}.*{wants}"):
             load_descriptor(path)

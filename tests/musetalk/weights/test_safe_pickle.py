@@ -21,8 +21,6 @@ from avatarvideo.musetalk.weights.safe_pickle import DAMAGE, Inert, read_pickle
 from avatarvideo.musetalk.weights.state_dicts import read_state_dict
 
 FORMATS = pytest.mark.parametrize("as_zip", [True, False], ids=["zip", "row of pickles"])
-# PyTorch remarks on pickles of another protocol than the one it writes, and reads them.
-pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 CANARY = "AVATARVIDEO_HOSTILE_PICKLE_RAN"
 
 
