@@ -93,9 +93,9 @@ export async function translateBlueprints() {
 /** What the server says in English: a sentence, or a mode and its reasons: "puppet: lips found; no blinks". */
 export function inWords(text) {
   if (!Object.keys(translated).length) return text;
-  const sentence = told(text);
-  if (sentence !== undefined) return sentence;
   const [, mode, reasons] = text.match(/^(?:(musetalk|puppet|static): )?(.*)$/s);
+  const sentence = mode ? undefined : told(text);
+  if (sentence !== undefined) return sentence;
   const said = reasons.split("; ").map((reason) => told(reason) ?? reason);
   if (!mode) return said.join("\uff1b");
   const name = translated[`mode: ${mode}`];
