@@ -53,7 +53,7 @@ def parse_frame_rate(
         raise MediaError(f"Expected {name} above 0 and at most {highest}, got {shown(value, 40)}.")
     if rate < MIN_FRAME_RATE:
         raise MediaError(
-            f"Expected {name} of at least a picture a day (1/86400), got {shown(value, 40)}."
+            f"Expected {name} of at least one picture a day (1/86400), got {shown(value, 40)}."
         )
     return rate
 
@@ -149,7 +149,7 @@ class SoundLack:
         there = f"{float(self.there):.2f} s"
         if self.stated is not None:
             there = f"{float(self.there):.2f} of {float(self.stated):.2f} s"
-        return f"The end of the sound of {self.name!r} is missing, only {there} are there."
+        return f"The end of the sound of {self.name!r} is missing; only {there} are there."
 
 
 @dataclass(frozen=True, eq=False)

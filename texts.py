@@ -45,7 +45,7 @@ def exact_number(text: str) -> Fraction:
     """
     exponent = re.search(r"[eE][+-]?0*(\d*)$", text.strip())
     if len(text) > LONGEST_NUMBER or (exponent and len(exponent[1]) > EXPONENT_DIGITS):
-        raise ValueError(f"not a number that can be meant: {text[:LONGEST_NUMBER]!r}")
+        raise ValueError(f"not a plausible number: {text[:LONGEST_NUMBER]!r}")
     try:
         return Fraction(text)
     except ZeroDivisionError as error:

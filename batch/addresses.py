@@ -56,11 +56,11 @@ def address_in(text: str) -> Address | None:
         is_whole, has_secret = False, False
     if has_secret:
         raise MediaError(
-            "Expected an address without a name or password in it: credentials come from the "
-            "environment alone."
+            "Expected an address without a user name or password: credentials are read from the "
+            "environment only."
         )
     if not is_whole or len(text) > LONGEST or re.search(r"[\x00-\x20\x7f\\]", text):
-        raise MediaError(f"Expected an address such as {scheme}://place/file, got another one.")
+        raise MediaError(f"Expected an address such as {scheme}://NAME/FILE, got something else.")
     return Address(scheme, text)
 
 
@@ -74,7 +74,7 @@ def place_in(text: str) -> Address | None:
         return None
     if address.scheme in WEB or set(address.text) & set("?#*["):
         raise MediaError(
-            f"Expected a folder for results, here or on a store such as s3://bucket/folder, got "
-            f"{address.shown}: choose one of these."
+            "Expected a folder for the results, on this machine or in a store such as "
+            f"s3://bucket/folder, got {address.shown}: choose one of these."
         )
     return address._replace(text=address.text.removesuffix("/."))

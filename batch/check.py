@@ -118,12 +118,14 @@ class Checker:
             found = _identity(f"{self._root}/{task.output}")
             is_there = f"{self._shown}/{task.output}" in addresses
             if is_there or (found is not None and found in sources):
-                sentence = f"Expected an output other than the inputs, but {task.output!r} is one."
+                sentence = (
+                    f"Expected an output that is none of the inputs, but {task.output!r} is one."
+                )
                 problems.append(Problem(task.line, sentence, task.output))
             elif self._results.is_of_others(task.output):
                 sentence = (
-                    f"Expected no file of others as output, no batch made {task.output!r} that is "
-                    "there: move it away, or choose another name."
+                    f"Expected a new output, but {task.output!r} exists and no batch made it: "
+                    "move it away, or choose another name."
                 )
                 problems.append(Problem(task.line, sentence, task.output))
             else:
@@ -138,7 +140,7 @@ class Checker:
         threads = _threads(given.get("threads"), row.as_text) or self._threads
         if texts["workflow"]:
             for name in given.keys() - {"workflow", "set", "output", "threads"}:
-                raise MediaError(f"Expected no {name} beside workflow: write it as set.")
+                raise MediaError(f"Expected no {name} in a row with a workflow: put it into set.")
             if limits and any(limit.number.name == "change" for limit in parse_limits(limits)):
                 raise MediaError(
                     "Expected no limit on change for a workflow, whose source is not known: leave "
@@ -148,7 +150,9 @@ class Checker:
             task = Task(row.line, output, threads=threads, limits=limits, **task)
         else:
             if "set" in given:
-                raise MediaError("Expected set beside workflow only: name the option itself.")
+                raise MediaError(
+                    "Expected set only in a row with a workflow: use the option itself."
+                )
             avatar = self._file("avatar", texts["avatar"])
             audio = self._file("audio", texts["audio"])
             options, more = self._config(given, row.as_text)
@@ -184,13 +188,14 @@ class Checker:
         above = [name[:place] for place, one in enumerate(name) if one == "/"]
         if name in self._lines:
             raise MediaError(
-                f"Expected an output of its own, but {output!r} is line {self._lines[name]}'s."
+                f"Expected an output of its own, but {output!r} is already used in line "
+                f"{self._lines[name]}."
             )
         file = next((self._lines[one] for one in above if one in self._lines), 0)
         if other := file or self._folders.get(name, 0):
             raise MediaError(
-                f"Expected an output beside the others, but {output!r} and line {other}'s would be "
-                "a file and a folder of one name."
+                f"Expected an output that fits beside the others, but {output!r} and line "
+                f"{other}'s would be a file and a folder of the same name."
             )
         self._lines[name] = line
         self._folders |= dict.fromkeys(above, line)
@@ -236,8 +241,8 @@ class Checker:
         if len(name) > MOST_CHARACTERS or longest > MOST_BYTES:
             most = MOST_BYTES - len(REPORT_SUFFIX)
             raise MediaError(
-                f"Expected an output of at most {MOST_CHARACTERS} characters and {most} bytes "
-                f"between slashes, {shown(text)} is longer."
+                f"Expected an output of at most {MOST_CHARACTERS} characters, and at most {most} "
+                f"bytes in each of its names, but {shown(text)} is longer."
             )
         output = "/".join(parts)
         path = f"{self._root}/{output}"
@@ -246,7 +251,10 @@ class Checker:
         if problem:
             raise MediaError(f"Expected an output in {self._shown}, but {text!r} {problem}.")
         if parts[0].casefold() in OURS:
-            raise MediaError(f"Expected an output beside {', '.join(OURS)}, got {text!r}.")
+            raise MediaError(
+                f"Expected an output that is none of the batch's own files ({', '.join(OURS)}), "
+                f"got {text!r}."
+            )
         if container_for(PurePosixPath(output).suffix, None) == "png":
             raise MediaError(
                 f"Expected a video as output, but {text!r} is a picture: end it in .mp4."
@@ -279,10 +287,10 @@ class Checker:
                 f"Expected a file as {column}, but cannot read {text!r}: {why}."
             ) from error
         if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise MediaError(f"Expected a file as {column}, but {text!r} is {kind}.")
         if not os.access(path, os.R_OK):
-            raise MediaError(f"Expected a file as {column}, but {text!r} may not be read.")
+            raise MediaError(f"Expected a file as {column}, but reading {text!r} is not permitted.")
         return str(path.absolute())
 
     def _address(self, address: Address, column: str) -> str:
@@ -351,7 +359,7 @@ def _texts(value: JSON) -> set[str]:
 def _text(given: Mapping[str, JSON], name: str) -> str:
     value = given.get(name, "")
     if not isinstance(value, str):
-        raise MediaError(f"Expected {name} as a text, got {shown(value)}.")
+        raise MediaError(f"Expected {name} as text, got {shown(value)}.")
     return value
 
 

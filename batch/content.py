@@ -132,5 +132,5 @@ def changed_inputs(stamps: tuple[Stamp, ...]) -> str:
         except MediaError as error:
             return str(error)
         if found != stamp:
-            return f"{Path(stamp.path).name!r} changed while the job was made from it."
+            return f"{Path(stamp.path).name!r} changed while the job was using it."
     return ""

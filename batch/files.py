@@ -42,9 +42,8 @@ class BatchFolder:
         for path in (self.results, self.failures, self.status):
             if path.exists() and not self.state.exists():
                 raise EncodeError(
-                    f"Expected the output folder of a batch, or one without a {path.name}, got "
-                    f"{str(self.path)!r}: move that file away, results have reports, or choose "
-                    "another folder."
+                    f"Expected the output folder of a batch, or a folder without {path.name}, got "
+                    f"{str(self.path)!r}: move that file away, or choose another folder."
                 )
         for folder in (self.leases, self.work):
             make_folder(folder)

@@ -146,7 +146,7 @@ class Ledger:
         write_text(written, json.dumps(report, indent=1), made.parent)
         with self.lock():
             if not lease.is_ours():
-                return "busy", "Another worker has taken the job over.", {}
+                return "busy", "Another worker has taken over the job.", {}
             if changed := changed_inputs(job.stamps):
                 return "changed", changed, {}
             # First, so that a file without a report is never ours, whenever this process dies.
@@ -164,7 +164,9 @@ class Ledger:
         name = f"{FAILED}/{job.task.output}"
         target = self.folder.target(name)
         if os.path.lexists(target):  # ours would have been forgotten
-            raise EncodeError(f"Expected no file {str(target)!r}: move it away, it is no batch's.")
+            raise EncodeError(
+                f"Expected no file {str(target)!r}: no batch made it, so move it away."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         report = _report(job, made, details)
         write_text(self.folder.report(name), json.dumps(report, indent=1), made.parent)
@@ -206,7 +208,7 @@ class Ledger:
             except OSError as error:  # the reports are what counts
                 self._warn(error)
                 return False
-        log.info("%s was written anew from the reports", self.folder.results.name)
+        log.info("%s was rebuilt from the reports", self.folder.results.name)
         return True
 
     def _keys_in_results(self) -> set[str] | None:

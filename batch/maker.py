@@ -96,7 +96,7 @@ class Maker:
             except Cancelled:
                 if not taken.is_lost:
                     raise
-                return self._outcome(job, "busy", "Another worker has taken the job over.")
+                return self._outcome(job, "busy", "Another worker has taken over the job.")
             finally:
                 if taken.is_lost:  # what stopped this job is not for the next one
                     with contextlib.suppress(Cancelled):
@@ -252,7 +252,7 @@ def _made_one(folder: Path, task: Task) -> Path:
     if len(made) != 1:
         raise GraphError(
             f"Expected the workflow to leave one {suffix} in the output folder, but it left "
-            f"{len(made)}: let one node write the result."
+            f"{len(made)}: let only one node write the result."
         )
     return made[0]
 

@@ -58,7 +58,7 @@ def _text_of(path: Path) -> str:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise MediaError(
-            f"Expected jobs in UTF-8, but {path.name!r} is something else: save it as UTF-8, in "
+            f"Expected jobs in UTF-8, but {path.name!r} is not: save it as UTF-8, in "
             "Excel as 'CSV UTF-8'."
         ) from error
     except OSError as error:
@@ -141,7 +141,7 @@ def _check_columns(columns: list[str], name: str) -> None:
     if twice or "output" not in columns:
         found = f"{twice[0]!r} twice" if twice else ", ".join(columns)[:200]
         raise MediaError(
-            f"Expected the columns' names in the first line of {name!r}, among them output, got "
+            f"Expected the column names in the first line of {name!r}, including output, got "
             f"{found}."
         )
 
@@ -186,7 +186,7 @@ def _files(folder: Path, suffixes: Iterable[str], what: str) -> list[Path]:
         raise MediaError(f"Expected a folder of {what}, but {str(folder)!r} has none.")
     if others:
         named = ", ".join(others[:MOST_NAMED]) + (", ..." if len(others) > MOST_NAMED else "")
-        log.warning("%s: left out, for they are no %s: %s", folder, what, named)
+        log.warning("%s: left out, because they are not %s: %s", folder, what, named)
     return found
 
 

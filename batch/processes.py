@@ -51,7 +51,7 @@ class Place:
     name: str
     environment: Mapping[str, str]
     arguments: tuple[str, ...] = ()
-    instead: str = "take --workers 0 to work in this process"
+    instead: str = "use --workers 0 to work in this process"
 
 
 def places(count: int | None) -> list[Place]:
@@ -148,10 +148,9 @@ class Processes:
         said = f"{MOST_STARTS} in a row {how}"
         if not self._workers:
             raise AvatarVideoError(
-                f"Expected {name} to start, but {said}: see what was said above, or "
-                f"{place.instead}."
+                f"Expected {name} to start, but {said}: see the messages above, or {place.instead}."
             )
-        log.warning("Expected %s to start, but %s: the batch goes on without it.", name, said)
+        log.warning("Expected %s to start, but %s: the batch continues without it.", name, said)
 
     def stop(self) -> None:
         for worker in self._workers.values():

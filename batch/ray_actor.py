@@ -69,8 +69,8 @@ class BatchActor:
         where, wanted = platform.node(), self._setup.version
         if wanted != __version__:
             raise AvatarVideoError(
-                f"Expected avatarvideo {wanted} on {where}, as the command has it, found "
-                f"{__version__}: install the same on every machine."
+                f"Expected avatarvideo {wanted} on {where}, the command's version, found "
+                f"{__version__}: install the same version on every machine."
             )
         outputs = self._setup.outputs
         if place_in(outputs) is not None:  # a store, which has no locks and needs no path
@@ -78,14 +78,14 @@ class BatchActor:
         marker = BatchFolder(Path(outputs)).work / self._setup.driver / MARKER
         if not marker.is_file():
             raise AvatarVideoError(
-                f"Expected the output folder {outputs!r} on {where} to be the "
-                "command's, but it is another one: put it on storage that every machine has under "
-                "one path."
+                f"Expected the output folder {outputs!r} on {where} to be the same one as the "
+                "command's, but it is a different one: put it on storage that every machine sees "
+                "under the same path."
             )
         if not is_claimed(marker):
             raise AvatarVideoError(
-                f"Expected locks on files in {outputs!r} to hold on {where}, but they "
-                "do not: take storage with locks between machines, as NFS 4 has them."
+                f"Expected locks on files in {outputs!r} to work on {where}, but they "
+                "do not: use storage with file locks across machines, such as NFS 4."
             )
 
     def make(self, job: JSON) -> JSON:

@@ -206,7 +206,7 @@ class RayCluster:
         worker.is_gone = True
         if all(one.is_gone for one in self._workers.values()):
             raise AvatarVideoError(sentence)
-        log.warning("%s It goes on without %s.", sentence, worker.name)
+        log.warning("%s Continuing without %s.", sentence, worker.name)
         return []
 
     def _check_start(self) -> None:
@@ -221,8 +221,8 @@ class RayCluster:
         )
         if seconds > START_SECONDS:
             raise AvatarVideoError(
-                f"Expected Ray to start a worker within {limit}, but it did not: see with `ray "
-                "status` what is missing."
+                f"Expected Ray to start a worker within {limit}, but it did not: run `ray status` "
+                "to see what is missing."
             )
 
     def _check_head(self) -> None:
@@ -298,9 +298,9 @@ def connected(address: str) -> Any:  # Any: an optional library
             _connect(ray, address)
         except Exception as error:  # of many classes
             raise AvatarVideoError(
-                f"Expected a Ray cluster at {address}, but there is none that we can use "
-                f"({one_line(error, 300)}): see `ray status` on this machine, which must be one of "
-                "the cluster's."
+                f"Expected a Ray cluster at {address}, but none can be used "
+                f"({one_line(error, 300)}): run `ray status` on this machine, which must belong to "
+                "the cluster."
             ) from error
     return ray
 
@@ -330,7 +330,7 @@ def _begin(ray: Any, quiet: Mapping[str, Any]) -> None:  # Any: an optional libr
     found = {node["NodeManagerAddress"] for node in ray.nodes()}
     if found != {LOOPBACK}:
         ray.shutdown()
-        raise RuntimeError(f"it would be reachable at {', '.join(sorted(found))}")
+        raise RuntimeError(f"it could be reached from outside at {', '.join(sorted(found))}")
 
 
 @contextlib.contextmanager

@@ -166,7 +166,7 @@ def fetch(stamp: Stamp, target: Path, check: Callable[[], None]) -> Stamp:
                 file.write(block)
         found = AS_FETCHED + digest.hexdigest()
         if stamp.tag and stamp.tag not in (tag, found):
-            raise InputChangedError(f"{address.shown} changed while the job was made from it.")
+            raise InputChangedError(f"{address.shown} changed while the job was using it.")
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)

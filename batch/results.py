@@ -76,6 +76,6 @@ def memory_problem(address: Address | None, what: str, in_process: bool) -> str:
     if address is None or address.scheme != MEMORY or in_process:
         return ""
     return (
-        f"Expected {what} where workers see it, but memory:// is this process's own: take "
+        f"Expected {what} where workers see it, but memory:// exists only in this process: use "
         "--workers 0."
     )

@@ -140,8 +140,8 @@ class Batch:
             self._output.error(str(problem))
         if problems and not (self._wishes.keep_going and tasks):
             raise AvatarVideoError(
-                f"{len(problems)} of {len(tasks) + len(problems)} rows cannot be made, and nothing "
-                "was: correct them, or make the others with --keep-going."
+                f"{len(problems)} of {len(tasks) + len(problems)} rows cannot be made, so nothing "
+                "was made: correct them, or use --keep-going to make the others."
             )
         if self._wishes.limits:
             self._check_mesh()
@@ -178,7 +178,7 @@ class Batch:
         wishes = self._wishes
         command = [*self._worker_command, str(self._host.input_directory), self._outputs]
         if self._servers:
-            again = "start the server again and then this command, which goes on"
+            again = "start the server again, then this command: it continues"
             there = [Place(url, {}, ("--server", url), again) for url in self._servers]
             return Processes(there, command)
         if wishes.ray:
@@ -210,10 +210,10 @@ class Batch:
             raise AvatarVideoError(
                 f"The disk of {self._folder.path}, or of the temporary files in "
                 f"{self._host.temp_directory.parent}, is full, and {tally.left} jobs were not "
-                "begun: make room and start again, it goes on."
+                "started: make room and start the command again, and it continues."
             )
         if tally.failed:
             raise AvatarVideoError(
                 f"{len(tally.failed)} of {tally.total} jobs failed, for the reasons in "
-                f"{self._folder.failures.name}: a second start tries them again."
+                f"{self._folder.failures.name}: start the command again to retry them."
             )

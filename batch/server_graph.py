@@ -99,7 +99,7 @@ def _node(name: str, given: Mapping[str, JSON], declared: Declared) -> dict[str,
     unknown = [key for key, value in given.items() if key not in values and value]
     if unknown:
         raise GraphError(
-            f"Expected {', '.join(unknown)} on the server's {name}, but it has none: install this "
-            "version of the pack there."
+            f"Expected {', '.join(unknown)} in the server's {name}, but it has no such input: "
+            "install this version of the pack there."
         )
     return {"class_type": name, "inputs": values}

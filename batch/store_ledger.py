@@ -26,7 +26,7 @@ from .stores import Facts, Store
 log = logging.getLogger("avatarvideo.batch.store_ledger")
 
 PUBLISH_SECONDS = 10.0
-TAKEN = "Another worker has taken the job over."
+TAKEN = "Another worker has taken over the job."
 
 
 class StoreLedger:
@@ -47,8 +47,8 @@ class StoreLedger:
         self.folder.make()
         if not self._store.creates_once():
             raise EncodeError(
-                "Expected a store that can create a file only where there is none "
-                f"(If-None-Match), but {self.shown} overwrites it: let results go to a folder here."
+                "Expected a store that can create a file without overwriting one (If-None-Match), "
+                f"but {self.shown} overwrites: write the results to a folder on this machine."
             )
         store_leases.sweep(self._store)
 

@@ -116,7 +116,7 @@ class Watch:
         self._running.pop(outcome.worker, None)
         self._event("again", job=task.output, why=outcome.kind, error=outcome.error)
         if outcome.kind != "busy":
-            self._output.talk(f"{task.output}: {outcome.error} It is made again.")
+            self._output.talk(f"{task.output}: {outcome.error} Trying again.")
 
     def failed(self, task: Task, worker: str, sentence: str) -> None:
         self._running.pop(worker, None)

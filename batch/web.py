@@ -43,7 +43,7 @@ class _Rechecked(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if problem := _redirect_problem(req.full_url, newurl):
             fp.close()
-            raise MediaError(f"is redirected {problem}, which is not followed")
+            raise MediaError(f"redirects {problem}, which is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -79,7 +79,7 @@ def _opened(address: Address, **headers: str) -> Generator[http.client.HTTPRespo
         error.close()
         raise MediaError(f"the server answered {error.code}") from None
     except urllib.error.URLError as error:
-        raise MediaError(f"the server is out of reach ({error.reason})") from None
+        raise MediaError(f"the server cannot be reached ({error.reason})") from None
     except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise MediaError(str(error) or type(error).__name__) from None
 

@@ -65,55 +65,60 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
     help="Where results go: a folder, or an address such as s3://bucket/folder.",
 )
 @click.option(
-    "--input-dir", type=_FOLDER, help="Where files are looked for [default: the list's folder]"
+    "--input-dir",
+    type=_FOLDER,
+    help="Where input files are looked for [default: the list's folder]",
 )
 @click.option(
     "--workers",
     default="auto",
     callback=_workers,
     metavar="N",
-    help="Processes that make the jobs; auto is one for each GPU, or one. 0 makes them in this "
-    "process. They share the CPUs.",
+    help="Worker processes, which share the CPUs: auto starts one for each GPU, or one without a "
+    "GPU; 0 works in this process.",
 )
 @click.option(
     "--ray",
     default="",
     callback=_ray,
     metavar="auto|HOST:PORT",
-    help="Make the jobs on this Ray cluster; auto is the one on this machine, or one of our own. "
-    "--workers auto is then one for each GPU of the cluster, or each machine.",
+    help="Make the jobs on this Ray cluster; auto uses the one on this machine, or starts one. "
+    "--workers auto then starts one for each GPU of the cluster, or for each machine if there is "
+    "none.",
 )
 @click.option(
     "--server",
     "servers",
     multiple=True,
     metavar="URL",
-    help="Have the files made by this ComfyUI server, which has this pack too; repeated, the "
+    help="Make the videos on this ComfyUI server, which must have this pack; if repeated, the "
     "servers share the jobs.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(0, 1024),
     default=0,
-    help="CPU threads of each job whose row names none; 0 is its share of them. Results are "
-    "bit-identical only for equal threads.",
+    help="CPU threads for each job whose row does not set them; 0 is a fair share. Results are "
+    "bit-identical only with the same number of threads.",
 )
 @click.option(
     "--retries",
     type=click.IntRange(0, 20),
     default=2,
     show_default=True,
-    help="How often a job is made again after memory ran out, with smaller batches each time.",
+    help="How often to retry a job that ran out of memory, with smaller batches each time.",
 )
 @click.option(
     "--min-score",
     "limits",
     callback=_limits,
     metavar="NAME=VALUE,...",
-    help="Let a job fail whose video scores worse (see `avatar video score`); the video is kept "
+    help="Fail a job whose video scores worse (see `avatar video score`); the video is kept "
     "in the folder failed.",
 )
-@click.option("--keep-going", is_flag=True, help="Make the good rows of a list that has bad ones.")
+@click.option(
+    "--keep-going", is_flag=True, help="Make the valid rows of a list that also has invalid ones."
+)
 @click.option(
     "--config",
     "config_file",
@@ -132,16 +137,16 @@ def batch(
     as_json: bool,
     **given: Any,  # the options above, and one for each of LipSyncConfig
 ) -> None:
-    """Make many videos; what is finished is not made again.
+    """Make many videos; finished ones are not made again.
 
-    JOBS is a list, or a folder of avatars and a folder of speeches. A list is .jsonl, an object on
-    each line, or .csv, with names in the first line: avatar, audio and output, and any option
-    below by its name; or workflow, output and set (in CSV a column for each NODE.INPUT). Names of
-    files are relative to the list, output to --output-dir. Options given here are for the rows
-    that do not name them.
+    JOBS is a list, or a folder of avatars and a folder of speech clips. A list is a .jsonl file
+    with an object on each line, or a .csv file with column names in its first line: avatar, audio
+    and output, and any option below by its name; or workflow, output and set (in CSV a column for
+    each NODE.INPUT). File names are relative to the list, output to --output-dir. Options given
+    here apply to rows that do not set them.
 
-    Started again after anything, it goes on: a row is made unless its file and the report beside
-    it are there, for the same contents, options and version.
+    If it was stopped for any reason, start it again and it continues: it makes every row whose
+    video and report do not exist yet for the same contents, options and version.
     """
     own = {name: given.pop(name) for name in _OWN}
     if own["ray"] and own["workers"] == 0:

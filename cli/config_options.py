@@ -103,7 +103,7 @@ class ConfigOptions:
         known = options_of(self.config)
         for name in values.keys() - known.keys():
             raise AvatarVideoError(
-                f"There is no option {name[:100]!r}{suggestion(name, known)}: there are "
+                f"There is no option {name[:100]!r}{suggestion(name, known)}: the options are "
                 f"{', '.join(known)}."
             )
         try:
@@ -143,7 +143,7 @@ _KINDS: Mapping[type, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "text",
 }
 
 
@@ -163,7 +163,7 @@ def read_config(path: Path, config: type) -> dict[str, JSON]:
         ) from error
     except (ValueError, RecursionError) as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
-        why = "values in one another too deep" if isinstance(error, RecursionError) else error
+        why = "values nested too deep" if isinstance(error, RecursionError) else error
         raise AvatarVideoError(f"Expected {kind} in {path}, but it is broken: {why}.") from error
     if not is_object(values):
         raise AvatarVideoError(
@@ -174,8 +174,8 @@ def read_config(path: Path, config: type) -> dict[str, JSON]:
     for name in found:
         if name not in known:
             raise AvatarVideoError(
-                f"There is no option {name!r} in {path}{suggestion(name, known)}: "
-                f"there are {', '.join(known)}."
+                f"There is no option {name!r} in {path}{suggestion(name, known)}: the options are "
+                f"{', '.join(known)}."
             )
     return found
 

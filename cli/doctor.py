@@ -36,7 +36,7 @@ LIBRARIES = (
 EXTRAS = {
     "pillow-heif": ("pillow_heif", "HEIC pictures are refused"),
     "pocketsphinx": ("pocketsphinx", "the puppet takes m, b and p from the sound alone"),
-    "spandrel": ("spandrel", "--upscale-model opens no files"),
+    "spandrel": ("spandrel", "--upscale-model cannot load files"),
     "websocket-client": ("websocket", "--server shows no progress"),
 }
 
@@ -45,7 +45,7 @@ EXTRAS = {
 @json_option
 @verbose_option
 def doctor(as_json: bool) -> None:
-    """Show what this machine offers: versions, device, memory, face locators, model files."""
+    """Show what this machine offers: versions, device, memory, face finders, model files."""
     with session() as host:
         found = facts(host)
     if as_json:
@@ -83,7 +83,7 @@ def _memory() -> str:
     free, total = _gib(available_memory()), total_memory()
     if total:
         return f"{free} free of {_gib(total)}"
-    return f"unknown, taken for {free} free: pip install psutil"
+    return f"unknown, assumed to be {free} free: pip install psutil"
 
 
 def _gib(size: int) -> str:

@@ -74,7 +74,7 @@ def _too_little(error: BaseException) -> str:
     said = one_line(error) or type(error).__name__
     names = ("cannot allocate", "failed to map", "start new thread", "not enough memory")
     if isinstance(error, ImportError) and not any(name in said.lower() for name in names):
-        return f"Expected to load a library, but {said}: install the requirements once more."
+        return f"Expected to load a library, but {said}: install the requirements again."
     if isinstance(error, MemoryError) or any(name in said.lower() for name in names):
         return f"Expected more memory than there is ({said}): raise its limit or ask for less."
     return ""

@@ -35,13 +35,13 @@ _to = click.option(
     "--to",
     "folder",
     type=FileToWrite(file_okay=False),
-    help="The folder of models to write into; else the first one that exists.",
+    help="The models folder to write to; by default the first one that exists.",
 )
 
 
 @click.group()
 def models() -> None:
-    """Find, get, check and convert model files."""
+    """Find, download, check and convert model files."""
 
 
 @models.command("list")
@@ -82,9 +82,9 @@ def _row(row: FileStatus) -> str:
 @_to
 @verbose_option
 def download(names: tuple[str, ...], model: Model, folder: Path | None) -> None:
-    """Get the files that are missing; an interrupted download is taken up again.
+    """Download the files that are missing; an interrupted download is resumed.
 
-    NAME: gets these alone, such as face-mesh (4 MB), which finds faces for every mode.
+    With NAMEs only those files, such as face-mesh (4 MB), which finds faces in every mode.
     """
     from ..musetalk.weights.catalogue import readable_size
     from ..musetalk.weights.download import download as download_file
@@ -124,8 +124,8 @@ def _files_to_get(
     for name in names:
         if name not in known:
             raise click.UsageError(
-                f"There is no model file {name!r}{suggestion(name, list(known))}: "
-                f"there are {', '.join(known)}."
+                f"There is no model file {name!r}{suggestion(name, list(known))}: the names are "
+                f"{', '.join(known)}."
             )
     roles = {known[name] for name in names}
     rows = [row for row in list_files(roots, models=[model]) if row.role in roles]
@@ -148,7 +148,7 @@ def _folder_to_write(host: StandaloneHost) -> Path:
 @click.argument("files", nargs=-1, type=FileToRead())
 @verbose_option
 def verify(files: tuple[Path, ...]) -> None:
-    """Check FILES, or every file that is found: its hash, and whether it fills its network."""
+    """Check FILES, or every file that is found: its hash, and whether it fits its network."""
     from ..musetalk.weights.verify import verify as verify_file
 
     bad = 0
@@ -194,7 +194,7 @@ def _files_to_verify(
 @_to
 @verbose_option
 def convert(model: Model, precision: Precision, folder: Path | None) -> None:
-    """Write the files as safetensors that load faster and hold only what is used."""
+    """Convert the files to safetensors, which load faster and hold only what is used."""
     from ..musetalk.weights.catalogue import readable_size
     from ..musetalk.weights.convert import convert_all
     from ..musetalk.weights.search import MissingFiles, find

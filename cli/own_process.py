@@ -120,5 +120,7 @@ def leave_busy_cpus(others: WorkOfOthers | None) -> None:
     threads = others.machine.free_cpus(busy)
     # PyTorch takes a thread for each core, which are fewer where a core counts as two CPUs.
     if threads < torch.get_num_threads():
-        log.info("others keep %.1f processors busy: computing with %d threads", busy or 0, threads)
+        log.info(
+            "other programs keep %.1f CPUs busy: computing with %d threads", busy or 0, threads
+        )
         torch.set_num_threads(threads)

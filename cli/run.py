@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--input-dir",
     type=FileToRead(exists=True, file_okay=False),
-    help="Where files are looked for [default: .]",
+    help="Where input files are looked for [default: .]",
 )
 @click.option("--output-dir", type=FileToWrite(), help="Where results go [default: output]")
 @click.option(
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "servers",
     multiple=True,
     metavar="URL",
-    help="Run on this ComfyUI server instead; repeated, they share the workflows.",
+    help="Run on this ComfyUI server instead; if repeated, the servers share the workflows.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each workflow.")
 @verbose_option
@@ -58,8 +58,8 @@ def run(
 ) -> None:
     """Run ComfyUI workflows without ComfyUI.
 
-    A WORKFLOW is a JSON file in the editor's or the API's format, or a picture, video or sound in
-    which ComfyUI or this pack kept one.
+    A WORKFLOW is a JSON file in the normal or the API format, or a picture, video or audio file in
+    which ComfyUI or this pack saved one.
     """
     from ..headless.run import parse_setting
 

@@ -23,10 +23,10 @@ _FILE, _PICTURE = FileToRead(), FileToWrite()
 def _help() -> str:
     """Return the command's help: each number with its range, meaning and weakness."""
     parts = [
-        "Measure how a talking video FILE holds together, whoever made it.",
-        "The mouth is read by the face mesh (get it with "
-        f"`{download_command('face-mesh')}`), so that one face must be seen. No number says how "
-        "good a video is; each has its weakness:",
+        "Measure how well mouth and sound match in a talking video FILE, whichever tool made it.",
+        f"The mouth is read by the face mesh (get it with `{download_command('face-mesh')}`), so "
+        "exactly one face must be visible. No number says how good a video is; each has its "
+        "weakness:",
     ]
     for one in NUMBERS:
         unit = f", in {one.unit}" if one.unit else ""
@@ -55,15 +55,17 @@ def _limits(
 @click.argument("file", type=_FILE)
 @click.option("--audio", type=_FILE, help="The sound, if it is in another file.")
 @click.option("--source", type=_FILE, help="The picture or video it was made from, for change.")
-@click.option("--plot", type=_PICTURE, metavar="PNG", help="Draw opening and speech over time.")
+@click.option(
+    "--plot", type=_PICTURE, metavar="PNG", help="Draw the mouth opening and the speech over time."
+)
 @click.option(
     "--min-score",
     "limits",
     callback=_limits,
     metavar="NAME=VALUE,...",
     help="Exit with 1 and a sentence for each number that is worse or cannot be determined: "
-    "offset, jitter and change are limited upwards (offset=1: at most a frame either way), the "
-    "others downwards (closure=0.9).",
+    "offset, jitter and change must not be above their limits (offset=1: at most one frame "
+    "either way), the others not below (closure=0.9).",
 )
 @json_option
 @verbose_option

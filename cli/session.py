@@ -63,7 +63,7 @@ verbose_option = click.option(
     expose_value=False,
     is_eager=True,
     callback=start_log,
-    help="Say on stderr what happens; twice says more.",
+    help="Log to stderr; give it twice for more.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -90,7 +90,7 @@ def session(
         except (Cancelled, KeyboardInterrupt, ImportError, RuntimeError) as error:
             if not received and not isinstance(error, Cancelled):
                 raise
-            talk("Stopped; nothing half-written was left.")
+            talk("Stopped; no half-written file was left behind.")
             raise click.exceptions.Exit(SIGNALLED + received[0] if received else FAILED) from None
         finally:
             set_host(None)
@@ -126,7 +126,7 @@ def _is_loading(name: str) -> bool:
 def _end_at_once(temporary: Path, code: int) -> NoReturn:
     """End while nothing is written yet: an exception through a library's C++ would abort."""
     shutil.rmtree(temporary, ignore_errors=True)
-    talk("Stopped; nothing half-written was left.")
+    talk("Stopped; no half-written file was left behind.")
     os._exit(code)
 
 

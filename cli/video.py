@@ -101,10 +101,12 @@ def lipsync(
         from ..musetalk.face.wish import is_point
 
         if given["face"] is not None:
-            raise click.UsageError("--face-at and --face both say who speaks: give one of them.")
+            raise click.UsageError(
+                "--face-at and --face both say who speaks: give only one of them."
+            )
         if not is_point(face_at):
             raise click.UsageError(
-                f"Expected --face-at as a point X,Y of the face, got {face_at!r}: "
+                f"Expected --face-at as a point X,Y on the face, got {face_at!r}: "
                 "--face takes names and numbers."
             )
         given["face"] = face_at
@@ -155,18 +157,18 @@ _seconds_option = functools.partial(click.option, default="0", callback=_seconds
     "--output",
     type=_RESULT,
     required=True,
-    help="The file to write, or folder; NAME.png makes one of PNG pictures.",
+    help="The file or folder to write; NAME.png makes a folder of PNG pictures.",
 )
 @_seconds_option("--start", help="Where to begin.")
-@_seconds_option("--duration", help="How much; 0 goes to the end.")
+@_seconds_option("--duration", help="How much to encode; 0 goes to the end.")
 @click.option(
     "--audio",
     type=_FILE,
-    help="Replace the video's sound by this. Its pictures are copied, not encoded: they keep their "
-    "codec, HDR, interlacing and rotation.",
+    help="Replace the video's sound with this. Its pictures are copied, not encoded: they keep "
+    "their codec, HDR, interlacing and rotation.",
 )
 @click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
-@click.option("--format", "chosen", metavar="user/NAME", help="A format of your own, a JSON file.")
+@click.option("--format", "chosen", metavar="user/NAME", help="Your own format, a JSON file.")
 @_config_file
 @json_option
 @verbose_option
@@ -178,17 +180,17 @@ def encode(
     as_json: bool,
     **given: Any,  # the options above, and one for each of EncodingConfig
 ) -> None:
-    """Encode a video again or a part of it, or replace its sound.
+    """Re-encode a video or a part of it, or replace its sound.
 
-    Where INPUT is a folder, every video in it is encoded into the folder --output. Of several
-    tracks the default ones are taken; pictures come out upright, as players show them.
+    If INPUT is a folder, every video in it is encoded into the folder --output. If there are
+    several tracks, the default ones are used. Pictures come out upright, as players show them.
     """
     part = _Part(*(given.pop(name) for name in _Part._fields))
     if part.mix and part.audio is None:
         raise click.UsageError("--mix adds the sound of --audio: give both.")
     config = _encode_options().make(given, config_file)
     if part.audio is not None and (part.start or part.duration):
-        raise click.UsageError("--audio copies the pictures: it cannot go with a part of them.")
+        raise click.UsageError("--audio copies all pictures: leave out --start and --duration.")
     from ..encoders.write.custom_formats import format_file, read_format, with_format
 
     files = [file for file in (part.audio, config_file) if file is not None]

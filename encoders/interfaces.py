@@ -38,20 +38,20 @@ class EncodingConfig:
     )
     preset: str | None = option(
         None,
-        help="The encoder's own preset, instead of the quality's: ultrafast to placebo (h264 and "
-        "h265), 0 to 13 (av1), 0 to 8 (vp9), proxy to 4444xq (prores).",
+        help="The encoder's preset, instead of the one that quality sets: ultrafast to placebo "
+        "(h264 and h265), 0 to 13 (av1), 0 to 8 (vp9), proxy to 4444xq (prores).",
     )
     crf: int | None = option(
         None,
-        help="The codec's own quality number, in place of quality's: lower means better quality "
-        "and a larger file.",
+        help="The codec's quality number, instead of the one that quality sets: lower means "
+        "better quality and a larger file.",
         low=0,
         high=63,  # AV1 and VP9; H.264 and H.265 end at 51, which their preset table checks
     )
     codec: str = option(
         "auto",
         help="The video codec: h264, h265, av1, vp9, prores, ffv1, gif, webp, png or the name of "
-        "an FFmpeg encoder; auto takes the container's usual one, copy keeps a file's pictures as "
+        "an FFmpeg encoder; auto takes the container's default, copy keeps a file's pictures as "
         "they are. If a graphics card's encoder does not open, software encodes instead.",
     )
     fps: float | int | str | Fraction | None = option(
@@ -63,16 +63,16 @@ class EncodingConfig:
     )
     audio_codec: str = option(
         "auto",
-        help="The audio codec: aac, opus, mp3, flac, alac or pcm; auto takes the container's usual "
-        "one.",
+        help="The audio codec: aac, opus, mp3, flac, alac or pcm; auto takes the container's "
+        "default.",
     )
     audio_bitrate: int | None = option(
         None, help="Bits per second of the audio.", low=0, high=1_000_000
     )
     container: str = option(
         "auto",
-        help="The file type: mp4, mov, mkv, webm, gif, webp or png, a folder of pictures; auto is "
-        "the output name's, or the codec's usual one.",
+        help="The file type: mp4, mov, mkv, webm, gif, webp, or png for a folder of pictures; "
+        "auto goes by the output name, or takes the codec's default.",
     )
     bit_depth: int = option(
         8,
@@ -82,7 +82,7 @@ class EncodingConfig:
         high=10,
         step=2,
     )
-    alpha: bool = option(False, help="Keep transparency where codec and container can.")
+    alpha: bool = option(False, help="Keep transparency if codec and container support it.")
     width: int = option(0, help="Pixels; 0 follows the height.", low=0, high=MAX_SIDE)
     height: int = option(0, help="Pixels; 0 follows the width.", low=0, high=MAX_SIDE)
     fit: Fit = option(
@@ -93,9 +93,9 @@ class EncodingConfig:
     )
     length: Length = option(
         "keep",
-        help="When pictures and audio differ in length: keep both; cut the audio (video); cut the "
-        "pictures or hold the last one (audio); cut the longer (shortest); hold the last picture "
-        "until the audio ends (freeze).",
+        help="When pictures and audio differ in length: keep leaves both, video cuts the audio, "
+        "audio cuts the pictures or holds the last one, shortest cuts the longer, freeze holds "
+        "the last picture until the audio ends.",
         choices=get_args(Length),
     )
     variable_rate: VariableRate = option(
@@ -111,7 +111,7 @@ class EncodingConfig:
         high=2,
     )
     loop: int = option(0, help="How often a GIF or WebP plays; 0 is forever.", low=0, high=65535)
-    overwrite: bool = option(True, help="Replace a file of that name.")
+    overwrite: bool = option(True, help="Replace an existing file of that name.")
     save_metadata: bool = option(True, help="Keep the tags of the source.")
     backend: Backend = option(
         "built-in",
@@ -120,7 +120,7 @@ class EncodingConfig:
         choices=get_args(Backend),
     )
     ffmpeg: str | None = option(
-        None, help="Your own ffmpeg, where it is neither AVATAR_FFMPEG nor on the PATH."
+        None, help="The path of your own ffmpeg, if it is neither in AVATAR_FFMPEG nor on the PATH."
     )
     pixel_format: str | None = option(
         None, help="FFmpeg's name of a pixel format, such as yuv444p."

@@ -35,7 +35,7 @@ def cancellable(work: Callable[[], _T], check: Callable[[], None] = lambda: None
         try:
             results.append(work())
         except RecursionError:
-            errors.append(GraphError("Expected a workflow with shorter chains of links: cut some."))
+            errors.append(GraphError("Expected a workflow with shorter chains of links: split it."))
         except BaseException as error:  # noqa: BLE001 - raised again by the caller
             errors.append(error)
 
@@ -62,8 +62,8 @@ def checked(document: Mapping[str, JSON]) -> Mapping[str, JSON]:
     if count > MOST_NODES:
         shown = f"{count:,}" if count < 10**15 else "more than 10^15"
         raise GraphError(
-            f"Expected a workflow of at most {MOST_NODES:,} nodes, got {shown} once its "
-            "sub-graphs are taken apart: split it."
+            f"Expected a workflow of at most {MOST_NODES:,} nodes, got {shown} once its subgraphs "
+            "are expanded: split it."
         )
     return document
 

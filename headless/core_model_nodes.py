@@ -78,8 +78,8 @@ def _find(host: Host, name: Value) -> Path:
     for place in places:
         if os.path.isfile(place):  # noqa: PTH113 - Path's raises where a name is too long
             return place
-    looked = ", ".join(map(str, places)) or f"no place outside of the folders {FOLDER}"
+    looked = ", ".join(map(str, places)) or f"no folder: the name leads out of {FOLDER}"
     raise MediaError(
         f"Expected an upscale model in {text[:200]!r}, found none at {looked[:1000]}: put it "
-        "there, or give its whole path."
+        "there, or give its full path."
     )

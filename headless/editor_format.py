@@ -124,7 +124,9 @@ class _Conversion:
         needed = upstream(outputs, sources) if outputs else unknown
         self._refuse_unknown([node for n, node in unknown.items() if n in needed])
         for node in unknown.values():
-            logger.warning("%s is left out: nothing of its class is here, nor needs it", node)
+            logger.warning(
+                "%s is left out: its class is not available here, and nothing needs it", node
+            )
         for node in known.values():
             inputs = node["inputs"].items()
             node["inputs"] = {n: v for n, v in inputs if not is_link(v) or v[0] not in unknown}
@@ -140,7 +142,7 @@ class _Conversion:
                 )
             elif _SUB_GRAPH.fullmatch(node.type):
                 problems.append(
-                    f"{node}: the sub-graph that it stands for is not in the file: "
+                    f"{node}: the subgraph that it stands for is not in the file: "
                     "save the whole workflow from the editor again"
                 )
             else:

@@ -75,7 +75,7 @@ def read_answer(
     if is_object(answer):
         if "expand" in answer:
             raise GraphError(
-                f"{where} grows the graph while it runs, which only ComfyUI can do: "
+                f"{where} expands the graph while it runs, which only ComfyUI can do: "
                 "send the workflow to a server with --server."
             )
         ui, answer = answer.get("ui") or {}, answer.get("result", ())

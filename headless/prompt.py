@@ -235,7 +235,7 @@ def _number(value: JSON) -> float:
 
 def _text(value: JSON) -> str:
     if not isinstance(value, (str, int, float)):
-        raise TypeError("not a text")
+        raise TypeError("not text")
     return str(value)
 
 
@@ -249,7 +249,7 @@ def _flag(value: JSON) -> bool:
 _KINDS = {
     "INT": (_integer, "a whole number"),
     "FLOAT": (_number, "a finite number"),
-    "STRING": (_text, "a text"),
+    "STRING": (_text, "text"),
     "BOOLEAN": (_flag, "true or false"),
 }
 

@@ -125,7 +125,7 @@ class ServerFiles:
             raise EncodeError(f"Could not write {target}: {error.strerror}.") from error
         except StatusError as error:
             raise ServerError(
-                f"The server {self._requests.url} does not give {target.name}: {error.status}."
+                f"The server {self._requests.url} does not deliver {target.name}: {error.status}."
             ) from error
 
     def _target(self, folder: Path, filename: str, subfolder: str) -> Path:
@@ -158,7 +158,7 @@ class ServerFiles:
             except BrokenAnswerError as error:
                 if attempt == DOWNLOAD_ATTEMPTS:
                     raise
-                logger.info("%s It is asked for again.", error)
+                logger.info("%s Retrying.", error)
 
     def _with_free_name(self, temporary: Path, target: Path) -> Path:
         """Give a finished file its name, or the next free one: nothing is overwritten."""

@@ -88,7 +88,7 @@ class ServerRequests:
             found = one_line(error)
             if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
                 said = one_line(body[:SHOWN_BYTES].decode("utf-8", "replace"))
-                found = f"an answer that is no JSON ({said!r})" if said else "an empty answer"
+                found = f"an answer that is not JSON ({said!r})" if said else "an empty answer"
             raise ServerError(f"Expected a ComfyUI server at {self.url}, got {found}.") from error
 
     def chunks(
@@ -116,7 +116,7 @@ class ServerRequests:
         except BrokenBody as error:
             raise BrokenAnswerError(
                 f"Expected the whole answer of the server {self.url} to {path.partition('?')[0]}, "
-                f"but {error}: look at its log and at proxies before it, and run it again."
+                f"but {error}: look at its log and at any proxy in front of it, and run again."
             ) from error
         except (OSError, HTTPException, ValueError) as error:  # a redirect to no address at all
             reason = getattr(error, "reason", None) or error
@@ -126,7 +126,7 @@ class ServerRequests:
         if isinstance(reason, TooSlowError):
             return (
                 f"Expected the server {self.url} to go on with {path.partition('?')[0]}, but "
-                f"{reason}: look at its log and at the connection, and run it again."
+                f"{reason}: look at its log and at the connection, and run again."
             )
         return f"Cannot reach the server {self.url}: {one_line(reason)}."
 
@@ -199,7 +199,7 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
         safer = new.scheme == "https" and (new.hostname, new.port) == (old.hostname, None)
         if not same and not safer:
             raise ServerError(
-                f"The server {req.full_url.partition('?')[0]} sends on to another host "
-                f"({one_line(newurl)}), which is not followed: give that one as the server."
+                f"The server {req.full_url.partition('?')[0]} redirects to another host "
+                f"({one_line(newurl)}), which is not followed: give that host as the server."
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)

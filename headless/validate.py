@@ -86,7 +86,7 @@ def _broken_structure(prompt: object) -> Iterator[str]:
 
 def _broken_node(node_id: object, node: object) -> Iterator[str]:
     if not isinstance(node_id, str):
-        yield f"Node {node_id!r}: expected a text as the id"
+        yield f"Node {node_id!r}: expected text as the id"
     elif not is_object(node):
         yield f"Node {node_id}: expected an object with class_type and inputs, got {node!r:.60}"
     elif not isinstance(node.get("class_type"), str):

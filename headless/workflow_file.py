@@ -42,7 +42,7 @@ def read_workflow(path: str | Path) -> dict[str, JSON]:
         raise GraphError(f"Expected a workflow in JSON, but {path} is broken: {error}.") from error
     if document is None:
         raise GraphError(
-            f"Expected a workflow, but {path} carries none: take a file that ComfyUI saved with "
+            f"Expected a workflow, but {path} contains none: use a file that ComfyUI saved with "
             "its metadata, or the workflow's JSON."
         )
     if not is_object(document):

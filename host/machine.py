@@ -107,7 +107,10 @@ def this_system() -> System:
     try:
         return PsutilSystem()
     except (ImportError, OSError, AttributeError, NotImplementedError) as error:
-        logger.warning("Expected psutil to ask for free memory, got %s: pip install psutil.", error)
+        logger.warning(
+            "Expected psutil, which tells how much memory is free, got %s: pip install psutil.",
+            error,
+        )
         return System()
 
 

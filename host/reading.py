@@ -29,7 +29,7 @@ def readable(host: Host, named: str | Path) -> Path:
     if not any(path.is_relative_to(each) for each in _spellings(host, allowed or [])):
         raise MediaError(
             "Expected a file in the input, output or temp folder, the samples or a folder of "
-            f"{INPUTS_VARIABLE}, got {str(named)[:200]!r}: nothing is read elsewhere here."
+            f"{INPUTS_VARIABLE}, got {str(named)[:200]!r}: no other files are read here."
         )
     return path
 

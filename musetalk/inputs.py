@@ -44,8 +44,7 @@ def _no_pictures(path: Path, speech: Path | None) -> MediaError:
     if speech is not None and speech.exists() and not holds_only_sound(speech):
         kind = "picture" if is_image(speech) else "video"
         return MediaError(
-            f"The avatar {path.name!r} is a sound and the speech {speech.name!r} a {kind}: "
-            "exchange them."
+            f"The avatar {path.name!r} is audio and the speech {speech.name!r} a {kind}: swap them."
         )
     return MediaError(
         f"Expected a picture or a video, but {path.name!r} holds only sound: choose a picture or "

@@ -58,13 +58,15 @@ class LipSyncConfig:
     mode: str = option("auto", help=MODES_HELP, choices=("auto", *MODES))
     quality: Quality = option(
         "medium",
-        help="high keeps the reference's numbers; medium computes in half precision; low also "
-        "uses a small decoder if one is installed, and then generates only every second face of a "
-        "still on a CPU.",
+        help="high keeps the numbers of MuseTalk's own code; medium computes in half precision; "
+        "low also uses a small decoder if one is installed, and then, for a still on a CPU, "
+        "generates only every second face.",
         choices=get_args(Quality),
     )
     model: Model = option(
-        "v1.5", help="The version of MuseTalk; 1.0 is for older results.", choices=get_args(Model)
+        "v1.5",
+        help="The version of MuseTalk; 1.0 is for matching older results.",
+        choices=get_args(Model),
     )
     fps: float | int | str | Fraction = option(
         25,
@@ -83,8 +85,9 @@ class LipSyncConfig:
     )
     bbox_shift: int = option(
         0,
-        help="Moves down, in pixels, the line below which the face is generated: more opens the "
-        "mouth wider. The report names the useful range; MuseTalk 1.5's own scripts keep it at 0.",
+        help="Moves the line below which the face is generated down by this many pixels: more "
+        "opens the mouth wider. The report gives the useful range; MuseTalk 1.5's own scripts "
+        "keep it at 0.",
         low=-200,
         high=200,
     )
@@ -93,7 +96,7 @@ class LipSyncConfig:
     )
     parsing_mode: ParsingMode = option(
         "jaw",
-        help="How much of the face is replaced: the jaw, the neck too, or as in 1.0 (raw).",
+        help="How much of the face is replaced: jaw, neck (jaw and neck), or raw, as in 1.0.",
         choices=get_args(ParsingMode),
     )
     left_cheek_width: int = option(
@@ -136,10 +139,12 @@ class LipSyncConfig:
     )
     posterior: Posterior = option(
         "mode",
-        help="Encode the face by its most likely latent (mode) or draw one (sample).",
+        help="Encode the face as its most likely latent (mode) or as a random one (sample).",
         choices=get_args(Posterior),
     )
-    sample_seed: int = option(0, help="The seed for posterior sample.", low=0, high=2**63 - 1)
+    sample_seed: int = option(
+        0, help="The seed of the random latent, if posterior is sample.", low=0, high=2**63 - 1
+    )
     mouth: LipCorners | None = option(
         None,
         help="The two lip corners in pixels of the first frame, upright as players show it, as "
@@ -166,23 +171,23 @@ class LipSyncConfig:
     )
     steadiness: float = option(
         0.0,
-        help="How strongly to smooth the face boxes of a video avatar, which MuseTalk finds anew "
-        "in every frame: 0 leaves them as they are, 1 smooths most.",
+        help="How strongly to smooth the face boxes of a video avatar, which MuseTalk finds "
+        "separately in every frame: 0 leaves them as they are, 1 smooths most.",
         low=0.0,
         high=1.0,
         step=0.05,
     )
     landmarks: Landmarks = option(
         "auto",
-        help="Whose landmarks say where MuseTalk's face box is: the reference's networks (S3FD and "
-        "RTMPose), or the face mesh, a small file. auto takes the mesh only where those networks' "
-        "files are missing.",
+        help="Which landmarks place MuseTalk's face box: those of the reference networks (S3FD "
+        "and RTMPose), or those of the face mesh, a small file. auto takes the mesh only if the "
+        "networks' files are missing.",
         choices=get_args(Landmarks),
     )
     life: LifeOption = option(
         "none",
-        help="What a still avatar does besides speaking: it blinks, or blinks and sways its head a "
-        "little. Needs the face mesh. none leaves everything but the mouth as it is.",
+        help="What a still avatar does besides speaking: it blinks, or it blinks and sways its "
+        "head a little. Needs the face mesh. With none only the mouth moves.",
         choices=get_args(LifeOption),
     )
     face: str = option(
@@ -192,18 +197,18 @@ class LipSyncConfig:
     )
     channel: int = option(
         0,
-        help="Which channel of the audio is spoken, counted from 1, if each channel holds one "
-        "speaker; 0 uses them all.",
+        help="If each channel of the audio holds one speaker: which channel to speak, counting "
+        "from 1; 0 uses all of them.",
         low=0,
         high=MOST_CHANNELS,
     )
     speakers: tuple[Speaker, ...] = option(
-        (), help="Further people who speak, each with a voice and a face."
+        (), help="More people who speak, each with a voice and a face."
     )
 
     upscale_model: str = option(
         "",
-        help="The file of an upscaling or face restoring model that sharpens the mouth where the "
+        help="The file of an upscaling or face restoration model that sharpens the mouth where the "
         "face is larger than MuseTalk's 256 pixels. Needs spandrel; empty for none.",
     )
 

@@ -115,13 +115,13 @@ def time_notes(clip: Clip, wait: Fraction) -> tuple[str, ...]:
     notes = list[str]()
     if clip.frame_times:
         notes.append(
-            f"The avatar's rate varies, {float(clip.frame_rate):.2f} a second on average: its "
-            f"frames are chosen by their times, and fps 0 is {float(own_rate(clip)):.6g}."
+            f"The avatar's frame rate varies, {float(clip.frame_rate):.2f} on average: its frames "
+            f"are chosen by their times, and fps 0 means {float(own_rate(clip)):.6g}."
         )
     if wait >= LEAST_WAIT:
         notes.append(
-            f"The sound of the file begins {float(wait):.2f} s before its pictures: the first one "
-            "is shown meanwhile."
+            f"The sound of the file begins {float(wait):.2f} s before its first picture, which is "
+            "shown meanwhile."
         )
     return tuple(notes)
 

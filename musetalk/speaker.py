@@ -65,7 +65,7 @@ def _face_text(value: Any) -> str:  # Any: whatever a caller gave
         return str(number)
     if type(value) in (tuple, list) and len(value) == 2:
         return ",".join(map(str, value))
-    raise ValueError(f"Expected a speaker's face as a text, got {shown(value)}.")
+    raise ValueError(f"Expected a speaker's face as text, got {shown(value)}.")
 
 
 def parse_speaker(text: str) -> Speaker:
@@ -95,7 +95,7 @@ def speakers_of(values: Any) -> tuple[Speaker, ...]:  # Any: whatever a caller g
     if type(values) not in (tuple, list):
         values = [values] if _may_be_one(values) else None
     if values is None:
-        raise ValueError("Expected speakers as a list of them, got something else.")
+        raise ValueError("Expected speakers as a list, got something else.")
     if len(values) >= MOST_SPEAKERS:
         raise ValueError(f"Expected speakers to be fewer than {MOST_SPEAKERS}, got {len(values)}.")
     return tuple(map(_speaker_of, values))

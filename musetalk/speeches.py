@@ -99,8 +99,8 @@ def _of_channel(mel: Mel, channel: int, check: Callable[[], None]) -> Mel:
     samples = mel.clip.samples
     if channel > len(samples):
         raise MediaError(
-            f"Expected speech with a channel {channel}, but it has {len(samples)}: choose another "
-            "channel or audio."
+            f"Expected speech with a channel {channel}, but it has only {len(samples)}: choose "
+            "another channel or audio."
         )
     alone = replace(mel.clip, samples=samples[channel - 1 : channel])
     return replace(prepare_mel(alone, check=check), clip=mel.clip)

@@ -46,11 +46,11 @@ class AudioToMel:
     RETURN_TYPES = ("MEL", "AUDIO", "IMAGE")
     RETURN_NAMES = ("mel", "audio", "spectrogram")
     OUTPUT_TOOLTIPS = (
-        "The prepared speech, for the lip-sync node.",
+        "The prepared speech, for MuseTalk Lip Sync.",
         "The audio at its original rate and channels, trimmed.",
         "The log-mel as a picture, low notes at the bottom.",
     )
-    DESCRIPTION = "Prepares speech from a file or a connected AUDIO input for lip-sync."
+    DESCRIPTION = "Prepares speech from a file or a linked AUDIO for lip sync."
     SEARCH_ALIASES = search_words("AudioToMel")
 
     @classmethod
@@ -67,7 +67,13 @@ class AudioToMel:
             "optional": {
                 # ComfyUI's page cannot build a node with an audio upload but no player.
                 "audioUI": ("AUDIO_UI", {}),
-                "speech": ("AUDIO", {"tooltip": "Linked speech; it is used instead of the file."}),
+                "speech": (
+                    "AUDIO",
+                    {
+                        "tooltip": "Speech from another node (AUDIO); it is used instead of the "
+                        "file."
+                    },
+                ),
             },
         }
 

@@ -32,7 +32,7 @@ def problem_before_running(host: Host, values: Values, sources: Values) -> str |
     """
     for name in _TEXTS:
         if not isinstance(values[name], str | None):
-            return f"Expected {name} as a text, got {values[name]!r:.60}: choose one."
+            return f"Expected {name} as text, got {values[name]!r:.60}: choose one."
     try:
         if values["filename_prefix"] is not LINKED:
             allowed = allowed_output_directories()

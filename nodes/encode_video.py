@@ -26,7 +26,7 @@ from .widgets import Values
 SILENT = ("gif", "webp")
 COPY = "copy"
 ONE_SOURCE = (
-    "Expected either images or a video: link exactly one of them, or write the path of a video "
+    "Expected either images or a video: link exactly one of them, or enter the path of a video "
     "file."
 )
 
@@ -58,7 +58,8 @@ def container_of(source: Clip, config: EncodingConfig) -> str:
 
 def no_pictures_to_copy() -> EncodeError:
     return EncodeError(
-        "Expected a video file to copy the pictures of, got frames: choose another codec than copy."
+        "Expected a video file whose pictures can be copied, got frames: choose a codec other "
+        "than copy."
     )
 
 
@@ -98,7 +99,7 @@ def write_video(
     container = container_of(source, config)
     notes: tuple[str, ...] = ()
     if audio is not None and container in SILENT:
-        notes = (f"A {container} has no sound: it was left out.",)
+        notes = (f"A {container} cannot hold sound: it was left out.",)
     extras = replace(extras, sources=(*extras.sources, *sources))
     if config.codec == COPY:
         if source.path is None:

@@ -50,9 +50,11 @@ ENCODE_WIDGETS: Values = {
         "administrator lists in AVATAR_OUTPUT_DIRS.",
     ),
     "overwrite": widget(
-        _OF["overwrite"], default=False, tooltip="Use the plain name instead of the next number."
+        _OF["overwrite"],
+        default=False,
+        tooltip="Use the name without a number, and replace an existing file.",
     ),
-    "save_metadata": widget(_OF["save_metadata"], tooltip="Keep the workflow in the file."),
+    "save_metadata": widget(_OF["save_metadata"], tooltip="Save the workflow in the file."),
     "mark_generated": own_widget(
         True,
         "Note in the file that it is AI-generated; turn it off where you only re-encode a real "
@@ -63,7 +65,7 @@ ENCODE_WIDGETS: Values = {
         "A video file in the input folder, or an absolute path; for a folder, every video in it. "
         "Used when neither images nor a video is linked.",
     ),
-    "mix_audio": own_widget(False, "Add the connected audio to the video's own."),
+    "mix_audio": own_widget(False, "Add the linked audio to the video's own."),
     "channels": widget(_OF["channels"]),
 }
 # Prompts that were saved before do not hold these: they are optional inputs.
@@ -84,7 +86,7 @@ def encode_widgets(formats_directory: Path) -> Values:
     """Return the widgets in their order, which saved workflows rely on."""
     about = {
         "default": NO_FORMAT,
-        "tooltip": "A format of your own, a JSON file in user/avatarvideo/formats: it sets codec, "
+        "tooltip": "Your own format, a JSON file in user/avatarvideo/formats: it sets codec, "
         "container and more.",
     }
     return ENCODE_WIDGETS | {"format": ([NO_FORMAT, *format_names(formats_directory)], about)}

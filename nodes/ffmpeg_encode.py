@@ -36,7 +36,7 @@ class FFmpegEncode:
     RETURN_NAMES = ("video", "path")
     OUTPUT_IS_LIST = (True, True)  # a folder of inputs gives one of each for every file
     OUTPUT_TOOLTIPS = ("The finished video.", "The path of the finished file.")
-    DESCRIPTION = "Writes one finished video file with audio, and shows it."
+    DESCRIPTION = "Saves the video with its audio, and shows it."
     SEARCH_ALIASES = search_words("FFmpegEncode")
 
     @classmethod
@@ -49,7 +49,7 @@ class FFmpegEncode:
             "optional": {
                 "images": ("IMAGE", {"tooltip": "Frames to encode."}),
                 "video": ("VIDEO", {"tooltip": "A video to encode, with its audio."}),
-                "audio": ("AUDIO", {"tooltip": "Audio; it replaces the video's own."}),
+                "audio": ("AUDIO", {"tooltip": "Audio that replaces the video's own."}),
                 **LATER_WIDGETS,
             },
             "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},

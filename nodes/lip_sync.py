@@ -32,9 +32,9 @@ IMAGES_LIMIT = 1 << 30  # bytes of IMAGE that "auto" makes
 _ELSEWHERE = {"mouth", "face_index", "start", "duration", "upscale_model", "channel", "speakers"}
 # Prompts saved before do not hold them: they are optional inputs.
 LATER_WIDGETS = ("silence", "steadiness", "landmarks", "life", "face")
-_MASK = "Where the picture may change; if nothing is linked, the mouth region is found."
+_MASK = "Where the picture may change; if nothing is linked, the mouth region is detected."
 _SHARP = (
-    "An upscaling or face restoring model, from Load Upscale Model: sharpens the mouth where the "
+    "An upscaling or face restoration model, from Load Upscale Model: sharpens the mouth where the "
     "face is larger than MuseTalk's 256 pixels."
 )
 
@@ -48,12 +48,12 @@ class MuseTalkLipSync:
     RETURN_NAMES = ("images", "video", "audio", "report", "mask")
     OUTPUT_TOOLTIPS = (
         "All frames as one tensor: only for short clips.",
-        "The speaking avatar, made frame by frame when it is read: any length.",
+        "The speaking avatar, generated frame by frame as it is read, so it can have any length.",
         "The speech, unchanged.",
         "What was done, as JSON: the mode and why, frames, timings, memory.",
         "Where the first frame may differ from the avatar.",
     )
-    DESCRIPTION = "Moves the avatar's lips to the speech. Says which mode made the result."
+    DESCRIPTION = "Makes the avatar's lips follow the speech, and says which mode it used."
     SEARCH_ALIASES = search_words("MuseTalkLipSync")
     HAS_INTERMEDIATE_OUTPUT = True  # the page hears what it shows also when it is cached
 
@@ -151,7 +151,7 @@ def _why_no_images(avatar: Avatar, count: int, config: LipSyncConfig, *, linked:
     return (
         f"The images output of {count} frames of {avatar.width}x{avatar.height} would take "
         f"{size / (1 << 30):.1f} GiB, and images output is {config.images_output}: use the video "
-        "output (with Get Video Components where frames are needed) or set images output to "
+        "output (with Get Video Components if you need frames) or set images output to "
         '"always".'
     )
 

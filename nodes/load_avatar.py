@@ -41,7 +41,7 @@ class LoadAvatar:
     RETURN_TYPES = ("AVATAR", "IMAGE", "IMAGE")
     RETURN_NAMES = ("avatar", "image", "face")
     OUTPUT_TOOLTIPS = (
-        "The avatar, for the lip-sync node.",
+        "The avatar, for MuseTalk Lip Sync.",
         "The first frame.",
         "The first frame with the face box and the lips that were found.",
     )
@@ -65,8 +65,8 @@ class LoadAvatar:
                     "STRING",
                     {
                         "forceInput": True,
-                        "tooltip": "A linked text that names a picture or video; it is used "
-                        "instead of the file.",
+                        "tooltip": "The path of a picture or video from another node (STRING); it "
+                        "is used instead of the file.",
                     },
                 ),
                 "face_at": own_widget("", _FACE_AT),

@@ -13,7 +13,7 @@ from .widgets import Values, find_file, fingerprint, own_widget
 NUMBERS = (2, 3, 4)  # of the further speakers
 PER_CHANNEL = "speaker_per_channel"
 _WHOSE = (
-    "Which face this speaker has: a number by size (0 is the largest), left 0 for the leftmost, a "
+    "The face of this speaker: a number by size (0 is the largest), left 0 for the leftmost, a "
     "point on it as x,y, or a track file (.json). If empty, the largest face that no other "
     "speaker uses."
 )
@@ -91,5 +91,5 @@ def track_files(options: Values) -> tuple[object, ...]:
 def _face(text: Any) -> str:  # Any: whatever a link brought
     """Return a face as written; a track file as the path of what graphs may read."""
     if not isinstance(text, str):
-        raise MediaError(f"Expected a face as a text, got {type(text).__name__}.")
+        raise MediaError(f"Expected a face as text, got {type(text).__name__}.")
     return str(find_file(current_host(), text.strip())) if is_track_file(text) else text

@@ -15,7 +15,7 @@ from .widgets import CATEGORY, Values, find_file, fingerprint, is_filled, own_wi
 # Optional, so that prompts saved without it still run.
 LATER_WIDGETS: Values = {
     "score": own_widget(
-        False, "Measure how well mouth and sound match, using the face mesh; reads every frame."
+        False, "Measure how well mouth and sound match, with the face mesh; this reads every frame."
     )
 }
 
@@ -36,7 +36,7 @@ class VideoInfo:
         "Height in pixels.",
         "Everything that is known, as JSON.",
     )
-    DESCRIPTION = "Shows frame rate, size, length, codecs, colours, audio and more of a video."
+    DESCRIPTION = "Shows a video's frame rate, size, length, codecs, colours, audio and more."
     SEARCH_ALIASES = search_words("VideoInfo")
 
     @classmethod
@@ -50,11 +50,11 @@ class VideoInfo:
                 ),
                 "exact_count": own_widget(False, "Read the whole file and count its frames."),
                 "measure_loudness": own_widget(
-                    False, "Measure the loudness of the audio in LUFS; reads all of it."
+                    False, "Measure the loudness of the audio in LUFS, which reads all of it."
                 ),
             },
             "optional": {
-                "video": ("VIDEO", {"tooltip": "The video to look at."}),
+                "video": ("VIDEO", {"tooltip": "The video to inspect."}),
                 **LATER_WIDGETS,
             },
         }
@@ -106,7 +106,7 @@ def _source_of(video: object, path: str) -> Path | Clip:
     host = current_host()
     if video is None:
         if not is_filled(path):
-            raise MediaError("Expected a video: link one, or write the path of a file.")
+            raise MediaError("Expected a video: link one, or enter the path of a file.")
         return find_file(host, path)
     if isinstance(video, StreamingVideo):
         return video.materialised()

@@ -95,7 +95,7 @@ def find_file(host: Host, name: object) -> Path:
 def _places(host: Host, name: object) -> list[Path]:
     """Return where a named file may lie, by names alone. Raises MediaError for what is no name."""
     if not isinstance(name, str) or "\0" in name or not 0 < len(name.strip()) <= LONGEST_PATH:
-        shown = repr(name)[:MOST_SHOWN] if name else "an empty text"
+        shown = repr(name)[:MOST_SHOWN] if name else "an empty one"
         raise MediaError(f"Expected the name of a file, got {shown}: choose a file.")
     text, folder, mark = unquoted(name), host.input_directory, ""
     marks = {"[input]": folder, "[output]": host.output_directory, "[temp]": host.temp_directory}
@@ -103,7 +103,7 @@ def _places(host: Host, name: object) -> list[Path]:
         if text.endswith(candidate):
             text, folder, mark = text[: -len(candidate)].strip(), place, candidate
     if not text:
-        raise MediaError("Expected the name of a file, got an empty text: choose a file.")
+        raise MediaError("Expected the name of a file, got an empty one: choose a file.")
     if problem := url_problem(text):
         raise MediaError(problem)
     # Links in the folder lead where they lead, as in ComfyUI; only the name must stay inside.
@@ -122,7 +122,7 @@ def _is_there(place: Path) -> bool:
     try:
         return place.exists()
     except (OSError, ValueError) as error:  # too long, or no name on this system
-        why = error.strerror if isinstance(error, OSError) else "no file can be named so"
+        why = error.strerror if isinstance(error, OSError) else "no file can have such a name"
         raise MediaError(
             f"Expected the name of a file, got {str(place)[:MOST_SHOWN]!r}: {why}."
         ) from error

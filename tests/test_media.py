@@ -82,7 +82,7 @@ def test_how_long_a_picture_stays_is_exact_in_slow_rates(seconds: float) -> None
 
 @pytest.mark.parametrize("value", [1e-6, "1e-300", Fraction(1, 10**12)])
 def test_less_than_a_picture_a_day_is_said(value: float | str | Fraction) -> None:
-    with pytest.raises(MediaError, match=r"at least a picture a day \(1/86400\), got"):
+    with pytest.raises(MediaError, match=r"at least one picture a day \(1/86400\), got"):
         parse_frame_rate(value)
 
 

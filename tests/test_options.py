@@ -65,7 +65,7 @@ RATE = "Expected fps of 0 (the avatar's own) or a rate"
         ({"cups": None}, "Expected cups between 1 and 2000000, got None."),
         ({"cups": 10**5000}, "Expected cups between 1 and 2000000, got a int."),
         ({"milk": "no"}, "Expected milk as true or false, got 'no'."),
-        ({"name": b"me"}, "Expected name as a text, got b'me'."),
+        ({"name": b"me"}, "Expected name as text, got b'me'."),
     ],
 )
 def test_a_value_that_is_not_allowed_is_named(values: dict[str, Any], sentence: str) -> None:

@@ -50,4 +50,4 @@ def missing_note(ticks: Sequence[int], unit: Fraction, begin: int | None = None)
     if not missing:
         return ""
     of = f"{missing} of {missing + len(ticks)} pictures"
-    return f"The file lacks {of}, a gap in its constant rate; the one before is shown instead."
+    return f"The file lacks {of}, a gap in its constant rate; the previous one is shown instead."

@@ -149,8 +149,8 @@ def unreadable(path: Path, error: BaseException) -> MediaError:
             "without which nothing can be read: copy or download it again."
         )
     return MediaError(
-        f"Expected a readable media file, but {path.name!r} is damaged or of a kind that "
-        f"is not accepted ({reason}): play it in a media player or convert it again."
+        f"Expected a readable media file, but {path.name!r} is damaged or in a format that is not "
+        f"supported ({reason}): play it in a media player or convert it again."
     )
 
 

@@ -38,7 +38,7 @@ PICTURE_SUFFIXES = {
 _MANY_JPEGS = {".mjpeg", ".mjpg"}
 ANIMATED_SUFFIXES = {".gif", ".webp", ".apng", ".png", ".avif"}
 Taken = TypeVar("Taken")
-ON_WHITE = "Transparency was replaced by white."
+ON_WHITE = "Transparency was replaced with white."
 _HIGH_DEPTH = {"I;16", "I;16L", "I;16B", "I;16N", "I", "F"}
 # Pillow's own guard against pictures that are too large, before the size can be asked for.
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)

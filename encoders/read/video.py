@@ -46,7 +46,7 @@ logger = logging.getLogger("avatarvideo.encoders.read.video")
 
 # Containers that hold where every key frame lies.
 REWINDABLE = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
-UNREAD_ALPHA = "The transparency was left out: that of VP8 and VP9 cannot be read."
+UNREAD_ALPHA = "The transparency was left out: it cannot be read from VP8 and VP9."
 DEINTERLACED = "The video was deinterlaced, one output frame per input frame."
 
 
@@ -248,7 +248,7 @@ class VideoReader(VideoFacts):
         if not self._held:
             return ""
         of = f"{self._held} of {self.frame_count} pictures"
-        return f"{of} could not be decoded; the one before is shown instead."
+        return f"{of} could not be decoded; the previous one is shown instead."
 
     @property
     def missing_note(self) -> str:

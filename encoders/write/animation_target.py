@@ -83,7 +83,7 @@ class AnimationTarget(ABC):
     def finish(self, audio_end: Fraction | None, check: Callable[[], None]) -> None:
         if self._left_out:
             logger.warning(
-                "%s: %d pictures were left out, a %s cannot show so many a second",
+                "%s: %d pictures were left out, because a %s cannot show so many per second",
                 self._plan.path.name,
                 self._left_out,
                 self._plan.container,

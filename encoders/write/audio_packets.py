@@ -124,7 +124,7 @@ class PacketFeed:
             return ()
         return (
             f"{float(self._overlap):.2f} s of sound were left out where the file was joined: they "
-            "overlap what is before.",
+            "overlap what comes before.",
         )
 
     def _shifted(self, source: AudioPackets) -> Iterator[av.Packet[AudioStream]]:

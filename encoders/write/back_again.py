@@ -56,5 +56,5 @@ def _explained(folder: Path) -> Generator[None]:
     except OSError as error:
         raise EncodeError(
             f"Expected room in {folder} for the pictures of pingpong, got {error.strerror}: free "
-            "some, or turn it off."
+            "some, or turn pingpong off."
         ) from error

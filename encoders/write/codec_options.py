@@ -26,7 +26,7 @@ def option_texts(options: Mapping[str, object], *, where: str) -> dict[str, str]
     for name, value in options.items():
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise EncodeError(
-                f"Expected a text or number for the option {name} in {where!r}, got {value!r}."
+                f"Expected text or a number for the option {name} in {where!r}, got {value!r}."
             )
         texts[name] = str(value)
     return texts
@@ -99,7 +99,7 @@ def _unknown(
     near = [by_same[match] for match in difflib.get_close_matches(_same(given), by_same, n=4)]
     listed = ", ".join(sorted(allowed)[:_SHOWN]) + (" and others" if len(by_same) > _SHOWN else "")
     return EncodeError(
-        f"Expected options of {encoder} that name no files in {where!r}, whose list does not know "
-        f"{name}{f' in {inside}' if inside else ''}: remove it; "
-        + (f"near it are {', '.join(near)}." if near else f"known are {listed}.")
+        f"Expected options of {encoder} that name no files in {where!r}, but {name}"
+        f"{f' in {inside}' if inside else ''} is not a known one: remove it; "
+        + (f"similar ones are {', '.join(near)}." if near else f"known are {listed}.")
     )

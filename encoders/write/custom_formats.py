@@ -24,14 +24,14 @@ PREFIX = "user/"
 MAX_BYTES = 1 << 16
 _NAME = re.compile(r"\w[\w .+-]{0,63}")
 _KINDS: Mapping[str, tuple[type, str]] = {
-    "description": (str, "a text"),
-    "codec": (str, "a text"),
-    "container": (str, "a text"),
-    "pixel_format": (str, "a text"),
-    "preset": (str, "a text"),
+    "description": (str, "text"),
+    "codec": (str, "text"),
+    "container": (str, "text"),
+    "pixel_format": (str, "text"),
+    "preset": (str, "text"),
     "crf": (int, "a whole number"),
     "options": (dict, "names and values"),
-    "audio_codec": (str, "a text"),
+    "audio_codec": (str, "text"),
     "audio_bitrate": (int, "a whole number"),
 }
 

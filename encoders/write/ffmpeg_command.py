@@ -86,7 +86,7 @@ def command(executable: Path, plan: EncodePlan, output: Path, *, deep: bool) -> 
 def said(words: bytes) -> str:
     """Return the end of ffmpeg's standard error as one line."""
     text = words.decode(errors="replace").strip()[-ERROR_CHARACTERS:]
-    return " ".join(text.split()) or "it ended without a word"
+    return " ".join(text.split()) or "it ended without a message"
 
 
 def _run(arguments: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:

@@ -177,7 +177,7 @@ class ExecutableTarget:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=5)  # its last words come before its end
         if self._was_stuck:
-            reason = f"it did nothing for {self._stuck_seconds:.0f} s and was ended"
+            reason = f"it did nothing for {self._stuck_seconds:.0f} s and was stopped"
         else:
             # A broken input may fill it with the same line over and over.
             length = self._words.seek(0, os.SEEK_END)

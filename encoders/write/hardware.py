@@ -62,7 +62,7 @@ def try_encoder(plan: EncodePlan) -> tuple[str | None, set[str]]:
     try:
         context = av.CodecContext.create(plan.encoder, "w")
         if not isinstance(context, VideoCodecContext):
-            return "no video encoder", set()
+            return "it is not a video encoder", set()
         context.width, context.height = plan.size
         context.pix_fmt = plan.pixel_format
         context.time_base, context.framerate = 1 / plan.frame_rate, plan.frame_rate

@@ -144,7 +144,7 @@ def _form(spec: CodecSpec, config: EncodingConfig) -> tuple[tuple[int, bool], st
         return form, spec.pixel_formats[form]
     if not spec.is_ffmpeg:
         raise EncodeError(
-            f"Expected no pixel_format for {spec.name}, which has one only, got "
+            f"Expected no pixel_format for {spec.name}, which has only one, got "
             f"{config.pixel_format!r}: leave it out."
         )
     return (8, has_alpha(config.pixel_format)), config.pixel_format
@@ -153,11 +153,11 @@ def _form(spec: CodecSpec, config: EncodingConfig) -> tuple[tuple[int, bool], st
 def _notes(spec: CodecSpec, config: EncodingConfig, holder: str) -> tuple[str, ...]:
     notes: list[str] = []
     if config.pingpong and holder not in ANIMATIONS:
-        notes.append(f"Only GIF and WebP play backward too: pingpong was left out of the {holder}.")
+        notes.append(f"Only GIF and WebP support pingpong: it was ignored for the {holder}.")
     if config.backend == "own ffmpeg" and not spec.is_ffmpeg:
         notes.append(f"{spec.name} is always written by the built-in encoder.")
     if config.crf is not None and spec.is_known and spec.qualities[config.quality][1] is None:
-        notes.append(f"{spec.name} has no crf: {config.crf} was left out.")
+        notes.append(f"{spec.name} has no crf: {config.crf} was ignored.")
     return tuple(notes)
 
 
@@ -239,8 +239,8 @@ def _with_hardware(plan: EncodePlan, form: tuple[int, bool]) -> EncodePlan:
         reason, _ = try_encoder(chosen)
     if reason is None:
         return chosen
-    notes = [f"{encoder} does not open here ({reason}); {plan.encoder} encoded instead."]
+    notes = [f"{encoder} cannot be used here ({reason}); {plan.encoder} was used instead."]
     logger.warning("%s", notes[0])
     if dropped := sorted(set(plan.config.codec_options or {}) - set(COMMON)):
-        notes.append(f"Options of {encoder} alone were left out: {', '.join(dropped)}.")
+        notes.append(f"Options that only {encoder} has were ignored: {', '.join(dropped)}.")
     return _with_software(replace(plan, notes=(*plan.notes, *notes)))

@@ -167,7 +167,7 @@ def check_length_of_copies(config: EncodingConfig) -> None:
     if config.length in ("audio", "freeze"):
         raise EncodeError(
             f"Expected length keep, video or shortest where pictures are copied, got "
-            f"{config.length!r}: only encoding again can hold a picture."
+            f"{config.length!r}: holding a picture needs re-encoding."
         )
 
 
@@ -179,7 +179,7 @@ def _unused_note(config: EncodingConfig, copied: EncodingResult) -> str:
     usual = vars(EncodingConfig())
     own = {"codec": "copy", "width": width, "height": height, "fps": copied.fps}
     unused = [n for n in ABOUT_PICTURES if asked[n] not in (usual[n], own.get(n))]
-    return f"Left out, because pictures are copied: {', '.join(unused)}." if unused else ""
+    return f"Ignored, because the pictures are copied: {', '.join(unused)}." if unused else ""
 
 
 def replace_audio(
@@ -281,7 +281,7 @@ class _Sound:
 
     def _note_cut(self, path: Path, cut: Fraction) -> None:
         early = f"{float(cut):.2f} s of sound of {path.name}"
-        note = f"{early} were left out: they come before its first picture."
+        note = f"{early} were left out: they come before the first picture."
         if cut >= LEAST_CUT and note not in self.notes:  # a file may also be mixed with itself
             self.notes.append(note)
 

@@ -104,8 +104,8 @@ def _numbered(
         filled.encode()
     except UnicodeEncodeError as error:  # half of a pair of UTF-16
         raise EncodeError(
-            f"Expected filename prefix in characters that a file's name can have, got "
-            f"{template[:100]!a}: write it anew."
+            f"Expected filename prefix in characters that file names can have, got "
+            f"{template[:100]!a}: change it."
         ) from error
     given = Path(filled).expanduser() if filled.startswith("~") else Path(filled)
     if given.is_absolute():

@@ -58,7 +58,7 @@ def concluded(
 def ends_early(lacks: str, kept: Path) -> SourceEndsEarlyError:
     """Return the error of a result that lacks something. kept: where what there is was written."""
     return SourceEndsEarlyError(
-        f"{lacks}: copy or download it again. What there is was kept as {kept.name!r}.", kept
+        f"{lacks}: copy or download it again. What could be read was kept as {kept.name!r}.", kept
     )
 
 
@@ -72,7 +72,8 @@ def _move(made: Path, wanted: Path, config: EncodingConfig, extras: Extras) -> N
             pending.place()
     except OSError as error:
         raise EncodeError(
-            f"Could not name the result {wanted.name!r}, it stays {made.name!r}: {error.strerror}."
+            f"Could not rename the result to {wanted.name!r}, it is still {made.name!r}: "
+            f"{error.strerror}."
         ) from error
 
 

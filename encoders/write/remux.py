@@ -36,7 +36,7 @@ def muxer_for_copies(holder: str) -> str:
     if not muxer or holder == "gif":
         raise EncodeError(
             f"Expected a container for copied pictures (mp4, mov, mkv, webm), got {holder}: choose "
-            "one of those, or another codec than copy."
+            "one of those, or a codec other than copy."
         )
     return muxer
 

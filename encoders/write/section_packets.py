@@ -115,14 +115,14 @@ class SectionPackets:
         count = self._count - (self.hidden_before if hides else 0)
         if self._key is not None and self._lost:
             notes.append(
-                f"The first {self._lost} of {count} pictures cannot be decoded, because the "
-                "source begins between two key frames. They were copied: the others keep their "
-                "times."
+                f"The first {self._lost} of {count} pictures cannot be decoded, because the source "
+                "begins between two key frames. They were copied anyway, so that the others keep "
+                "their times."
             )
         if shown := self.hidden - (self.hidden_before if hides else 0):
             notes.append(
-                f"{shown} of {count} pictures are hidden in the source, by its edit list, but "
-                "shown in the copy: to leave them out, encode again or copy into mp4 or mov."
+                f"{shown} of {count} pictures are hidden in the source by its edit list, but shown "
+                "in the copy: to leave them out, re-encode, or copy into mp4 or mov."
             )
         return tuple(notes)
 

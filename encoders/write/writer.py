@@ -103,7 +103,9 @@ class VideoWriter:
         plan = self.plan
         form = f"{plan.spec.name} as {plan.pixel_format}"
         lost = (
-            (f"Transparency was replaced by white: {form} has none.",) if self._lost_alpha else ()
+            (f"Transparency was replaced with white: {form} cannot hold it.",)
+            if self._lost_alpha
+            else ()
         )
         return EncodingResult(
             success=True,

@@ -124,7 +124,7 @@ def find_cast(
     by_track = sum(track is not None for track in tracks)
     if there < len(wishes) - by_track:
         raise MediaError(
-            f"Expected a face for each of {len(wishes)} speakers, found {there} at most in one "
+            f"Expected a face for each of {len(wishes)} speakers, found at most {there} in one "
             "frame: give fewer speakers, or track files (.json) of faces that are hard to find."
         )
     # A point is of the first frame, as previews show it; numbers count in one with all who speak.
@@ -144,7 +144,7 @@ def find_cast(
             if member.is_same_as(other):
                 raise MediaError(
                     f"Expected a face of its own for each speaker, but {other.wish.text!r} and "
-                    f"{wish.text!r} mean the same one: choose another face for one of them."
+                    f"{wish.text!r} are the same one: choose another face for one of them."
                 )
         members[place] = member
     whole = [
@@ -176,9 +176,10 @@ def _no_face(wish: FaceWish, boxes: Sequence[Box], frame: int) -> MediaError:
     wanted = f"at the point {wish.text}" if wish.point is not None else f"for {wish.text!r}"
     none = f"There is no face {wanted} in frame {frame} of the avatar"
     if not boxes:
-        return MediaError(f"{none}, nor any other that is free: give a track file (.json).")
+        return MediaError(f"{none}, and no other free one: give a track file (.json).")
     return MediaError(
-        f"{none}, only at {places}: choose one of these (left 0 is the leftmost, 0 the largest)."
+        f"{none}; there are some at {places}: choose one of these (left 0 is the leftmost, 0 the "
+        "largest)."
     )
 
 

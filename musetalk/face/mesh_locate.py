@@ -50,7 +50,9 @@ def locate_by_mesh(
     elif near is not None:
         location = location_of(min(faces, key=lambda face: _distance(face.box, near)))
     elif face_index >= len(faces):
-        reason = f"face {face_index} was asked for, but only {len(faces)} found (counted from zero)"
+        reason = (
+            f"face {face_index} was asked for, but only {len(faces)} found (counting from zero)"
+        )
         location = FaceLocation(None, None, 0.0, "none", reason)
     else:
         location = location_of(faces[face_index])

@@ -132,7 +132,7 @@ def read_track(path: Path, *, size: tuple[int, int], count: int) -> np.ndarray:
     if len(frames) < count:
         raise MediaError(
             f"Expected a box, or null, for each of the avatar's {count} frames that are shown in "
-            f"{path.name!r}, got {len(frames)}: make the track of the whole avatar."
+            f"{path.name!r}, got {len(frames)}: make the track for the whole avatar."
         )
     boxes = np.full((count, 4), np.nan)
     for number, given in enumerate(frames[:count]):

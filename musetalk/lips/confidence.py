@@ -89,7 +89,7 @@ RAMPS: dict[str, tuple[float, float, str]] = {
     "moustache": (0.95, 0.65, "a beard or shadow hides the lips"),
     "disagreement": (0.26, 0.07, "repeated searches found different mouths"),
     "worst_disagreement": (0.75, 0.12, "repeated searches found different mouths"),
-    "evidence": (0.4, 3.2, "its mouth is not clear enough (an open, smiling or hidden one)"),
+    "evidence": (0.4, 3.2, "its mouth is not clear enough (it may be open, smiling or hidden)"),
 }
 
 

@@ -69,7 +69,7 @@ def sharpened(
         return playback, None, not_sharpened(model, reason)
     mouths = _enlarged(playback, job, context, side)
     if mouths is None:
-        reason = "there is no memory for it; the ladder says more"
+        reason = "there is not enough memory for it; the report's ladder says more"
         return playback, None, not_sharpened(model, reason)
     shown = np.isin(job.indices, list(mouths.places))
     report: Report = {
@@ -86,11 +86,13 @@ def sharpened(
 def _why_not(model: UpscaleModel, playback: PuppetPlayback) -> str:
     if model.is_restorer:
         return (
-            "a face restorer makes a face of its own, and the puppet shows the picture's: choose "
-            "an upscaling model"
+            "a face restorer would make a different face, and the puppet keeps the picture's: "
+            "choose an upscaling model"
         )
     if model.scale < MOST_ENLARGED:
-        return "it does not enlarge, and the puppet lacks pixels only where it enlarges the mouth"
+        return (
+            "it does not upscale, and the puppet needs more pixels only where it enlarges the mouth"
+        )
     return "no face speaks" if playback.passed_through().all() else ""
 
 

@@ -13,10 +13,7 @@ from .context import Context
 WAY_OUT = "to move the lips, give their two corners (*lip corners* of Load Avatar, or --mouth)"
 NOT_SHOWN = "to move the lips, choose faces that are seen"
 NOT_HERE = "the mode static shows the picture as it is"
-NOT_LOOKED_AT = (
-    "The mode static moves no mouth: it looked neither for the faces that were chosen nor into "
-    "track files."
-)
+NOT_LOOKED_AT = "The mode static moves no mouth: chosen faces and track files were ignored."
 
 
 def make(job: Job, context: Context) -> Made:

@@ -56,8 +56,8 @@ class AvatarCache:
     def __init__(self, directory: Path | None = None, *, memory_bytes: int = MEMORY_BYTES) -> None:
         if directory is not None and directory.exists() and not directory.is_dir():
             log.warning(
-                "Expected a folder to keep avatars in, got the file %s: they are kept in memory "
-                "alone; give AVATAR_CACHE a folder.",
+                "Expected a folder to keep avatars in, got the file %s: they are kept only in "
+                "memory; give AVATAR_CACHE a folder.",
                 directory,
             )
             directory = None

@@ -174,8 +174,8 @@ class _Run:
             track, _ = self.stages.run("faces", choose, task, frame_size=search.seen_size)
         if missing := search.without_numbers:
             self._say(
-                f"In {missing} of {len(self.job.numbers)} source frames the landmarks of the face "
-                "are not numbers: they stay as they are."
+                f"In {missing} of {len(self.job.numbers)} source frames the face's landmarks are "
+                "not finite: these frames stay as they are."
             )
         return search.steadied(track)
 
@@ -215,8 +215,8 @@ class _Run:
         if missing := found - int(replaced.sum()):
             whose = "the mask" if self.job.mask is not None else "the face parser's mask"
             self._say(
-                f"In {missing} of {found} source frames with a face {whose} is empty there: "
-                "they stay as they are."
+                f"In {missing} of {found} source frames with a face {whose} is empty: these frames "
+                "stay as they are."
             )
 
     def _say(self, note: str) -> None:
@@ -322,7 +322,7 @@ class _Run:
             for note in sharpener.notes():
                 self._say(note)
         if faces.unusable:
-            self._say(f"{faces.unusable} faces were not finite: these frames stay as is.")
+            self._say(f"{faces.unusable} faces were not finite: these frames stay as they are.")
         return placement
 
     def _report(self, track: FaceTrack, placement: Placement | None) -> Report:

@@ -37,7 +37,9 @@ from .spool import SpoolReader
 
 log = logging.getLogger("avatarvideo.musetalk.pipeline.sharpen")
 
-NOT_OF_SEVERAL = "it sharpens one face, and several people or a face of one's choice speak here"
+NOT_OF_SEVERAL = (
+    "it sharpens one speaker chosen by size, and here several people or a chosen face speak"
+)
 WORKSPACE = 64 * MIB  # of its convolutions, beside those of the stage's own networks
 # Pixels on each side that ``fit_face`` makes one from, of the coarser picture: a box to parts of a
 # pixel is up to one pixel away.
@@ -151,12 +153,14 @@ class FaceSharpener:
 
     def _widened(self) -> None:
         self.is_widened = True
-        log.warning("the upscale model left the range of half precision: going on in float32")
+        log.warning("the upscale model left the range of half precision: continuing in float32")
 
     def report(self, sharp_places: np.ndarray, placement: Placement) -> Report:
         """Return what was done. sharp_places: as in ``GeneratedFaces``, when all are made."""
         if not placement.sharp:
-            return not_sharpened(self.model, "there is no memory for it; the ladder says more")
+            return not_sharpened(
+                self.model, "there is not enough memory for it; the report's ladder says more"
+            )
         dtype = torch.float32 if self.is_widened else self.model.dtype_for(placement.dtype)
         return {
             "applied": self.model.kind,
@@ -174,12 +178,12 @@ class FaceSharpener:
         if self.guessed:
             notes.append(
                 f"In {len(self.guessed)} source frames there are no landmarks: the face restorer "
-                "sees the face where its box says that it is."
+                "takes its position from the face box."
             )
         if self.unusable:
             notes.append(
-                f"The upscale model gave no numbers for {self.unusable} faces: they are shown as "
-                "they were generated."
+                f"The upscale model returned values that are not finite for {self.unusable} faces: "
+                "they are shown as they were generated."
             )
         return notes
 

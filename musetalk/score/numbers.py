@@ -64,9 +64,9 @@ NUMBERS = (
         1,
         True,
         "By how many frames the sound comes too late (+) or too early (-) for the mouth.",
-        "It is found from when the lower lip drops, not from the shape it makes, so real speech "
-        "needs ten to twenty seconds of video, a clearly moving mouth five. With cameras that "
-        "stamp a frame at its start the value reads half a frame too low.",
+        "It depends on when the lower lip drops, not on the shape of the mouth, so real speech "
+        "needs ten to twenty seconds of video, or five if the mouth moves clearly. If a camera "
+        "stamps a frame with the time of its start, the value is half a frame too low.",
     ),
     Number(
         "correlation",
@@ -76,9 +76,9 @@ NUMBERS = (
         2,
         False,
         "How well the motion of the lower lip matches the opening that the speech suggests, at "
-        "that offset; 1 is the same curve.",
-        "People have 0.3 to 0.5, less than a robot that opens with every vowel; music or a second "
-        "voice lowers it.",
+        "that offset; 1 is a perfect match.",
+        "Real people reach 0.3 to 0.5, less than a robot that opens its mouth on every vowel; "
+        "music or a second voice lowers it.",
     ),
     Number(
         "closure",
@@ -88,8 +88,8 @@ NUMBERS = (
         2,
         False,
         "The share of frames without speech in which the mouth is as shut as it gets in the video.",
-        "People pause with parted lips (recordings read 0 to 0.25) and a smile with teeth counts "
-        "as open; music can pass for speech.",
+        "People pause with parted lips (recordings score 0 to 0.25), and a smile with teeth "
+        "counts as open; music can be taken for speech.",
     ),
     Number(
         "jitter",
@@ -99,8 +99,9 @@ NUMBERS = (
         4,
         True,
         "How far the middle of the mouth shakes against the head from frame to frame.",
-        "The face mesh itself shakes by 0.001 in a still head and speech moves corners: real "
-        "people have 0.006 to 0.01; a frame rate of 60 shows less of it than one of 25.",
+        "The face mesh itself shakes by 0.001 on a still head, and speech moves the corners of "
+        "the mouth: real people reach 0.006 to 0.01; at 60 frames per second the value is lower "
+        "than at 25.",
     ),
     Number(
         "sharpness",
@@ -109,9 +110,9 @@ NUMBERS = (
         math.inf,
         2,
         False,
-        "Fine detail around the mouth against that of the rest of the face; 1 is as sharp, less "
-        "is softer.",
-        "Untouched faces read 0.75 to 1; beards and teeth raise it, make-up and shadow lower "
+        "Fine detail around the mouth, compared with the rest of the face; 1 is equally sharp, "
+        "less is softer.",
+        "Unedited faces score 0.75 to 1; beards and teeth raise it, make-up and shadow lower "
         "it: compare with the same person's source.",
     ),
     Number(
@@ -121,9 +122,9 @@ NUMBERS = (
         255,
         2,
         True,
-        "With a source: the mean difference between both outside the lower face.",
-        "Encoding alone makes 1 to 2, and a moving head is all change; frames are compared in "
-        "their order, as far as the source goes.",
+        "With a source: the mean difference between the two outside the lower face.",
+        "Encoding alone gives 1 to 2, and any movement of the head counts; frames are compared "
+        "in order, until the source ends.",
     ),
 )
 OF = {number.name: number for number in NUMBERS}

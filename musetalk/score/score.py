@@ -29,8 +29,8 @@ LEAST_SILENT = 5  # frames
 LEAST_SEEN = 10  # frames with a face, unless all have one
 NO_FACE = "No face is seen in this video."
 SEVERAL_FACES = (
-    "{count} faces of like size are seen, and whose mouth should follow the sound is not known: "
-    "crop the video to one."
+    "{count} faces of similar size are seen, and it is not known whose mouth should follow the "
+    "sound: crop the video to one of them."
 )
 STILL = "The mouth does not move: this is a still picture, or somebody who does not speak."
 STILL_WITH_SOUND = (
@@ -38,13 +38,13 @@ STILL_WITH_SOUND = (
 )
 NO_SOUND = "The video has no sound."
 NO_SPEECH = "Nobody speaks in the sound."
-NO_SILENCE = "Hardly a frame is without speech."
-TOO_SHORT = "Less than a second of face and speech is there to compare."
+NO_SILENCE = "Hardly any frame is without speech."
+TOO_SHORT = "There is less than a second with both a face and speech to compare."
 FEW_FRAMES = "Fewer than 10 frames show how the mouth moves in the head."
 UNSURE = (
-    "Opening and speech go together at no shift better than by chance ({certainty:.1f} deviations, "
-    "{needed:g} needed): the sound is another's, it is out by more than 15 frames, or too little "
-    "is said in this video to tell."
+    "Mouth and speech match at no shift better than by chance ({certainty:.1f} deviations, "
+    "{needed:g} needed): the sound belongs to somebody else, it is off by more than 15 frames, or "
+    "too little is said in this video to tell."
 )
 SOUND_ENDS = (
     "The sound lasts {sound:.1f} s and the pictures {pictures:.1f} s: frames after its end count "

@@ -21,7 +21,7 @@ from .pictures import change_outside, sharpness
 
 SHARPNESS_SECONDS = 0.2  # how often it is measured
 SAME_ASPECT = 0.01
-OTHER_SHAPE = "The source has another shape ({source}) than the video ({video})."
+OTHER_SHAPE = "The source has a different aspect ratio ({source}) from the video ({video})."
 
 
 class Seen(NamedTuple):

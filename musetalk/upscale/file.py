@@ -12,7 +12,7 @@ from ..weights.safe_pickle import DAMAGE
 from ..weights.state_dicts import read_saved
 
 MOST_BYTES = 4 << 30  # of a file; the largest published ones are a tenth of it
-ADVICE = "choose the file of an upscaling or face restoring model (.safetensors or .pth)"
+ADVICE = "choose the file of an upscaling or face restoration model (.safetensors or .pth)"
 
 
 def load_descriptor(named: str | Path) -> Any:  # Any: spandrel is not always there
@@ -35,7 +35,8 @@ def load_descriptor(named: str | Path) -> Any:  # Any: spandrel is not always th
     except (spandrel.UnsupportedModelError, *DAMAGE) as error:
         reason = str(error).split("\n")[0].rstrip(". ")[:160] or "no network has such weights"
         raise CheckpointError(
-            f"Expected a model that spandrel knows in {path}, found another ({reason}): {ADVICE}."
+            f"Expected a model that spandrel knows in {path}, found a different one ({reason}): "
+            f"{ADVICE}."
         ) from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise CheckpointError(

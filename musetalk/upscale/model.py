@@ -34,10 +34,7 @@ LEFT_TO_RESIZING = 1.5
 ALIVE = 2.0  # times the largest input and output of one layer: what is held beside them
 # Of models that cannot be counted: numbers in all colours and pixels, as ComfyUI plans them.
 UNCOUNTED = 384
-NOT_THIS = (
-    "expected an upscaling or face restoring model for three colours, such as Load Upscale Model "
-    "gives"
-)
+NOT_THIS = "expected an RGB upscaling or face restoration model, as Load Upscale Model loads them"
 
 
 class Descriptor(Protocol):
@@ -303,7 +300,9 @@ def _checked(value: Any) -> Descriptor:  # Any: whatever a link brings
             f"channels of {colours[0]}."
         )
     if next(value.model.parameters(), None) is None:
-        raise CheckpointError(f"The upscale model cannot be used: {NOT_THIS}, got one of nothing.")
+        raise CheckpointError(
+            f"The upscale model cannot be used: {NOT_THIS}, got one without weights."
+        )
     return value
 
 

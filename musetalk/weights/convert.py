@@ -156,8 +156,8 @@ def _write(
             values = tensors[key].to(dtype)
             if values.is_floating_point() and not torch.isfinite(values).all():
                 raise CheckpointError(
-                    f"Expected values within the range of {dtype} in {source}, found others in "
-                    f"{key}: convert to full precision instead, or replace the file."
+                    f"Expected values within the range of {dtype} in {source}, found larger ones "
+                    f"in {key}: convert to full precision instead, or replace the file."
                 )
             file.write(values.contiguous().reshape(-1).view(torch.uint8).numpy().data)
             done += values.numel() * values.element_size()

@@ -166,7 +166,9 @@ class _Job:
             except _SourceError as error:
                 reasons.append(f"{source}: {error}")
                 if number < len(sources):
-                    log.warning("Not from %s (%s): trying %s", source, error, sources[number])
+                    log.warning(
+                        "Not available from %s (%s): trying %s", source, error, sources[number]
+                    )
         raise CheckpointError(
             f"Expected to download {name}, but no source had it ("
             f"{'; '.join(reasons) or 'it has no public source'}): download it yourself and "
@@ -202,7 +204,7 @@ class _Job:
                 if not is_joined:
                     raise
                 is_joined, most = False, 0
-                log.info("The kept part of %s was damaged; fetching afresh", self.published.name)
+                log.info("The kept part of %s was damaged; starting over", self.published.name)
                 continue
             except _ConnectionError as error:
                 is_joined = is_joined or self._kept_bytes() > 0
@@ -388,7 +390,7 @@ class _Reader(threading.Thread):
             return response.length
         stated = _CONTENT_RANGE.match(response.headers.get("Content-Range") or "")
         if stated is None or int(stated[1]) != self.done:
-            raise _SourceError("it answers with another part of the file than was asked for")
+            raise _SourceError("it answers with a different part of the file than requested")
         # This part may end before the file does; the next attempt continues there.
         return None if stated[2] == "*" else int(stated[2])
 

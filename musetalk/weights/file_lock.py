@@ -59,7 +59,8 @@ def locked(
         if is_needed and error.errno not in _LOCKLESS:
             raise
         log.warning(
-            "Cannot lock %s (%s): continuing without; let no other command write to this folder.",
+            "Cannot lock %s (%s): continuing without a lock; do not let another command write to "
+            "this folder.",
             path,
             error.strerror or error,
         )
@@ -87,7 +88,7 @@ def _acquire(path: Path, on_wait: Callable[[], None], check_cancelled: Callable[
             os.close(descriptor)
             raise
         os.close(descriptor)  # its holder removed the file: lock the new one
-    raise OSError(errno.ENOLCK, "the file changes all the time")
+    raise OSError(errno.ENOLCK, "the file keeps changing")
 
 
 def _try_lock(descriptor: int, path: Path) -> bool:

@@ -184,7 +184,7 @@ def _read_legacy(file: io.BufferedIOBase) -> object:
         if key not in storages:
             promised += count * dtype.itemsize
             if count < 0 or promised > size:
-                raise pickle.UnpicklingError("it promises more tensor data than it holds")
+                raise pickle.UnpicklingError("it claims more tensor data than it holds")
             storages[key] = torch.empty(count, dtype=dtype)
         return storages[key] if view is None else storages[key].narrow(0, *view[1:])
 
@@ -192,7 +192,7 @@ def _read_legacy(file: io.BufferedIOBase) -> object:
         return _Unpickler(file, storage).load()
 
     if load() != LEGACY_MAGIC or load() != LEGACY_PROTOCOL:
-        raise pickle.UnpicklingError("it is not a file of torch.save")
+        raise pickle.UnpicklingError("it was not written by torch.save")
     if not load().get("little_endian", True):
         raise pickle.UnpicklingError("it was written by a big-endian machine")
     saved = load()

@@ -143,7 +143,7 @@ def _kind(path: Path) -> str:
         return "a tar archive"
     if not any(head):
         return "zeros where it should begin, as a broken download leaves them"
-    return "something that is no checkpoint"
+    return "something that is not a checkpoint"
 
 
 def _unpickled(path: Path) -> object:
@@ -170,7 +170,7 @@ def _tensors_of(saved: object) -> dict[str, Tensor]:
     # A plain dict, because the file chooses the attributes of any other mapping.
     for key, tensor in dict(state).items():
         if not isinstance(key, str) or not isinstance(tensor, Tensor):
-            raise ValueError(f"{str(key)[:80]!r} in it is no tensor")
+            raise ValueError(f"{str(key)[:80]!r} in it is not a tensor")
         tensors[key] = tensor
     return tensors
 

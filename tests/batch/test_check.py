@@ -81,7 +81,7 @@ def test_files_of_speakers_and_models_are_inputs_too(check: Check, tmp_path: Pat
         ({"audio": "."}, "Expected a file as audio, but '.' is a folder."),
         ({"audio": None}, "Expected a file as audio, got none."),
         ({"audio": "https://a.b/c.wav"}, "Expected a file, got the URL 'https://a.b/c.wav'"),
-        ({"avatar": 5}, "Expected avatar as a text, got 5."),
+        ({"avatar": 5}, "Expected avatar as text, got 5."),
         (
             {"speakers": ["audio=gone.wav"]},
             "Expected a file as a speaker's audio, but cannot read 'gone.wav': No such file",
@@ -96,13 +96,26 @@ def test_files_of_speakers_and_models_are_inputs_too(check: Check, tmp_path: Pat
         ({"output": "../a.mp4"}, "'../a.mp4' is outside."),
         ({"output": "/a.mp4"}, "'/a.mp4' is outside."),
         ({"output": "link/a.mp4"}, "'link/a.mp4' is outside."),
-        ({"output": "failed/a.mp4"}, "Expected an output beside .avatar-batch, failed, results"),
-        ({"output": "Status.json/a.mp4"}, "Expected an output beside .avatar-batch, failed, res"),
+        (
+            {"output": "failed/a.mp4"},
+            "Expected an output that is none of the batch's own files (.avatar-batch, failed, "
+            "results",
+        ),
+        (
+            {"output": "Status.json/a.mp4"},
+            "Expected an output that is none of the batch's own files (.avatar-batch, failed, res",
+        ),
         ({"output": "folder.mp4/file/a.mp4"}, "'folder.mp4/file/a.mp4' would be below the file"),
         ({"output": "a\nb.mp4"}, "Expected output without control characters, got 'a\\nb.mp4'."),
         ({"output": "\udcff.mp4"}, "Expected output without control characters, got '\\udcff"),
-        ({"output": "\u00e9" * 120 + ".mp4"}, "at most 1000 characters and 243 bytes between"),
-        ({"output": "d/" * 500 + "a.mp4"}, "at most 1000 characters and 243 bytes between"),
+        (
+            {"output": "\u00e9" * 120 + ".mp4"},
+            "at most 1000 characters, and at most 243 bytes in each",
+        ),
+        (
+            {"output": "d/" * 500 + "a.mp4"},
+            "at most 1000 characters, and at most 243 bytes in each",
+        ),
         ({"output": "a.png"}, "Expected a video as output, but 'a.png' is a picture"),
         ({"output": "a"}, "got 'no suffix'"),
         ({"output": "folder.mp4"}, "Expected a file as output, but 'folder.mp4' is a folder."),
@@ -112,8 +125,8 @@ def test_files_of_speakers_and_models_are_inputs_too(check: Check, tmp_path: Pat
         ({"mouth": "1,2"}, 'Expected two lip corners as "x0,y0,x1,y1" in pixels'),
         ({"threads": 0}, "Expected threads from 1 to 1024, got 0."),
         ({"threads": True}, "Expected threads from 1 to 1024, got True."),
-        ({"set": {"A.b": 1}}, "Expected set beside workflow only"),
-        ({"workflow": "w.json"}, "beside workflow: write it as set."),
+        ({"set": {"A.b": 1}}, "Expected set only in a row with a workflow"),
+        ({"workflow": "w.json"}, "in a row with a workflow: put it into set."),
     ],
 )
 def test_a_bad_row_has_its_line_and_a_sentence(
@@ -131,7 +144,10 @@ def test_a_bad_row_has_its_line_and_a_sentence(
 def test_two_rows_may_not_have_one_output(check: Check) -> None:
     tasks, problems = check(row("a/b.mp4"), row("c.mp4"), row("a//B.mp4", speech=1))
     assert [task.line for task in tasks] == [1, 2]
-    assert str(problems[0]) == "Line 3: Expected an output of its own, but 'a/B.mp4' is line 1's."
+    assert (
+        str(problems[0])
+        == "Line 3: Expected an output of its own, but 'a/B.mp4' is already used in line 1."
+    )
 
 
 @pytest.mark.parametrize("names", [("a.mp4", "A.mp4/b.mp4"), ("a.mp4/b/c.mp4", "a.mp4")])
@@ -139,8 +155,8 @@ def test_no_output_may_be_a_folder_of_another(check: Check, names: tuple[str, st
     tasks, problems = check(*map(row, names))
     assert [task.line for task in tasks] == [1]
     assert str(problems[0]).startswith(
-        f"Line 2: Expected an output beside the others, but {names[1]!r} and line 1's would be "
-        "a file"
+        f"Line 2: Expected an output that fits beside the others, but {names[1]!r} and line 1's "
+        "would be a file"
     )
 
 
@@ -162,7 +178,7 @@ def test_no_result_replaces_what_another_is_made_from(check: Check, tmp_path: Pa
     tasks, problems = check(row("a.mp4") | film, row("same.mp4"), row("b.mp4"))
     assert [task.output for task in tasks] == ["a.mp4", "b.mp4"]
     assert str(problems[0]) == (
-        "Line 2: Expected an output other than the inputs, but 'same.mp4' is one."
+        "Line 2: Expected an output that is none of the inputs, but 'same.mp4' is one."
     )
 
 
@@ -177,7 +193,7 @@ def test_no_result_replaces_a_file_that_no_batch_made(check: Check, tmp_path: Pa
     tasks, problems = check(*map(row, names))
     assert [task.output for task in tasks] == ["made.mp4", "listed.mp4", "new.mp4"]
     assert [problem.line for problem in problems] == [2, 4]
-    assert "no batch made 'holiday.mp4' that is there: move it away" in str(problems[0])
+    assert "'holiday.mp4' exists and no batch made it: move it away" in str(problems[0])
 
 
 def test_texts_of_csv_are_read_as_the_command_line_reads_them(tmp_path: Path, check: Check) -> None:

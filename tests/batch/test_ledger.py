@@ -101,7 +101,7 @@ def test_only_our_own_failures_are_forgotten(ledger: Ledger, owner: Owner) -> No
     kept.write_bytes(b"a stranger's")
     ledger.forget("a/b.mp4")
     made.write_bytes(b"a video")
-    with pytest.raises(EncodeError, match="move it away, it is no batch's"):
+    with pytest.raises(EncodeError, match="no batch made it, so move it away"):
         ledger.set_aside(job(), made, {})
     assert kept.read_bytes() == b"a stranger's"
 
@@ -155,7 +155,7 @@ def test_whoever_lost_the_lease_finishes_nothing(ledger: Ledger, owner: Owner) -
     late = owner.work / "late.mp4"
     late.write_bytes(b"the late one")
     kind, sentence, _ = ledger.commit(job(), stuck, late, {})
-    assert (kind, sentence) == ("busy", "Another worker has taken the job over.")
+    assert (kind, sentence) == ("busy", "Another worker has taken over the job.")
     assert ledger.folder.target("a/b.mp4").read_bytes() == b"the new one"
     assert len(lines_of(ledger.folder.results)) == 1
     other.close()
@@ -215,7 +215,7 @@ def test_results_that_are_torn_are_written_anew(ledger: Ledger, owner: Owner, te
 @pytest.mark.parametrize("name", ["results.jsonl", "failures.jsonl", "status.json"])
 def test_files_of_others_are_left_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("somebody's")
-    with pytest.raises(EncodeError, match=f"or one without a {name}, got"):
+    with pytest.raises(EncodeError, match=f"or a folder without {name}, got"):
         Ledger(BatchFolder(tmp_path)).open()
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "somebody's"

@@ -97,7 +97,7 @@ def test_a_row_that_another_took_over_is_given_up_and_the_next_goes_on(
     monkeypatch.setattr(maker._ledger, "take", take_and_lose)
     began = time.monotonic()
     outcome = maker.make(job(tmp_path))
-    assert (outcome.kind, outcome.error) == ("busy", "Another worker has taken the job over.")
+    assert (outcome.kind, outcome.error) == ("busy", "Another worker has taken over the job.")
     assert not (tmp_path / "out" / "a.mp4").exists()
     assert leases.lease_path(folder, "a.mp4").read_text() == "somebody"
     monkeypatch.undo()

@@ -124,7 +124,9 @@ def test_two_folders_are_every_avatar_with_every_speech(
         *("bo.mp4/1.mp4", "bo.mp4/2.mp4"),
     ]
     assert rows[2].values["avatar"] == str(people / "anna.png")
-    assert caplog.messages == [f"{people}: left out, for they are no pictures or videos: notes.txt"]
+    assert caplog.messages == [
+        f"{people}: left out, because they are not pictures or videos: notes.txt"
+    ]
 
 
 def test_no_file_of_a_folder_is_lost_to_another_ones_name(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_no_file_of_a_folder_is_lost_to_another_ones_name(tmp_path: Path) -> Non
     [
         ("jobs.txt", "x", r"Expected jobs as a \.jsonl or \.csv file, or a folder .* 'jobs.txt'"),
         ("jobs.jsonl", "\n", "Expected a job on each line of 'jobs.jsonl', but it has none"),
-        ("jobs.csv", "avatar,audio\n1,2\n", "among them output, got avatar, audio"),
+        ("jobs.csv", "avatar,audio\n1,2\n", "including output, got avatar, audio"),
         ("jobs.csv", "output,fps,fps\n1,2,3\n", "got 'fps' twice"),
     ],
 )
@@ -159,9 +161,7 @@ def test_what_is_no_list_is_one_sentence(
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_bytes(b"output\n\xff\xfe\n")
-    with pytest.raises(
-        MediaError, match=r"Expected jobs in UTF-8, but 'jobs.csv' is something else: save it"
-    ):
+    with pytest.raises(MediaError, match=r"Expected jobs in UTF-8, but 'jobs.csv' is not: save it"):
         read_rows([tmp_path / "jobs.csv"])
 
 

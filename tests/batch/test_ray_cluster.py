@@ -103,8 +103,8 @@ def test_a_worker_makes_only_what_is_the_commands(tmp_path: Path) -> None:
         setup = Setup(version, tmp_path, str(outputs), owner.token, (), tmp_path, 30)
         return BatchActor("a worker", setup).start()
 
-    assert f"found {__version__}: install the same on every machine" in said("0.0.1")
-    assert "it is another one: put it on storage" in said(outputs=tmp_path / "other")
+    assert f"found {__version__}: install the same version on every machine" in said("0.0.1")
+    assert "it is a different one: put it on storage" in said(outputs=tmp_path / "other")
     marker = owner.work / MARKER
     marker.unlink()
     marker.touch()  # as it looks where the command's locks are not seen

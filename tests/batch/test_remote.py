@@ -156,7 +156,7 @@ def test_a_file_is_fetched_whole(web: str, tmp_path: Path) -> None:
     assert fetch(stamp, tmp_path / "a", lambda: None) == stamp
     assert (tmp_path / "a").read_bytes() == DATA
     Server.files["/a.png"] = DATA, '"two"'
-    with pytest.raises(InputChangedError, match=r"/a\.png changed while the job was made from it"):
+    with pytest.raises(InputChangedError, match=r"/a\.png changed while the job was using it"):
         fetch(stamp, tmp_path / "b", lambda: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
@@ -170,7 +170,7 @@ def test_a_file_is_fetched_whole(web: str, tmp_path: Path) -> None:
         ("/to-file.png", "/to-file.png: the server answered 302."),
         (
             "/to-ftp.png",
-            "/to-ftp.png: is redirected to another kind of address (ftp), which is not followed.",
+            "/to-ftp.png: redirects to another kind of address (ftp), which is not followed.",
         ),
         ("/round.png", "/round.png: the server answered 302."),
     ],
@@ -337,7 +337,7 @@ def test_memory_is_this_process_s_own(tmp_path: Path, capsys: pytest.CaptureFixt
     one = row("1.mp4") | {"avatar": "memory://a.png"}
     code, _, err = call(capsys, tmp_path, [one], "--workers", "1")
     assert code == 1
-    assert "memory:// is this process's own: take --workers 0." in err
+    assert "memory:// is this process's own: use --workers 0." in err
     code, out, _ = call(capsys, tmp_path, [one], "--workers", "0")
     assert (code, len(out.splitlines())) == (0, 1)
     report = json.loads((tmp_path / "out" / "1.mp4.report.json").read_text())

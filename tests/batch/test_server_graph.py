@@ -91,7 +91,7 @@ def test_an_older_pack_is_refused_only_where_a_row_needs_what_it_lacks() -> None
     del inputs["steadiness"]
     older["MuseTalkLipSync"] = dataclasses.replace(older["MuseTalkLipSync"], inputs=inputs)
     assert "steadiness" not in graph_of(task(), AVATAR, AUDIO, older)["lip sync"]["inputs"]
-    with pytest.raises(GraphError, match="Expected steadiness on the server's MuseTalkLipSync"):
+    with pytest.raises(GraphError, match="Expected steadiness in the server's MuseTalkLipSync"):
         graph_of(task(steadiness=0.5), AVATAR, AUDIO, older)
 
 

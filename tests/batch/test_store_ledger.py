@@ -180,8 +180,8 @@ def test_a_store_that_writes_over_files_is_refused(
     with pytest.raises(EncodeError) as refusal:
         StoreLedger(PLACE, BatchFolder(tmp_path)).open()
     assert str(refusal.value) == (
-        "Expected a store that can create a file only where there is none (If-None-Match), "
-        "but memory://out overwrites it: let results go to a folder here."
+        "Expected a store that can create a file without overwriting one (If-None-Match), but "
+        "memory://out overwrites: write the results to a folder on this machine."
     )
     assert names(store) == []
 
@@ -201,12 +201,18 @@ def call(
     [
         (
             "memory://out",
-            "Expected results where workers see it, but memory:// is this process's own",
+            "Expected results where workers see it, but memory:// exists only in this process",
         ),
-        ("https://a.example/out", "Expected a folder for results, here or on a store such as"),
-        ("s3://bucket/a*", "Expected a folder for results, here or on a store such as"),
-        ("s3://me:geheim@bucket/a", "credentials come from the environment alone"),
-        ("file:///tmp/out", "got one of 'file'"),
+        (
+            "https://a.example/out",
+            "Expected a folder for the results, on this machine or in a store such as",
+        ),
+        (
+            "s3://bucket/a*",
+            "Expected a folder for the results, on this machine or in a store such as",
+        ),
+        ("s3://me:geheim@bucket/a", "credentials are read from the environment only"),
+        ("file:///tmp/out", "got 'file'"),
         ("simplecache::s3://bucket/a", "Expected a file or an address of"),
     ],
 )

@@ -271,7 +271,7 @@ def test_a_worker_that_ends_after_a_job_gets_no_other(batch: Call) -> None:
     rows[0]["audio"] = "CUDA error.wav"
     code, out, err = batch(rows, "--workers", "1")
     assert (code, len(out.splitlines())) == (1, 2)
-    assert "It is made again" not in err
+    assert "Trying again" not in err
 
 
 def started(folder: Path, *more: str) -> subprocess.Popen[str]:
@@ -309,7 +309,7 @@ def test_ctrl_c_stops_cleanly_and_a_second_start_goes_on(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == "Stopped; nothing half-written was left.\n"
+    assert err == "Stopped; no half-written file was left behind.\n"
     end = json.loads(out.splitlines()[-1])
     assert (end["event"], end["state"], end["left"] > 0) == ("end", "stopped", True)
     assert left_over(tmp_path / "out") == []
@@ -379,11 +379,11 @@ def test_others_go_on_without_a_worker_that_does_not_start(
     finally:
         executor.stop()
     alone = Processes([replace(bad, instead="do this")], ["batch-worker"])
-    with pytest.raises(AvatarVideoError, match="see what was said above, or do this"):
+    with pytest.raises(AvatarVideoError, match="see the messages above, or do this"):
         collect(alone, deadline)
     (said,) = caplog.messages
     assert said == (
-        "Expected bad to start, but 3 in a row ended with exit status 2: the batch goes on "
+        "Expected bad to start, but 3 in a row ended with exit status 2: the batch continues "
         "without it."
     )
 
@@ -468,7 +468,7 @@ def test_a_disk_that_gets_full_stops_it_and_more_room_lets_it_go_on(
     assert code == 1
     assert "Line 2: 2.mp4: Could not write" in err
     assert "No space left on device" in err
-    assert "is full, and 1 jobs were not begun: make room" in err.splitlines()[-1]
+    assert "is full, and 1 jobs were not started: make room" in err.splitlines()[-1]
     assert sorted(path.name for path in small_disk.glob("*.mp4")) == ["1.mp4"]
     assert left_over(small_disk) == []
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
@@ -490,9 +490,9 @@ def test_a_disk_without_room_for_a_lease_costs_no_worker(
     rows = [row("1.mp4"), row("2.mp4"), row("3.mp4")]
     code, out, err = batch(rows, "--workers", workers)
     assert (code, out) == (1, "")
-    assert "It is made again" not in err
+    assert "Trying again" not in err
     assert "Line 2: 2.mp4: [Errno 28] No space left on device" in err
-    assert "is full, and 1 jobs were not begun: make room" in err.splitlines()[-1]
+    assert "is full, and 1 jobs were not started: make room" in err.splitlines()[-1]
     filling.unlink()
     code, out, _ = batch(rows, "--workers", workers)
     assert (code, len(out.splitlines())) == (0, 2)

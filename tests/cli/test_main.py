@@ -541,7 +541,7 @@ def test_a_signal_stops_quickly_and_leaves_nothing(tmp_path, number, expected, a
     encode_frames([picture] * 120, tmp_path / "long.mp4", frame_rate=Fraction(5), config=fast)
     code, seconds, last_word = stopped_by(number, tmp_path, *arguments)
     assert code == expected
-    assert last_word == "Stopped; nothing half-written was left.\n"
+    assert last_word == "Stopped; no half-written file was left behind.\n"
     assert seconds < 5  # of the 7 that it takes
     assert files(tmp_path / "made") == []
 

@@ -169,7 +169,9 @@ def test_the_face_mesh_is_usable_where_it_is(avatar, mesh_models, monkeypatch):
 def test_a_name_that_is_no_model_file_is_corrected(avatar):
     code, _, err = avatar("models", "download", "face-mash")
     assert code == 2
-    assert "There is no model file 'face-mash' (did you mean 'face-mesh'?): there are unet," in err
+    assert (
+        "There is no model file 'face-mash' (did you mean 'face-mesh'?): the names are unet," in err
+    )
 
 
 @pytest.mark.slow

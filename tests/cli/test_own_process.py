@@ -106,7 +106,7 @@ def test_fewer_threads_are_told(threads: int, caplog: pytest.LogCaptureFixture) 
         own_process.leave_busy_cpus(gauge(6.0))
         assert not caplog.messages
         own_process.leave_busy_cpus(gauge(13.0))
-    assert caplog.messages == ["others keep 13.0 processors busy: computing with 3 threads"]
+    assert caplog.messages == ["other programs keep 13.0 CPUs busy: computing with 3 threads"]
 
 
 def test_a_process_without_a_gauge_keeps_its_threads(threads: int) -> None:

@@ -71,8 +71,8 @@ def test_a_configuration_file_may_name_them(avatar: Avatar, speakers: str) -> No
         (["--speaker", "audio=none.mkv"], 1, "none.mkv"),
         (["--face", "right"], 1, "Expected face to be largest"),
         (["--face", "1", "--face-at", "3,4"], 2, "--face-at and --face both say who speaks"),
-        (["--face-at", "1"], 2, "Expected --face-at as a point X,Y of the face, got '1'"),
-        (["--face-at", ""], 2, "Expected --face-at as a point X,Y of the face, got ''"),
+        (["--face-at", "1"], 2, "Expected --face-at as a point X,Y on the face, got '1'"),
+        (["--face-at", ""], 2, "Expected --face-at as a point X,Y on the face, got ''"),
         (["--face", "none.json"], 1, "the face mesh"),
         (["--speaker", "channel=2"], 1, "Expected speech with a channel 2, but it has 1"),
     ],
@@ -107,5 +107,5 @@ def test_channels_and_points_speak(
     code, _, err = avatar(*two, "--speaker", "channel=2,face=460,190")
     assert code == 1
     assert err.strip().endswith(
-        "'460,180' and '460,190' mean the same one: choose another face for one of them."
+        "'460,180' and '460,190' are the same one: choose another face for one of them."
     )

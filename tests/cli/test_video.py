@@ -132,7 +132,7 @@ def test_a_configuration_too_deep_to_read_is_one_sentence(avatar: Avatar) -> Non
     Path("deep.json").write_text("[" * 100_000)
     code, _, err = avatar("video", "encode", "clip.mkv", "-o", "x.mp4", "--config", "deep.json")
     assert (code, err.count("\n")) == (1, 1)
-    assert "Expected JSON in deep.json, but it is broken: values in one another too deep." in err
+    assert "Expected JSON in deep.json, but it is broken: values nested too deep." in err
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device that never ends")

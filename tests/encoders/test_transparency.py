@@ -21,7 +21,7 @@ ENCODERS = {
     "lossless.mkv": ("ffv1", "bgra", {}),
     "moving.apng": ("apng", "rgba", {}),
 }
-ON_WHITE = "Transparency was replaced by white"
+ON_WHITE = "Transparency was replaced with white"
 
 
 def picture(alpha: int) -> np.ndarray:

@@ -243,9 +243,9 @@ def test_a_long_value_is_shown_in_short() -> None:
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        (b"<html>\n<body>no", "an answer that is no JSON ('<html> <body>no')"),
+        (b"<html>\n<body>no", "an answer that is not JSON ('<html> <body>no')"),
         (b"", "an empty answer"),
-        (b"\xff\xfe\x00", "an answer that is no JSON"),
+        (b"\xff\xfe\x00", "an answer that is not JSON"),
         (b"9" * 5000, "JSON with a number of thousands of digits"),
     ],
     ids=["page", "empty", "bytes", "digits"],

@@ -153,7 +153,7 @@ def test_an_audio_file_whose_end_is_missing_is_said(host, caplog):
 
     audio, _, _ = look({"1": node("LoadAudio", audio="a.wav", audioUI="")}, "1", 0)
 
-    note = "The end of the sound of 'a.wav' is missing, only 0.80 of 1.00 s are there."
+    note = "The end of the sound of 'a.wav' is missing; only 0.80 of 1.00 s are there."
     assert audio["waveform"].shape == (1, 1, 12800)
     heard = audio_clip(audio)
     assert heard is not None
@@ -382,8 +382,8 @@ def test_upscale_models_are_offered_by_name(upscalers):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("gone.pth", "Node 1 .*'gone.pth', found none at .*upscale_models.*whole path"),
-        ("../../a.pth", "found none at no place outside"),
+        ("gone.pth", "Node 1 .*'gone.pth', found none at .*upscale_models.*full path"),
+        ("../../a.pth", "found none at no folder: the name leads out"),
         ("/gone/2x.pth", "found none at .*2x.pth"),
         ("", "got none: choose a file"),
         ("https://host/2x.pth", "URL"),

@@ -423,7 +423,7 @@ def test_an_error_names_its_node_and_a_cancel_passes_through(error, kind, senten
 
 @pytest.mark.parametrize(
     ("answer", "sentence"),
-    [((1, 2), "returned 2 results, expected 1"), ({"expand": {}}, "grows the graph")],
+    [((1, 2), "returned 2 results, expected 1"), ({"expand": {}}, "expands the graph")],
 )
 def test_an_answer_of_the_wrong_form_names_the_node(answer, sentence):
     class Odd(Number):

@@ -362,7 +362,7 @@ def test_a_widget_promoted_through_two_sub_graphs_has_the_outermost_value():
 
 def test_a_sub_graph_that_is_not_in_the_file_is_named_so():
     kind = "b2d7e0c6-1111-4222-8333-444455556666"
-    with pytest.raises(GraphError, match=r"Node 4 .*: the sub-graph that it stands for is not in"):
+    with pytest.raises(GraphError, match=r"Node 4 .*: the subgraph that it stands for is not in"):
         convert(chain((4, kind, None)))
 
 

@@ -123,7 +123,7 @@ def test_what_the_host_takes_is_taken(inputs):
         ({"style": "oval"}, "'style': expected one of round, square, got 'oval'"),
         ({"several": {"__value__": ["a", "c"]}}, "'several': expected one of a, b, got 'c'"),
         ({"flag": "false"}, "expected true or false, got 'false'"),
-        ({"text": None}, "expected a text, got None"),
+        ({"text": None}, "expected text, got None"),
         ({"value": [1, 2, 3]}, r"expected a link \[.node id., output index\], got \[1, 2, 3\]"),
     ],
 )
@@ -204,7 +204,7 @@ def test_what_no_output_needs_may_be_incomplete():
         ([], "maps node ids to nodes, got list"),
         ({}, "got dict without any node"),
         ({"1": 5}, "Node 1: expected an object"),
-        ({1: {}}, "Node 1: expected a text as the id"),
+        ({1: {}}, "Node 1: expected text as the id"),
         ({"1": {"inputs": {}}}, "Node 1: expected a class_type, found none"),
         ({"1": {"class_type": "Show", "inputs": []}}, r"Node 1 \(Show\): expected inputs"),
         (

@@ -103,7 +103,7 @@ def test_an_empty_workflow_gives_way_to_the_prompt(tmp_path):
 @pytest.mark.parametrize(("name", "maker"), [("a.mp4", video), ("a.png", png), ("a.flac", sound)])
 def test_a_file_without_one_is_a_sentence(tmp_path, name, maker):
     path = made(tmp_path / name, maker, {"title": "mine"})
-    with pytest.raises(GraphError, match=r"a\.\w+ carries none: take a file that ComfyUI saved"):
+    with pytest.raises(GraphError, match=r"a\.\w+ contains none: use a file that ComfyUI saved"):
         read_workflow(path)
 
 

@@ -119,7 +119,7 @@ def test_free_memory_is_what_psutil_says(system: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_without_psutil_it_is_a_guess_and_said_once(tmp_path: Path) -> None:
     found = simulated("Windows", tmp_path, None)
-    assert found["doctor"]["memory"] == "unknown, taken for 4.0 GiB free: pip install psutil"
+    assert found["doctor"]["memory"] == "unknown, assumed to be 4.0 GiB free: pip install psutil"
     assert found["doctor"]["psutil"] == "does not import: not installed"
     assert (found["keeps"], found["batch"], found["busy"]) == (False, 1, None)
     assert found["heard"].count("pip install psutil") == 1

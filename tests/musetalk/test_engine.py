@@ -131,7 +131,7 @@ def test_speech_whose_end_is_missing_is_no_success(portrait: Path, tmp_path: Pat
     assert not result.success
     assert result.error == (
         "Expected all 2.00 s of sound of 'tone.wav', but only 1.20 s are there: copy or download "
-        "it again. What there is was kept as 'out.partial.mkv'."
+        "it again. What could be read was kept as 'out.partial.mkv'."
     )
     assert result.output_path == tmp_path / "out.partial.mkv"
     assert result.output_path is not None
@@ -260,7 +260,7 @@ def test_avatar_and_speech_that_were_exchanged_are_said_so(
         return MuseTalkLipSync().generate(avatar, speech, tmp_path / "x.mp4").error
 
     clip = ROOT / "web" / "samples" / "talking_head.mp4"
-    exchanged = "The avatar 'tone.wav' is a sound and the speech {}: exchange them."
+    exchanged = "The avatar 'tone.wav' is audio and the speech {}: swap them."
     assert refusal(tone, portrait) == exchanged.format("'small.png' a picture")
     assert refusal(tone, clip) == exchanged.format("'talking_head.mp4' a video")
     for speech in (tone, tmp_path / "gone.wav"):

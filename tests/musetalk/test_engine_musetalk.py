@@ -207,7 +207,8 @@ def test_landmarks_without_numbers_pass_through_and_are_not_kept(
     assert (report["frames_synced"], report["passed_through_ranges"]) == (2, [[0, 0]])
     assert np.array_equal(shown[0], frames[0])
     assert report["notes"] == [
-        "In 1 of 2 source frames the landmarks of the face are not numbers: they stay as they are."
+        "In 1 of 2 source frames the face's landmarks are not finite: these frames stay as they "
+        "are."
     ]
     made.release()
     made = run(lip_sync, clips.job(clips.avatar(frames)), quality=quality)

@@ -131,7 +131,7 @@ def test_an_upscale_model_that_does_nothing_here_is_said(
         clip.avatar(), speech(words, 0.1, 0.4), config, upscale_model=upscalers.nearest()
     )
     assert run.report["upscale"]["applied"] == "none"
-    assert run.report["upscale"]["reason"].startswith("it sharpens one face, and several people")
+    assert run.report["upscale"]["reason"].startswith("it sharpens one speaker chosen by size")
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def test_speeches_and_faces_that_do_not_fit_are_refused(
 ) -> None:
     clip = PeopleClip(heads[:1], [still(320, 180, 120)], 1)
     mel = speech(words, 0, 0.5)
-    with pytest.raises(MediaError, match="Expected a face for each of 2 speakers, found 1"):
+    with pytest.raises(MediaError, match="Expected a face for each of 2 speakers, found at most 1"):
         engine.run(clip.avatar(), mel, LipSyncConfig(speakers=(Speaker(audio=mel, face="1"),)))
     with pytest.raises(MediaError, match="Expected speech with a channel 2, but it has 1"):
         engine.run(clip.avatar(), mel, LipSyncConfig(channel=2))

@@ -49,7 +49,7 @@ def test_sound_before_the_pictures_is_speech_too(tmp_path: Path, ffmpeg: str, su
     assert abs(read_audio(path).samples.shape[1] - 16000) <= 16
     made = FFmpegEncoder().encode(path, tmp_path / "out.mkv", replace(FAST, audio_codec="aac"))
     assert made.notes == (
-        f"0.50 s of sound of late_pictures.{suffix} were left out: they come before its first "
+        f"0.50 s of sound of late_pictures.{suffix} were left out: they come before the first "
         "picture.",
     )
 
@@ -77,7 +77,7 @@ def test_the_first_picture_waits_where_voice_and_face_are_of_one_file(
 
     assert result.success, result.error
     assert result.report["notes"] == [
-        "The sound of the file begins 0.50 s before its pictures: the first one is shown meanwhile."
+        "The sound of the file begins 0.50 s before its first picture, which is shown meanwhile."
     ]
     bright = [bool(frame.mean() > 120) for frame in VideoReader(out).frames()]
     # 0.5 s are twelve and a half frames; then frame 0 is shown for its own time.

@@ -71,8 +71,8 @@ def test_a_speaker_is_written_in_one_line(text: str, speaker: Speaker) -> None:
         ("channel=65", "Expected a speaker's channel between 0 and 64, got 65."),
         ([{"sound": "b.wav"}], "Expected speakers as audio, face, channel with their values"),
         ([3], "Expected speakers as audio, face, channel with their values, got 3."),
-        (3, "Expected speakers as a list of them, got something else."),
-        ([{"face": 1.5}], "Expected a speaker's face as a text, got 1.5."),
+        (3, "Expected speakers as a list, got something else."),
+        ([{"face": 1.5}], "Expected a speaker's face as text, got 1.5."),
         ([Speaker()] * 16, "Expected speakers to be fewer than 16, got 16."),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_puppet_without_memory_for_it_moves_as_it_is(puppet: Any, small: Any, 
         }
     ]
     assert run.report["reason"].endswith(
-        "; not sharpened: there is no memory for it; the ladder says more"
+        "; not sharpened: there is not enough memory for it; the report's ladder says more"
     )
     assert np.array_equal(frames_of(run), frames_of(puppet(None)))
     assert clips.left_over() == []
@@ -137,8 +137,8 @@ def test_a_cancelled_puppet_leaves_nothing(puppet: Any, small: Any, clips: Any) 
 def test_what_a_model_cannot_do_is_said(puppet: Any, small: Any) -> None:
     restorer, sharpener = small.nearest(1, purpose="FaceSR"), small.nearest(1)
     for descriptor, mode, reason in (
-        (restorer, "puppet", "a face restorer makes a face of its own"),
-        (sharpener, "puppet", "it does not enlarge"),
+        (restorer, "puppet", "a face restorer would make a different face"),
+        (sharpener, "puppet", "it does not upscale"),
         (small.nearest(), "static", "the mode static shows the picture as it is"),
     ):
         run = puppet(descriptor, mode=mode)
@@ -148,7 +148,7 @@ def test_what_a_model_cannot_do_is_said(puppet: Any, small: Any) -> None:
 
 
 def test_what_is_no_model_ends_the_run_before_it_begins(puppet: Any, small: Any) -> None:
-    with pytest.raises(CheckpointError, match="such as Load Upscale Model gives, got int"):
+    with pytest.raises(CheckpointError, match="as Load Upscale Model loads them, got int"):
         puppet(3)
 
 

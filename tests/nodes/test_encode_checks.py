@@ -39,7 +39,7 @@ def check(**given: Any) -> Any:
         (
             {"codec": "copy", "container": "gif", "video": None},
             "a container for copied pictures (mp4, mov, mkv, webm), got gif: choose one of those, "
-            "or another codec than copy.",
+            "or a codec other than copy.",
         ),
         (
             {"codec": "copy", "container": "png", "video": None},
@@ -74,7 +74,7 @@ def test_an_animation_takes_any_audio_codec_as_it_has_no_sound(
 @pytest.mark.parametrize("name", FIRST)
 @pytest.mark.parametrize("value", [True, -1, 0.5, 1e308, {}, {"a": 1}, ["mp4"]])
 def test_a_value_that_is_no_text_is_named(host: StandaloneHost, name: str, value: object) -> None:
-    assert check(**{name: value}) == f"Expected {name} as a text, got {value!r}: choose one."
+    assert check(**{name: value}) == f"Expected {name} as text, got {value!r}: choose one."
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_an_empty_name_is_asked_for(host: StandaloneHost, prefix: str) -> None:
         ),
         (
             {"codec": "copy", "length": "freeze", "video": None},
-            "Expected length keep, video or shortest where pictures are copied, got 'freeze': only "
-            "encoding again can hold a picture.",
+            "Expected length keep, video or shortest where pictures are copied, got 'freeze': "
+            "holding a picture needs re-encoding.",
         ),
         (
             {"codec": "copy", "images": None},
-            "Expected a video file to copy the pictures of, got frames: choose another codec than "
-            "copy.",
+            "Expected a video file whose pictures can be copied, got frames: choose a codec "
+            "other than copy.",
         ),
         ({"images": None, "video": None}, ONE_SOURCE),
         ({"path": " "}, ONE_SOURCE),

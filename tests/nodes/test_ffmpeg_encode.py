@@ -132,7 +132,7 @@ def test_transparency_that_does_not_stay_is_said(host: StandaloneHost) -> None:
     given = encode(images=still(4), container="webm")
     shutil.copyfile(given, host.input_directory / given.name)
 
-    for codec, why in (("h264", "was replaced by white"), ("copy", "cannot hold")):
+    for codec, why in (("h264", "was replaced with white"), ("copy", "cannot hold")):
         made = answer(path=given.name, codec=codec, container="mp4")
         (note,) = [text for text in made["ui"].get("text", []) if "ransparency" in text]
         assert why in note
@@ -141,7 +141,9 @@ def test_transparency_that_does_not_stay_is_said(host: StandaloneHost) -> None:
 def test_where_there_is_none_the_note_says_so(host: StandaloneHost) -> None:
     made = answer(images=still(4), codec="h264")
 
-    assert made["ui"]["text"] == ["Transparency was replaced by white: h264 as yuv420p has none."]
+    assert made["ui"]["text"] == [
+        "Transparency was replaced with white: h264 as yuv420p cannot hold it."
+    ]
     picture = next(VideoReader(made["result"][1][0]).frames())
     assert picture[:, :28].min() > 235  # but for the edge, which fewer chroma samples blur
     assert np.abs(picture[16, 50].astype(int) - [255, 0, 0]).max() < 6
@@ -300,7 +302,7 @@ def test_the_users_own_ffmpeg_encodes(host: StandaloneHost, ffmpeg: str) -> None
 
 def test_a_graphics_card_that_is_not_there_is_announced(host: StandaloneHost) -> None:
     made = answer(images=still(), codec="h264_amf")
-    assert "h264_amf does not open here" in made["ui"]["text"][0]
+    assert "h264_amf cannot be used here" in made["ui"]["text"][0]
     assert probe(made["result"][1][0]).video_codec == "h264"
 
 
@@ -345,7 +347,10 @@ def test_a_format_may_name_any_encoder(host: StandaloneHost, formats: Callable[.
         ({"codec": "h264", "container": "mp4", "crf": "18"}, "crf as a whole number"),
         ({"codec": "h264", "container": "mp4", "command": "rm"}, "got 'command'"),
         ({"codec": "nothing", "container": "mp4"}, "to open"),
-        ({"codec": "h264", "container": "mp4", "options": {"tuen": "film"}}, "not know tuen"),
+        (
+            {"codec": "h264", "container": "mp4", "options": {"tuen": "film"}},
+            "tuen is not a known one",
+        ),
         ({"codec": "h264", "container": "mp4", "options": {"x264-params": "stats=x"}}, "no files"),
         ({"codec": "h264", "container": "mp4", "options": {"i": "/etc/passwd"}}, "no files"),
         ({"codec": "h264", "container": "mp4", "pixel_format": "yuv999p"}, "yuv999p"),
@@ -421,7 +426,7 @@ def test_another_file_of_the_same_name_is_another_input(host: StandaloneHost, na
 
 def test_a_crf_that_the_codec_has_not_is_named(host: StandaloneHost) -> None:
     made = answer(images=still(), codec="ffv1", crf=10)
-    assert made["ui"]["text"] == ["ffv1 has no crf: 10 was left out."]
+    assert made["ui"]["text"] == ["ffv1 has no crf: 10 was ignored."]
 
 
 @pytest.mark.slow_after(1)

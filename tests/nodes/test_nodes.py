@@ -66,7 +66,7 @@ def test_an_upscale_model_is_an_optional_socket_and_reaches_the_run(
 ) -> None:
     optional = NODE_CLASS_MAPPINGS["MuseTalkLipSync"].INPUT_TYPES()["optional"]
     assert optional["upscale_model"][0] == "UPSCALE_MODEL"
-    with pytest.raises(CheckpointError, match="such as Load Upscale Model gives, got str"):
+    with pytest.raises(CheckpointError, match="as Load Upscale Model loads them, got str"):
         speak(portrait, speech, mode="static", upscale_model="model.pth")
 
 
@@ -203,7 +203,7 @@ def test_linked_speech_needs_no_file(host: StandaloneHost) -> None:
     [
         ("", "got neither a file nor a link: link speech or choose a file."),
         ("samples/talking_head.mp4", "'talking_head.mp4' is a video without sound: choose a file"),
-        ("notes.wav", "'notes.wav' is damaged or of a kind that is not accepted"),
+        ("notes.wav", "'notes.wav' is damaged or in a format that is not supported"),
     ],
 )
 def test_what_cannot_be_heard_is_refused_before_the_run(
@@ -228,7 +228,7 @@ def test_speech_whose_end_is_missing_is_said(
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(bytes(2 * 16000))
     path.write_bytes(path.read_bytes()[: 44 + 2 * 12800])
-    note = "The end of the sound of 'a.wav' is missing, only 0.80 of 1.00 s are there."
+    note = "The end of the sound of 'a.wav' is missing; only 0.80 of 1.00 s are there."
     node = NODE_CLASS_MAPPINGS["AudioToMel"]()
     given: Any = {"audio": "a.wav", "start": 0.0, "duration": 0.0}
     if linked:

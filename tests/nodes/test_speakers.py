@@ -120,7 +120,7 @@ def test_a_changed_track_file_is_read_again(host: StandaloneHost) -> None:
 def test_what_is_no_mel_or_text_is_said(host: StandaloneHost) -> None:
     with pytest.raises(MediaError, match=r"Expected a MEL as mel 2, got dict: link Audio to Mel."):
         with_speakers({"mel_2": {}}, mel(0.1))
-    with pytest.raises(MediaError, match=r"Expected a face as a text, got int."):
+    with pytest.raises(MediaError, match=r"Expected a face as text, got int."):
         with_speakers({"face_2": 1}, mel(0.1))
 
 

@@ -50,7 +50,7 @@ def test_a_clip_says_what_is_missing_of_its_file(tmp_path: Path) -> None:
     assert clip.lack == SoundLack("a.wav", Fraction(6, 10), Fraction(1))
     assert clip.lack is not None
     assert clip.lack.note == (
-        "The end of the sound of 'a.wav' is missing, only 0.60 of 1.00 s are there."
+        "The end of the sound of 'a.wav' is missing; only 0.60 of 1.00 s are there."
     )
 
 

@@ -20,7 +20,8 @@ from support.numbered_pictures import add_pictures, encoded
 COUNT, STEP = 60, 4
 FAST = EncodingConfig(quality="fast", crf=5)
 NOTE = (
-    "The file lacks 15 of 60 pictures, a gap in its constant rate; the one before is shown instead."
+    "The file lacks 15 of 60 pictures, a gap in its constant rate; the previous one is shown "
+    "instead."
 )
 MILLISECOND = Fraction(1, 1000)
 

@@ -96,5 +96,5 @@ def test_an_mp4_without_its_index_is_called_cut(
             "which nothing can be read: copy or download it again."
         )
     path.write_bytes(boxes[b"ftyp"] + b"\0\0\0\7rubbish" * 9)
-    with pytest.raises(MediaError, match="damaged or of a kind that is not accepted"):
+    with pytest.raises(MediaError, match="damaged or in a format that is not supported"):
         VideoReader(path)

@@ -43,6 +43,6 @@ def test_an_animation_has_one_rate_at_every_door(tmp_path: Path) -> None:
 
     assert (made.fps, made.frame_count, own_rate(clip)) == (10, 10, 10)
     assert time_notes(clip, Fraction(0)) == (
-        "The avatar's rate varies, 5.00 a second on average: its frames are chosen by their times, "
-        "and fps 0 is 10.",
+        "The avatar's frame rate varies, 5.00 on average: its frames are chosen by their times, "
+        "and fps 0 means 10.",
     )

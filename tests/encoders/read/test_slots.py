@@ -165,9 +165,9 @@ def test_damaged_pictures_are_the_one_before_again(
     with caplog.at_level(logging.WARNING, "avatarvideo"):
         result = FFmpegEncoder().encode(path, tmp_path / "out.mp4", FAST)
 
-    note = f"{lost} of {packets} pictures could not be decoded; the one before is shown instead."
+    note = f"{lost} of {packets} pictures could not be decoded; the previous one is shown instead."
     lacks = f"The file lacks {COUNT - packets} of {COUNT} pictures, a gap in its constant rate; "
-    gone = (f"{lacks}the one before is shown instead.",) if packets < COUNT else ()
+    gone = (f"{lacks}the previous one is shown instead.",) if packets < COUNT else ()
     assert result.notes == (*gone, note)
     assert [record.getMessage() for record in caplog.records] == [f"a.{suffix}: {note}"]
     assert (result.frame_count, result.fps) == (COUNT, 25)
@@ -315,7 +315,7 @@ def test_a_copy_says_what_nobody_can_decode(cut: tuple[Path, list[int]]) -> None
     lost = len(numbers) - decodable(path)[0]
     assert result.notes == (
         f"The first {lost} of {len(numbers)} pictures cannot be decoded, because the source begins "
-        "between two key frames. They were copied: the others keep their times.",
+        "between two key frames. They were copied anyway, so that the others keep their times.",
     )
     assert seen(VideoReader(out)) == seen(VideoReader(path))
 

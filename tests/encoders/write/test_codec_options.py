@@ -190,9 +190,9 @@ def test_no_option_reaches_a_file(
 
 
 def test_the_refusal_names_what_is_near(tmp_path: Path) -> None:
-    with pytest.raises(EncodeError, match=r"near it are .*aq-mode"):
+    with pytest.raises(EncodeError, match=r"similar ones are .*aq-mode"):
         checked_options({"aq-mod": "1"}, encoder="libx264", where="my.json")
-    with pytest.raises(EncodeError, match=r"in 'my.json'.*near it are .*rc-lookahead"):
+    with pytest.raises(EncodeError, match=r"in 'my.json'.*similar ones are .*rc-lookahead"):
         checked_options({"x265-params": "rc-lokahead=1"}, encoder="libx265", where="my.json")
     with pytest.raises(EncodeError, match=r"known are .* and others"):
         checked_options({"zzzzzz": "1"}, encoder="qtrle", where="my.json")
@@ -293,5 +293,5 @@ def test_hardware_gets_its_options_and_its_stand_in_only_common_ones(tmp_path: P
         assert plan.options["g"] == "7"
         assert not {"rc-lookahead", "spatial_aq"} & set(plan.options)
         assert plan.notes[-1] == (
-            "Options of h264_nvenc alone were left out: rc-lookahead, spatial_aq."
+            "Options that only h264_nvenc has were ignored: rc-lookahead, spatial_aq."
         )

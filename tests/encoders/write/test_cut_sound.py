@@ -35,7 +35,7 @@ def sound(tmp_path: Path, make_video: MakeVideo, tone: MakeTone) -> Path:
 
 SENTENCE = (
     "Expected all 2.00 s of sound of 's.wav', but only 1.20 s are there: copy or download it "
-    "again. What there is was kept as 'out.partial.mkv'."
+    "again. What could be read was kept as 'out.partial.mkv'."
 )
 
 

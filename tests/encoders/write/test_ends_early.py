@@ -44,7 +44,7 @@ def test_a_half_is_no_success(
     assert not result.success
     assert result.error == (
         f"Expected the whole of 'a.{suffix}', but its end is missing: copy or download it again. "
-        "What there is was kept as 'out.partial.mkv'."
+        "What could be read was kept as 'out.partial.mkv'."
     )
     assert result.output_path == tmp_path / "out.partial.mkv"
     assert target.read_bytes() == b"an older result"

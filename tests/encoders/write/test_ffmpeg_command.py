@@ -217,7 +217,7 @@ def test_hardware_it_cannot_open_falls_back_and_says_so(
     )
 
     assert result.encoder == "libx264"
-    assert "h264_amf does not open here" in result.notes[0]
+    assert "h264_amf cannot be used here" in result.notes[0]
 
 
 @pytest.mark.slow

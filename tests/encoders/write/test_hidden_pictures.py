@@ -63,8 +63,8 @@ def test_a_copy_that_cannot_hide_pictures_says_so(tmp_path: Path) -> None:
     made = FFmpegEncoder().encode(source, out, COPY)
 
     assert made.notes == (
-        "12 of 40 pictures are hidden in the source, by its edit list, but shown in the copy: to "
-        "leave them out, encode again or copy into mp4 or mov.",
+        "12 of 40 pictures are hidden in the source by its edit list, but shown in the copy: to "
+        "leave them out, re-encode, or copy into mp4 or mov.",
     )
     assert (made.frame_count, made.duration_seconds) == (COUNT, COUNT / 25)
     assert seen(out) == list(range(COUNT))
@@ -109,7 +109,7 @@ def test_sound_before_the_pictures_is_left_out_with_one_word(
 
     (note,) = made.notes
     assert (
-        note[4:] == f" s of sound of in.{suffix} were left out: they come before its first picture."
+        note[4:] == f" s of sound of in.{suffix} were left out: they come before the first picture."
     )
     assert abs(float(note[:4]) - 0.6) < 0.03
     found = distances(out)
@@ -123,7 +123,7 @@ def test_sound_before_the_pictures_is_left_out_of_an_mp4_with_a_word(tmp_path: P
     made = FFmpegEncoder().encode(source, tmp_path / "out.mp4", COPY)
 
     assert made.notes == (
-        "0.60 s of sound of in.mp4 were left out: they come before its first picture.",
+        "0.60 s of sound of in.mp4 were left out: they come before the first picture.",
     )
 
 

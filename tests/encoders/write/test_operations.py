@@ -121,7 +121,7 @@ def test_a_copy_says_which_options_it_leaves_out(
         source, tmp_path / "out.mkv", EncodingConfig(codec="copy", **options)
     )
 
-    said = (f"Left out, because pictures are copied: {names}.",) if names else ()
+    said = (f"Ignored, because the pictures are copied: {names}.",) if names else ()
     assert (result.error, result.notes) == (None, said)
 
 
@@ -132,7 +132,7 @@ def test_other_sound_says_that_the_codec_is_left_out(
 
     result = replace_audio(source, tone(1920), tmp_path / "o.mkv", EncodingConfig(codec="h265"))
 
-    assert result.notes == ("Left out, because pictures are copied: codec.",)
+    assert result.notes == ("Ignored, because the pictures are copied: codec.",)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_holding_a_picture_needs_encoding(
 ) -> None:
     source = make_video(tmp_path / "in.mp4")
 
-    with pytest.raises(EncodeError, match="only encoding again can hold a picture"):
+    with pytest.raises(EncodeError, match="holding a picture needs re-encoding"):
         replace_audio(source, tone(16000), tmp_path / "o.mp4", _fast(length="freeze"))
 
 

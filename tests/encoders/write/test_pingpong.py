@@ -85,7 +85,7 @@ def test_a_file_plays_back_too_and_its_transparency_stays(tmp_path: Path) -> Non
 def test_other_containers_play_forward_and_say_so(tmp_path: Path) -> None:
     done = encode_frames(iter(greys(3)), tmp_path / "a.mkv", frame_rate=Fraction(10), config=BACK)
     assert done.frame_count == 3
-    assert done.notes == ("Only GIF and WebP play backward too: pingpong was left out of the mkv.",)
+    assert done.notes == ("Only GIF and WebP support pingpong: it was ignored for the mkv.",)
 
 
 def test_a_cancel_on_the_way_back_leaves_nothing(tmp_path: Path) -> None:

@@ -380,14 +380,14 @@ def test_what_means_no_face_is_one_sentence(
         return str(error.value)
 
     assert refusal("0", "1", "2") == (
-        "Expected a face for each of 3 speakers, found 2 at most in one frame: give fewer "
+        "Expected a face for each of 3 speakers, found at most 2 in one frame: give fewer "
         "speakers, or track files (.json) of faces that are hard to find."
     )
     assert refusal("320,20").startswith(
         "There is no face at the point 320,20 in frame 0 of the avatar, only at "
     )
     assert refusal("left 1", "1") == (
-        "Expected a face of its own for each speaker, but 'left 1' and '1' mean the same one: "
+        "Expected a face of its own for each speaker, but 'left 1' and '1' are the same one: "
         "choose another face for one of them."
     )
     track = tmp_path / "track.json"
@@ -395,11 +395,11 @@ def test_what_means_no_face_is_one_sentence(
     track.write_text(f'{{"width": 640, "height": 360, "frames": [{box}, null, {box}]}}')
     _, found = seen(clip, networks, [str(track), "1"])
     assert found == [{0: 0, 2: 0}, {0: 1, 1: 1, 2: 1}]
-    assert "mean the same one" in refusal(str(track), "0")
+    assert "are the same one" in refusal(str(track), "0")
     other = tmp_path / "other.json"  # of the same face, though not in the first frame
     other.write_text(f'{{"width": 640, "height": 360, "frames": [null, {box}, {box}]}}')
-    assert "mean the same one" in refusal(str(track), str(other))
-    assert "mean the same one" in refusal("left 0", str(other))
+    assert "are the same one" in refusal(str(track), str(other))
+    assert "are the same one" in refusal("left 0", str(other))
     cast = find_cast(clip.avatar(), [parse_wish(str(other)), FaceWish(is_open=True)], 3, networks)
     assert cast.members[1].box(0) == pytest.approx(Box(435, 135, 525, 225), abs=25)
 

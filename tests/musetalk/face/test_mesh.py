@@ -201,7 +201,7 @@ def test_several_faces_go_by_size_and_by_place(real_data: Path, mesh_models: Pat
         near = Box(marked.x0 - 9, marked.y0 - 9, marked.x1 + 9, marked.y1 + 9)
         assert error(locate_again(canvas, near, [mesh_models]), marked) < 0.15
     third = locate_face(canvas, face_index=2, model_folders=[mesh_models])
-    assert third.reason == "face 2 was asked for, but only 2 found (counted from zero)"
+    assert third.reason == "face 2 was asked for, but only 2 found (counting from zero)"
 
 
 @pytest.mark.parametrize("degrees", [-30, 25])

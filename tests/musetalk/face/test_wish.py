@@ -76,7 +76,7 @@ def test_a_track_has_a_box_or_none_for_every_frame(tmp_path: Path) -> None:
         (
             {"width": 8, "height": 6, "frames": [None]},
             "Expected a box, or null, for each of the avatar's 2 frames that are shown in "
-            "'a track.json', got 1: make the track of the whole avatar.",
+            "'a track.json', got 1: make the track for the whole avatar.",
         ),
         (
             {"width": 9, "height": 6, "frames": [None, None]},

@@ -323,7 +323,8 @@ def test_what_a_model_gives_no_numbers_for_stays_as_generated(
     clip = clips.speak(job)
     assert np.array_equal(shown(clip), clips.shown(replace(job, upscaler=None)))
     assert clip.report["notes"] == [
-        "The upscale model gave no numbers for 2 faces: they are shown as they were generated."
+        "The upscale model returned values that are not finite for 2 faces: they are shown as "
+        "they were generated."
     ]
 
 

@@ -263,7 +263,7 @@ def test_a_source_of_another_size_is_fitted_of_another_shape_refused(
     assert (found.numbers["change"] or 0) < 1  # pixels that are repeated make 1.9
     found = score_clip(video, source=clip_of([portrait[:100]], None), host=host)
     assert found.reasons["change"] == (
-        f"The source has another shape ({SIDE}x100) than the video ({SIDE}x{SIDE})."
+        f"The source has a different aspect ratio ({SIDE}x100) from the video ({SIDE}x{SIDE})."
     )
 
 

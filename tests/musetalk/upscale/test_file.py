@@ -67,10 +67,10 @@ def test_what_is_no_model_is_named(state: dict[str, torch.Tensor], tmp_path: Pat
     words, other = tmp_path / "words.pth", tmp_path / "other.safetensors"
     words.write_text("no weights")
     save_file({"some.weight": torch.zeros(3)}, other)
-    wants = r"choose the file of an upscaling or face restoring model \(.safetensors or .pth\)\.$"
+    wants = r"choose the file of an upscaling or face restoration model \(.safetensors or .pth\)\.$"
     for path, found in (
         (tmp_path / "missing.pth", "found no file"),
-        (words, "found something that is no checkpoint"),
+        (words, "found something that is not a checkpoint"),
         (
             other,
             "Expected a model that spandrel knows in .*other.safetensors, found another "

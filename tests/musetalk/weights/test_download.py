@@ -516,7 +516,9 @@ def test_the_next_source_is_tried_and_said(
 
     assert path.read_bytes() == CONTENT
     assert len(good.behaviour.requests) == 1
-    told = f"Not from {sources[0]} (the file is not there (HTTP 404)): trying {sources[1]}"
+    told = (
+        f"Not available from {sources[0]} (the file is not there (HTTP 404)): trying {sources[1]}"
+    )
     assert caplog.messages[0] == told
 
 

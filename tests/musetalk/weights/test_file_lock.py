@@ -127,8 +127,8 @@ def test_without_locks_it_goes_on_with_a_sentence(
     assert went_on
     assert not (tmp_path / "lock").exists()
     assert caplog.messages == [
-        f"Cannot lock {tmp_path / 'lock'} ({os.strerror(number)}): continuing without; let no "
-        "other command write to this folder."
+        f"Cannot lock {tmp_path / 'lock'} ({os.strerror(number)}): continuing without a lock; do "
+        "not let another command write to this folder."
     ]
 
 

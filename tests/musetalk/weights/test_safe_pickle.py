@@ -178,7 +178,7 @@ def test_hostile_object_in_the_place_of_a_weight_is_an_error_and_is_not_run(
     saved = {"good": torch.ones(2), "weight": HOSTILE_CALLS[call](canary)}
     torch.save(saved, path, _use_new_zipfile_serialization=as_zip)
 
-    with pytest.raises(CheckpointError, match=r"hostile\.pth.*'weight' in it is no tensor"):
+    with pytest.raises(CheckpointError, match=r"hostile\.pth.*'weight' in it is not a tensor"):
         read_state_dict(path)
 
     assert not canary.exists()

@@ -360,7 +360,7 @@ def test_files_that_are_no_checkpoints_say_what_they_are(tmp_path: Path) -> None
         "empty": (b"", "an empty file"),
         "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
         "page": (b"\n<!DOCTYPE html><html>", "a web page"),
-        "noise": (b"\x00\x01noise", "no checkpoint"),
+        "noise": (b"\x00\x01noise", "not a checkpoint"),
     }
     for name, (content, words) in contents.items():
         (tmp_path / name).write_bytes(content)

@@ -87,7 +87,7 @@ def test_a_cancel_ends_pip() -> None:
 @pytest.mark.usefixtures("wheels")
 def test_pip_that_takes_too_long_is_ended() -> None:
     hasty = WheelMember("toymesh", "0.1.1", MEMBER.path, seconds=0.05)
-    with pytest.raises(WheelError, match=r"pip did not bring it within 0\.05 s"):
+    with pytest.raises(WheelError, match=r"pip did not download it within 0\.05 s"):
         fetch_member(hasty, len(CONTENT), lambda: None)
 
 
