@@ -212,7 +212,7 @@ def call(
             "Expected a folder for the results, on this machine or in a store such as",
         ),
         ("s3://me:geheim@bucket/a", "credentials are read from the environment only"),
-        ("file:///tmp/out", "got 'file'"),
+        ("file:///tmp/out", "got one of 'file'"),
         ("simplecache::s3://bucket/a", "Expected a file or an address of"),
     ],
 )

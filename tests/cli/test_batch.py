@@ -111,7 +111,7 @@ def test_bad_rows_are_all_told_and_nothing_is_made(batch: Call) -> None:
     assert [line.partition(":")[0] for line in err.splitlines()] == [
         *("Line 2", "Line 3", "Line 4", "Error")
     ]
-    assert "3 of 4 rows cannot be made, and nothing was" in err.splitlines()[-1]
+    assert "3 of 4 rows cannot be made, so nothing was" in err.splitlines()[-1]
     assert not Path("out").exists()
 
 

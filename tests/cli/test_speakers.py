@@ -74,7 +74,7 @@ def test_a_configuration_file_may_name_them(avatar: Avatar, speakers: str) -> No
         (["--face-at", "1"], 2, "Expected --face-at as a point X,Y on the face, got '1'"),
         (["--face-at", ""], 2, "Expected --face-at as a point X,Y on the face, got ''"),
         (["--face", "none.json"], 1, "the face mesh"),
-        (["--speaker", "channel=2"], 1, "Expected speech with a channel 2, but it has 1"),
+        (["--speaker", "channel=2"], 1, "Expected speech with a channel 2, but it has only 1"),
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(

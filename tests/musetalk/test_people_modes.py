@@ -213,7 +213,7 @@ def test_speeches_and_faces_that_do_not_fit_are_refused(
     mel = speech(words, 0, 0.5)
     with pytest.raises(MediaError, match="Expected a face for each of 2 speakers, found at most 1"):
         engine.run(clip.avatar(), mel, LipSyncConfig(speakers=(Speaker(audio=mel, face="1"),)))
-    with pytest.raises(MediaError, match="Expected speech with a channel 2, but it has 1"):
+    with pytest.raises(MediaError, match="Expected speech with a channel 2, but it has only 1"):
         engine.run(clip.avatar(), mel, LipSyncConfig(channel=2))
     track = tmp_path / "track.json"
     track.write_text('{"width": 640, "height": 360, "frames": [null]}')

@@ -108,7 +108,7 @@ def test_fps_0_of_a_varying_avatar_is_its_nominal_rate(tmp_path: Path, ffmpeg: s
     run = MuseTalkLipSync().run(load_avatar(path), load_speech(speech), options)
 
     assert (run.frame_rate, run.frame_count) == (30, 45)
-    assert "and fps 0 is 30." in run.report["notes"][0]
+    assert "and fps 0 means 30." in run.report["notes"][0]
 
 
 def varying(path: Path) -> Path:

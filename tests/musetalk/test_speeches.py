@@ -124,7 +124,7 @@ def test_a_channel_speaks_alone_and_is_heard_with_the_others() -> None:
     assert np.array_equal(second.mel.speech, np.full(8000, -0.5, np.float32))
     assert first.mel.clip is stereo.clip
     assert mixed(clips_of(stereo, options)) is stereo.clip
-    with pytest.raises(MediaError, match="Expected speech with a channel 3, but it has 2"):
+    with pytest.raises(MediaError, match="Expected speech with a channel 3, but it has only 2"):
         speeches_of(stereo, LipSyncConfig(channel=3, face="left 0"), avatar(), None)
 
 
