@@ -100,7 +100,7 @@ NUMBERS = (
         True,
         "How far the middle of the mouth shakes against the head from frame to frame.",
         "The face mesh itself shakes by 0.001 on a still head, and speech moves the corners of "
-        "the mouth: real people reach 0.006 to 0.01; at 60 frames per second the value is lower "
+        "the mouth: real people reach 0.005 to 0.01; at 60 frames per second the value is lower "
         "than at 25.",
     ),
     Number(
