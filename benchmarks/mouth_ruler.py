@@ -214,12 +214,9 @@ class Ruler:
             times = (np.arange(len(seen.gap)) + 0.5) / float(RATE)
             source = own.in_widths(rest)[0].gap
             follows, keeps = correlations(seen.gap, curve(what.phones, times), source)
-            shut_in_pauses = curve(what.phones, times, pauses_are_shut=True)
-            follows_shut, _ = correlations(seen.gap, shut_in_pauses, source)
             lines.append(
-                f"with the truth {follows:.2f} (goal 0.7; {follows_shut:.2f} where its pauses are"
-                f" shut), with the source's mouth given the truth {keeps:.2f} (goal at most 0.3);"
-                f" without a face"
+                f"with the truth {follows:.2f} (goal 0.7), with the source's mouth given the"
+                f" truth {keeps:.2f} (goal at most 0.3); without a face"
                 f" {np.mean(~np.isfinite(readings.gap)):.0%}"
             )
         return lines

@@ -176,17 +176,17 @@ def pauses(phones: list[Phone]) -> list[tuple[float, float]]:
     return [(start, end) for start, end in found if end - start > PAUSE]
 
 
-def curve(phones: list[Phone], times: np.ndarray, *, pauses_are_shut: bool = False) -> np.ndarray:
+def curve(phones: list[Phone], times: np.ndarray) -> np.ndarray:
     """Return the opening (T,) that the table asks for.
 
-    The table has no line for silence, so a pause counts as any other sound, 0.08 open, which the
-    goal for silence forbids; pauses_are_shut: as that goal wants it.
+    Silence over 200 ms is shut, because the goal for silence wants it within 0.015 of shut; a
+    shorter one counts as any other sound, 0.08 open.
     """
     wanted = np.zeros(len(times))
     for phone in phones:
         start, end = phone.held
         wanted[(times >= start) & (times < end)] = TARGETS.get(phone.name[:1], (0.08,))[0]
-    for start, end in pauses(phones) if pauses_are_shut else ():
+    for start, end in pauses(phones):
         wanted[(times >= start) & (times < end)] = 0
     return np.convolve(wanted, [0.25, 0.5, 0.25], mode="same")
 

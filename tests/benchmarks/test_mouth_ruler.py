@@ -132,15 +132,14 @@ def test_the_sheet_shows_the_longest_sound_of_a_kind() -> None:
 
 
 @pytest.mark.slow  # it imports the engine
-def test_pauses_are_as_open_as_any_other_sound_unless_they_are_said_to_be_shut() -> None:
+def test_the_truth_is_shut_in_long_pauses_alone() -> None:
     from espeak import Phone
     from mouth_truth import curve
 
-    phones = [Phone("", 0.0, 0.4), Phone("a", 0.4, 0.6), Phone("", 0.6, 1.0)]
+    phones = [Phone("", 0.0, 0.4), Phone("a", 0.4, 0.6), Phone("", 0.6, 0.76), Phone("a", 0.76, 1.0)]
     times = (np.arange(25) + 0.5) / 25
 
-    assert curve(phones, times)[[5, 12, 20]] == pytest.approx([0.08, 0.35, 0.08])
-    assert curve(phones, times, pauses_are_shut=True)[[5, 12, 20]] == pytest.approx([0, 0.35, 0])
+    assert curve(phones, times)[[5, 12, 17, 22]] == pytest.approx([0, 0.35, 0.08, 0.35])
 
 
 @pytest.mark.slow  # it imports the engine
