@@ -2,9 +2,10 @@
 
     python benchmarks/mouth_truth.py [jfk.flac]
 
-Prints for each language and over all: the share of m b p shut inside 60 ms of their time, the
-share of t d k g s z n l that come out shut though no lip sound is near, the width of round vowels
-against i and e, how far vowels open, silence, steps, and a confusion table of shapes.
+Prints for each language, of the ruler's sentences and of others, the share of m b p shut inside
+60 ms of their time, the share of t d k g s z n l that come out shut though no lip sound is near,
+the width of round vowels against i and e, how far vowels open, silence, steps, and a confusion
+table of shapes.
 With pocketsphinx installed both ways are printed, else only the one by sound.
 The recording jfk.flac has closures at known times (forced alignment, checked against the level;
 not by ear): those of the lips should be shut, the others not.
@@ -23,7 +24,7 @@ from pathlib import Path
 import av
 import numpy as np
 from espeak import SAMPLE_RATE, Phone, spoken
-from mouth_sentences import RULER
+from mouth_sentences import HELD_OUT, RULER
 
 from avatarvideo.musetalk.puppet.phones import can_hear_phones, phones_heard
 from avatarvideo.musetalk.puppet.pose import MouthShapes
@@ -240,10 +241,12 @@ def jfk_line(path: Path, *, with_phones: bool) -> str:
 def main() -> None:
     ways = (False, True) if can_hear_phones() else (False,)
     for with_phones in ways:
-        for language, sentences in RULER.items():
-            print(f"{language}, {'with' if with_phones else 'without'} pocketsphinx")
-            for line in measured(sentences, language, with_phones=with_phones).lines():
-                print("  " + line)
+        for name, spoken_ones in (("ruler", RULER), ("held out", HELD_OUT)):
+            for language, sentences in spoken_ones.items():
+                way = "with" if with_phones else "without"
+                print(f"{language}, {name}, {way} pocketsphinx")
+                for line in measured(sentences, language, with_phones=with_phones).lines():
+                    print("  " + line)
         for path in sys.argv[1:]:
             print(f"jfk shut, lips and others: {jfk_line(Path(path), with_phones=with_phones)}")
 

@@ -1,9 +1,9 @@
 """From speech to the mouth's shape in every frame: opening, width, closure, tuck.
 
-The evidence of ``sound_shapes.py`` is held a little longer than it lasts, so that the mouth is on
-its way to a vowel before it sounds and is not early to leave it. Closures of m, b and p are shown
-by the frames in their middle alone, so that the vowels between them have time to open; speed is
-limited last. Loudness says how far a shape opens, and silence shuts the mouth.
+What the evidence of ``sound_shapes.py`` asks for is blended over 80 ms, so that the mouth is on its
+way to a vowel before it sounds, and short vowels open less than those that last. Closures of m, b
+and p are shown by the frames in their middle alone, so that the vowels between them have time to
+open; speed is limited last. Loudness says how far a shape opens, and silence shuts the mouth.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ from .sound_shapes import (
 )
 
 # rest, closed, tuck, wide, round, open: what each asks for.
-OPENINGS = (0.12, 0.0, 0.08, 0.38, 0.36, 0.46)  # gap between the lips, in mouth widths
+OPENINGS = (0.12, 0.0, 0.08, 0.34, 0.34, 0.46)  # gap between the lips, in mouth widths
 WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.69, 0.96)  # of the mouth's width at rest
 VOWELS = [WIDE, ROUND, OPEN]
 QUIETEST = 0.85  # share of the opening left in the softest phrase
 VOWEL_SHARE = 0.6  # from which a window counts as a vowel altogether
-HOLD_WINDOWS = 1  # an opening begins so much before its sound and lasts so much after it
-BLEND_WINDOWS = 1.0  # deviation of the Gaussian on the opening
+LASTING_SHARE = 0.5  # of vowels in a window of one that lasts
+LASTING_WINDOWS = 7  # in which they are heard; neighbours hide the ends of 120 ms
+LASTING = 0.36  # mouth widths: so far it opens at least
+BLEND_WINDOWS = 3.0  # deviation of the Gaussian on the opening
 TUCK_BLEND_WINDOWS = 2.0
 WIDTH_BLEND_WINDOWS = 3.0  # corners are slower: 120 ms
 CLOSED_ODDS = 0.3  # logarithm from which the lips meet
@@ -45,6 +47,7 @@ CLOSING = 0.02  # s at either end of a closure, in which the lips are still on t
 LEAST_SHUT = 0.06  # s to either side of a closure's middle in which one frame is to show it
 SHORT_GAP = 15  # windows: a shorter silence is a stop consonant, not a pause
 SPEED = 3.15  # mouth widths a second: 0.13 a frame at 25 fps
+LASTING_SPEED = 3.7  # to a vowel that lasts, from shut lips on: two frames open it by 0.3
 UNSEEN = 0.02  # mouth widths: so low a gap hardly looks open, so it comes on top of that
 UNSEEN_SPEED = 0.5  # mouth widths a second, at higher frame rates
 WIDTH_SPEED = 3.0
@@ -140,7 +143,9 @@ class SpokenShapes:
         times -= begin / WINDOWS_PER_SECOND
         shut = loudness.silent_frames(spoken, times, self._rate)
         shut |= _shut_frames(closed, times, self._rate)
-        opened = _opened(np.where(shut, 0, _at(_held(opening), times)), self._rate)
+        lasting = _at(_lasting(shares, spoken & ~closed).astype(float), times) > 0.5
+        opening = _at(loudness.smoothed(opening, BLEND_WINDOWS), times)
+        opened = _opened(np.where(shut, 0, opening), lasting & ~shut, self._rate)
         width = _at(loudness.smoothed(width, WIDTH_BLEND_WINDOWS), times, REST_WIDTH)
         tuck = _at(loudness.smoothed(tuck, TUCK_BLEND_WINDOWS), times)
         self.shapes.opening[first:last] = opened[here]
@@ -186,22 +191,30 @@ def _opening(shares: np.ndarray, loud: np.ndarray) -> np.ndarray:
     return share * asked + (1 - share) * OPENINGS[REST]
 
 
+def _lasting(shares: np.ndarray, may_open: np.ndarray) -> np.ndarray:
+    """Return bool (K,): windows of vowels that last, where lips may open, bool (K,)."""
+    vowel = may_open & (shares[:, VOWELS].sum(axis=1) > LASTING_SHARE)
+    edges = np.flatnonzero(np.diff(vowel, prepend=False, append=False)).reshape(-1, 2)
+    lengths = np.diff(edges).ravel()
+    vowel[vowel] = np.repeat(lengths >= LASTING_WINDOWS, lengths)
+    return vowel
+
+
 def _width(shares: np.ndarray) -> np.ndarray:
     return shares @ np.array(WIDTHS)
 
 
-def _held(opening: np.ndarray) -> np.ndarray:
-    """Return the opening (K,) begun early and held, without jumps."""
-    padded = np.pad(opening, HOLD_WINDOWS, mode="edge")
-    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * HOLD_WINDOWS + 1)
-    return loudness.smoothed(around.max(axis=1), BLEND_WINDOWS)
+def _opened(opening: np.ndarray, lasting: np.ndarray, rate: float) -> np.ndarray:
+    """Return the opening of each frame under what speed allows.
 
-
-def _opened(opening: np.ndarray, rate: float) -> np.ndarray:
-    """Return the opening of each frame under what speed allows."""
+    lasting: bool (T,), frames of vowels that last, which are hurried to.
+    """
     unseen = min(UNSEEN, UNSEEN_SPEED / rate)
     seen = loudness.under_steps(np.maximum(opening - unseen, 0), SPEED / rate)
-    return np.where(seen > 0, seen + unseen, 0).astype(np.float32)
+    usual = np.where(seen > 0, seen + unseen, 0)
+    step = LASTING_SPEED / rate
+    hurried = np.where(lasting, LASTING, np.minimum(usual, step))
+    return np.maximum(usual, loudness.under_steps(hurried, step)).astype(np.float32)
 
 
 def _slow(width: np.ndarray, rate: float) -> np.ndarray:

@@ -136,7 +136,12 @@ def test_the_truth_is_shut_in_long_pauses_alone() -> None:
     from espeak import Phone
     from mouth_truth import curve
 
-    phones = [Phone("", 0.0, 0.4), Phone("a", 0.4, 0.6), Phone("", 0.6, 0.76), Phone("a", 0.76, 1.0)]
+    phones = [
+        Phone("", 0.0, 0.4),
+        Phone("a", 0.4, 0.6),
+        Phone("", 0.6, 0.76),
+        Phone("a", 0.76, 1.0),
+    ]
     times = (np.arange(25) + 0.5) / 25
 
     assert curve(phones, times)[[5, 12, 17, 22]] == pytest.approx([0, 0.35, 0.08, 0.35])

@@ -181,6 +181,18 @@ def test_a_short_vowel_beside_silence_opens_without_a_quick_step() -> None:
     assert np.abs(np.diff(opening)).max() < 0.15
 
 
+def test_a_vowel_that_lasts_opens_wide_between_closures() -> None:
+    """A shorter one between the same hums does not have to, and takes smaller steps."""
+    openings: dict[float, np.ndarray] = {}
+    for seconds in (0.06, 0.14):
+        parts = [silence(0.6), vowel(0.3, AH), hum(0.1), vowel(seconds, EE), hum(0.1)]
+        sound = np.concatenate([*parts, vowel(0.3, AH), silence(0.6)])
+        opening = shapes_of(sound.astype(np.float32)).opening
+        openings[seconds] = opening[24 : 28 + round(25 * seconds)]
+    assert openings[0.14].max() > 0.29
+    assert 0.1 < openings[0.06].max() < openings[0.14].max()
+
+
 def test_wide_and_round_vowels_spread_and_round_the_lips() -> None:
     parts = [silence(0.4)]
     for formants in (EE, OO, EE, OO):
