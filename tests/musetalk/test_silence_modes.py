@@ -61,7 +61,12 @@ def test_auto_is_rest_for_the_puppet(engine: Any, job: Any) -> None:
     still = replace(job, avatar=portrait, mask=None)
     frames, report = run(engine, still, mode="puppet")
     assert report["silence"]["mouth"] == "rest"
-    first, last = (number for number in report["silence"]["ranges_at_rest"][-1])
+    told = report["silence"]
+    first, last = (number for number in told["ranges_at_rest"][-1])
+    as_heard = set(range(len(frames)))  # but for those at rest, attack and release
+    for begin, end in told["ranges_at_rest"]:
+        as_heard -= set(range(begin - told["release_frames"], end + 1 + told["attack_frames"]))
+    assert len(as_heard) >= 20
     assert first <= PAUSE[0] + 3
     assert last >= PAUSE[1] - 4
     source = portrait.first_frame()
@@ -69,6 +74,7 @@ def test_auto_is_rest_for_the_puppet(engine: Any, job: Any) -> None:
     heard, report = run(engine, still, mode="puppet", silence="as heard")
     assert report["silence"] == {"mouth": "as heard"}
     assert not all(np.array_equal(frame, source) for frame in heard)
+    assert all(np.array_equal(frames[n], heard[n]) for n in as_heard)
 
 
 def test_sound_without_speech_is_told(engine: Any, job: Any) -> None:
