@@ -337,7 +337,7 @@ def test_memory_is_this_process_s_own(tmp_path: Path, capsys: pytest.CaptureFixt
     one = row("1.mp4") | {"avatar": "memory://a.png"}
     code, _, err = call(capsys, tmp_path, [one], "--workers", "1")
     assert code == 1
-    assert "memory:// is this process's own: use --workers 0." in err
+    assert "memory:// exists only in this process: use --workers 0." in err
     code, out, _ = call(capsys, tmp_path, [one], "--workers", "0")
     assert (code, len(out.splitlines())) == (0, 1)
     report = json.loads((tmp_path / "out" / "1.mp4.report.json").read_text())

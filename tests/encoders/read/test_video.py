@@ -118,7 +118,7 @@ def test_shortened_file_warns_and_gives_what_is_there(
 def test_text_named_mp4_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("not a film\n" * 30)
 
-    with pytest.raises(MediaError, match=r"'a\.mp4' is damaged or of a kind"):
+    with pytest.raises(MediaError, match=r"'a\.mp4' is damaged or in a format"):
         VideoReader(tmp_path / "a.mp4")
 
 

@@ -384,7 +384,7 @@ def test_what_means_no_face_is_one_sentence(
         "speakers, or track files (.json) of faces that are hard to find."
     )
     assert refusal("320,20").startswith(
-        "There is no face at the point 320,20 in frame 0 of the avatar, only at "
+        "There is no face at the point 320,20 in frame 0 of the avatar; there are some at "
     )
     assert refusal("left 1", "1") == (
         "Expected a face of its own for each speaker, but 'left 1' and '1' are the same one: "

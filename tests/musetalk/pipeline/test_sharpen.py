@@ -254,7 +254,7 @@ def test_out_of_memory_steps_down_to_none_for_all_frames(clips: Any, near: Any, 
         "cpu float32 batch 1",
     ]
     assert clip.report["upscale"]["applied"] == "none"
-    assert "no memory" in clip.report["upscale"]["reason"]
+    assert "not enough memory" in clip.report["upscale"]["reason"]
     assert (clip.playback.sharp_places == NOWHERE).all()
     plain = clips.shown(replace(job, upscaler=None)).astype(int)
     assert np.abs(shown(clip) - plain).max() <= 1

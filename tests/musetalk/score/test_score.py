@@ -200,7 +200,7 @@ def test_a_faceless_video_is_named(host: OwnModels, speech: AudioClip) -> None:
 def test_two_faces_are_named(portrait: np.ndarray, speech: AudioClip, host: OwnModels) -> None:
     both = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
     found = score_clip(clip_of([both] * 3, speech), host=host)
-    assert found.notes[0].startswith("2 faces of like size are seen")
+    assert found.notes[0].startswith("2 faces of similar size are seen")
     only(found)
 
 

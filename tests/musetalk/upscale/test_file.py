@@ -73,7 +73,7 @@ def test_what_is_no_model_is_named(state: dict[str, torch.Tensor], tmp_path: Pat
         (words, "found something that is not a checkpoint"),
         (
             other,
-            "Expected a model that spandrel knows in .*other.safetensors, found another "
+            "Expected a model that spandrel knows in .*other.safetensors, found a different one "
             r"\(no network has such weights\)",
         ),
         (tmp_path, "found a folder"),
