@@ -27,11 +27,13 @@ from avatarvideo.musetalk.job import SPEECH_STEP
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.pipeline.cpu_features import Tuning
+from avatarvideo.musetalk.pipeline.memory import WORKSPACE, Placement, plan_stage
 from avatarvideo.musetalk.pipeline.speech_features import FeatureStore, SeveralFeatures
 from avatarvideo.musetalk.pipeline.spool import Spool
 from avatarvideo.musetalk.speaker import Speaker
 from avatarvideo.musetalk.voice.gate import Gate, WovenGate
 from avatarvideo.nodes.load_avatar import LoadAvatar
+from support.live_bytes import LiveBytes
 from support.people_clips import Head, PeopleClip, heads_of, still, walk
 from support.small_clips import CountingModels
 
@@ -155,6 +157,43 @@ def test_who_does_not_speak_is_at_rest_and_costs_nothing(
     assert sum(watched.faces) == 13
     assert all(np.array_equal(frame[:, 320:], source[:, 320:]) for frame in frames)
     assert any((frame[:, :320] != source[:, :320]).any() for frame in frames)
+
+
+@pytest.mark.slow
+def test_the_plan_covers_what_two_who_speak_take_and_grows_with_their_faces(
+    heads: tuple[Head, ...], mesh_models: Path, tmp_path: Path
+) -> None:
+    """Tensors counted while the run makes the faces of both, two and four at a time."""
+    host, taken = MeshHost(mesh_models, tmp_path), dict[int, int]()
+
+    class Counted(UNet):
+        def forward(self, latents: Any, *more: Any, **named: Any) -> Any:
+            with LiveBytes(self) as counted:
+                made = super().forward(latents, *more, **named)
+            taken[len(latents)] = max(taken.get(len(latents), 0), counted.peak)
+            return made
+
+    models, tuning = CountingModels(None, {"unet": Counted}), Tuning(fast_products=False)
+    clip = PeopleClip(heads[:2], [still(160, 180, 110), still(480, 180, 110)], 1)
+    everywhere = np.ones((360, 640), np.float32)
+    both = options("left 0", Speaker(audio=speech(3, 0.12), face="left 1"), silence="as heard")
+    limits = {"generate": (4, 4), "prepare": (1, 1)}
+    maker = MuseTalkLipSync(
+        host=host, models=models, tuning=replace(tuning, largest_batches=limits)
+    )
+    run = maker.run(clip.avatar(), speech(0, 0.12), both, mask=everywhere)
+    frames_of(run)
+    assert run.report["batch"] == 4
+    assert sorted(taken) == [2, 4]  # of six faces in three frames
+    plan = {
+        batch: plan_stage(
+            "generate", models, Placement("cpu", torch.float32, batch), tuning=tuning
+        ).activations
+        - WORKSPACE
+        for batch in taken
+    }
+    assert all(peak <= plan[batch] for batch, peak in taken.items())
+    assert 0 < taken[4] - taken[2] <= plan[4] - plan[2]
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from avatarvideo.errors import CheckpointError, DeviceMemoryError
 from avatarvideo.host.standalone import StandaloneHost
@@ -46,36 +43,11 @@ from avatarvideo.musetalk.weights.build import empty_network
 from avatarvideo.musetalk.weights.catalogue import MIB, Role, planned_networks
 from avatarvideo.musetalk.weights.session import KEPT, weight_bytes
 from support.given_models import MuseTalkModels
+from support.live_bytes import LiveBytes
 from support.watched_unet import NothingFits, WatchedUNet
 
 META = torch.device("meta")
 GB = 1_000_000_000
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the tensors that a network's operations hold at once, its weights left out."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        tensors = (*network.parameters(), *network.buffers())
-        self._weights = {tensor.untyped_storage()._cdata for tensor in tensors}
-        self._live: dict[int, int] = {}
-        self.peak = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self._count(leaf.untyped_storage())
-        return result
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self._weights or key in self._live:
-            return
-        self._live[key] = storage.nbytes()
-        self.peak = max(self.peak, sum(self._live.values()))
-        weakref.finalize(storage, self._live.pop, key, None)
 
 
 @torch.no_grad()
