@@ -26,6 +26,7 @@ from torch._utils import _rebuild_tensor
 from avatarvideo.musetalk.networks.bisenet import BiSeNet
 from avatarvideo.musetalk.networks.rtmpose import RTMPose
 from avatarvideo.musetalk.networks.s3fd import S3FD
+from avatarvideo.musetalk.networks.taesd import TAESDDecoder
 from avatarvideo.musetalk.networks.unet import UNet
 from avatarvideo.musetalk.networks.vae import AutoencoderKL
 from avatarvideo.musetalk.networks.whisper import WhisperEncoder
@@ -85,6 +86,10 @@ def whisper_state(seed: int) -> dict[str, Tensor]:
         for part, shape in shapes.items()
     }
     return {**state, **in_one_storage(decoder)}  # else torch's archive would be too long
+
+
+def taesd_state(seed: int) -> dict[str, Tensor]:
+    return plain(random_network(TAESDDecoder, seed))
 
 
 def bisenet_state(seed: int) -> dict[str, Tensor]:
@@ -175,7 +180,9 @@ FILES: dict[str, tuple[str, Callable[[int], Any], bool]] = {
     "bisenet": ("face-parse-bisent/79999_iter.pth", bisenet_state, True),
     "s3fd": ("s3fd-619a316812.pth", s3fd_state, True),
     "rtmpose": ("dwpose/dw-ll_ucoco_384.pth", rtmpose_state, False),
+    "taesd": ("vae_approx/taesd_decoder.pth", taesd_state, False),
 }
+EXTRA = ("unet-v1.0", "taesd")  # only written if named
 
 
 def write(path: Path, state: dict[str, Any], *, size: int | None, old_format: bool) -> None:
@@ -220,7 +227,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=FILES, help="names of files to write")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    for name in options.only or [name for name in FILES if name != "unet-v1.0"]:
+    for name in options.only or [name for name in FILES if name not in EXTRA]:
         place, make, old_format = FILES[name]
         path = options.directory / place
         size = next((item.size for item in PUBLISHED if place in item.places), None)

@@ -112,7 +112,7 @@ def on_key_frames(picture: np.ndarray, count: int) -> dict[str, float]:
         middle, size = carried(box.mean(axis=0)[None], turn), (box[1] - box[0]) * scale_of(turn)
         truth = np.concatenate([middle - size / 2, middle + size / 2])
         every = np.round(truth / STRIDE) * STRIDE
-        last = last.moved(frame, points) if last is not None and not last.is_due else None
+        last = last.moved(frame, points) if last is not None and not last.is_due() else None
         if last is None:
             looks += 1
             x0, y0, x1, y1 = every.ravel().tolist()

@@ -98,6 +98,7 @@ class FaceTrack:
     exact: float64 (N, 4), boxes to parts of a pixel that ``boxes`` rounds, where they are steadied.
     five: float64 (N, 5, 2), as in ``five_points``, not numbers where there are no landmarks.
     shut: bool (N,), the face's own lips are seen to be shut, where that was looked for.
+    unmirrored: as in ``LandmarkFinder``.
     """
 
     boxes: np.ndarray
@@ -108,6 +109,7 @@ class FaceTrack:
     exact: np.ndarray | None = None
     five: np.ndarray | None = None
     shut: np.ndarray | None = None
+    unmirrored: float | None = None
 
     @property
     def found(self) -> np.ndarray:

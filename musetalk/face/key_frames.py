@@ -15,6 +15,7 @@ import numpy as np
 from ..networks.s3fd import ScoredBox
 
 KEY_DISTANCE = 8  # frames from one look of the detector to the next
+LONG_KEY_DISTANCE = 16  # likewise, at quality low
 MOST_MOTION = 0.25  # of the face's side, from one frame to the next
 MOST_GROWTH = 1.2
 LEAST_LIKENESS = 0.9  # correlation with the frame before, landmark box on landmark box
@@ -45,10 +46,9 @@ class FollowedFace:
         patch = _patch(frame, bounds)
         return None if patch is None else cls(face, alone, bounds, patch)
 
-    @property
-    def is_due(self) -> bool:
-        """Whether the detector has to look at the next frame."""
-        return self.age + 1 >= KEY_DISTANCE
+    def is_due(self, distance: int = KEY_DISTANCE) -> bool:
+        """Whether the detector has to look at the next frame. distance: frames between looks."""
+        return self.age + 1 >= distance
 
     def moved(self, frame: np.ndarray, points: np.ndarray) -> FollowedFace | None:
         """Return the face in the next frame by its landmarks (68, 2); None if it is in doubt."""

@@ -15,7 +15,7 @@ from ..networks.s3fd import S3FD, ScoredBox, detect_faces
 from .aligned import five_points
 from .choice import FaceChoice, FaceFollower
 from .crop import FaceBox, face_box
-from .key_frames import FollowedFace
+from .key_frames import KEY_DISTANCE, FollowedFace
 from .reduced import ReducedDetector
 
 
@@ -67,9 +67,12 @@ class CropRules:
     landmarks_on: "whole frame" lets RTMPose look at the whole frame, as the reference does; where
         several faces are seen and its landmarks lie on another one, the detected box is used.
     every_frame: detect in every frame at its full size, as the reference does; False looks at
-        every eighth one, reduced, and wherever the face that is followed in between is in doubt.
+        few, reduced, and wherever the face that is followed in between is in doubt.
     landmarks: whose; "auto" are the reference networks' where they are there, else the mesh's.
     model_folders: where the mesh's file is looked for.
+    mirrored: average landmarks with those of the mirrored picture, as the reference does; False
+        does so once, to tell the difference.
+    key_distance: frames from one look of S3FD to the next, unless it looks at all.
     """
 
     choice: FaceChoice = field(default_factory=FaceChoice)
@@ -78,15 +81,22 @@ class CropRules:
     every_frame: bool = True
     landmarks: Landmarks = "auto"
     model_folders: tuple[Path, ...] = ()
+    mirrored: bool = True
+    key_distance: int = KEY_DISTANCE
 
 
 class LandmarkFinder:
-    """Follows one person by what S3FD and RTMPose see."""
+    """Follows one person by what S3FD and RTMPose see.
+
+    unmirrored: pixels by which landmarks differ from those averaged with the mirrored picture's, on
+        average over the first face; None where they are averaged.
+    """
 
     method = "landmarks"
 
     def __init__(self, s3fd: S3FD, rtmpose: RTMPose, rules: CropRules) -> None:
         self.detections = self.without_numbers = 0
+        self.unmirrored: float | None = None
         self._followed: FollowedFace | None = None
         self._s3fd = s3fd
         self._rtmpose = rtmpose
@@ -100,7 +110,7 @@ class LandmarkFinder:
     def _carried_on(self, frame: np.ndarray) -> FoundFace | None:
         """Return the face by its landmarks alone, or None where the detector has to look."""
         last = self._followed
-        if last is None or last.is_due:
+        if last is None or last.is_due(self._rules.key_distance):
             return None
         points = self._landmarks(frame, last.face, alone=last.alone)
         self._followed = last.moved(frame, points)
@@ -135,8 +145,19 @@ class LandmarkFinder:
 
     def _landmarks(self, frame: np.ndarray, face: ScoredBox, *, alone: bool) -> np.ndarray:
         if self._rules.landmarks_on == "whole frame":
-            points = find_landmarks(self._rtmpose, frame).points[FACE_LANDMARKS]
+            points = self._points(frame, None)
             x, y = points.mean(axis=0)
             if alone or (face.x0 <= x <= face.x1 and face.y0 <= y <= face.y1):
                 return points
-        return find_landmarks(self._rtmpose, frame, face[:4]).points[FACE_LANDMARKS]
+        return self._points(frame, face[:4])
+
+    def _points(
+        self, frame: np.ndarray, box: tuple[float, float, float, float] | None
+    ) -> np.ndarray:
+        mirrored = self._rules.mirrored
+        points = find_landmarks(self._rtmpose, frame, box, flip_test=mirrored).points
+        if not mirrored and self.unmirrored is None:
+            both = find_landmarks(self._rtmpose, frame, box).points
+            apart = np.linalg.norm((points - both)[FACE_LANDMARKS], axis=1)
+            self.unmirrored = float(apart.mean())
+        return points[FACE_LANDMARKS]

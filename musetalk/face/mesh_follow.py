@@ -59,7 +59,7 @@ class MeshFollower:
     def _carried_on(self, frame: np.ndarray) -> FaceMesh | None:
         """Return the face by its last points, or None where the detector has to look."""
         last = self._last
-        if last is None or self._every_frame or last.followed.is_due:
+        if last is None or self._every_frame or last.followed.is_due():
             return None
         mesh = confirmed(self._networks, frame, last.mesh)
         followed = None if mesh is None else last.followed.moved(frame, landmarks_of(mesh))

@@ -76,26 +76,26 @@ class FaceEncoder:
         self._draws = draws
         self._on_full_precision = on_full_precision
 
-    def encode(self, crops: Sequence[np.ndarray], first_face: int) -> Tensor:
+    def encode(self, crops: Sequence[np.ndarray], faces: Sequence[int]) -> Tensor:
         """Return float32 (B, 8, 32, 32) on the CPU: masked latents, then the reference's.
 
-        crops: uint8 RGB (256, 256, 3) each. first_face: the first one's number in the run.
+        crops: uint8 RGB (256, 256, 3) each. faces: their numbers in the run.
         """
-        latents = self._encode(crops, first_face)
+        latents = self._encode(crops, faces)
         if not torch.isfinite(latents).all() and dtype_of_network(self._vae) != torch.float32:
             make_float32(self._vae)
             self._on_full_precision()
-            latents = self._encode(crops, first_face)
+            latents = self._encode(crops, faces)
         return latents
 
-    def _encode(self, crops: Sequence[np.ndarray], first_face: int) -> Tensor:
+    def _encode(self, crops: Sequence[np.ndarray], faces: Sequence[int]) -> Tensor:
         weight = self._vae.quant_conv.weight
         images = sent(torch.cat(list(map(masked_and_whole, crops))), weight.device, weight.dtype)
         mean, log_variance = self._vae.encode_moments(images)
         pairs = zip(mean.chunk(len(crops)), log_variance.chunk(len(crops)), strict=True)
         latents = [
             SCALING_FACTOR * self._draws.latents(*pair, face).flatten(0, 1)
-            for face, pair in enumerate(pairs, start=first_face)
+            for face, pair in zip(faces, pairs, strict=True)
         ]
         return torch.stack(latents).float().cpu()
 

@@ -15,7 +15,7 @@ from ..job import Job
 from ..work import Work
 from .compose import NOWHERE
 from .generate import LATENT_SHAPE, FaceGenerator, MadeFaces
-from .half_rate import batches, faces_between
+from .half_rate import BETWEEN, batches, faces_between
 from .speech_features import FeatureStore, SeveralFeatures
 from .spool import Spool, SpoolReader, SpoolWriter
 
@@ -34,11 +34,11 @@ class GeneratedFaces:
     """
 
     job: Job
-    latent_places: np.ndarray
+    latent_places: np.ndarray  # int64 (N,), in the spool; NOWHERE, or BETWEEN those beside it
     features: FeatureStore | SeveralFeatures
     spool: Spool
     shut: np.ndarray
-    half_rate: bool = False  # every second face of a picture is made of those beside it
+    half_rate: bool = False  # every second face is made of those beside it where that is possible
     between: int = 0  # faces that were
     unusable: int = 0  # faces that were left out because their values are not finite
     final: FinalFrames = field(default_factory=FinalFrames)
@@ -86,8 +86,12 @@ class GeneratedFaces:
             self.sharp_places[:] = NOWHERE
         with self.spool.writer() as writer, self.spool.reader() as reader:
             begun: deque[tuple[np.ndarray, Callable[[], MadeFaces]]] = deque()
-            todo = self._todo
-            between = faces_between(todo, self.job.slots) if self.half_rate else None
+            if self._has_no_latents(self._todo[:1]).any():  # an interrupted pass ended before it
+                self._todo = np.append(self._todo[0] - 1, self._todo)
+                work.done -= 1
+            todo, between = self._todo, None
+            if self.half_rate:
+                between = faces_between(todo, self.job.slots) | self._has_no_latents(todo)
             for some in batches(todo, batch, between):
                 work.check()
                 latents = self._latents(reader, self._slots(some.generated))
@@ -99,6 +103,9 @@ class GeneratedFaces:
                     self._write((writer, reader), *begun.popleft(), work, sharpen)
             while begun:
                 self._write((writer, reader), *begun.popleft(), work, sharpen)
+
+    def _has_no_latents(self, faces: np.ndarray) -> np.ndarray:
+        return self.latent_places[self._slots(faces)] == BETWEEN
 
     def _slots(self, faces: np.ndarray) -> np.ndarray:
         return np.where(faces < 0, ~faces, self.job.slots[faces])

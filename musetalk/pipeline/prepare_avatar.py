@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import CheckpointError
 from ..face.blend import cut_square, face_mask, given_mask, lips_are_shut, replaced_region
-from ..face.crop import FaceBox, cut_face
+from ..face.crop import cut_face
 from ..face.detect import FaceTrack, LipFollower, find_faces
 from ..face.finder import FINDERS, crop_finder
-from ..face.landmarks import CropFinder, CropRules
+from ..face.key_frames import KEY_DISTANCE, LONG_KEY_DISTANCE
+from ..face.landmarks import CropFinder, CropRules, LandmarkFinder
 from ..face.mesh_networks import mesh_problem
 from ..face.reduced import CLOSER_SIDE, REDUCED_SIDE, reduced_size
 from ..face.steady import ShotFinder, steadied
@@ -31,6 +32,7 @@ from ..weights.session import ModelSource
 from .avatar_cache import AvatarCache, Entry, content_key
 from .compose import NOWHERE
 from .generate import LATENT_SHAPE, FaceEncoder, PosteriorDraws
+from .half_rate import BETWEEN, crops_between
 from .memory import Placement
 from .spool import Spool, SpoolWriter
 from .stages import AvatarNetworks
@@ -53,6 +55,8 @@ class FaceSearch:
         # The reference's way, frame by frame, belongs to the quality that equals the reference.
         self._is_steadied = options.steadiness > 0 and job.numbers.size > 1
         self._every_frame = options.quality == "high" or not (self.roles or is_meshed)
+        # A still's one face is seen both ways.
+        self._is_low = options.quality == "low" and job.numbers.size > 1
         self._key = content_key(
             "faces",
             job.avatar.content_hash,
@@ -65,6 +69,7 @@ class FaceSearch:
             "every frame" if self._every_frame else (REDUCED_SIDE, CLOSER_SIDE),
             [source.identity(role) for role in self.roles],
             *(["shots"] if self._is_steadied else []),
+            *(["low"] if self.roles and self._is_low else []),
             *(["face mesh", FACE_MESH.files[0].sha256] if is_meshed else []),
         )
 
@@ -87,6 +92,7 @@ class FaceSearch:
             entry["method"].numpy().tobytes().decode(),
             entry["begins"].numpy().astype(bool) if "begins" in entry else None,
             five=entry["five"].numpy() if "five" in entry else None,
+            unmirrored=float(entry["unmirrored"]) if "unmirrored" in entry else None,
         )
 
     def steadied(self, track: FaceTrack) -> FaceTrack:
@@ -122,6 +128,8 @@ class FaceSearch:
             self._every_frame,
             options.landmarks,
             job.model_folders,
+            mirrored=not self._is_low,
+            key_distance=LONG_KEY_DISTANCE if self._is_low else KEY_DISTANCE,
         )
         finder = crop_finder(networks, rules) or by_lips
         track = self._look(finder, on_frame, on_first)
@@ -151,6 +159,8 @@ class FaceSearch:
         )
         self.without_numbers = finder.without_numbers
         log.info("the face detector looked at %d of %d frames", finder.detections, len(job.numbers))
+        if isinstance(finder, LandmarkFinder):
+            track = replace(track, unmirrored=finder.unmirrored)
         return replace(track, begins=shots.begins()) if self._is_steadied else track
 
 
@@ -181,6 +191,8 @@ def _track_entry(track: FaceTrack) -> Entry:
     more = {} if track.five is None else {"five": torch.as_tensor(track.five.copy())}
     if track.begins is not None:
         more["begins"] = torch.as_tensor(track.begins.astype(np.uint8))
+    if track.unmirrored is not None:
+        more["unmirrored"] = torch.tensor(track.unmirrored)
     return more | {
         "boxes": torch.as_tensor(track.boxes.copy()),
         "by_landmarks": torch.as_tensor(track.by_landmarks.astype(np.uint8)),
@@ -191,7 +203,11 @@ def _track_entry(track: FaceTrack) -> Entry:
 
 @dataclass(eq=False)
 class FacePreparation:
-    """Latents and masks of a job's faces, computed chunk by chunk or taken from the cache."""
+    """Latents and masks of a job's faces, computed chunk by chunk or taken from the cache.
+
+    may_lie_between: bool (N,), faces whose latents are not needed if they look like the mean of
+        those beside them.
+    """
 
     job: Job
     source: ModelSource
@@ -199,12 +215,15 @@ class FacePreparation:
     cache: AvatarCache
     spool: Spool
     chunk: int  # faces that are computed and cached together
+    may_lie_between: np.ndarray
 
     def __post_init__(self) -> None:
         count, faces = self.job.numbers.size, np.flatnonzero(self.track.found)
-        # Of each frame's latents and mask in the spool.
+        # Of each frame's latents and mask in the spool; or BETWEEN.
         self.latent_places = np.full(count, NOWHERE, np.int64)
         self.mask_places = np.full(count, NOWHERE, np.int64)
+        # How far those faces are from that mean, in levels.
+        self.apart = np.zeros(count, np.float32)
         firsts = range(0, faces.size, self.chunk)
         self._chunks = [faces[first : first + self.chunk] for first in firsts]
         # Whose own lips are shut: the face mesh says so, or the parser where it is asked.
@@ -267,6 +286,11 @@ class FacePreparation:
                 job.numbers[chunk].tobytes(),
                 self.track.boxes[chunk].tobytes(),
                 *([] if exact is None else [exact[chunk].tobytes()]),
+                *(
+                    ["between", may.tobytes()]
+                    if (may := self._may_lie_between(chunk)).any()
+                    else []
+                ),
                 (job.options.sample_seed, number * self.chunk) if sampled else None,
             )
             for number, chunk in enumerate(self._chunks)
@@ -307,35 +331,81 @@ class FacePreparation:
         batch: int,
         on_face: Callable[[np.ndarray], None],
     ) -> Entry:
-        latents: list[Tensor] = []
         masks: list[np.ndarray] = []
-        slots = self._chunks[number].tolist()
-        for first in range(0, len(slots), batch):
+        chunk = self._chunks[number]
+        slots, may = chunk.tolist(), self._may_lie_between(chunk)
+        latents = torch.zeros(len(slots), *LATENT_SHAPE)
+        between, apart = np.zeros(len(slots), bool), np.zeros(len(slots), np.float32)
+        # Which lie between others is only known once those are seen.
+        step = len(slots) if may.any() else batch
+        for first in range(0, len(slots), step):
+            some = slots[first : first + step]
             crops: list[np.ndarray] = []
-            for slot in slots[first : first + batch]:
+            squares: list[np.ndarray] = []
+            for slot in some:
                 frame, box = next(frames), self.track.box(slot)
                 assert box is not None
                 crops.append(cut_face(frame, box, self.track.exact_box(slot)))
-                masks.append(self._mask(slot, frame, box, networks.bisenet).reshape(-1))
-            latents.append(encoder.encode(crops, number * self.chunk + first))
+                squares.append(cut_square(frame, box))
+            if may.any():
+                between, apart = crops_between(crops, may)
+            shown = self._masks(some, squares, between[first : first + step], networks.bisenet)
+            masks += [mask.reshape(-1) for mask in shown]
+            encoded = np.flatnonzero(~between[first : first + step])
+            for begin in range(0, encoded.size, batch):
+                places: list[int] = encoded[begin : begin + batch].tolist()
+                numbers = [number * self.chunk + first + place for place in places]
+                made = encoder.encode([crops[place] for place in places], numbers)
+                latents[[first + place for place in places]] = made
             for crop in crops:
                 on_face(crop)
-        entry = {"latents": torch.cat(latents), "masks": torch.as_tensor(np.concatenate(masks))}
+        entry = {"latents": latents, "masks": torch.as_tensor(np.concatenate(masks))}
+        if may.any():
+            entry["between"] = torch.as_tensor(between.astype(np.uint8))
+            entry["apart"] = torch.as_tensor(apart)
         if self.job.gate is not None:
             entry["shut"] = torch.as_tensor(self.shut[slots].astype(np.uint8))
         return entry
 
-    def _mask(
-        self, slot: int, frame: np.ndarray, box: FaceBox, bisenet: BiSeNet | None
-    ) -> np.ndarray:
-        if self.job.mask is not None:
-            return given_mask(self.job.mask, box)
-        assert bisenet is not None
-        settings = self.job.mask_settings
-        seen = cut_square(frame, box)
-        parts = parse_face(bisenet, seen)
-        self.shut[slot] |= lips_are_shut(parts)
-        return face_mask(replaced_region(parts, settings), box)
+    def _may_lie_between(self, chunk: np.ndarray) -> np.ndarray:
+        # Both sources beside it have to be in the chunk.
+        may = self.may_lie_between[chunk].copy()
+        may[[0, -1]] = False
+        may[1:-1] &= chunk[2:] - chunk[:-2] == 2
+        return may
+
+    def _masks(
+        self,
+        slots: Sequence[int],
+        squares: Sequence[np.ndarray],
+        between: np.ndarray,
+        bisenet: BiSeNet | None,
+    ) -> list[np.ndarray]:
+        """Return the masks of some faces; one between others has the region of the one before.
+
+        squares: of ``cut_square``. between: bool (B,); cleared where one of the others' is empty,
+            since nothing is generated there.
+        """
+        masks: list[np.ndarray] = []
+        region = np.empty(0, np.uint8)
+        for place, (slot, square) in enumerate(zip(slots, squares, strict=True)):
+            box = self.track.box(slot)
+            assert box is not None
+            if self.job.mask is not None:
+                masks.append(given_mask(self.job.mask, box))
+                continue
+            if between[place]:
+                self.shut[slot] = self.shut[slots[place - 1]]
+            else:
+                assert bisenet is not None
+                parts = parse_face(bisenet, square)
+                self.shut[slot] |= lips_are_shut(parts)
+                region = replaced_region(parts, self.job.mask_settings)
+            masks.append(face_mask(region, box))
+        if between.any() and not all(masks[place].any() for place in np.flatnonzero(~between)):
+            between[:] = False
+            return self._masks(slots, squares, between, bisenet)
+        return masks
 
     def _spool_entry(self, writer: SpoolWriter, number: int, entry: Entry) -> None:
         masks = entry["masks"].numpy()
@@ -347,9 +417,14 @@ class FacePreparation:
             size = box.width * box.height
             mask, masks = masks[:size], masks[size:]
             # The parser may see no skin at all, as it does where its numbers are not finite.
-            if mask.any():
+            if not mask.any():
+                continue
+            self.mask_places[slot] = writer.append(mask)
+            if "between" in entry and entry["between"][row]:
+                self.latent_places[slot] = BETWEEN
+                self.apart[slot] = float(entry["apart"][row])
+            else:
                 self.latent_places[slot] = writer.append(entry["latents"][row].numpy())
-                self.mask_places[slot] = writer.append(mask)
 
 
 def prepared_bytes(track: FaceTrack) -> int:

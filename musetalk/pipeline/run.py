@@ -31,7 +31,13 @@ from .avatar_cache import AvatarCache
 from .compose import CROP_SHAPE, NOWHERE, SpeakingPlayback
 from .generate import FaceGenerator, one_thread
 from .generated_faces import GeneratedFaces
-from .half_rate import NO_SMALL_DECODER, half_rate_report, why_every_face
+from .half_rate import (
+    BETWEEN,
+    NO_SMALL_DECODER,
+    half_rate_report,
+    sources_between,
+    why_every_face,
+)
 from .memory import FallbackPlan, Placement, dtype_name
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
 from .sharpen import NOT_OF_SEVERAL, FaceSharpener, not_sharpened
@@ -108,6 +114,7 @@ class _Run:
     is_recorded: bool = False
     notes: list[str] = field(default_factory=list[str])
     half_rate: Report | None = None  # of quality low
+    apart: np.ndarray | None = None  # float32, of its pictures, once they are prepared
     upscale: Report | None = None  # of the user's upscale model, once it is known
 
     def spoken(self, temp_directory: Path) -> Spoken:
@@ -136,6 +143,7 @@ class _Run:
                 return Spoken(playback, self._report(track, None))
             features = self._audio_features(spool)
             faces = GeneratedFaces(job, prepared.latent_places, features, spool, prepared.shut)
+            self.apart = prepared.apart[prepared.latent_places == BETWEEN]
             playback = replace(
                 playback,
                 mask_places=prepared.mask_places,
@@ -180,8 +188,10 @@ class _Run:
         return search.steadied(track)
 
     def _prepare(self, track: FaceTrack, spool: Spool) -> FacePreparation:
-        chunk = self.stages.fallback.tuning.chunk
-        prepared = FacePreparation(self.job, self.source, track, self.cache, spool, chunk)
+        may = self._sources_between()
+        # Of an odd number of faces every second one has two beside it.
+        chunk = self.stages.fallback.tuning.chunk | int(may.any())
+        prepared = FacePreparation(self.job, self.source, track, self.cache, spool, chunk, may)
         work = self.stages.work
 
         def on_faces(count: int) -> None:
@@ -209,6 +219,14 @@ class _Run:
             if not prepared.is_complete:
                 self.stages.run("prepare", choose, task, placement=placement)
         return prepared
+
+    def _sources_between(self) -> np.ndarray:
+        # Bool (N,): source frames that need no latents where they look like their neighbours' mean.
+        job, has_small = self.job, self.source.has(TAESD.role)
+        if why_every_face(job, has_small=has_small, device=self.stages.fallback.device):
+            return np.zeros(job.numbers.size, bool)
+        speaks = np.ones(job.indices.size, bool) if job.gate is None else job.gate.weight > 0
+        return sources_between(job.slots, speaks)
 
     def _say_unreplaced(self, track: FaceTrack, replaced: np.ndarray) -> None:
         found = int(track.found.sum())
@@ -294,7 +312,8 @@ class _Run:
                 on_full_precision=lambda: self.stages.widened("generate", placement),
                 repeats=faces.batches(placement.batch),
             )
-            every = why_every_face(self.job, networks.decoder, placement)
+            has_small = isinstance(networks.decoder, ComparedDecoder)
+            every = why_every_face(self.job, has_small=has_small, device=placement.device)
             faces.half_rate = not every
             with closing(generator):
                 on_gpu = placement.device.startswith("cuda")
@@ -303,7 +322,7 @@ class _Run:
                     faces.make(generator, placement.batch, work, ahead=ahead, sharpen=sharpen)
                 self.is_recorded = generator.is_recorded
             self.decoder = _decoder_report(networks.decoder, low=low)
-            self.half_rate = half_rate_report(every, faces.between, faces.made)
+            self.half_rate = half_rate_report(every, faces.between, faces.made, self.apart)
 
         with self.job.timed("generate"):
             placement = self.stages.place("generate")
@@ -340,6 +359,7 @@ class _Run:
             "source_frames": int(self.job.numbers.size),
             "source_frames_with_face": int(track.found.sum()),
             "face_method": track.method,
+            **_landmarks_report(track),
             "bbox_shift_range": list(shift) if shift else None,
             "steadiness": self._steadiness_report(track),
             "silence": silence_report(self.job.gate),
@@ -364,6 +384,12 @@ def _shares(job: Job, shut: np.ndarray) -> np.ndarray | None:
     if job.gate is None:
         return None
     return np.where(shut[job.slots], job.gate.crossing(), np.float32(1))
+
+
+def _landmarks_report(track: FaceTrack) -> Report:
+    if track.unmirrored is None:
+        return {}
+    return {"landmarks_difference": {"mean_pixels": round(track.unmirrored, 2)}}
 
 
 def _decoder_report(decoder: AutoencoderKL | ComparedDecoder, *, low: bool) -> Report:
