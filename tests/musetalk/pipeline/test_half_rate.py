@@ -176,11 +176,13 @@ def test_a_pass_that_ran_out_of_memory_goes_on_before_a_face_between(clips: Any)
     calls: list[int] = []
 
     class FailsOnce(UNet):
-        def forward(self, latents: torch.Tensor, *inputs: Any) -> torch.Tensor:
+        def forward(
+            self, latents: torch.Tensor, audio_features: torch.Tensor, hears: Any = None
+        ) -> torch.Tensor:
             calls.append(len(latents))
             if len(calls) == 2:
                 raise MemoryError
-            return super().forward(latents, *inputs)
+            return super().forward(latents, audio_features, hears)
 
     plain, failing = clips.tiny.tiny_models(), clips.CountingModels(None, {"unet": FailsOnce})
     plain.taesd = failing.models.taesd = clips.tiny.small_decoder()
