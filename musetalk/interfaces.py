@@ -59,8 +59,8 @@ class LipSyncConfig:
     quality: Quality = option(
         "medium",
         help="high keeps the numbers of MuseTalk's own code; medium computes in half precision; "
-        "low also uses a small decoder if one is installed, and then, for a still on a CPU, "
-        "generates only every second face.",
+        "low also uses a small decoder if one is installed, and then, on a CPU, generates only "
+        "every second face where the picture hardly moves.",
         choices=get_args(Quality),
     )
     model: Model = option(
