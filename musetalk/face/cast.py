@@ -119,6 +119,7 @@ def find_cast(
             break
         watcher.see(frame)
         on_frame(number + 1)
+    watcher.close()
     trails = lasting(watcher.trails, count)
     frame, there = fullest_frame(trails, needed, count)
     by_track = sum(track is not None for track in tracks)

@@ -61,9 +61,11 @@ class TrailWatcher:
 
     def see(self, picture: np.ndarray) -> None:
         """Look at the next frame, uint8 RGB (H, W, 3)."""
+        is_cut = self._cuts.comes_with(picture)
+        if is_cut:
+            self.close()
         self._frame += 1
         self._meshes = {}
-        is_cut = self._cuts.comes_with(picture)
         if is_cut or self._frame == 0:
             self._live, self._sought = [], []
             self.shots.append(self._frame)
@@ -77,6 +79,18 @@ class TrailWatcher:
         ended = (each for each in before if id(each) not in live)
         self._sought = [each for each in ended if self._frame - each.end < SOUGHT_FOR]
         self._before = picture
+
+    def close(self) -> None:
+        """Look once more at those in the last frame of a shot: the next look may not come."""
+        if self._before is None:
+            return
+        for trail in list(self._live):
+            others = (each.last_box for each in self._live if each is not trail)
+            if trail.missed or any(apart(trail.last_box, place) < BESIDE for place in others):
+                continue
+            look = _look_of(self._before, self._mesh(self._before, trail.square(self._frame)))
+            if look is not None:
+                self._keep_look(trail, look)
 
     def _seen(self, picture: np.ndarray) -> list[Detection]:
         """Return the faces of the frame, each once."""
