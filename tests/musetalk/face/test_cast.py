@@ -204,12 +204,14 @@ def test_a_dissolve_that_exchanges_the_sides_exchanges_nobody(
 class FadesIn(PeopleClip):
     """The second one fades in in the place of the first, from frame 20 on for a second."""
 
+    FADE = 25  # frames
+
     def frame(self, number: int) -> np.ndarray:
         before, after = (
             PeopleClip([head, *self.heads[2:]], self.paths, 1).frame(0).astype(float)
             for head in self.heads[:2]
         )
-        share = min(max((number - 20) / 25, 0.0), 1.0)
+        share = min(max((number - 20) / self.FADE, 0.0), 1.0)
         return (before + (after - before) * share).round().astype(np.uint8)
 
 
@@ -223,6 +225,22 @@ def test_who_fades_in_in_anothers_place_does_not_speak(
     _, found = seen(clip, networks, ["left 0", "left 1"])
     assert {*range(20)} <= found[0].keys() <= {*range(latest)}
     assert found[1].keys() == {*range(60)}
+
+
+class FadesInAt50(FadesIn):
+    FADE = 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", [(1, 2, 3), (2, 1, 3)])  # 1 and 2: alike
+def test_who_fades_in_at_50_frames_a_second_does_not_speak(
+    networks: MeshNetworks, heads: tuple[Head, ...], who: tuple[int, ...]
+) -> None:
+    paths = [still(170, 180, 110), still(470, 180, 110)]
+    clip = FadesInAt50([heads[number] for number in who], paths, 95, rate=Fraction(50))
+    _, found = seen(clip, networks, ["left 0", "left 1"])
+    assert {*range(20)} <= found[0].keys() <= {*range(70)}
+    assert found[1].keys() == {*range(95)}
 
 
 @pytest.mark.slow
