@@ -6,4 +6,5 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-import conftest  # noqa: F401
+if "avatarvideo" not in sys.modules:  # else a test runs, and it is the clone already
+    import conftest  # noqa: F401
