@@ -236,8 +236,8 @@ class RayCluster:
         if seconds > GONE_SECONDS:
             raise AvatarVideoError(
                 "Expected the head of the Ray cluster to answer, but it has not for "
-                f"{GONE_SECONDS:.0f} s: start the cluster again and then this command, which goes "
-                "on."
+                f"{GONE_SECONDS:.0f} s: start the cluster again and then this command; it "
+                "continues."
             )
 
     def _tell(self, is_so: bool, sentence: str) -> None:

@@ -150,8 +150,8 @@ class Watch:
         self._output.talk(self._total(is_stopped=state == "stopped"))
         if self._still:
             self._output.talk(
-                f"{self._still} of the videos made are still (static), although the mode was auto: "
-                "their reports have the reason."
+                f"{self._still} of the videos made are still pictures (static), although the mode "
+                "was auto: their reports have the reason."
             )
         self._write_status(now=True)
 
@@ -165,7 +165,7 @@ class Watch:
 
     def _total(self, *, is_stopped: bool = False) -> str:
         per_minute, left = self._rate()
-        rest = ": a second start goes on" if is_stopped else ""
+        rest = ": start the command again to continue" if is_stopped else ""
         if per_minute is None or left is None:
             return f"{self.tally.shown}{rest}"
         if self.tally.left and not is_stopped:

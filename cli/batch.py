@@ -74,17 +74,17 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
     default="auto",
     callback=_workers,
     metavar="N",
-    help="Worker processes, which share the CPUs: auto starts one for each GPU, or one without a "
-    "GPU; 0 works in this process.",
+    help="Worker processes, which share the CPUs: auto starts one for each GPU, or a single "
+    "one if there is no GPU; 0 works in this process.",
 )
 @click.option(
     "--ray",
     default="",
     callback=_ray,
     metavar="auto|HOST:PORT",
-    help="Make the jobs on this Ray cluster; auto uses the one on this machine, or starts one. "
-    "--workers auto then starts one for each GPU of the cluster, or for each machine if there is "
-    "none.",
+    help="Run the jobs on this Ray cluster; auto uses the one on this machine, or starts one. "
+    "--workers auto then starts one for each GPU of the cluster or, without GPUs, one for "
+    "each machine.",
 )
 @click.option(
     "--server",
@@ -125,7 +125,7 @@ def _limits(_context: click.Context, _option: click.Parameter, text: str | None)
     type=FileToRead(exists=True, dir_okay=False),
     help="A TOML or JSON file with these options; options given here win.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print an event a line, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON, one a line.")
 @verbose_option
 @click.pass_obj
 def batch(
@@ -153,7 +153,7 @@ def batch(
         raise click.UsageError("Expected --ray or --workers 0, got both: leave one out.")
     if own["servers"] and (own["ray"] or own["workers"] is not None):
         raise click.UsageError(
-            "Expected --server without --ray and --workers: each server makes one job at a time."
+            "Expected --server without --ray and --workers: each server runs one job at a time."
         )
     options = lipsync_options()
     base = options.base(given, config_file)

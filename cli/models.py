@@ -84,7 +84,7 @@ def _row(row: FileStatus) -> str:
 def download(names: tuple[str, ...], model: Model, folder: Path | None) -> None:
     """Download the files that are missing; an interrupted download is resumed.
 
-    With NAMEs only those files, such as face-mesh (4 MB), which finds faces in every mode.
+    With NAMEs, only those files, such as face-mesh (4 MB), which finds faces in every mode.
     """
     from ..musetalk.weights.catalogue import readable_size
     from ..musetalk.weights.download import download as download_file
@@ -189,7 +189,7 @@ def _files_to_verify(
     type=click.Choice(["half", "full"]),
     default="half",
     show_default=True,
-    help="half takes half the disk and is what a GPU computes in.",
+    help="half takes half the disk space, and GPUs compute in it.",
 )
 @_to
 @verbose_option

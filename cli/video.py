@@ -81,7 +81,9 @@ def _bits_per_second(text: str) -> int:
     required=True,
     help="The video file to write; NAME.png writes a folder of PNG pictures.",
 )
-@click.option("--face-at", metavar="X,Y", help="The face at this point speaks: --face as a point.")
+@click.option(
+    "--face-at", metavar="X,Y", help="The face at this point speaks; the same as --face X,Y."
+)
 @_config_file
 @json_option
 @verbose_option
@@ -164,8 +166,8 @@ _seconds_option = functools.partial(click.option, default="0", callback=_seconds
 @click.option(
     "--audio",
     type=_FILE,
-    help="Replace the video's sound with this. Its pictures are copied, not encoded: they keep "
-    "their codec, HDR, interlacing and rotation.",
+    help="Replace the video's sound with this file's. The pictures are copied, not encoded: they "
+    "keep their codec, HDR, interlacing and rotation.",
 )
 @click.option("--mix", is_flag=True, help="Add the sound of --audio to the video's own.")
 @click.option("--format", "chosen", metavar="user/NAME", help="Your own format, a JSON file.")
@@ -294,7 +296,7 @@ def _made(result: LipSyncResult | EncodingResult, how: str) -> str:
     "--verbose",
     count=True,
     callback=start_log,
-    help="Both, which reads the whole file.",
+    help="Do both, which reads the whole file.",
 )
 def info(file: Path, as_json: bool, exact_count: bool, loudness: bool, verbose: int) -> None:
     """Show what is in a video FILE."""

@@ -87,15 +87,16 @@ class EncodingConfig:
     height: int = option(0, help="Pixels; 0 follows the width.", low=0, high=MAX_SIDE)
     fit: Fit = option(
         "pad",
-        help="How the picture is fitted to another size: contain shrinks the frame to it, cover "
-        "fills it and crops the rest, stretch distorts, pad adds black bars.",
+        help="How the picture is fitted to another size: contain makes the frame smaller to match "
+        "the picture, cover fills the frame and crops the rest, stretch distorts the picture, "
+        "pad adds black bars.",
         choices=get_args(Fit),
     )
     length: Length = option(
         "keep",
-        help="When pictures and audio differ in length: keep leaves both, video cuts the audio, "
-        "audio cuts the pictures or holds the last one, shortest cuts the longer, freeze holds "
-        "the last picture until the audio ends.",
+        help="What to do when pictures and audio differ in length: keep leaves both, video cuts "
+        "the audio, audio cuts the pictures or holds the last one, shortest cuts the longer, "
+        "freeze holds the last picture until the audio ends.",
         choices=get_args(Length),
     )
     variable_rate: VariableRate = option(

@@ -85,7 +85,7 @@ class LipSyncConfig:
     )
     bbox_shift: int = option(
         0,
-        help="Moves the line below which the face is generated down by this many pixels: more "
+        help="How many pixels further down the generated part of the face begins: a higher value "
         "opens the mouth wider. The report gives the useful range; MuseTalk 1.5's own scripts "
         "keep it at 0.",
         low=-200,
@@ -119,10 +119,10 @@ class LipSyncConfig:
     )
     loop: Loop = option(
         "pingpong",
-        help="When a video avatar and the speech differ in length: pingpong plays back and forth, "
-        "loop starts again, hold stops on the last frame, cut ends with the shorter, stretch "
-        "slows down or speeds up the avatar, silence lets a longer avatar play on with closed "
-        "lips.",
+        help="What to do when a video avatar and the speech differ in length: pingpong plays back "
+        "and forth, loop starts again, hold stops on the last frame, cut ends with the shorter, "
+        "stretch slows down or speeds up the avatar, silence lets a longer avatar play on with "
+        "closed lips.",
         choices=get_args(Loop),
     )
     residency: Residency = option(
@@ -134,7 +134,8 @@ class LipSyncConfig:
     images_output: ImagesOutput = option(
         "auto",
         help="Whether to fill the images output: auto fills it up to 1 GiB; linked does the same, "
-        "but only if the output is connected; always has no limit; never leaves it empty.",
+        "but only if the output is connected; always fills it without a limit; with never it "
+        "stays empty.",
         choices=get_args(ImagesOutput),
     )
     posterior: Posterior = option(
@@ -165,7 +166,7 @@ class LipSyncConfig:
     )
     silence: Silence = option(
         "auto",
-        help="What the mouth does while nobody speaks: rest closes it, as heard lets the networks "
+        help="What the mouth does while nobody speaks: rest closes it; with as heard the networks "
         "decide. auto is rest for the puppet and as heard for MuseTalk.",
         choices=get_args(Silence),
     )
@@ -187,7 +188,7 @@ class LipSyncConfig:
     life: LifeOption = option(
         "none",
         help="What a still avatar does besides speaking: it blinks, or it blinks and sways its "
-        "head a little. Needs the face mesh. With none only the mouth moves.",
+        "head a little. Needs the face mesh. none moves only the mouth.",
         choices=get_args(LifeOption),
     )
     face: str = option(
@@ -197,7 +198,7 @@ class LipSyncConfig:
     )
     channel: int = option(
         0,
-        help="If each channel of the audio holds one speaker: which channel to speak, counting "
+        help="If each channel of the audio holds one speaker: which channel to use, counting "
         "from 1; 0 uses all of them.",
         low=0,
         high=MOST_CHANNELS,

@@ -57,7 +57,7 @@ ENCODE_WIDGETS: Values = {
     "save_metadata": widget(_OF["save_metadata"], tooltip="Save the workflow in the file."),
     "mark_generated": own_widget(
         True,
-        "Note in the file that it is AI-generated; turn it off where you only re-encode a real "
+        "Note in the file that it is AI-generated; turn it off when you only re-encode a real "
         "recording.",
     ),
     "path": own_widget(
@@ -73,7 +73,7 @@ LATER_WIDGETS: Values = {
     "interlaced": widget(_OF["interlaced"]),
     "save_output": own_widget(
         True,
-        "Off writes to the temp folder, which ComfyUI empties when it starts: for looking only.",
+        "Off writes to the temp folder, which ComfyUI empties when it starts: for previews.",
     ),
     "loop_count": widget(_OF["loop"]),
     "pingpong": widget(_OF["pingpong"]),

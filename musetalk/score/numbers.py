@@ -15,9 +15,9 @@ from ...errors import MediaError
 MOST_FRAMES = 15  # either way: how far sound is looked for
 SURE = 4.0  # deviations of chance that the offset's peak must stand out by
 CERTAINTY = (
-    "Beside an offset stands its certainty (0 up, in deviations): how far its peak stands out from "
-    f"chance; below {SURE:g} offset and correlation are left out. Weakness: it grows with the "
-    "length of the speech, so that it does not compare two videos."
+    "An offset comes with its certainty (0 up, in standard deviations): how far its peak stands "
+    f"out from chance; below {SURE:g}, offset and correlation are left out. Weakness: it grows "
+    "with the length of the speech, so do not compare two videos by it."
 )
 
 
@@ -87,7 +87,8 @@ NUMBERS = (
         1,
         2,
         False,
-        "The share of frames without speech in which the mouth is as shut as it gets in the video.",
+        "Of the frames without speech, the share in which the mouth is as shut as it gets in the "
+        "video.",
         "People pause with parted lips (recordings score 0 to 0.25), and a smile with teeth "
         "counts as open; music can be taken for speech.",
     ),

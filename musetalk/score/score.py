@@ -42,7 +42,7 @@ NO_SILENCE = "Hardly any frame is without speech."
 TOO_SHORT = "There is less than a second with both a face and speech to compare."
 FEW_FRAMES = "Fewer than 10 frames show how the mouth moves in the head."
 UNSURE = (
-    "Mouth and speech match at no shift better than by chance ({certainty:.1f} deviations, "
+    "Mouth and speech match no better than chance at any shift ({certainty:.1f} deviations, "
     "{needed:g} needed): the sound belongs to somebody else, it is off by more than 15 frames, or "
     "too little is said in this video to tell."
 )

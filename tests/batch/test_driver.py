@@ -97,13 +97,15 @@ def test_still_pictures_that_nobody_asked_for_are_told_at_the_end(tmp_path: Path
     batch.tally.total = len(tasks)
     batch.made(tasks).run()
     batch.watch.end("done")
-    assert batch.said[-1].startswith("2 of the videos made are still (static), although the mode")
+    assert batch.said[-1].startswith("2 of the videos made are still pictures (static), although")
 
 
 def test_what_is_stopped_says_that_a_second_start_goes_on(tmp_path: Path) -> None:
     batch = Batch(tmp_path, {})
     batch.watch.end("stopped")
-    assert batch.said == ["3 jobs: 0 made, 0 finished before, 3 left: a second start goes on"]
+    assert batch.said == [
+        "3 jobs: 0 made, 0 finished before, 3 left: start the command again to continue"
+    ]
 
 
 def test_after_out_of_memory_batches_get_smaller_and_then_it_fails(tmp_path: Path) -> None:
