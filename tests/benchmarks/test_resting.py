@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield
+pytestmark = pytest.mark.usefixtures("benchmarks_can_be_imported")
 
 
 def test_pauses_are_silent_and_as_long_as_asked() -> None:

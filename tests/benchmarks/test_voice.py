@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from ctypes.util import find_library
 from pathlib import Path
 
@@ -16,14 +15,8 @@ from avatarvideo.musetalk.voice.activity import Activity
 from avatarvideo.musetalk.weights.silero_file import find_silero
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+pytestmark = pytest.mark.usefixtures("benchmarks_can_be_imported")
 needs_espeak = pytest.mark.skipif(find_library("espeak-ng") is None, reason="needs espeak-ng")
-
-
-@pytest.fixture(autouse=True)
-def benchmarks_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield
 
 
 def test_the_same_seed_makes_the_same_music() -> None:
