@@ -19,7 +19,7 @@ from ..headless.validate import validate
 from ..headless.workflow_file import read_workflow
 from ..json_values import JSON, is_list, is_object
 from ..musetalk.interfaces import LipSyncConfig, named_files
-from ..musetalk.score.numbers import parse_limits
+from ..musetalk.score.numbers import needs_source, parse_limits
 from ..pasted import existing, url_problem, url_to_write
 from ..texts import shown
 from .addresses import Address, address_in
@@ -141,7 +141,7 @@ class Checker:
         if texts["workflow"]:
             for name in given.keys() - {"workflow", "set", "output", "threads"}:
                 raise MediaError(f"Expected no {name} in a row with a workflow: put it into set.")
-            if limits and any(limit.number.name == "change" for limit in parse_limits(limits)):
+            if limits and needs_source(parse_limits(limits)):
                 raise MediaError(
                     "Expected no limit on change for a workflow, whose source is not known: leave "
                     "it out of --min-score."

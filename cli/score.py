@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import AvatarVideoError, MediaError
-from ..musetalk.score.numbers import CERTAINTY, NUMBERS, Limit, failures, parse_limits
+from ..musetalk.score.numbers import CERTAINTY, NUMBERS, Limit, failures, needs_source, parse_limits
 from ..musetalk.weights.download_command import download_command
 from .paths import FileToRead, FileToWrite
 from .session import json_option, session, verbose_option
@@ -79,7 +79,7 @@ def score(
 ) -> None:
     if plot is not None and plot.suffix.lower() != ".png":
         raise click.UsageError(f"Expected a name that ends in .png for --plot, got {plot.name!r}.")
-    if source is None and any(limit.number.name == "change" for limit in limits):
+    if source is None and needs_source(limits):
         raise click.UsageError("Expected --source beside a limit on change, got none.")
     with session() as host:
         from ..musetalk.score.plot import check_plot, write_plot

@@ -6,7 +6,7 @@ Nothing heavy is imported: the commands' help reads this table.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -186,6 +186,11 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
     if not limits:
         raise MediaError("Expected limits such as offset=1,closure=0.9, got none.")
     return tuple(limits)
+
+
+def needs_source(limits: Iterable[Limit]) -> bool:
+    """Return whether a limit is on a number that only a source gives."""
+    return any(limit.number.name == "change" for limit in limits)
 
 
 def failures(
