@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-
-import torch
 
 from ...host.machine import available_memory
+from ..networks.fast.products import cpu_description, library
 from ..weights.catalogue import Stage
 
 _FLAGS = ("flags", "Features")  # as Linux calls them on x86 and on ARM
-
-
-@cache
-def cpu_description() -> str:
-    """Return what the system says of the CPU: on Linux with its flags, elsewhere a name."""
-    try:
-        return Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        return platform.processor()
 
 
 def multiplies_bfloat16(description: str) -> bool:
@@ -30,17 +17,6 @@ def multiplies_bfloat16(description: str) -> bool:
     lines = description.splitlines()
     flags = {flag for line in lines if line.startswith(_FLAGS) for flag in line.split()}
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
-
-
-def products_are_fast(description: str) -> bool:
-    """Say whether float32 matrix products run nearly as fast here as convolutions do.
-
-    By MKL they do on Intel's CPUs, and at three quarters of oneDNN's speed on others with AVX2; on
-    others with AVX-512 at less than half, too slow for Winograd's fewer multiplications to pay.
-    """
-    if not torch.backends.mkl.is_available():
-        return False
-    return torch.backends.cpu.get_cpu_capability() == "AVX2" or "GenuineIntel" in description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +32,7 @@ class Tuning:
     """
 
     bfloat16: bool = field(default_factory=lambda: multiplies_bfloat16(cpu_description()))
-    fast_products: bool = field(default_factory=lambda: products_are_fast(cpu_description()))
+    fast_products: bool = field(default_factory=lambda: library() is not None)
     largest_batches: Mapping[Stage, tuple[int, int]] = field(
         default_factory=lambda: {"generate": (4, 16), "prepare": (1, 8)}
     )

@@ -12,6 +12,7 @@ from torch.nn import functional
 from .. import taesd, unet, vae
 from ..blocks import RepeatAndConvolve, ResidualConvs
 from .fused import fuses, gated_gelu, normalised, residual, sum_with_bias, upsampled
+from .products import FastLinear
 from .winograd import Conv3x3, StridedConv, UpsamplingConv3x3
 
 
@@ -100,6 +101,7 @@ FAST_MODULES: tuple[tuple[type[nn.Module], str, type[nn.Module]], ...] = (
     (unet.UNet, "conv_act", nn.Identity),
     (ResidualConvs, "conv1", Conv3x3),
     (ResidualConvs, "conv2", Conv3x3),
+    (nn.Linear, "", FastLinear),
     (unet.Transformer, "", FusedTransformer),
     (unet.GatedGELU, "", FusedGatedGELU),
     (unet.Downsample, "conv", StridedConv),

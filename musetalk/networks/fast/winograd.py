@@ -1,13 +1,13 @@
 """3 x 3 convolutions computed with fewer multiplications, for CPUs.
 
 Exact but for rounding: Winograd's minimal filtering, after Lavin and Gray (arXiv:1509.09308).
-Written for float32 and libraries whose matrix products are as fast as their convolutions;
-everything else takes PyTorch's own convolution.
+Written for float32 and CPUs on which matrix products are as fast as convolutions
+(``products``); everything else takes PyTorch's own convolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .products import batched_product, by_onednn, product, product_into
 from .workers import compute_parts, worker_count
 
 SMALLEST_CHANNELS = 64  # below it there is more to rearrange than to multiply
@@ -121,7 +122,7 @@ class Conv3x3(nn.Conv2d):
         tiling = tiling_for(input)
         if tiling is not None:
             return tiled_convolution(input, self._kernel(tiling), self.bias, tiling)
-        if len(input) == 1:  # so few rows are no product worth its name
+        if len(input) == 1 and not by_onednn(input):  # MKL is slow at so few rows
             return super().forward(laid_out_as(self.weight, input))
         return product_convolution(input, self.weight, self.bias)
 
@@ -277,9 +278,9 @@ def tiled_convolution(
             seen = factors[:, : len(part) * tiles]
             for place, target in zip(part, torch.split(seen, tiles, dim=1), strict=True):
                 cutter.cut(*place, target)
-            sums = torch.bmm(seen, kernel)
-            for (image, row), source in zip(part, torch.split(sums, tiles, dim=1), strict=True):
-                _join(joining, source, out[image, row : row + strip], bias)
+            sums = batched_product(seen, kernel)
+            for (image, row), source in zip(part, _joined(joining, sums, tiles), strict=True):
+                _place(source, out[image, row : row + strip], bias)
 
         return compute
 
@@ -323,14 +324,24 @@ class _Cutter:
         self._lines[above : above + len(held), 1:-1].copy_(held)
         self._lines[above + len(held) :].zero_()
         tiles = self._tiles.copy_(self._seen)
-        torch.mm(self._matrix, tiles.view(self._matrix.shape[1], -1), out=factors.flatten(1))
+        pixels = tiles.view(self._matrix.shape[1], -1)
+        product_into(factors.flatten(1), self._matrix, pixels)
 
 
-def _join(matrix: Tensor, sums: Tensor, target: Tensor, bias: Tensor | None) -> None:
-    """Fill target (rows, O, columns, O, C') with the pixels that sums (P * P, tiles, C') make."""
-    rows, made, columns, _, out_channels = target.shape
-    pixels = (matrix @ sums.flatten(1)).view(made, made, rows, columns, out_channels)
-    ordered = pixels.permute(2, 0, 3, 1, 4)
+def _joined(matrix: Tensor, sums: Tensor, tiles: int) -> Iterable[Tensor]:
+    """Return pixels (O * O, tiles, C') for so many tiles at a time of sums (P * P, all, C')."""
+    if by_onednn(sums):
+        joined = product(matrix, sums.flatten(1).T).view(len(matrix), *sums.shape[1:])
+        return torch.split(joined, tiles, dim=1)
+    some = torch.split(sums, tiles, dim=1)
+    return ((matrix @ each.flatten(1)).view(-1, *each.shape[1:]) for each in some)
+
+
+def _place(pixels: Tensor, target: Tensor, bias: Tensor | None) -> None:
+    """Fill target (rows, O, columns, O, C') with pixels (O * O, rows * columns, C')."""
+    rows, made, columns, _, _ = target.shape
+    apart = torch.unflatten(torch.unflatten(pixels, 1, (rows, columns)), 0, (made, made))
+    ordered = apart.permute(2, 0, 3, 1, 4)
     if bias is None:
         target.copy_(ordered)
     else:
@@ -353,9 +364,7 @@ def product_convolution(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> 
     seen = padded.as_strided(
         (channels, 3, 3, batch, height, width), (channel, line, pixel, image, line, pixel)
     ).reshape(9 * channels, -1)
-    out = seen.T @ weight.flatten(1).T
-    if bias is not None:
-        out += bias
+    out = product(seen.T, weight.flatten(1), bias)
     return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 

@@ -27,7 +27,6 @@ from avatarvideo.musetalk.out_of_memory import is_out_of_memory
 from avatarvideo.musetalk.pipeline.cpu_features import (
     Tuning,
     multiplies_bfloat16,
-    products_are_fast,
 )
 from avatarvideo.musetalk.pipeline.memory import (
     WORKSPACE,
@@ -465,25 +464,6 @@ def test_only_full_precision_on_a_processor_with_fast_products_is_tiled() -> Non
     assert not uses_winograd(Placement("cpu", torch.bfloat16), TILED)
     assert not uses_winograd(Placement("cuda:0", torch.float32), TILED)
     assert not uses_winograd(Placement("cpu", torch.float32), PLAIN)
-
-
-@pytest.mark.parametrize(
-    ("capability", "processor", "fast"),
-    [
-        ("AVX512", "vendor_id\t: GenuineIntel\n", True),
-        ("AVX512", "vendor_id\t: AuthenticAMD\n", False),
-        ("AVX2", "vendor_id\t: AuthenticAMD\n", True),
-        ("AVX2", "AMD64 Family 25 Model 33, AuthenticAMD", True),
-        ("AVX512", "Intel64 Family 6 Model 106, GenuineIntel", True),
-        ("DEFAULT", "", False),
-    ],
-)
-def test_products_are_fast_where_they_were_measured_to_be(
-    monkeypatch: pytest.MonkeyPatch, capability: str, processor: str, fast: bool
-) -> None:
-    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert products_are_fast(processor) is fast
 
 
 def test_tiles_are_given_up_where_memory_is_short(clips: Any) -> None:

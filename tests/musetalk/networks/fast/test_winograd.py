@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from avatarvideo.musetalk.networks.fast import winograd
+from avatarvideo.musetalk.networks.fast import products, winograd
 from avatarvideo.musetalk.networks.fast.winograd import (
     LARGE_TILES,
     SMALL_TILES,
@@ -83,7 +83,10 @@ def test_maps_are_cut_into_parts_without_a_seam(conv, picture, monkeypatch, size
         torch.testing.assert_close(conv(inputs), whole, rtol=0, atol=3e-5)
 
 
-def test_a_single_small_picture_is_convolved_as_it_is(conv, picture) -> None:
+def test_a_single_small_picture_is_convolved_as_it_is_beside_mkl(
+    conv, picture, monkeypatch
+) -> None:
+    monkeypatch.setattr(products, "library", lambda: "MKL")
     inputs = picture(8, 8)[:1]
     plain = conv(inputs)
     set_tiled(conv, True)

@@ -1,0 +1,87 @@
+"""Matrix products in float32 on CPUs, by the library that is faster there.
+
+PyTorch multiplies matrices with MKL and convolves with oneDNN. On Intel's CPUs, and where AVX2 is
+the most there is, MKL is about as fast; on others with AVX-512 it uses half of what the CPU can.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Library = Literal["MKL", "oneDNN"]
+
+
+@cache
+def cpu_description() -> str:
+    """Return what the system says of the CPU: on Linux with its flags, elsewhere a name."""
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return platform.processor()
+
+
+def faster_library(description: str) -> Library | None:
+    """Return what multiplies matrices nearly as fast as oneDNN convolves; None where nothing does.
+
+    description: what the system says of the CPU.
+    """
+    if not torch.backends.mkl.is_available():
+        return None
+    capability = torch.backends.cpu.get_cpu_capability()
+    if capability == "AVX2" or "GenuineIntel" in description:
+        return "MKL"
+    # PyTorch's compiler calls this step; it is in no documented interface.
+    by_onednn = capability == "AVX512" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return "oneDNN" if by_onednn and torch.backends.mkldnn.is_available() else None
+
+
+@cache
+def library() -> Library | None:
+    """Return ``faster_library`` of this machine."""
+    return faster_library(cpu_description())
+
+
+def by_onednn(rows: Tensor) -> bool:
+    """Say whether products of these rows are left to oneDNN."""
+    return rows.device.type == "cpu" and rows.dtype == torch.float32 and library() == "oneDNN"
+
+
+def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return (..., C') of rows (..., C) and a weight (C', C); bias (C',) is added."""
+    # What is neither way in one piece it multiplies a thousand times more slowly.
+    whole = weight.is_contiguous() or weight.T.is_contiguous()
+    if whole and by_onednn(rows):
+        return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return functional.linear(rows, weight, bias)
+
+
+def product_into(out: Tensor, rows: Tensor, columns: Tensor) -> None:
+    """Fill out (N, C') with the product of rows (N, C) and columns (C, C')."""
+    if by_onednn(rows):
+        out.copy_(product(rows, columns.T))
+    else:
+        torch.mm(rows, columns, out=out)
+
+
+def batched_product(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return (P, N, C') of P products: rows (P, N, C) by columns (P, C, C')."""
+    if not by_onednn(rows):
+        return torch.bmm(rows, columns)
+    out = rows.new_empty(*rows.shape[:2], columns.shape[2])
+    for each in zip(out, rows, columns, strict=True):
+        product_into(*each)
+    return out
+
+
+class FastLinear(nn.Linear):
+    """A linear layer by the faster library; it has no gradients where that is oneDNN."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return product(input, self.weight, self.bias)
