@@ -37,9 +37,20 @@ def faster_library(description: str) -> Library | None:
     capability = torch.backends.cpu.get_cpu_capability()
     if capability == "AVX2" or "GenuineIntel" in description:
         return "MKL"
-    # PyTorch's compiler calls this step; it is in no documented interface.
-    by_onednn = capability == "AVX512" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return "oneDNN" if by_onednn and torch.backends.mkldnn.is_available() else None
+    return "oneDNN" if capability == "AVX512" and onednn_multiplies() else None
+
+
+def onednn_multiplies() -> bool:
+    """Say whether this PyTorch's step for it is there and does what is expected of it."""
+    rows, weight = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0]])
+    try:
+        return _onednn_product(rows, weight, weight[1]).tolist() == [[16.0, 23.0]]
+    except (AttributeError, RuntimeError, TypeError):  # it is in no documented interface
+        return False
+
+
+def _onednn_product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
 
 
 @cache
@@ -58,7 +69,7 @@ def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     # What is neither way in one piece it multiplies a thousand times more slowly.
     whole = weight.is_contiguous() or weight.T.is_contiguous()
     if whole and by_onednn(rows):
-        return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+        return _onednn_product(rows, weight, bias)
     return functional.linear(rows, weight, bias)
 
 

@@ -60,6 +60,19 @@ def test_without_mkl_no_library_is_fast(monkeypatch: pytest.MonkeyPatch) -> None
     assert faster_library("vendor_id\t: AuthenticAMD\n") is None
 
 
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError])
+def test_a_pytorch_without_the_step_convolves_plainly(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(*_: object) -> Tensor:
+        raise error("no such step")
+
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(products, "_onednn_product", fails)
+    assert faster_library("vendor_id\t: AuthenticAMD\n") is None
+
+
 @pytest.mark.usefixtures("_by_either")
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("biased", [False, True])
