@@ -85,8 +85,7 @@ class TrailWatcher:
         if self._before is None:
             return
         for trail in list(self._live):
-            others = (each.last_box for each in self._live if each is not trail)
-            if trail.missed or any(apart(trail.last_box, place) < BESIDE for place in others):
+            if trail.missed or not self._is_alone(trail):
                 continue
             look = _look_of(self._before, self._mesh(self._before, trail.square(self._frame)))
             if look is not None:
@@ -220,13 +219,11 @@ class TrailWatcher:
 
     def _take_looks(self, picture: np.ndarray) -> None:
         """Take the looks that are due, of faces with nobody beside them."""
-        places = {id(each): each.expected() for each in self._live}
         for trail in list(self._live):
             trail.since_look += 1
             if not trail.missed:
                 self._glance_at(trail, picture)
-            others = [place for key, place in places.items() if key != id(trail)]
-            if any(apart(trail.last_box, place) < BESIDE for place in others):
+            if not self._is_alone(trail):
                 trail.since_look = LOOK_EVERY  # due as soon as it is alone
                 continue
             if trail.missed or not (trail.wants_look or trail.is_suspect):
@@ -234,6 +231,11 @@ class TrailWatcher:
             look = _look_of(picture, self._mesh(picture, trail.square(self._frame)))
             if look is not None and not self._is_replaced(trail, look):
                 self._keep_look(trail, look)
+
+    def _is_alone(self, trail: Trail) -> bool:
+        """Say whether no other face is beside this one, so that a look shows nothing of it."""
+        others = (each.expected() for each in self._live if each is not trail)
+        return all(apart(trail.last_box, place) >= BESIDE for place in others)
 
     def _glance_at(self, trail: Trail, picture: np.ndarray) -> None:
         """Notice whether a face becomes another one, at once or bit by bit: then a look is due."""
