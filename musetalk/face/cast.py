@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 
 from ...errors import MediaError
 from ...media import Avatar, Box, FaceLocation
 from ..lips.frame import FaceFrame
+from .bystanders import Bystanders
 from .looks import UNLIKE, look_of, unlikeness
 from .mesh_locate import location_of
 from .mesh_networks import SAME_PLACE, FaceMesh, MeshNetworks, overlap
@@ -84,6 +87,11 @@ class Cast:
     looks: int = 0
     covered: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
 
+    def speaks(self, trail: Trail) -> bool:
+        """Say whether a trail is of somebody who speaks."""
+        persons = (member.person for member in self.members if member.person is not None)
+        return any(trail is each for person in persons for each in person.trails)
+
     def others(self, member: Member, frame: int) -> list[Box]:
         """Return the faces in a frame that are not the member's."""
         if member.person is not None:
@@ -113,13 +121,49 @@ def find_cast(
         for wish in wishes
     ]
     needed = max(len(wishes), *(wish.least_faces for wish in wishes))
-    watcher = TrailWatcher(networks, enough=needed, check=check)
-    for number, frame in enumerate(avatar.frames()):
-        if number >= count:
-            break
-        watcher.see(frame)
-        on_frame(number + 1)
-    watcher.close()
+    bystanders = Bystanders(partial(_meant, wishes, needed))
+    while True:
+        watcher = TrailWatcher(networks, enough=needed, bystanders=bystanders, check=check)
+        for number, frame in enumerate(islice(avatar.frames(), count)):
+            watcher.see(frame)
+            on_frame(number + 1)
+        watcher.close()
+        cast = _cast_of(watcher, wishes, tracks, needed, count, check)
+        if all(cast.speaks(trail) for trail in bystanders.chosen):
+            return cast
+        bystanders = Bystanders()  # somebody else speaks than seemed at first: watch everybody
+
+
+def _meant(wishes: Sequence[FaceWish], needed: int, trails: Sequence[Trail]) -> list[Trail] | None:
+    """Return who speaks of the faces of a frame, None where that cannot be said yet."""
+    if len(trails) < needed or any(wish.track is not None for wish in wishes):
+        return None
+    start = min(trail.first for trail in trails)
+    meant: list[Trail] = []
+    for wish in sorted(wishes, key=lambda wish: wish.is_open):
+        if wish.point is not None:  # of the first frame
+            among = [each for each in trails if each.first == start]
+            number = chosen_box(wish, [each.box(start) for each in among])
+        else:
+            taken = set(map(id, meant)) if wish.is_open else ()
+            among = [each for each in trails if id(each) not in taken]
+            boxes = [each.last_box for each in among]
+            number = chosen_box(FaceWish() if wish.is_open else wish, boxes)
+        if number is None:
+            return None
+        meant.append(among[number])
+    return meant
+
+
+def _cast_of(
+    watcher: TrailWatcher,
+    wishes: Sequence[FaceWish],
+    tracks: Sequence[np.ndarray | None],
+    needed: int,
+    count: int,
+    check: Callable[[], None],
+) -> Cast:
+    """Return who speaks of everybody who was seen."""
     trails = lasting(watcher.trails, count)
     frame, there = fullest_frame(trails, needed, count)
     by_track = sum(track is not None for track in tracks)

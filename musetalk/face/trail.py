@@ -18,7 +18,7 @@ REACH_GROWTH = 0.15  # more with every frame in which it was not seen
 MOST_GROWTH = 1.6  # of a face's size, as far as REACH
 SPEED_SHARE = 0.5  # of the newest motion in the speed that is expected
 LOOK_EVERY = 48  # frames from look to look, where nothing happens to a face
-FIRST_LOOKS = (0, 1, 3, 7)  # frames of a trail
+FIRST_WAITS = (1, 2, 4)  # frames from each of the first looks to the next
 PLACE_NUMBERS = 5  # x0, y0, x1, y1, tilt
 
 
@@ -103,12 +103,14 @@ class Trail:
     @property
     def first_looks(self) -> list[Look]:
         """Those that say who it is: later ones may have changed bit by bit."""
-        return self.looks[: len(FIRST_LOOKS)]
+        return self.looks[: len(FIRST_WAITS) + 1]
 
     @property
     def wants_look(self) -> bool:
-        age = len(self) - 1
-        return age in FIRST_LOOKS or not self.looks or self.since_look >= LOOK_EVERY
+        if not self.looks:
+            return True
+        waits = FIRST_WAITS[len(self.looks) - 1 :]
+        return self.since_look >= (waits[0] if waits else LOOK_EVERY)
 
 
 def near_enough(one: Trail, other: Trail) -> bool:

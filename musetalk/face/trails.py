@@ -14,6 +14,7 @@ import numpy as np
 
 from ...media import Box
 from ..lips.frame import FaceFrame
+from .bystanders import Bystanders
 from .looks import LIKE, UNLIKE, Look, difference, is_anothers, is_told, look_of, unlikeness
 from .mesh_networks import Detection, FaceMesh, MeshNetworks, overlap
 from .mesh_person import Cuts
@@ -36,7 +37,7 @@ class TrailWatcher:
     """Sees one frame after the other; ``trails`` are all of them, also those that have ended.
 
     enough: faces that have to be found, where the whole picture shows fewer, in its parts.
-    check: called between looks; what it raises ends the work.
+    bystanders: who need not be watched. check: called between looks; what it raises ends the work.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class TrailWatcher:
         networks: MeshNetworks,
         *,
         enough: int = 1,
+        bystanders: Bystanders | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.trails: list[Trail] = []
         self.shots: list[int] = []  # their first frames
         self.detections = self.looks = 0
         self._networks, self._enough, self._check = networks, enough, check
+        self._bystanders = Bystanders() if bystanders is None else bystanders
         self._live: list[Trail] = []
         self._sought: list[Trail] = []  # of this shot, lost a moment ago
         self._cuts = Cuts()
@@ -75,6 +78,7 @@ class TrailWatcher:
         for face in left:
             self._begin(picture, face)
         self._take_looks(picture)
+        self._bystanders.sort(self._live)
         live = set(map(id, self._live))
         ended = (each for each in before if id(each) not in live)
         self._sought = [each for each in ended if self._frame - each.end < SOUGHT_FOR]
@@ -85,7 +89,7 @@ class TrailWatcher:
         if self._before is None:
             return
         for trail in list(self._live):
-            if trail.missed or not self._is_alone(trail):
+            if trail.missed or self._bystanders.includes(trail) or not self._is_alone(trail):
                 continue
             look = _look_of(self._before, self._mesh(self._before, trail.square(self._frame)))
             if look is not None:
@@ -221,6 +225,9 @@ class TrailWatcher:
         """Take the looks that are due, of faces with nobody beside them."""
         for trail in list(self._live):
             trail.since_look += 1
+            if self._bystanders.includes(trail):
+                trail.glance = None
+                continue
             if not trail.missed:
                 self._glance_at(trail, picture)
             if not self._is_alone(trail):

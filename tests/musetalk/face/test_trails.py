@@ -1,9 +1,9 @@
-"""Trails of faces by place, motion and looks; networks that know where everybody is."""
+"""Trails of faces by place, motion and looks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path as Path_
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,69 +11,11 @@ import numpy as np
 import pytest
 
 from avatarvideo.encoders.read.picture import read_image
-from avatarvideo.media import Box
-from avatarvideo.musetalk.face.mesh_networks import Detection, FaceMesh, mesh_networks
-from avatarvideo.musetalk.face.trail import FIRST_LOOKS, PLACE_NUMBERS, Trail
+from avatarvideo.musetalk.face.mesh_networks import mesh_networks
+from avatarvideo.musetalk.face.trail import FIRST_WAITS, PLACE_NUMBERS, Trail
 from avatarvideo.musetalk.face.trails import MOST_MISSED, TrailWatcher
 from avatarvideo.musetalk.lips.frame import FaceFrame
-
-Path = Sequence[float | None]  # the middle of a face in every frame; faces are 80 pixels
-SIDE, Y = 80, 120
-
-
-class Crowd:
-    """People along a line, the later ones in front; a face half hidden is not detected."""
-
-    def __init__(self, *people: Path, kinds: Sequence[int] = ()) -> None:
-        self.people = people
-        kinds = kinds or range(len(people))
-        self.skins = [
-            np.random.default_rng(100 + kind).integers(30, 220, (8, 8, 3), np.uint8)
-            for kind in kinds
-        ]
-        self.there: list[float] = []
-        self.detections = self.looks = 0
-
-    def frame(self, number: int) -> np.ndarray:
-        picture = np.full((240, 640, 3), 90, np.uint8)
-        places = [
-            (person[number], skin) for person, skin in zip(self.people, self.skins, strict=True)
-        ]
-        shown = [(x, skin) for x, skin in places if x is not None]
-        for x, skin in shown:
-            left = int(x - SIDE / 2)
-            picture[Y - 40 : Y + 40, left : left + SIDE] = skin.repeat(10, 0).repeat(10, 1)
-        self.there = [
-            x
-            for n, (x, _) in enumerate(shown)
-            if all(abs(x - other) > 0.55 * SIDE for other, _ in shown[n + 1 :])
-        ]
-        return picture
-
-    def detect(self, picture: np.ndarray) -> list[Detection]:
-        if picture.shape[:2] != (240, 640):
-            return []  # a part: its own origin is not known here
-        self.detections += 1
-        return [Detection(0.9, box_at(x), eyes_at(x)) for x in self.there]
-
-    def look(self, picture: np.ndarray, square: FaceFrame) -> FaceMesh | None:
-        self.looks += 1
-        near = [x for x in self.there if abs(x - square.x) < SIDE / 2]
-        if not near:
-            return None
-        x = min(near, key=lambda each: abs(each - square.x))
-        points = np.tile([x, Y], (478, 1)).astype(float)
-        points[:2] = ((x - 40, Y - 40), (x + 40, Y + 40))
-        points[[33, 263]] = eyes_at(x)
-        return FaceMesh(points, 1.0)
-
-
-def box_at(x: float) -> Box:
-    return Box(x - SIDE / 2, Y - SIDE / 2, x + SIDE / 2, Y + SIDE / 2)
-
-
-def eyes_at(x: float) -> np.ndarray:
-    return np.array([[x - 15, Y - 10], [x + 15, Y - 10]], float)
+from support.crowd import Crowd, Y, box_at, walk
 
 
 def trails_of(crowd: Crowd) -> tuple[list[Trail], TrailWatcher]:
@@ -88,10 +30,6 @@ def spans(trails: Sequence[Trail]) -> list[tuple[int, int, bool]]:
     return [(each.first, each.end, each.mixed) for each in trails]
 
 
-def walk(start: float, step: float, count: int) -> list[float | None]:
-    return [start + step * number for number in range(count)]
-
-
 def test_each_face_is_one_trail_and_seldom_looked_at() -> None:
     crowd = Crowd(walk(100, 2, 40), walk(500, -2, 40))
     trails, watcher = trails_of(crowd)
@@ -99,7 +37,7 @@ def test_each_face_is_one_trail_and_seldom_looked_at() -> None:
     assert trails[0].box(30) == box_at(160)
     assert trails[0].square(30) == FaceFrame(160, Y, 120, 0)
     assert (watcher.detections, crowd.detections) == (40, 40)
-    assert [len(each.looks) for each in trails] == [len(FIRST_LOOKS)] * 2
+    assert [len(each.looks) for each in trails] == [len(FIRST_WAITS) + 1] * 2
 
 
 def test_a_trail_takes_twenty_bytes_a_frame() -> None:
@@ -172,7 +110,7 @@ def test_a_stranger_who_fades_in_bit_by_bit_is_a_new_face() -> None:
 
 @pytest.mark.slow
 def test_what_only_the_detector_takes_for_a_face_hides_no_small_one(
-    real_data: Path_, mesh_models: Path_
+    real_data: Path, mesh_models: Path
 ) -> None:
     networks = mesh_networks([mesh_models])
     assert networks is not None
