@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...media import Box
-from .looks import LIKE, UNLIKE, is_told, unlikeness
+from .looks import LIKE, UNLIKE, is_anothers, is_told, unlikeness
 from .trail import Trail, apart
 
 LONGEST_GAP = 12  # frames that a face may be lost and still be known by its place
@@ -145,7 +145,7 @@ def _goes_on(one: Trail, other: Trail, trails: Sequence[Trail]) -> bool:
     gap = after.first - before.end
     if before.shot != after.shot or before.mixed or not 0 <= gap <= LONGEST_GAP:
         return False
-    if before.looks and after.looks and unlikeness(before.looks, after.looks) >= UNLIKE:
+    if before.looks and after.looks and _is_other(before, after):
         return False
     here, there = before.last_box, after.box(after.first)
     steps = gap + 1
@@ -159,6 +159,13 @@ def _goes_on(one: Trail, other: Trail, trails: Sequence[Trail]) -> bool:
         for each in trails
         if each is not before and each is not after
     )
+
+
+def _is_other(before: Trail, after: Trail) -> bool:
+    """Say whether somebody else may have come back than was lost: it looks too much otherwise."""
+    if unlikeness(before.looks, after.looks) >= UNLIKE:
+        return True
+    return all(is_anothers(look, before.looks) for look in after.first_looks)
 
 
 def _is_near(trail: Trail, window: range, places: tuple[Box, Box]) -> bool:

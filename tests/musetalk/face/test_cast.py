@@ -273,6 +273,17 @@ def test_who_stands_in_anothers_place_after_a_jump_does_not_speak(
 
 
 @pytest.mark.slow
+def test_who_stands_in_the_place_of_one_who_left_does_not_speak_though_alike(
+    networks: MeshNetworks, heads: tuple[Head, ...]
+) -> None:
+    left, right = still(170, 180, 90), still(470, 180, 90)
+    clip = PeopleClip(heads[1:3], [gone(left, 15, 99), instead(right, left, 20)], 40)
+    _, found = seen(clip, networks, ["left 0", "left 1"])
+    assert found[0] == dict.fromkeys(range(15), 0)
+    assert found[1] == dict.fromkeys(range(40), 1)
+
+
+@pytest.mark.slow
 def test_a_point_is_of_the_first_frame_though_others_come_later(
     networks: MeshNetworks, heads: tuple[Head, ...]
 ) -> None:
