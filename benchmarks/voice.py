@@ -2,15 +2,19 @@
 
     python benchmarks/voice.py [--jfk jfk.flac] [--seeds 3] [--first-seed 0] [--only KIND] [--json]
     python benchmarks/voice.py --pieces MUSIC ... [--singers SINGING ...]
+    python benchmarks/voice.py --songs VOICE MUSIC VOICE MUSIC ... [--takes RECORDING ...]
 
 Every sound is made (voice_sounds.py, with espeak-ng), so that it is known where somebody speaks:
 several of each kind, another for every seed. The pauses between what is said last 0.8 s. jfk.flac
 is marked by hand (jfk_marks.json). --pieces are recordings of music without a voice, of which 90 s
-count; --singers are recordings of one who sings alone, heard 6 dB over each of the pieces.
+count; --singers are recordings of one who sings alone, heard 6 dB over each of the pieces. --songs
+are the tracks of songs: the voice, then all else, as loud as they were mixed. --takes are short
+recordings of one kind of voice, heard in a row with pauses of 0.8 s.
 
 Frames are those of a video at 25 a second. Voiced frames are those in which the voice alone lies
-within 35 dB of its loudest; in jfk.flac those that lie wholly in what is marked. Late ones lie in a
-pause, 120 ms from either end. With --seeds beyond those that a rule was made with it is held out.
+within 35 dB of its loudest (28 dB in songs, whose voices echo); in jfk.flac those that lie wholly
+in what is marked. Late ones lie in a pause, 120 ms from either end. With --seeds beyond those that
+a rule was made with it is held out.
 """
 
 from __future__ import annotations
@@ -31,13 +35,15 @@ from voice_sounds import Voice
 from avatarvideo.musetalk.inputs import load_speech
 from avatarvideo.musetalk.voice.activity import Activity, activity_by_level, activity_by_network
 from avatarvideo.musetalk.voice.gate import gate_of
-from avatarvideo.musetalk.voice.levels import HOP, SAMPLE_RATE, WINDOWS_PER_SECOND
+from avatarvideo.musetalk.voice.levels import HOP, SAMPLE_RATE, WINDOWS_PER_SECOND, levels
+from avatarvideo.musetalk.voice.stretches import stretches
 from avatarvideo.musetalk.weights.silero_file import find_silero, load_silero
 
 MARKS = Path(__file__).with_name("jfk_marks.json")
 RATE = Fraction(25)
 FRAME = SAMPLE_RATE // 25  # samples
-VOICED_DB = 35.0
+VOICED_DB, VOICED_IN_SONG_DB = 35.0, 28.0
+SILENT_DB = 42.0  # a song's voice pauses where it lies further below its loudest
 LONG_PAUSE, LATE = 40, 12  # windows of 10 ms
 SECONDS, PIECE_SECONDS = 30, 90  # of made music and noise, of a recording
 # dB over music
@@ -142,13 +148,19 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="kinds whose name contains this")
     parser.add_argument("--pieces", type=Path, nargs="+", default=[], help="music without a voice")
     parser.add_argument("--singers", type=Path, nargs="+", default=[], help="singing without music")
+    parser.add_argument("--songs", type=Path, nargs="+", default=[], help="voice, then all else")
+    parser.add_argument("--takes", type=Path, nargs="+", default=[], help="voices of one kind")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
 def _clips(options: argparse.Namespace) -> Iterator[Clip]:
-    if options.pieces:
+    if options.pieces or options.songs or options.takes:
         yield from _recorded(options.pieces, options.singers)
+        yield from songs(options.songs)
+        if options.takes:
+            takes = [load_speech(path).speech for path in options.takes]
+            yield clip_of("recorded takes", sounds.in_a_row(takes, np.random.default_rng(0)))
         return
     if options.jfk is not None and options.only in "jfk.flac":
         yield jfk(options.jfk)
@@ -178,8 +190,7 @@ def _within(first: int, end: int, count: int) -> np.ndarray:
 
 def clip_of(kind: str, voice: Voice, *, heard: np.ndarray | None = None) -> Clip:
     """Return a voice with what is voiced of it. heard: the voice with what sounds beside it."""
-    energy = (voice.sound[: voice.sound.size // FRAME * FRAME].reshape(-1, FRAME) ** 2).mean(1)
-    voiced = energy > energy.max() * 10 ** (-VOICED_DB / 10)
+    voiced = _voiced(voice.sound, VOICED_DB)
     edges = [0, *(place for part in voice.parts for place in part), voice.sound.size]
     pauses = [
         (-(-end // HOP), first // HOP)
@@ -187,6 +198,12 @@ def clip_of(kind: str, voice: Voice, *, heard: np.ndarray | None = None) -> Clip
         if first - end > LONG_PAUSE * HOP
     ]
     return Clip(kind, voice.sound if heard is None else heard, voiced, pauses)
+
+
+def _voiced(voice: np.ndarray, within: float) -> np.ndarray:
+    """Return bool (T,): frames in which a voice lies within so many dB of its loudest frame."""
+    energy = (voice[: voice.size // FRAME * FRAME].reshape(-1, FRAME) ** 2).mean(1)
+    return energy > energy.max() * 10 ** (-within / 10)
 
 
 def _without_voice(kind: str, sound: np.ndarray) -> Clip:
@@ -199,8 +216,8 @@ def _made(seed: int, only: str) -> Iterator[Clip]:
         if only in kind:
             yield clip_of(kind, make(_source(seed, kind)))
     for style in sounds.STYLES:
-        for name, levels in OVER_MUSIC.items():
-            kinds = {f"{name} {decibels} dB over music": decibels for decibels in levels}
+        for name, over in OVER_MUSIC.items():
+            kinds = {f"{name} {decibels} dB over music": decibels for decibels in over}
             chosen = [kind for kind in kinds if only in kind]
             if chosen:
                 source = _source(seed, name + style)
@@ -234,6 +251,23 @@ def _recorded(pieces: list[Path], singers: list[Path]) -> Iterator[Clip]:
             voice = Voice(singing[: part.size], [(0, part.size)])
             kind = f"recorded singing {SINGER_OVER} dB over music"
             yield clip_of(kind, voice, heard=sounds.over(voice.sound, part, SINGER_OVER))
+
+
+def songs(paths: list[Path]) -> Iterator[Clip]:
+    """Yield every song, its voice and its music, of files that hold these two in turn."""
+    for path, music in zip(paths[::2], paths[1::2], strict=True):
+        voice, accompaniment = (load_speech(each).speech for each in (path, music))
+        count = min(voice.size, accompaniment.size)
+        voiced, level = _voiced(voice[:count], VOICED_IN_SONG_DB), levels(voice[:count])
+        pauses = [
+            (first, end)
+            for first, end in stretches(level < level.max() - SILENT_DB)
+            if end - first > LONG_PAUSE
+        ]
+        whole = voice[:count] + accompaniment[:count]
+        yield Clip("recorded songs", whole, voiced, pauses)
+        yield Clip("their voices alone", voice[:count], voiced, pauses)
+        yield _without_voice("their music alone", accompaniment[:count])
 
 
 def _loudest(piece: np.ndarray, count: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def over(voice: np.ndarray, background: np.ndarray, decibels: float) -> np.ndarr
     return (0.5 * mixed / np.abs(mixed).max()).astype(np.float32)
 
 
-def _in_a_row(sounds: list[np.ndarray], source: np.random.Generator) -> Voice:
+def in_a_row(sounds: list[np.ndarray], source: np.random.Generator) -> Voice:
     """Return them with pauses, over the noise of a room."""
     quiet = np.zeros(round(PAUSE * SAMPLE_RATE), np.float32)
     joined, parts = [quiet], list[tuple[int, int]]()
@@ -81,27 +81,27 @@ def _said(voice: str, source: np.random.Generator, *, pitch: int = 50) -> list[n
 def speech(language: str) -> Callable[[np.random.Generator], Voice]:
     def make(source: np.random.Generator) -> Voice:
         variant = str(source.choice(["", "+f3", "+m3", "+f2"]))
-        return _in_a_row(_said(language + variant, source), source)
+        return in_a_row(_said(language + variant, source), source)
 
     return make
 
 
 def whisper(source: np.random.Generator) -> Voice:
     variant = str(source.choice(["whisper", "whisperf"]))
-    return _in_a_row(_said(f"en-us+{variant}", source), source)
+    return in_a_row(_said(f"en-us+{variant}", source), source)
 
 
 def shouting(source: np.random.Generator) -> Voice:
     """High, with a strained voice's strong overtones, and beyond what a microphone takes."""
     said = _said("en-us+m3", source, pitch=85)
     bright = [np.append(each[:1], each[1:] - 0.6 * each[:-1]) for each in said]
-    return _in_a_row([np.tanh(8 * each / np.abs(each).max()) for each in bright], source)
+    return in_a_row([np.tanh(8 * each / np.abs(each).max()) for each in bright], source)
 
 
 def child(source: np.random.Generator) -> Voice:
     """A high voice from a throat five sixths as long."""
     said = _said("en-us+f5", source, pitch=90)
-    return _in_a_row([_faster(each, 1.2) for each in said], source)
+    return in_a_row([_faster(each, 1.2) for each in said], source)
 
 
 def _faster(sound: np.ndarray, by: float) -> np.ndarray:
@@ -122,7 +122,7 @@ def _vowel(pitch: np.ndarray, vowel: int) -> np.ndarray:
 
 def laughter(source: np.random.Generator) -> Voice:
     """Four bouts of four to nine breathy "ha", each lower and softer than the one before."""
-    return _in_a_row([_bout(source) for _ in range(PHRASES)], source)
+    return in_a_row([_bout(source) for _ in range(PHRASES)], source)
 
 
 def _bout(source: np.random.Generator) -> np.ndarray:
@@ -141,7 +141,7 @@ def _bout(source: np.random.Generator) -> np.ndarray:
 def sung_vowels(source: np.random.Generator) -> Voice:
     """Phrases of six notes with vibrato, joined to each other."""
     root = float(source.choice([110, 147, 196, 262]))
-    return _in_a_row([_melody(root, source) for _ in range(PHRASES)], source)
+    return in_a_row([_melody(root, source) for _ in range(PHRASES)], source)
 
 
 def _melody(root: float, source: np.random.Generator) -> np.ndarray:
@@ -165,7 +165,7 @@ def sung_words(source: np.random.Generator) -> Voice:
             for word, pitch in zip(text.split(), source.integers(35, 85, 9).tolist(), strict=False)
         ]
         phrases.append(np.concatenate([_trimmed(note) for note in notes]))
-    return _in_a_row(phrases, source)
+    return in_a_row(phrases, source)
 
 
 def _tone(pitch: float, times: np.ndarray, *, overtones: int, falls: float) -> np.ndarray:

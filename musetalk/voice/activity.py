@@ -2,8 +2,9 @@
 
 The network tells voices from music and noise, 32 ms at a time; the loudness says within them where
 a word begins and ends, and carries on through what sounds less like speech, such as laughter. Music
-under the speech is told by its level too: there the network has to be surer. Singing it hardly
-hears, over busy music only once the voice is brought out of it: there all that is loud is a voice.
+under the speech is told by its level too: there the network has to be surer, and where it is as
+loud as soft speech the network alone says where a word ends. Singing it hardly hears, over busy
+music only once the voice is brought out of it: there all that is loud is a voice.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from .alone import is_voice
 from .ends import NEAR, goes_on, with_ends
 from .foreground import foreground, pieces
 from .levels import HOP, PADDING_DB, WINDOWS_PER_SECOND, levels, peak_level, spoken_by_level
-from .singing import is_hidden, is_sung, may_be_hidden
+from .singing import TRACE, is_hidden, is_said, is_sung, may_be_hidden
 from .stretches import joined, stretches
 
 CHUNKS = 64  # heard at a time: 2 s, so that memory does not follow the length
@@ -39,7 +41,13 @@ BEYOND_DB = 3.0  # more than that, where the network hears nothing
 MOST_BELOW_DB, LEAST_BELOW_DB, LEAST_BEYOND_DB = 40.0, 20.0, 24.0
 LEAST_BELOW_IF_SOFT_DB = 10.0  # where the noise is far below the recording's peak and so is noise
 MOST_BELOW_ALONE_DB = 30.0  # in a short sound, which may hold music too
-STRETCH_PERCENT, NOISE_PERCENT = 90, 95
+STRETCH_PERCENT, NOISE_PERCENT, USUAL_PERCENT = 90, 95, 50
+# Amid loud music the level tells no end: the network is that late at a word's beginning, and at an
+# end it lags behind by more, but for notes that fade.
+LATE = 6  # windows
+SHORTEST_SUNG_PAUSE = 0.4  # seconds; music rises and falls within less
+_SUNG_PAUSE = round(SHORTEST_SUNG_PAUSE * WINDOWS_PER_SECOND)
+SOFTEST_SUNG_DB = 25.0  # below the peak, where the network has a trace
 ANY_DB = 0.0  # by loudness alone, a pause is whatever is softer than the speech
 SUNG = "silero-vad, for singing loudness"
 
@@ -50,6 +58,20 @@ class Activity:
 
     spoken: np.ndarray
     detector: str
+
+
+class Between(NamedTuple):
+    """What sounds between the words.
+
+    noise: dBFS that little of it exceeds. usual: dBFS that half of it exceeds. least: dB below a
+    stretch's peak that are quiet. late: for how many windows speech goes on before and beyond a
+    stretch, amid loud music.
+    """
+
+    noise: float
+    usual: float
+    least: float
+    late: tuple[int, int]
 
 
 def activity_by_level(speech: np.ndarray) -> Activity:
@@ -79,7 +101,7 @@ def activity_by_network(
     centers = _centers(speech.size)
     begins = {first * HOP // CHUNK for first, _ in sounds}
     heard, afresh = (_heard(network, speech, each, chunks, check)[centers] for each in ((), begins))
-    noise = _noise(level, joined(heard >= LIKELY, _PAUSE))
+    noise = _noise(level, joined(heard >= LIKELY, _PAUSE))[0]
     may_be_music = peak_level(level) - SOFT_DB
     loud = [each for each in sounds if level[slice(*each)].max() > may_be_music]
     alone = _alone(loud, level, np.maximum(heard, afresh), speech, noise)
@@ -87,18 +109,20 @@ def activity_by_network(
     likely = np.where(soft, heard >= LIKELY_IF_SOFT, heard >= LIKELY) | alone
     sure = np.where(soft, heard >= SURE_IF_SOFT, heard >= SURE) | alone
     together = joined(likely, _PAUSE)
-    noise = _noise(level, together)
-    spoken = np.zeros(len(level), bool)
+    noise, usual = _noise(level, together)
     least = LEAST_BELOW_IF_SOFT_DB if noise < may_be_music else LEAST_BELOW_DB
+    between = Between(noise, usual, least, (LATE, 0 if is_said(heard, level) else LATE))
+    spoken = np.zeros(len(level), bool)
     for first, end in stretches(together):
         if sure[first:end].any():
-            _add(spoken, first, end, level, heard, noise, least)
+            _add(spoken, first, end, level, heard, between)
     if is_sung(heard, level) or (
         may_be_hidden(heard, level)
         and has_room()
         and is_hidden(_brought_out(network, speech, chunks, check))
     ):
-        return Activity(joined(spoken | _by_level(level), _PAUSE), SUNG)
+        traces = (heard >= TRACE) & (level > peak_level(level) - SOFTEST_SUNG_DB)
+        return Activity(joined(spoken | _by_level(level) | traces, _SUNG_PAUSE), SUNG)
     return Activity(joined(with_ends(joined(spoken, _PAUSE), level), _PAUSE), "silero-vad")
 
 
@@ -168,14 +192,19 @@ def _centers(samples: int) -> np.ndarray:
     return np.minimum(middles, max(samples - 1, 0), out=middles) // CHUNK
 
 
-def _noise(level: np.ndarray, spoken: np.ndarray) -> float:
-    """Return the level, dBFS, over which something is more than the sound between the words."""
+def _noise(level: np.ndarray, spoken: np.ndarray) -> tuple[float, float]:
+    """Return the levels, dBFS, that little and half of the sound between the words exceeds.
+
+    Where hardly anything lies between them, the second is as low as can be.
+    """
     near = np.convolve(spoken, np.ones(2 * NEAR + 1))[NEAR : NEAR + spoken.size] > 0.5
     audible = level > peak_level(level) - PADDING_DB
     between = level[audible & ~near]
     if between.size >= NEAR:
-        return float(np.percentile(between, NOISE_PERCENT)) + OVER_NOISE_DB
-    return float(np.percentile(level[audible], 10)) + OVER_NOISE_DB if audible.any() else 0.0
+        noise, usual = np.percentile(between, [NOISE_PERCENT, USUAL_PERCENT]).tolist()
+        return noise + OVER_NOISE_DB, usual
+    floor = float(np.percentile(level[audible], 10)) + OVER_NOISE_DB if audible.any() else 0.0
+    return floor, -np.inf
 
 
 def _quiet(noise: float, peak: float, least: float) -> float:
@@ -195,17 +224,15 @@ def _add(
     end: int,
     level: np.ndarray,
     heard: np.ndarray,
-    noise: float,
-    least: float,
+    between: Between,
 ) -> None:
     """Set what is spoken of a stretch: neither its quiet ends nor its pauses.
 
-    Where it is loud at an end, the loud sound beyond is speech too. least: dB below its peak that
-    are quiet.
+    Where it is loud at an end, the loud sound beyond is speech too.
     """
     inner = level[first:end]  # of hours there are thousands: never look at the whole for one
     peak = float(np.percentile(inner, STRETCH_PERCENT))
-    quiet = _quiet(noise, peak, least)
+    quiet = _quiet(between.noise, peak, between.least)
     loud, clear = inner > quiet, inner > quiet + BURST_DB
     inside = np.flatnonzero(clear if clear.any() else loud)
     if not inside.size:
@@ -215,9 +242,10 @@ def _add(
     after = int(inside[-1]) + 1 + goes_on(loud[inside[-1] + 1 :])
     middle = slice(first + before, first + after)
     spoken[middle] |= joined(loud[before:after] | (heard[middle] >= CLEAR), _PAUSE)
-    beyond = _beyond(noise, peak, quiet)
+    beyond = _beyond(between.noise, peak, quiet)
+    reach = (NEAR, NEAR) if between.usual < beyond else between.late
     if before == 0:
-        near = level[max(first - NEAR, 0) : first]
+        near = level[max(first - reach[0], 0) : first]
         spoken[first - goes_on(near[::-1] > beyond) : first] = True
     if after == inner.size:
-        spoken[end : end + goes_on(level[end : end + NEAR] > beyond)] = True
+        spoken[end : end + goes_on(level[end : end + reach[1]] > beyond)] = True

@@ -12,20 +12,33 @@ import numpy as np
 from .levels import levels, peak_level
 
 # Of a recording's loud windows. In speech, also under loud music, nine of ten that hold a trace of
-# a voice are sure, in whispers and laughter three, in singing less than one. Music has no trace.
+# a voice are sure, in whispers six, in laughter and singing over music fewer. Music has no trace.
 LOUD_DB = 20.0  # below the peak at most
 SURE, HALF_SURE, TRACE = 0.9, 0.5, 0.1
-LEAST_TRACES, LEAST_HALF_SURE, MOST_SURE = 0.05, 0.002, 0.15  # the last one: of the traces
-# Of what is brought out of the music, a fifth is faintly a voice and some of it likely where one
-# sings 6 dB over it (in nine pieces of ten), and of the music alone in five pieces of 26.
-FAINT, LIKELY, FEW, LEAST_FAINT, LEAST_LIKELY, MOST_SURE_HIDDEN = 0.03, 0.3, 0.005, 0.18, 0.01, 0.03
+LEAST_TRACES, LEAST_HALF_SURE = 0.05, 0.002
+MOST_SURE, MOST_SURE_IN_SILENCE, LEAST_SURE_SAID = 0.35, 0.7, 0.85  # of the traces
+SILENT_DB, SILENT_SHARE = 45.0, 0.05  # so much of it so far below the peak: no music goes on
+# Of what is brought out of the music, a fifth is faintly a voice and a tenth holds a trace where
+# one sings 6 dB over it, and of music alone in one piece of six.
+FAINT, FEW, LEAST_FAINT, LEAST_HIDDEN, MOST_SURE_HIDDEN = 0.03, 0.005, 0.18, 0.07, 0.03
 
 
 def is_sung(heard: np.ndarray, level: np.ndarray) -> bool:
-    """Say so by how likely the network hears speech and dBFS, both (K,), for every 10 ms."""
+    """Say so by how likely the network hears speech and dBFS, both (K,), for every 10 ms.
+
+    Also of whispers and laughter amid silence: of these it is not sure either.
+    """
     loud = _loud(heard, level)
     sure, half_sure, traces = (_share(loud, each) for each in (SURE, HALF_SURE, TRACE))
-    return traces >= LEAST_TRACES and half_sure >= LEAST_HALF_SURE and sure < MOST_SURE * traces
+    silent = float((level < peak_level(level) - SILENT_DB).mean())
+    most_sure = MOST_SURE_IN_SILENCE if silent >= SILENT_SHARE else MOST_SURE
+    return traces >= LEAST_TRACES and half_sure >= LEAST_HALF_SURE and sure < most_sure * traces
+
+
+def is_said(heard: np.ndarray, level: np.ndarray) -> bool:
+    """Say whether the network is as sure as of speech, whose words do not fade as notes do."""
+    loud = _loud(heard, level)
+    return _share(loud, SURE) >= LEAST_SURE_SAID * _share(loud, TRACE)
 
 
 def may_be_hidden(heard: np.ndarray, level: np.ndarray) -> bool:
@@ -40,7 +53,7 @@ def is_hidden(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> bool:
     parts: how likely, float32 (K,), for every 10 ms, and that sound, float32 (N,), 16 kHz.
     """
     loud = np.concatenate([_loud(heard, levels(sound)) for heard, sound in parts])
-    return _share(loud, FAINT) >= LEAST_FAINT and _share(loud, LIKELY) >= LEAST_LIKELY
+    return _share(loud, FAINT) >= LEAST_FAINT and _share(loud, TRACE) >= LEAST_HIDDEN
 
 
 def _loud(heard: np.ndarray, level: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import wave
 from ctypes.util import find_library
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def test_shut_frames_open_pauses_and_late_frames_are_counted() -> None:
     assert shares["shut"] == 100 * 10 / 25  # of 12 frames two cross from rest
     assert shares["pauses_shut"] == 50
     assert shares["late_open"] == pytest.approx(100 * 12 / 19, abs=0.01)
+
+
+def test_a_song_pauses_where_its_voice_does(tmp_path: Path) -> None:
+    from voice import songs
+
+    times = np.arange(3 * 16000) / 16000
+    tracks = {"voice": np.sin(2 * np.pi * 200 * times) * (np.abs(times - 1.5) > 0.5)}
+    tracks["music"] = np.sin(2 * np.pi * 900 * times)
+    for name, track in tracks.items():
+        write_wav(tmp_path / f"{name}.wav", 0.3 * track)
+    whole, alone, music = songs([tmp_path / "voice.wav", tmp_path / "music.wav"])
+    assert whole.voiced.tolist() == [True] * 25 + [False] * 25 + [True] * 25
+    assert np.allclose(np.array(whole.pauses), [[100, 200]], atol=3)
+    assert np.abs(whole.sound - alone.sound - music.sound).max() < 1e-6
+    assert not music.voiced.any()
+
+
+def write_wav(path: Path, sound: np.ndarray) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
 
 
 @pytest.mark.slow

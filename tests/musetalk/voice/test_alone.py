@@ -38,3 +38,29 @@ def test_what_the_network_denies_has_no_pitch_or_goes_on_is_none() -> None:
     bang[:16000] = bang[32000:] = 0
     assert not judged(bang)
     assert not is_voice(0, 500, np.zeros(500), np.ones(500), np.zeros(80000, np.float32))
+
+
+def test_what_is_struck_and_rings_is_none() -> None:
+    times = np.arange(48000) / 16000
+    after = np.clip(times - 1, 0, None)
+    knock = 0.3 * np.sin(2 * np.pi * 500 * times) * np.exp(-40 * after) * (times >= 1)
+    knock += np.random.default_rng(0).normal(0, 1e-4, times.size)
+    assert not judged(knock.astype(np.float32), end=125)
+    assert not judged(clicks(), end=200)
+
+
+def clicks() -> np.ndarray:
+    """Return a second of keys that are pressed in the middle of 3 s, 16 kHz: loud, no pitch."""
+    source = np.random.default_rng(0)
+    sound = source.normal(0, 1e-4, 48000)
+    for first in range(16000, 32000, 1500):
+        sound[first : first + 1200] += (
+            0.3 * source.normal(0, 1, 1200) * np.exp(-np.arange(1200) / 400)
+        )
+    return sound.astype(np.float32)
+
+
+def test_one_syllable_of_laughter_is_a_voice() -> None:
+    ha = note() * (np.abs(np.arange(48000) / 16000 - 1.07) < 0.07)
+    ha += np.random.default_rng(0).normal(0, 1e-5, ha.size)
+    assert judged(ha.astype(np.float32), end=114)

@@ -84,3 +84,16 @@ def test_it_rests_within_120_ms_and_never_in_speech(network: SileroVAD, kind: st
         assert not (late & ~gate.at_rest).any()
         assert voiced.sum() > 400
         assert (voiced & gate.at_rest).sum() <= 0.005 * voiced.sum()
+
+
+@pytest.mark.slow
+def test_it_mostly_rests_under_music_10_db_below(network: SileroVAD) -> None:
+    speech, pauses = minute()
+    sound = speech + 10 * background("music", speech)
+    spoken = activity_by_network(network, sound.astype(np.float32)).spoken
+    late = np.zeros(spoken.size, bool)
+    for first, end in pauses:
+        late[first // 160 + 12 : end // 160 - 12] = True
+    loud = np.abs(speech[: speech.size // 160 * 160]).reshape(-1, 160).max(1) > 0.03
+    assert (spoken & late).sum() <= 0.25 * late.sum()
+    assert (loud & ~spoken[: loud.size]).sum() <= 0.005 * loud.sum()

@@ -8,7 +8,13 @@ import pytest
 from avatarvideo.musetalk.networks.silero_vad import SileroVAD
 from avatarvideo.musetalk.voice.activity import activity_by_network
 from avatarvideo.musetalk.voice.foreground import MOST_PIECES, PIECE, foreground, pieces
-from avatarvideo.musetalk.voice.singing import is_hidden, is_sung, may_be_hidden
+from avatarvideo.musetalk.voice.singing import (
+    is_hidden,
+    is_said,
+    is_sung,
+    may_be_hidden,
+)
+from avatarvideo.musetalk.voice.stretches import stretches
 from avatarvideo.musetalk.weights.silero_file import find_silero, load_silero
 
 RATE = 16000
@@ -132,12 +138,38 @@ def test_a_shadow_of_a_voice_is_looked_for_where_nothing_is_sure() -> None:
     assert not may_be_hidden(heard, level)
 
 
-def test_what_is_brought_out_is_a_voice_where_it_is_likely_at_times() -> None:
+def test_what_is_brought_out_is_a_voice_where_it_holds_traces() -> None:
     sound = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)
     heard = np.zeros(1000)
     heard[:200] = 0.05
     assert not is_hidden([(heard, sound)])
-    heard[:20] = 0.4
+    heard[:80] = 0.15
     assert is_hidden([(heard, sound)])
     heard[150:] = 0
     assert not is_hidden([(heard, sound)])
+
+
+def test_amid_silence_more_is_followed_by_loudness() -> None:
+    level = np.full(1000, -20.0)
+    half = np.where(np.arange(1000) % 2, 0.95, 0.15)  # as of whispers
+    assert not is_sung(half, level)
+    level[:100] = -80
+    assert is_sung(half, level)
+    assert not is_sung(np.full(1000, 0.95), level)
+
+
+def test_notes_fade_and_words_do_not() -> None:
+    level = np.full(1000, -20.0)
+    heard = np.full(1000, 0.95)
+    heard[:100] = 0.2
+    assert is_said(heard, level)
+    heard[:300] = 0.2
+    assert not is_said(heard, level)
+
+
+@pytest.mark.slow
+def test_a_song_has_no_short_pauses(network: SileroVAD) -> None:
+    voice, sung = song()
+    rms = np.sqrt((voice[sung] ** 2).mean())
+    activity = activity_by_network(network, voice + chords(voice.size, rms * 10 ** (-6 / 20)))
+    assert all(end - first >= 40 for first, end in stretches(~activity.spoken)[1:-1])
