@@ -144,6 +144,10 @@ def test_what_is_brought_out_is_a_voice_where_it_holds_traces() -> None:
     heard[:200] = 0.05
     assert not is_hidden([(heard, sound)])
     heard[:80] = 0.15
+    assert not is_hidden([(heard, sound)])
+    heard[:20] = 0.4
+    assert is_hidden([(heard, sound)])
+    heard[:120] = 0.15
     assert is_hidden([(heard, sound)])
     heard[150:] = 0
     assert not is_hidden([(heard, sound)])
