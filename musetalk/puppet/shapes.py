@@ -42,10 +42,11 @@ LASTING = 0.36  # mouth widths: so far it opens at least
 BLEND_WINDOWS = 3.0  # deviation of the Gaussian on the opening
 TUCK_BLEND_WINDOWS = 2.0
 WIDTH_BLEND_WINDOWS = 3.0  # corners are slower: 120 ms
-CLOSED_ODDS = 0.3  # logarithm from which the lips meet
+CLOSED_ODDS = -0.6  # logarithm from which the lips meet
+CLOSED_BLEND_WINDOWS = 1.5  # deviation of the Gaussian on it: what lasts 10 ms is no closure
 CLOSING = 0.02  # s at either end of a closure, in which the lips are still on their way
 LEAST_SHUT = 0.06  # s to either side of a closure's middle in which one frame is to show it
-SHORT_GAP = 15  # windows: a shorter silence is a stop consonant, not a pause
+SHORT_GAP = 20  # windows: a shorter silence is a stop consonant, not a pause
 SPEED = 3.15  # mouth widths a second: 0.13 a frame at 25 fps
 LASTING_SPEED = 3.5  # to a vowel that lasts, from shut lips on: two frames open it by 0.28
 UNSEEN = 0.02  # mouth widths: so low a gap hardly looks open, so it comes on top of that
@@ -166,7 +167,8 @@ def _without_gaps(spoken: np.ndarray) -> np.ndarray:
 def _closed(evidence: np.ndarray) -> np.ndarray:
     """Return bool (K,): the lips meet."""
     chance = evidence[:, CLOSED]
-    return chance - np.log1p(-np.minimum(np.exp(chance), 1 - 1e-6)) > CLOSED_ODDS
+    odds = chance - np.log1p(-np.minimum(np.exp(chance), 1 - 1e-6))
+    return loudness.smoothed(odds, CLOSED_BLEND_WINDOWS) > CLOSED_ODDS
 
 
 def _shut_frames(closed: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:

@@ -173,6 +173,21 @@ def test_lips_close_on_a_hum_between_vowels() -> None:
     assert opening[30:40].max() > OPEN
 
 
+@pytest.mark.parametrize(("seconds", "shuts"), [(0.03, False), (0.06, True), (0.1, True)])
+def test_a_hum_that_lasts_shuts_the_lips(seconds: float, shuts: bool) -> None:
+    parts = [silence(0.6), vowel(0.3, AH), hum(seconds), vowel(0.3, AH), silence(0.6)]
+    opening = shapes_of(np.concatenate(parts).astype(np.float32)).opening
+    assert (opening[20:27].min() <= SHUT) == shuts
+
+
+@pytest.mark.parametrize(("seconds", "is_pause"), [(0.17, False), (0.25, True)])
+def test_a_pause_of_more_than_200_ms_is_shut(seconds: float, is_pause: bool) -> None:
+    parts = [silence(0.6), vowel(0.3, AH), silence(seconds), vowel(0.3, AH), silence(0.6)]
+    opening = shapes_of(np.concatenate(parts).astype(np.float32)).opening
+    pause = opening[round(25 * 0.94) : round(25 * (0.86 + seconds))]
+    assert (pause <= SHUT).all() == is_pause
+
+
 def test_a_short_vowel_beside_silence_opens_without_a_quick_step() -> None:
     parts = [silence(0.6), vowel(0.16, AH), hum(0.08), vowel(0.16, AH), silence(0.6)]
     opening = shapes_of(np.concatenate(parts).astype(np.float32)).opening
