@@ -9,6 +9,7 @@ from ...media import FaceLocation
 from ..job import Job, Made, NotPossible
 from ..puppet.lip_track import LipTrack, track_lips
 from ..puppet.playback import PuppetPlayback
+from ..puppet.seen_gaps import seen_alike
 from ..report import silence_report
 from .context import Context
 from .motion import motion_of
@@ -39,6 +40,9 @@ def make(job: Job, context: Context) -> Made | NotPossible:
     playback = PuppetPlayback(
         job.avatar, job.indices, motion, track.shapes, job.mask, track.points, track.rest_widths
     )
+    with job.timed("driver"):
+        check = context.host.check_cancelled
+        playback = seen_alike(playback, job.numbers, job.model_folders, check)
     spool, details = None, {"silence": silence_report(gate)}
     if job.upscaler is not None:
         playback, spool, details["upscale"] = sharpened(playback, job, context)

@@ -16,6 +16,7 @@ from ..puppet.lip_track import LipTrack
 from ..puppet.people_playback import PeoplePlayback
 from ..puppet.people_track import track_people
 from ..puppet.playback import PuppetPlayback
+from ..puppet.seen_gaps import seen_alike
 from ..voice.gate import RELEASE, Gate
 from .casting import networks_for, people_report
 from .context import Context
@@ -78,9 +79,10 @@ def _voice(job: Job, context: Context, track: LipTrack, gate: Gate | None) -> Pu
         motion = motion.gated(gate.weight)
     there = np.array([shape is not None for shape in track.shapes])[job.indices]
     motion = motion.gated(near_rest(there, job.frame_rate))
-    return PuppetPlayback(
+    playback = PuppetPlayback(
         job.avatar, job.indices, motion, track.shapes, job.mask, track.points, track.rest_widths
     )
+    return seen_alike(playback, job.numbers, job.model_folders, context.host.check_cancelled)
 
 
 def near_rest(there: np.ndarray, frame_rate: Fraction) -> np.ndarray:

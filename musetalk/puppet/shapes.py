@@ -45,12 +45,11 @@ WIDTH_BLEND_WINDOWS = 3.0  # corners are slower: 120 ms
 CLOSED_ODDS = -0.6  # logarithm from which the lips meet
 CLOSED_BLEND_WINDOWS = 1.5  # deviation of the Gaussian on it: what lasts 10 ms is no closure
 CLOSING = 0.02  # s at either end of a closure, in which the lips are still on their way
+EARLIER = 0.002  # s, so that of two frames as near to its middle one alone shows it
 LEAST_SHUT = 0.06  # s to either side of a closure's middle in which one frame is to show it
 SHORT_GAP = 20  # windows: a shorter silence is a stop consonant, not a pause
-SPEED = 3.15  # mouth widths a second: 0.13 a frame at 25 fps
-LASTING_SPEED = 3.5  # to a vowel that lasts, from shut lips on: two frames open it by 0.28
-UNSEEN = 0.02  # mouth widths: so low a gap hardly looks open, so it comes on top of that
-UNSEEN_SPEED = 0.5  # mouth widths a second, at higher frame rates
+SPEED = 3.2  # mouth widths a second: 0.128 a frame at 25 fps
+LASTING_SPEED = 3.3  # to a vowel that lasts, from shut lips on: two frames open it by 0.26
 WIDTH_SPEED = 3.0
 BLOCK_SECONDS = 20  # of frames that are made at a time
 REACH = 16  # windows: further than any smoothing
@@ -174,7 +173,7 @@ def _closed(evidence: np.ndarray) -> np.ndarray:
 def _shut_frames(closed: np.ndarray, times: np.ndarray, rate: float) -> np.ndarray:
     """Return bool (T,): frames that show a closure of bool (K,), each in its middle."""
     edges = np.flatnonzero(np.diff(closed, prepend=False, append=False)) / WINDOWS_PER_SECOND
-    middle, half = (edges[1::2] + edges[::2]) / 2, (edges[1::2] - edges[::2]) / 2
+    middle, half = (edges[1::2] + edges[::2]) / 2 - EARLIER, (edges[1::2] - edges[::2]) / 2
     half = np.maximum(half - CLOSING, min(0.5 / rate, LEAST_SHUT))
     begun = np.searchsorted(middle - half, times, side="right")
     return np.append(-np.inf, middle + half)[begun] >= times
@@ -211,9 +210,7 @@ def _opened(opening: np.ndarray, lasting: np.ndarray, rate: float) -> np.ndarray
 
     lasting: bool (T,), frames of vowels that last, which are hurried to.
     """
-    unseen = min(UNSEEN, UNSEEN_SPEED / rate)
-    seen = loudness.under_steps(np.maximum(opening - unseen, 0), SPEED / rate)
-    usual = np.where(seen > 0, seen + unseen, 0)
+    usual = loudness.under_steps(opening, SPEED / rate)
     step = LASTING_SPEED / rate
     hurried = np.where(lasting, LASTING, np.minimum(usual, step))
     return np.maximum(usual, loudness.under_steps(hurried, step)).astype(np.float32)
