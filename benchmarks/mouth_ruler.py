@@ -1,7 +1,8 @@
 """The ruler on the finished video: what the puppet's mouth does in the pictures that people see.
 
     python benchmarks/mouth_ruler.py PICTURE_OR_VIDEO ... [--models FOLDER] [--jfk jfk.flac]
-                                     [--languages en-us de es] [--ways with without] [--keep FOLDER]
+                                     [--languages en-us de es] [--ways with without]
+                                     [--sentences ruler held-out] [--keep FOLDER]
 
 espeak-ng says three sentences in each language (mouth_sentences.py), the puppet is rendered to
 mp4, and the face mesh reads every frame of the file (mesh_ruler.py): the gap between the lips
@@ -12,6 +13,10 @@ taken off, so that a mouth that stays open counts as open, and over that the fac
 by eye. The mesh reads gaps under 0.04 mouth widths as shut, 0.06 as 0.03 to 0.05, and from 0.09 on
 all but 3 to 15 %: what it calls shut may be open by so much. It does not tell f and v, lower lip at
 the teeth, from shut lips: those are for the contact sheets.
+
+espeak-ng says a sentence a little differently each time, so it says each once a run: all faces
+and both ways of hearing get the same sound. Languages that come first change it, too: for the
+same sound as in another run give the same languages and sentences in the same order.
 
 Each way of hearing is measured, with pocketsphinx and without it. Give a picture with closed lips,
 one that smiles and one with an open mouth. For a video the source's own mouth is read too: the
@@ -29,13 +34,15 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 import cv2
 import numpy as np
 from espeak import SAMPLE_RATE, Phone, spoken
 from mesh_ruler import MOST_AT_REST, Readings, measured, networks_in, read_mouths
-from mouth_sentences import RULER
+from mouth_sentences import HELD_OUT, RULER
 from mouth_truth import JFK, NEAR, RATE, SHUT, Figures, MouthShapes, curve, pauses
 
 from avatarvideo.musetalk.engine import MuseTalkLipSync
@@ -49,6 +56,7 @@ PAUSE = 0.5  # s, before, between and after sentences
 SETTLED = (0.2, 0.1)  # s of a pause left out at its ends when the shut mouth is read
 LARGEST_SIDE = 768  # pixels: larger pictures are reduced first
 JUMP = 0.22
+SENTENCES = {"ruler": RULER, "held-out": HELD_OUT}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +111,7 @@ def goals(*, with_phones: bool) -> list[Goal]:
     ]
 
 
+@cache
 def said(voice: str, sentences: tuple[str, ...]) -> Said:
     """Return sentences one after the other, with pauses around them."""
     gap = np.zeros(round(PAUSE * SAMPLE_RATE), np.float32)
@@ -197,10 +206,10 @@ class Ruler:
         self._is_still = self._loaded.frame_count == 1
         self.all = Figures()
 
-    def measure(self, voice: str) -> list[str]:
-        """Render what a language says, read it, and return lines about it."""
-        what = said(voice, RULER[voice])
-        sound = self._folder / f"{voice}.wav"
+    def measure(self, name: str, voice: str) -> list[str]:
+        """Render what a language says of those SENTENCES, read it, and return lines about it."""
+        what = said(voice, SENTENCES[name][voice])
+        sound = self._folder / f"{name}-{voice}.wav"
         write_sound(sound, what.speech)
         own = self._readings(sound, "static") if not self._is_still else None
         readings = self._readings(sound, "puppet")
@@ -258,21 +267,23 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="folder of models that holds the face mesh")
     parser.add_argument("--jfk", type=Path, help="jfk.flac")
     parser.add_argument("--languages", nargs="+", choices=RULER, default=list(RULER))
+    parser.add_argument("--sentences", nargs="+", choices=SENTENCES, default=["ruler"])
     parser.add_argument("--ways", nargs="+", choices=("with", "without"))
     parser.add_argument("--keep", type=Path, help="folder for the videos")
     options = parser.parse_args()
     networks = networks_in(options.models)
     ways = options.ways or (("with", "without") if can_hear_phones() else ("without",))
-    with tempfile.TemporaryDirectory() as name:
-        folder = options.keep or Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         for avatar in options.avatars:
             for way in ways:
                 print(f"{avatar.name}, {way} pocketsphinx")
                 ruler = Ruler(networks, avatar, folder, way)
                 with hearing(with_phones=way == "with"):
-                    for voice in options.languages:
-                        print("  " + "\n    ".join(ruler.measure(voice)), flush=True)
+                    for name, voice in product(options.sentences, options.languages):
+                        lines = "\n    ".join(ruler.measure(name, voice))
+                        print(f"  {name}, {lines}", flush=True)
                     if options.jfk is not None:
                         print("  " + ruler.jfk(options.jfk))
                 for goal in goals(with_phones=way == "with"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctypes.util import find_library
 from importlib.util import find_spec
 
 import numpy as np
@@ -149,3 +150,13 @@ def test_talking_sources_move_the_head_a_little_and_have_even_sides() -> None:
     assert reduced(np.zeros((101, 64, 3), np.uint8)).shape == (100, 64, 3)
     assert 5 < np.abs(places - middle[:2]).max() <= 8 + 1e-6
     assert np.abs(np.diff(places, axis=0)).max() < 1
+
+
+@pytest.mark.slow  # it imports the engine
+@pytest.mark.skipif(find_library("espeak-ng") is None, reason="needs espeak-ng")
+def test_a_sentence_sounds_the_same_for_every_face() -> None:
+    from mouth_ruler import SENTENCES, said
+
+    sentences = SENTENCES["held-out"]["es"][:1]
+
+    assert said("es", sentences) is said("es", sentences)
