@@ -24,6 +24,7 @@ THIN_PERCENT = 25  # of shut lips: thicker ones may be a little apart
 SAME_THICKNESS = 0.04  # of a lip's height: the mesh's noise, and a head that nods
 GROWS = 1.3  # of what a lip is thicker is its share of the gap: 1.0 to 1.7 on four faces
 LEAST_LIP = 0.9  # of its height a lip keeps where pixels take it for teeth
+MIDDLE = slice(LIP_CURVE_POINTS // 3, -(LIP_CURVE_POINTS // 3))  # there lips are compared
 ENDS = 1 - np.linspace(-1, 1, LIP_CURVE_POINTS) ** 2
 BENDS = ENDS[:, None] * np.vander(np.linspace(-1, 1, LIP_CURVE_POINTS), 3)
 SMOOTH = BENDS @ np.linalg.pinv(BENDS)  # the quartic that is 0 in both corners
@@ -92,7 +93,8 @@ class EdgeTrack:
             parted = share > 0
         if thickness is not None:
             thicker = _heights(curves) - (1 + SAME_THICKNESS) * thickness
-            grown = GROWS * np.maximum(thicker, 0)
+            # At its ends an open mouth's outline is upright, and a lip no thicker for being high.
+            grown = GROWS * np.maximum(thicker[:, MIDDLE].mean(axis=1, keepdims=True), 0) * ENDS
             curves[1:3] += grown * [[-1], [1]]
             parted = parted or bool(grown.sum(axis=0).max() > STILL_SHUT)
         return LipShape(lips.corners, curves.astype(np.float32), parted)

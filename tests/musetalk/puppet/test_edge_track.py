@@ -152,3 +152,21 @@ def test_lips_keep_the_thickness_they_have_shut_whatever_pixels_say() -> None:
     least = 0.9 * thickness(shut)
     assert (thickness(free) < least - 0.01).any()
     assert (thickness(held) >= least - 0.003).all()
+
+
+def test_a_lip_that_is_upright_beside_an_open_mouth_is_not_taken_for_a_thick_one() -> None:
+    shut = reading(0)
+    opened = lips_at(64, 64, WIDTH, parted=0.5)
+    curves = opened.curves.copy()
+    round_outline = np.sqrt(1 - np.linspace(-1, 1, curves.shape[1]) ** 2)
+    curves[0], curves[3] = -0.45 * round_outline, 0.5 * round_outline
+    opened = LipShape(opened.corners, curves.astype(np.float32), parted=True)
+    track = EdgeTrack(9)
+    for number in range(9):
+        track.put(number, GREY, opened if number == 8 else shut, begins=number == 0)
+    track.learn(np.full(9, WIDTH, np.float32))
+    before, after = (
+        lips.curves[2] - lips.curves[1] for lips in (opened, track.edged(8, opened, WIDTH))
+    )
+    share = (after / after.max())[[1, 2, -3, -2]]
+    assert (share < (before / before.max())[[1, 2, -3, -2]] + 0.02).all()

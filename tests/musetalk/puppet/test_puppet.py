@@ -184,6 +184,27 @@ def test_a_wide_open_mouth_shuts_in_a_line_and_not_in_an_arch() -> None:
     assert max(rows) - min(rows) < 0.09 * 150
 
 
+def lower_lip_height(picture: np.ndarray, lips: LipShape, x: float) -> int:
+    """Rows of lip in the column at x under the lips' seam."""
+    centre = (lips.corners.x0 + lips.corners.x1) / 2
+    red = picture[:, round(centre + x * lips.width)].astype(int) @ [1, -1, 0] > 62
+    seam = int(column(picture, lips, x)[120:400].argmin()) + 120
+    return int(red[seam + 2 :].sum())
+
+
+def test_the_lower_lip_of_a_wide_open_mouth_shuts_without_lumps() -> None:
+    lips = lips_at(256, 250, 150, parted=0.5)
+    curves = lips.curves.copy()
+    across = np.linspace(-1, 1, curves.shape[1])
+    curves[3] = 0.42 * np.sqrt(1 - across**2)  # a round outline, the lip upright at its ends
+    curves[2] = 0.25 * (1 - across**2)
+    lips = LipShape(lips.corners, curves.astype(np.float32), parted=True)
+    shut = Puppet(face((512, 512), lips), lips).render(REST)
+    heights = [lower_lip_height(shut, lips, x) for x in (-0.4, -0.3, 0, 0.3, 0.4)]
+    assert heights[2] >= max(heights) - 1
+    assert max(heights[0], heights[4]) < 0.75 * heights[2]
+
+
 @pytest.mark.parametrize(("chin", "least", "most"), [(0.6, 0.35, 0.39), (1.4, 0.49, 0.54)])
 def test_the_chin_says_how_far_a_mouth_opens(chin: float, least: float, most: float) -> None:
     lips = lips_at(256, 200, 120)
