@@ -24,6 +24,7 @@ OWN_TEETH = 0.62  # of a picture's own gap they reach down from its shut seam
 TEETH_OPACITY = 0.85
 TEETH_HALF_WIDTH = 0.36  # from the middle to where they are lost in shade
 TOOTH_WIDTH = 0.105
+LEAST_TOOTH = 5  # pixels of width, from which each is drawn, and altogether from twice that
 TEETH_LUMA = 0.9  # of the skin's
 BRIGHTEST_SHARE = 0.3  # of what parted lips show makes the teeth's colour
 SEEN_TEETH = 0.6  # of the skin's luminance: what is darker is no tooth
@@ -50,12 +51,14 @@ class CavityLook(NamedTuple):
 
     colours: float32 (5, 3), of the seam when shut, of the hollow under the upper lip, of its floor,
         of the teeth, and of the line between lips that were brought together.
-    split: share of an open mouth's own gap that belongs to the upper jaw.
+    split: share of an open mouth's own gap that belongs to the upper jaw. pixel: its width; nothing
+        is drawn thinner.
     """
 
     colours: np.ndarray
     softness: float
     split: float
+    pixel: float
 
     def drifted_from(self, before: CavityLook) -> CavityLook:
         """Return a look between the one of the frame before and this; this after a cut."""
@@ -63,17 +66,23 @@ class CavityLook(NamedTuple):
         if float(np.abs(change).max()) > CUT:
             return self
         softness = before.softness + DRIFT * (self.softness - before.softness)
-        return CavityLook(before.colours + DRIFT * change, softness, self.split)
+        return CavityLook(before.colours + DRIFT * change, softness, self.split, self.pixel)
 
 
 class Hollow(NamedTuple):
-    """Where the lips part, float32 (h, w) each: as in ``Fields``; own: the picture's own gap."""
+    """Where the lips part, float32 (h, w) each: as in ``Fields``.
+
+    across: x in the picture. slant, low_slant: how much longer a way down is than straight away
+    from the upper and the lower lip's edge.
+    """
 
     depth: np.ndarray
     gap: np.ndarray
     rise: np.ndarray
     across: np.ndarray
     own: np.ndarray
+    slant: np.ndarray
+    low_slant: np.ndarray
 
 
 class OwnInside(NamedTuple):
@@ -111,7 +120,7 @@ def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityL
     profiles = nearest_pixels(frame, mouth, x, inner_low + steps) @ LUMA
     colours = np.array([seam, dark, floor, teeth, LINE_LUMA * lip], np.float32)
     split = _split(frame, mouth, x, inner_up, inner_low) if lips.parted else 1.0
-    return CavityLook(colours, _softness(profiles, mouth.width), split)
+    return CavityLook(colours, _softness(profiles, mouth.width), split, 1 / mouth.width)
 
 
 def _split(
@@ -147,10 +156,11 @@ def paint_cavity(
 
     own: shown before all that is painted.
     """
-    inside = np.clip(hollow.depth / look.softness + 0.5, 0, 1)
-    inside += np.clip((hollow.gap - hollow.depth) / look.softness + 0.5, 0, 1)
+    soft = look.softness
+    inside = np.clip(hollow.depth / (soft * hollow.slant) + 0.5, 0, 1)
+    inside += np.clip((hollow.gap - hollow.depth) / (soft * hollow.low_slant) + 0.5, 0, 1)
     inside -= 1
-    line = _line(hollow) if own is not None else np.zeros((), np.float32)
+    line = _line(hollow, look.pixel) if own is not None else np.zeros((), np.float32)
     seen = np.maximum(inside, line) > 0
     here = Hollow(*(field[seen] for field in hollow))
     tint = _painted(look, here)
@@ -169,29 +179,30 @@ def _painted(look: CavityLook, here: Hollow) -> np.ndarray:
     shut, dark, floor, white, _ = look.colours
     tint = shut + (dark - shut) * deep
     tint += (floor - dark) * deep * (share * share * _arch(here.across))[:, None]
-    tint += (0.7 * white - tint) * _lower_teeth(here)[:, None]
+    tint += (0.7 * white - tint) * _lower_teeth(here, look.pixel)[:, None]
     if look.split == 1:  # else the picture has shown how far they reach
-        tint += (white - tint) * _upper_teeth(here)[:, None]
+        tint += (white - tint) * _upper_teeth(here, look.pixel)[:, None]
     return tint
 
 
-def _upper_teeth(here: Hollow) -> np.ndarray:
+def _upper_teeth(here: Hollow, pixel: float) -> np.ndarray:
     """Return the opacity of the teeth that stay with the upper jaw, (n,)."""
     shown = np.clip((here.gap - TEETH_FROM) / (TEETH_FULL - TEETH_FROM), 0, 1)
     arch = _arch(here.across)
-    scallop = np.abs(np.sin(np.pi / TOOTH_WIDTH * here.across))
+    relief = min(max((TOOTH_WIDTH / pixel - LEAST_TOOTH) / LEAST_TOOTH, 0), 1)
+    scallop = 1 - relief * (1 - np.abs(np.sin(np.pi / TOOTH_WIDTH * here.across)))
     below = np.maximum(TEETH_BELOW, OWN_TEETH * here.own)
     end = here.rise + below * (0.75 + 0.25 * np.sqrt(scallop)) * np.sqrt(arch)
-    edge = np.clip((end - here.depth) / 0.012 + 0.5, 0, 1)
+    edge = np.clip((end - here.depth) / max(0.012, pixel) + 0.5, 0, 1)
     shade = np.clip(0.6 + here.depth / 0.05, 0, 1)
     return TEETH_OPACITY * shown * arch * edge * shade * (0.88 + 0.12 * scallop)
 
 
-def _lower_teeth(here: Hollow) -> np.ndarray:
+def _lower_teeth(here: Hollow, pixel: float) -> np.ndarray:
     """Return the opacity of the teeth that go with the lower lip, (n,)."""
     shown = np.clip((here.gap - LOWER_TEETH_FROM) / 0.2, 0, 1)
     height = LOWER_TEETH_HEIGHT * shown * _arch(here.across)
-    edge = np.clip((height - here.gap + here.depth) / 0.02 + 0.5, 0, 1)
+    edge = np.clip((height - here.gap + here.depth) / max(0.02, pixel) + 0.5, 0, 1)
     return LOWER_TEETH_OPACITY * shown * edge * _arch(here.across)
 
 
@@ -199,9 +210,12 @@ def _arch(across: np.ndarray) -> np.ndarray:
     return np.clip(1 - (across / TEETH_HALF_WIDTH) ** 2, 0, 1)
 
 
-def _line(hollow: Hollow) -> np.ndarray:
+def _line(hollow: Hollow, pixel: float) -> np.ndarray:
     """Return the opacity of the line between lips that were brought together."""
-    height = (hollow.depth - hollow.gap / 2) / LINE_HALF_HEIGHT
+    thick = max(LINE_HALF_HEIGHT, pixel)
+    height = (hollow.depth - hollow.gap / 2) / thick
     shut = np.clip(1 - hollow.gap / LINE_UNTIL, 0, 1)
     shut *= np.clip((hollow.own - 2 * BITE) / LINE_FULL, 0, 1)
-    return (LINE_OPACITY * np.exp(-height * height) * shut).astype(np.float32)
+    return (LINE_OPACITY * LINE_HALF_HEIGHT / thick * np.exp(-height * height) * shut).astype(
+        np.float32
+    )

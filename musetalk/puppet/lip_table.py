@@ -26,6 +26,7 @@ CHIN = 152  # of the face mesh
 CLOSED_GAP = 0.035  # the mesh reads this much on lips that touch
 PARTED_GAP = 0.06  # from here on they are apart
 BITE = 0.012  # of a parted lip is hidden: the borders are not known better
+UNSURE_PIXELS = 0.5  # and no less of it
 UPPER_CLOSES = (0.42, 0.12)  # share of the way that the upper lip goes when a gap is closed
 SMALL_GAP, LARGE_GAP = 0.12, 0.4  # for these gaps; the jaw closes the larger one
 WIDE_GAPS = (0.25, 0.5)  # own gaps between which a mouth begins to be straightened when it shuts
@@ -125,7 +126,7 @@ class LipTable:
         apart = _parted_share(widest, parted=lips.parted)
         gap = gap * apart
         share = np.interp(widest, (SMALL_GAP, LARGE_GAP), UPPER_CLOSES)
-        bite = BITE * np.minimum(gap / PARTED_GAP, 1)
+        bite = max(BITE, UNSURE_PIXELS / mouth.width) * np.minimum(gap / PARTED_GAP, 1)
         seam = inner_low - (1 - share) * gap
         over, under = share * gap + bite, (1 - share) * gap + bite
         lens = 1 - np.minimum(np.abs(x) / (INNER_HALF * scale / 2), 1) ** LENS_POWER

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,13 +16,39 @@ from .finer import show_finer
 from .lip_edges import lips_by_pixels
 from .lip_table import HIGHEST, REACH, LipRows, LipTable, MouthFrame, enlarged, grid_step
 from .pose import MouthPose
-from .warp import CHIN_ROOM, GRID_PER_WIDTH, NECK, SIDE_ABOVE, UPPER_FADE, Fields, WarpGrid
+from .warp import (
+    CHIN_ROOM,
+    FINE_PER_WIDTH,
+    GRID_PER_WIDTH,
+    NECK,
+    SIDE_ABOVE,
+    UPPER_FADE,
+    Fields,
+    WarpGrid,
+)
 
 KERNEL_REACH = 4  # pixels that the resampling may read beyond the furthest displacement
 CUBIC_WIDTH = 64  # pixels: in wider mouths only the lips are worth the slower kernel
 LOWER_HIDDEN = 0.4  # of the way a mouth is less open than it was, the lower teeth go under the lip
 OWN_BITE = 0.04  # of the picture's own gap may be lip: the borders are not known better
+OWN_UNTIL, OWN_FADE = 0.84, 0.14  # of half its width: further out the picture's opening is unsure
+STEEPEST = 3.0  # slope of an opening's edge, where it is drawn as soft as elsewhere
 SAME_WIDTH = 1e-4  # of the mouth's, less than a pixel's thousandth would show
+
+_Part = tuple[slice, slice]  # rows and columns
+
+
+class Sides(NamedTuple):
+    """The two sides of the opening in every pixel of the hollow, float32 (h, w) each.
+
+    along, above, under, gap: as in ``Fields``; down: pixels below the opening's middle.
+    """
+
+    along: np.ndarray
+    above: np.ndarray
+    under: np.ndarray
+    down: np.ndarray
+    gap: np.ndarray
 
 
 class Puppet:
@@ -60,13 +88,14 @@ class Puppet:
         table = LipTable.of(lips, mouth, points)
         self._frame, self._mouth, self._table = frame, mouth, table
         self._step = grid_step(mouth, GRID_PER_WIDTH)
+        self._fine_step = grid_step(mouth, FINE_PER_WIDTH)
         self._look = cavity_look(frame, mouth, lips)
         if after is not None:
             self._look = self._look.drifted_from(after._look)
         x0, y0, x1, y1 = _whole(_outline(table, mouth), width, height)
         self.region = Box(x0, y0, x1, y1)
         nodes = (-(-(x1 - x0) // self._step), -(-(y1 - y0) // self._step))
-        self._grid = WarpGrid.over(mouth, table, origin=(x0, y0), size=nodes, height=height)
+        self._grid = self._grid_over((x0, y0), nodes, self._step)
         may_change = enlarged(self._grid.support(), self._step) > 0
         self._may_change = may_change[: y1 - y0, : x1 - x0].astype(np.uint8)
         self._lips = _nodes_where(self._grid.lips())
@@ -106,66 +135,89 @@ class Puppet:
             return picture
         fields = self._grid.posed(pose)
         near = np.abs(fields.depth - fields.gap / 2) < fields.gap / 2 + SOFTEST
-        hollow = _nodes_where(near & (fields.gap + self._grid.rows.over > 0))
-        warped = self._resampled(fields, hollow)
-        self._paint(warped[self._pixels(hollow)], fields, hollow)
+        nodes = _nodes_where(near & (fields.rise + fields.own > 0))
+        if self._fine_step == self._step:
+            grid, pixels = self._grid.part(nodes), self._pixels(nodes)
+            fine = Fields(*(field[nodes] for field in fields))
+        else:
+            grid, pixels = self._finely(nodes)
+            fine = grid.posed(pose)
+        warped = self._resampled(fields, fine, pixels)
+        self._paint(warped[pixels], grid, fine, pixels)
         x0, y0, x1, y1 = (int(edge) for edge in self.region)
         cv2.copyTo(warped[: y1 - y0, : x1 - x0], self._may_change, picture[y0:y1, x0:x1])
         return picture
 
-    def _paint(self, picture: np.ndarray, fields: Fields, nodes: tuple[slice, slice]) -> None:
+    def _paint(self, picture: np.ndarray, grid: WarpGrid, fields: Fields, pixels: _Part) -> None:
         """Paint what shows between the lips into the hollow's pixels, in place."""
-        x = self._grid.x + fields.along
-        rows = self._table.at(x[nodes])
-        line = rows.over + rows.under
-        measures = (*(field[nodes] for field in (fields.depth, fields.gap, fields.rise, x)), line)
-        hollow = Hollow(*(enlarged(field, self._step) for field in measures))
-        inside = self._own_inside(hollow, nodes) if self._table.own_gap > 0 else None
+        width = self._mouth.width / self._fine_step
+        measures = (
+            *(fields.depth, fields.gap, fields.rise, grid.x + fields.along, fields.own),
+            *(_slant(edge, width) for edge in (fields.depth, fields.depth - fields.gap)),
+        )
+        hollow = Hollow(*(enlarged(field, self._fine_step) for field in measures))
+        inside = self._own_inside(grid, fields, pixels) if self._table.own_gap > 0 else None
         paint_cavity(picture, self._look, hollow, own=inside)
 
-    def _own_inside(self, hollow: Hollow, nodes: tuple[slice, slice]) -> OwnInside:
+    def _own_inside(self, grid: WarpGrid, fields: Fields, pixels: _Part) -> OwnInside:
         """Return the picture's own teeth: the upper ones stay, the lower ones go with the lip."""
-        over, under = (
-            enlarged(row[nodes], self._step)
-            for row in (self._grid.rows.over, self._grid.rows.under)
-        )
+        over, under = grid.rows.over, grid.rows.under
         split, soft, own = self._look.split, self._look.softness, over + under
-        slide = np.maximum(hollow.rise - over, 0)
+        slide = np.maximum(fields.rise - over, 0)
         end = split * own - (OWN_BITE + soft) * (split == 1)
-        upper = np.clip((end - (hollow.depth - hollow.rise + over + slide)) / soft + 0.5, 0, 1)
-        hidden = LOWER_HIDDEN * np.maximum(self._table.own_gap - hollow.gap, 0)
+        upper = np.clip((end - (fields.depth - fields.rise + over + slide)) / soft + 0.5, 0, 1)
+        hidden = LOWER_HIDDEN * np.maximum(self._table.own_gap - fields.gap, 0)
         reach = (1 - split) * own - hidden
-        lower = np.clip((reach + hollow.depth - hollow.gap) / soft + 0.5, 0, 1)
-        shift = np.where(upper >= lower, slide, under - hollow.gap + hollow.rise - hidden)
+        lower = np.clip((reach + fields.depth - fields.gap) / soft + 0.5, 0, 1)
+        shift = np.where(upper >= lower, slide, under - fields.gap + fields.rise - hidden)
         share = np.maximum(upper, lower * (split < 1)) * np.clip((own - OWN_BITE) / OWN_BITE, 0, 1)
+        share *= np.clip((OWN_UNTIL - np.abs(grid.x) / self._table.half) / OWN_FADE, 0, 1)
+        shift, share = (enlarged(field, self._fine_step) for field in (shift, share))
         dx, dy = self._shifts(np.zeros_like(shift), shift)
-        return OwnInside(self._remapped(dx, dy, nodes, cv2.INTER_LINEAR), share)
+        return OwnInside(self._remapped(dx, dy, pixels, cv2.INTER_LINEAR), share)
 
-    def _resampled(self, fields: Fields, hollow: tuple[slice, slice]) -> np.ndarray:
+    def _resampled(self, fields: Fields, fine: Fields, hollow: _Part) -> np.ndarray:
         """Return the warped region, uint8, its size rounded up to whole grid cells."""
         below = fields.depth > fields.gap / 2
         shifts = self._shifts(fields.along, np.where(below, fields.below, fields.above))
         dx, dy = (enlarged(shift, self._step) for shift in shifts)
-        # The opening's edge is a jump that the coarse grid would smear.
-        along, above, under, depth, gap, _ = (enlarged(f[hollow], self._step) for f in fields)
-        pixels = self._pixels(hollow)
-        dx[pixels], dy[pixels] = self._shifts(along, np.where(depth > gap / 2, under, above))
+        # The sides meet in a jump that the coarse grid would smear.
+        along, above, under, depth, gap = (enlarged(f, self._fine_step) for f in fine[:5])
+        down = depth - gap / 2
+        dx[hollow], dy[hollow] = self._shifts(along, np.where(down > 0, under, above))
         if self._mouth.width <= CUBIC_WIDTH:
             warped = self._remapped(dx, dy, _WHOLE, cv2.INTER_CUBIC)
         else:
             lips = self._pixels(self._lips)
-            cubic = self._remapped(dx[lips].copy(), dy[lips].copy(), self._lips, cv2.INTER_CUBIC)
+            cubic = self._remapped(dx[lips].copy(), dy[lips].copy(), lips, cv2.INTER_CUBIC)
             warped = self._remapped(dx, dy, _WHOLE, cv2.INTER_LINEAR)
             warped[lips] = cubic
+        self._soften(warped, hollow, Sides(along, above, under, down * self._mouth.width, gap))
         if self._finer is not None:  # dx and dy say by now which pixel each one is
             show_finer(warped, dx, dy, self._finer, self._finer.shape[0] / len(self.part))
         return warped
 
-    def _remapped(
-        self, dx: np.ndarray, dy: np.ndarray, nodes: tuple[slice, slice], kernel: int
-    ) -> np.ndarray:
-        """Return the region's pixels at these nodes from dx, dy away; both are overwritten."""
-        rows, columns = self._pixels(nodes)
+    def _soften(self, warped: np.ndarray, hollow: _Part, sides: Sides) -> None:
+        """Make pixels that shut lips meet in of both sides, not of one and then the other."""
+        seam = (np.abs(sides.down) < 0.5) & (sides.gap < SOFTEST)
+        rows, columns = np.nonzero(seam)
+        if not rows.size:
+            return
+        along, above, under, down, _ = (field[seam] for field in sides)
+        left, top, source = self._source()
+        rows, columns = rows + hollow[0].start, columns + hollow[1].start
+        taken: list[np.ndarray] = []
+        for across in (above, under):
+            dx, dy = self._shifts(along, across)
+            x, y = (dx + left + columns).astype(np.float32), (dy + top + rows).astype(np.float32)
+            taken.append(cv2.remap(source, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+        upper, lower = (pixels.reshape(-1, 3).astype(np.float32) for pixels in taken)
+        mixed = upper + (lower - upper) * (down + 0.5)[:, None]
+        warped[rows, columns] = (mixed + 0.5).astype(np.uint8)
+
+    def _remapped(self, dx: np.ndarray, dy: np.ndarray, pixels: _Part, kernel: int) -> np.ndarray:
+        """Return the region's pixels of that part from dx, dy away; both are overwritten."""
+        rows, columns = pixels
         left, top, source = self._source()
         left, top = left + (columns.start or 0), top + (rows.start or 0)
         dx += np.arange(left, left + dx.shape[1], dtype=np.float32)
@@ -177,6 +229,34 @@ class Puppet:
         x, y = self._mouth.ux * self._mouth.width, self._mouth.uy * self._mouth.width
         return along * x - across * y, along * y + across * x
 
+    def _grid_over(self, origin: tuple[int, int], size: tuple[int, int], step: int) -> WarpGrid:
+        height = len(self._frame)
+        return WarpGrid.over(
+            self._mouth, self._table, origin=origin, size=size, step=step, height=height
+        )
+
+    @cached_property
+    def _fine_lips(self) -> WarpGrid:
+        """The finer grid over all that may lie between the lips in any pose."""
+        rows, columns = self._pixels(self._lips)
+        x0, y0 = int(self.region.x0) + columns.start, int(self.region.y0) + rows.start
+        size = [(each.stop - each.start) // self._fine_step for each in (columns, rows)]
+        return self._grid_over((x0, y0), (size[0], size[1]), self._fine_step)
+
+    def _finely(self, nodes: _Part) -> tuple[WarpGrid, _Part]:
+        """Return the finer grid at these nodes of the coarse one, and which pixels it is over."""
+        step, whole = self._fine_step, self._fine_lips
+        fine: list[slice] = []
+        pixels: list[slice] = []
+        for part, lips, most in zip(
+            self._pixels(nodes), self._pixels(self._lips), whole.x.shape, strict=True
+        ):
+            first = min(max((part.start - lips.start) // step, 0), most - 1)
+            last = min(max(-(-(part.stop - lips.start) // step), first + 1), most)
+            fine.append(slice(first, last))
+            pixels.append(slice(lips.start + first * step, lips.start + last * step))
+        return whole.part((fine[0], fine[1])), (pixels[0], pixels[1])
+
     def _source(self) -> tuple[int, int, np.ndarray]:
         """Return the part of the frame that is read and where the region begins in it (x, y)."""
         height, width = self._frame.shape[:2]
@@ -185,7 +265,7 @@ class Puppet:
         right, bottom = min(x1 + self._margin, width), min(y1 + self._margin, height)
         return x0 - left, y0 - top, self._frame[top:bottom, left:right]
 
-    def _pixels(self, nodes: tuple[slice, slice]) -> tuple[slice, slice]:
+    def _pixels(self, nodes: _Part) -> _Part:
         rows, columns = (
             slice((n.start or 0) * self._step, None if n.stop is None else n.stop * self._step)
             for n in nodes
@@ -193,7 +273,7 @@ class Puppet:
         return rows, columns
 
 
-_WHOLE = (slice(None), slice(None))
+_WHOLE: _Part = (slice(None), slice(None))
 
 
 def _outline(table: LipTable, mouth: MouthFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -208,13 +288,22 @@ def _outline(table: LipTable, mouth: MouthFrame) -> tuple[np.ndarray, np.ndarray
     return mouth.to_picture(corners[:, 0], corners[:, 1])
 
 
-def _nodes_where(chosen: np.ndarray) -> tuple[slice, slice]:
+def _slant(edge: np.ndarray, width: float) -> np.ndarray:
+    """Return how much longer a way down is than straight away from an edge, 1 where that is level.
+
+    edge: float32 (h, w), depth under it in mouth widths. width: the mouth's, in steps of the grid.
+    """
+    right, down = (cv2.Sobel(edge, cv2.CV_32F, *way, ksize=1) for way in ((1, 0), (0, 1)))
+    return np.clip(width / 2 * cv2.magnitude(right, down), 1, math.hypot(1, STEEPEST))
+
+
+def _nodes_where(chosen: np.ndarray) -> _Part:
     """Return the rows and columns that hold every chosen node (h, w) and its neighbours."""
     spans: list[slice] = []
     for axis in (1, 0):
         found = np.flatnonzero(chosen.any(axis=axis))
         first, last = (found[0], found[-1]) if len(found) else (0, 0)
-        spans.append(slice(max(int(first) - 1, 0), int(last) + 2))
+        spans.append(slice(max(int(first) - 1, 0), min(int(last) + 2, chosen.shape[1 - axis])))
     return spans[0], spans[1]
 
 

@@ -1,8 +1,8 @@
 """Where every pixel of a posed mouth comes from: lips, chin and cheeks.
 
 Displacements are smooth on either side of the mouth line, so they are computed on a coarse grid
-and enlarged; only the line itself is exact. Measures are in widths of the mouth at rest, in the
-frame of ``MouthFrame``, unless they say otherwise.
+and enlarged; where the lips part the grid is finer. Measures are in widths of the mouth at rest, in
+the frame of ``MouthFrame``, unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .easing import eased
-from .lip_table import HIGHEST, REACH, LipRows, LipTable, MouthFrame, grid_step
+from .lip_table import HIGHEST, REACH, LipRows, LipTable, MouthFrame
 from .pose import MouthPose
 
 UPPER_SHARE = 0.16  # of the gap is made by the upper lip going up
@@ -38,6 +38,7 @@ TUCK_HEIGHT = 0.82  # of the lower lip's height at full tuck
 SIDE_ABOVE = 0.5  # sideways motion has died out here above the mouth, short of the nose
 SIDE_BELOW = 0.8  # and here below it
 GRID_PER_WIDTH = 40  # nodes of the coarse grid per mouth width
+FINE_PER_WIDTH = 100  # and of the one where the lips part: the opening's corners are pointed
 
 
 class Fields(NamedTuple):
@@ -45,7 +46,8 @@ class Fields(NamedTuple):
 
     along: displacement along x (add to get the source); above, below: displacement along v for
     the upper and lower side of the opening; depth: how far under the upper edge of the opening;
-    gap: height of the opening; rise: how far the upper lip is above the shut seam.
+    gap: height of the opening; rise: how far the upper lip is above the shut seam; own: how far the
+    lips are apart in the picture.
     """
 
     along: np.ndarray
@@ -54,6 +56,7 @@ class Fields(NamedTuple):
     depth: np.ndarray
     gap: np.ndarray
     rise: np.ndarray
+    own: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +84,13 @@ class WarpGrid:
         *,
         origin: tuple[int, int],
         size: tuple[int, int],
+        step: int,
         height: int,
     ) -> WarpGrid:
         """Make the grid over the pixels from ``origin`` (x, y), ``size`` (w, h) in nodes.
 
         height: of the picture: a jaw that is raised takes no pixels from under its last row.
         """
-        step = grid_step(mouth, GRID_PER_WIDTH)
         px = origin[0] + step * np.arange(size[0], dtype=np.float32) + (step - 1) / 2
         py = origin[1] + step * np.arange(size[1], dtype=np.float32) + (step - 1) / 2
         x, v = (field.astype(np.float32) for field in mouth.to_mouth(px[None, :], py[:, None]))
@@ -103,6 +106,13 @@ class WarpGrid:
         lip = 1 - eased((top - v) / UPPER_FADE)
         near = eased(_nearness(x, v - rows.seam)).astype(np.float32)
         return cls(table, x, v, rows, near, jaw, lip)
+
+    def part(self, nodes: tuple[slice, slice]) -> WarpGrid:
+        """Return some rows and columns of the grid: views."""
+        cut = (each[nodes] for each in (self.x, self.v, self.near, self.jaw, self.lip))
+        x, v, near, jaw, lip = cut
+        rows = LipRows(*(row[nodes] for row in self.rows))
+        return WarpGrid(self.table, x, v, rows, near, jaw, lip)
 
     def support(self) -> np.ndarray:
         """Return float32 (h, w): above 0 where any pose may move something."""
@@ -137,7 +147,7 @@ class WarpGrid:
         above = self._above(rows, level + rise, rise, 1 + THICKER * (ratio - 1)) - sink
         chin = JAW_SHARE * ((1 - UPPER_SHARE) * opening - self.table.lowered)
         below = self._below(rows, (level - gap + rise, gap - rise + sink), taller, tuck, chin)
-        return Fields(along, above, below, level + rise, gap, rise)
+        return Fields(along, above, below, level + rise, gap, rise, rows.over + rows.under)
 
     def kept(self, pose: MouthPose) -> tuple[float, float, float]:
         """Return opening, width and tuck as far as this mouth goes."""

@@ -32,6 +32,7 @@ POSES = [
     MouthPose(0.08, tuck=1),
     MouthPose(0.2, closure=0.5),
 ]
+LIP_LUMA = 111
 LENS = (1 - np.linspace(-1, 1, 33) ** 2) ** 0.8
 SKIN, LIPS, SEAM, TEETH = (205, 165, 145), (170, 85, 85), (60, 25, 20), (235, 230, 220)
 UPPER_LIP, LOWER_LIP = 0.12, 0.17
@@ -341,7 +342,7 @@ def grid_of(lips: LipShape, side: int) -> WarpGrid:
     """Return the grid over a square picture, ``side`` nodes wide and high."""
     mouth = MouthFrame.of(lips)
     table = LipTable.of(lips, mouth)
-    return WarpGrid.over(mouth, table, origin=(0, 0), size=(side, side), height=side)
+    return WarpGrid.over(mouth, table, origin=(0, 0), size=(side, side), step=1, height=side)
 
 
 @pytest.mark.parametrize("pose", POSES)
@@ -355,6 +356,12 @@ def test_skin_is_stretched_but_never_folded(pose: MouthPose, parted: float) -> N
         steps = np.diff(moved, axis=0)[side[1:] & side[:-1]]
         assert steps.min() > 0.25 * spacing
     assert np.diff(grid.x + fields.along, axis=1).min() > 0.4 * spacing
+    x_down, x_right = np.gradient(grid.x + fields.along, spacing)
+    for across, side in ((fields.above, ~inside), (fields.below, inside)):
+        v_down, v_right = np.gradient(grid.v + across, spacing)
+        assert (x_right * v_down - x_down * v_right)[
+            cv2.erode(side.astype(np.uint8), np.ones((3, 3))) > 0
+        ].min() > 0
 
 
 @pytest.mark.parametrize("pose", POSES)
@@ -480,3 +487,63 @@ def test_lips_outside_the_picture_are_refused() -> None:
 def test_other_kinds_of_picture_are_refused(picture: np.ndarray) -> None:
     with pytest.raises(MediaError, match="uint8"):
         Puppet(picture, lips_at(4, 4, 4))
+
+
+def plain_face(lips: LipShape, side: int) -> np.ndarray:
+    """One colour each of skin, lips and teeth: what varies along an edge is its drawing."""
+    py, px = np.mgrid[:side, :side].astype(np.float32)
+    x, v = MouthFrame.of(lips).to_mouth(px, py)
+    up, inner_up, inner_low, low = (
+        np.interp(x, np.linspace(-0.5, 0.5, 33), curve) for curve in lips.curves
+    )
+    picture = np.full((side, side, 3), SKIN, np.float32)
+    for colour, top, bottom in ((LIPS, up, low), (TEETH, inner_up, inner_low)):
+        share = np.clip(np.minimum(v - top, bottom - v) * lips.width + 0.5, 0, 1)
+        picture += (np.array(colour) - picture) * share[..., None]
+    return np.round(picture).astype(np.uint8)
+
+
+def along_mouth(picture: np.ndarray, lips: LipShape, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Luminance at x (m,) and v (k,) in the mouth's frame, float32 (k, m)."""
+    mouth = MouthFrame.of(lips)
+    px, py = mouth.to_picture(x[None, :], v[:, None])
+    luma = (picture @ np.array([0.299, 0.587, 0.114])).astype(np.float32)
+    return cv2.remap(luma, px.astype(np.float32), py.astype(np.float32), cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize("tilt", [0, 7, 20])
+@pytest.mark.parametrize("width", [21, 42, 120])
+def test_lips_that_were_apart_shut_in_a_line_that_is_not_dotted(width: float, tilt: float) -> None:
+    lips = lips_at(256, 250, width, tilt, parted=0.2)
+    shut = Puppet(plain_face(lips, 512), lips).render(REST)
+    rows = np.arange(-0.12, 0.16, 0.25 / width)
+    line = along_mouth(shut, lips, np.arange(-0.3, 0.3, 1 / width), rows).min(axis=0)
+    assert line.max() < LIP_LUMA
+    assert np.abs(np.diff(line)).max() < 12
+
+
+@pytest.mark.parametrize(("width", "opening"), [(80, 0.4), (300, 0.45)])
+def test_the_openings_steep_ends_have_no_steps(width: float, opening: float) -> None:
+    lips = lips_at(300, 250, width, 20)
+    opened = Puppet(plain_face(lips, 600), lips).render(MouthPose(opening))
+    across = np.arange(0.2, 0.6, 0.25 / width)
+    rows = along_mouth(opened, lips, across, np.arange(0.06, 0.3, 1 / width))
+    dark = np.clip((LIP_LUMA - rows) / (LIP_LUMA - 40), 0, 1)
+    edge = dark.sum(axis=1) / 4  # pixels from the middle of the mouth's right half
+    parabolas = np.linalg.pinv(np.vander(np.arange(-4.0, 5), 3))[-1]  # through nine rows each
+    smooth = np.convolve(edge, parabolas, mode="valid")
+    assert np.abs(edge[4:-4] - smooth).max() < 0.28
+
+
+def test_skin_within_the_landmarks_of_an_opening_is_not_shown_inside_it() -> None:
+    lips = lips_at(256, 250, 120, parted=0.3)
+    source = plain_face(lips, 512)
+    corners = np.abs(np.arange(512) - 255.5) > 0.4 * 120
+    source[(source[..., 2] > 200) & corners] = SKIN  # teeth end before the landmarks do
+    opened = Puppet(source, lips).render(MouthPose(0.45)).astype(int)
+    for x in (-0.44, -0.42, 0.42, 0.44):
+        column = opened[:, round(255.5 + x * 120)]
+        lip = np.flatnonzero(np.abs(column - LIPS).sum(axis=1) < 60)
+        between = column[lip[0] : lip[-1] + 1]
+        assert (between.sum(axis=1) < 180).any()
+        assert np.abs(between - SKIN).sum(axis=1).min() > 60
