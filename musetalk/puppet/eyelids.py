@@ -27,6 +27,7 @@ STRETCHED = (1.1, 1.7)  # from the skin itself to smooth skin, by how far it is 
 MOST_SMOOTH = 0.97
 FADE = 0.22  # of the smooth skin, below where the lid begins to move
 LINE = 0.022  # deviation of the dark line where shut lids meet
+THINNEST = 0.7  # pixels of that: thinner ones break into dots
 LINE_STRENGTH = 0.6
 STRIP = (16, 48)  # rows and columns of the skin that is looked at
 LEAST_BRIGHT = 0.85  # of the skin below the eye; a darker strip above it shows the brow
@@ -72,7 +73,8 @@ class Eyelids:
         fall, rise = amount * self._fall, amount * self._rise
         over = self._upper + fall - self._down  # height above the upper lid's edge
         under = self._down - (self._lower - rise)
-        line = amount * LINE_STRENGTH * np.exp(-0.5 * (over / LINE) ** 2) * self._ends
+        thick = max(LINE, THINNEST / self._shape.width)
+        line = amount * LINE_STRENGTH * np.exp(-0.5 * (over / thick) ** 2) * self._ends
         upper = self._upper_lid(over, fall, amount)
         upper += line[:, :, None] * np.minimum(self._dark - upper, 0)
         depth, _ = _stretched(under, rise, 0.0, np.float32(REACH_BELOW))
@@ -113,7 +115,8 @@ class Eyelids:
         upper, lower, reach = self._shape.at(x)
         rows = np.linspace(0, 1, STRIP[0])[:, None]
         above = self._strip(x, upper - (0.15 + 0.6 * rows) * reach)
-        below = self._strip(x, lower + 0.1 + 0.2 * rows)
+        # The skin right below an eye is in its own shadow, which a lid that has come down is not.
+        below = self._strip(x, lower + 0.18 + 0.32 * rows)
         place = np.clip(self._along, 0, 1) * (STRIP[1] - 1)
         top, bottom = (
             _read(_skin_over_x(strip), place, np.zeros_like(place)) for strip in (above, below)

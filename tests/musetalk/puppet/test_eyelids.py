@@ -180,3 +180,18 @@ def test_shadow_below_the_eyes_is_no_glasses() -> None:
     dark = picture.copy()
     dark[:135] = dark[:135] * 0.6
     assert not isinstance(eyes_of(dark, points), str)
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_the_shadow_right_below_an_eye_does_not_make_its_lid_grey(number: int) -> None:
+    picture, points = planted_face(), mesh_points()
+    x, y = CENTERS[number]
+    shadow = np.zeros(picture.shape[:2], np.uint8)
+    axes = round(0.6 * EYE_WIDTH), round((EYE_GAP / 2 + 0.3) * EYE_WIDTH)
+    cv2.ellipse(shadow, (round(x), round(y)), axes, 0, 0, 360, 1, -1)
+    dark = (shadow > 0) & ~inside_eye(number)
+    dark &= (np.arange(picture.shape[0]) > y)[:, None]
+    picture[dark] = (0.5 * picture[dark]).astype(np.uint8)
+    (shut,) = shown(picture, lids_of(picture, points), 1.0)
+    lid = inside_eye(number) & (np.arange(picture.shape[0]) < y)[:, None]
+    assert (np.median(shut[lid], axis=0) > 0.85 * np.array(SKIN)).all()
