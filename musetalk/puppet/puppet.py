@@ -165,16 +165,22 @@ class Puppet:
         split, soft, own = self._look.split, self._look.softness, over + under
         slide = np.maximum(fields.rise - over, 0)
         end = split * own - (OWN_BITE + soft) * (split == 1)
-        upper = np.clip((end - (fields.depth - fields.rise + over + slide)) / soft + 0.5, 0, 1)
+        upper = end - (fields.depth - fields.rise + over + slide)
         hidden = LOWER_HIDDEN * np.maximum(self._table.own_gap - fields.gap, 0)
-        reach = (1 - split) * own - hidden
-        lower = np.clip((reach + fields.depth - fields.gap) / soft + 0.5, 0, 1)
-        shift = np.where(upper >= lower, slide, under - fields.gap + fields.rise - hidden)
-        share = np.maximum(upper, lower * (split < 1)) * np.clip((own - OWN_BITE) / OWN_BITE, 0, 1)
-        share *= np.clip((OWN_UNTIL - np.abs(grid.x) / self._table.half) / OWN_FADE, 0, 1)
-        shift, share = (enlarged(field, self._fine_step) for field in (shift, share))
+        lower = (1 - split) * own - hidden + fields.depth - fields.gap
+        # Where neither is seen the one ends and the other begins, so that no edge is smeared.
+        is_upper = upper >= np.minimum(lower, soft / 2)
+        shift = np.where(is_upper, slide, under - fields.gap + fields.rise - hidden)
+        known = np.clip((own - OWN_BITE) / OWN_BITE, 0, 1)
+        known *= np.clip((OWN_UNTIL - np.abs(grid.x) / self._table.half) / OWN_FADE, 0, 1)
+        upper, lower, shift, known = (
+            enlarged(field, self._fine_step) for field in (upper, lower, shift, known)
+        )
+        share = np.clip(upper / soft + 0.5, 0, 1)
+        if split < 1:
+            share = np.maximum(share, np.clip(lower / soft + 0.5, 0, 1))
         dx, dy = self._shifts(np.zeros_like(shift), shift)
-        return OwnInside(self._remapped(dx, dy, pixels, cv2.INTER_LINEAR), share)
+        return OwnInside(self._remapped(dx, dy, pixels, cv2.INTER_LINEAR), share * known)
 
     def _resampled(self, fields: Fields, fine: Fields, hollow: _Part) -> np.ndarray:
         """Return the warped region, uint8, its size rounded up to whole grid cells."""

@@ -547,3 +547,14 @@ def test_skin_within_the_landmarks_of_an_opening_is_not_shown_inside_it() -> Non
         between = column[lip[0] : lip[-1] + 1]
         assert (between.sum(axis=1) < 180).any()
         assert np.abs(between - SKIN).sum(axis=1).min() > 60
+
+
+@pytest.mark.parametrize("opening", [0.25, 0.45])
+def test_teeth_that_a_picture_shows_grow_no_longer(opening: float) -> None:
+    lips = lips_at(256, 250, 150, parted=0.16)
+    source = plain_face(lips, 512)
+    low = slice(round(250 + 0.02 * 150), 250 + 30)
+    source[low][source[low][..., 2] > 200] = LIPS  # the landmarks have part of the lip as opening
+    opened = Puppet(source, lips).render(MouthPose(opening))
+    before, after = ((column(one, lips)[225:275] > 125).sum() for one in (source, opened))
+    assert 0.6 * before < after <= before + 0.025 * 150
