@@ -116,7 +116,7 @@ class Eyelids:
         rows = np.linspace(0, 1, STRIP[0])[:, None]
         above = self._strip(x, upper - (0.15 + 0.6 * rows) * reach)
         # The skin right below an eye is in its own shadow, which a lid that has come down is not.
-        below = self._strip(x, lower + 0.18 + 0.32 * rows)
+        below = self._strip(x, lower + 0.13 + 0.25 * rows)
         place = np.clip(self._along, 0, 1) * (STRIP[1] - 1)
         top, bottom = (
             _read(_skin_over_x(strip), place, np.zeros_like(place)) for strip in (above, below)
