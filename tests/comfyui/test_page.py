@@ -511,7 +511,10 @@ def test_a_click_chooses_a_face(
     assert page.widget("LoadAvatar", "face_at") == first
     page.redo()
     assert page.widget("LoadAvatar", "face_at") == clicked
-    page.load(json.loads(json.dumps(page.evaluate("() => app.graph.serialize()"))))
+    saved = json.dumps(page.evaluate("() => app.graph.serialize()"))
+    page.load(EMPTY)
+    page.open()
+    page.load(json.loads(saved))
     assert page.widget("LoadAvatar", "face_at") == clicked
 
     prefix = f"clicked_{renderer}"
