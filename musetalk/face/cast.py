@@ -123,7 +123,9 @@ def find_cast(
     needed = max(len(wishes), *(wish.least_faces for wish in wishes))
     bystanders = Bystanders(partial(_meant, wishes, needed))
     while True:
-        watcher = TrailWatcher(networks, enough=needed, bystanders=bystanders, check=check)
+        watcher = TrailWatcher(
+            networks, enough=needed, wishes=wishes, bystanders=bystanders, check=check
+        )
         for number, frame in enumerate(islice(avatar.frames(), count)):
             watcher.see(frame)
             on_frame(number + 1)

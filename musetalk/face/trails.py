@@ -7,8 +7,8 @@ and motion leave open who is who, their looks decide; where these are alike, bot
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Sequence
+from itertools import count
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .mesh_networks import Detection, FaceMesh, MeshNetworks, overlap
 from .mesh_person import Cuts
 from .mesh_search import SURE, confirmed, detections_near, find_meshes
 from .trail import LOOK_EVERY, REACH, REACH_GROWTH, Trail, apart, near_enough, place_cost
+from .wish import FaceWish, chosen_box
 
 MARGIN = 0.35  # sides by which a place has to be nearer than the next one, to be told from it
 BESIDE = 1.0  # sides from face to face, within which a look may show some of the other one
@@ -27,6 +28,7 @@ MOST_MISSED = 3  # frames without a face, then its trail ends
 SUDDEN = 0.5  # between two glances at a face, as far as looks are apart: it may be another one
 CALM = 0.2  # up to there it has not even begun to become one
 PARTS_EVERY = 48  # frames from one search in small parts of the picture to the next
+LEFTMOST_LEVEL = 2  # of a search: who stands to the left may be small in the whole picture
 MOST_LOOKS = 24  # of a trail: more say no more
 MOST_GLANCES = 4  # known of a trail: the detector's places sway, and a head that turns comes back
 SOUGHT_FOR = 24  # frames, in which a face that was lost is looked for where it went
@@ -37,6 +39,7 @@ class TrailWatcher:
     """Sees one frame after the other; ``trails`` are all of them, also those that have ended.
 
     enough: faces that have to be found, where the whole picture shows fewer, in its parts.
+    wishes: whom they mean is looked for in the first frame with a face.
     bystanders: who need not be watched. check: called between looks; what it raises ends the work.
     """
 
@@ -45,6 +48,7 @@ class TrailWatcher:
         networks: MeshNetworks,
         *,
         enough: int = 1,
+        wishes: Sequence[FaceWish] = (),
         bystanders: Bystanders | None = None,
         check: Callable[[], None] = lambda: None,
     ) -> None:
@@ -52,6 +56,7 @@ class TrailWatcher:
         self.shots: list[int] = []  # their first frames
         self.detections = self.looks = 0
         self._networks, self._enough, self._check = networks, enough, check
+        self._wishes = wishes
         self._bystanders = Bystanders() if bystanders is None else bystanders
         self._live: list[Trail] = []
         self._sought: list[Trail] = []  # of this shot, lost a moment ago
@@ -110,16 +115,31 @@ class TrailWatcher:
             _add(seen, detections_near(self._networks, picture, expected))
         is_due = self._frame - self._searched >= PARTS_EVERY
         faces = (each for each in seen if is_due and self._is_face(picture, each))
-        if is_due and len(list(islice(faces, self._enough))) < self._enough:
+        if is_due and not self._are_enough([each.box for each in faces], 0):
             self._searched = self._frame
+            level = count(1)
             faces = find_meshes(
                 self._networks,
                 picture,
-                are_enough=lambda found: len(found) >= self._enough,
+                are_enough=lambda found: self._are_enough(
+                    [each.box for each in found], next(level)
+                ),
                 check=self._check,
             )
             _add(seen, [_as_detection(face) for face in faces])
         return seen
+
+    def _are_enough(self, boxes: Sequence[Box], level: int) -> bool:
+        """Say whether all are found whom the wishes mean.
+
+        level: 1 after a search in the whole picture, 2 after one in its halves, and so on.
+        """
+        if len(boxes) < self._enough or self.trails:
+            return len(boxes) >= self._enough
+        if level < LEFTMOST_LEVEL and any(wish.from_left for wish in self._wishes):
+            return False
+        points = (wish for wish in self._wishes if wish.point is not None)
+        return all(chosen_box(wish, boxes) is not None for wish in points)
 
     def _is_face(self, picture: np.ndarray, seen: Detection) -> bool:
         """Say whether the mesh sees a face there too, or one is followed there."""

@@ -273,6 +273,17 @@ def test_who_stands_in_anothers_place_after_a_jump_does_not_speak(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("face", ["300,540", "left 0"])
+def test_a_small_face_beside_a_large_one_can_be_chosen(
+    networks: MeshNetworks, heads: tuple[Head, ...], face: str
+) -> None:
+    paths = [still(300, 540, 110), still(1400, 540, 400)]  # the detector sees only the large one
+    clip = PeopleClip(heads[:2], paths, 3, size=(1920, 1080))
+    _, found = seen(clip, networks, [face])
+    assert found == [dict.fromkeys(range(3), 0)]
+
+
+@pytest.mark.slow
 def test_who_stands_in_the_place_of_one_who_left_does_not_speak_though_alike(
     networks: MeshNetworks, heads: tuple[Head, ...]
 ) -> None:
