@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from ...media import LipShape
@@ -40,6 +41,7 @@ LINE_UNTIL = 0.04  # gap at which the line has become the hollow
 JAWS_APART = 0.15  # own gap from which lower teeth may show
 DARK_WITHIN = 0.75  # of an own gap there is a dark row between the teeth; further down it is lip
 DARK_OF_TEETH = 0.55  # luminance under which a row of an open mouth parts upper and lower teeth
+LEAST_REDNESS = 0.05  # red less green of lips that can be told by it, of all three colours
 DRIFT = 0.2  # share of a video frame's own look that is taken on
 CUT = 40  # levels by which the colours jump only at a cut
 SHARPEST = 1.0  # pixels that the blend at the lips' edges takes at least
@@ -143,6 +145,25 @@ def _softness(profiles: np.ndarray, width: float) -> float:
     span = profiles.max(axis=0) - profiles.min(axis=0)
     pixels = float(np.quantile(span / np.maximum(slope, 0.5), 0.25))
     return max(min(0.6 * pixels / width, SOFTEST), SHARPEST / width)
+
+
+def lip_likeness(pixels: np.ndarray, look: CavityLook) -> np.ndarray:
+    """Return how much pixels, uint8 (h, w, 3), look like lip, float32 (h, w), 0..1.
+
+    Teeth are less red, and the hollow is darker. Lips without colour look like nothing.
+    """
+    red, green, blue = (float(each) / LINE_LUMA for each in look.colours[4])
+    redness = (red - green) / max(red + green + blue, 1)
+    if redness < LEAST_REDNESS:
+        return np.zeros(pixels.shape[:2], np.float32)
+    own: np.ndarray = pixels.astype(np.float32)
+    total = own[..., 0] + own[..., 1] + own[..., 2]
+    own_redness = (own[..., 0] - own[..., 1]) / np.maximum(total, 1)
+    is_red = np.clip((own_redness / redness - 0.5) / 0.3, 0, 1)
+    is_bright = np.clip((total / (red + green + blue) - 0.35) / 0.3, 0, 1)
+    # Light on a lip is white: it is lip among lips.
+    around: np.ndarray = cv2.blur(is_red * is_bright, (5, 5))
+    return np.minimum(1.5 * around, 1)
 
 
 def paint_cavity(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import MediaError
 from ...media import Box, LipShape
-from .cavity import SOFTEST, Hollow, OwnInside, cavity_look, paint_cavity
+from .cavity import SOFTEST, Hollow, OwnInside, cavity_look, lip_likeness, paint_cavity
 from .finer import show_finer
 from .lip_edges import lips_by_pixels
 from .lip_table import HIGHEST, REACH, LipRows, LipTable, MouthFrame, enlarged, grid_step
@@ -32,6 +32,7 @@ CUBIC_WIDTH = 64  # pixels: in wider mouths only the lips are worth the slower k
 LOWER_HIDDEN = 0.4  # of the way a mouth is less open than it was, the lower teeth go under the lip
 OWN_BITE = 0.04  # of the picture's own gap may be lip: the borders are not known better
 OWN_UNTIL, OWN_FADE = 0.84, 0.14  # of half its width: further out the picture's opening is unsure
+LIP_ASIDE = 0.4  # from here on nothing that looks like lip belongs to the upper jaw
 STEEPEST = 3.0  # slope of an opening's edge, where it is drawn as soft as elsewhere
 SAME_WIDTH = 1e-4  # of the mouth's, less than a pixel's thousandth would show
 
@@ -180,7 +181,10 @@ class Puppet:
         if split < 1:
             share = np.maximum(share, np.clip(lower / soft + 0.5, 0, 1))
         dx, dy = self._shifts(np.zeros_like(shift), shift)
-        return OwnInside(self._remapped(dx, dy, pixels, cv2.INTER_LINEAR), share * known)
+        seen = self._remapped(dx, dy, pixels, cv2.INTER_LINEAR)
+        aside = np.clip((np.abs(grid.x) / self._table.half - LIP_ASIDE) / OWN_FADE, 0, 1)
+        aside = enlarged(np.where(is_upper, aside, 0), self._fine_step)
+        return OwnInside(seen, share * known * (1 - aside * lip_likeness(seen, self._look)))
 
     def _resampled(self, fields: Fields, fine: Fields, hollow: _Part) -> np.ndarray:
         """Return the warped region, uint8, its size rounded up to whole grid cells."""

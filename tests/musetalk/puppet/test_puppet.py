@@ -558,3 +558,17 @@ def test_teeth_that_a_picture_shows_grow_no_longer(opening: float) -> None:
     opened = Puppet(source, lips).render(MouthPose(opening))
     before, after = ((column(one, lips)[225:275] > 125).sum() for one in (source, opened))
     assert 0.6 * before < after <= before + 0.025 * 150
+
+
+def test_lip_within_the_landmarks_of_an_opening_is_not_shown_inside_it() -> None:
+    lips = lips_at(256, 250, 120, parted=0.3)
+    source = plain_face(lips, 512)
+    aside = np.abs(np.arange(512) - 255.5) > 0.3 * 120
+    source[(source[..., 2] > 200) & aside] = LIPS  # lips meet before the landmarks say so
+    opened = Puppet(source, lips).render(MouthPose(0.45)).astype(int)
+    for x in (-0.36, 0.36):
+        column = opened[:, round(255.5 + x * 120)]
+        is_lip = np.abs(column - LIPS).sum(axis=1) < 60
+        dark = np.flatnonzero(column.sum(axis=1) < 180)
+        assert len(dark) > 0.6 * 0.45 * 0.6 * 120
+        assert not is_lip[dark[0] : dark[-1]].any()
