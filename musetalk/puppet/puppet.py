@@ -183,8 +183,20 @@ class Puppet:
         dx, dy = self._shifts(np.zeros_like(shift), shift)
         seen = self._remapped(dx, dy, pixels, cv2.INTER_LINEAR)
         aside = np.clip((np.abs(grid.x) / self._table.half - LIP_ASIDE) / OWN_FADE, 0, 1)
-        aside = enlarged(np.where(is_upper, aside, 0), self._fine_step)
-        return OwnInside(seen, share * known * (1 - aside * lip_likeness(seen, self._look)))
+        aside = np.where(is_upper & (fields.depth > 0), aside, -1).astype(np.float32)
+        return OwnInside(seen, self._without_lip(share * known, seen, aside))
+
+    def _without_lip(self, share: np.ndarray, seen: np.ndarray, aside: np.ndarray) -> np.ndarray:
+        """Return the share, float32 (h, w), less what is lip in the pixels seen, uint8 (h, w, 3).
+
+        aside: on the finer grid, below 0 outside the upper jaw's part, 0 in its middle to 1 at its
+        ends, where a lip is told from the inside as far as the middle is not as pink as lips.
+        """
+        aside = enlarged(aside, self._fine_step)
+        like = lip_likeness(seen, self._look)
+        middle = like[(aside == 0) & (share > 0.5)]
+        told = max(1 - 2 * float(middle.mean()), 0) if middle.size else 0.0
+        return share * (1 - told * np.maximum(aside, 0) * like)
 
     def _resampled(self, fields: Fields, fine: Fields, hollow: _Part) -> np.ndarray:
         """Return the warped region, uint8, its size rounded up to whole grid cells."""

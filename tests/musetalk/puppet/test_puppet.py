@@ -572,3 +572,13 @@ def test_lip_within_the_landmarks_of_an_opening_is_not_shown_inside_it() -> None
         dark = np.flatnonzero(column.sum(axis=1) < 180)
         assert len(dark) > 0.6 * 0.45 * 0.6 * 120
         assert not is_lip[dark[0] : dark[-1]].any()
+
+
+def test_an_inside_as_pink_as_lips_is_shown_whole() -> None:
+    lips = lips_at(256, 250, 120, parted=0.6)
+    source = plain_face(lips, 512)
+    throat = np.array([160, 92, 90])
+    source[source[..., 2] > 200] = throat
+    opened = Puppet(source, lips).render(MouthPose(0.45)).astype(int)
+    row = opened[250 + 8, 256 - 30 : 256 + 31]
+    assert np.abs(row - throat).sum(axis=1).max() < 40
