@@ -308,6 +308,11 @@ maps, kernel = torch.randn(1, 128, 256, 256), torch.randn(128, 128, 3, 3)
 while True: torch.nn.functional.conv2d(maps, kernel, padding=1)
 """,
 }
+# Before each: its input ends when this process does, however that ends.
+WITH_ITS_PARENT = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
+"""
 BUSY_AFTER = 5.0  # seconds, until such a program computes
 
 
@@ -359,11 +364,12 @@ def machine(device: str) -> dict[str, Any]:
 
 @contextmanager
 def beside(kind: str | None) -> Iterator[None]:
-    """Keep another program busy meanwhile; None: nothing."""
+    """Keep another program busy meanwhile, at most as long as this one lives; None: nothing."""
     if kind is None:
         yield
         return
-    program = subprocess.Popen([sys.executable, "-c", BUSY[kind]])
+    command = [sys.executable, "-c", WITH_ITS_PARENT + BUSY[kind]]
+    program = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         time.sleep(BUSY_AFTER)
         if program.poll() is not None:
