@@ -61,14 +61,15 @@ def library() -> Library | None:
 
 def by_onednn(rows: Tensor) -> bool:
     """Say whether products of these rows are left to oneDNN."""
-    return rows.device.type == "cpu" and rows.dtype == torch.float32 and library() == "oneDNN"
+    plain = rows.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return plain and rows.device.type == "cpu" and library() == "oneDNN"
 
 
 def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return (..., C') of rows (..., C) and a weight (C', C); bias (C',) is added."""
     # What is neither way in one piece it multiplies a thousand times more slowly.
     whole = weight.is_contiguous() or weight.T.is_contiguous()
-    if whole and by_onednn(rows):
+    if whole and weight.dtype == rows.dtype and by_onednn(rows):
         return _onednn_product(rows, weight, bias)
     return functional.linear(rows, weight, bias)
 

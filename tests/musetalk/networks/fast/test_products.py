@@ -134,3 +134,12 @@ def test_half_precision_and_doubles_stay_with_pytorch(noise: Callable[..., Tenso
         rows = noise(5, 32).to(dtype)
         wanted = functional.linear(rows, layer.weight, layer.bias)
         torch.testing.assert_close(layer(rows), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("_by_either")
+def test_a_host_that_asks_for_half_precision_gets_it(noise: Callable[..., Tensor]) -> None:
+    layer, rows = FastLinear(32, 16), noise(5, 32).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(rows).dtype == torch.bfloat16
+    with pytest.raises(RuntimeError, match="dtype"):
+        product(rows, layer.weight.half())
