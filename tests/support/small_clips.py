@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class CountingModels:
         models: ModelSource | None = None,
         model_of: Mapping[Role, type[nn.Module]] | None = None,
     ) -> None:
-        self.models = models or TINY
+        self.models = models or copy(TINY)  # a test may add to it
         self.loaded: list[str] = []
         self._replaced = model_of or {}
         self._made: list[tuple[str, weakref.ref[nn.Module]]] = []
