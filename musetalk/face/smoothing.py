@@ -80,7 +80,10 @@ def _without_outliers(values: np.ndarray) -> np.ndarray:
     )
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * MEDIAN_REACH + 1, axis=0)
     away = np.abs(values - np.median(windows, axis=-1))
+    # Where a head moves fast, its way back from the farthest point lies as far from the median.
+    speed = np.median(np.abs(np.diff(windows, axis=-1)), axis=-1)
     limit = np.maximum(OUTLIER * _noise(values), LEAST_OUTLIER)
+    limit = np.maximum(limit, MEDIAN_REACH * speed)
     good = np.flatnonzero((away <= limit).all(axis=1))
     if good.size < 2:
         return values

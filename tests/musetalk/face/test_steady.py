@@ -125,6 +125,17 @@ def test_outliers_are_replaced() -> None:
     assert error.mean() <= 1
 
 
+@pytest.mark.parametrize("noise", [0.5, 2.0])
+@pytest.mark.parametrize(("hertz", "pixels"), [(1, 100), (2, 50), (3, 20)])
+def test_the_far_ends_of_a_fast_nod_are_no_outliers(hertz: int, pixels: int, noise: float) -> None:
+    nod = pixels * np.sin(2 * np.pi * hertz * TIMES)
+    true = box_track(400 + 0 * nod, 300 + nod, 200 + 0 * nod, 240 + 0 * nod)
+    track = seen(true, noise=noise)
+    assert np.abs(steady(track) - true).mean() <= 1
+    track.boxes[200] += 150
+    assert np.abs(steady(track) - true)[200].max() < 0.2 * pixels + 4
+
+
 def test_a_cut_is_never_smoothed_across() -> None:
     true = still()
     true[200:] += 300
