@@ -81,9 +81,11 @@ def people_faces(
     people = len(cast.members)
     places = {int(number): slot for slot, number in enumerate(job.numbers)}
     tracks = [_empty_track(job.numbers.size) for _ in range(people)]
+    anew = np.zeros(people, bool)  # since the last frame that is shown
     seen = seen_by_mesh(job.avatar, cast, networks, on_frame=on_frame, check=check)
     for number, who, location, begins in seen:
         slot = places.get(number)
+        anew[who] |= begins
         if slot is None or location.points is None:
             continue
         mesh = FaceMesh(location.points, location.confidence)
@@ -94,7 +96,8 @@ def people_faces(
         track.boxes[slot] = box or FaceBox(0, 0, 0, 0)
         track.by_landmarks[slot], track.bridges[slot] = face.by_landmarks, face.bridge
         assert track.begins is not None
-        track.begins[slot] = begins and slot > 0
+        track.begins[slot] = anew[who] and slot > 0
+        anew[who] = False
         assert track.shut is not None
         track.shut[slot] = location.lips is not None and not location.lips.parted
     return _woven_track([_steadied(job, track) for track in tracks])

@@ -20,7 +20,9 @@ from avatarvideo.host.standalone import StandaloneHost
 from avatarvideo.media import AudioClip, Mel
 from avatarvideo.musetalk.audio import prepare_mel, window_starts
 from avatarvideo.musetalk.engine import MuseTalkLipSync
+from avatarvideo.musetalk.face.cast import find_cast
 from avatarvideo.musetalk.face.mesh_networks import mesh_networks
+from avatarvideo.musetalk.face.wish import parse_wish
 from avatarvideo.musetalk.inputs import load_avatar
 from avatarvideo.musetalk.interfaces import LipSyncConfig, LipSyncRun
 from avatarvideo.musetalk.job import SPEECH_STEP
@@ -30,12 +32,13 @@ from avatarvideo.musetalk.pipeline.cpu_features import Tuning
 from avatarvideo.musetalk.pipeline.memory import WORKSPACE, Placement, plan_stage
 from avatarvideo.musetalk.pipeline.speech_features import FeatureStore, SeveralFeatures
 from avatarvideo.musetalk.pipeline.spool import Spool
+from avatarvideo.musetalk.pipeline.weave import people_faces
 from avatarvideo.musetalk.speaker import Speaker
 from avatarvideo.musetalk.voice.gate import Gate, WovenGate
 from avatarvideo.nodes.load_avatar import LoadAvatar
 from support.live_bytes import LiveBytes
 from support.people_clips import Head, PeopleClip, heads_of, still, walk
-from support.small_clips import CountingModels
+from support.small_clips import Clips, CountingModels
 
 RATE = 16000
 
@@ -302,6 +305,27 @@ def test_windows_are_those_of_each_speech(tmp_path: Path) -> None:
             assert torch.equal(windows[row], store.windows(reader, np.array([start]))[0])
     spool.release()
     assert window_starts(1, LipSyncConfig().frame_rate())[0] == -4
+
+
+@pytest.mark.slow
+def test_a_cut_at_a_frame_that_is_not_shown_is_not_smoothed_across(
+    heads: tuple[Head, ...], mesh_models: Path, tmp_path: Path
+) -> None:
+    def moves(number: int) -> tuple[float, float, float]:
+        return (180, 180, 100) if number < 9 else (400, 180, 100)
+
+    clip = PeopleClip(heads[:1], [moves], 18, backgrounds=((0, 60), (9, 190)))
+    networks = mesh_networks([mesh_models])
+    assert networks is not None
+    cast = find_cast(clip.avatar(), [parse_wish("left 0")], 18, networks)
+    job = Clips(tmp_path).job("f", seconds=0.36)
+    config = replace(job.options, steadiness=1.0)
+    shown = replace(job, avatar=clip.avatar(), indices=np.arange(0, 18, 2), options=config)
+    track = people_faces(shown, cast, networks)
+    assert track.exact is not None
+    middles = (track.exact[:, 0] + track.exact[:, 2]) / 2
+    assert np.ptp(middles[:5]) < 2
+    assert np.ptp(middles[5:]) < 2
 
 
 def test_woven_gates_cross_each_by_itself() -> None:
