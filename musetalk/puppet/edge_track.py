@@ -12,7 +12,7 @@ import numpy as np
 from ...media import LIP_CURVE_POINTS, LipShape
 from .lip_edges import lips_by_pixels
 from .lip_table import CLOSED_GAP, PARTED_GAP
-from .warp import NARROWEST, THICKER, WIDEST
+from .warp import NARROWEST, WIDEST
 
 REACH = 3  # frames to either side whose edges are averaged
 FURTHEST = 0.05  # mouth widths: further off, pale lips are taken for teeth
@@ -23,6 +23,7 @@ APART = 0.03  # and so much is a gap
 THIN_PERCENT = 25  # of shut lips: thicker ones may be a little apart
 SAME_THICKNESS = 0.04  # of a lip's height: the mesh's noise, and a head that nods
 GROWS = 1.3  # of what a lip is thicker is its share of the gap: 1.0 to 1.7 on four faces
+THICKER = 0.5  # share of a mouth's narrowing that lips may gain in height
 LEAST_LIP = 0.9  # of its height a lip keeps where pixels take it for teeth
 MIDDLE = slice(LIP_CURVE_POINTS // 3, -(LIP_CURVE_POINTS // 3))  # there lips are compared
 ENDS = 1 - np.linspace(-1, 1, LIP_CURVE_POINTS) ** 2

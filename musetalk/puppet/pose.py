@@ -16,7 +16,7 @@ class MouthPose(NamedTuple):
     """The mouth in one frame, whatever it does in the picture: all zero and width 1 is rest.
 
     opening: gap between the lips, in widths of the mouth at rest, 0 shut .. 0.52.
-    width: from corner to corner, as a share of the width at rest, 0.69 round .. 1.08 spread.
+    width: from corner to corner, as a share of the width at rest, 0.62 round .. 1.08 spread.
     closure: 0 .. 1 lips that touch whatever the opening.
     tuck: 0 .. 1 lower lip at the upper teeth, as for f and v.
     """

@@ -32,7 +32,7 @@ from .sound_shapes import (
 
 # rest, closed, tuck, wide, round, open: what each asks for.
 OPENINGS = (0.12, 0.0, 0.08, 0.34, 0.34, 0.46)  # gap between the lips, in mouth widths
-WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.69, 0.96)  # of the mouth's width at rest
+WIDTHS = (0.99, 0.98, 0.98, 1.08, 0.62, 0.96)  # of the mouth's width at rest
 VOWELS = [WIDE, ROUND, OPEN]
 QUIETEST = 0.85  # share of the opening left in the softest phrase
 VOWEL_SHARE = 0.6  # from which a window counts as a vowel altogether
@@ -44,10 +44,10 @@ TUCK_BLEND_WINDOWS = 2.0
 WIDTH_BLEND_WINDOWS = 3.0  # corners are slower: 120 ms
 CLOSED_ODDS = -0.6  # logarithm from which the lips meet
 CLOSED_BLEND_WINDOWS = 1.5  # deviation of the Gaussian on it: what lasts 10 ms is no closure
-CLOSING = 0.02  # s at either end of a closure, in which the lips are still on their way
+CLOSING = 0.01  # s at either end of a closure, in which the lips are still on their way
 EARLIER = 0.002  # s, so that of two frames as near to its middle one alone shows it
 LEAST_SHUT = 0.06  # s to either side of a closure's middle in which one frame is to show it
-SHORT_GAP = 20  # windows: a shorter silence is a stop consonant, not a pause
+SHORT_GAP = 19  # windows of under 200 ms of silence: a stop consonant, not a pause
 SPEED = 3.2  # mouth widths a second: 0.128 a frame at 25 fps
 LASTING_SPEED = 3.4  # to a vowel that lasts, from shut lips on: two frames open it by 0.27
 WIDTH_SPEED = 3.0

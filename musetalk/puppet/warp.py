@@ -18,13 +18,13 @@ from .pose import MouthPose
 
 UPPER_SHARE = 0.16  # of the gap is made by the upper lip going up
 CLOSING = 1.25  # of a closure: nearly pressed lips touch
-NARROWEST, WIDEST = 0.68, 1.12  # poses are kept between
+NARROWEST, WIDEST = 0.62, 1.12  # poses are kept between
 CORNERS_SINK = 0.3  # of the opening: the corners go down with the jaw
 ROUNDER = 3.0  # the outline is pointed at both ends in small gaps and becomes round in wide ones:
 ROUNDEST = -0.6  # by so much for each mouth width of the gap, and to this
 SLANTED = 0.6  # share of a border's slope that its lip has, too
 STEEPEST = 1.5  # how much taller a lip gets where its border is steep
-THICKER = 0.5  # share of a mouth's narrowing that its lips gain in height
+THICKER = 0.25  # share of a mouth's narrowing that its lips gain in height
 JAW_SHARE = 0.62  # of the lower lip's way is made by the chin
 JAW_BLEND = 0.55  # below the lip its lens shape has become the jaw's
 NECK = 0.85  # below the chin the motion has died out

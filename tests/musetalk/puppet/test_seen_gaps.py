@@ -17,56 +17,71 @@ from avatarvideo.musetalk.inputs import load_avatar
 from avatarvideo.musetalk.lips.mesh_shape import lips_of_mesh
 from avatarvideo.musetalk.puppet.playback import PuppetPlayback
 from avatarvideo.musetalk.puppet.pose import MouthPose, MouthShapes
-from avatarvideo.musetalk.puppet.seen_gaps import DRAWN, gaps_of, seen_alike
+from avatarvideo.musetalk.puppet.seen_gaps import AIMED, ASKED, DRAWN, WIDTHS, gaps_of, seen_alike
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
-ASKED = np.array((0.0, 0.06, 0.13, 0.26, 0.36), np.float32)
+GAPS = np.array((0.0, 0.06, 0.13, 0.26, 0.36), np.float32)
+TO_SEE = np.interp(GAPS, ASKED, AIMED)
 
 
-def drawn(gaps: np.ndarray, asked: np.ndarray = ASKED) -> np.ndarray:
-    seen = gaps_of(gaps[None])
-    return np.array([seen.pose(MouthPose(float(one), 0.8)).opening for one in asked])
+def drawn(gaps: np.ndarray, width: float = 1.0) -> np.ndarray:
+    seen = gaps_of(np.stack([gaps, gaps])[None])
+    return np.array([seen.pose(MouthPose(float(one), width)).opening for one in GAPS])
 
 
 def playback_of(path: Path, models: Path, *, with_points: bool = True) -> PuppetPlayback:
-    """A still that opens its mouth as ASKED."""
+    """A still that opens its mouth as GAPS."""
     avatar = load_avatar(path)
     face = locate_face(avatar.first_frame(), model_folders=[models])
-    rest = np.zeros_like(ASKED)
-    shapes = MouthShapes(ASKED, np.ones_like(ASKED), rest, rest)
+    rest = np.zeros_like(GAPS)
+    shapes = MouthShapes(GAPS, np.ones_like(GAPS), rest, rest)
     points = [face.points] if with_points else None
-    return PuppetPlayback(avatar, np.zeros(ASKED.size, np.int64), shapes, [face.lips], None, points)
+    return PuppetPlayback(avatar, np.zeros(GAPS.size, np.int64), shapes, [face.lips], None, points)
 
 
-def test_what_is_seen_as_it_is_drawn_stays() -> None:
-    np.testing.assert_allclose(drawn(np.array(DRAWN)), ASKED, atol=1e-6)
+@pytest.mark.parametrize("width", [0.7, 0.9, 1.0, 1.08])
+def test_what_is_seen_as_it_is_drawn_stays_but_for_what_a_codec_takes(width: float) -> None:
+    np.testing.assert_allclose(drawn(np.array(DRAWN), width), TO_SEE, atol=1e-6)
+    assert np.abs(TO_SEE - GAPS).max() < 0.0101
 
 
 def test_what_is_seen_less_is_drawn_more() -> None:
     gaps = drawn(np.array(DRAWN) - 0.03)
     assert gaps[0] == 0
-    np.testing.assert_allclose(gaps[1:], ASKED[1:] + 0.03, atol=1e-6)
+    np.testing.assert_allclose(gaps[1:], TO_SEE[1:] + 0.03, atol=1e-6)
 
 
 def test_what_is_seen_more_is_drawn_less() -> None:
-    np.testing.assert_allclose(drawn(np.array(DRAWN) + 0.02)[2:], ASKED[2:] - 0.02, atol=1e-6)
+    np.testing.assert_allclose(drawn(np.array(DRAWN) + 0.02)[2:], TO_SEE[2:] - 0.02, atol=1e-6)
 
 
-def test_looks_at_several_frames_are_averaged() -> None:
-    readings = np.array(DRAWN) - np.array([[0.02], [0.04]])
-    np.testing.assert_allclose(gaps_of(readings).pose(MouthPose(0.2)).opening, 0.23, atol=1e-6)
+def test_of_looks_at_several_frames_the_middle_one_counts() -> None:
+    readings = np.array([DRAWN, DRAWN]) - np.array([0.0, 0.03, 0.05])[:, None, None]
+    aimed = float(np.interp(0.2, ASKED, AIMED))
+    np.testing.assert_allclose(gaps_of(readings).pose(MouthPose(0.2)).opening, aimed + 0.03)
 
 
-@given(arrays(float, (3, len(DRAWN)), elements=st.floats(-0.1, 0.6)))
+def test_a_round_mouth_has_its_own_curve_and_widths_between_have_one_between() -> None:
+    seen = gaps_of(np.array([[np.array(DRAWN) + 0.02, DRAWN]]))
+    usual, between, narrow, narrower = (
+        seen.pose(MouthPose(0.25, width)).opening for width in (1.0, sum(WIDTHS) / 2, *(0.8, 0.62))
+    )
+    np.testing.assert_allclose([between, narrow], [usual - 0.01, usual - 0.02], atol=1e-6)
+    assert narrower == narrow
+
+
+@given(arrays(float, (3, len(WIDTHS), len(DRAWN)), elements=st.floats(-0.1, 0.6)))
 def test_any_reading_gives_a_curve_that_rises_within_bounds(readings: np.ndarray) -> None:
     asked = np.linspace(0, 0.52, 200)
+    to_see = np.interp(asked, ASKED, AIMED)
     seen = gaps_of(readings)
-    gaps = np.array([seen.pose(MouthPose(float(one))).opening for one in asked])
-    assert gaps[0] == 0
-    assert (np.diff(gaps) >= -1e-9).all()
-    assert gaps.max() <= 0.52
-    assert (gaps <= asked + 0.06 + 1e-9).all()
-    assert (gaps >= asked - 0.03 - 1e-9).all()
+    for width in (0.8, 0.87, 1.0):
+        gaps = np.array([seen.pose(MouthPose(float(one), width)).opening for one in asked])
+        assert gaps[0] == 0
+        assert (np.diff(gaps) >= -1e-9).all()
+        assert gaps.max() <= 0.52
+        assert (gaps <= to_see + 0.1 + 1e-9).all()
+        assert (gaps >= np.minimum(to_see - 0.03, 0.52) - 1e-9).all()
 
 
 @pytest.mark.slow
@@ -88,7 +103,7 @@ def test_the_mesh_sees_what_was_asked_for(name: str, mesh_models: Path, real_dat
             assert lips is not None
             gaps.append(float((lips.curves[2] - lips.curves[1]).max()) * lips.width)
             widths.append(lips.width)
-        return np.abs((np.array(gaps) - gaps[0]) / widths[0] - ASKED)
+        return np.abs((np.array(gaps) - gaps[0]) / widths[0] - TO_SEE)
 
     before, after = errors(plain), errors(known)
     assert after[2:].max() < 0.025  # 0.06 needs more than is allowed on one of them

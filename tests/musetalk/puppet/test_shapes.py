@@ -180,12 +180,13 @@ def test_a_hum_that_lasts_shuts_the_lips(seconds: float, shuts: bool) -> None:
     assert (opening[20:27].min() <= SHUT) == shuts
 
 
-@pytest.mark.parametrize(("seconds", "is_pause"), [(0.17, False), (0.25, True)])
+@pytest.mark.parametrize(("seconds", "is_pause"), [(0.15, False), (0.201, True), (0.25, True)])
 def test_a_pause_of_more_than_200_ms_is_shut(seconds: float, is_pause: bool) -> None:
     parts = [silence(0.6), vowel(0.3, AH), silence(seconds), vowel(0.3, AH), silence(0.6)]
     opening = shapes_of(np.concatenate(parts).astype(np.float32)).opening
-    pause = opening[round(25 * 0.94) : round(25 * (0.86 + seconds))]
-    assert (pause <= SHUT).all() == is_pause
+    shut = opening[18:32] <= SHUT
+    assert (shut.sum() > 25 * (seconds - 0.04)) == is_pause
+    assert shut.sum() <= 1 or is_pause  # as in a stop consonant
 
 
 def test_a_short_vowel_beside_silence_opens_without_a_quick_step() -> None:
