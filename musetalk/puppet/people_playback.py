@@ -38,11 +38,11 @@ class PeoplePlayback:
                 posed = index
             shown = frame
             for place, puppet in enumerate(puppets):
-                pose = self.voices[place].motion.at(number)
-                if puppet is None or puppet.is_source(pose):
+                voice = self.voices[place]
+                if puppet is None or puppet.is_source(pose := voice.pose_at(number, puppet)):
                     continue
                 spoken = puppet.render(pose)
-                if (mask := self.voices[place].mask) is not None:
+                if (mask := voice.mask) is not None:
                     spoken = blend(frame, spoken, mask)
                 shown = frame.copy() if shown is frame else shown
                 lay_over(shown, frame, spoken, puppet.region, self.others(place, index))

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...media import Avatar, LipShape
 from ..source_frames import read_frames
-from .pose import Motion
+from .gap_table import GapTable
+from .pose import Motion, MouthPose
 from .puppet import Puppet
 
 
@@ -23,6 +24,7 @@ class PuppetPlayback:
     points, rest_widths: of every avatar frame, as in ``LipTrack``.
     finer: returns the part of an avatar frame that a puppet is made of, enlarged; None: there is
         no such picture of that frame, or of none.
+    gaps: how far the mouth is drawn open; None is as far as the motion says.
     """
 
     avatar: Avatar
@@ -33,6 +35,7 @@ class PuppetPlayback:
     points: Sequence[np.ndarray | None] | None = field(default=None, repr=False)
     rest_widths: np.ndarray | None = field(default=None, repr=False)
     finer: Callable[[int], np.ndarray | None] | None = field(default=None, repr=False)
+    gaps: GapTable | None = field(default=None, repr=False)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Iterate from the start: uint8 RGB (H, W, 3)."""
@@ -46,12 +49,16 @@ class PuppetPlayback:
                 finer = None if self.finer is None else self.finer(index)
                 if puppet is not None and finer is not None:
                     puppet.refine(finer)
-            pose = self.motion.at(number)
-            if puppet is None or puppet.is_source(pose):
+            if puppet is None or puppet.is_source(pose := self.pose_at(number, puppet)):
                 yield frame  # no copy
                 continue
             spoken = puppet.render(pose)
             yield spoken if self.mask is None else blend(frame, spoken, self.mask)
+
+    def pose_at(self, number: int, puppet: Puppet) -> MouthPose:
+        """Return the pose to draw in an output frame."""
+        pose = self.motion.at(number)
+        return pose if self.gaps is None else self.gaps.pose(pose, puppet.own_gap)
 
     def puppet_of(
         self, frame: np.ndarray, index: int, *, after: Puppet | None = None

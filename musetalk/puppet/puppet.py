@@ -108,6 +108,11 @@ class Puppet:
         """The part of the picture that poses are made of, uint8 (h, w, 3): a view."""
         return self._source()[2]
 
+    @property
+    def own_gap(self) -> float:
+        """How far the lips are apart in the picture, in widths of the mouth at rest."""
+        return self._table.own_gap
+
     def refine(self, finer: np.ndarray) -> None:
         """Show ``part`` with more pixels, uint8 (s h, s w, 3), wherever a pose enlarges it."""
         self._finer = finer

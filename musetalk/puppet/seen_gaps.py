@@ -1,84 +1,31 @@
-"""How far a mouth is drawn open so that it is seen as far open as is asked.
+"""Looks at a puppet, once a clip, in some poses: how far open does the face mesh see its mouth?
 
-A gap of 0.12 mouth widths shows as one on some faces and as shut lips on others, where pale teeth
-or a reddish shade pass for lip; from there on it grows the faster, and the faster the rounder the
-mouth is. So a puppet is looked at, once a clip, in some poses, and what the face mesh sees less or
-more is made up for, within bounds.
+What is seen less or more than is asked is made up for, within bounds (``gap_table.py``).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice, product, starmap
+from dataclasses import replace
+from itertools import product, starmap
 from pathlib import Path
 
 import numpy as np
 
+from ...media import LipShape
 from ..face.mesh_networks import FaceMesh, MeshNetworks, mesh_networks
 from ..lips.mesh_shape import lips_of_mesh
 from ..source_frames import read_frames
-from .lip_table import HIGHEST
+from .gap_table import ASKED, DRAWN, WIDTHS, gap_table
 from .playback import PuppetPlayback
-from .pose import REST_WIDTH, Motion, MouthPose
+from .pose import MouthPose
 from .puppet import Puppet
 
 log = logging.getLogger("avatarvideo.musetalk.puppet.seen_gaps")
 
-DRAWN = (0.05, 0.09, 0.13, 0.17, 0.2, 0.23, 0.28, 0.36)  # gaps that are looked at, mouth widths
-ROUND_WIDTH = 0.8  # of a mouth that is looked at beside one at rest
-WIDTHS = (ROUND_WIDTH, REST_WIDTH)
-MOST_MORE, MOST_LESS = 0.1, 0.03  # mouth widths that are drawn more or less than is asked
-MOST_TIMES = 3.0  # the gap that is asked for: lips that hardly part stay so
-ASKED = np.linspace(0, HIGHEST, 53)
-# A video codec blurs one frame into the next: gaps come out wider beside shut lips, peaks lower.
-AIMED = ASKED + np.interp(ASKED, (0.06, 0.13, 0.26), (0, -0.005, 0.01))
-LOOKS = 3  # frames of a video
-APART = 20  # frames from one to the next
-
-
-@dataclass(frozen=True, eq=False)
-class SeenGaps:
-    """drawn: for the gaps ASKED in mouths of both WIDTHS, float64 (2, 53), mouth widths."""
-
-    drawn: np.ndarray
-
-    def pose(self, pose: MouthPose) -> MouthPose:
-        """Return the pose to draw so that this one is seen."""
-        narrow, usual = (np.interp(pose.opening, ASKED, self.drawn[one]) for one in (0, 1))
-        return pose._replace(opening=float(np.interp(pose.width, WIDTHS, (narrow, usual))))
-
-
-@dataclass(frozen=True)
-class SeenMotion:
-    """A motion as it has to be drawn to be seen."""
-
-    motion: Motion
-    gaps: SeenGaps
-
-    def at(self, frame: int) -> MouthPose:
-        return self.gaps.pose(self.motion.at(frame))
-
-    def gated(self, weight: np.ndarray) -> Motion:
-        return SeenMotion(self.motion.gated(weight), self.gaps)
-
-
-def gaps_of(readings: np.ndarray) -> SeenGaps:
-    """Return what has to be drawn.
-
-    readings: (n, 2, 8), of DRAWN above shut lips in mouths of both WIDTHS, mouth widths.
-    """
-    usual: np.ndarray = np.median(readings, axis=0)
-    return SeenGaps(np.array([_drawn(seen) for seen in usual]))
-
-
-def _drawn(seen: np.ndarray) -> np.ndarray:
-    seen = np.maximum.accumulate(np.maximum(seen, 0))
-    more = np.interp(AIMED, np.append(0, seen), np.append(0, np.array(DRAWN) - seen))
-    drawn = AIMED + np.clip(more, -MOST_LESS, MOST_MORE)
-    drawn = np.clip(drawn, 0, np.minimum(MOST_TIMES * ASKED, HIGHEST))
-    return np.maximum.accumulate(drawn)
+OWN = (0.0, 0.15, 0.3)  # gaps in the frames of a video that are looked at
+FIRST = 100  # frames of a video that they are chosen from
 
 
 def seen_alike(
@@ -92,36 +39,51 @@ def seen_alike(
     numbers: int64 (N,), the avatar frames that are shown. check: raises where the run was
     cancelled. The playback itself where there is no mesh, as with lips that the user gave.
     """
-    chosen = list(islice(_with_mesh(playback, numbers), LOOKS))
+    chosen = _chosen(playback, numbers)
     networks = mesh_networks(model_folders) if chosen else None
     if networks is None:
         return playback
-    readings = [each for each in _readings(playback, chosen, networks, check) if each is not None]
-    if not readings:
+    looks = sorted(_looks(playback, chosen, networks, check), key=lambda look: look[0])
+    if not looks:
         return playback
-    gaps = gaps_of(np.array(readings))
-    log.debug("gaps of %s mouth widths are drawn %s", ASKED[5::5], gaps.drawn[:, 5::5])
-    return replace(playback, motion=SeenMotion(playback.motion, gaps))
+    own, readings = (np.array(column) for column in zip(*looks, strict=True))
+    gaps = gap_table(own, readings, is_still=playback.avatar.frame_count == 1)
+    log.debug("of gaps of %s, %s are drawn %s", own, ASKED[5::5], gaps.drawn[..., 5::5])
+    return replace(playback, gaps=gaps)
 
 
-def _with_mesh(playback: PuppetPlayback, numbers: np.ndarray) -> Iterator[int]:
-    for index in numbers[::APART].tolist():
-        if playback.shapes[index] is not None and playback.points_at(index) is not None:
-            yield index
+def _chosen(playback: PuppetPlayback, numbers: np.ndarray) -> list[int]:
+    """Return the avatar's frames to look at: of the first, those whose gaps are nearest to OWN."""
+    gaps: dict[int, float] = {}
+    for index in map(int, numbers[:FIRST]):
+        shape = playback.shapes[index]
+        if shape is not None and playback.points_at(index) is not None:
+            gaps[index] = _gap(shape)
+    return sorted({min(gaps, key=lambda index: abs(gaps[index] - own)) for own in OWN if gaps})
 
 
-def _readings(
+def _gap(shape: LipShape) -> float:
+    """Return how far lips are apart in the source, of their width."""
+    return max(float((shape.curves[2] - shape.curves[1]).max()), 0.0) if shape.parted else 0.0
+
+
+def _looks(
     playback: PuppetPlayback,
     chosen: Sequence[int],
     networks: MeshNetworks,
     check: Callable[[], None],
-) -> Iterator[np.ndarray | None]:
-    """Yield what is seen in the chosen frames, (2, 8) each; None where the mesh sees no mouth."""
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the source's gap in the chosen frames and what is seen there, (2, 8).
+
+    Nothing for a frame in which the mesh sees no mouth.
+    """
     for index, frame in zip(chosen, read_frames(playback.avatar, np.array(chosen)), strict=True):
         puppet, points = playback.puppet_of(frame, index), playback.points_at(index)
         assert puppet is not None
         assert points is not None
-        yield _reading(puppet, points, networks, check)
+        seen = _reading(puppet, points, networks, check)
+        if seen is not None:
+            yield puppet.own_gap, seen
 
 
 def _reading(
