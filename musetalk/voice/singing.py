@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from .levels import levels, peak_level
+from .melody import clear_tones
 
 # Of a recording's loud windows. In speech, also under loud music, nine of ten that hold a trace of
 # a voice are sure, in whispers six, in laughter and singing over music fewer. Music has no trace.
@@ -22,6 +23,7 @@ SILENT_DB, SILENT_SHARE = 45.0, 0.05  # so much of it so far below the peak: no 
 # little less and some of it is likely, where one sings 6 dB over it; music alone is so at times.
 FAINT, LIKELY, FEW, LEAST_FAINT, MOST_SURE_HIDDEN = 0.03, 0.3, 0.005, 0.18, 0.03
 LEAST_HIDDEN, LEAST_IF_LIKELY, LEAST_LIKELY = 0.1, 0.07, 0.01
+LEAST_FAINT_IF_CLEAR = 0.2  # without such a trace, where a tone is mostly clear
 
 
 def is_sung(heard: np.ndarray, level: np.ndarray) -> bool:
@@ -51,12 +53,19 @@ def may_be_hidden(heard: np.ndarray, level: np.ndarray) -> bool:
 def is_hidden(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> bool:
     """Say whether a voice was hidden, by what the network hears in what was brought out.
 
+    Music alone may leave as many traces, but hardly a clear tone; of a melody without consonants
+    the network hears little, and there the tone says so by itself.
+
     parts: how likely, float32 (K,), for every 10 ms, and that sound, float32 (N,), 16 kHz.
     """
-    loud = np.concatenate([_loud(heard, levels(sound)) for heard, sound in parts])
+    pieces = list(parts)
+    at_times, mostly, melody = clear_tones(sound for _, sound in pieces)
+    loud = np.concatenate([_loud(heard, levels(sound)) for heard, sound in pieces])
     faint, traces, likely = (_share(loud, each) for each in (FAINT, TRACE, LIKELY))
     least = LEAST_IF_LIKELY if likely >= LEAST_LIKELY else LEAST_HIDDEN
-    return faint >= LEAST_FAINT and traces >= least
+    if faint >= LEAST_FAINT and traces >= least:
+        return at_times
+    return melody or (mostly and faint >= LEAST_FAINT_IF_CLEAR)
 
 
 def _loud(heard: np.ndarray, level: np.ndarray) -> np.ndarray:

@@ -139,9 +139,9 @@ def test_a_shadow_of_a_voice_is_looked_for_where_nothing_is_sure() -> None:
 
 
 def test_what_is_brought_out_is_a_voice_where_it_holds_traces() -> None:
-    sound = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)
+    sound = note(220, 10, 0).astype(np.float32)
     heard = np.zeros(1000)
-    heard[:200] = 0.05
+    heard[:190] = 0.05
     assert not is_hidden([(heard, sound)])
     heard[:80] = 0.15
     assert not is_hidden([(heard, sound)])
@@ -151,6 +151,31 @@ def test_what_is_brought_out_is_a_voice_where_it_holds_traces() -> None:
     assert is_hidden([(heard, sound)])
     heard[150:] = 0
     assert not is_hidden([(heard, sound)])
+
+
+def test_traces_without_a_clear_tone_are_no_voice() -> None:
+    heard = np.full(1000, 0.2)
+    noise = np.random.default_rng(0).normal(0, 0.1, 10 * RATE).astype(np.float32)
+    assert is_hidden([(heard, note(220, 10, 0).astype(np.float32))])
+    assert not is_hidden([(heard, noise)])
+
+
+@pytest.mark.parametrize("loud", [1.0, 0.001])
+def test_a_melody_needs_no_traces(loud: float) -> None:
+    voice, _ = song()
+    parts = [(np.zeros(-(-part.size // 160)), loud * part) for part in pieces(voice)]
+    assert is_hidden(parts)
+    steady = chords(voice.size, 0.1 * loud)
+    assert not is_hidden([(np.zeros(-(-part.size // 160)), part) for part in pieces(steady)])
+
+
+@pytest.mark.slow
+def test_a_melody_over_chords_needs_no_traces() -> None:
+    voice, sung = song()
+    rms = np.sqrt((voice[sung] ** 2).mean())
+    mixed = voice + chords(voice.size, rms * 10 ** (-12 / 20))
+    left = [foreground(part) for part in pieces(mixed)]
+    assert is_hidden([(np.zeros(-(-part.size // 160)), part) for part in left])
 
 
 def test_amid_silence_more_is_followed_by_loudness() -> None:
