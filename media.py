@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
-from numbers import Rational, Real
+from numbers import Rational
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,12 +60,20 @@ def parse_frame_rate(
 
 def check_fps(value: float | int | str | Fraction) -> None:
     """Raise ValueError for a rate that no option may have; 0 stands for the source's own."""
-    is_zero = isinstance(value, Real) and value == 0 and value is not False
+    if is_own_rate(value):
+        return
     try:
-        if not is_zero:
-            parse_frame_rate(value, name="fps of 0 (the avatar's own) or a rate")
+        parse_frame_rate(value, name="fps of 0 (the avatar's own) or a rate")
     except MediaError as error:
         raise ValueError(str(error)) from error
+
+
+def is_own_rate(value: float | int | str | Fraction) -> bool:
+    """Say whether a rate is 0, as a number or as text, which stands for the source's own."""
+    try:
+        return _exact(value) == 0
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return False
 
 
 def _exact(value: float | int | str | Fraction) -> Fraction:

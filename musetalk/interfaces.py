@@ -20,6 +20,7 @@ from ..media import (
     LipCorners,
     Mel,
     check_fps,
+    is_own_rate,
     parse_frame_rate,
 )
 from ..options import check_options, described, option
@@ -220,7 +221,7 @@ class LipSyncConfig:
 
     def frame_rate(self, source_rate: Fraction = DEFAULT_FRAME_RATE) -> Fraction:
         """Return the exact frame rate of the result for an avatar of ``source_rate``."""
-        return source_rate if self.fps == 0 else parse_frame_rate(self.fps)
+        return source_rate if is_own_rate(self.fps) else parse_frame_rate(self.fps)
 
 
 def named_files(options: LipSyncConfig) -> Iterator[tuple[str, str]]:

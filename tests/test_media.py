@@ -16,7 +16,9 @@ from avatarvideo.media import (
     NTSC_NOMINAL,
     NTSC_REACH,
     AudioClip,
+    check_fps,
     frame_count_for,
+    is_own_rate,
     parse_frame_rate,
 )
 
@@ -132,3 +134,14 @@ def test_a_start_past_the_end_is_refused() -> None:
 def test_a_clip_of_another_shape_is_refused(samples: np.ndarray) -> None:
     with pytest.raises(MediaError, match="Expected audio"):
         AudioClip(samples, 16000)
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, "0", " 0.0 ", "0/1", Fraction(0)])
+def test_a_rate_of_0_in_any_form_is_the_sources_own(rate: float | str | Fraction) -> None:
+    check_fps(rate)
+    assert is_own_rate(rate)
+
+
+@pytest.mark.parametrize("rate", [25, "25", False, "", "none", "1/0", "nan", -0.5, b"0"])
+def test_what_is_no_rate_of_0_is_not_the_sources_own(rate: object) -> None:
+    assert not is_own_rate(rate)  # type: ignore[arg-type]
