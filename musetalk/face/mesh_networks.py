@@ -22,7 +22,7 @@ import numpy as np
 from ...errors import CheckpointError
 from ...media import Box
 from ..lips.frame import FaceFrame, upright_patch
-from ..weights.mesh_file import MISSING, MeshModels, find_mesh, read_mesh
+from ..weights.mesh_file import MeshModels, find_mesh, mesh_file_problem, read_mesh
 
 log = logging.getLogger("avatarvideo.musetalk.face.mesh_networks")
 
@@ -154,8 +154,8 @@ def mesh_problem(folders: Sequence[Path]) -> str | None:
     """Return why the mesh cannot be used and what helps, or None."""
     if (problem := opencv_problem()) is not None:
         return problem
-    if find_mesh(folders) is None:
-        return MISSING
+    if (problem := mesh_file_problem(folders)) is not None:
+        return problem
     return None if mesh_networks(folders) else f"OpenCV {cv2.__version__} cannot load its file"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ...errors import CheckpointError
 from .catalogue import FACE_MESH
 from .download_command import download_command
-from .search import Caches, present_files
+from .search import Caches, list_files, present_files
 
 log = logging.getLogger("avatarvideo.musetalk.weights.mesh_file")
 
@@ -48,6 +48,20 @@ def find_mesh(folders: Sequence[Path], *, caches: Caches | None = None) -> Path 
         else:
             return path
     return None
+
+
+def mesh_file_problem(folders: Sequence[Path], *, caches: Caches | None = None) -> str | None:
+    """Return whether the file is missing or damaged, and what helps; None where it can be used.
+
+    folders, caches: as of ``find_mesh``.
+    """
+    if find_mesh(folders, caches=caches) is not None:
+        return None
+    rows = list_files(folders, caches=caches)
+    damaged = next(row.path for row in rows if row.role == FACE_MESH.role)
+    if damaged is None:
+        return MISSING
+    return f"its file {damaged} is damaged or another one: get it with `{DOWNLOAD_COMMAND}`"
 
 
 def read_mesh(path: Path) -> MeshModels:

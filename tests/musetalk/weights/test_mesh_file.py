@@ -10,7 +10,7 @@ import pytest
 
 from avatarvideo.errors import CheckpointError
 from avatarvideo.musetalk.weights.catalogue import FACE_MESH, destination
-from avatarvideo.musetalk.weights.mesh_file import find_mesh, read_mesh
+from avatarvideo.musetalk.weights.mesh_file import find_mesh, mesh_file_problem, read_mesh
 from avatarvideo.musetalk.weights.search import Caches
 from avatarvideo.musetalk.weights.verify import verify
 
@@ -53,6 +53,22 @@ def test_a_file_of_another_size_is_named(tmp_path: Path, size: int) -> None:
     with pytest.raises(CheckpointError, match="avatar models download face-mesh"):
         read_mesh(path)
     assert find_mesh([tmp_path], caches=NO_CACHES) is None
+
+
+@pytest.mark.parametrize("size", [0, 1000, PUBLISHED.size or 0])
+def test_what_is_damaged_is_not_called_missing(tmp_path: Path, size: int) -> None:
+    missing = "its file is not installed: get it with `avatar models download face-mesh`"
+    assert mesh_file_problem([tmp_path], caches=NO_CACHES) == missing
+    path = destination(PUBLISHED, tmp_path)
+    path.parent.mkdir()
+    path.write_bytes(bytes(size))
+    assert mesh_file_problem([tmp_path], caches=NO_CACHES) == (
+        f"its file {path} is damaged or another one: get it with `avatar models download face-mesh`"
+    )
+
+
+def test_a_good_file_has_no_problem(mesh_models: Path) -> None:
+    assert mesh_file_problem([mesh_models], caches=NO_CACHES) is None
 
 
 @pytest.mark.parametrize(
