@@ -43,6 +43,8 @@ DARK_WITHIN = 0.75  # of an own gap there is a dark row between the teeth; furth
 DARK_OF_TEETH = 0.55  # luminance under which a row of an open mouth parts upper and lower teeth
 LEAST_REDNESS = 0.05  # red less green of lips that can be told by it, of all three colours
 DRIFT = 0.2  # share of a video frame's own look that is taken on
+PARTED_DRIFT = 0.7  # and of where its jaws part, where that is seen
+FILLED_DRIFT = 0.15  # and where it is not: for a frame or two the row may only be too bright
 CUT = 40  # levels by which the colours jump only at a cut
 SHARPEST = 1.0  # pixels that the blend at the lips' edges takes at least
 SOFTEST = 0.04  # and at most
@@ -54,13 +56,19 @@ class CavityLook(NamedTuple):
     colours: float32 (5, 3), of the seam when shut, of the hollow under the upper lip, of its floor,
         of the teeth, and of the line between lips that were brought together.
     split: share of an open mouth's own gap that belongs to the upper jaw. pixel: its width; nothing
-        is drawn thinner.
+        is drawn thinner. is_open: wide enough in the picture to see where the jaws part.
     """
 
     colours: np.ndarray
     softness: float
     split: float
     pixel: float
+    is_open: bool = False
+
+    @property
+    def filled(self) -> float:
+        """How far the upper jaw's teeth fill the mouth: 0 where a dark row parts them, 1 if not."""
+        return max((self.split - DARK_WITHIN) / (1 - DARK_WITHIN), 0.0)
 
     def drifted_from(self, before: CavityLook) -> CavityLook:
         """Return a look between the one of the frame before and this; this after a cut."""
@@ -68,7 +76,17 @@ class CavityLook(NamedTuple):
         if float(np.abs(change).max()) > CUT:
             return self
         softness = before.softness + DRIFT * (self.softness - before.softness)
-        return CavityLook(before.colours + DRIFT * change, softness, self.split, self.pixel)
+        split = self.split
+        if before.is_open:  # nearly shut lips hide where the jaws part
+            drift = PARTED_DRIFT if split < 1 else FILLED_DRIFT * self.is_open
+            split = before.split + drift * (split - before.split)
+        return CavityLook(
+            before.colours + DRIFT * change,
+            softness,
+            split,
+            self.pixel,
+            self.is_open or before.is_open,
+        )
 
 
 class Hollow(NamedTuple):
@@ -121,16 +139,15 @@ def cavity_look(frame: np.ndarray, mouth: MouthFrame, lips: LipShape) -> CavityL
     steps = np.arange(-0.2, 0.35, min(1 / mouth.width, 0.05))[:, None]
     profiles = nearest_pixels(frame, mouth, x, inner_low + steps) @ LUMA
     colours = np.array([seam, dark, floor, teeth, LINE_LUMA * lip], np.float32)
-    split = _split(frame, mouth, x, inner_up, inner_low) if lips.parted else 1.0
-    return CavityLook(colours, _softness(profiles, mouth.width), split, 1 / mouth.width)
+    is_open = lips.parted and float((inner_low - inner_up).max()) >= JAWS_APART
+    split = _split(frame, mouth, x, inner_up, inner_low) if is_open else 1.0
+    return CavityLook(colours, _softness(profiles, mouth.width), split, 1 / mouth.width, is_open)
 
 
 def _split(
     frame: np.ndarray, mouth: MouthFrame, x: np.ndarray, top: np.ndarray, bottom: np.ndarray
 ) -> float:
     """Return the share of an open mouth above its darkest row; 1 where teeth fill it."""
-    if (bottom - top).max() < JAWS_APART:
-        return 1.0
     shares = np.linspace(0.15, DARK_WITHIN, 14)
     rows = top + shares[:, None] * (bottom - top)
     luma = np.median((nearest_pixels(frame, mouth, x, rows) @ LUMA)[:, 6:19], axis=1)
@@ -201,8 +218,8 @@ def _painted(look: CavityLook, here: Hollow) -> np.ndarray:
     tint = shut + (dark - shut) * deep
     tint += (floor - dark) * deep * (share * share * _arch(here.across))[:, None]
     tint += (0.7 * white - tint) * _lower_teeth(here, look.pixel)[:, None]
-    if look.split == 1:  # else the picture has shown how far they reach
-        tint += (white - tint) * _upper_teeth(here, look.pixel)[:, None]
+    if look.filled > 0:  # else the picture has shown how far they reach
+        tint += (white - tint) * (look.filled * _upper_teeth(here, look.pixel))[:, None]
     return tint
 
 

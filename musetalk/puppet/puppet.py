@@ -170,7 +170,7 @@ class Puppet:
         over, under = grid.rows.over, grid.rows.under
         split, soft, own = self._look.split, self._look.softness, over + under
         slide = np.maximum(fields.rise - over, 0)
-        end = split * own - (OWN_BITE + soft) * (split == 1)
+        end = split * own - (OWN_BITE + soft) * self._look.filled
         upper = end - (fields.depth - fields.rise + over + slide)
         hidden = LOWER_HIDDEN * np.maximum(self._table.own_gap - fields.gap, 0)
         lower = (1 - split) * own - hidden + fields.depth - fields.gap

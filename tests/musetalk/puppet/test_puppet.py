@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from avatarvideo.errors import MediaError
 from avatarvideo.media import LipCorners, LipShape
+from avatarvideo.musetalk.puppet.cavity import CavityLook
 from avatarvideo.musetalk.puppet.lip_table import LipTable, MouthFrame
 from avatarvideo.musetalk.puppet.pose import MouthPose
 from avatarvideo.musetalk.puppet.puppet import Puppet
@@ -399,6 +400,35 @@ def test_colours_drift_through_a_video_and_jump_at_a_cut() -> None:
     alone, following = hollow(Puppet(lit, lips)), hollow(Puppet(lit, lips, after=first))
     assert alone < following < hollow(first)
     assert hollow(Puppet(dark, lips, after=first)) < 0.5 * hollow(first)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "least", "most"),
+    [
+        ((0.5, True), (1.0, True), 0.5, 0.6),  # a frame in which the dark row is too bright
+        ((0.5, True), (1.0, False), 0.5, 0.5),  # and one whose lips hide it
+        ((1.0, True), (0.5, True), 0.5, 0.7),  # a row that is seen
+        ((1.0, False), (0.5, True), 0.5, 0.5),  # for the first time
+    ],
+)
+def test_where_the_jaws_part_is_remembered(
+    before: tuple[float, bool], now: tuple[float, bool], least: float, most: float
+) -> None:
+    one, other = (
+        CavityLook(np.full((5, 3), 90, np.float32), 0.02, split, 0.01, is_open)
+        for split, is_open in (before, now)
+    )
+    following = other.drifted_from(one)
+    assert least <= following.split <= most
+    assert following.is_open
+    cut = other._replace(colours=other.colours + 100)
+    assert cut.drifted_from(one).split == other.split
+
+
+def test_teeth_are_painted_as_far_as_no_dark_row_parts_the_jaws() -> None:
+    look = CavityLook(np.zeros((5, 3), np.float32), 0.02, 1.0, 0.01)
+    shares = [look._replace(split=split).filled for split in (0.3, 0.75, 0.9, 1.0)]
+    assert shares == pytest.approx([0, 0, 0.6, 1])
 
 
 def test_tilted_picture_gives_the_tilted_result() -> None:
