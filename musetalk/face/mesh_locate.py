@@ -50,9 +50,7 @@ def locate_by_mesh(
     elif near is not None:
         location = location_of(min(faces, key=lambda face: _distance(face.box, near)))
     elif face_index >= len(faces):
-        reason = (
-            f"face {face_index} was asked for, but only {len(faces)} found (counting from zero)"
-        )
+        reason = f"face {face_index} was asked for and only {len(faces)} found (counting from zero)"
         location = FaceLocation(None, None, 0.0, "none", reason)
     else:
         location = location_of(faces[face_index])
@@ -69,7 +67,7 @@ def location_of(face: FaceMesh) -> FaceLocation:
     lips = lips_of_mesh(face.points)
     if lips is None or lips.width < LEAST_MOUTH:
         return FaceLocation(
-            face.box, None, 0.0, "none", "a face was found, but its lips are too small"
+            face.box, None, 0.0, "none", "a face was found whose lips are too small"
         )
     reason = f"lips found by the face mesh, confidence {face.confidence:.2f}"
     return FaceLocation(face.box, lips, face.confidence, "face mesh", reason, face.points)

@@ -135,7 +135,7 @@ def _refusal(judged: list[Candidate], face_index: int) -> FaceLocation:
     clear = sum(one.is_clear for one in judged)
     if face_index and clear:
         reason = (
-            f"face {face_index} was asked for, but only {clear} with clear lips found (counting "
+            f"face {face_index} was asked for and only {clear} with clear lips found (counting "
             "from zero)"
         )
         return FaceLocation(None, None, 0.0, "none", reason)
@@ -143,5 +143,5 @@ def _refusal(judged: list[Candidate], face_index: int) -> FaceLocation:
     if best is None or not (best.is_face or best.likeness >= FACE_LIKENESS):
         return FaceLocation(None, None, 0.0, "none", NO_FACE)
     sight = "a face" if best.is_face else "what may be a face"
-    reason = f"{sight} was seen, but its lips cannot be read: {best.lips.doubt}"
+    reason = f"{sight} was seen whose lips cannot be read: {best.lips.doubt}"
     return FaceLocation(best.lips.frame.box, None, best.lips.confidence, "none", reason)

@@ -27,9 +27,14 @@ def make(job: Job, context: Context) -> Made | NotPossible:
         where = located.reason
         if job.numbers.size > 1:
             where += f"; none of the {job.numbers.size} frames shows lips"
+        wrong_number = 0 < len(located.faces or ()) <= job.avatar.face_index
+        advice = (
+            "choose one that is there"
+            if wrong_number
+            else "give the two lip corners (*lip corners* of Load Avatar, or --mouth)"
+        )
         error = NoFaceError(
-            f"The puppet needs lips, but {where}: give the two lip corners (*lip corners* of Load "
-            "Avatar, or --mouth), or choose the mode static."
+            f"The puppet needs lips, but {where}: {advice}, or choose the mode static."
         )
         return NotPossible(where, error)
     with job.timed("driver"):

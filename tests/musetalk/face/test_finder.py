@@ -199,7 +199,7 @@ def test_nobody_else_is_taken_where_the_larger_face_has_no_readable_lips(real_da
     covered = locate_face(two_people(real_data, covered=True), finders=[LipTemplate()])
     assert covered.lips is None
     assert covered.reason.startswith(
-        "a face was seen, but its lips cannot be read: its mouth is not clear"
+        "a face was seen whose lips cannot be read: its mouth is not clear"
     )
     assert covered.box is not None
     assert covered.box.x0 < 354 < covered.box.x1  # the larger one's

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatarvideo.errors import Cancelled
+from avatarvideo.errors import Cancelled, NoFaceError
 from avatarvideo.host.current import set_host
 from avatarvideo.host.environment import MODELS_VARIABLE
 from avatarvideo.host.standalone import StandaloneHost
@@ -201,7 +201,7 @@ def test_several_faces_go_by_size_and_by_place(real_data: Path, mesh_models: Pat
         near = Box(marked.x0 - 9, marked.y0 - 9, marked.x1 + 9, marked.y1 + 9)
         assert error(locate_again(canvas, near, [mesh_models]), marked) < 0.15
     third = locate_face(canvas, face_index=2, model_folders=[mesh_models])
-    assert third.reason == "face 2 was asked for, but only 2 found (counting from zero)"
+    assert third.reason == "face 2 was asked for and only 2 found (counting from zero)"
 
 
 @pytest.mark.parametrize("degrees", [-30, 25])
@@ -310,6 +310,18 @@ def test_what_load_avatar_shows_is_what_the_puppet_moves(host: Path, clips: Any)
     picture = load_avatar(host / "smile.png")  # as the command line reads it
     run = engine.run(picture, mel, LipSyncConfig(mode="puppet"))
     assert run.report["face"] == report["face"]
+
+
+@pytest.mark.slow
+def test_a_number_without_a_face_is_told_to_be_another(host: Path, clips: Any) -> None:
+    avatar = load_avatar(SAMPLES / "portrait.png")
+    mel = clips.job(avatar, seconds=0.2).mel
+    with pytest.raises(
+        NoFaceError,
+        match=r"^The puppet needs lips, but face 3 was asked for and only 1 found \(counting from "
+        r"zero\): choose one that is there, or choose the mode static\.$",
+    ):
+        Engine().run(avatar, mel, LipSyncConfig(mode="puppet", face_index=3))
 
 
 @pytest.mark.slow
