@@ -29,15 +29,15 @@ class GeneratedFaces:
 
     A face's number is that of its frame; ~slot stands for the face at rest of a source frame.
 
-    shut: bool (N,), source frames whose own lips are shut, so that a mouth at rest is theirs. Those
-        of the others are generated once a source frame, from silence.
+    own: bool (N,), source frames in which a mouth at rest shows the picture's own lips and no
+        others. In the rest they are generated once a source frame, from silence.
     """
 
     job: Job
     latent_places: np.ndarray  # int64 (N,), in the spool; NOWHERE, or BETWEEN those beside it
     features: FeatureStore | SeveralFeatures
     spool: Spool
-    shut: np.ndarray
+    own: np.ndarray
     half_rate: bool = False  # every second face is made of those beside it where that is possible
     between: int = 0  # faces that were
     unusable: int = 0  # faces that were left out because their values are not finite
@@ -51,7 +51,7 @@ class GeneratedFaces:
         self._starts = window_starts(count, rate) if woven is None else woven.starts(count, rate)
         self._weight = np.ones(count, np.float32) if self.job.gate is None else self.job.gate.weight
         replaced, rests = self.latent_places[slots] != NOWHERE, self._weight == 0
-        self._at_rest = replaced & rests & ~self.shut[slots]  # these show their slot's shared face
+        self._at_rest = replaced & rests & ~self.own[slots]  # these show their slot's shared face
         self._todo = np.concatenate(
             [~np.unique(slots[self._at_rest]), np.flatnonzero(replaced & ~rests)]
         )

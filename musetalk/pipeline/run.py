@@ -39,6 +39,7 @@ from .half_rate import (
     why_every_face,
 )
 from .memory import FallbackPlan, Placement, dtype_name
+from .own_lips import generated_share
 from .prepare_avatar import FacePreparation, FaceSearch, prepared_bytes
 from .sharpen import NOT_OF_SEVERAL, FaceSharpener, not_sharpened
 from .speech_features import (
@@ -142,14 +143,16 @@ class _Run:
                 spool.release()
                 return Spoken(playback, self._report(track, None))
             features = self._audio_features(spool)
-            faces = GeneratedFaces(job, prepared.latent_places, features, spool, prepared.shut)
+            people = 1 if job.woven is None else len(job.woven.mels)
+            at_rest = generated_share(prepared.shut, people)
+            faces = GeneratedFaces(job, prepared.latent_places, features, spool, at_rest == 0)
             self.apart = prepared.apart[prepared.latent_places == BETWEEN]
             playback = replace(
                 playback,
                 mask_places=prepared.mask_places,
                 crop_places=faces.places,
                 spool=spool,
-                shares=_shares(job, prepared.shut),
+                shares=_shares(job, at_rest),
                 sharp_places=faces.sharp_places,
             )
             sharpener = self._sharpener(track, prepared, temp_directory)
@@ -379,11 +382,14 @@ class _Run:
         return {"applied": self.job.options.steadiness if is_steadied else 0, "shots": shots}
 
 
-def _shares(job: Job, shut: np.ndarray) -> np.ndarray | None:
-    """Return float32 (T,): the generated pixels' share where they cross to the source's own."""
+def _shares(job: Job, at_rest: np.ndarray) -> np.ndarray | None:
+    """Return float32 (T,): the generated pixels' share where they cross to the source's own.
+
+    at_rest: float32 (N,), of a mouth at rest, as from ``generated_share``.
+    """
     if job.gate is None:
         return None
-    return np.where(shut[job.slots], job.gate.crossing(), np.float32(1))
+    return np.maximum(job.gate.crossing(), at_rest[job.slots])
 
 
 def _landmarks_report(track: FaceTrack) -> Report:
