@@ -25,7 +25,7 @@ SECONDS = 0.4  # of speech in these runs: 10 frames
 MADE = {  # workflow -> frames of each file that it leaves
     "check_face_and_speech": [],
     "compare_modes": [10, 10],
-    "dub_a_video": [10],
+    "dub_a_video": [75],  # the whole video, with closed lips after the speech
     "encode_and_inspect": [75],
     "frames_for_other_nodes": [10],
     "talking_avatar": [10],

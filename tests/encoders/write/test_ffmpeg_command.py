@@ -4,6 +4,7 @@ import contextlib
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -143,7 +144,11 @@ def test_no_process_thread_or_file_is_left(
     threads, seen = set(threading.enumerate()), set()
 
     def stop(count: int) -> None:
-        seen.update(_own_processes(tmp_path))
+        for _ in range(100):  # it may not have begun yet
+            seen.update(_own_processes(tmp_path))
+            if seen:
+                break
+            time.sleep(0.05)
         if count == 2:
             raise reason
 

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from avatarvideo.musetalk.pipeline.own_lips import LEAST_SHUT, generated_share
 
-THIRD = np.float32(1 / 3)
+THIRD = 1 / 3
 
 
 def frames(text: str) -> np.ndarray:
