@@ -25,7 +25,7 @@ from .puppet import Puppet
 log = logging.getLogger("avatarvideo.musetalk.puppet.seen_gaps")
 
 OWN = (0.0, 0.15, 0.3)  # gaps in the frames of a video that are looked at
-FIRST = 100  # frames of a video that they are chosen from
+FIRST = 100  # frames of a video with a face that they are chosen from
 
 
 def seen_alike(
@@ -55,10 +55,12 @@ def seen_alike(
 def _chosen(playback: PuppetPlayback, numbers: np.ndarray) -> list[int]:
     """Return the avatar's frames to look at: of the first, those whose gaps are nearest to OWN."""
     gaps: dict[int, float] = {}
-    for index in map(int, numbers[:FIRST]):
+    for index in map(int, numbers):
         shape = playback.shapes[index]
         if shape is not None and playback.points_at(index) is not None:
             gaps[index] = _gap(shape)
+        if len(gaps) == FIRST:
+            break
     return sorted({min(gaps, key=lambda index: abs(gaps[index] - own)) for own in OWN if gaps})
 
 

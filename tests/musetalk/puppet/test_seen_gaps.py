@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from avatarvideo.musetalk.lips.mesh_shape import lips_of_mesh
 from avatarvideo.musetalk.puppet.gap_table import ASKED, CODEC
 from avatarvideo.musetalk.puppet.playback import PuppetPlayback
 from avatarvideo.musetalk.puppet.pose import MouthShapes
-from avatarvideo.musetalk.puppet.seen_gaps import seen_alike
+from avatarvideo.musetalk.puppet.seen_gaps import FIRST, seen_alike
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 GAPS = np.array((0.0, 0.06, 0.13, 0.26, 0.36), np.float32)
@@ -24,7 +25,7 @@ TO_SEE = GAPS + np.interp(GAPS, ASKED, STILL)
 
 
 def playback_of(path: Path, models: Path, *, with_points: bool = True) -> PuppetPlayback:
-    """A still that opens its mouth as GAPS."""
+    """A picture, or the first of a video, that opens its mouth as GAPS."""
     avatar = load_avatar(path)
     face = locate_face(avatar.first_frame(), model_folders=[models])
     rest = np.zeros_like(GAPS)
@@ -85,3 +86,17 @@ def test_a_cancelled_run_is_not_looked_at(mesh_models: Path) -> None:
     playback = playback_of(SAMPLES / "portrait.png", mesh_models)
     with pytest.raises(Cancelled):
         seen_alike(playback, np.array([0]), [mesh_models], cancelled)
+
+
+@pytest.mark.slow
+def test_a_face_that_comes_late_is_looked_at(mesh_models: Path) -> None:
+    plain = playback_of(SAMPLES / "talking_head.mp4", mesh_models)
+    assert plain.points is not None
+    count = plain.avatar.frame_count
+    late = replace(
+        plain,
+        shapes=[None] * (count - 1) + [*plain.shapes],
+        points=[None] * (count - 1) + [*plain.points],
+    )
+    numbers = np.append(np.zeros(FIRST, np.int64), count - 1)
+    assert seen_alike(late, numbers, [mesh_models], lambda: None).gaps is not None
