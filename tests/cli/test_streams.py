@@ -10,11 +10,14 @@ import sys
 import time
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from avatarvideo import cli
 from avatarvideo.cli.main import main
 from avatarvideo.encoders.read.audio import read_audio
 from avatarvideo.encoders.read.audio_arrays import LOUDEST, finite
@@ -104,6 +107,17 @@ def test_a_name_that_stdout_cannot_hold_fails_no_work(
     assert done.returncode == 0, done.stderr
     assert told + b": h264" in done.stdout
     assert os.path.exists(out)  # noqa: PTH110 - bytes
+
+
+def test_only_ctrl_c_ends_the_import_machinery(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(cli, "_hook", told.append)
+    monkeypatch.setattr(os, "_exit", sys.exit)  # which the test survives
+    other, interrupt = (SimpleNamespace(exc_type=one) for one in (ValueError, KeyboardInterrupt))
+    cli._end(other)  # type: ignore[arg-type]  # of all it has, what is asked for
+    with pytest.raises(SystemExit, match="130"):
+        cli._end(interrupt)  # type: ignore[arg-type]
+    assert told == [other]
 
 
 @pytest.mark.slow
