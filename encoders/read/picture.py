@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from mimetypes import guess_type
 from pathlib import Path
@@ -45,7 +46,7 @@ BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # What Pillow's decoders raise on damaged files, struct and syntax errors included.
 DAMAGED = (
     *(OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, RuntimeError),
-    *(LookupError, ArithmeticError, *BOMBS),
+    *(LookupError, ArithmeticError, struct.error, *BOMBS),
 )
 
 

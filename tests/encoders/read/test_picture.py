@@ -123,6 +123,17 @@ def test_other_things_named_png_are_errors(tmp_path: Path, content: bytes) -> No
         read_image(tmp_path / "a.png")
 
 
+def test_an_animation_is_read_up_to_a_block_that_is_too_short(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    frames = [Image.fromarray(_gradient() + n) for n in range(2)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+    content = path.read_bytes()
+    control = content.rindex(b"\x21\xf9\x04")  # of the second frame
+    path.write_bytes(content[:control] + b"\x21\xf9\x02\x00\x00\x00" + content[control + 8 :])
+    assert is_image(path)  # what can be read of it
+    assert read_image(path).shape == (7, 12, 3)
+
+
 def test_missing_file_names_it() -> None:
     with pytest.raises(MediaError, match=r"nowhere\.png"):
         read_image("/nowhere.png")
