@@ -8,6 +8,7 @@ from ..host.machine import peak_memory
 from .interfaces import Report
 from .job import Job, Made
 from .voice.gate import Gate
+from .voice.stretches import stretches
 
 
 def report_of(
@@ -65,5 +66,4 @@ def silence_report(gate: Gate | None) -> Report:
 
 def ranges(flags: np.ndarray) -> list[list[int]]:
     """Return the runs of True as [first, last] pairs, both included."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [[int(first), int(end) - 1] for first, end in edges.reshape(-1, 2)]
+    return [[first, end - 1] for first, end in stretches(flags)]

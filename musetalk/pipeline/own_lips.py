@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..voice.gate import CROSSING
+from ..voice.stretches import stretches
 
 LEAST_SHUT = 5  # source frames: lips that are shut for fewer, as in m, b and p, are not shown
 
@@ -22,8 +23,7 @@ def generated_share(shut: np.ndarray, people: int = 1) -> np.ndarray:
 
 def _share(shut: np.ndarray) -> np.ndarray:
     lasting = shut.copy()
-    edges = np.flatnonzero(np.diff(shut, prepend=False, append=False)).reshape(-1, 2)
-    for first, end in edges.tolist():
+    for first, end in stretches(shut):
         # What goes on before the first frame and after the last is not known.
         lasting[first:end] = end - first >= LEAST_SHUT or first == 0 or end == shut.size
     share = (~lasting).astype(np.float32)

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from .levels import WINDOWS_PER_SECOND
+from .stretches import stretches
 
 # From the last frame with speech to rest and from rest to the first, in seconds: whole frames of
 # it, at least one.
@@ -74,8 +75,7 @@ def gate_of(
     frames = _frames_with(spoken, frame_rate, frame_count)
     attack, release = (max(1, math.floor(each * frame_rate)) for each in (ATTACK, RELEASE))
     weight = np.ones(frame_count, np.float32)
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], frames, [True]]).astype(np.int8)))
-    for first, end in edges.reshape(-1, 2).tolist():
+    for first, end in stretches(~frames):
         falling = release if first > 0 else 0
         rising = attack if end < frame_count else 0
         if end - first <= falling + rising:

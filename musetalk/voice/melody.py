@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool1d, pad
 
-from .levels import HOP, SAMPLE_RATE, levels
+from .levels import HOP, SAMPLE_RATE, window_count
 
 WINDOW = 1024  # samples: 64 ms
 LOWEST, STEPS, PITCHES, OCTAVES = 80.0, 36, 4 * 36, 6.5  # Hz, an octave, in it a voice's, in all
@@ -27,7 +27,7 @@ def clearness(sound: np.ndarray) -> np.ndarray:
     Where all is alike, as in noise, it is 0 to 2; it does not change with the loudness.
     """
     if sound.size <= WINDOW:
-        return np.zeros(levels(sound).size, np.float32)
+        return np.zeros(window_count(sound), np.float32)
     signal = torch.as_tensor(np.ascontiguousarray(sound, np.float32))
     window = torch.hann_window(WINDOW)
     heights = torch.stft(signal, WINDOW, HOP, window=window, return_complex=True).abs()
@@ -42,13 +42,18 @@ def clearness(sound: np.ndarray) -> np.ndarray:
     for number in range(OVERTONES):
         first = round(STEPS * np.log2(number + 1))
         tones += FALLS**number * peaks[first : first + PITCHES]
-    return tones.amax(0).numpy()[: levels(sound).size]
+    return tones.amax(0).numpy()[: window_count(sound)]
 
 
-def clear_tones(sounds: Iterable[np.ndarray]) -> tuple[bool, bool, bool]:
-    """Say of what was brought out whether a tone is clear at times, mostly, and in a melody."""
-    parts = [(clearness(sound), levels(sound)) for sound in sounds]
-    clear, level = (np.concatenate(each) for each in zip(*parts, strict=True))
+def clear_tones(
+    sounds: Iterable[np.ndarray], levels: Iterable[np.ndarray]
+) -> tuple[bool, bool, bool]:
+    """Say of what was brought out whether a tone is clear at times, mostly, and in a melody.
+
+    levels: dBFS (K,), of each of the sounds, float32 (N,), for every 10 ms.
+    """
+    clear = np.concatenate([clearness(sound) for sound in sounds])
+    level = np.concatenate(list(levels))
     sounding = float((level > np.percentile(level, PEAK_PERCENT) - NEAR_PEAK_DB).mean())
     at_times = bool(np.percentile(clear, CLEAREST_PERCENT) >= CLEAR)
     mostly = bool(np.median(clear) >= CLEAR_MELODY)

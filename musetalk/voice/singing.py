@@ -58,9 +58,10 @@ def is_hidden(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> bool:
 
     parts: how likely, float32 (K,), for every 10 ms, and that sound, float32 (N,), 16 kHz.
     """
-    pieces = list(parts)
-    at_times, mostly, melody = clear_tones(sound for _, sound in pieces)
-    loud = np.concatenate([_loud(heard, levels(sound)) for heard, sound in pieces])
+    heard, sounds = zip(*parts, strict=True)
+    loudness = [levels(sound) for sound in sounds]
+    at_times, mostly, melody = clear_tones(sounds, loudness)
+    loud = np.concatenate([_loud(*each) for each in zip(heard, loudness, strict=True)])
     faint, traces, likely = (_share(loud, each) for each in (FAINT, TRACE, LIKELY))
     least = LEAST_IF_LIKELY if likely >= LEAST_LIKELY else LEAST_HIDDEN
     if faint >= LEAST_FAINT and traces >= least:

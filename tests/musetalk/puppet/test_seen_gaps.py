@@ -13,15 +13,14 @@ from avatarvideo.musetalk.face.finder import locate_face
 from avatarvideo.musetalk.face.mesh_networks import FaceMesh, mesh_networks
 from avatarvideo.musetalk.inputs import load_avatar
 from avatarvideo.musetalk.lips.mesh_shape import lips_of_mesh
-from avatarvideo.musetalk.puppet.gap_table import ASKED, CODEC
+from avatarvideo.musetalk.puppet.gap_table import CODEC
 from avatarvideo.musetalk.puppet.playback import PuppetPlayback
 from avatarvideo.musetalk.puppet.pose import MouthShapes
 from avatarvideo.musetalk.puppet.seen_gaps import FIRST, seen_alike
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 GAPS = np.array((0.0, 0.06, 0.13, 0.26, 0.36), np.float32)
-STILL = np.interp(ASKED, *CODEC)
-TO_SEE = GAPS + np.interp(GAPS, ASKED, STILL)
+TO_SEE = GAPS + np.interp(GAPS, *CODEC)
 
 
 def playback_of(path: Path, models: Path, *, with_points: bool = True) -> PuppetPlayback:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatarvideo.musetalk.voice.levels import window_count
+from avatarvideo.musetalk.voice.levels import levels, window_count
 from avatarvideo.musetalk.voice.melody import CLEAR_MELODY, clear_tones, clearness
 
 RATE = 16000
@@ -42,6 +42,9 @@ def test_there_is_one_for_every_window(count: int) -> None:
 def test_a_melody_rests_and_an_organ_does_not() -> None:
     pause = 0.001 * noise(0.4)
     notes = [np.concatenate([tone(pitch, 1), pause]) for pitch in (220, 247, 262, 294)]
-    assert clear_tones(notes) == (True, True, True)
-    assert clear_tones([tone(220, 2), tone(262, 2)]) == (True, True, False)
-    assert clear_tones([noise(2)]) == (False, False, False)
+    for sounds, wanted in (
+        (notes, (True, True, True)),
+        ([tone(220, 2), tone(262, 2)], (True, True, False)),
+        ([noise(2)], (False, False, False)),
+    ):
+        assert clear_tones(sounds, map(levels, sounds)) == wanted
